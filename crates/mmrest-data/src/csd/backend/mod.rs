@@ -1,0 +1,78 @@
+//! What reading a computational sequence asks of an HDF5 library, and the libraries that answer.
+
+#[cfg(feature = "libhdf5")]
+mod native;
+mod pure;
+
+use std::path::Path;
+
+/// Which HDF5 library reads the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Backend {
+    /// Pure Rust: nothing to install, and a corrupt file cannot crash it. Knows every layout and filter that
+    /// computational sequences are found with, but LZF.
+    #[default]
+    Rust,
+    /// The system's libhdf5, with whatever filters it was built with.
+    #[cfg(feature = "libhdf5")]
+    LibHdf5,
+}
+
+impl Backend {
+    /// All that this build holds.
+    pub const ALL: &'static [Self] = &[
+        Self::Rust,
+        #[cfg(feature = "libhdf5")]
+        Self::LibHdf5,
+    ];
+
+    pub(super) fn open(self, path: &Path) -> Result<Box<dyn Source>, Fault> {
+        match self {
+            Self::Rust => Ok(Box::new(pure::File::open(path)?)),
+            #[cfg(feature = "libhdf5")]
+            Self::LibHdf5 => Ok(Box::new(native::File::open(path)?)),
+        }
+    }
+}
+
+/// A library's reason for refusing; the caller adds path and object.
+pub(super) type Fault = String;
+
+/// An open HDF5 file. Object paths are absolute (`/root/data`).
+pub(super) trait Source: Send + Sync {
+    /// Names of the groups and of the datasets directly below `group`, in the library's order.
+    fn members(&self, group: &str) -> Result<Members, Fault>;
+
+    /// A whole dataset.
+    fn read(&self, dataset: &str) -> Result<Array, Fault>;
+}
+
+/// What is directly below a group.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    pub(super) groups: Vec<String>,
+    pub(super) datasets: Vec<String>,
+}
+
+/// A dataset in memory, row-major.
+#[derive(Debug)]
+pub(super) struct Array {
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Values,
+}
+
+/// Elements; integers and small floats become `F64`, every kind of string `Text`.
+#[derive(Debug)]
+pub(super) enum Values {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+    Text(Vec<String>),
+}
+
+/// Text up to its padding. Fixed-length words are cut at a byte count by their writers, possibly inside a character:
+/// what is no UTF-8 is replaced, not refused.
+fn text(bytes: &[u8]) -> String {
+    let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or(bytes);
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,105 @@
+//! One id's rows of a computational sequence.
+
+/// The rows of one id: when, and what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Start and end of each row in seconds.
+    pub intervals: Vec<[f64; 2]>,
+    /// As many rows as intervals.
+    pub features: Features,
+}
+
+impl Entry {
+    /// Number of rows (that of the intervals; a read entry has as many features).
+    pub fn len(&self) -> usize {
+        self.intervals.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.intervals.is_empty()
+    }
+
+    /// Some of the rows, in the order of `rows`.
+    ///
+    /// # Panics
+    ///
+    /// When a row is not below [`len`](Self::len), as indexing a slice does.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let features = match &self.features {
+            Features::Numeric { values, width } => Features::Numeric {
+                values: rows
+                    .iter()
+                    .flat_map(|row| &values[row * width..(row + 1) * width])
+                    .copied()
+                    .collect(),
+                width: *width,
+            },
+            Features::Text(words) => {
+                Features::Text(rows.iter().map(|&row| words[row].clone()).collect())
+            }
+        };
+        Self {
+            intervals: rows.iter().map(|&row| self.intervals[row]).collect(),
+            features,
+        }
+    }
+
+    /// Why this is no valid entry, if it is not: another number of features than intervals.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if let Features::Numeric { values, width } = &self.features
+            && values.len() != self.len() * width
+        {
+            return Some(format!(
+                "{} intervals but {} values of width {width}",
+                self.len(),
+                values.len()
+            ));
+        }
+        (self.features.len() != self.len()).then(|| {
+            format!(
+                "{} intervals but {} rows of features",
+                self.len(),
+                self.features.len()
+            )
+        })
+    }
+}
+
+/// What a row holds: numbers, or a word.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Features {
+    /// Rows of `width` numbers, row-major. Other number types are converted to `f32` when read.
+    Numeric {
+        /// `[rows, width]`, row-major.
+        values: Vec<f32>,
+        /// Numbers in a row.
+        width: usize,
+    },
+    /// One string a row.
+    Text(Vec<String>),
+}
+
+impl Features {
+    /// Number of rows; rows of width 0 cannot be counted and are 0.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Numeric { values, width } => values.len().checked_div(*width).unwrap_or(0),
+            Self::Text(words) => words.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Numbers in a row; 1 for text.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Numeric { width, .. } => *width,
+            Self::Text(_) => 1,
+        }
+    }
+}

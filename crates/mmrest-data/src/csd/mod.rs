@@ -1,0 +1,36 @@
+//! Computational sequences: the CMU-MultimodalSDK's `.csd` files (HDF5).
+//!
+//! `/<root>/data/<id>/{features,intervals}` and `/<root>/metadata/<key>`, the root being the file's only top group.
+//! [`ComputationalSequence`] reads one entry at a time; [`write`] makes a file of the same layout.
+//!
+//! ```
+//! use mmrest_data::csd::{self, ComputationalSequence, Entry, Features};
+//!
+//! # fn main() -> mmrest_data::Result<()> {
+//! let folder = tempfile::tempdir().unwrap();
+//! let path = folder.path().join("words.csd");
+//! let entry = Entry {
+//!     intervals: vec![[0.0, 0.5], [0.5, 0.9]],
+//!     features: Features::Text(vec!["hello".into(), "world".into()]),
+//! };
+//! csd::write(&path, "words", &csd::metadata("words", "an example"), [("video", entry.clone())])?;
+//!
+//! let words = ComputationalSequence::open(&path)?;
+//! assert_eq!(words.root(), "words");
+//! assert_eq!(words.ids(), ["video"]);
+//! assert_eq!(words.read("video")?, entry);
+//! # Ok(())
+//! # }
+//! ```
+
+mod backend;
+mod entry;
+mod pieces;
+mod read;
+mod write;
+
+pub use backend::Backend;
+pub use entry::{Entry, Features};
+pub use pieces::split_id;
+pub use read::ComputationalSequence;
+pub use write::{Metadata, metadata, write};

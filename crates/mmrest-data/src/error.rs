@@ -1,0 +1,172 @@
+//! The crate's one error type.
+
+use std::path::{Path, PathBuf};
+
+use crate::missing::MissingFiles;
+use crate::{DataReport, Modality, Split};
+
+/// What this crate's functions return.
+pub type Result<T, E = DataError> = std::result::Result<T, E>;
+
+/// Everything that can go wrong between a file and a batch; each variant says which file, and where in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The operating system refused to read or write.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its reason.
+        source: std::io::Error,
+    },
+    /// The file is not HDF5, is cut short, or uses what the reader does not know.
+    #[error("{}: cannot be read as HDF5{}: {reason}", path.display(), at(object))]
+    Hdf5 {
+        /// The file.
+        path: PathBuf,
+        /// The object inside it, empty for the file itself.
+        object: String,
+        /// The reader's reason.
+        reason: String,
+    },
+    /// The file is HDF5 but no computational sequence.
+    #[error("{}: not a computational sequence: {reason}", path.display())]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or too much.
+        reason: String,
+    },
+    /// One entry of a computational sequence is malformed.
+    #[error("{}: entry {id:?}: {reason}", path.display())]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// The entry's id, as stored.
+        id: String,
+        /// What is wrong, with shapes.
+        reason: String,
+    },
+    /// No entry has this id.
+    #[error("{}: no entry {id:?}", path.display())]
+    NoEntry {
+        /// The file.
+        path: PathBuf,
+        /// The id asked for.
+        id: String,
+    },
+    /// A computational sequence could not be encoded.
+    #[error("{}: cannot be written as HDF5: {reason}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The writer's reason.
+        reason: String,
+    },
+    /// A label table lacks a column it must have.
+    #[error("{}: no column {column:?}; the columns are {}", path.display(), found.join(", "))]
+    Column {
+        /// The table.
+        path: PathBuf,
+        /// The column that is missing.
+        column: &'static str,
+        /// The columns the table has.
+        found: Vec<String>,
+    },
+    /// A row of a label table cannot be understood.
+    #[error("{}: line {line}: {reason}", path.display())]
+    Row {
+        /// The table.
+        path: PathBuf,
+        /// Line in the file, from 1.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A folds file cannot be understood.
+    #[error("{}: not a folds file: {reason}", path.display())]
+    Folds {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A video belongs to two folds, so that test data would leak into training.
+    #[error("{}: video {video:?} is in both {first} and {second}", path.display())]
+    TwoFolds {
+        /// The folds file or the table.
+        path: PathBuf,
+        /// The video.
+        video: String,
+        /// The fold it was seen in first.
+        first: Split,
+        /// The other.
+        second: Split,
+    },
+    /// The same id occurs twice where ids are unique.
+    #[error("{}: {id:?} occurs twice", path.display())]
+    Duplicate {
+        /// The file.
+        path: PathBuf,
+        /// The id.
+        id: String,
+    },
+    /// The configuration contradicts itself.
+    #[error("[data] {0}")]
+    Config(String),
+    /// Files the configuration names are not there; says all of them, and where to get them.
+    #[error("{0}")]
+    Missing(MissingFiles),
+    /// A used modality has no data for a segment, and `missing = "error"`.
+    #[error("segment {id:?} has no {modality}; set missing = \"zero\" or \"drop\" to go on without")]
+    MissingModality {
+        /// The segment.
+        id: String,
+        /// What it lacks.
+        modality: Modality,
+    },
+    /// Nothing is left of the data.
+    #[error("{}: no segment is left. {report}", labels.display())]
+    Empty {
+        /// The labels.
+        labels: PathBuf,
+        /// What was read, and what was dropped.
+        report: Box<DataReport>,
+    },
+}
+
+impl DataError {
+    /// Wraps an I/O error with its path.
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    /// A malformed entry.
+    pub(crate) fn entry(path: &Path, id: &str, reason: impl Into<String>) -> Self {
+        Self::Entry {
+            path: path.to_path_buf(),
+            id: id.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    /// A file of another layout.
+    pub(crate) fn layout(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Layout {
+            path: path.to_path_buf(),
+            reason: reason.into(),
+        }
+    }
+}
+
+fn at(object: &str) -> String {
+    if object.is_empty() {
+        String::new()
+    } else {
+        format!(" at {object:?}")
+    }
+}

@@ -1,0 +1,35 @@
+#![doc = include_str!("../README.md")]
+
+mod batch;
+mod config;
+pub mod csd;
+mod dataset;
+mod error;
+pub mod folds;
+mod frames;
+mod load;
+mod missing;
+mod modality;
+mod overlap;
+mod report;
+pub mod sample;
+mod segment;
+mod source;
+mod split;
+mod stats;
+pub mod table;
+
+pub use batch::SequenceBatch;
+pub use config::{DataConfig, Download, Kind, Missing, SplitFrom, TextFrom};
+pub use dataset::{Dataset, Widths};
+pub use error::{DataError, Result};
+pub use frames::Frames;
+pub use load::load;
+pub use missing::MissingFiles;
+pub use modality::Modality;
+pub use overlap::{TOLERANCE, is_too_short, overlapping};
+pub use report::{DataReport, DropReason};
+pub use segment::Segment;
+pub use source::SourceFile;
+pub use split::Split;
+pub use stats::FeatureStats;

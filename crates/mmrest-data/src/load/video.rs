@@ -1,0 +1,222 @@
+//! The segments of one video.
+
+use super::check::{same_label, same_text};
+use super::features::{FrameSource, VideoFrames, VideoWords};
+use super::references::{Reference, references};
+use super::{Sources, Splits};
+use crate::table::Row;
+use crate::{
+    DataError, DataReport, DropReason, Frames, Missing, Modality, Result, Segment, Split, TextFrom,
+    is_too_short,
+};
+
+/// Strongest sentiment of the scale.
+const GREATEST_LABEL: f32 = 3.0;
+
+/// What one video contributes.
+pub(super) struct LoadedVideo {
+    pub(super) segments: Vec<(Split, Segment)>,
+    pub(super) report: DataReport,
+    /// Rows of the table that belong to its intervals.
+    pub(super) table_rows: usize,
+}
+
+/// Everything of one video that its segments are cut from.
+struct Material {
+    words: Option<VideoWords>,
+    vision: Option<VideoFrames>,
+    audio: Option<VideoFrames>,
+}
+
+impl Sources<'_> {
+    /// Reads a video and cuts it. One that is in no fold is counted, not read.
+    pub(super) fn load_video(&self, video: &str) -> Result<LoadedVideo> {
+        let references = references(&self.labels, video, self.config.label_column)?;
+        let row = |index: usize| self.table.as_ref().and_then(|table| table.row(video, index + 1));
+        let mut loaded = LoadedVideo {
+            segments: Vec::new(),
+            report: DataReport {
+                videos: 1,
+                intervals: references.len(),
+                ..DataReport::default()
+            },
+            table_rows: references.keys().filter(|&&index| row(index).is_some()).count(),
+        };
+        if let Splits::Folds(folds) = &self.splits
+            && folds.split(video).is_none()
+        {
+            loaded.report.videos_in_no_fold.push(video.to_owned());
+            loaded.report.dropped.insert(DropReason::NoFold, references.len());
+            return Ok(loaded);
+        }
+        let material = self.material(video)?;
+        for (index, reference) in references {
+            let cut = Cut {
+                sources: self,
+                material: &material,
+                video,
+                index,
+                reference,
+                row: row(index),
+            };
+            match cut.segment(&mut loaded.report)? {
+                Ok(kept) => loaded.segments.push(kept),
+                Err(reason) => *loaded.report.dropped.entry(reason).or_default() += 1,
+            }
+        }
+        Ok(loaded)
+    }
+
+    fn material(&self, video: &str) -> Result<Material> {
+        let frames = |source: &Option<FrameSource>| {
+            let source = source.as_ref();
+            source.map(|source| source.read(video)).transpose()
+        };
+        let words = self.words.as_ref();
+        Ok(Material {
+            words: words
+                .map(|words| VideoWords::read(words, video))
+                .transpose()?,
+            vision: frames(&self.vision)?,
+            audio: frames(&self.audio)?,
+        })
+    }
+}
+
+/// One labelled interval about to become a segment.
+struct Cut<'a> {
+    sources: &'a Sources<'a>,
+    material: &'a Material,
+    video: &'a str,
+    index: usize,
+    reference: Reference,
+    row: Option<&'a Row>,
+}
+
+impl Cut<'_> {
+    /// The segment with its split, or why there is none.
+    fn segment(&self, report: &mut DataReport) -> Result<Result<(Split, Segment), DropReason>> {
+        if is_too_short(self.reference.interval) {
+            report.empty_intervals += 1;
+            if self.transcript().is_none() {
+                return Ok(Err(DropReason::EmptyInterval));
+            }
+        }
+        if !self.reference.label.is_finite() {
+            return Ok(Err(DropReason::NoLabel));
+        }
+        let split = match self.split() {
+            Ok(split) => split,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let segment = Segment {
+            id: format!("{}[{}]", self.video, self.index),
+            video: self.video.to_owned(),
+            text: self.text(report),
+            vision: self.frames(Modality::Vision, self.material.vision.as_ref(), report),
+            audio: self.frames(Modality::Audio, self.material.audio.as_ref(), report),
+            label: Some(self.label(report)),
+        };
+        Ok(self.complete(&segment, report)?.map(|()| (split, segment)))
+    }
+
+    fn split(&self) -> Result<Split, DropReason> {
+        match &self.sources.splits {
+            Splits::Folds(folds) => folds.split(self.video).ok_or(DropReason::NoFold),
+            Splits::Table => self
+                .row
+                .map(|row| row.split)
+                .ok_or(DropReason::NoTableRow),
+        }
+    }
+
+    /// The sentiment within its scale.
+    fn label(&self, report: &mut DataReport) -> f32 {
+        let label = self.reference.label;
+        if let Some(theirs) = self.row.and_then(|row| row.label) {
+            report.labels_compared += 1;
+            report.label_mismatches += usize::from(!same_label(label, theirs));
+        }
+        let clamped = label.clamp(-GREATEST_LABEL, GREATEST_LABEL);
+        report.labels_clamped += usize::from(clamped.to_bits() != label.to_bits());
+        clamped
+    }
+
+    /// The text, from the words or from the table; where both are there, they are compared.
+    fn text(&self, report: &mut DataReport) -> String {
+        let config = self.sources.config;
+        if !config.uses(Modality::Text) {
+            return String::new();
+        }
+        let interval = self.reference.interval;
+        let words = self.material.words.as_ref();
+        let spoken = words.map(|words| words.slice(interval, &config.pause_token));
+        if let (Some(spoken), Some(row)) = (&spoken, self.row)
+            && let Some(same) = same_text(&row.text, spoken)
+            && !is_too_short(interval)
+        {
+            report.texts_compared += 1;
+            report.text_mismatches += usize::from(!same);
+        }
+        match config.text_from {
+            TextFrom::Words => spoken,
+            TextFrom::Table => self.transcript().map(str::to_owned),
+        }
+        .unwrap_or_default()
+    }
+
+    /// The table's text where it is the segment's: the one thing an interval of no length can have.
+    /// (CMU-MOSI has one such interval; the published 2,199 segments count it, the SDK's alignment leaves it out.)
+    fn transcript(&self) -> Option<&str> {
+        let config = self.sources.config;
+        let used = config.uses(Modality::Text) && config.text_from == TextFrom::Table;
+        let row = self.row.filter(|row| used && !row.text.is_empty())?;
+        Some(&row.text)
+    }
+
+    /// The frames of one modality: finite, and no more than the configuration allows.
+    fn frames(
+        &self,
+        modality: Modality,
+        material: Option<&VideoFrames>,
+        report: &mut DataReport,
+    ) -> Frames {
+        let Some(material) = material else {
+            return Frames::default();
+        };
+        let mut frames = material.slice(self.reference.interval);
+        let non_finite = frames.zero_non_finite();
+        if non_finite > 0 {
+            *report.non_finite.entry(modality).or_default() += non_finite;
+        }
+        match self.sources.config.max_frames {
+            Some(greatest) if frames.len() > greatest => {
+                *report.shortened.entry(modality).or_default() += 1;
+                frames.averaged(greatest)
+            }
+            _ => frames,
+        }
+    }
+
+    /// Whether all modalities in use are there, or may lack.
+    fn complete(
+        &self,
+        segment: &Segment,
+        report: &mut DataReport,
+    ) -> Result<Result<(), DropReason>> {
+        let config = self.sources.config;
+        let used = config.modalities.iter().copied();
+        let absent: Vec<Modality> = used.filter(|&modality| segment.lacks(modality)).collect();
+        for &modality in &absent {
+            *report.absent.entry(modality).or_default() += 1;
+        }
+        match (absent.first(), config.missing) {
+            (None, _) | (Some(_), Missing::Zero) => Ok(Ok(())),
+            (Some(_), Missing::Drop) => Ok(Err(DropReason::MissingModality)),
+            (Some(&modality), Missing::Error) => Err(DataError::MissingModality {
+                id: segment.id.clone(),
+                modality,
+            }),
+        }
+    }
+}

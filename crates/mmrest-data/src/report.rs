@@ -1,0 +1,193 @@
+//! What was met while loading, counted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Modality, Split};
+
+/// Facts about a loaded data set that its user should know, counted instead of warned about one by one.
+///
+/// [`Display`](fmt::Display) says them in a few lines; those that are zero are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DataReport {
+    /// Videos with labelled intervals.
+    pub videos: usize,
+    /// Labelled intervals.
+    pub intervals: usize,
+    /// Labelled intervals shorter than [`TOLERANCE`](crate::TOLERANCE): no frame or word lies in them. One is kept only
+    /// where its text comes from the table.
+    pub empty_intervals: usize,
+    /// Segments kept, by split.
+    pub segments: BTreeMap<Split, usize>,
+    /// Intervals that became no segment, by reason.
+    pub dropped: BTreeMap<DropReason, usize>,
+    /// Labelled videos that are in no fold.
+    pub videos_in_no_fold: Vec<String>,
+    /// Videos of the folds without any labelled interval.
+    pub fold_videos_without_labels: usize,
+    /// Rows of the table that belong to no labelled interval.
+    pub table_rows_unused: usize,
+    /// Labels outside [-3, 3], clamped.
+    pub labels_clamped: usize,
+    /// NaN and infinite feature values, set to 0, by modality.
+    pub non_finite: BTreeMap<Modality, usize>,
+    /// Segments in a split that lack a modality in use, by modality.
+    pub absent: BTreeMap<Modality, usize>,
+    /// Sequences averaged down to the greatest length, by modality.
+    pub shortened: BTreeMap<Modality, usize>,
+    /// Segments whose label could be compared with the table's.
+    pub labels_compared: usize,
+    /// Those where the two differ by more than 0.001: a sign that ids are joined wrongly.
+    pub label_mismatches: usize,
+    /// Segments whose words could be compared with the table's text.
+    pub texts_compared: usize,
+    /// Those where less than half of the table's words were found: a sign that ids are joined wrongly.
+    pub text_mismatches: usize,
+}
+
+/// Why a labelled interval became no segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DropReason {
+    /// It is shorter than [`TOLERANCE`](crate::TOLERANCE) and has no text from the table.
+    EmptyInterval,
+    /// Its label is not a number.
+    NoLabel,
+    /// Its video is in no fold.
+    NoFold,
+    /// The table, which decides the split, has no row for it.
+    NoTableRow,
+    /// It lacks a modality in use.
+    MissingModality,
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EmptyInterval => "of no length",
+            Self::NoLabel => "without a label",
+            Self::NoFold => "of a video in no fold",
+            Self::NoTableRow => "without a row in the table",
+            Self::MissingModality => "without one of the modalities",
+        })
+    }
+}
+
+impl DataReport {
+    /// Adds one video's facts.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.videos += other.videos;
+        self.intervals += other.intervals;
+        self.empty_intervals += other.empty_intervals;
+        add(&mut self.segments, other.segments);
+        add(&mut self.dropped, other.dropped);
+        self.videos_in_no_fold.extend(other.videos_in_no_fold);
+        self.fold_videos_without_labels += other.fold_videos_without_labels;
+        self.table_rows_unused += other.table_rows_unused;
+        self.labels_clamped += other.labels_clamped;
+        add(&mut self.non_finite, other.non_finite);
+        add(&mut self.absent, other.absent);
+        add(&mut self.shortened, other.shortened);
+        self.labels_compared += other.labels_compared;
+        self.label_mismatches += other.label_mismatches;
+        self.texts_compared += other.texts_compared;
+        self.text_mismatches += other.text_mismatches;
+    }
+
+    /// Segments kept, all splits together.
+    pub fn total(&self) -> usize {
+        self.segments.values().sum()
+    }
+}
+
+fn add<K: Ord>(sum: &mut BTreeMap<K, usize>, counts: BTreeMap<K, usize>) {
+    for (key, count) in counts {
+        *sum.entry(key).or_default() += count;
+    }
+}
+
+/// `12 text, 3 audio`, without zeros.
+fn listed<K: fmt::Display>(counts: &BTreeMap<K, usize>) -> String {
+    let counts = counts.iter().filter(|&(_, &count)| count > 0);
+    let listed: Vec<String> = counts.map(|(key, count)| format!("{count} {key}")).collect();
+    listed.join(", ")
+}
+
+impl fmt::Display for DataReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let split = |split| self.segments.get(&split).copied().unwrap_or(0);
+        write!(
+            f,
+            "{} segments of {} videos: {} train, {} valid, {} test.",
+            self.total(),
+            self.videos,
+            split(Split::Train),
+            split(Split::Valid),
+            split(Split::Test),
+        )?;
+        self.fmt_lost(f)?;
+        self.fmt_changed(f)?;
+        self.fmt_checks(f)
+    }
+}
+
+impl DataReport {
+    fn fmt_lost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dropped: usize = self.dropped.values().sum();
+        if dropped > 0 {
+            let reasons = listed(&self.dropped);
+            write!(f, "\nOf {} labelled intervals, {dropped} were left out: {reasons}.", self.intervals)?;
+        }
+        if let Some(first) = self.videos_in_no_fold.first() {
+            let count = self.videos_in_no_fold.len();
+            write!(f, "\n{count} labelled videos are in no fold, the first {first:?}.")?;
+        }
+        if self.fold_videos_without_labels > 0 {
+            let count = self.fold_videos_without_labels;
+            write!(f, "\n{count} videos of the folds have no labelled interval.")?;
+        }
+        if self.table_rows_unused > 0 {
+            let count = self.table_rows_unused;
+            write!(f, "\n{count} rows of the table belong to no labelled interval.")?;
+        }
+        Ok(())
+    }
+
+    fn fmt_changed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let empty = self.empty_intervals;
+        if empty > 0 {
+            write!(f, "\nLabelled intervals of no length, without words or frames: {empty}.")?;
+        }
+        let absent = listed(&self.absent);
+        if !absent.is_empty() {
+            write!(f, "\nSegments lacking a modality: {absent}.")?;
+        }
+        let non_finite = listed(&self.non_finite);
+        if !non_finite.is_empty() {
+            write!(f, "\nValues that were NaN or infinite, now 0: {non_finite}.")?;
+        }
+        let shortened = listed(&self.shortened);
+        if !shortened.is_empty() {
+            write!(f, "\nSequences averaged down: {shortened}.")?;
+        }
+        if self.labels_clamped > 0 {
+            write!(f, "\n{} labels were clamped to [-3, 3].", self.labels_clamped)?;
+        }
+        Ok(())
+    }
+
+    fn fmt_checks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.labels_compared > 0 {
+            let (wrong, of) = (self.label_mismatches, self.labels_compared);
+            write!(f, "\nLabels that differ from the table's: {wrong} of {of}.")?;
+        }
+        if self.texts_compared > 0 {
+            let (wrong, of) = (self.text_mismatches, self.texts_compared);
+            write!(f, "\nSegments whose words differ from the table's text: {wrong} of {of}.")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! Standardisation of features.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Frames;
+
+/// Mean and standard deviation of each feature over all frames of a split.
+///
+/// ```
+/// use mmrest_data::{FeatureStats, Frames};
+///
+/// let mut frames = Frames { values: vec![1.0, 5.0, 3.0, 5.0], width: 2 };
+/// let stats = FeatureStats::fit([&frames]);
+/// assert_eq!(stats.scale, [1.0, 1.0]); // a constant feature is only shifted
+/// stats.apply(&mut frames);
+/// assert_eq!(frames.values, [-1.0, 0.0, 1.0, 0.0]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FeatureStats {
+    /// Mean of each feature.
+    pub mean: Vec<f32>,
+    /// Population standard deviation of each feature; 1 for a constant one.
+    pub scale: Vec<f32>,
+}
+
+impl FeatureStats {
+    /// Fits on every frame of every sequence, in f64 and one pass (Welford's update).
+    ///
+    /// Sequences must have one width; of none at all the statistics are empty and change nothing.
+    #[allow(clippy::cast_possible_truncation)]
+    pub fn fit<'a>(sequences: impl IntoIterator<Item = &'a Frames>) -> Self {
+        let mut moments: Vec<Moments> = Vec::new();
+        for frames in sequences {
+            moments.resize(moments.len().max(frames.width), Moments::default());
+            for row in frames.rows() {
+                for (moments, &value) in moments.iter_mut().zip(row) {
+                    moments.push(f64::from(value));
+                }
+            }
+        }
+        Self {
+            mean: moments.iter().map(|moments| moments.mean as f32).collect(),
+            scale: moments.iter().map(|moments| moments.scale() as f32).collect(),
+        }
+    }
+
+    /// `(value - mean) / scale`, feature by feature.
+    #[allow(clippy::cast_possible_truncation)]
+    pub fn apply(&self, frames: &mut Frames) {
+        for row in frames.values.chunks_mut(frames.width.max(1)) {
+            for ((value, &mean), &scale) in row.iter_mut().zip(&self.mean).zip(&self.scale) {
+                *value = ((f64::from(*value) - f64::from(mean)) / f64::from(scale)) as f32;
+            }
+        }
+    }
+}
+
+/// Running mean and sum of squared deviations.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn push(&mut self, value: f64) {
+        self.count += 1.0;
+        let deviation = value - self.mean;
+        self.mean += deviation / self.count;
+        self.squares += deviation * (value - self.mean);
+    }
+
+    /// sqrt(sum (x - mean)^2 / n), or 1 where that is no more than the rounding of an f32.
+    fn scale(&self) -> f64 {
+        let deviation = (self.squares / self.count.max(1.0)).sqrt();
+        let smallest = f64::from(f32::EPSILON) * self.mean.abs();
+        if deviation > smallest.max(f64::from(f32::MIN_POSITIVE)) {
+            deviation
+        } else {
+            1.0
+        }
+    }
+}

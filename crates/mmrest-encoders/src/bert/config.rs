@@ -1,0 +1,251 @@
+//! `config.json` of a BERT directory.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use burn::tensor::activation;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::EncoderError;
+
+/// The shape of a BERT, in the names of Hugging Face's `config.json`. Unknown keys are ignored; absent ones have the
+/// values of `bert-base-uncased`, as in `transformers`.
+///
+/// ```
+/// use mmrest_encoders::BertConfig;
+///
+/// let config = BertConfig::from_json(r#"{"model_type": "bert", "hidden_size": 384, "use_cache": true}"#)?;
+/// assert_eq!((config.hidden_size, config.num_hidden_layers), (384, 12));
+/// # Ok::<(), mmrest_encoders::EncoderError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BertConfig {
+    /// Kind of model; only `bert` is one.
+    pub model_type: String,
+    /// Number of tokens.
+    pub vocab_size: usize,
+    /// Size of a token's representation, H.
+    pub hidden_size: usize,
+    /// Number of layers.
+    pub num_hidden_layers: usize,
+    /// Attention heads; they divide `hidden_size`.
+    pub num_attention_heads: usize,
+    /// Size of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Activation of the feed-forward layer: `gelu`, `gelu_new`, `gelu_pytorch_tanh`, `gelu_fast` or `relu`.
+    pub hidden_act: String,
+    /// Dropout after embeddings, attention and feed-forward, in training.
+    pub hidden_dropout_prob: f64,
+    /// Dropout on attention probabilities, in training.
+    pub attention_probs_dropout_prob: f64,
+    /// Longest sequence, in tokens.
+    pub max_position_embeddings: usize,
+    /// Number of token types; this crate uses type 0 only.
+    pub type_vocab_size: usize,
+    /// Standard deviation of weights that start from scratch.
+    pub initializer_range: f64,
+    /// Epsilon of layer normalisation.
+    pub layer_norm_eps: f64,
+    /// Only `absolute` is known.
+    pub position_embedding_type: String,
+    /// A decoder (causal attention) is refused.
+    pub is_decoder: bool,
+}
+
+impl Default for BertConfig {
+    fn default() -> Self {
+        Self {
+            model_type: "bert".into(),
+            vocab_size: 30_522,
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            hidden_act: "gelu".into(),
+            hidden_dropout_prob: 0.1,
+            attention_probs_dropout_prob: 0.1,
+            max_position_embeddings: 512,
+            type_vocab_size: 2,
+            initializer_range: 0.02,
+            layer_norm_eps: 1e-12,
+            position_embedding_type: "absolute".into(),
+            is_decoder: false,
+        }
+    }
+}
+
+/// Activation of the feed-forward layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x Φ(x)`, with the error function.
+    Gelu,
+    /// `x/2 (1 + tanh(sqrt(2/π) (x + 0.044715 x³)))`.
+    GeluTanh,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+impl Activation {
+    /// The activation a `hidden_act` names, if it is one of those supported.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "gelu" => Some(Self::Gelu),
+            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Some(Self::GeluTanh),
+            "relu" => Some(Self::Relu),
+            _ => None,
+        }
+    }
+
+    /// Applies the activation, element by element.
+    pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Gelu => activation::gelu(x),
+            Self::GeluTanh => activation::gelu_approximate(x),
+            Self::Relu => activation::relu(x),
+        }
+    }
+}
+
+impl BertConfig {
+    /// A BERT of the given shape; everything else as in `bert-base-uncased`.
+    pub fn small(vocab: usize, hidden: usize, layers: usize, heads: usize, intermediate: usize) -> Self {
+        Self {
+            vocab_size: vocab,
+            hidden_size: hidden,
+            num_hidden_layers: layers,
+            num_attention_heads: heads,
+            intermediate_size: intermediate,
+            ..Self::default()
+        }
+    }
+
+    /// Reads and checks `config.json` of a BERT directory.
+    ///
+    /// # Errors
+    ///
+    /// A missing or unreadable file, JSON that is none, or a model this crate does not have ([`check`](Self::check)).
+    pub fn from_dir(dir: &Path) -> Result<Self, EncoderError> {
+        let path = dir.join("config.json");
+        let text = fs::read_to_string(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => EncoderError::MissingFile {
+                path: path.clone(),
+                hint: "a BERT directory has its configuration there".into(),
+            },
+            _ => EncoderError::Io { path: path.clone(), source },
+        })?;
+        let config: Self =
+            serde_json::from_str(&text).map_err(|source| EncoderError::Json { path: path.clone(), source })?;
+        config.check(&path.display().to_string())?;
+        Ok(config)
+    }
+
+    /// Reads and checks a configuration from the text of a `config.json`.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_dir`](Self::from_dir).
+    pub fn from_json(text: &str) -> Result<Self, EncoderError> {
+        let config: Self = serde_json::from_str(text)
+            .map_err(|source| EncoderError::Json { path: "config.json".into(), source })?;
+        config.check("config.json")?;
+        Ok(config)
+    }
+
+    /// Checks that this is a BERT encoder that can be built; `origin` (a path, a section) is named in the error.
+    ///
+    /// # Errors
+    ///
+    /// [`EncoderError::Config`] naming the first key at fault, what it is and what it may be.
+    pub fn check(&self, origin: &str) -> Result<(), EncoderError> {
+        let refuse = |key, found: String, expected: &str| {
+            Err(EncoderError::Config { origin: origin.into(), key, found, expected: expected.into() })
+        };
+        if self.model_type != "bert" {
+            return refuse("model_type", format!("{:?}", self.model_type), "\"bert\"");
+        }
+        if Activation::from_name(&self.hidden_act).is_none() {
+            let known = "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast or relu";
+            return refuse("hidden_act", format!("{:?}", self.hidden_act), known);
+        }
+        if self.position_embedding_type != "absolute" {
+            return refuse("position_embedding_type", format!("{:?}", self.position_embedding_type), "\"absolute\"");
+        }
+        if self.is_decoder {
+            return refuse("is_decoder", "true".into(), "false: an encoder");
+        }
+        if let Some((key, _)) = self.sizes().into_iter().find(|(_, size)| *size == 0) {
+            return refuse(key, "0".into(), "at least 1");
+        }
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            let expected = format!("a divisor of hidden_size, {}", self.hidden_size);
+            return refuse("num_attention_heads", self.num_attention_heads.to_string(), &expected);
+        }
+        let rates = [
+            ("hidden_dropout_prob", self.hidden_dropout_prob),
+            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
+        ];
+        if let Some((key, rate)) = rates.into_iter().find(|(_, rate)| !(0.0..1.0).contains(rate)) {
+            return refuse(key, rate.to_string(), "a probability in [0, 1)");
+        }
+        if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps.is_finite()) {
+            return refuse("layer_norm_eps", self.layer_norm_eps.to_string(), "a positive number");
+        }
+        if !(self.initializer_range >= 0.0 && self.initializer_range.is_finite()) {
+            return refuse("initializer_range", self.initializer_range.to_string(), "a number not below 0");
+        }
+        Ok(())
+    }
+
+    fn sizes(&self) -> [(&'static str, usize); 7] {
+        [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("intermediate_size", self.intermediate_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("type_vocab_size", self.type_vocab_size),
+        ]
+    }
+
+    /// The activation of the feed-forward layer; the exact GELU for a name [`check`](Self::check) would refuse.
+    pub(crate) fn activation(&self) -> Activation {
+        Activation::from_name(&self.hidden_act).unwrap_or(Activation::Gelu)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(json: &str) -> String {
+        BertConfig::from_json(json).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_no_bert_is_refused_by_name() {
+        for (json, words) in [
+            (r#"{"model_type": "roberta"}"#, ["model_type", "roberta"]),
+            (r#"{"hidden_act": "swish"}"#, ["hidden_act", "swish"]),
+            (r#"{"position_embedding_type": "relative_key"}"#, ["position_embedding_type", "absolute"]),
+            (r#"{"num_attention_heads": 7}"#, ["num_attention_heads", "768"]),
+            (r#"{"num_attention_heads": 0}"#, ["num_attention_heads", "at least 1"]),
+            (r#"{"hidden_dropout_prob": 1.0}"#, ["hidden_dropout_prob", "[0, 1)"]),
+            (r#"{"is_decoder": true}"#, ["is_decoder", "encoder"]),
+            (r#"{"hidden_size": -3}"#, ["config.json", "-3"]),
+        ] {
+            let message = refused(json);
+            assert!(words.iter().all(|word| message.contains(word)), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_config_survives_its_own_json() {
+        let config = BertConfig::small(100, 32, 2, 4, 64);
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(BertConfig::from_json(&text).unwrap(), config);
+    }
+}

@@ -1,0 +1,195 @@
+//! The encoder: embeddings, then layers of attention and feed-forward.
+
+use std::ops::Range;
+use std::path::Path;
+
+use burn::module::Initializer;
+use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::prelude::*;
+
+use super::attention::Packing;
+use super::{Activation, BertConfig, Embeddings, SelfAttention, load};
+use crate::{EncoderError, PackedTokens};
+
+/// BERT without a head: the hidden state of every token. Start with [`Bert::load_dir`] or [`BertConfig::init`].
+///
+/// Dropout acts only in a module on an autodiff device.
+#[derive(Module, Debug)]
+pub struct Bert {
+    pub(super) embeddings: Embeddings,
+    pub(super) layers: Vec<BertLayer>,
+}
+
+/// One layer: attention and feed-forward, each with dropout, a residual and a normalisation after it.
+#[derive(Module, Debug)]
+pub struct BertLayer {
+    pub(super) attention: SelfAttention,
+    pub(super) attention_norm: LayerNorm,
+    pub(super) intermediate: Linear,
+    pub(super) output: Linear,
+    pub(super) output_norm: LayerNorm,
+    dropout: Dropout,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl BertConfig {
+    /// A BERT with random weights: normal with `initializer_range`, biases 0, normalisations the identity.
+    ///
+    /// # Panics
+    ///
+    /// On a configuration that [`check`](Self::check) refuses for its dropout; one that was read from a file is checked.
+    ///
+    /// ```
+    /// use burn::prelude::*;
+    /// use mmrest_encoders::{Bert, BertConfig, PackedTokens};
+    ///
+    /// let bert = BertConfig::small(100, 32, 2, 4, 64).init(&Device::flex());
+    /// let batch = PackedTokens::from_sequences(&[vec![2, 7, 9, 3], vec![2, 3]]);
+    /// bert.check(&batch)?;
+    /// let hidden = bert.forward(&batch);
+    /// assert_eq!(hidden.dims(), [6, 32]);
+    /// assert_eq!(Bert::first_token(hidden, &batch.offsets).dims(), [2, 32]);
+    /// # Ok::<(), mmrest_encoders::EncoderError>(())
+    /// ```
+    pub fn init(&self, device: &Device) -> Bert {
+        let layer = |_| BertLayer::new(self, device);
+        Bert {
+            embeddings: Embeddings::new(self, device),
+            layers: (0..self.num_hidden_layers).map(layer).collect(),
+        }
+    }
+}
+
+impl Bert {
+    /// Reads a Hugging Face BERT directory: `config.json` and `model.safetensors` or `pytorch_model.bin`.
+    ///
+    /// Names may begin with `bert.`, normalisations may be called `gamma` and `beta`; poolers and heads are ignored;
+    /// any float type becomes f32.
+    ///
+    /// # Errors
+    ///
+    /// A missing or damaged file; a model that is no BERT; all missing tensors in one error; a tensor whose shape is
+    /// not the configuration's.
+    pub fn load_dir(dir: &Path, device: &Device) -> Result<(Self, BertConfig), EncoderError> {
+        let config = BertConfig::from_dir(dir)?;
+        let bert = load::load(&config, dir, device)?;
+        Ok((bert, config))
+    }
+
+    /// Checks that the model can take a batch: sequences not empty, none too long, ids within the vocabulary.
+    ///
+    /// # Errors
+    ///
+    /// [`EncoderError::InvalidBatch`], [`EncoderError::TooLong`] or [`EncoderError::UnknownId`], naming the sequence.
+    pub fn check(&self, batch: &PackedTokens) -> Result<(), EncoderError> {
+        batch.check()?;
+        let limit = self.max_tokens();
+        if let Some((index, tokens)) = batch.lens().enumerate().find(|(_, len)| *len > limit) {
+            return Err(EncoderError::TooLong { index, tokens, limit });
+        }
+        let vocab_size = self.embeddings.vocab_size();
+        if let Some(place) = batch.ids.iter().position(|id| *id as usize >= vocab_size) {
+            let index = batch.offsets.partition_point(|offset| *offset <= place) - 1;
+            return Err(EncoderError::UnknownId { index, id: batch.ids[place], vocab_size });
+        }
+        Ok(())
+    }
+
+    /// The longest sequence the model has positions for, in tokens.
+    pub fn max_tokens(&self) -> usize {
+        self.embeddings.positions()
+    }
+
+    /// Number of layers.
+    pub fn depth(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Size of a token's representation.
+    pub fn hidden_size(&self) -> usize {
+        self.embeddings.word.weight.shape()[1]
+    }
+
+    /// Embeddings of a batch: `[tokens, hidden]`.
+    ///
+    /// # Panics
+    ///
+    /// On a batch that [`check`](Self::check) refuses.
+    pub fn embed(&self, batch: &PackedTokens) -> Tensor<2> {
+        self.embeddings.forward(batch)
+    }
+
+    /// Takes hidden states `[tokens, hidden]` through the layers of `range`; beyond the last layer there is none.
+    ///
+    /// Layers can be run apart, so that the lower ones stay fixed and outside the autodiff graph:
+    ///
+    /// ```
+    /// use burn::prelude::*;
+    /// use mmrest_encoders::{BertConfig, PackedTokens};
+    ///
+    /// let mut config = BertConfig::small(100, 32, 4, 4, 64);
+    /// config.hidden_dropout_prob = 0.0;
+    /// let bert = config.init(&Device::flex().autodiff());
+    /// let batch = PackedTokens::from_sequences(&[vec![2, 7, 3], vec![2, 9, 9, 3]]);
+    ///
+    /// let fixed = bert.valid(); // the same weights, untracked
+    /// let lower = fixed.layers(fixed.embed(&batch), &batch.offsets, 0..3);
+    /// let hidden = bert.layers(Tensor::from_inner(lower), &batch.offsets, 3..4);
+    /// let gradients = hidden.sum().backward(); // reaches the top layer only
+    /// # let _ = gradients;
+    /// ```
+    pub fn layers(&self, hidden: Tensor<2>, offsets: &[usize], range: Range<usize>) -> Tensor<2> {
+        let packing = Packing::new(offsets, &hidden.device());
+        let layers = self.layers.iter().take(range.end).skip(range.start);
+        layers.fold(hidden, |hidden, layer| layer.forward(hidden, &packing))
+    }
+
+    /// Last hidden state of every token: `[tokens, hidden]`.
+    ///
+    /// # Panics
+    ///
+    /// On a batch that [`check`](Self::check) refuses.
+    pub fn forward(&self, batch: &PackedTokens) -> Tensor<2> {
+        self.layers(self.embed(batch), &batch.offsets, 0..self.depth())
+    }
+
+    /// Hidden state of each sequence's first token: `[batch, hidden]`.
+    pub fn first_token(hidden: Tensor<2>, offsets: &[usize]) -> Tensor<2> {
+        let starts: Vec<i64> = offsets.windows(2).map(|bounds| bounds[0] as i64).collect();
+        let starts = Tensor::from_data(TensorData::from(starts.as_slice()), &hidden.device());
+        hidden.select(0, starts)
+    }
+}
+
+impl BertLayer {
+    fn new(config: &BertConfig, device: &Device) -> Self {
+        let norm = || LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(device);
+        Self {
+            attention: SelfAttention::new(config, device),
+            attention_norm: norm(),
+            intermediate: linear(config, config.hidden_size, config.intermediate_size, device),
+            output: linear(config, config.intermediate_size, config.hidden_size, device),
+            output_norm: norm(),
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            activation: config.activation(),
+        }
+    }
+
+    /// `a = LayerNorm(x + Attention(x))`, then `LayerNorm(a + W2 act(W1 a))`; `[tokens, hidden]`.
+    fn forward(&self, hidden: Tensor<2>, packing: &Packing) -> Tensor<2> {
+        let attended = self.dropout.forward(self.attention.forward(hidden.clone(), packing));
+        let attended = self.attention_norm.forward(hidden + attended);
+        let wide = self.activation.forward(self.intermediate.forward(attended.clone()));
+        let output = self.dropout.forward(self.output.forward(wide));
+        self.output_norm.forward(attended + output)
+    }
+}
+
+/// A linear layer as BERT starts it: weight normal with `initializer_range`, bias 0.
+pub(super) fn linear(config: &BertConfig, input: usize, output: usize, device: &Device) -> Linear {
+    let normal = Initializer::Normal { mean: 0.0, std: config.initializer_range };
+    let mut linear = LinearConfig::new(input, output).with_initializer(normal).init(device);
+    linear.bias = Some(Initializer::Zeros.init([output], device));
+    linear
+}

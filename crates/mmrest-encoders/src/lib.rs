@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+pub mod bert;
+mod error;
+pub mod init;
+mod lstm;
+mod packed;
+mod sequence;
+pub mod tokenizer;
+
+pub use bert::{Bert, BertConfig, has_weights};
+pub use error::EncoderError;
+pub use lstm::{Lstm, LstmConfig};
+pub use packed::PackedTokens;
+pub use sequence::{SequenceEncoder, SequenceEncoderConfig};
+pub use tokenizer::{Tokenizer, TokenizerOptions};

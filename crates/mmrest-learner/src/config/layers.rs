@@ -1,0 +1,120 @@
+//! The layers of a configuration: preset, file, overrides.
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+/// What the `official` preset sets differently (docs/method.md, "two presets"). The `paper` preset is the defaults.
+const OFFICIAL: &str = r#"
+[sequence]
+drop_zero_frames = true
+[clusters]
+scope = "batch"
+receptive_field = "cell"
+[projection]
+at_evaluation = false
+[train]
+selection = "test_among_improving"
+"#;
+
+/// Splits `key.path=value`. The value is TOML (`3`, `0.5`, `true`, `["text"]`, `"a b"`); anything else is taken as a string.
+///
+/// # Errors
+///
+/// There is no `=`, or the key is empty.
+pub fn parse_override(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("--set takes key.path=value, found '{text}'"))?;
+    let key = key.trim();
+    if key.is_empty() || key.split('.').any(str::is_empty) {
+        return Err(format!("--set takes key.path=value, found '{text}'"));
+    }
+    let value = value.trim();
+    let parsed = format!("value = {value}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut table| table.remove("value"));
+    Ok((
+        key.to_string(),
+        parsed.unwrap_or_else(|| Value::String(value.to_string())),
+    ))
+}
+
+/// Merges preset, file and overrides, and reads the result as `T`.
+pub(super) fn resolve<T: DeserializeOwned>(
+    file: &str,
+    overrides: &[(String, Value)],
+) -> Result<T, String> {
+    let mut explicit: Table = file.parse().map_err(|e: toml::de::Error| sentence(&e))?;
+    for (key, value) in overrides {
+        set(&mut explicit, key, value.clone())?;
+    }
+    let mut merged = match explicit.get("preset").and_then(Value::as_str) {
+        Some("official") => OFFICIAL
+            .parse::<Table>()
+            .map_err(|e: toml::de::Error| sentence(&e))?,
+        _ => Table::new(),
+    };
+    merge(&mut merged, explicit);
+    T::deserialize(Value::Table(merged)).map_err(|e| sentence(&e))
+}
+
+/// TOML's message on one line.
+fn sentence(error: &toml::de::Error) -> String {
+    let lines: Vec<&str> = error.message().lines().map(str::trim).collect();
+    lines.join(" ")
+}
+
+/// Sets a dotted key, making tables on the way.
+fn set(table: &mut Table, key: &str, value: Value) -> Result<(), String> {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_string(), value);
+            Ok(())
+        }
+        Some((head, rest)) => {
+            let inner = table
+                .entry(head)
+                .or_insert_with(|| Value::Table(Table::new()));
+            match inner {
+                Value::Table(inner) => set(inner, rest, value),
+                _ => Err(format!("'{head}' is a value, not a table: cannot set {key}")),
+            }
+        }
+    }
+}
+
+/// Lays `upper` over `lower`, table by table.
+fn merge(lower: &mut Table, upper: Table) {
+    for (key, value) in upper {
+        match (lower.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => merge(below, above),
+            (_, value) => {
+                lower.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_are_toml_or_else_strings() {
+        assert_eq!(parse_override("a.b=3").unwrap().1, Value::Integer(3));
+        assert_eq!(parse_override("a=true").unwrap().1, Value::Boolean(true));
+        assert_eq!(
+            parse_override("a=../x y").unwrap().1,
+            Value::String("../x y".into())
+        );
+        assert!(parse_override("a").is_err());
+        assert!(parse_override(".b=1").is_err());
+    }
+
+    #[test]
+    fn setting_below_a_value_is_an_error() {
+        let error = resolve::<Table>("seed = 1", &[("seed.x".into(), Value::Integer(1))]);
+        assert!(error.unwrap_err().contains("seed"));
+    }
+}

@@ -1,0 +1,76 @@
+//! What can go wrong in training, evaluation and prediction.
+
+use std::path::{Path, PathBuf};
+
+use mmrest_data::DataError;
+use mmrest_encoders::EncoderError;
+use mmrest_metric::MetricError;
+use thiserror::Error;
+
+/// An error of this crate. Its `Display` is one sentence that names file, key or id, and says what to do.
+#[derive(Debug, Error)]
+pub enum LearnerError {
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A configuration has an unknown key or a bad value.
+    #[error("{}: {message}", path.display())]
+    Config {
+        /// The TOML file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A run folder, model folder or golden folder is not what it should be.
+    #[error("{}: {message}", path.display())]
+    Format {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
+    /// The data could not be loaded.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The text encoder could not be loaded or used.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// Clusters or metrics got input they cannot work with.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// The device that was asked for is not there.
+    #[error("{0}")]
+    Device(String),
+    /// Training had to stop.
+    #[error("training stopped: {0}")]
+    Training(String),
+    /// What cannot happen unless this program is wrong.
+    #[error("internal error: {0}; please report it")]
+    Internal(String),
+}
+
+impl LearnerError {
+    /// An input/output error with its path.
+    pub fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    /// A file that is not what it should be.
+    pub fn format(path: &Path, message: impl Into<String>) -> Self {
+        Self::Format {
+            path: path.to_path_buf(),
+            message: message.into(),
+        }
+    }
+}

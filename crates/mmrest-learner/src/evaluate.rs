@@ -1,0 +1,119 @@
+//! Predictions of a trained model, with their parts.
+
+use mmrest_metric::Clusters;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{Batch, SegmentLoader};
+use crate::error::LearnerError;
+use crate::figures::Figures;
+use crate::model::{Forward, MmRest};
+use crate::objective::to_host;
+
+/// A cluster as a segment sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NearCluster {
+    /// The cluster's number, from 0.
+    pub cluster: usize,
+    /// Its sentiment bin, from 0 (most negative).
+    pub sentiment: usize,
+    /// Squared Mahalanobis distance under the cluster's own metric, mean over the segment's modalities.
+    pub distance: f32,
+}
+
+/// A predicted sentiment and its parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Place of the segment in its split.
+    pub row: usize,
+    /// y = y' + gamma bias.
+    pub prediction: f32,
+    /// y'.
+    pub score: f32,
+    /// gamma bias; 0 where the bias is off.
+    pub bias: f32,
+    /// The nearest clusters, at most two; none where the bias is off.
+    pub near: Vec<NearCluster>,
+}
+
+impl MmRest {
+    /// Predicts one batch. `self` should be on a device without autodiff (`model.valid()`), so that dropout is off.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read.
+    pub fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError> {
+        let clusters = self.context.evaluation_clusters();
+        let forward = self.forward(batch, clusters.as_ref());
+        let near = near_clusters(&forward, clusters.as_ref(), batch.len());
+        let bias = match forward.bias {
+            Some(bias) => to_host(bias)?,
+            None => vec![0.0; batch.len()],
+        };
+        let score = to_host(forward.score)?;
+        let prediction = to_host(forward.prediction)?;
+        Ok((0..batch.len())
+            .zip(near)
+            .map(|(i, near)| Prediction {
+                row: batch.rows[i],
+                prediction: prediction[i],
+                score: score[i],
+                bias: bias[i],
+                near,
+            })
+            .collect())
+    }
+
+    /// Predicts a whole split, in its own order.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read.
+    pub fn predict(&self, loader: &SegmentLoader) -> Result<Vec<Prediction>, LearnerError> {
+        let mut predictions = Vec::new();
+        for batch in loader.pass() {
+            let batch = batch.map_err(|e| LearnerError::Training(e.to_string()))?;
+            predictions.extend(self.predict_batch(&batch)?);
+        }
+        predictions.sort_by_key(|p| p.row);
+        Ok(predictions)
+    }
+}
+
+/// The figures of predictions against the labels of their split.
+pub fn figures(predictions: &[Prediction], labels: &[f32]) -> Figures {
+    let values: Vec<f32> = predictions.iter().map(|p| p.prediction).collect();
+    let truth: Vec<f32> = predictions.iter().map(|p| labels[p.row]).collect();
+    Figures::of(&values, &truth)
+}
+
+/// The two nearest clusters of each segment, by the mean distance of its modalities.
+fn near_clusters(
+    forward: &Forward,
+    clusters: Option<&Clusters>,
+    batch: usize,
+) -> Vec<Vec<NearCluster>> {
+    let Some((projection, clusters)) = forward.projection.as_ref().zip(clusters) else {
+        return vec![Vec::new(); batch];
+    };
+    let (count, modalities) = (clusters.len(), forward.representations.modalities());
+    let distance = |segment: usize, cluster: usize| {
+        let rows = (0..modalities).map(|m| m * batch + segment);
+        rows.map(|row| projection.distances[row * count + cluster])
+            .sum::<f32>()
+            / modalities as f32
+    };
+    (0..batch)
+        .map(|segment| {
+            let mut near: Vec<NearCluster> = (0..count)
+                .map(|cluster| NearCluster {
+                    cluster,
+                    sentiment: clusters.bins[cluster],
+                    distance: distance(segment, cluster),
+                })
+                .collect();
+            near.sort_by(|a, b| a.distance.total_cmp(&b.distance));
+            near.truncate(2);
+            near
+        })
+        .collect()
+}

@@ -1,0 +1,223 @@
+//! What the untrained layers of the text encoder give: computed once, without dropout, and cached by content.
+
+use std::path::{Path, PathBuf};
+
+use mmrest_data::Frames;
+use mmrest_encoders::{Bert, PackedTokens};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::LearnerError;
+use crate::example::{Example, TextFeatures};
+use crate::files;
+use crate::objective::to_host;
+
+/// Segments encoded at a time.
+const CHUNK: usize = 32;
+
+/// The untrained part of a text encoder, on a device without autodiff.
+pub(crate) struct Frozen<'a> {
+    /// The whole encoder; `model.valid()`'s, so that dropout is off.
+    pub bert: &'a Bert,
+    /// How many of its lower layers are not trained.
+    pub lower_layers: usize,
+    /// What the encoder's weights and configuration are: part of the cache's key.
+    pub fingerprint: &'a str,
+    /// Where results are cached.
+    pub cache: &'a Path,
+}
+
+impl Frozen<'_> {
+    /// Replaces the tokens of every example by what the untrained layers make of them.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read, or the cache not be written.
+    pub(crate) fn apply(&self, examples: &mut [Example]) -> Result<(), LearnerError> {
+        let tokens: Vec<Vec<u32>> = examples
+            .iter()
+            .map(|e| match &e.text {
+                TextFeatures::Tokens(ids) => ids.clone(),
+                _ => Vec::new(),
+            })
+            .collect();
+        if self.lower_layers == 0 || tokens.iter().any(Vec::is_empty) {
+            return Ok(());
+        }
+        let path = self.cache_file(&tokens);
+        let states = match read(&path, &tokens, self.first_only()) {
+            Some(states) => states,
+            None => {
+                let states = self.compute(&tokens)?;
+                save(&path, &states)?;
+                states
+            }
+        };
+        for (example, states) in examples.iter_mut().zip(states) {
+            example.text = match self.first_only() {
+                true => TextFeatures::First(states.values),
+                false => TextFeatures::Hidden(states),
+            };
+        }
+        Ok(())
+    }
+
+    /// With every layer untrained only the first token's state is needed.
+    fn first_only(&self) -> bool {
+        self.lower_layers == self.bert.depth()
+    }
+
+    fn compute(&self, tokens: &[Vec<u32>]) -> Result<Vec<Frames>, LearnerError> {
+        let width = self.bert.hidden_size();
+        let mut states = Vec::with_capacity(tokens.len());
+        for chunk in tokens.chunks(CHUNK) {
+            let packed = PackedTokens::from_sequences(chunk);
+            self.bert.check(&packed)?;
+            let embedded = self.bert.embed(&packed);
+            let hidden = self
+                .bert
+                .layers(embedded, &packed.offsets, 0..self.lower_layers);
+            let values = match self.first_only() {
+                true => to_host(Bert::first_token(hidden, &packed.offsets))?,
+                false => to_host(hidden)?,
+            };
+            let mut rest = values.as_slice();
+            for length in packed.lens() {
+                let rows = if self.first_only() { 1 } else { length };
+                let (own, others) = rest.split_at(rows * width);
+                states.push(Frames {
+                    values: own.to_vec(),
+                    width,
+                });
+                rest = others;
+            }
+        }
+        Ok(states)
+    }
+
+    fn cache_file(&self, tokens: &[Vec<u32>]) -> PathBuf {
+        let mut hash = Sha256::new();
+        hash.update(self.fingerprint);
+        hash.update((self.lower_layers as u64).to_le_bytes());
+        for ids in tokens {
+            hash.update((ids.len() as u64).to_le_bytes());
+            for id in ids {
+                hash.update(id.to_le_bytes());
+            }
+        }
+        let name = hex(&hash.finalize());
+        self.cache.join(format!("text-{}.safetensors", &name[..32]))
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads a cache file; anything that does not fit counts as absent, and is written anew.
+fn read(path: &Path, tokens: &[Vec<u32>], first_only: bool) -> Option<Vec<Frames>> {
+    let bytes = std::fs::read(path).ok()?;
+    let file = SafeTensors::deserialize(&bytes).ok()?;
+    let view = file.tensor("states").ok()?;
+    let &[rows, width] = view.shape() else {
+        return None;
+    };
+    let lengths: Vec<usize> = tokens
+        .iter()
+        .map(|ids| if first_only { 1 } else { ids.len() })
+        .collect();
+    if view.dtype() != Dtype::F32 || rows != lengths.iter().sum::<usize>() {
+        return None;
+    }
+    let values: Vec<f32> = view
+        .data()
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
+    let mut rest = values.as_slice();
+    let states = lengths.iter().map(|length| {
+        let (own, others) = rest.split_at(length * width);
+        rest = others;
+        Frames {
+            values: own.to_vec(),
+            width,
+        }
+    });
+    Some(states.collect())
+}
+
+fn save(path: &Path, states: &[Frames]) -> Result<(), LearnerError> {
+    let width = states.first().map_or(0, |s| s.width);
+    let bytes: Vec<u8> = states
+        .iter()
+        .flat_map(|s| &s.values)
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
+    let shape = vec![bytes.len() / 4 / width.max(1), width];
+    let wrong = |e: safetensors::SafeTensorError| LearnerError::Internal(e.to_string());
+    let view = TensorView::new(Dtype::F32, shape, &bytes).map_err(wrong)?;
+    files::write(path, &serialize([("states", view)], None).map_err(wrong)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use mmrest_encoders::BertConfig;
+
+    fn examples() -> Vec<Example> {
+        let tokens = [vec![2, 9, 3], vec![2, 3], vec![2, 7, 8, 9, 3]];
+        tokens
+            .into_iter()
+            .map(|ids| Example {
+                id: String::new(),
+                text: TextFeatures::Tokens(ids),
+                vision: Frames::empty(0),
+                audio: Frames::empty(0),
+                label: 0.0,
+            })
+            .collect()
+    }
+
+    fn run(bert: &Bert, lower_layers: usize, cache: &Path) -> Vec<Example> {
+        let mut examples = examples();
+        let frozen = Frozen {
+            bert,
+            lower_layers,
+            fingerprint: "test",
+            cache,
+        };
+        frozen.apply(&mut examples).unwrap();
+        examples
+    }
+
+    #[test]
+    fn cached_states_are_those_of_the_encoder() {
+        let bert = BertConfig::small(20, 16, 3, 2, 32).init(&Device::flex());
+        let cache = tempfile::tempdir().unwrap();
+        let computed = run(&bert, 2, cache.path());
+        assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1);
+        assert_eq!(run(&bert, 2, cache.path()), computed);
+        let packed = PackedTokens::from_sequences(&[vec![2, 7, 8, 9, 3]]);
+        let alone = bert.layers(bert.embed(&packed), &packed.offsets, 0..2);
+        let TextFeatures::Hidden(states) = &computed[2].text else {
+            panic!("not hidden states");
+        };
+        for (a, b) in states.values.iter().zip(to_host(alone).unwrap()) {
+            assert!((a - b).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_frozen_encoder_leaves_one_state_a_segment_and_a_damaged_cache_is_made_anew() {
+        let bert = BertConfig::small(20, 16, 2, 2, 32).init(&Device::flex());
+        let cache = tempfile::tempdir().unwrap();
+        let computed = run(&bert, 2, cache.path());
+        assert!(computed.iter().all(|e| matches!(&e.text, TextFeatures::First(s) if s.len() == 16)));
+        let file = std::fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap();
+        std::fs::write(file.path(), b"damaged").unwrap();
+        assert_eq!(run(&bert, 2, cache.path()), computed);
+    }
+}

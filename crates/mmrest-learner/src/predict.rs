@@ -1,0 +1,107 @@
+//! Scores for new data, from a run's model folder alone.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use mmrest_data::{Frames, Modality, Segment};
+
+use crate::batch::Batch;
+use crate::bundle::Bundle;
+use crate::error::LearnerError;
+use crate::evaluate::Prediction;
+use crate::example::Preparation;
+use crate::model::MmRest;
+
+/// A trained model, ready for segments it has not seen.
+#[derive(Debug)]
+pub struct Predictor {
+    bundle: Bundle,
+    model: MmRest,
+    device: Device,
+}
+
+impl Predictor {
+    /// Reads a model folder. `device` is without autodiff.
+    ///
+    /// # Errors
+    ///
+    /// A file of the folder is missing or damaged.
+    pub fn load(model_folder: &Path, device: &Device) -> Result<Self, LearnerError> {
+        let (bundle, model) = Bundle::load(model_folder, device)?;
+        Ok(Self {
+            bundle,
+            model,
+            device: device.clone(),
+        })
+    }
+
+    /// What the model was trained with.
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// Checks that a segment has frames of the widths the model knows, and finite ones.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the modality, what was found and what is expected.
+    pub fn check(&self, segment: &Segment) -> Result<(), String> {
+        let widths = self.bundle.features.widths;
+        for (modality, frames, width) in [
+            (Modality::Vision, &segment.vision, widths.vision),
+            (Modality::Audio, &segment.audio, widths.audio),
+        ] {
+            if width > 0 && !frames.is_empty() && frames.width != width {
+                return Err(format!(
+                    "{modality} has {} features a frame, the model takes {width}",
+                    frames.width
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Scores segments, in their order; a modality the model does not use is ignored, one that a segment lacks is empty text
+    /// or one zero frame, as in training.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read, or a text is longer than the encoder takes.
+    pub fn predict(&self, segments: &[Segment]) -> Result<Vec<Prediction>, LearnerError> {
+        let segments: Vec<Segment> = segments.iter().map(|s| self.fitted(s)).collect();
+        let preparation = Preparation {
+            config: &self.bundle.config,
+            features: &self.bundle.features,
+            tokenizer: self.bundle.tokenizer(),
+        };
+        let examples = preparation.examples(&segments);
+        let rows: Vec<usize> = (0..examples.len()).collect();
+        let mut predictions = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(self.bundle.config.train.batch_size) {
+            let batch = Batch::new(&examples, rows.to_vec(), &self.device);
+            predictions.extend(self.model.predict_batch(&batch)?);
+        }
+        Ok(predictions)
+    }
+
+    /// The segment with exactly the modalities the model uses, and frames treated as the data loader treats them.
+    fn fitted(&self, segment: &Segment) -> Segment {
+        let widths = self.bundle.features.widths;
+        let frames = |frames: &Frames, width: usize| {
+            let mut frames = match frames.width == width {
+                true => frames.clone(),
+                false => Frames::empty(width),
+            };
+            frames.zero_non_finite();
+            match self.bundle.config.data.max_frames {
+                Some(most) => frames.averaged(most),
+                None => frames,
+            }
+        };
+        Segment {
+            vision: frames(&segment.vision, widths.vision),
+            audio: frames(&segment.audio, widths.audio),
+            ..segment.clone()
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The end of a run: figures and predictions of the selected model; and the same figures later, by `eval`.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use mmrest_data::{Split, load};
+use serde::{Deserialize, Serialize};
+
+use super::folder::RunFolder;
+use super::prepare::{Splits, parameters};
+use crate::bundle::Bundle;
+use crate::config::Selection;
+use crate::error::LearnerError;
+use crate::evaluate::{Prediction, figures};
+use crate::figures::Figures;
+use crate::files;
+use crate::model::MmRest;
+
+/// How many parameters a model has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterCounts {
+    /// All of them.
+    pub total: usize,
+    /// The text encoder.
+    pub text_encoder: usize,
+    /// Everything but text encoder and metrics.
+    pub rest: usize,
+    /// Global and local metrics.
+    pub metrics: usize,
+}
+
+impl ParameterCounts {
+    /// Counts a model's.
+    pub fn of(model: &MmRest) -> Self {
+        let total = model.num_params();
+        let text_encoder = parameters(model.text.as_ref().map(|text| &text.bert));
+        let metrics = parameters(model.metric.as_ref());
+        Self {
+            total,
+            text_encoder,
+            rest: total - text_encoder - metrics,
+            metrics,
+        }
+    }
+}
+
+/// `metrics.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MetricsFile {
+    /// The epoch whose model was selected.
+    pub selected_epoch: usize,
+    /// How it was selected.
+    pub selection: Selection,
+    /// Figures on the validation split.
+    pub valid: Figures,
+    /// Figures on the test split.
+    pub test: Figures,
+    /// Sizes of the model.
+    pub parameters: ParameterCounts,
+}
+
+/// A split's predictions and figures.
+#[derive(Clone, Debug)]
+pub struct EvaluatedSplit {
+    /// Which split.
+    pub split: Split,
+    /// Ids, in the split's own order.
+    pub ids: Vec<String>,
+    /// Labels, likewise.
+    pub labels: Vec<f32>,
+    /// Predictions, likewise.
+    pub predictions: Vec<Prediction>,
+    /// Their figures.
+    pub figures: Figures,
+}
+
+/// Evaluates one split of prepared data.
+pub(crate) fn evaluate_split(
+    model: &MmRest,
+    splits: &Splits,
+    split: Split,
+    device: &Device,
+) -> Result<EvaluatedSplit, LearnerError> {
+    let loader = splits.loader(split, device);
+    let predictions = model.predict(&loader)?;
+    let labels = loader.labels();
+    Ok(EvaluatedSplit {
+        split,
+        ids: (0..labels.len()).map(|row| loader.id(row).to_string()).collect(),
+        figures: figures(&predictions, &labels),
+        labels,
+        predictions,
+    })
+}
+
+/// Evaluates a split with the model a run has kept: the same figures as the run wrote. `device` is without autodiff;
+/// `data` takes the place of the configured folder.
+///
+/// # Errors
+///
+/// The run has no model yet, or its data are not there.
+pub fn evaluate_run(
+    folder: &RunFolder,
+    split: Split,
+    data: Option<&Path>,
+    root: &Path,
+    device: &Device,
+) -> Result<EvaluatedSplit, LearnerError> {
+    let (mut bundle, model) = Bundle::load(&folder.model(), device)?;
+    if let Some(data) = data {
+        bundle.config.data.dir = data.to_path_buf();
+    }
+    let dataset = load(&bundle.config.data, root)?;
+    check_widths(&bundle, &dataset)?;
+    let splits = Splits::prepare(&dataset, &bundle, &model, root)?;
+    evaluate_split(&model, &splits, split, device)
+}
+
+fn check_widths(bundle: &Bundle, dataset: &mmrest_data::Dataset) -> Result<(), LearnerError> {
+    let (model, data) = (bundle.features.widths, dataset.widths);
+    match model == data {
+        true => Ok(()),
+        false => Err(LearnerError::format(
+            &bundle.config.data.dir,
+            format!(
+                "has {} vision and {} audio features a frame, the model was trained on {} and {}: give the data it was trained on",
+                data.vision, data.audio, model.vision, model.audio
+            ),
+        )),
+    }
+}
+
+/// Writes `predictions.csv` and `metrics.json` of the model a run has kept.
+pub(crate) fn finish(
+    folder: &RunFolder,
+    splits: &Splits,
+    selected_epoch: usize,
+    device: &Device,
+) -> Result<MetricsFile, LearnerError> {
+    let (bundle, model) = Bundle::load(&folder.model(), device)?;
+    let [train, valid, test] = [Split::Train, Split::Valid, Split::Test]
+        .map(|split| evaluate_split(&model, splits, split, device));
+    let evaluated = [train?, valid?, test?];
+    files::write(&folder.predictions(), &predictions_csv(&evaluated)?)?;
+    let [_, valid, test] = &evaluated;
+    let metrics = MetricsFile {
+        selected_epoch,
+        selection: bundle.config.train.selection,
+        valid: valid.figures,
+        test: test.figures,
+        parameters: ParameterCounts::of(&model),
+    };
+    files::write_json(&folder.metrics(), &metrics)?;
+    Ok(metrics)
+}
+
+/// `id,split,label,prediction,score,bias,cluster,second_cluster`; the clusters are empty where the bias is off.
+fn predictions_csv(splits: &[EvaluatedSplit]) -> Result<Vec<u8>, LearnerError> {
+    let wrong = |e: csv::Error| LearnerError::Internal(e.to_string());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer
+        .write_record([
+            "id",
+            "split",
+            "label",
+            "prediction",
+            "score",
+            "bias",
+            "cluster",
+            "second_cluster",
+        ])
+        .map_err(wrong)?;
+    for split in splits {
+        for p in &split.predictions {
+            let cluster = |n: usize| p.near.get(n).map_or(String::new(), |c| c.cluster.to_string());
+            writer
+                .write_record([
+                    split.ids[p.row].clone(),
+                    split.split.to_string(),
+                    split.labels[p.row].to_string(),
+                    p.prediction.to_string(),
+                    p.score.to_string(),
+                    p.bias.to_string(),
+                    cluster(0),
+                    cluster(1),
+                ])
+                .map_err(wrong)?;
+        }
+    }
+    writer
+        .into_inner()
+        .map_err(|e| LearnerError::Internal(e.to_string()))
+}

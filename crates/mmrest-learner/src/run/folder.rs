@@ -1,0 +1,82 @@
+//! Where everything of a run is.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::error::LearnerError;
+
+/// A run's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder(PathBuf);
+
+impl RunFolder {
+    /// The run at `path`, which need not exist.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The resolved configuration.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("config.toml")
+    }
+
+    /// Version, data, device, seed, times.
+    pub fn record(&self) -> PathBuf {
+        self.0.join("run.json")
+    }
+
+    /// One row an epoch.
+    pub fn epochs(&self) -> PathBuf {
+        self.0.join("epochs.csv")
+    }
+
+    /// The figures of the selected model.
+    pub fn metrics(&self) -> PathBuf {
+        self.0.join("metrics.json")
+    }
+
+    /// Every segment's prediction.
+    pub fn predictions(&self) -> PathBuf {
+        self.0.join("predictions.csv")
+    }
+
+    /// The selected model.
+    pub fn model(&self) -> PathBuf {
+        self.0.join("model")
+    }
+
+    /// What resuming needs.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.0.join("checkpoints")
+    }
+
+    /// The log, JSON lines.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log.jsonl")
+    }
+
+    /// Whether a run has begun here.
+    pub fn exists(&self) -> bool {
+        self.config().exists()
+    }
+
+    /// The configuration of the run that is here.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or it is damaged.
+    pub fn read_config(&self) -> Result<Config, LearnerError> {
+        if !self.exists() {
+            return Err(LearnerError::format(
+                &self.0,
+                "is not a run's folder (no config.toml): give the folder that 'train' printed",
+            ));
+        }
+        Config::load(&self.config(), &[])
+    }
+}

@@ -1,0 +1,14 @@
+//! A run: its folder, from the first file to the last.
+//!
+//! docs/runs.md lists what a run's folder holds.
+
+mod finish;
+mod folder;
+mod prepare;
+mod record;
+mod start;
+
+pub use finish::{EvaluatedSplit, MetricsFile, ParameterCounts, evaluate_run};
+pub use folder::RunFolder;
+pub use record::RunRecord;
+pub use start::{Outcome, RunOptions, default_folder, train};

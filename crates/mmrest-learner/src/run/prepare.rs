@@ -1,0 +1,189 @@
+//! Data and text encoder of a run, made ready: the same for training and evaluation.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
+use mmrest_data::{Dataset, Modality, Split};
+use mmrest_encoders::{Bert, BertConfig, Tokenizer, has_weights};
+
+use crate::batch::SegmentLoader;
+use crate::bundle::{Bundle, TextParts};
+use crate::config::Config;
+use crate::error::LearnerError;
+use crate::example::{Example, FeatureSpec, Preparation};
+use crate::frozen::Frozen;
+use crate::model::MmRest;
+use crate::state::lower_layers;
+
+/// `path` as it stands where that exists, else below the project's root.
+pub(crate) fn locate(root: &Path, path: &Path) -> PathBuf {
+    match path.exists() {
+        true => path.to_path_buf(),
+        false => root.join(path),
+    }
+}
+
+/// The text encoder that a run starts from, and what goes with it.
+pub(crate) fn load_text(
+    config: &Config,
+    root: &Path,
+    device: &Device,
+) -> Result<Option<(Bert, TextParts)>, LearnerError> {
+    if !config.uses(Modality::Text) {
+        return Ok(None);
+    }
+    let folder = locate(root, &config.text.bert);
+    let tokenizer = Tokenizer::from_dir(&folder)?;
+    let (bert, bert_config, fingerprint) = match config.text.from_scratch {
+        true => {
+            let bert_config = BertConfig::from_dir(&folder)?;
+            let fingerprint = format!("from scratch, seed {}", config.seed);
+            (bert_config.init(device), bert_config, fingerprint)
+        }
+        false => {
+            let (bert, bert_config) = Bert::load_dir(&folder, device)?;
+            (bert, bert_config, fingerprint(&folder)?)
+        }
+    };
+    check_text(config, &folder, &bert_config, &tokenizer)?;
+    let parts = TextParts {
+        bert: bert_config,
+        tokenizer,
+        fingerprint,
+    };
+    Ok(Some((bert, parts)))
+}
+
+/// SHA-256 of the weights in a BERT directory.
+fn fingerprint(folder: &Path) -> Result<String, LearnerError> {
+    debug_assert!(has_weights(folder));
+    let names = ["model.safetensors", "pytorch_model.bin"];
+    let file = names.iter().map(|n| folder.join(n)).find(|p| p.exists());
+    let file = file.unwrap_or_else(|| folder.join(names[0]));
+    Ok(mmrest_data::SourceFile::read(&file)?.sha256)
+}
+
+/// What configuration and encoder must agree on.
+fn check_text(
+    config: &Config,
+    folder: &Path,
+    bert: &BertConfig,
+    tokenizer: &Tokenizer,
+) -> Result<(), LearnerError> {
+    let wrong = |message: String| Err(LearnerError::format(folder, message));
+    if config.text.max_tokens > bert.max_position_embeddings {
+        return wrong(format!(
+            "has positions for {} tokens, but text.max_tokens is {}: lower it",
+            bert.max_position_embeddings, config.text.max_tokens
+        ));
+    }
+    if tokenizer.vocab_size() > bert.vocab_size {
+        return wrong(format!(
+            "has {} words in vocab.txt, but config.json says vocab_size {}: the two are not of one model",
+            tokenizer.vocab_size(),
+            bert.vocab_size
+        ));
+    }
+    match config.text.train_layers {
+        Some(layers) if layers > bert.num_hidden_layers => wrong(format!(
+            "has {} layers, but text.train_layers is {layers}: lower it",
+            bert.num_hidden_layers
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The examples of all three splits.
+pub(crate) struct Splits {
+    examples: [Arc<Vec<Example>>; 3],
+    batch_size: usize,
+}
+
+impl Splits {
+    /// Prepares every segment. `model` gives the untrained layers of the text encoder and must be without autodiff.
+    pub(crate) fn prepare(
+        dataset: &Dataset,
+        bundle: &Bundle,
+        model: &MmRest,
+        root: &Path,
+    ) -> Result<Self, LearnerError> {
+        let preparation = Preparation {
+            config: &bundle.config,
+            features: &bundle.features,
+            tokenizer: bundle.tokenizer(),
+        };
+        let cache = root.join(&bundle.config.text.cache);
+        let mut splits = Vec::new();
+        for split in Split::ALL {
+            let mut examples = preparation.examples(dataset.split(split));
+            if let (Some(parts), Some(text)) = (&bundle.text, &model.text) {
+                let frozen = Frozen {
+                    bert: &text.bert,
+                    lower_layers: lower_layers(&bundle.config, text.bert.depth()),
+                    fingerprint: &parts.fingerprint,
+                    cache: &cache,
+                };
+                frozen.apply(&mut examples)?;
+            }
+            splits.push(Arc::new(examples));
+        }
+        let examples = splits
+            .try_into()
+            .map_err(|_| LearnerError::Internal("three splits".into()))?;
+        Ok(Self {
+            examples,
+            batch_size: bundle.config.train.batch_size,
+        })
+    }
+
+    /// Batches of a split in its own order.
+    pub(crate) fn loader(&self, split: Split, device: &Device) -> SegmentLoader {
+        let index = match split {
+            Split::Train => 0,
+            Split::Valid => 1,
+            Split::Test => 2,
+        };
+        SegmentLoader::in_order(Arc::clone(&self.examples[index]), self.batch_size, device)
+    }
+}
+
+/// The bundle and the model that a run starts from; the model is on `device`, which is with autodiff.
+pub(crate) fn start_model(
+    config: &Config,
+    dataset: &Dataset,
+    root: &Path,
+    device: &Device,
+) -> Result<(Bundle, MmRest), LearnerError> {
+    device.seed(crate::seed::mix(config.seed, &[crate::seed::WEIGHTS]));
+    let features = FeatureSpec::fit(config, dataset.widths, &dataset.train);
+    let (bert, text) = match load_text(config, root, device)? {
+        Some((bert, text)) => (Some(bert), Some(text)),
+        None => (None, None),
+    };
+    let bert = bert.zip(text.as_ref().map(|text| &text.bert));
+    let model = MmRest::new(config, features.widths, bert, device)?;
+    model.visit(&mut Materialise);
+    let bundle = Bundle {
+        config: config.clone(),
+        features,
+        text,
+    };
+    Ok((bundle, model))
+}
+
+/// burn draws a weight when it is first read; reading all at once, in the order of the module's fields, lets the seed alone
+/// decide them.
+struct Materialise;
+
+impl ModuleVisitor for Materialise {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let _ = param.val();
+    }
+}
+
+/// Number of parameters of a module.
+pub(crate) fn parameters<M: Module>(module: Option<&M>) -> usize {
+    module.map_or(0, Module::num_params)
+}

@@ -1,0 +1,95 @@
+//! `run.json`: what ran, on what, when.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mmrest_data::{DataReport, SourceFile};
+use serde::{Deserialize, Serialize};
+
+use crate::device::Backend;
+
+/// What ran, on what, when.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Version of mmrest.
+    pub version: String,
+    /// Commit of the project the program was started in, if any.
+    pub git_commit: Option<String>,
+    /// Every data file with its SHA-256.
+    pub data_files: Vec<SourceFile>,
+    /// What was met while the data were read.
+    pub data_report: serde_json::Value,
+    /// The backend.
+    pub backend: Backend,
+    /// The device's number.
+    pub device: usize,
+    /// The seed.
+    pub seed: u64,
+    /// When training began, seconds since 1970; kept over resumptions.
+    pub started: f64,
+    /// When the run was last taken up again.
+    pub resumed: Option<f64>,
+    /// When it was finished.
+    pub finished: Option<f64>,
+    /// Most memory the program held at one time, where the system tells (Linux).
+    pub peak_memory_mib: Option<f64>,
+}
+
+impl RunRecord {
+    /// The record of a run that begins now.
+    pub(crate) fn begin(
+        data_files: Vec<SourceFile>,
+        report: &DataReport,
+        backend: Backend,
+        device: usize,
+        seed: u64,
+    ) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            git_commit: git_commit(),
+            data_files,
+            data_report: serde_json::to_value(report).unwrap_or_default(),
+            backend,
+            device,
+            seed,
+            started: now(),
+            resumed: None,
+            finished: None,
+            peak_memory_mib: None,
+        }
+    }
+
+    /// The first data file that is not what it was, if any.
+    pub(crate) fn changed_file<'a>(&self, files: &'a [SourceFile]) -> Option<&'a SourceFile> {
+        files
+            .iter()
+            .find(|file| !self.data_files.iter().any(|old| old.sha256 == file.sha256))
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |d| d.as_secs_f64())
+}
+
+/// The commit that is checked out here, where there is git and a repository.
+fn git_commit() -> Option<String> {
+    let output = Command::new("git")
+        .args(["rev-parse", "HEAD"])
+        .output()
+        .ok()?;
+    let commit = String::from_utf8(output.stdout).ok()?;
+    let commit = commit.trim();
+    (output.status.success() && !commit.is_empty()).then(|| commit.to_string())
+}
+
+/// Most memory this process held at one time, in MiB.
+pub(crate) fn peak_memory_mib() -> Option<f64> {
+    let status = std::fs::read_to_string(Path::new("/proc/self/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024.0)
+}

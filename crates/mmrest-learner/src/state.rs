@@ -1,0 +1,157 @@
+//! What a training step needs beside parameters and batch: settings, the clusters in force, and what the step found.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mmrest_metric::{Clusters, KMeansConfig, MmcLossConfig, ReceptiveField, SentimentBins};
+
+use crate::config::{ClusterScope, Config, MetricKind, ReceptiveFieldKind};
+
+/// The parts of the configuration that a step reads.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether L_MMC is part of the loss.
+    pub mmc: bool,
+    /// Whether the bias is added to the score.
+    pub bias: bool,
+    /// Whether the bias is added at evaluation too.
+    pub bias_at_evaluation: bool,
+    /// Weight gamma of the bias.
+    pub gamma: f64,
+    /// Whether the bias has the sign of the two clusters' sentiments.
+    pub signed: bool,
+    /// Whether metrics are learned.
+    pub learned: bool,
+    /// Which rows k-means sees.
+    pub scope: ClusterScope,
+    /// Parameters of k-means.
+    pub kmeans: KMeansConfig,
+    /// Which rows belong to a receptive field.
+    pub field: ReceptiveField,
+    /// How far centres follow a batch.
+    pub momentum: f64,
+    /// Weight eta of L_MMC.
+    pub mmc_weight: f64,
+    /// The terms of L_MMC.
+    pub loss: MmcLossConfig,
+    /// Sentiment bins.
+    pub bins: SentimentBins,
+    /// Largest gradient norm of the model; 0: any.
+    pub clip: f64,
+    /// Largest gradient norm of the metrics; 0: any.
+    pub metric_clip: f64,
+    /// How many of the text encoder's lower layers are not trained.
+    pub lower_layers: usize,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+impl Settings {
+    fn new(config: &Config, text_layers: usize) -> Self {
+        Self {
+            mmc: config.mmc,
+            bias: config.bias,
+            bias_at_evaluation: config.projection.at_evaluation,
+            gamma: config.projection.gamma,
+            signed: config.projection.signed,
+            learned: config.metric == MetricKind::Learned,
+            scope: config.clusters.scope,
+            kmeans: KMeansConfig {
+                clusters: config.clusters.count,
+                restarts: config.clusters.restarts,
+                max_iterations: config.clusters.max_iterations,
+                ..KMeansConfig::default()
+            },
+            field: match config.clusters.receptive_field {
+                ReceptiveFieldKind::Nearest => ReceptiveField::Nearest(config.clusters.nearest),
+                ReceptiveFieldKind::Cell => ReceptiveField::Cell,
+            },
+            momentum: config.clusters.momentum,
+            mmc_weight: config.loss.mmc_weight,
+            loss: MmcLossConfig {
+                inter_weight: config.loss.inter_weight,
+                frobenius_weight: config.loss.frobenius_weight,
+                margin: config.loss.margin,
+                margin_scale: config.loss.margin_scale,
+                max_pairs: config.loss.max_pairs,
+            },
+            bins: SentimentBins::seven(),
+            clip: config.train.clip,
+            metric_clip: config.train.metric_clip,
+            lower_layers: lower_layers(config, text_layers),
+            seed: config.seed,
+        }
+    }
+}
+
+/// How many of the encoder's layers are not trained, counted from below.
+pub(crate) fn lower_layers(config: &Config, text_layers: usize) -> usize {
+    match (config.text.freeze, config.text.train_layers) {
+        (true, _) => text_layers,
+        (false, Some(trained)) => text_layers.saturating_sub(trained),
+        (false, None) => 0,
+    }
+}
+
+/// Global gradient norms of a step, before clipping.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GradientNorms {
+    /// Of everything but the metrics.
+    pub model: f64,
+    /// Of the metrics.
+    pub metrics: f64,
+}
+
+/// What changes from step to step.
+#[derive(Debug, Default)]
+pub struct StepState {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Step of the epoch, from 1.
+    pub step: usize,
+    /// The clusters in force.
+    pub clusters: Option<Clusters>,
+    /// Gradient norms of the last step.
+    pub norms: GradientNorms,
+    /// Why the last step could not be taken.
+    pub failure: Option<String>,
+}
+
+/// Settings and state, shared by every clone of a model.
+#[derive(Clone, Debug)]
+pub struct StepContext {
+    settings: Arc<Settings>,
+    state: Arc<Mutex<StepState>>,
+}
+
+impl StepContext {
+    /// The context of a run that has not begun. `text_layers`: how many layers the text encoder has.
+    pub fn new(config: &Config, text_layers: usize) -> Self {
+        Self {
+            settings: Arc::new(Settings::new(config, text_layers)),
+            state: Arc::default(),
+        }
+    }
+
+    /// What the configuration says.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The state, locked. A panic elsewhere leaves it readable.
+    pub fn state(&self) -> MutexGuard<'_, StepState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The clusters in force.
+    pub fn clusters(&self) -> Option<Clusters> {
+        self.state().clusters.clone()
+    }
+
+    /// The clusters that evaluation uses: none where the bias is off at evaluation.
+    pub fn evaluation_clusters(&self) -> Option<Clusters> {
+        let settings = self.settings();
+        (settings.bias && settings.bias_at_evaluation)
+            .then(|| self.clusters())
+            .flatten()
+    }
+}

@@ -1,0 +1,192 @@
+//! Checkpoints: one folder an epoch, put in place whole once model, optimiser, schedule and progress are all written.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use burn::train::checkpoint::{
+    Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy,
+};
+use burn::train::metric::store::EventStoreClient;
+
+use super::progress::Progress;
+use crate::error::LearnerError;
+use crate::files;
+
+/// How many checkpoints are kept.
+const KEPT: usize = 2;
+/// burn writes these three; their number is awaited.
+const PARTS: [&str; 3] = ["model", "optimizer", "scheduler"];
+
+/// The checkpoints of a run.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+    written: Arc<Written>,
+}
+
+/// Counts the parts of the checkpoint under way; burn writes them from threads of its own.
+#[derive(Debug, Default)]
+struct Written {
+    parts: Mutex<Vec<Result<(), String>>>,
+    changed: Condvar,
+}
+
+impl Checkpoints {
+    /// Checkpoints below `folder`, made when the first is written.
+    pub fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            written: Arc::default(),
+        }
+    }
+
+    /// The epoch of the newest checkpoint.
+    pub fn newest(&self) -> Option<usize> {
+        self.epochs().into_iter().max()
+    }
+
+    fn epochs(&self) -> Vec<usize> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else {
+            return Vec::new();
+        };
+        entries
+            .filter_map(|entry| {
+                let name = entry.ok()?.file_name();
+                name.to_str()?.strip_prefix("epoch-")?.parse().ok()
+            })
+            .collect()
+    }
+
+    fn path(&self, epoch: usize) -> PathBuf {
+        self.folder.join(format!("epoch-{epoch:04}"))
+    }
+
+    /// Where an epoch's checkpoint grows until it is whole.
+    fn growing(&self, epoch: usize) -> PathBuf {
+        self.folder.join(format!("growing-{epoch:04}"))
+    }
+
+    /// Reads the progress of an epoch's checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// The file is not there or damaged.
+    pub fn progress(&self, epoch: usize) -> Result<Progress, LearnerError> {
+        files::read_json(&self.path(epoch).join("progress.json"))
+    }
+
+    /// The three writers that burn asks for: model, optimiser, schedule.
+    pub fn parts(&self) -> [Part; 3] {
+        PARTS.map(|name| Part {
+            name,
+            checkpoints: self.clone(),
+        })
+    }
+
+    /// Clears what an interrupted write may have left, before `epoch` is written.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be made or cleared.
+    pub fn begin(&self, epoch: usize) -> Result<(), LearnerError> {
+        let growing = self.growing(epoch);
+        if growing.exists() {
+            std::fs::remove_dir_all(&growing).map_err(|e| LearnerError::io("clear", &growing, e))?;
+        }
+        std::fs::create_dir_all(&growing).map_err(|e| LearnerError::io("make", &growing, e))?;
+        self.lock().clear();
+        Ok(())
+    }
+
+    /// Waits for burn's three parts, adds the progress, puts the checkpoint in place and removes the ones before the last.
+    ///
+    /// # Errors
+    ///
+    /// A part could not be written; the checkpoints before it are untouched.
+    pub fn finish(&self, epoch: usize, progress: &Progress) -> Result<(), LearnerError> {
+        let growing = self.growing(epoch);
+        self.wait()
+            .map_err(|message| LearnerError::format(&growing, message))?;
+        files::write_json(&growing.join("progress.json"), progress)?;
+        for part in PARTS {
+            sync(&growing.join(format!("{part}.bpk")))?;
+        }
+        files::replace_folder(&growing, &self.path(epoch))?;
+        self.prune()
+    }
+
+    /// Removes all but the newest checkpoints.
+    fn prune(&self) -> Result<(), LearnerError> {
+        let mut epochs = self.epochs();
+        epochs.sort_unstable_by(|a, b| b.cmp(a));
+        for epoch in epochs.into_iter().skip(KEPT) {
+            let path = self.path(epoch);
+            std::fs::remove_dir_all(&path).map_err(|e| LearnerError::io("remove", &path, e))?;
+        }
+        Ok(())
+    }
+
+    fn wait(&self) -> Result<(), String> {
+        let mut parts = self.lock();
+        while parts.len() < PARTS.len() {
+            parts = self
+                .written
+                .changed
+                .wait(parts)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        parts.drain(..).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Result<(), String>>> {
+        self.written
+            .parts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn sync(path: &Path) -> Result<(), LearnerError> {
+    std::fs::File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|e| LearnerError::io("write", path, e))
+}
+
+/// Writer of one of burn's three records.
+#[derive(Clone, Debug)]
+pub struct Part {
+    name: &'static str,
+    checkpoints: Checkpoints,
+}
+
+impl<R: Checkpoint> Checkpointer<R> for Part {
+    fn save(&self, epoch: usize, record: R) -> Result<(), CheckpointerError> {
+        let path = self.checkpoints.growing(epoch);
+        let saved = record.save(path.join(format!("{}.bpk", self.name)));
+        let outcome = saved.as_ref().map(|&()| ()).map_err(ToString::to_string);
+        self.checkpoints.lock().push(outcome);
+        self.checkpoints.written.changed.notify_all();
+        saved
+    }
+
+    fn delete(&self, _: usize) -> Result<(), CheckpointerError> {
+        Ok(())
+    }
+
+    fn restore(&self, epoch: usize) -> Result<R, CheckpointerError> {
+        R::load(
+            self.checkpoints
+                .path(epoch)
+                .join(format!("{}.bpk", self.name)),
+        )
+    }
+}
+
+/// Every epoch is saved; which are kept is [`Checkpoints`]' business.
+pub(crate) struct EveryEpoch;
+
+impl CheckpointingStrategy for EveryEpoch {
+    fn checkpointing(&mut self, _: usize, _: &EventStoreClient) -> Vec<CheckpointingAction> {
+        vec![CheckpointingAction::Save]
+    }
+}

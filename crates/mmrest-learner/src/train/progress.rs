@@ -1,0 +1,197 @@
+//! How far a run has come: what a checkpoint holds beside the tensors, and the epochs' record.
+
+use std::path::Path;
+
+use mmrest_metric::Clusters;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Selection;
+use crate::error::LearnerError;
+use crate::figures::Figures;
+use crate::files;
+use crate::schedule::Plateau;
+use crate::step::Losses;
+
+/// One epoch, a row of `epochs.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRow {
+    /// From 1.
+    pub epoch: usize,
+    /// Time of the training steps, clustering included.
+    pub train_seconds: f64,
+    /// L, mean over the epoch's segments; the following losses likewise.
+    pub loss: f64,
+    /// L1.
+    pub loss_task: f64,
+    /// L_MMC.
+    pub loss_mmc: f64,
+    /// Intra-cluster part.
+    pub loss_intra: f64,
+    /// Inter-cluster part.
+    pub loss_inter: f64,
+    /// Frobenius part.
+    pub loss_frobenius: f64,
+    /// Figures of the validation split.
+    pub valid: Figures,
+    /// Learning rate of the network.
+    pub learning_rate: f64,
+    /// Learning rate of the text encoder.
+    pub text_learning_rate: f64,
+    /// Learning rate of the metrics.
+    pub metric_learning_rate: f64,
+    /// Global gradient norm of the model before clipping, mean over steps.
+    pub gradient_norm: f64,
+    /// The same of the metrics.
+    pub metric_gradient_norm: f64,
+    /// Clusters in force at the epoch's end.
+    pub clusters: usize,
+    /// Whether this epoch's model was the best so far.
+    pub selected: bool,
+}
+
+impl EpochRow {
+    /// The losses of an epoch, from sums over segments.
+    pub(crate) fn set_losses(&mut self, mean: &Losses) {
+        self.loss = mean.total;
+        self.loss_task = mean.task;
+        self.loss_mmc = mean.mmc;
+        self.loss_intra = mean.intra;
+        self.loss_inter = mean.inter;
+        self.loss_frobenius = mean.frobenius;
+    }
+
+    /// Names and values in the order of `epochs.csv`.
+    pub fn columns(&self) -> Vec<(String, String)> {
+        let mut columns: Vec<(String, String)> = vec![("epoch".into(), self.epoch.to_string())];
+        let mut number = |name: &str, value: f64| columns.push((name.into(), value.to_string()));
+        number("train_seconds", self.train_seconds);
+        number("loss", self.loss);
+        number("loss_task", self.loss_task);
+        number("loss_mmc", self.loss_mmc);
+        number("loss_intra", self.loss_intra);
+        number("loss_inter", self.loss_inter);
+        number("loss_frobenius", self.loss_frobenius);
+        for (name, value) in self.valid.named() {
+            number(&format!("valid_{name}"), value);
+        }
+        number("learning_rate", self.learning_rate);
+        number("text_learning_rate", self.text_learning_rate);
+        number("metric_learning_rate", self.metric_learning_rate);
+        number("gradient_norm", self.gradient_norm);
+        number("metric_gradient_norm", self.metric_gradient_norm);
+        columns.push(("clusters".into(), self.clusters.to_string()));
+        columns.push(("selected".into(), self.selected.to_string()));
+        columns
+    }
+}
+
+/// Everything a resumed run needs beside weights, optimiser and schedule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// One row a finished epoch.
+    pub epochs: Vec<EpochRow>,
+    /// The clusters in force.
+    pub clusters: Option<Clusters>,
+    /// The plateau schedule.
+    pub plateau: Plateau,
+    /// Lowest validation MAE so far.
+    pub best_valid: Option<f64>,
+    /// Epochs since it.
+    pub epochs_since_best: usize,
+    /// The epoch whose model is kept.
+    pub selected_epoch: Option<usize>,
+    /// Test MAE of that epoch, where selection looks at it.
+    pub selected_test: Option<f64>,
+}
+
+impl Progress {
+    /// Takes an epoch's validation MAE and says whether its model is the one to keep. `test_mae` is asked only where
+    /// selection looks at the test split.
+    ///
+    /// # Errors
+    ///
+    /// Those of `test_mae`.
+    pub fn observe(
+        &mut self,
+        epoch: usize,
+        valid_mae: f64,
+        selection: Selection,
+        test_mae: impl FnOnce() -> Result<f64, LearnerError>,
+    ) -> Result<bool, LearnerError> {
+        let improves = self.best_valid.is_none_or(|best| valid_mae < best);
+        if !improves {
+            self.epochs_since_best += 1;
+            return Ok(false);
+        }
+        self.best_valid = Some(valid_mae);
+        self.epochs_since_best = 0;
+        let keep = match selection {
+            Selection::ValidMae => true,
+            Selection::TestAmongImproving => {
+                let test = test_mae()?;
+                let better = self.selected_test.is_none_or(|best| test < best);
+                if better {
+                    self.selected_test = Some(test);
+                }
+                better
+            }
+        };
+        if keep {
+            self.selected_epoch = Some(epoch);
+        }
+        Ok(keep)
+    }
+
+    /// Epochs done.
+    pub fn done(&self) -> usize {
+        self.epochs.last().map_or(0, |row| row.epoch)
+    }
+
+    /// Writes `epochs.csv` whole.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn write_epochs(&self, path: &Path) -> Result<(), LearnerError> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let wrong = |e: csv::Error| LearnerError::Internal(e.to_string());
+        for (index, row) in self.epochs.iter().enumerate() {
+            let (names, values): (Vec<_>, Vec<_>) = row.columns().into_iter().unzip();
+            if index == 0 {
+                writer.write_record(names).map_err(wrong)?;
+            }
+            writer.write_record(values).map_err(wrong)?;
+        }
+        let bytes = writer
+            .into_inner()
+            .map_err(|e| LearnerError::Internal(e.to_string()))?;
+        files::write(path, &bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_validation_error_is_selected_and_test_is_not_asked() {
+        let mut progress = Progress::default();
+        let never = || Err(LearnerError::Internal("asked".into()));
+        assert!(progress.observe(1, 1.0, Selection::ValidMae, never).unwrap());
+        assert!(!progress.observe(2, 1.0, Selection::ValidMae, never).unwrap());
+        assert!(progress.observe(3, 0.9, Selection::ValidMae, never).unwrap());
+        assert_eq!(progress.selected_epoch, Some(3));
+        assert_eq!(progress.epochs_since_best, 0);
+    }
+
+    #[test]
+    fn the_published_selection_asks_test_only_when_validation_improves() {
+        let mut progress = Progress::default();
+        let mode = Selection::TestAmongImproving;
+        assert!(progress.observe(1, 1.0, mode, || Ok(0.8)).unwrap());
+        assert!(!progress.observe(2, 0.9, mode, || Ok(0.85)).unwrap());
+        assert!(!progress.observe(3, 0.95, mode, || Err(LearnerError::Internal("asked".into()))).unwrap());
+        assert!(progress.observe(4, 0.8, mode, || Ok(0.7)).unwrap());
+        assert_eq!(progress.selected_epoch, Some(4));
+    }
+}

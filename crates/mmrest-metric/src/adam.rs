@@ -1,0 +1,158 @@
+//! Adam as the method's authors run it on the metrics.
+
+use burn::optim::{LearningRate, ModuleOptimizer, Optimizer, RecordState, StateSink, StateSource};
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+/// Parameters of [`PsdAdam`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PsdAdamConfig {
+    /// Decay of the mean of the gradients (`b1`).
+    pub beta_1: f64,
+    /// Decay of the mean of their squares (`b2`).
+    pub beta_2: f64,
+    /// What is added to `sqrt(v)`.
+    pub epsilon: f64,
+    /// Coupled L2 penalty (`wd`): it is part of the gradient.
+    pub weight_decay: f64,
+}
+
+impl Default for PsdAdamConfig {
+    fn default() -> Self {
+        Self {
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 1e-4,
+        }
+    }
+}
+
+impl PsdAdamConfig {
+    /// The bare optimiser, for one parameter group of a [`ModuleOptimizer`].
+    #[must_use]
+    pub fn build(&self) -> PsdAdam {
+        PsdAdam { config: *self }
+    }
+
+    /// The optimiser of a whole module.
+    #[must_use]
+    pub fn init(&self) -> ModuleOptimizer {
+        ModuleOptimizer::from(self.build())
+    }
+}
+
+/// Adam whose `epsilon` is added to the *uncorrected* `sqrt(v)` and whose weight decay is part of the gradient.
+/// After each step [`MultiMetric::project_psd`](crate::MultiMetric::project_psd) is called.
+///
+/// ```text
+/// g <- grad + wd p
+/// m <- b1 m + (1 - b1) g
+/// v <- b2 v + (1 - b2) g^2
+/// p <- p - lr sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps)
+/// ```
+///
+/// Its state is two tensors and the step count, and goes through burn's optimiser records.
+///
+/// ```
+/// use burn::optim::GradientsParams;
+/// use burn::tensor::Device;
+/// use mmrest_metric::{MultiMetricConfig, PsdAdamConfig};
+///
+/// let metric = MultiMetricConfig { dim: 2, clusters: 1, ridge: 0.0 }.init(&Device::flex().autodiff());
+/// let mut optimizer = PsdAdamConfig::default().init();
+/// let loss = metric.global.val().sum();
+/// let gradients = GradientsParams::from_grads(loss.backward(), &metric);
+/// let metric = optimizer.step(0.1, metric, gradients).project_psd();
+/// assert!(metric.is_psd(1e-6)?);
+/// # Ok::<(), mmrest_metric::MetricError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct PsdAdam {
+    config: PsdAdamConfig,
+}
+
+/// What [`PsdAdam`] remembers of a parameter.
+#[derive(Clone, Debug)]
+pub struct PsdAdamState<const D: usize> {
+    /// Steps taken.
+    pub time: u64,
+    /// Mean of the gradients (`m`).
+    pub moment_1: Tensor<D>,
+    /// Mean of their squares (`v`).
+    pub moment_2: Tensor<D>,
+}
+
+impl Optimizer for PsdAdam {
+    type State<const D: usize> = PsdAdamState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        lr: LearningRate,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+        state: Option<PsdAdamState<D>>,
+    ) -> (Tensor<D>, Option<PsdAdamState<D>>) {
+        let PsdAdamConfig {
+            beta_1,
+            beta_2,
+            epsilon,
+            weight_decay,
+        } = self.config;
+        let grad = grad + tensor.clone().mul_scalar(weight_decay);
+        let fresh_1 = grad.clone().mul_scalar(1.0 - beta_1);
+        let fresh_2 = grad.square().mul_scalar(1.0 - beta_2);
+        let state = match state {
+            None => PsdAdamState {
+                time: 1,
+                moment_1: fresh_1,
+                moment_2: fresh_2,
+            },
+            Some(old) => PsdAdamState {
+                time: old.time + 1,
+                moment_1: old.moment_1.mul_scalar(beta_1) + fresh_1,
+                moment_2: old.moment_2.mul_scalar(beta_2) + fresh_2,
+            },
+        };
+        let time = state.time as f64;
+        let size = lr * (1.0 - beta_2.powf(time)).sqrt() / (1.0 - beta_1.powf(time));
+        let scale = state.moment_2.clone().sqrt().add_scalar(epsilon);
+        let delta = (state.moment_1.clone() / scale).mul_scalar(size);
+        (tensor - delta, Some(state))
+    }
+
+    fn to_device<const D: usize>(state: PsdAdamState<D>, device: &Device) -> PsdAdamState<D> {
+        PsdAdamState {
+            time: state.time,
+            moment_1: state.moment_1.to_device(device),
+            moment_2: state.moment_2.to_device(device),
+        }
+    }
+}
+
+impl<const D: usize> RecordState for PsdAdamState<D> {
+    fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
+        out.push_scalar(prefix, "time", self.time.into());
+        out.push_tensor(prefix, "moment_1", self.moment_1.to_data());
+        out.push_tensor(prefix, "moment_2", self.moment_2.to_data());
+    }
+
+    fn state_unflatten(prefix: &str, src: &mut StateSource, device: &Device) -> Option<Self> {
+        let moment = |data| Tensor::from_data(in_memory(data), device);
+        Some(Self {
+            time: src.take_scalar(prefix, "time")?.try_into().ok()?,
+            moment_1: moment(src.take_tensor(prefix, "moment_1")?),
+            moment_2: moment(src.take_tensor(prefix, "moment_2")?),
+        })
+    }
+}
+
+/// The same values, copied: those of a record that was opened from a file are read only when they are needed,
+/// and by then the file may have been overwritten by the next checkpoint.
+fn in_memory(data: TensorData) -> TensorData {
+    match data.try_to_vec::<f32>() {
+        Ok(values) => TensorData::new(values, data.shape().clone()),
+        Err(_) => data,
+    }
+}

@@ -1,0 +1,105 @@
+//! The pairs of a receptive field: which pull together, which push apart.
+
+use rand::SeedableRng;
+use rand::seq::index::sample;
+use rand_chacha::ChaCha8Rng;
+
+/// The signed graph Laplacian of a field's pairs, `[field.len(), field.len()]`; `None` if there is no pair.
+///
+/// An unordered pair of rows of the same bin has weight `+1`, of different bins `-1`. With `W` these weights,
+/// `L = diag(W 1) - W`, so that for the field's rows `X`
+///
+/// ```text
+/// sum_same (p - q)^T M (p - q) - sum_other (p - q)^T M (p - q) = <L X, X M>
+/// ```
+///
+/// More than `max_pairs` pairs of one side are thinned to that many, drawn without replacement by `seed` and
+/// `stream` (one stream a field, so that fields do not depend on each other).
+///
+/// ```
+/// use mmrest_metric::signed_laplacian;
+///
+/// // Rows 0 and 2 have the same bin, row 1 another.
+/// let laplacian = signed_laplacian(&[0, 1, 2], &[5, 3, 5], 4000, 0, 0);
+/// assert_eq!(laplacian, Some(vec![0.0, 1.0, -1.0, 1.0, -2.0, 1.0, -1.0, 1.0, 0.0]));
+/// assert_eq!(signed_laplacian(&[1], &[5, 3, 5], 4000, 0, 0), None);
+/// ```
+///
+/// Every row of the field must have a bin in `row_bins`.
+#[must_use]
+pub fn signed_laplacian(
+    field: &[usize],
+    row_bins: &[usize],
+    max_pairs: usize,
+    seed: u64,
+    stream: u64,
+) -> Option<Vec<f32>> {
+    let bins: Vec<usize> = field.iter().map(|&row| row_bins[row]).collect();
+    let (same, other) = sides(&bins);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    let same = thin(same, max_pairs, &mut rng);
+    let other = thin(other, max_pairs, &mut rng);
+    if same.is_empty() && other.is_empty() {
+        return None;
+    }
+    let size = bins.len();
+    let mut laplacian = vec![0.0; size * size];
+    for (pairs, weight) in [(same, 1.0), (other, -1.0)] {
+        for (a, b) in pairs {
+            laplacian[a * size + a] += weight;
+            laplacian[b * size + b] += weight;
+            laplacian[a * size + b] -= weight;
+            laplacian[b * size + a] -= weight;
+        }
+    }
+    Some(laplacian)
+}
+
+type Pairs = Vec<(usize, usize)>;
+
+/// The unordered pairs of the same bin and of different bins.
+fn sides(bins: &[usize]) -> (Pairs, Pairs) {
+    let pairs = (0..bins.len()).flat_map(|a| (a + 1..bins.len()).map(move |b| (a, b)));
+    pairs.partition(|&(a, b)| bins[a] == bins[b])
+}
+
+/// At most `max_pairs` of the pairs.
+fn thin(pairs: Pairs, max_pairs: usize, rng: &mut ChaCha8Rng) -> Pairs {
+    if pairs.len() <= max_pairs {
+        return pairs;
+    }
+    let chosen = sample(rng, pairs.len(), max_pairs);
+    chosen.into_iter().map(|index| pairs[index]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_laplacian_sum_to_zero_and_it_is_symmetric() {
+        let bins = [0, 1, 1, 2, 0, 0, 1];
+        let laplacian = signed_laplacian(&[0, 2, 3, 4, 5, 6], &bins, 4, 7, 1).unwrap();
+        for (a, row) in laplacian.chunks_exact(6).enumerate() {
+            assert_eq!(row.iter().sum::<f32>(), 0.0);
+            for b in 0..6 {
+                assert_eq!(row[b], laplacian[b * 6 + a]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_side_is_thinned_to_the_cap_by_the_seed_and_stream() {
+        let bins = vec![3; 100];
+        let field: Vec<usize> = (0..100).collect();
+        let pairs = |laplacian: &[f32]| laplacian.iter().filter(|&&v| v == -1.0).count() / 2;
+        let with = |seed, stream| signed_laplacian(&field, &bins, 4000, seed, stream).unwrap();
+        assert_eq!(pairs(&with(1, 0)), 4000);
+        assert_eq!(with(1, 0), with(1, 0));
+        assert_ne!(with(1, 0), with(2, 0));
+        assert_ne!(with(1, 0), with(1, 1));
+        assert_eq!(pairs(&signed_laplacian(&field, &bins, 5000, 1, 0).unwrap()), 4950);
+        assert_eq!(signed_laplacian(&field, &bins, 0, 1, 0), None);
+    }
+}

@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod fusion;
+mod projection;
+
+pub use error::PdlfError;
+pub use fusion::{Fusion, FusionConfig};
+pub use projection::{Projection, mean_over_modalities, projection, try_projection};

@@ -1,0 +1,291 @@
+//! `cargo xtask doctor`: what this machine has, line by line, and what to do about what it lacks.
+
+use std::{ffi::OsString, fs, path::Path, process::ExitCode};
+
+use crate::{
+    Outcome,
+    cargo::{program_path, workspace_root},
+    library::{HDF5, LAPACK, Linked, cuda_driver, vulkan_drivers, vulkan_loader},
+    machine::{cores, first_line, has_avx2, has_x86_v4, memory, system},
+};
+
+/// One line of the table.
+struct Row {
+    name: &'static str,
+    /// What was found; `None` marks the line `--`.
+    found: Option<String>,
+    /// What it is for, or what to do where it is missing.
+    hint: &'static str,
+}
+
+/// A line of the table.
+fn row(name: &'static str, found: Option<String>, hint: &'static str) -> Row {
+    Row { name, found, hint }
+}
+
+/// Prints the table. Nothing that it looks for is an error to lack.
+pub(crate) fn main(args: &[OsString]) -> Outcome {
+    if let Some(extra) = args.first() {
+        return Err(format!("doctor takes no argument, not {}", extra.display()));
+    }
+    let root = workspace_root();
+    let rows: Vec<Row> = [
+        computer(&root),
+        tools(),
+        features(),
+        data(&root.join("data")),
+        encoders(&root.join("data/bert")),
+        program(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    print!("{}", table(&rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn computer(root: &Path) -> Vec<Row> {
+    let memory = memory().map(|(total, free)| match free {
+        Some(free) => format!("{total:.1} GiB, {free:.1} free"),
+        None => format!("{total:.1} GiB"),
+    });
+    let yes = |present: bool| present.then(|| "yes".to_owned());
+    vec![
+        row("system", Some(system()), ""),
+        row(
+            "cores",
+            cores().map(|cores| cores.to_string()),
+            "training uses all of them",
+        ),
+        row("memory", memory, "8 GiB build and train; MOSEI wants 16"),
+        row(
+            "disk",
+            free_disk(root),
+            "a CPU build takes 4 GB, a GPU build 10 more",
+        ),
+        row(
+            "AVX2",
+            yes(has_avx2()),
+            "the least for fast matrix products on x86-64",
+        ),
+        row(
+            "AVX-512",
+            yes(has_x86_v4()),
+            "chosen by itself (feature x86-v4)",
+        ),
+    ]
+}
+
+/// Free space where the workspace lies, by `df -Pk`: its second line's fourth column, in KiB.
+fn free_disk(root: &Path) -> Option<String> {
+    let output = std::process::Command::new("df")
+        .arg("-Pk")
+        .arg(root)
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let free: f64 = text
+        .lines()
+        .nth(1)?
+        .split_whitespace()
+        .nth(3)?
+        .parse()
+        .ok()?;
+    Some(format!("{:.1} GiB free", free / 1_048_576.0))
+}
+
+fn tools() -> Vec<Row> {
+    let linker = ["cc", "gcc", "clang"]
+        .into_iter()
+        .find_map(|name| first_line(name, &["--version"]));
+    vec![
+        row(
+            "rustc",
+            first_line("rustc", &["--version"]),
+            concat!("at least ", env!("CARGO_PKG_RUST_VERSION")),
+        ),
+        row("C linker", linker, "needed to link: install gcc or clang"),
+    ]
+}
+
+fn features() -> Vec<Row> {
+    let linked = |of: Linked, hint| row(of.library, of.find(), hint);
+    let loader = vulkan_loader().map(|path| path.display().to_string());
+    let drivers = vulkan_drivers();
+    let names: Vec<_> = drivers
+        .iter()
+        .filter_map(|path| path.file_name())
+        .map(|name| name.to_string_lossy())
+        .collect();
+    let cuda = cuda_driver().map(|path| path.display().to_string());
+    let gpu = first_line(
+        "nvidia-smi",
+        &[
+            "--query-gpu=name,memory.total,driver_version",
+            "--format=csv,noheader",
+        ],
+    );
+    vec![
+        linked(
+            HDF5,
+            "only for MMREST_FEATURES=libhdf5: apt install libhdf5-dev pkg-config",
+        ),
+        linked(
+            LAPACK,
+            "only for MMREST_FEATURES=lapack: apt install libopenblas-dev",
+        ),
+        row(
+            "Vulkan loader",
+            loader,
+            "only for --backend wgpu: apt install libvulkan1",
+        ),
+        row(
+            "Vulkan drivers",
+            (!names.is_empty()).then(|| names.join(", ")),
+            "only for --backend wgpu: the GPU maker's driver",
+        ),
+        row(
+            "CUDA driver",
+            cuda,
+            "only for --backend cuda: NVIDIA's driver",
+        ),
+        row("NVIDIA GPU", gpu, "only for --backend cuda"),
+    ]
+}
+
+fn data(folder: &Path) -> Vec<Row> {
+    vec![
+        row(
+            "data/mosi",
+            contents(&folder.join("mosi")),
+            "CMU-MOSI: its files go here; data/README.md says whence",
+        ),
+        row(
+            "data/mosei",
+            contents(&folder.join("mosei")),
+            "CMU-MOSEI: its files go here; data/README.md says whence",
+        ),
+        row(
+            "data/sample",
+            contents(&folder.join("sample")),
+            "made data for a first try; data/README.md says how",
+        ),
+    ]
+}
+
+/// How many files a folder holds, and their size together.
+fn contents(folder: &Path) -> Option<String> {
+    let files = fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .filter_map(|entry| fs::metadata(entry.path()).ok());
+    let sizes: Vec<u64> = files
+        .filter(fs::Metadata::is_file)
+        .map(|file| file.len())
+        .collect();
+    let megabytes = sizes.iter().sum::<u64>() as f64 / 1e6;
+    (!sizes.is_empty()).then(|| format!("{} files, {megabytes:.1} MB", sizes.len()))
+}
+
+/// The BERT directories that are complete.
+fn encoders(folder: &Path) -> Vec<Row> {
+    let complete = |path: &Path| {
+        let has = |name: &str| path.join(name).is_file();
+        has("config.json")
+            && has("vocab.txt")
+            && (has("model.safetensors") || has("pytorch_model.bin"))
+    };
+    let entries = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let mut names: Vec<String> = entries
+        .filter(|path| complete(path))
+        .filter_map(|path| {
+            path.file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+        })
+        .collect();
+    names.sort();
+    let found = (!names.is_empty()).then(|| names.join(", "));
+    vec![row(
+        "data/bert",
+        found,
+        "a folder each: config.json, vocab.txt, model.safetensors or pytorch_model.bin",
+    )]
+}
+
+fn program() -> Vec<Row> {
+    let built = program_path()
+        .ok()
+        .filter(|path| path.is_file())
+        .map(|path| path.display().to_string());
+    vec![row(
+        "mmrest built",
+        built,
+        "the first command that needs it compiles it, 10 to 15 minutes on two cores",
+    )]
+}
+
+/// The rows, aligned: mark, name, what was found, hint.
+fn table(rows: &[Row]) -> String {
+    let found = |row: &Row| row.found.clone().unwrap_or_else(|| "not found".to_owned());
+    let width = |of: &dyn Fn(&Row) -> usize| rows.iter().map(of).max().unwrap_or(0);
+    let names = width(&|row| row.name.chars().count());
+    let values = width(&|row| found(row).chars().count()).min(48);
+    let mut text = String::new();
+    for row in rows {
+        let mark = if row.found.is_some() { "ok" } else { "--" };
+        let line = format!(
+            "{mark}  {:names$}  {:values$}  {}",
+            row.name,
+            found(row),
+            row.hint
+        );
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_aligned_and_marks_what_is_missing() {
+        let rows = [
+            row("rustc", Some("1.95".to_owned()), ""),
+            row("CUDA driver", None, "install it"),
+        ];
+        assert_eq!(
+            table(&rows),
+            "ok  rustc        1.95\n--  CUDA driver  not found  install it\n"
+        );
+    }
+
+    #[test]
+    fn an_encoder_without_weights_is_not_complete() {
+        let root = std::env::temp_dir().join(format!("xtask-doctor-{}", std::process::id()));
+        for (name, files) in [
+            (
+                "whole",
+                ["config.json", "vocab.txt", "model.safetensors"].as_slice(),
+            ),
+            ("part", &["config.json", "vocab.txt"]),
+        ] {
+            fs::create_dir_all(root.join(name)).unwrap();
+            for file in files {
+                fs::write(root.join(name).join(file), "1").unwrap();
+            }
+        }
+        assert_eq!(encoders(&root)[0].found.as_deref(), Some("whole"));
+        assert_eq!(
+            contents(&root.join("part")).as_deref(),
+            Some("2 files, 0.0 MB")
+        );
+        assert_eq!(contents(&root.join("none")), None);
+        fs::remove_dir_all(&root).unwrap();
+    }
+}

@@ -1,0 +1,95 @@
+//! `cargo xtask help`: every command, this crate's and the program's.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use crate::{Outcome, features::VARIABLE, run};
+
+/// This crate's own commands.
+const OWN: &[(&str, &str)] = &[
+    (
+        "test [FILTER]",
+        "every test and doctest, in release mode; then those of the optional system libraries found",
+    ),
+    (
+        "lint",
+        "formatting, clippy, documentation, and type checks of the GPU features",
+    ),
+    (
+        "doctor",
+        "what this machine has, and what to install for what it lacks",
+    ),
+    (
+        "help [COMMAND]",
+        "this table, or the program's help for one of its commands",
+    ),
+];
+
+/// The program's commands. `mmrest help` is their reference.
+const PROGRAM: &[(&str, &str)] = &[
+    (
+        "train",
+        "train a model from a configuration; every run has a folder of its own",
+    ),
+    ("eval", "figures of a trained model on a split"),
+    ("predict", "scores of segments by a trained model"),
+    ("data", "look at, check, make and fetch data"),
+    (
+        "conformance",
+        "compare the method with the published code's numbers",
+    ),
+    ("ablate", "train the paper's ablations and tabulate them"),
+    ("report", "tables and pictures of finished runs"),
+];
+
+/// Prints the table; `help COMMAND` asks the program.
+pub(crate) fn main(args: &[OsString]) -> Outcome {
+    match args.first() {
+        Some(command)
+            if !OWN
+                .iter()
+                .any(|(own, _)| own.split(' ').next() == command.to_str()) =>
+        {
+            run::main(&["help".into(), command.clone()])
+        }
+        _ => {
+            print!("{}", table());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The whole help text.
+fn table() -> String {
+    let mut text = String::from("cargo xtask <command> [arguments]\n\nThis workspace:\n");
+    section(&mut text, OWN);
+    text.push_str("\nThe program (mmrest, built in release mode when needed; --help after any of them tells more):\n");
+    section(&mut text, PROGRAM);
+    text.push_str(
+        "\nThe features it is built with follow from --backend wgpu|cuda and from the processor; ",
+    );
+    text.push_str(&format!("{VARIABLE}=\"lapack,libhdf5\" adds more.\n"));
+    text
+}
+
+fn section(text: &mut String, commands: &[(&str, &str)]) {
+    for (command, what) in commands {
+        text.push_str(&format!("  {command:15} {what}\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_line() {
+        let text = table();
+        for (command, what) in OWN.iter().chain(PROGRAM) {
+            assert!(
+                text.lines()
+                    .any(|line| line.trim_start().starts_with(command) && line.ends_with(what)),
+                "{command}"
+            );
+        }
+    }
+}

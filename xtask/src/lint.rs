@@ -1,0 +1,142 @@
+//! `cargo xtask lint`: formatting, clippy, documentation, and type checks of the GPU features.
+//!
+//! All steps use the release profile: clippy, rustdoc and the checks then share one set of dependencies' metadata, and
+//! build scripts and procedural macros come from the tests' build.
+
+use std::{
+    ffi::OsString,
+    process::{Command, ExitCode},
+    time::Instant,
+};
+
+use crate::{
+    Outcome,
+    cargo::{cargo, manifest_path},
+    features::Features,
+};
+
+/// One step: its title, and the cargo call.
+struct Step {
+    title: &'static str,
+    command: Command,
+}
+
+/// Runs every step, whatever became of the ones before, and lists the failures at the end.
+pub(crate) fn main(args: &[OsString]) -> Outcome {
+    if let Some(extra) = args.first() {
+        return Err(format!("lint takes no argument, not {}", extra.display()));
+    }
+    let mut failures = Vec::new();
+    for Step { title, mut command } in steps(&Features::of_this_machine()) {
+        println!("lint: {title}");
+        let start = Instant::now();
+        let status = command
+            .status()
+            .map_err(|error| format!("cannot start cargo: {error}"))?;
+        let outcome = if status.success() { "ok" } else { "FAILED" };
+        println!(
+            "lint: {title}: {outcome} in {:.0} s",
+            start.elapsed().as_secs_f64()
+        );
+        if !status.success() {
+            failures.push(title);
+        }
+    }
+    if failures.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(format!("lint failed: {}", failures.join("; ")))
+}
+
+/// The steps, the quickest first.
+fn steps(features: &Features) -> Vec<Step> {
+    let format = call(&["fmt", "--all", "--check"], &Features::default());
+    let mut clippy = call(
+        &[
+            "clippy",
+            "--release",
+            "--workspace",
+            "--all-targets",
+            "--keep-going",
+        ],
+        features,
+    );
+    clippy.args(["--", "-D", "warnings"]);
+    let mut doc = call(&["doc", "--release", "--workspace", "--no-deps"], features);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    let check = ["check", "--release", "--package", "mmrest"];
+    let wgpu = call(&check, &features.clone().with("wgpu"));
+    // Type checks need no LLVM: without DOCS_RS the build script of CUDA's compiler fetches one.
+    let mut cuda = call(&check, &features.clone().with("cuda"));
+    cuda.env("DOCS_RS", "1");
+    vec![
+        Step {
+            title: "formatting",
+            command: format,
+        },
+        Step {
+            title: "clippy",
+            command: clippy,
+        },
+        Step {
+            title: "documentation",
+            command: doc,
+        },
+        Step {
+            title: "type check with wgpu",
+            command: wgpu,
+        },
+        Step {
+            title: "type check with cuda",
+            command: cuda,
+        },
+    ]
+}
+
+/// A cargo call on this workspace.
+fn call(args: &[&str], features: &Features) -> Command {
+    let mut command = cargo();
+    command
+        .args(args)
+        .args(manifest_path())
+        .args(features.arguments());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines() -> Vec<String> {
+        let line = |step: Step| {
+            let words = step
+                .command
+                .get_args()
+                .map(|arg| arg.to_string_lossy().into_owned());
+            words.collect::<Vec<_>>().join(" ")
+        };
+        steps(&Features::default().with("x86-v4"))
+            .into_iter()
+            .map(line)
+            .collect()
+    }
+
+    #[test]
+    fn warnings_are_errors_and_stand_after_cargos_own_arguments() {
+        let clippy = &lines()[1];
+        assert!(
+            clippy.starts_with("clippy --release --workspace --all-targets"),
+            "{clippy}"
+        );
+        assert!(
+            clippy.ends_with("--features mmrest/x86-v4 -- -D warnings"),
+            "{clippy}"
+        );
+    }
+
+    #[test]
+    fn the_gpu_checks_add_their_feature_to_the_machines() {
+        assert!(lines()[3].ends_with("--features mmrest/wgpu,mmrest/x86-v4"));
+        assert!(lines()[4].ends_with("--features mmrest/cuda,mmrest/x86-v4"));
+    }
+}
