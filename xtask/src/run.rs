@@ -14,6 +14,9 @@ use crate::{
     features::Features,
 };
 
+/// The terminal's sequence that wipes what stands from the cursor to the end of the line.
+const WIPE_LINE: &[u8] = b"\x1b[K";
+
 /// Builds what is not built yet and hands over to the program, arguments unchanged.
 pub(crate) fn main(args: &[OsString]) -> Outcome {
     let program = program_path()?;
@@ -70,34 +73,40 @@ fn decorate(command: &mut Command) {
     }
 }
 
-/// Copies cargo's messages, each as it is complete (a progress bar ends in a carriage return), but for the closing
-/// `Finished` line.
+/// Copies cargo's messages, each as it is complete, but for the closing `Finished` line.
+///
+/// A progress bar ends in a carriage return instead of a new line, and whatever comes next is written over it. Into a
+/// pipe cargo does not wipe the rest of the line as it would on a terminal, so that is done here.
 fn forward_progress(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
     let mut buffer = [0; 4096];
     let mut message = Vec::new();
+    let mut over_a_bar = false;
     loop {
         let count = from.read(&mut buffer)?;
         for &byte in &buffer[..count] {
             message.push(byte);
             if matches!(byte, b'\n' | b'\r') {
-                write_unless_finished(&mut message, &mut to)?;
+                forward(&message, over_a_bar, &mut to)?;
+                over_a_bar = byte == b'\r';
+                message.clear();
             }
         }
         if count == 0 {
-            return write_unless_finished(&mut message, &mut to);
+            return forward(&message, over_a_bar, &mut to);
         }
     }
 }
 
-/// Writes one message and empties it.
-fn write_unless_finished(message: &mut Vec<u8>, to: &mut impl Write) -> io::Result<()> {
+/// Writes one message, over a progress bar or not.
+fn forward(message: &[u8], over_a_bar: bool, to: &mut impl Write) -> io::Result<()> {
+    if over_a_bar {
+        to.write_all(WIPE_LINE)?;
+    }
     let text = String::from_utf8_lossy(message);
     if !(text.contains("Finished") && text.contains("target(s) in")) {
         to.write_all(message)?;
-        to.flush()?;
     }
-    message.clear();
-    Ok(())
+    to.flush()
 }
 
 /// The program's own call.
@@ -152,11 +161,24 @@ mod tests {
     }
 
     #[test]
-    fn progress_and_messages_pass_as_they_are() {
-        let bar = "   Compiling burn v0.22.1\n    Building [==>  ] 3/9: burn\r\u{1b}[K";
-        assert_eq!(forwarded(bar), bar);
-        let failure = "error: could not compile `mmrest`\nno newline at the end";
+    fn messages_pass_as_they_are() {
+        let failure =
+            "   Compiling burn v0.22.1\nerror: could not compile `mmrest`\nno newline at the end";
         assert_eq!(forwarded(failure), failure);
+    }
+
+    #[test]
+    fn a_progress_bar_is_wiped_by_what_follows_it() {
+        let bar = "    Building [==>  ] 3/9: burn\r";
+        assert_eq!(
+            forwarded(&format!("{bar}   Compiling mmrest v0.1.0\n")),
+            format!("{bar}\x1b[K   Compiling mmrest v0.1.0\n")
+        );
+        let closing = "    Finished `release` profile [optimized] target(s) in 9.21s\n";
+        assert_eq!(
+            forwarded(&format!("{bar}{closing}")),
+            format!("{bar}\x1b[K")
+        );
     }
 
     #[test]

@@ -193,11 +193,31 @@ impl DataConfig {
     pub fn check(&self) -> Result<()> {
         let text = self.uses(Modality::Text);
         let needs = [
-            (text && self.text_from == TextFrom::Words, &self.words, "text_from = \"words\" needs words"),
-            (text && self.text_from == TextFrom::Table, &self.table, "text_from = \"table\" needs table"),
-            (self.split_from == SplitFrom::Table, &self.table, "split_from = \"table\" needs table"),
-            (self.uses(Modality::Vision), &self.vision, "modalities has \"vision\", which needs vision = \"X.csd\""),
-            (self.uses(Modality::Audio), &self.audio, "modalities has \"audio\", which needs audio = \"X.csd\""),
+            (
+                text && self.text_from == TextFrom::Words,
+                &self.words,
+                "text_from = \"words\" needs words",
+            ),
+            (
+                text && self.text_from == TextFrom::Table,
+                &self.table,
+                "text_from = \"table\" needs table",
+            ),
+            (
+                self.split_from == SplitFrom::Table,
+                &self.table,
+                "split_from = \"table\" needs table",
+            ),
+            (
+                self.uses(Modality::Vision),
+                &self.vision,
+                "modalities has \"vision\", which needs vision = \"X.csd\"",
+            ),
+            (
+                self.uses(Modality::Audio),
+                &self.audio,
+                "modalities has \"audio\", which needs audio = \"X.csd\"",
+            ),
         ];
         for (needed, file, message) in needs {
             if needed && file.is_none() {
@@ -209,7 +229,9 @@ impl DataConfig {
         }
         for (i, modality) in self.modalities.iter().enumerate() {
             if self.modalities[..i].contains(modality) {
-                return Err(DataError::Config(format!("modalities has {modality} twice")));
+                return Err(DataError::Config(format!(
+                    "modalities has {modality} twice"
+                )));
             }
         }
         if self.max_frames == Some(0) {

@@ -119,7 +119,9 @@ pub enum DataError {
     #[error("{0}")]
     Missing(MissingFiles),
     /// A used modality has no data for a segment, and `missing = "error"`.
-    #[error("segment {id:?} has no {modality}; set missing = \"zero\" or \"drop\" to go on without")]
+    #[error(
+        "segment {id:?} has no {modality}; set missing = \"zero\" or \"drop\" to go on without"
+    )]
     MissingModality {
         /// The segment.
         id: String,

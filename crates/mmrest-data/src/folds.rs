@@ -39,14 +39,16 @@ impl Folds {
             serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         let mut by_split = BTreeMap::new();
         for (name, videos) in lists {
-            let split = Split::from_name(&name).ok_or_else(|| {
-                wrong(format!("{name:?} is not train, valid, dev or test"))
-            })?;
+            let split = Split::from_name(&name)
+                .ok_or_else(|| wrong(format!("{name:?} is not train, valid, dev or test")))?;
             if by_split.insert(split, videos).is_some() {
                 return Err(wrong(format!("two lists for {split}")));
             }
         }
-        if let Some(split) = Split::ALL.iter().find(|split| !by_split.contains_key(split)) {
+        if let Some(split) = Split::ALL
+            .iter()
+            .find(|split| !by_split.contains_key(split))
+        {
             return Err(wrong(format!("no list for {split}")));
         }
         Self::invert(path, by_split)

@@ -63,7 +63,10 @@ impl fmt::Display for MissingFiles {
             }
         }
         if let Some((name, base)) = public {
-            write!(f, "\n{name} is public at {base}/; its server is slow and often down.")?;
+            write!(
+                f,
+                "\n{name} is public at {base}/; its server is slow and often down."
+            )?;
         }
         write!(f, "\nPut data files into {}", self.folder.display())
     }

@@ -112,7 +112,9 @@ fn add<K: Ord>(sum: &mut BTreeMap<K, usize>, counts: BTreeMap<K, usize>) {
 /// `12 text, 3 audio`, without zeros.
 fn listed<K: fmt::Display>(counts: &BTreeMap<K, usize>) -> String {
     let counts = counts.iter().filter(|&(_, &count)| count > 0);
-    let listed: Vec<String> = counts.map(|(key, count)| format!("{count} {key}")).collect();
+    let listed: Vec<String> = counts
+        .map(|(key, count)| format!("{count} {key}"))
+        .collect();
     listed.join(", ")
 }
 
@@ -139,27 +141,44 @@ impl DataReport {
         let dropped: usize = self.dropped.values().sum();
         if dropped > 0 {
             let reasons = listed(&self.dropped);
-            write!(f, "\nOf {} labelled intervals, {dropped} were left out: {reasons}.", self.intervals)?;
+            write!(
+                f,
+                "\nOf {} labelled intervals, {dropped} were left out: {reasons}.",
+                self.intervals
+            )?;
         }
         if let Some(first) = self.videos_in_no_fold.first() {
             let count = self.videos_in_no_fold.len();
-            write!(f, "\n{count} labelled videos are in no fold, the first {first:?}.")?;
+            write!(
+                f,
+                "\n{count} labelled videos are in no fold, the first {first:?}."
+            )?;
         }
         if self.fold_videos_without_labels > 0 {
             let count = self.fold_videos_without_labels;
-            write!(f, "\n{count} videos of the folds have no labelled interval.")?;
+            write!(
+                f,
+                "\n{count} videos of the folds have no labelled interval."
+            )?;
         }
         if self.table_rows_unused > 0 {
             let count = self.table_rows_unused;
-            write!(f, "\n{count} rows of the table belong to no labelled interval.")?;
+            write!(
+                f,
+                "\n{count} rows of the table belong to no labelled interval."
+            )?;
         }
         Ok(())
     }
 
     fn fmt_changed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let empty = self.empty_intervals;
-        if empty > 0 {
-            write!(f, "\nLabelled intervals of no length, without words or frames: {empty}.")?;
+        let dropped = self.dropped.get(&DropReason::EmptyInterval);
+        let kept = self.empty_intervals - dropped.copied().unwrap_or(0);
+        if kept > 0 {
+            write!(
+                f,
+                "\nSegments of no length, kept for their transcript: {kept}."
+            )?;
         }
         let absent = listed(&self.absent);
         if !absent.is_empty() {
@@ -167,14 +186,21 @@ impl DataReport {
         }
         let non_finite = listed(&self.non_finite);
         if !non_finite.is_empty() {
-            write!(f, "\nValues that were NaN or infinite, now 0: {non_finite}.")?;
+            write!(
+                f,
+                "\nValues that were NaN or infinite, now 0: {non_finite}."
+            )?;
         }
         let shortened = listed(&self.shortened);
         if !shortened.is_empty() {
             write!(f, "\nSequences averaged down: {shortened}.")?;
         }
         if self.labels_clamped > 0 {
-            write!(f, "\n{} labels were clamped to [-3, 3].", self.labels_clamped)?;
+            write!(
+                f,
+                "\n{} labels were clamped to [-3, 3].",
+                self.labels_clamped
+            )?;
         }
         Ok(())
     }
@@ -186,7 +212,10 @@ impl DataReport {
         }
         if self.texts_compared > 0 {
             let (wrong, of) = (self.text_mismatches, self.texts_compared);
-            write!(f, "\nSegments whose words differ from the table's text: {wrong} of {of}.")?;
+            write!(
+                f,
+                "\nSegments whose words differ from the table's text: {wrong} of {of}."
+            )?;
         }
         Ok(())
     }

@@ -40,7 +40,10 @@ impl FeatureStats {
         }
         Self {
             mean: moments.iter().map(|moments| moments.mean as f32).collect(),
-            scale: moments.iter().map(|moments| moments.scale() as f32).collect(),
+            scale: moments
+                .iter()
+                .map(|moments| moments.scale() as f32)
+                .collect(),
         }
     }
 

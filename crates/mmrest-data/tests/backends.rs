@@ -46,7 +46,13 @@ fn files_written_here_read_alike() {
     let entries = [
         ("a", words(&[([0.0, 1.0], "plain"), ([1.0, 2.0], &long)])),
         ("b", words(&[([0.0, 1.0], "café"), ([1.0, 2.0], "")])),
-        ("c", numbers(&[([0.0, 1.0], &[1.0, f32::NAN]), ([1.0, 2.0], &[-0.5, f32::NEG_INFINITY])])),
+        (
+            "c",
+            numbers(&[
+                ([0.0, 1.0], &[1.0, f32::NAN]),
+                ([1.0, 2.0], &[-0.5, f32::NEG_INFINITY]),
+            ]),
+        ),
         ("d", numbers(&[])),
     ];
     write(folder.path(), "s.csd", &entries);
@@ -56,7 +62,9 @@ fn files_written_here_read_alike() {
 #[test]
 fn real_files_read_alike() {
     for name in ["sdk-toy", "mosi"] {
-        let Some(folder) = shared_data(name) else { continue };
+        let Some(folder) = shared_data(name) else {
+            continue;
+        };
         for file in fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "csd") {
@@ -70,7 +78,11 @@ fn real_files_read_alike() {
 fn both_refuse_what_is_no_hdf5() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.csd");
-    fs::write(&path, "no HDF5 at all, but longer than a superblock would have to be").unwrap();
+    fs::write(
+        &path,
+        "no HDF5 at all, but longer than a superblock would have to be",
+    )
+    .unwrap();
     for &backend in Backend::ALL {
         assert!(ComputationalSequence::open_with(&path, backend).is_err());
     }

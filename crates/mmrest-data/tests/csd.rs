@@ -35,9 +35,31 @@ fn numbers_words_and_metadata_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deeper/s.csd");
     let entries = [
-        ("b", numbers(&[([0.0, 0.1], &[1.0, -2.5]), ([0.1, 0.25], &[f32::NEG_INFINITY, 0.0])])),
-        ("a[0]", words(&[([1.0, 2.0], "café"), ([2.0, 3.0], ""), ([3.0, 4.0], "don't")])),
-        ("empty", Entry { intervals: vec![], features: Features::Numeric { values: vec![], width: 2 } }),
+        (
+            "b",
+            numbers(&[
+                ([0.0, 0.1], &[1.0, -2.5]),
+                ([0.1, 0.25], &[f32::NEG_INFINITY, 0.0]),
+            ]),
+        ),
+        (
+            "a[0]",
+            words(&[
+                ([1.0, 2.0], "café"),
+                ([2.0, 3.0], ""),
+                ([3.0, 4.0], "don't"),
+            ]),
+        ),
+        (
+            "empty",
+            Entry {
+                intervals: vec![],
+                features: Features::Numeric {
+                    values: vec![],
+                    width: 2,
+                },
+            },
+        ),
     ];
     let mut metadata = csd::metadata("s", "a test — with more than ASCII");
     metadata.insert("dimension names".into(), serde_json::json!(["x", "y"]));
@@ -62,8 +84,14 @@ fn pieces_of_a_video_are_merged_by_start() {
         folder.path(),
         "p.csd",
         &[
-            ("v[0]", numbers(&[([2.0, 3.0], &[2.0]), ([0.0, 1.0], &[0.0])])),
-            ("v[1]", numbers(&[([1.0, 2.0], &[1.0]), ([2.0, 4.0], &[2.5])])),
+            (
+                "v[0]",
+                numbers(&[([2.0, 3.0], &[2.0]), ([0.0, 1.0], &[0.0])]),
+            ),
+            (
+                "v[1]",
+                numbers(&[([1.0, 2.0], &[1.0]), ([2.0, 4.0], &[2.5])]),
+            ),
             ("vv", numbers(&[([0.0, 1.0], &[9.0])])),
         ],
     );
@@ -87,25 +115,42 @@ fn other_number_types_and_ranks_are_read() {
     raw(
         &path,
         vec![
-            DatasetBuilder::typed_data("s/data/ints/features", vec![2, 3], &[1_i64, -2, 3, 4, 5, 6]).unwrap(),
+            DatasetBuilder::typed_data(
+                "s/data/ints/features",
+                vec![2, 3],
+                &[1_i64, -2, 3, 4, 5, 6],
+            )
+            .unwrap(),
             floats("s/data/ints/intervals", &[2, 2]),
             DatasetBuilder::typed_data("s/data/flat/features", vec![2], &[1_u8, 200]).unwrap(),
             floats("s/data/flat/intervals", &[2, 2]),
-            DatasetBuilder::typed_data("s/data/deep/features", vec![1, 2, 2], &[0.5_f64; 4]).unwrap(),
+            DatasetBuilder::typed_data("s/data/deep/features", vec![1, 2, 2], &[0.5_f64; 4])
+                .unwrap(),
             floats("s/data/deep/intervals", &[1, 2]),
-            DatasetBuilder::vlen_string_data("s/data/words/features", vec![2], &["naïve", ""]).unwrap(),
+            DatasetBuilder::vlen_string_data("s/data/words/features", vec![2], &["naïve", ""])
+                .unwrap(),
             floats("s/data/words/intervals", &[2, 2]),
-            DatasetBuilder::vlen_string_data("s/metadata/creator", vec![1], &["plain text"]).unwrap(),
+            DatasetBuilder::vlen_string_data("s/metadata/creator", vec![1], &["plain text"])
+                .unwrap(),
         ],
     );
     let sequence = ComputationalSequence::open(&path).unwrap();
     assert_eq!(sequence.metadata()["creator"], "plain text");
     let features = |id: &str| sequence.read(id).unwrap().features;
-    let numeric = |values: &[f32], width| Features::Numeric { values: values.to_vec(), width };
-    assert_eq!(features("ints"), numeric(&[1.0, -2.0, 3.0, 4.0, 5.0, 6.0], 3));
+    let numeric = |values: &[f32], width| Features::Numeric {
+        values: values.to_vec(),
+        width,
+    };
+    assert_eq!(
+        features("ints"),
+        numeric(&[1.0, -2.0, 3.0, 4.0, 5.0, 6.0], 3)
+    );
     assert_eq!(features("flat"), numeric(&[1.0, 200.0], 1));
     assert_eq!(features("deep"), numeric(&[0.5; 4], 4));
-    assert_eq!(features("words"), Features::Text(vec!["naïve".into(), String::new()]));
+    assert_eq!(
+        features("words"),
+        Features::Text(vec!["naïve".into(), String::new()])
+    );
 }
 
 #[test]
@@ -116,7 +161,10 @@ fn words_cut_inside_a_character_are_still_words() {
     let cut = DatasetBuilder::new("s/data/v/features", kind.datatype().clone(), vec![1, 1])
         .raw_data(b"caf\xc3".to_vec());
     raw(&path, vec![cut, floats("s/data/v/intervals", &[1, 2])]);
-    let entry = ComputationalSequence::open(&path).unwrap().read("v").unwrap();
+    let entry = ComputationalSequence::open(&path)
+        .unwrap()
+        .read("v")
+        .unwrap();
     assert_eq!(entry.features, Features::Text(vec!["caf\u{fffd}".into()]));
 }
 
@@ -134,7 +182,10 @@ fn refusal(path: &Path) -> String {
 fn files_that_are_no_computational_sequence_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.csd");
-    assert!(matches!(ComputationalSequence::open(&path), Err(DataError::Io { .. })));
+    assert!(matches!(
+        ComputationalSequence::open(&path),
+        Err(DataError::Io { .. })
+    ));
 
     fs::write(&path, "").unwrap();
     assert!(refusal(&path).contains("empty"));
@@ -142,7 +193,13 @@ fn files_that_are_no_computational_sequence_are_refused() {
     assert!(refusal(&path).contains("HDF5"));
     assert!(refusal(folder.path()).contains("folder"));
 
-    raw(&path, vec![floats("a/data/v/features", &[1]), floats("b/data/v/features", &[1])]);
+    raw(
+        &path,
+        vec![
+            floats("a/data/v/features", &[1]),
+            floats("b/data/v/features", &[1]),
+        ],
+    );
     assert!(refusal(&path).contains("one top group"));
     raw(&path, vec![floats("values", &[1])]);
     assert!(refusal(&path).contains("one top group"));
@@ -190,10 +247,22 @@ fn the_writer_refuses_what_could_not_be_read_back() {
     let good = numbers(&[([0.0, 1.0], &[1.0])]);
     let mut short = good.clone();
     short.intervals.clear();
-    assert!(matches!(attempt(vec![("v", short)]), DataError::Entry { .. }));
-    assert!(matches!(attempt(vec![("a/b", good.clone())]), DataError::Entry { .. }));
-    assert!(matches!(attempt(vec![("v", good.clone()), ("v", good)]), DataError::Duplicate { .. }));
-    assert!(matches!(attempt(vec![("v", words(&[([0.0, 1.0], "a\0b")]))]), DataError::Write { .. }));
+    assert!(matches!(
+        attempt(vec![("v", short)]),
+        DataError::Entry { .. }
+    ));
+    assert!(matches!(
+        attempt(vec![("a/b", good.clone())]),
+        DataError::Entry { .. }
+    ));
+    assert!(matches!(
+        attempt(vec![("v", good.clone()), ("v", good)]),
+        DataError::Duplicate { .. }
+    ));
+    assert!(matches!(
+        attempt(vec![("v", words(&[([0.0, 1.0], "a\0b")]))]),
+        DataError::Write { .. }
+    ));
     assert!(matches!(attempt(vec![]), DataError::Layout { .. }));
 }
 
@@ -203,7 +272,10 @@ fn a_file_cut_anywhere_is_an_error_or_still_whole() {
     write(
         folder.path(),
         "s.csd",
-        &[("v", numbers(&[([0.0, 1.0], &[1.0, 2.0]), ([1.0, 2.0], &[3.0, 4.0])]))],
+        &[(
+            "v",
+            numbers(&[([0.0, 1.0], &[1.0, 2.0]), ([1.0, 2.0], &[3.0, 4.0])]),
+        )],
     );
     let whole = fs::read(folder.path().join("s.csd")).unwrap();
     let path = folder.path().join("cut.csd");
@@ -218,11 +290,15 @@ fn a_file_cut_anywhere_is_an_error_or_still_whole() {
 
 #[test]
 fn the_sdk_s_own_files_are_read() {
-    let Some(folder) = shared_data("sdk-toy") else { return };
+    let Some(folder) = shared_data("sdk-toy") else {
+        return;
+    };
     let words = ComputationalSequence::open(&folder.join("words.csd")).unwrap();
     assert!(words.contains("onlywords"));
     assert_eq!(words.metadata()["dataset name"], "toy é");
-    let Features::Text(text) = words.read("vidA").unwrap().features else { panic!("words") };
+    let Features::Text(text) = words.read("vidA").unwrap().features else {
+        panic!("words")
+    };
     assert!(text.contains(&"café".to_owned()));
     let visual = ComputationalSequence::open(&folder.join("visual.csd")).unwrap();
     assert!(visual.pieces("vidA").len() > 1);

@@ -23,14 +23,30 @@ fn folder() -> TempDir {
     };
     let labels = [
         // Out of order, as the SDK leaves them; the third is too short, the fourth without a label.
-        ("a", label(&[([2.0, 4.0], 1.0), ([0.0, 2.0], -3.5), ([4.0, 4.0], 0.0), ([4.0, 5.0], f32::NAN)])),
+        (
+            "a",
+            label(&[
+                ([2.0, 4.0], 1.0),
+                ([0.0, 2.0], -3.5),
+                ([4.0, 4.0], 0.0),
+                ([4.0, 5.0], f32::NAN),
+            ]),
+        ),
         ("b", label(&[([0.0, 1.0], 0.5)])),
         ("c", label(&[([0.0, 1.0], 3.0)])),
         ("d", label(&[([0.0, 1.0], 2.0), ([1.0, 2.0], 2.0)])),
     ];
     write(at, "labels.csd", &labels);
     let spoken = [
-        ("a", words(&[([0.0, 0.5], "so"), ([0.5, 1.5], "sp"), ([1.5, 2.5], "very"), ([2.5, 3.0], "good")])),
+        (
+            "a",
+            words(&[
+                ([0.0, 0.5], "so"),
+                ([0.5, 1.5], "sp"),
+                ([1.5, 2.5], "very"),
+                ([2.5, 3.0], "good"),
+            ]),
+        ),
         ("b", words(&[([0.0, 1.0], "fine")])),
         ("c", words(&[([5.0, 6.0], "late")])),
     ];
@@ -48,7 +64,11 @@ fn folder() -> TempDir {
         ("c", numbers(&[([0.0, 1.0], &[9.0, 9.0])])),
     ];
     write(at, "audio.csd", &heard);
-    fs::write(at.join("folds.json"), r#"{"train": ["a", "x"], "valid": ["b"], "test": ["c"]}"#).unwrap();
+    fs::write(
+        at.join("folds.json"),
+        r#"{"train": ["a", "x"], "valid": ["b"], "test": ["c"]}"#,
+    )
+    .unwrap();
     let table = "\u{feff}video_id,clip_id,text,label,annotation,mode\r\n\
         a,3,no time at all,0,Neutral,train\r\na,1,\"VERY, good\",1.0,Positive,train\r\na,2,so very,-3.5,,train\r\n\
         b,1,quite another thing,0.5,,dev\r\nc,1,something said,2.0,,test\r\nc,9,,,,test\r\n";
@@ -72,14 +92,24 @@ fn segments_hold_the_words_and_frames_of_their_interval() {
     let data = load(&config(), folder.path()).unwrap();
     let ids: Vec<_> = data.segments().map(|segment| segment.id.as_str()).collect();
     assert_eq!(ids, ["a[0]", "a[1]", "b[0]", "c[0]"]);
-    let [late, early] = data.train.as_slice() else { panic!("two") };
-    assert_eq!((late.text.as_str(), early.text.as_str()), ("very good", "so very"));
+    let [late, early] = data.train.as_slice() else {
+        panic!("two")
+    };
+    assert_eq!(
+        (late.text.as_str(), early.text.as_str()),
+        ("very good", "so very")
+    );
     assert_eq!(late.audio.values, [5.0, 0.0, 7.0, 8.0]);
     assert_eq!(early.audio.values, [1.0, 2.0, 0.0, 4.0]);
     assert_eq!((late.label, early.label), (Some(1.0), Some(-3.0)));
     assert_eq!((data.widths.vision, data.widths.audio), (0, 2));
-    let [valid] = data.split(Split::Valid) else { panic!("one") };
-    assert_eq!((valid.audio.width, valid.audio.len(), valid.vision.width), (2, 0, 0));
+    let [valid] = data.split(Split::Valid) else {
+        panic!("one")
+    };
+    assert_eq!(
+        (valid.audio.width, valid.audio.len(), valid.vision.width),
+        (2, 0, 0)
+    );
     assert_eq!(data.test[0].text, "");
 }
 
@@ -89,7 +119,13 @@ fn everything_unusual_is_counted() {
     let data = load(&config(), folder.path()).unwrap();
     let report = &data.report;
     assert_eq!((report.videos, report.intervals, report.total()), (4, 8, 4));
-    assert_eq!((report.empty_intervals, report.dropped[&DropReason::EmptyInterval]), (1, 1));
+    assert_eq!(
+        (
+            report.empty_intervals,
+            report.dropped[&DropReason::EmptyInterval]
+        ),
+        (1, 1)
+    );
     assert_eq!(report.dropped[&DropReason::NoLabel], 1);
     assert_eq!(report.dropped[&DropReason::NoFold], 2);
     assert_eq!(report.videos_in_no_fold, ["d"]);
@@ -99,13 +135,30 @@ fn everything_unusual_is_counted() {
     assert_eq!(report.absent[&Modality::Audio], 1);
     assert_eq!(report.absent[&Modality::Text], 1);
     let said = report.to_string();
-    assert!(said.starts_with("4 segments of 4 videos: 2 train, 1 valid, 1 test."), "{said}");
-    assert!(said.contains("Segments lacking a modality: 1 text, 1 audio."), "{said}");
+    assert!(
+        said.starts_with("4 segments of 4 videos: 2 train, 1 valid, 1 test."),
+        "{said}"
+    );
+    assert!(
+        said.contains("Segments lacking a modality: 1 text, 1 audio."),
+        "{said}"
+    );
     let json = serde_json::to_value(report).unwrap();
     assert_eq!(json["segments"]["train"], 2);
-    let names: Vec<_> = data.files.iter().map(|file| file.path.file_name().unwrap()).collect();
-    assert_eq!(names, ["labels.csd", "words.csd", "folds.json", "audio.csd"]);
-    assert!(data.files.iter().all(|file| file.sha256.len() == 64 && file.bytes > 0));
+    let names: Vec<_> = data
+        .files
+        .iter()
+        .map(|file| file.path.file_name().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        ["labels.csd", "words.csd", "folds.json", "audio.csd"]
+    );
+    assert!(
+        data.files
+            .iter()
+            .all(|file| file.sha256.len() == 64 && file.bytes > 0)
+    );
 }
 
 #[test]
@@ -120,7 +173,10 @@ fn the_table_gives_text_and_split_and_is_checked_against_the_words() {
     let data = load(&config, folder.path()).unwrap();
     assert_eq!(data.train[0].text, "VERY, good");
     // An interval of no length still has its transcript.
-    assert_eq!((data.train[2].id.as_str(), data.train[2].text.as_str()), ("a[2]", "no time at all"));
+    assert_eq!(
+        (data.train[2].id.as_str(), data.train[2].text.as_str()),
+        ("a[2]", "no time at all")
+    );
     assert!(data.train[2].audio.is_empty());
     assert_eq!(data.valid[0].text, "quite another thing");
     let report = &data.report;
@@ -133,18 +189,35 @@ fn the_table_gives_text_and_split_and_is_checked_against_the_words() {
 #[test]
 fn a_missing_modality_is_kept_dropped_or_refused() {
     let folder = folder();
-    let with = |missing| load(&DataConfig { missing, ..config() }, folder.path());
+    let with = |missing| {
+        load(
+            &DataConfig {
+                missing,
+                ..config()
+            },
+            folder.path(),
+        )
+    };
     assert_eq!(with(Missing::Zero).unwrap().report.total(), 4);
     let dropped = with(Missing::Drop).unwrap();
-    assert_eq!((dropped.train.len(), dropped.valid.len(), dropped.test.len()), (2, 0, 0));
+    assert_eq!(
+        (dropped.train.len(), dropped.valid.len(), dropped.test.len()),
+        (2, 0, 0)
+    );
     assert_eq!(dropped.report.dropped[&DropReason::MissingModality], 2);
-    assert!(matches!(with(Missing::Error), Err(DataError::MissingModality { .. })));
+    assert!(matches!(
+        with(Missing::Error),
+        Err(DataError::MissingModality { .. })
+    ));
 }
 
 #[test]
 fn long_sequences_are_averaged_down() {
     let folder = folder();
-    let config = DataConfig { max_frames: Some(1), ..config() };
+    let config = DataConfig {
+        max_frames: Some(1),
+        ..config()
+    };
     let data = load(&config, folder.path()).unwrap();
     assert_eq!(data.train[0].audio.values, [6.0, 4.0]);
     assert_eq!(data.report.shortened[&Modality::Audio], 2);
@@ -154,9 +227,17 @@ fn long_sequences_are_averaged_down() {
 fn labels_already_cut_into_pieces_keep_their_index() {
     let folder = folder();
     let piece = |start: f64| numbers(&[([start, start + 1.0], &[1.0])]);
-    write(folder.path(), "labels.csd", &[("a[0]", piece(0.0)), ("a[3]", piece(2.0))]);
+    write(
+        folder.path(),
+        "labels.csd",
+        &[("a[0]", piece(0.0)), ("a[3]", piece(2.0))],
+    );
     let data = load(&config(), folder.path()).unwrap();
-    let ids: Vec<_> = data.train.iter().map(|segment| segment.id.as_str()).collect();
+    let ids: Vec<_> = data
+        .train
+        .iter()
+        .map(|segment| segment.id.as_str())
+        .collect();
     assert_eq!(ids, ["a[0]", "a[3]"]);
 }
 
@@ -170,7 +251,9 @@ fn every_missing_file_is_named_with_where_to_get_it() {
     )
     .unwrap();
     let error = load(&config, folder.path()).unwrap_err();
-    let DataError::Missing(missing) = &error else { panic!("{error}") };
+    let DataError::Missing(missing) = &error else {
+        panic!("{error}")
+    };
     assert_eq!(missing.files.len(), 6);
     let message = error.to_string();
     for part in [
@@ -200,9 +283,19 @@ fn a_configuration_that_contradicts_itself_is_refused() {
     assert!(refused(r#"{"modalities": ["text"], "text_from": "table"}"#).contains("table"));
     assert!(refused(r#"{"modalities": ["vision"]}"#).contains("vision"));
     assert!(refused(r#"{"modalities": ["audio", "audio"], "audio": "a.csd"}"#).contains("twice"));
-    assert!(refused(r#"{"modalities": ["audio"], "audio": "a.csd", "max_frames": 0}"#).contains("max_frames"));
-    for unknown in [r#"{"modality": "text"}"#, r#"{"kind": "pickle"}"#, r#"{"download": "youtube"}"#] {
-        assert!(serde_json::from_str::<DataConfig>(unknown).is_err(), "{unknown}");
+    assert!(
+        refused(r#"{"modalities": ["audio"], "audio": "a.csd", "max_frames": 0}"#)
+            .contains("max_frames")
+    );
+    for unknown in [
+        r#"{"modality": "text"}"#,
+        r#"{"kind": "pickle"}"#,
+        r#"{"download": "youtube"}"#,
+    ] {
+        assert!(
+            serde_json::from_str::<DataConfig>(unknown).is_err(),
+            "{unknown}"
+        );
     }
     let json = serde_json::to_string(&config()).unwrap();
     assert_eq!(serde_json::from_str::<DataConfig>(&json).unwrap(), config());
@@ -219,26 +312,53 @@ fn files_that_contradict_each_other_are_refused() {
         ..config()
     };
 
-    let column = fails(&DataConfig { label_column: 1, ..config() });
+    let column = fails(&DataConfig {
+        label_column: 1,
+        ..config()
+    });
     assert!(column.to_string().contains("label_column"), "{column}");
-    let numbers_as_words = fails(&DataConfig { words: Some("audio.csd".into()), ..config() });
+    let numbers_as_words = fails(&DataConfig {
+        words: Some("audio.csd".into()),
+        ..config()
+    });
     assert!(matches!(numbers_as_words, DataError::Entry { .. }));
-    let words_as_audio = fails(&DataConfig { audio: Some("words.csd".into()), ..config() });
+    let words_as_audio = fails(&DataConfig {
+        audio: Some("words.csd".into()),
+        ..config()
+    });
     assert!(matches!(words_as_audio, DataError::Entry { .. }));
 
     let rows = |rows: &str| {
-        fs::write(at.join("label.csv"), format!("video_id,clip_id,text,label,mode\n{rows}")).unwrap();
+        fs::write(
+            at.join("label.csv"),
+            format!("video_id,clip_id,text,label,mode\n{rows}"),
+        )
+        .unwrap();
         fails(&table)
     };
-    assert!(matches!(rows("a,1,x,0,train\na,2,x,0,test\n"), DataError::TwoFolds { video, .. } if video == "a"));
-    assert!(matches!(rows("a,1,x,0,train\na,1,x,0,train\n"), DataError::Duplicate { .. }));
-    assert!(matches!(rows("a,1,x,0,train\na,2,x,0,later\n"), DataError::Row { line: 3, .. }));
-    assert!(matches!(rows("a,one,x,0,train\n"), DataError::Row { line: 2, .. }));
+    assert!(
+        matches!(rows("a,1,x,0,train\na,2,x,0,test\n"), DataError::TwoFolds { video, .. } if video == "a")
+    );
+    assert!(matches!(
+        rows("a,1,x,0,train\na,1,x,0,train\n"),
+        DataError::Duplicate { .. }
+    ));
+    assert!(matches!(
+        rows("a,1,x,0,train\na,2,x,0,later\n"),
+        DataError::Row { line: 3, .. }
+    ));
+    assert!(matches!(
+        rows("a,one,x,0,train\n"),
+        DataError::Row { line: 2, .. }
+    ));
     assert!(matches!(rows("a,1,x\n"), DataError::Row { .. }));
     assert!(matches!(rows("z,1,x,0,train\n"), DataError::Empty { .. }));
     fs::write(at.join("label.csv"), "video_id,clip_id,text,mode\n").unwrap();
     let column = fails(&table).to_string();
-    assert!(column.contains("\"label\"") && column.contains("video_id, clip_id, text, mode"), "{column}");
+    assert!(
+        column.contains("\"label\"") && column.contains("video_id, clip_id, text, mode"),
+        "{column}"
+    );
 
     let folds = |json: &str| {
         fs::write(at.join("folds.json"), json).unwrap();
@@ -248,7 +368,13 @@ fn files_that_contradict_each_other_are_refused() {
         folds(r#"{"train": ["a"], "valid": ["b"], "test": ["a"]}"#),
         DataError::TwoFolds { video, first: Split::Train, second: Split::Test, .. } if video == "a"
     ));
-    assert!(matches!(folds(r#"{"train": ["a", "a"], "valid": [], "test": []}"#), DataError::Duplicate { .. }));
-    assert!(matches!(folds(r#"{"train": ["a"], "valid": []}"#), DataError::Folds { .. }));
+    assert!(matches!(
+        folds(r#"{"train": ["a", "a"], "valid": [], "test": []}"#),
+        DataError::Duplicate { .. }
+    ));
+    assert!(matches!(
+        folds(r#"{"train": ["a"], "valid": []}"#),
+        DataError::Folds { .. }
+    ));
     assert!(matches!(folds("train: a"), DataError::Folds { .. }));
 }

@@ -36,7 +36,8 @@ fn naive(rows: &[[f64; 2]], [first, last]: [f64; 2]) -> Vec<usize> {
 
 /// Times on a grid of half the tolerance near each other, or of a tenth of a second.
 fn time() -> impl Strategy<Value = f64> {
-    (0_u32..30, 0_u32..6).prop_map(|(coarse, fine)| f64::from(coarse) * 0.1 + f64::from(fine) * 5e-6)
+    (0_u32..30, 0_u32..6)
+        .prop_map(|(coarse, fine)| f64::from(coarse) * 0.1 + f64::from(fine) * 5e-6)
 }
 
 fn interval() -> impl Strategy<Value = [f64; 2]> {
@@ -85,7 +86,9 @@ fn what_is_no_number_overlaps_nothing() {
 /// Every key of every sequence that the SDK aligned to the words, without collapse functions.
 #[test]
 fn agrees_with_the_sdk_s_alignment() {
-    let Some(folder) = shared_data("sdk-toy") else { return };
+    let Some(folder) = shared_data("sdk-toy") else {
+        return;
+    };
     let text = std::fs::read_to_string(folder.join("align_words_nocollapse.json")).unwrap();
     let expected: Value = serde_json::from_str(&text).unwrap();
     let reference = ComputationalSequence::open(&folder.join("words.csd")).unwrap();
@@ -95,13 +98,19 @@ fn agrees_with_the_sdk_s_alignment() {
             continue;
         }
         let sequence = ComputationalSequence::open(&folder.join(format!("{name}.csd"))).unwrap();
-        let videos = keys.as_object().unwrap().keys().map(|key| key.split('[').next().unwrap());
+        let videos = keys
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|key| key.split('[').next().unwrap());
         let videos: std::collections::BTreeSet<&str> = videos.collect();
         for video in videos {
             let rows = sequence.read_video(video).unwrap().unwrap();
             for (i, &interval) in reference.read(video).unwrap().intervals.iter().enumerate() {
                 let found = rows.select(&overlapping(&rows.intervals, interval));
-                let Features::Numeric { values, .. } = found.features else { panic!("{name}") };
+                let Features::Numeric { values, .. } = found.features else {
+                    panic!("{name}")
+                };
                 let theirs = keys.get(format!("{video}[{i}]"));
                 let theirs = theirs.map_or(Vec::new(), |entry| floats(&entry["features"]));
                 let same = |(a, b): (&f32, &f32)| a == b || a.is_nan() && b.is_nan();

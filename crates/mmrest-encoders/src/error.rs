@@ -114,7 +114,9 @@ pub enum EncoderError {
     InvalidBatch(String),
 
     /// A sequence longer than the model has positions.
-    #[error("sequence {index} of the batch has {tokens} tokens, the model has positions for {limit}: cut it when encoding")]
+    #[error(
+        "sequence {index} of the batch has {tokens} tokens, the model has positions for {limit}: cut it when encoding"
+    )]
     TooLong {
         /// Place of the sequence in the batch, from 0.
         index: usize,
@@ -125,7 +127,9 @@ pub enum EncoderError {
     },
 
     /// A token id beyond the model's vocabulary.
-    #[error("sequence {index} of the batch has token id {id}, the model knows {vocab_size} tokens: do vocab.txt and config.json belong together?")]
+    #[error(
+        "sequence {index} of the batch has token id {id}, the model knows {vocab_size} tokens: do vocab.txt and config.json belong together?"
+    )]
     UnknownId {
         /// Place of the sequence in the batch, from 0.
         index: usize,

@@ -30,7 +30,11 @@ pub fn xavier_normal_init<const D: usize>(
 /// A vector of `len` values uniform in `±1 / sqrt(fan_in)`: PyTorch's default bias.
 pub fn bias_init(len: usize, fan_in: usize, device: &Device) -> Param<Tensor<1>> {
     let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
-    Initializer::Uniform { min: -bound, max: bound }.init([len], device)
+    Initializer::Uniform {
+        min: -bound,
+        max: bound,
+    }
+    .init([len], device)
 }
 
 /// A linear layer `[..., input] -> [..., output]` with [Xavier-normal](xavier_normal_init) weight and
@@ -55,7 +59,10 @@ mod tests {
         let weight = values(xavier_normal_init([300, 200], 300, 200, &Device::flex()).val());
         let variance = weight.iter().map(|w| f64::from(w * w)).sum::<f64>() / weight.len() as f64;
         let expected = 2.0 / 500.0;
-        assert!((variance / expected - 1.0).abs() < 0.05, "{variance} {expected}");
+        assert!(
+            (variance / expected - 1.0).abs() < 0.05,
+            "{variance} {expected}"
+        );
     }
 
     #[test]

@@ -85,9 +85,9 @@ impl Lstm {
     fn run(&self, frames: Tensor<2>, active: &[usize]) -> Tensor<2> {
         let device = frames.device();
         let hidden_size = self.weight_hh.shape()[0];
+        let weight_ih = self.weight_ih.val();
+        let weight_hh = self.weight_hh.val();
         let bias = (self.bias_ih.val() + self.bias_hh.val()).unsqueeze::<2>();
-        let weight = Tensor::cat(vec![self.weight_hh.val(), self.weight_ih.val(), bias], 0);
-        let frames = Tensor::cat(vec![frames.clone(), Tensor::ones([frames.dims()[0], 1], &device)], 1);
 
         let mut alive = active.first().copied().unwrap_or(0);
         let mut hidden = Tensor::<2>::zeros([alive, hidden_size], &device);
@@ -103,7 +103,8 @@ impl Lstm {
             }
             let frame = frames.clone().narrow(0, start, count);
             start += count;
-            let gates = Tensor::cat(vec![hidden, frame], 1).matmul(weight.clone());
+            let gates =
+                frame.matmul(weight_ih.clone()) + hidden.matmul(weight_hh.clone()) + bias.clone();
             (hidden, cell) = step(gates, cell);
         }
         ended.push(hidden);
@@ -133,7 +134,10 @@ struct Schedule {
 
 impl Schedule {
     fn new(lengths: &[usize], time: usize) -> Self {
-        let lengths: Vec<usize> = lengths.iter().map(|length| (*length).min(time).max(1)).collect();
+        let lengths: Vec<usize> = lengths
+            .iter()
+            .map(|length| (*length).min(time).max(1))
+            .collect();
         let mut order: Vec<usize> = (0..lengths.len()).collect();
         order.sort_by_key(|sequence| std::cmp::Reverse(lengths[*sequence]));
         let mut place = vec![0; order.len()];
@@ -141,19 +145,29 @@ impl Schedule {
             place[*sequence] = position;
         }
         let steps = order.first().map_or(0, |longest| lengths[*longest]);
-        let active: Vec<usize> =
-            (0..steps).map(|step| order.partition_point(|sequence| lengths[*sequence] > step)).collect();
+        let active: Vec<usize> = (0..steps)
+            .map(|step| order.partition_point(|sequence| lengths[*sequence] > step))
+            .collect();
         let order = &order;
-        let read = |(step, count): (usize, &usize)| order[..*count].iter().map(move |sequence| sequence * time + step);
+        let read = |(step, count): (usize, &usize)| {
+            order[..*count]
+                .iter()
+                .map(move |sequence| sequence * time + step)
+        };
         let frames = active.iter().enumerate().flat_map(read).collect();
-        Self { frames, active, place }
+        Self {
+            frames,
+            active,
+            place,
+        }
     }
 
     /// `[batch, time, feature]` to the frames that are read, in order: `[frames, feature]`.
     fn pack(&self, x: Tensor<3>) -> Tensor<2> {
         let [batch, time, features] = x.dims();
         let device = x.device();
-        x.reshape([batch * time, features]).select(0, index(&self.frames, &device))
+        x.reshape([batch * time, features])
+            .select(0, index(&self.frames, &device))
     }
 }
 

@@ -96,7 +96,10 @@ mod tests {
 
     #[test]
     fn offsets_have_to_cover_the_tokens() {
-        let batch = |offsets: Vec<usize>| PackedTokens { ids: vec![1, 2, 3], offsets };
+        let batch = |offsets: Vec<usize>| PackedTokens {
+            ids: vec![1, 2, 3],
+            offsets,
+        };
         assert!(batch(vec![0, 3]).check().is_ok());
         for offsets in [vec![], vec![0], vec![0, 2], vec![1, 3], vec![0, 4, 3]] {
             assert!(batch(offsets.clone()).check().is_err(), "{offsets:?}");

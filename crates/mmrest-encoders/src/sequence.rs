@@ -53,14 +53,27 @@ impl SequenceEncoderConfig {
     pub fn check(&self) -> Result<(), EncoderError> {
         let refuse = |key, found: String, expected: &str| {
             let origin = "sequence encoder".to_owned();
-            Err(EncoderError::Config { origin, key, found, expected: expected.to_owned() })
+            Err(EncoderError::Config {
+                origin,
+                key,
+                found,
+                expected: expected.to_owned(),
+            })
         };
-        let sizes = [("input", self.input), ("hidden", self.hidden), ("output", self.output)];
+        let sizes = [
+            ("input", self.input),
+            ("hidden", self.hidden),
+            ("output", self.output),
+        ];
         if let Some((key, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return refuse(key, "0".into(), "at least 1");
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return refuse("dropout", self.dropout.to_string(), "a probability in [0, 1)");
+            return refuse(
+                "dropout",
+                self.dropout.to_string(),
+                "a probability in [0, 1)",
+            );
         }
         Ok(())
     }
@@ -83,7 +96,8 @@ impl SequenceEncoder {
     /// Representations `[batch, output]` of right-padded sequences `x: [batch, time, feature]`; see
     /// [`Lstm::last_hidden`] about lengths.
     pub fn forward(&self, x: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
-        self.projection.forward(self.dropout.forward(self.lstm.last_hidden(x, lengths)))
+        self.projection
+            .forward(self.dropout.forward(self.lstm.last_hidden(x, lengths)))
     }
 }
 
@@ -93,9 +107,16 @@ mod tests {
 
     #[test]
     fn impossible_sizes_are_refused_by_name() {
-        let message = SequenceEncoderConfig::new(0).check().unwrap_err().to_string();
+        let message = SequenceEncoderConfig::new(0)
+            .check()
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("`input`"), "{message}");
-        let message = SequenceEncoderConfig::new(5).with_dropout(1.0).check().unwrap_err().to_string();
+        let message = SequenceEncoderConfig::new(5)
+            .with_dropout(1.0)
+            .check()
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("`dropout`"), "{message}");
         assert!(SequenceEncoderConfig::new(5).check().is_ok());
     }

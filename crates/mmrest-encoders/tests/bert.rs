@@ -42,12 +42,40 @@ impl ModuleVisitor for Reached<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let nonzero = |gradient: Tensor<D>| values(gradient).iter().any(|v| *v != 0.0);
         let reached = param.grad(self.gradients).is_some_and(nonzero);
-        if reached { &mut self.with } else { &mut self.without }.push(self.path.join("."));
+        if reached {
+            &mut self.with
+        } else {
+            &mut self.without
+        }
+        .push(self.path.join("."));
+    }
+}
+
+/// Largest difference of two backward passes' gradients, absolute.
+struct Compare<'a> {
+    left: &'a Gradients,
+    right: &'a Gradients,
+    largest: f32,
+}
+
+impl ModuleVisitor for Compare<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let [left, right] =
+            [self.left, self.right].map(|gradients| values(param.grad(gradients).unwrap()));
+        self.largest = left
+            .iter()
+            .zip(&right)
+            .fold(self.largest, |m, (a, b)| m.max((a - b).abs()));
     }
 }
 
 fn reached(bert: &Bert, gradients: &Gradients) -> (Vec<String>, Vec<String>) {
-    let mut visitor = Reached { gradients, path: vec![], with: vec![], without: vec![] };
+    let mut visitor = Reached {
+        gradients,
+        path: vec![],
+        with: vec![],
+        without: vec![],
+    };
     bert.visit(&mut visitor);
     (visitor.with, visitor.without)
 }
@@ -67,7 +95,10 @@ fn gradients_reach_every_parameter_but_the_bias_of_the_keys() {
     let gradients = loss(bert.forward(&batch)).backward();
     let (with, without) = reached(&bert, &gradients);
     // softmax does not see what a key's bias adds to all scores of a query: its gradient is rounding at most.
-    assert!(without.iter().all(|name| name.ends_with("key.bias")), "{without:?}");
+    assert!(
+        without.iter().all(|name| name.ends_with("key.bias")),
+        "{without:?}"
+    );
     assert!(with.len() >= 5 + 3 * 15, "{with:?}");
 }
 
@@ -83,7 +114,36 @@ fn the_top_layers_can_be_trained_alone() {
     assert!(relative(&values(hidden.clone()), &values(bert.forward(&batch))) < 1e-6);
 
     let (with, _) = reached(&bert, &loss(hidden).backward());
-    assert!(with.len() >= 15 && with.iter().all(|name| name.starts_with("layers.2.")), "{with:?}");
+    assert!(
+        with.len() >= 15 && with.iter().all(|name| name.starts_with("layers.2.")),
+        "{with:?}"
+    );
+}
+
+#[test]
+fn the_first_tokens_alone_are_the_same_values_and_gradients() {
+    let bert = bert(&Device::flex().autodiff());
+    let batch = PackedTokens::from_sequences(&[vec![2u32, 7, 9, 3], vec![4], vec![2, 8, 3]]);
+    let (all, first) = (
+        Bert::first_token(bert.forward(&batch), &batch.offsets),
+        bert.forward_first(&batch),
+    );
+    assert!(relative(&values(first.clone()), &values(all.clone())) < 1e-5);
+    let (all, first) = (loss(all).backward(), loss(first).backward());
+    let mut compare = Compare {
+        left: &first,
+        right: &all,
+        largest: 0.0,
+    };
+    bert.visit(&mut compare);
+    assert!(compare.largest < 1e-4, "{:e}", compare.largest);
+
+    let embedded = bert.embed(&batch);
+    let none = bert.layers_first(embedded.clone(), &batch.offsets, 3..9);
+    assert_eq!(
+        values(none),
+        values(Bert::first_token(embedded, &batch.offsets))
+    );
 }
 
 #[test]
@@ -101,11 +161,28 @@ fn a_batch_the_model_cannot_take_is_an_error() {
     let bert = bert(&Device::flex());
     let check = |sequences: &[Vec<u32>]| bert.check(&PackedTokens::from_sequences(sequences));
     assert!(check(&[vec![1; 16], vec![49]]).is_ok());
-    assert!(matches!(check(&[vec![1], vec![1; 17]]), Err(EncoderError::TooLong { index: 1, tokens: 17, limit: 16 })));
+    assert!(matches!(
+        check(&[vec![1], vec![1; 17]]),
+        Err(EncoderError::TooLong {
+            index: 1,
+            tokens: 17,
+            limit: 16
+        })
+    ));
     let unknown = check(&[vec![1, 1], vec![3], vec![2, 50]]);
-    assert!(matches!(unknown, Err(EncoderError::UnknownId { index: 2, id: 50, vocab_size: 50 })));
+    assert!(matches!(
+        unknown,
+        Err(EncoderError::UnknownId {
+            index: 2,
+            id: 50,
+            vocab_size: 50
+        })
+    ));
     assert!(matches!(check(&[]), Err(EncoderError::InvalidBatch(_))));
-    assert!(matches!(check(&[vec![]]), Err(EncoderError::InvalidBatch(_))));
+    assert!(matches!(
+        check(&[vec![]]),
+        Err(EncoderError::InvalidBatch(_))
+    ));
 }
 
 #[test]
@@ -113,10 +190,15 @@ fn a_real_model_does_not_mind_company_either() {
     let Some(dir) = bert_dir() else { return };
     let tokenizer = Tokenizer::from_dir(&dir).unwrap();
     let (bert, _) = Bert::load_dir(&dir, &Device::flex()).unwrap();
-    let texts = ["A fine film.", "", "it was, umm, kind of long and I would not watch it again"];
+    let texts = [
+        "A fine film.",
+        "",
+        "it was, umm, kind of long and I would not watch it again",
+    ];
     let sequences = tokenizer.encode_all(&texts, 50);
     let batch = PackedTokens::from_sequences(&sequences);
     let together = values(Bert::first_token(bert.forward(&batch), &batch.offsets));
+    assert!(relative(&values(bert.forward_first(&batch)), &together) < 1e-5);
     for (sequence, together) in sequences.iter().zip(together.chunks(bert.hidden_size())) {
         let one = PackedTokens::from_sequences(std::slice::from_ref(sequence));
         let alone = values(Bert::first_token(bert.forward(&one), &one.offsets));

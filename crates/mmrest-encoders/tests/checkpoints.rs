@@ -11,14 +11,21 @@ use common::tiny::{self, CONFIG, Naive, write_safetensors};
 use common::{relative, values};
 use mmrest_encoders::{Bert, PackedTokens, has_weights};
 
+type Function = fn(f64) -> f64;
 type Named = (String, Vec<usize>, Vec<f32>);
 
 fn batch() -> PackedTokens {
-    PackedTokens::from_sequences(&[vec![2u32, 5, 6, 7, 3], vec![2, 3], vec![2, 11, 0, 1, 1, 4, 8, 9, 10, 3]])
+    PackedTokens::from_sequences(&[
+        vec![2u32, 5, 6, 7, 3],
+        vec![2, 3],
+        vec![2, 11, 0, 1, 1, 4, 8, 9, 10, 3],
+    ])
 }
 
 fn load(dir: &Path) -> Result<Bert, String> {
-    Bert::load_dir(dir, &Device::flex()).map(|(bert, _)| bert).map_err(|error| error.to_string())
+    Bert::load_dir(dir, &Device::flex())
+        .map(|(bert, _)| bert)
+        .map_err(|error| error.to_string())
 }
 
 /// The model of a directory has to be the tiny one.
@@ -26,7 +33,10 @@ fn assert_tiny(dir: &Path) {
     let bert = load(dir).unwrap();
     let naive = Naive::new(tiny::tensors(), 2, tiny::gelu);
     let batch = batch();
-    let rows = batch.offsets.windows(2).flat_map(|bounds| naive.forward(&batch.ids[bounds[0]..bounds[1]]));
+    let rows = batch
+        .offsets
+        .windows(2)
+        .flat_map(|bounds| naive.forward(&batch.ids[bounds[0]..bounds[1]]));
     let expected: Vec<f32> = rows.flatten().map(|v| v as f32).collect();
     let error = relative(&values(bert.forward(&batch)), &expected);
     assert!(error < 1e-5, "{}: {error:e}", dir.display());
@@ -40,11 +50,17 @@ fn directory(tensors: &[Named]) -> tempfile::TempDir {
 }
 
 fn renamed(rename: impl Fn(&str) -> String) -> Vec<Named> {
-    tiny::tensors().into_iter().map(|(name, shape, values)| (rename(&name), shape, values)).collect()
+    tiny::tensors()
+        .into_iter()
+        .map(|(name, shape, values)| (rename(&name), shape, values))
+        .collect()
 }
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name).join("pytorch_model.bin")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+        .join("pytorch_model.bin")
 }
 
 #[test]
@@ -67,7 +83,11 @@ fn gamma_and_beta_of_old_checkpoints() {
 fn poolers_and_heads_are_ignored() {
     let mut tensors = tiny::tensors();
     tensors.push(("pooler.dense.weight".into(), vec![8, 8], vec![0.0; 64]));
-    tensors.push(("cls.predictions.decoder.weight".into(), vec![12, 8], vec![0.0; 96]));
+    tensors.push((
+        "cls.predictions.decoder.weight".into(),
+        vec![12, 8],
+        vec![0.0; 96],
+    ));
     tensors.push(("embeddings.position_ids".into(), vec![1, 10], vec![0.0; 10]));
     assert_tiny(directory(&tensors).path());
 }
@@ -90,34 +110,69 @@ fn half_precision_is_widened() {
     // bfloat16 is the upper half of an f32.
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
-        .map(|(_, _, values)| values.iter().flat_map(|v| ((v.to_bits() >> 16) as u16).to_le_bytes()).collect())
+        .map(|(_, _, values)| {
+            values
+                .iter()
+                .flat_map(|v| ((v.to_bits() >> 16) as u16).to_le_bytes())
+                .collect()
+        })
         .collect();
     let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::BF16, shape.clone(), bytes).unwrap();
+        let view =
+            safetensors::tensor::TensorView::new(safetensors::Dtype::BF16, shape.clone(), bytes)
+                .unwrap();
         (name.clone(), view)
     });
-    fs::write(dir.path().join("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
+    fs::write(
+        dir.path().join("model.safetensors"),
+        safetensors::serialize(views, None).unwrap(),
+    )
+    .unwrap();
 
     let cut = tiny::tensors().into_iter().map(|(name, shape, values)| {
-        (name, shape, values.into_iter().map(|v| f32::from_bits(v.to_bits() & 0xFFFF_0000)).collect())
+        (
+            name,
+            shape,
+            values
+                .into_iter()
+                .map(|v| f32::from_bits(v.to_bits() & 0xFFFF_0000))
+                .collect(),
+        )
     });
     let naive = Naive::new(cut.collect(), 2, tiny::gelu);
-    let expected: Vec<f32> = naive.forward(&[2, 5, 3]).into_iter().flatten().map(|v| v as f32).collect();
-    let found = load(dir.path()).unwrap().forward(&PackedTokens::from_sequences(&[[2, 5, 3]]));
+    let expected: Vec<f32> = naive
+        .forward(&[2, 5, 3])
+        .into_iter()
+        .flatten()
+        .map(|v| v as f32)
+        .collect();
+    let found = load(dir.path())
+        .unwrap()
+        .forward(&PackedTokens::from_sequences(&[[2, 5, 3]]));
     assert!(relative(&values(found), &expected) < 1e-5);
 }
 
 #[test]
 fn activations_are_those_the_config_names() {
-    let expect: [(&str, fn(f64) -> f64); 3] =
-        [("gelu_new", tiny::gelu_tanh), ("gelu_pytorch_tanh", tiny::gelu_tanh), ("relu", tiny::relu)];
+    let expect = [
+        ("gelu_new", tiny::gelu_tanh as Function),
+        ("gelu_pytorch_tanh", tiny::gelu_tanh),
+        ("relu", tiny::relu),
+    ];
     for (name, activation) in expect {
         let dir = directory(&tiny::tensors());
         let config = CONFIG.replace("\"gelu\"", &format!("\"{name}\""));
         fs::write(dir.path().join("config.json"), config).unwrap();
         let naive = Naive::new(tiny::tensors(), 2, activation);
-        let expected: Vec<f32> = naive.forward(&[2, 5, 3]).into_iter().flatten().map(|v| v as f32).collect();
-        let found = load(dir.path()).unwrap().forward(&PackedTokens::from_sequences(&[[2, 5, 3]]));
+        let expected: Vec<f32> = naive
+            .forward(&[2, 5, 3])
+            .into_iter()
+            .flatten()
+            .map(|v| v as f32)
+            .collect();
+        let found = load(dir.path())
+            .unwrap()
+            .forward(&PackedTokens::from_sequences(&[[2, 5, 3]]));
         let error = relative(&values(found), &expected);
         assert!(error < 1e-5, "{name} {error:e}");
     }
@@ -126,7 +181,9 @@ fn activations_are_those_the_config_names() {
 #[test]
 fn every_missing_tensor_is_named_at_once() {
     let mut tensors = tiny::tensors();
-    tensors.retain(|(name, ..)| !name.contains("layer.1.attention.self.key") && !name.contains("word_embeddings"));
+    tensors.retain(|(name, ..)| {
+        !name.contains("layer.1.attention.self.key") && !name.contains("word_embeddings")
+    });
     let message = load(directory(&tensors).path()).unwrap_err();
     for word in [
         "model.safetensors",
@@ -142,24 +199,49 @@ fn every_missing_tensor_is_named_at_once() {
 #[test]
 fn a_shape_that_is_not_the_configs_is_named() {
     let dir = directory(&tiny::tensors());
-    fs::write(dir.path().join("config.json"), CONFIG.replace("\"vocab_size\": 12", "\"vocab_size\": 13")).unwrap();
+    fs::write(
+        dir.path().join("config.json"),
+        CONFIG.replace("\"vocab_size\": 12", "\"vocab_size\": 13"),
+    )
+    .unwrap();
     let message = load(dir.path()).unwrap_err();
-    assert!(message.contains("word_embeddings") && message.contains("[12, 8]") && message.contains("[13, 8]"), "{message}");
+    assert!(
+        message.contains("word_embeddings")
+            && message.contains("[12, 8]")
+            && message.contains("[13, 8]"),
+        "{message}"
+    );
 }
 
 #[test]
 fn numbers_that_are_not_floats_are_refused() {
     let tensors = tiny::tensors();
-    let bytes: Vec<Vec<u8>> =
-        tensors.iter().map(|(_, _, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, _, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        .collect();
     let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
-        let dtype = if name.contains("word") { safetensors::Dtype::I32 } else { safetensors::Dtype::F32 };
-        (name.clone(), safetensors::tensor::TensorView::new(dtype, shape.clone(), bytes).unwrap())
+        let dtype = if name.contains("word") {
+            safetensors::Dtype::I32
+        } else {
+            safetensors::Dtype::F32
+        };
+        (
+            name.clone(),
+            safetensors::tensor::TensorView::new(dtype, shape.clone(), bytes).unwrap(),
+        )
     });
     let dir = directory(&[]);
-    fs::write(dir.path().join("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
+    fs::write(
+        dir.path().join("model.safetensors"),
+        safetensors::serialize(views, None).unwrap(),
+    )
+    .unwrap();
     let message = load(dir.path()).unwrap_err();
-    assert!(message.contains("word_embeddings") && message.contains("I32"), "{message}");
+    assert!(
+        message.contains("word_embeddings") && message.contains("I32"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -168,7 +250,11 @@ fn damaged_files_are_errors() {
     let safetensors = fs::read(whole.path().join("model.safetensors")).unwrap();
     let zipped = fs::read(fixture("tiny-bert")).unwrap();
     let legacy = fs::read(fixture("tiny-bert-legacy")).unwrap();
-    for (name, bytes) in [("model.safetensors", safetensors), ("pytorch_model.bin", zipped), ("pytorch_model.bin", legacy)] {
+    for (name, bytes) in [
+        ("model.safetensors", safetensors),
+        ("pytorch_model.bin", zipped),
+        ("pytorch_model.bin", legacy),
+    ] {
         for keep in [0, 1, 9, 100, bytes.len() / 2, bytes.len() - 5] {
             let dir = tempfile::tempdir().unwrap();
             fs::write(dir.path().join("config.json"), CONFIG).unwrap();
@@ -191,7 +277,10 @@ fn a_directory_without_weights_says_so() {
     fs::write(dir.path().join("config.json"), CONFIG).unwrap();
     assert!(!has_weights(dir.path()));
     let message = load(dir.path()).unwrap_err();
-    assert!(message.contains("model.safetensors") && message.contains("pytorch_model.bin"), "{message}");
+    assert!(
+        message.contains("model.safetensors") && message.contains("pytorch_model.bin"),
+        "{message}"
+    );
     write_safetensors(&dir.path().join("model.safetensors"), &tiny::tensors());
     assert!(has_weights(dir.path()));
 }

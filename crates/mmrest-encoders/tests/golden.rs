@@ -19,13 +19,24 @@ fn token_ids_are_those_of_hugging_face() {
     let Some(dir) = bert_dir() else { return };
     let tokenizer = Tokenizer::from_dir(&dir).unwrap();
     let expected = read(&golden("bert.safetensors"));
-    let (ids, mask) = (expected["input_ids"].usizes(), expected["attention_mask"].usizes());
+    let (ids, mask) = (
+        expected["input_ids"].usizes(),
+        expected["attention_mask"].usizes(),
+    );
     let encoded = tokenizer.encode_all(&sentences(), 50);
     for (row, tokens) in encoded.iter().enumerate() {
         let (padded, ones) = tokenizer.pad(tokens, 50);
         let to_usize = |v: Vec<u32>| v.into_iter().map(|v| v as usize).collect::<Vec<_>>();
-        assert_eq!(to_usize(padded), ids[row * 50..(row + 1) * 50], "sentence {row}");
-        assert_eq!(to_usize(ones), mask[row * 50..(row + 1) * 50], "sentence {row}");
+        assert_eq!(
+            to_usize(padded),
+            ids[row * 50..(row + 1) * 50],
+            "sentence {row}"
+        );
+        assert_eq!(
+            to_usize(ones),
+            mask[row * 50..(row + 1) * 50],
+            "sentence {row}"
+        );
     }
     assert_eq!(tokenizer.vocab_size(), 30_522);
 }
@@ -35,7 +46,10 @@ fn first_tokens_are_those_of_pytorch() {
     let Some(dir) = bert_dir() else { return };
     let tokenizer = Tokenizer::from_dir(&dir).unwrap();
     let (bert, config) = Bert::load_dir(&dir, &Device::flex()).unwrap();
-    assert_eq!((config.num_hidden_layers, bert.depth(), bert.hidden_size()), (6, 6, 384));
+    assert_eq!(
+        (config.num_hidden_layers, bert.depth(), bert.hidden_size()),
+        (6, 6, 384)
+    );
     let batch = PackedTokens::from_sequences(&tokenizer.encode_all(&sentences(), 50));
     bert.check(&batch).unwrap();
     let found = values(Bert::first_token(bert.forward(&batch), &batch.offsets));
@@ -51,7 +65,8 @@ fn encoder(golden: &BTreeMap<String, Host>, name: &str, device: &Device) -> Sequ
         let stored = golden[&format!("param.{name}.{key}")].tensor::<2>(device);
         Param::from_tensor(Tensor::from_data(stored.transpose().into_data(), device))
     };
-    let vector = |key: &str| Param::from_tensor(golden[&format!("param.{name}.{key}")].tensor::<1>(device));
+    let vector =
+        |key: &str| Param::from_tensor(golden[&format!("param.{name}.{key}")].tensor::<1>(device));
     let input = golden[&format!("param.{name}.rnn.weight_ih_l0")].shape[1];
     let mut encoder = SequenceEncoderConfig::new(input).init(device);
     encoder.lstm.weight_ih = matrix("rnn.weight_ih_l0");

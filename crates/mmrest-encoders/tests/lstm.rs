@@ -11,7 +11,13 @@ use proptest::prelude::*;
 
 /// `[batch, time, feature]` noise; what lies beyond the lengths is noise too.
 fn frames(batch: usize, time: usize, features: usize, seed: u64, device: &Device) -> Tensor<3> {
-    Tensor::from_data(TensorData::new(noise(batch * time * features, seed), [batch, time, features]), device)
+    Tensor::from_data(
+        TensorData::new(
+            noise(batch * time * features, seed),
+            [batch, time, features],
+        ),
+        device,
+    )
 }
 
 /// One sequence at a time, gate by gate, as the formula has it.
@@ -30,7 +36,11 @@ fn naive(lstm: &Lstm, x: &Tensor<3>, lengths: &[usize]) -> Tensor<2> {
         let mut hidden = Tensor::<2>::zeros([1, size], &device);
         let mut cell = Tensor::<2>::zeros([1, size], &device);
         for step in 0..*length {
-            let frame = x.clone().narrow(0, sequence, 1).narrow(1, step, 1).squeeze_dim::<2>(0);
+            let frame = x
+                .clone()
+                .narrow(0, sequence, 1)
+                .narrow(1, step, 1)
+                .squeeze_dim::<2>(0);
             let [i, f, g, o] = [0, 1, 2, 3].map(|at| gate(&frame, &hidden, at));
             cell = sigmoid(f) * cell + sigmoid(i) * tanh(g);
             hidden = sigmoid(o) * tanh(cell.clone());
@@ -61,12 +71,21 @@ fn values_and_gradients_are_those_of_a_plain_lstm() {
     assert!(relative(&values(found.clone()), &values(expected.clone())) < 1e-5);
 
     let (found, expected) = (loss(found).backward(), loss(expected).backward());
-    for (name, weight) in [("weight_ih", &lstm.weight_ih), ("weight_hh", &lstm.weight_hh)] {
-        let error = relative(&values(weight.grad(&found).unwrap()), &values(weight.grad(&expected).unwrap()));
+    for (name, weight) in [
+        ("weight_ih", &lstm.weight_ih),
+        ("weight_hh", &lstm.weight_hh),
+    ] {
+        let error = relative(
+            &values(weight.grad(&found).unwrap()),
+            &values(weight.grad(&expected).unwrap()),
+        );
         assert!(error < 1e-4, "{name} {error:e}");
     }
     for (name, bias) in [("bias_ih", &lstm.bias_ih), ("bias_hh", &lstm.bias_hh)] {
-        let error = relative(&values(bias.grad(&found).unwrap()), &values(bias.grad(&expected).unwrap()));
+        let error = relative(
+            &values(bias.grad(&found).unwrap()),
+            &values(bias.grad(&expected).unwrap()),
+        );
         assert!(error < 1e-4, "{name} {error:e}");
     }
 }
@@ -77,10 +96,19 @@ fn the_gradient_reaches_tracked_frames() {
     let lstm = LstmConfig::new(3, 6).init(&device);
     let lengths = [2, 4];
     let x = frames(2, 4, 3, 2, &device).require_grad();
-    let found = values(x.grad(&loss(lstm.last_hidden(x.clone(), &lengths)).backward()).unwrap());
-    let expected = values(x.grad(&loss(naive(&lstm, &x, &lengths)).backward()).unwrap());
+    let found = values(
+        x.grad(&loss(lstm.last_hidden(x.clone(), &lengths)).backward())
+            .unwrap(),
+    );
+    let expected = values(
+        x.grad(&loss(naive(&lstm, &x, &lengths)).backward())
+            .unwrap(),
+    );
     assert!(relative(&found, &expected) < 1e-4);
-    assert!(found[6..12].iter().all(|v| *v == 0.0), "padding has no gradient");
+    assert!(
+        found[6..12].iter().all(|v| *v == 0.0),
+        "padding has no gradient"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Predictions of a trained model, with their parts.
 
-use mmrest_metric::Clusters;
+use mmrest_metric::{Clusters, SentimentBins};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Batch, SegmentLoader};
@@ -14,8 +14,8 @@ use crate::objective::to_host;
 pub struct NearCluster {
     /// The cluster's number, from 0.
     pub cluster: usize,
-    /// Its sentiment bin, from 0 (most negative).
-    pub sentiment: usize,
+    /// Its sentiment: the class of its bin, -3 (most negative) to 3.
+    pub sentiment: i32,
     /// Squared Mahalanobis distance under the cluster's own metric, mean over the segment's modalities.
     pub distance: f32,
 }
@@ -86,6 +86,12 @@ pub fn figures(predictions: &[Prediction], labels: &[f32]) -> Figures {
     Figures::of(&values, &truth)
 }
 
+/// The sentiment class of a bin: bins count from 0, their middle is neutral.
+fn class(bin: usize) -> i32 {
+    let bin = i32::try_from(bin).unwrap_or(i32::MAX);
+    bin - i32::try_from(SentimentBins::seven().len() / 2).unwrap_or(0)
+}
+
 /// The two nearest clusters of each segment, by the mean distance of its modalities.
 fn near_clusters(
     forward: &Forward,
@@ -107,7 +113,7 @@ fn near_clusters(
             let mut near: Vec<NearCluster> = (0..count)
                 .map(|cluster| NearCluster {
                     cluster,
-                    sentiment: clusters.bins[cluster],
+                    sentiment: class(clusters.bins[cluster]),
                     distance: distance(segment, cluster),
                 })
                 .collect();

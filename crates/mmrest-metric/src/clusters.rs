@@ -225,7 +225,11 @@ mod tests {
         assert_eq!(good.check(7, 2), Ok(()));
         assert!(matches!(
             good.check(6, 2),
-            Err(MetricError::Index { index: 6, len: 6, .. })
+            Err(MetricError::Index {
+                index: 6,
+                len: 6,
+                ..
+            })
         ));
         assert!(matches!(good.check(7, 1), Err(MetricError::Index { .. })));
         let broken = |change: fn(&mut Clusters)| {

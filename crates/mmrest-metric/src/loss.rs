@@ -69,7 +69,10 @@ impl MmcLossConfig {
     ///
     /// [`MetricError::Empty`] without rows, [`MetricError::Length`] and [`MetricError::Index`] when lists, clusters
     /// and metrics do not fit together.
-    #[expect(clippy::too_many_arguments, reason = "a batch is five lists and two models")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a batch is five lists and two models"
+    )]
     pub fn forward(
         &self,
         rows: Tensor<2>,

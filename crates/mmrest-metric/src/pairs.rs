@@ -99,7 +99,10 @@ mod tests {
         assert_eq!(with(1, 0), with(1, 0));
         assert_ne!(with(1, 0), with(2, 0));
         assert_ne!(with(1, 0), with(1, 1));
-        assert_eq!(pairs(&signed_laplacian(&field, &bins, 5000, 1, 0).unwrap()), 4950);
+        assert_eq!(
+            pairs(&signed_laplacian(&field, &bins, 5000, 1, 0).unwrap()),
+            4950
+        );
         assert_eq!(signed_laplacian(&field, &bins, 0, 1, 0), None);
     }
 }

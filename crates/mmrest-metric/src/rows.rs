@@ -152,7 +152,10 @@ mod tests {
                 .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2))
                 .sum();
             let fast = squared_distance(&a, &b);
-            assert!((fast - plain).abs() <= 1e-6 * plain, "{dim}: {fast} {plain}");
+            assert!(
+                (fast - plain).abs() <= 1e-6 * plain,
+                "{dim}: {fast} {plain}"
+            );
         }
     }
 }

@@ -89,8 +89,14 @@ fn loss_and_gradients_are_the_published_ones() {
         let gradients = loss.total.backward();
         let found = [
             ("grad_features", host(features.grad(&gradients).unwrap())),
-            ("grad_m0", host(metric.global.val().grad(&gradients).unwrap())),
-            ("grad_delta_m", host(metric.local.val().grad(&gradients).unwrap())),
+            (
+                "grad_m0",
+                host(metric.global.val().grad(&gradients).unwrap()),
+            ),
+            (
+                "grad_delta_m",
+                host(metric.local.val().grad(&gradients).unwrap()),
+            ),
         ];
         for (name, found) in found {
             let error = relative(&found, &golden.f32s(name));

@@ -15,7 +15,10 @@ fn naive_inertia(rows: Rows<'_>, fit: &KMeansFit) -> f64 {
     let dim = rows.dim();
     let squares = rows.iter().zip(&fit.labels).map(|(row, &label)| {
         let center = &fit.centers[label * dim..(label + 1) * dim];
-        let squares = row.iter().zip(center).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
+        let squares = row
+            .iter()
+            .zip(center)
+            .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
         squares.sum::<f64>()
     });
     squares.sum()
@@ -35,7 +38,7 @@ fn blobs(count: usize) -> Vec<f32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
     fn every_fit_is_consistent(
@@ -89,7 +92,10 @@ fn the_seed_decides_and_the_number_of_threads_does_not() {
     let values = blobs(5000);
     let rows = Rows::new(&values, 2).unwrap();
     let with = |threads: usize, seed: u64| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| config(7).fit(rows, seed).unwrap())
     };
     let one = with(1, 3);
@@ -119,7 +125,9 @@ fn equal_rows_are_one_cluster() {
 
 #[test]
 fn one_row_is_one_cluster() {
-    let fit = config(7).fit(Rows::new(&[4.0, 5.0], 2).unwrap(), 1).unwrap();
+    let fit = config(7)
+        .fit(Rows::new(&[4.0, 5.0], 2).unwrap(), 1)
+        .unwrap();
     assert_eq!((fit.centers, fit.labels), (vec![4.0, 5.0], vec![0]));
 }
 
@@ -152,13 +160,20 @@ fn a_warm_start_keeps_identities() {
     let order = [3, 1, 4, 0, 2];
     let mut start = vec![900.0, 900.0];
     for &center in &order {
-        start.extend(cold.centers[2 * center..2 * center + 2].iter().map(|v| v + 0.4));
+        start.extend(
+            cold.centers[2 * center..2 * center + 2]
+                .iter()
+                .map(|v| v + 0.4),
+        );
     }
     start.extend([-900.0, 0.0]);
     let warm = config(5).fit_from(rows, &start).unwrap();
     assert_eq!(warm.kept, [1, 2, 3, 4, 5]);
     for (new, &old) in order.iter().enumerate() {
-        assert_eq!(warm.fit.centers[2 * new..2 * new + 2], cold.centers[2 * old..2 * old + 2]);
+        assert_eq!(
+            warm.fit.centers[2 * new..2 * new + 2],
+            cold.centers[2 * old..2 * old + 2]
+        );
     }
     assert_eq!(warm.fit.labels, assign(rows, &warm.fit.centers));
     assert!((warm.fit.inertia - cold.inertia).abs() < 1e-9);
@@ -173,11 +188,26 @@ fn what_cannot_be_clustered_is_refused() {
     };
     let base = KMeansConfig::default();
     assert_eq!(refused(config(0)), KMeansError::Zero { name: "clusters" });
-    assert_eq!(refused(KMeansConfig { restarts: 0, ..base }), KMeansError::Zero { name: "restarts" });
-    assert!(matches!(refused(KMeansConfig { tolerance: f64::NAN, ..base }), KMeansError::Tolerance(_)));
+    assert_eq!(
+        refused(KMeansConfig {
+            restarts: 0,
+            ..base
+        }),
+        KMeansError::Zero { name: "restarts" }
+    );
+    assert!(matches!(
+        refused(KMeansConfig {
+            tolerance: f64::NAN,
+            ..base
+        }),
+        KMeansError::Tolerance(_)
+    ));
     assert!(base.fit(Rows::new(&[], 3).unwrap(), 0).is_err());
     assert!(base.fit_from(rows, &[]).is_err());
-    assert!(base.fit_from(Rows::new(&[1.0, 2.0], 2).unwrap(), &[1.0]).is_err());
+    assert!(
+        base.fit_from(Rows::new(&[1.0, 2.0], 2).unwrap(), &[1.0])
+            .is_err()
+    );
     assert!(base.fit_from(rows, &[f32::NAN]).is_err());
     // Numbers that are not finite do not become rows at all.
     assert!(Rows::new(&[1.0, f32::NAN], 1).is_err());

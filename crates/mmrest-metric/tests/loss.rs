@@ -31,7 +31,8 @@ impl Case {
     }
 
     fn assignment(&self) -> Vec<usize> {
-        self.clusters.assign(Rows::new(&self.rows, self.dim).unwrap())
+        self.clusters
+            .assign(Rows::new(&self.rows, self.dim).unwrap())
     }
 
     fn fields(&self) -> Vec<Vec<usize>> {
@@ -89,7 +90,11 @@ impl Case {
             let (mut sum, mut pairs) = (0.0, 0);
             for (at, &p) in field.iter().enumerate() {
                 for &q in &field[at + 1..] {
-                    let sign = if self.bins[p] == self.bins[q] { 1.0 } else { -1.0 };
+                    let sign = if self.bins[p] == self.bins[q] {
+                        1.0
+                    } else {
+                        -1.0
+                    };
                     sum += sign * self.distance(cluster, self.row(p), self.row(q));
                     pairs += 1;
                 }
@@ -101,7 +106,11 @@ impl Case {
         for (row, &i) in self.assignment().iter().enumerate() {
             for j in (0..self.clusters.len()).filter(|&j| j != i) {
                 let (own, other) = (self.clusters.center(i), self.clusters.center(j));
-                let apart: f64 = own.iter().zip(other).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+                let apart: f64 = own
+                    .iter()
+                    .zip(other)
+                    .map(|(a, b)| f64::from(a - b).powi(2))
+                    .sum();
                 let near = self.distance(i, self.row(row), own);
                 let far = self.distance(j, self.row(row), other);
                 inter += (near - far + config.margin_scale * apart).max(0.0);
@@ -113,41 +122,45 @@ impl Case {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    (1_usize..6, 1_usize..40, 1_usize..6, 0_usize..12).prop_flat_map(|(dim, rows, clusters, near)| {
-        let numbers = |count: usize| prop::collection::vec(-2.0..2.0_f32, count);
-        let field = match near {
-            0 => ReceptiveField::Cell,
-            count => ReceptiveField::Nearest(count),
-        };
-        (
-            numbers(rows * dim),
-            prop::collection::vec(0_usize..3, rows),
-            numbers(clusters * dim),
-            prop::collection::vec(0_usize..4, clusters),
-            numbers(dim * dim),
-            numbers(4 * dim * dim),
-            prop::sample::select(vec![0.0_f32, 100.0]),
-        )
-            .prop_map(move |(rows, bins, centers, metric, global, local, offset)| Case {
-                dim,
-                rows: rows.iter().map(|value| value + offset).collect(),
-                bins,
-                clusters: Clusters {
-                    dim,
-                    centers: centers.iter().map(|value| value + offset).collect(),
-                    bins: vec![0; clusters],
-                    metric,
-                },
-                global,
-                local,
-                field,
-                offset,
-            })
-    })
+    (1_usize..6, 1_usize..40, 1_usize..6, 0_usize..12).prop_flat_map(
+        |(dim, rows, clusters, near)| {
+            let numbers = |count: usize| prop::collection::vec(-2.0..2.0_f32, count);
+            let field = match near {
+                0 => ReceptiveField::Cell,
+                count => ReceptiveField::Nearest(count),
+            };
+            (
+                numbers(rows * dim),
+                prop::collection::vec(0_usize..3, rows),
+                numbers(clusters * dim),
+                prop::collection::vec(0_usize..4, clusters),
+                numbers(dim * dim),
+                numbers(4 * dim * dim),
+                prop::sample::select(vec![0.0_f32, 100.0]),
+            )
+                .prop_map(
+                    move |(rows, bins, centers, metric, global, local, offset)| Case {
+                        dim,
+                        rows: rows.iter().map(|value| value + offset).collect(),
+                        bins,
+                        clusters: Clusters {
+                            dim,
+                            centers: centers.iter().map(|value| value + offset).collect(),
+                            bins: vec![0; clusters],
+                            metric,
+                        },
+                        global,
+                        local,
+                        field,
+                        offset,
+                    },
+                )
+        },
+    )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
 
     #[test]
     fn loss_is_what_naive_loops_say(case in case()) {
@@ -217,7 +230,10 @@ fn cells_of_very_different_sizes_count_alike() {
     };
     let (intra, _) = case.naive(&config);
     let found = host(case.loss(&config).intra)[0];
-    assert!((f64::from(found) - intra).abs() < 1e-4 * intra, "{found} {intra}");
+    assert!(
+        (f64::from(found) - intra).abs() < 1e-4 * intra,
+        "{found} {intra}"
+    );
     // With fewer pairs than there are, the same seed draws the same ones.
     let capped = MmcLossConfig {
         max_pairs: 1000,
@@ -261,7 +277,15 @@ fn gradients_are_slopes_of_the_naive_loss() {
     let metric = case.metric(&device);
     let (assignment, fields) = (case.assignment(), case.fields());
     let loss = config
-        .forward(rows.clone(), &case.bins, &assignment, &fields, &case.clusters, &metric, 0)
+        .forward(
+            rows.clone(),
+            &case.bins,
+            &assignment,
+            &fields,
+            &case.clusters,
+            &metric,
+            0,
+        )
         .unwrap();
     let gradient = host(rows.grad(&loss.total.backward()).unwrap());
     let total = |rows: &[f32]| {
@@ -282,7 +306,10 @@ fn gradients_are_slopes_of_the_naive_loss() {
             ((up - total(&moved)) / f64::from(right - moved[at])) as f32
         })
         .collect();
-    assert!(relative(&gradient, &slopes) < 2e-3, "{gradient:?} {slopes:?}");
+    assert!(
+        relative(&gradient, &slopes) < 2e-3,
+        "{gradient:?} {slopes:?}"
+    );
 }
 
 #[test]
@@ -302,18 +329,23 @@ fn what_does_not_fit_is_refused() {
     let metric = config.init(&device);
     let values = vec![0.0, 1.0, 4.0, 5.0];
     let assignment = assign(Rows::new(&values, 2).unwrap(), &clusters.centers);
-    let forward = |bins: &[usize], assignment: &[usize], fields: &[Vec<usize>], clusters: &Clusters| {
-        let rows = Tensor::<2>::from_data(TensorData::new(values.clone(), [2, 2]), &device);
-        let config = MmcLossConfig::default();
-        config
-            .forward(rows, bins, assignment, fields, clusters, &metric, 0)
-            .map(|loss| host(loss.total)[0])
-    };
+    let forward =
+        |bins: &[usize], assignment: &[usize], fields: &[Vec<usize>], clusters: &Clusters| {
+            let rows = Tensor::<2>::from_data(TensorData::new(values.clone(), [2, 2]), &device);
+            let config = MmcLossConfig::default();
+            config
+                .forward(rows, bins, assignment, fields, clusters, &metric, 0)
+                .map(|loss| host(loss.total)[0])
+        };
     let fields = [vec![0], vec![1]];
     assert!(forward(&[0, 1], &assignment, &fields, &clusters).is_ok());
     assert!(matches!(
         forward(&[0], &assignment, &fields, &clusters),
-        Err(MetricError::Length { found: 1, expected: 2, .. })
+        Err(MetricError::Length {
+            found: 1,
+            expected: 2,
+            ..
+        })
     ));
     assert!(forward(&[0, 1], &[0], &fields, &clusters).is_err());
     assert!(forward(&[0, 1], &[0, 2], &fields, &clusters).is_err());

@@ -27,8 +27,14 @@ fn set(metric: &mut MultiMetric, global: &[f32], local: &[f32], device: &Device)
     let (dim, count) = (metric.dim(), metric.len());
     let global = Tensor::from_data(TensorData::new(global.to_vec(), [dim, dim]), device);
     let local = Tensor::from_data(TensorData::new(local.to_vec(), [count, dim, dim]), device);
-    metric.global = metric.global.clone().map(|old| global.set_require_grad(old.is_require_grad()));
-    metric.local = metric.local.clone().map(|old| local.set_require_grad(old.is_require_grad()));
+    metric.global = metric
+        .global
+        .clone()
+        .map(|old| global.set_require_grad(old.is_require_grad()));
+    metric.local = metric
+        .local
+        .clone()
+        .map(|old| local.set_require_grad(old.is_require_grad()));
 }
 
 /// `d[i, j]` between all given points under one metric.
@@ -37,11 +43,15 @@ fn between(points: &[f32], dim: usize, metric: &[f32]) -> Vec<f32> {
     let count = points.len() / dim;
     let points = Tensor::<2>::from_data(TensorData::new(points.to_vec(), [count, dim]), &device);
     let metric = Tensor::<3>::from_data(TensorData::new(metric.to_vec(), [1, dim, dim]), &device);
-    host(distances(points.clone(), points, metric.repeat_dim(0, count)))
+    host(distances(
+        points.clone(),
+        points,
+        metric.repeat_dim(0, count),
+    ))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
 
     /// A PSD matrix makes a (pseudo)metric: by its axioms, by the formula, by the embedding.
     #[test]
@@ -93,7 +103,10 @@ fn metrics_are_shared_plus_own_plus_ridge() {
     for which in [vec![0, 1], vec![1], vec![1, 1, 0]] {
         let expected: Vec<f32> = which
             .iter()
-            .flat_map(|&w| (0..9).map(move |at| (w * 9 + at) as f32 + 2.0 + if at % 4 == 0 { 0.5 } else { 0.0 }))
+            .flat_map(|&w| {
+                (0..9)
+                    .map(move |at| (w * 9 + at) as f32 + 2.0 + if at % 4 == 0 { 0.5 } else { 0.0 })
+            })
             .collect();
         assert_eq!(host(metric.metrics(&which)), expected);
     }
@@ -128,7 +141,12 @@ fn projection_keeps_ids_and_gradient_requirements() {
     let mut metric = small(&device);
     metric.local = metric.local.set_require_grad(false);
     let local: Vec<f32> = (0..18).map(|i| (i as f32 * 1.3).sin()).collect();
-    set(&mut metric, &[0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, -1.0], &local, &device);
+    set(
+        &mut metric,
+        &[0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, -1.0],
+        &local,
+        &device,
+    );
     assert!(!metric.is_psd(1e-3).unwrap());
     let (global, local) = (metric.global.id, metric.local.id);
     let projected = metric.project_psd();
@@ -138,13 +156,23 @@ fn projection_keeps_ids_and_gradient_requirements() {
     assert!(!projected.local.val().is_require_grad());
     let expected = [0.5, 0.5, 0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0];
     let found = host(projected.global.val());
-    assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .zip(expected)
+            .all(|(a, b)| (a - b).abs() < 1e-6),
+        "{found:?}"
+    );
     let again = projected.clone().project_psd();
     let difference = (again.local.val() - projected.local.val()).abs().max();
     assert!(difference.into_scalar::<f32>() < 1e-6);
     // The gradient still finds the parameter.
     let loss = again.global.val().sum();
-    assert!(GradientsParams::from_grads(loss.backward(), &again).get::<2>(global).is_some());
+    assert!(
+        GradientsParams::from_grads(loss.backward(), &again)
+            .get::<2>(global)
+            .is_some()
+    );
 }
 
 #[test]
@@ -163,7 +191,10 @@ fn a_metric_that_is_not_finite_is_named_and_left_alone() {
     local[13] = f32::NAN;
     set(&mut metric, &[1.0; 9], &local, &device);
     let refused = metric.clone().try_project_psd();
-    assert!(matches!(refused, Err(MetricError::NonFiniteMetric { index: 2 })));
+    assert!(matches!(
+        refused,
+        Err(MetricError::NonFiniteMetric { index: 2 })
+    ));
     assert!(host(metric.project_psd().local.val())[13].is_nan());
 }
 
@@ -177,11 +208,18 @@ fn metrics_without_clusters_are_projected_too() {
     };
     let metric = config.init(&device);
     assert!(metric.is_empty());
-    assert_eq!(host(metric.project_psd().global.val()), [1.0, 0.0, 0.0, 1.0]);
+    assert_eq!(
+        host(metric.project_psd().global.val()),
+        [1.0, 0.0, 0.0, 1.0]
+    );
 }
 
 /// Gradients that change from step to step.
-fn advance(mut metric: MultiMetric, optimizer: &mut ModuleOptimizer, steps: std::ops::Range<usize>) -> MultiMetric {
+fn advance(
+    mut metric: MultiMetric,
+    optimizer: &mut ModuleOptimizer,
+    steps: std::ops::Range<usize>,
+) -> MultiMetric {
     for step in steps {
         let device = metric.global.val().device();
         let weights: Vec<f32> = (0..9).map(|i| ((i + 5 * step) as f32).sin()).collect();
@@ -231,7 +269,12 @@ fn steps_are_those_of_the_formula() {
     let (mut p, mut m, mut v) = (1.0_f64, 0.0_f64, 0.0_f64);
     for t in 1..30 {
         let slope = (f64::from(t)).sin();
-        let loss = metric.global.val().slice([0..1, 0..1]).sum().mul_scalar(slope);
+        let loss = metric
+            .global
+            .val()
+            .slice([0..1, 0..1])
+            .sum()
+            .mul_scalar(slope);
         let gradients = GradientsParams::from_grads(loss.backward(), &metric);
         metric = optimizer.step(0.01, metric, gradients);
         let g = slope + 0.1 * p;

@@ -1,1 +1,48 @@
-fn main() {}
+//! The program: trains, evaluates and uses MMRest.
+//!
+//! Exit codes: 0 done, 1 an error, said in one sentence, 2 wrong arguments, 130 interrupted (the run can be resumed).
+
+mod arguments;
+mod commands;
+mod display;
+mod logging;
+mod project;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command, DataCommand};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    pin_default_device();
+    let outcome = match Arguments::parse().command {
+        Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Eval(arguments) => commands::eval::run(&arguments),
+        Command::Predict(arguments) => commands::predict::run(&arguments),
+        Command::Conformance(arguments) => commands::conformance::run(&arguments),
+        Command::Data(DataCommand::Sample(arguments)) => commands::data::sample(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// burn loads optimiser states by way of its default device, which prefers a GPU wherever one is built in and panics
+/// without a driver. The CPU is always there; states move to their parameters' device at the next step.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+fn pin_default_device() {
+    if std::env::var_os("BURN_DEVICE").is_none() {
+        // SAFETY: the first thing the program does, while it has one thread.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::env::set_var("BURN_DEVICE", "flex");
+        }
+    }
+}
+
+#[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+fn pin_default_device() {}

@@ -84,7 +84,10 @@ impl ComputationalSequence {
 
     /// Whether there is an entry of this id.
     pub fn contains(&self, id: &str) -> bool {
-        self.pieces.of(split_id(id).0).iter().any(|known| known == id)
+        self.pieces
+            .of(split_id(id).0)
+            .iter()
+            .any(|known| known == id)
     }
 
     /// Every video that has an entry or a piece of one, in the file's own order.
@@ -243,7 +246,10 @@ fn json(values: Values) -> Value {
         }
         Values::Text(words) => words.into(),
         Values::F32(numbers) => numbers.into(),
-        Values::F64(numbers) => numbers.into(),
+        Values::F64(numbers) => match numbers.as_slice() {
+            &[number] => number.into(),
+            _ => numbers.into(),
+        },
     }
 }
 
@@ -253,7 +259,12 @@ fn intervals(array: Array) -> Result<Vec<[f64; 2]>, String> {
         return Err(format!("intervals must be [n, 2], not {:?}", array.shape));
     }
     let pairs = match array.values {
-        Values::F32(values) => values.as_chunks::<2>().0.iter().map(|&[a, b]| [f64::from(a), f64::from(b)]).collect(),
+        Values::F32(values) => values
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|&[a, b]| [f64::from(a), f64::from(b)])
+            .collect(),
         Values::F64(values) => values.as_chunks::<2>().0.to_vec(),
         Values::Text(_) => return Err("intervals are text".to_owned()),
     };

@@ -34,7 +34,10 @@ pub fn metadata(root: &str, description: &str) -> Metadata {
         ("alignment compatible", json!(true)),
         ("dataset name", json!("")),
         ("dataset version", json!("1.0")),
-        ("creator", json!(concat!("mmrest-data ", env!("CARGO_PKG_VERSION")))),
+        (
+            "creator",
+            json!(concat!("mmrest-data ", env!("CARGO_PKG_VERSION"))),
+        ),
         ("contact", json!("")),
         ("dataset bib citation", json!("")),
         ("featureset bib citation", json!("")),
@@ -114,10 +117,7 @@ fn refused(path: &Path) -> impl Fn(hdf5_writer::Error) -> DataError + '_ {
 }
 
 /// `intervals` [n, 2] and `features` [n, width] of one entry, below its group.
-fn datasets(
-    group: &str,
-    entry: &Entry,
-) -> hdf5_writer::Result<(DatasetBuilder, DatasetBuilder)> {
+fn datasets(group: &str, entry: &Entry) -> hdf5_writer::Result<(DatasetBuilder, DatasetBuilder)> {
     let rows = entry.len() as u64;
     let intervals = DatasetBuilder::typed_data(
         format!("{group}/intervals"),

@@ -19,7 +19,10 @@ pub(super) fn same_text(transcript: &str, spoken: &str) -> Option<bool> {
         return None;
     }
     let spoken: HashSet<String> = words(spoken).into_iter().collect();
-    let found = expected.iter().filter(|word| spoken.contains(*word)).count();
+    let found = expected
+        .iter()
+        .filter(|word| spoken.contains(*word))
+        .count();
     Some(2 * found >= expected.len())
 }
 

@@ -32,7 +32,11 @@ impl Sources<'_> {
     /// Reads a video and cuts it. One that is in no fold is counted, not read.
     pub(super) fn load_video(&self, video: &str) -> Result<LoadedVideo> {
         let references = references(&self.labels, video, self.config.label_column)?;
-        let row = |index: usize| self.table.as_ref().and_then(|table| table.row(video, index + 1));
+        let row = |index: usize| {
+            self.table
+                .as_ref()
+                .and_then(|table| table.row(video, index + 1))
+        };
         let mut loaded = LoadedVideo {
             segments: Vec::new(),
             report: DataReport {
@@ -40,13 +44,19 @@ impl Sources<'_> {
                 intervals: references.len(),
                 ..DataReport::default()
             },
-            table_rows: references.keys().filter(|&&index| row(index).is_some()).count(),
+            table_rows: references
+                .keys()
+                .filter(|&&index| row(index).is_some())
+                .count(),
         };
         if let Splits::Folds(folds) = &self.splits
             && folds.split(video).is_none()
         {
             loaded.report.videos_in_no_fold.push(video.to_owned());
-            loaded.report.dropped.insert(DropReason::NoFold, references.len());
+            loaded
+                .report
+                .dropped
+                .insert(DropReason::NoFold, references.len());
             return Ok(loaded);
         }
         let material = self.material(video)?;
@@ -123,10 +133,7 @@ impl Cut<'_> {
     fn split(&self) -> Result<Split, DropReason> {
         match &self.sources.splits {
             Splits::Folds(folds) => folds.split(self.video).ok_or(DropReason::NoFold),
-            Splits::Table => self
-                .row
-                .map(|row| row.split)
-                .ok_or(DropReason::NoTableRow),
+            Splits::Table => self.row.map(|row| row.split).ok_or(DropReason::NoTableRow),
         }
     }
 

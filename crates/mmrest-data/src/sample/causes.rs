@@ -102,7 +102,11 @@ mod tests {
         for count in 0..12 {
             let causes = draw(&vec![0.0; count], &mut Noise::new(7, Purpose::Sentiment, 0));
             assert_eq!(causes.len(), count);
-            assert!(causes.iter().all(|c| (c.vision + c.audio + c.noise).is_finite()));
+            assert!(
+                causes
+                    .iter()
+                    .all(|c| (c.vision + c.audio + c.noise).is_finite())
+            );
         }
     }
 }

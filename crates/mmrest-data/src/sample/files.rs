@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{ACOUSTIC_FEATURES, Sample, SampleConfig, SampleVideo, VISION_FEATURES, bert, generate};
+use super::{
+    ACOUSTIC_FEATURES, Sample, SampleConfig, SampleVideo, VISION_FEATURES, bert, generate,
+};
 use crate::csd::{self, Entry};
 use crate::{DataError, Result, Split};
 
@@ -59,7 +61,10 @@ pub fn write(config: &SampleConfig, dir: &Path) -> Result<Vec<PathBuf>> {
         (PathBuf::from(FOLDS), pretty(&folds(&sample))),
         (Path::new(BERT).join("vocab.txt"), vocabulary),
         (Path::new(BERT).join("config.json"), pretty(&bert::config())),
-        (Path::new(BERT).join("tokenizer_config.json"), pretty(&bert::tokenizer_config())),
+        (
+            Path::new(BERT).join("tokenizer_config.json"),
+            pretty(&bert::tokenizer_config()),
+        ),
     ] {
         let path = dir.join(name);
         place(&path, &text)?;
@@ -69,17 +74,45 @@ pub fn write(config: &SampleConfig, dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// One computational sequence: its file, root and description, what its columns are, and what it holds of a video.
-type Sequence = (&'static str, &'static str, &'static str, Value, fn(&SampleVideo) -> Entry);
+type Sequence = (
+    &'static str,
+    &'static str,
+    &'static str,
+    Value,
+    fn(&SampleVideo) -> Entry,
+);
 
 /// Writes the four computational sequences.
 fn sequences(sample: &Sample, dir: &Path) -> Result<Vec<PathBuf>> {
     let all: [Sequence; 4] = [
-        (WORDS, "words", "words and pauses", json!(["word"]), |video| video.words.clone()),
-        (VISION, "vision", "face, head pose and gaze", json!(VISION_FEATURES), |video| video.vision.clone()),
-        (ACOUSTIC, "acoustic", "pitch, energy and voice quality", json!(ACOUSTIC_FEATURES), |video| {
-            video.acoustic.clone()
-        }),
-        (LABELS, "labels", "sentiment in -3 to 3", json!(["sentiment"]), SampleVideo::labels),
+        (
+            WORDS,
+            "words",
+            "words and pauses",
+            json!(["word"]),
+            |video| video.words.clone(),
+        ),
+        (
+            VISION,
+            "vision",
+            "face, head pose and gaze",
+            json!(VISION_FEATURES),
+            |video| video.vision.clone(),
+        ),
+        (
+            ACOUSTIC,
+            "acoustic",
+            "pitch, energy and voice quality",
+            json!(ACOUSTIC_FEATURES),
+            |video| video.acoustic.clone(),
+        ),
+        (
+            LABELS,
+            "labels",
+            "sentiment in -3 to 3",
+            json!(["sentiment"]),
+            SampleVideo::labels,
+        ),
     ];
     all.into_iter()
         .map(|(file, root, description, columns, entry)| {

@@ -23,7 +23,11 @@ pub(super) fn add(sample: &mut Sample, seed: u64) {
         break_numbers(&mut video.acoustic, &mut noise);
     }
     for (split, count) in MUTE {
-        let mut of_split: Vec<_> = sample.videos.iter_mut().filter(|v| v.split == split).collect();
+        let mut of_split: Vec<_> = sample
+            .videos
+            .iter_mut()
+            .filter(|v| v.split == split)
+            .collect();
         noise.shuffle(&mut of_split);
         for video in of_split.into_iter().take(count) {
             mute(video, &mut noise);
@@ -41,14 +45,21 @@ pub(super) fn add(sample: &mut Sample, seed: u64) {
 }
 
 fn train(sample: &mut Sample) -> impl Iterator<Item = &mut SampleVideo> {
-    sample.videos.iter_mut().filter(|video| video.split == Split::Train)
+    sample
+        .videos
+        .iter_mut()
+        .filter(|video| video.split == Split::Train)
 }
 
 /// Makes the energy of up to two silent frames -inf, and in every second video the harmonics-to-noise ratio of one NaN.
 fn break_numbers(acoustic: &mut Entry, noise: &mut Noise) {
-    let Features::Numeric { values, width } = &mut acoustic.features else { return };
-    let mut silent: Vec<&mut [f32]> =
-        values.chunks_exact_mut(*width).filter(|frame| frame[voice::VOICED] < 0.5).collect();
+    let Features::Numeric { values, width } = &mut acoustic.features else {
+        return;
+    };
+    let mut silent: Vec<&mut [f32]> = values
+        .chunks_exact_mut(*width)
+        .filter(|frame| frame[voice::VOICED] < 0.5)
+        .collect();
     let count = silent.len();
     if count == 0 {
         return;
@@ -68,7 +79,9 @@ fn mute(video: &mut SampleVideo, noise: &mut Noise) {
     }
     let interval = video.segments[noise.index(video.segments.len())].interval;
     let lost = overlapping(&video.acoustic.intervals, interval);
-    let (Some(&first), Some(&last)) = (lost.first(), lost.last()) else { return };
+    let (Some(&first), Some(&last)) = (lost.first(), lost.last()) else {
+        return;
+    };
     video.acoustic.intervals.drain(first..=last);
     if let Features::Numeric { values, width } = &mut video.acoustic.features {
         values.drain(first * *width..(last + 1) * *width);

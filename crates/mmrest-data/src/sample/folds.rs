@@ -24,7 +24,10 @@ mod tests {
         for videos in 3..100 {
             let folds = folds(videos, 7);
             assert_eq!(folds.len(), videos);
-            assert!(Split::ALL.iter().all(|split| folds.contains(split)), "{videos}");
+            assert!(
+                Split::ALL.iter().all(|split| folds.contains(split)),
+                "{videos}"
+            );
         }
         assert!(folds(0, 7).is_empty());
         let counts = Split::ALL.map(|s| folds(60, 7).iter().filter(|f| **f == s).count());

@@ -1,7 +1,7 @@
 //! Sentiment first, then what shows it.
 
-use super::causes::{self, Causes};
 use super::SampleConfig;
+use super::causes::{self, Causes};
 use super::face::face;
 use super::flaws;
 use super::folds::folds;
@@ -9,8 +9,8 @@ use super::grammar::{Sentence, sentence};
 use super::noise::{Noise, Purpose};
 use super::timeline::Timeline;
 use super::voice::voice;
-use crate::csd::{Entry, Features};
 use crate::Split;
+use crate::csd::{Entry, Features};
 
 /// The whole sample, in memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +47,11 @@ impl SampleVideo {
     /// The labels as rows of a computational sequence: one column, the sentiment.
     pub fn labels(&self) -> Entry {
         Entry {
-            intervals: self.segments.iter().map(|segment| segment.interval).collect(),
+            intervals: self
+                .segments
+                .iter()
+                .map(|segment| segment.interval)
+                .collect(),
             features: Features::Numeric {
                 values: self.segments.iter().map(|segment| segment.label).collect(),
                 width: 1,
@@ -81,7 +85,9 @@ pub struct SampleSegment {
 /// - one label of 3.4.
 pub fn generate(config: &SampleConfig) -> Sample {
     let scripts = scripts(config);
-    let mut sample = Sample { videos: scripts.iter().map(|script| video(config, script)).collect() };
+    let mut sample = Sample {
+        videos: scripts.iter().map(|script| video(config, script)).collect(),
+    };
     flaws::add(&mut sample, config.seed);
     sample
 }
@@ -106,14 +112,22 @@ fn scripts(config: &SampleConfig) -> Vec<Script> {
             let sentences = (0..config.segments_per_video)
                 .map(|i| sentence(&mut noise, straddling == Some(i)))
                 .collect();
-            Script { index, split, sentences, causes: Vec::new() }
+            Script {
+                index,
+                split,
+                sentences,
+                causes: Vec::new(),
+            }
         })
         .collect();
     for (i, split) in Split::ALL.into_iter().enumerate() {
         let of_split = || scripts.iter().filter(|script| script.split == split);
-        let said = of_split().flat_map(|script| &script.sentences).map(|s| s.valence);
+        let said = of_split()
+            .flat_map(|script| &script.sentences)
+            .map(|s| s.valence);
         let said: Vec<f64> = said.collect();
-        let mut drawn = causes::draw(&said, &mut Noise::new(config.seed, Purpose::Sentiment, i)).into_iter();
+        let mut drawn =
+            causes::draw(&said, &mut Noise::new(config.seed, Purpose::Sentiment, i)).into_iter();
         for script in scripts.iter_mut().filter(|script| script.split == split) {
             script.causes = drawn.by_ref().take(script.sentences.len()).collect();
         }
@@ -123,9 +137,18 @@ fn scripts(config: &SampleConfig) -> Vec<Script> {
 
 /// Records one video, without its [`flaws`].
 fn video(config: &SampleConfig, script: &Script) -> SampleVideo {
-    let Script { index, split, sentences, causes } = script;
+    let Script {
+        index,
+        split,
+        sentences,
+        causes,
+    } = script;
     let stream = |purpose| Noise::new(config.seed, purpose, *index);
-    let timeline = Timeline::new(sentences, flaws::straddling(*index), &mut stream(Purpose::Timing));
+    let timeline = Timeline::new(
+        sentences,
+        flaws::straddling(*index),
+        &mut stream(Purpose::Timing),
+    );
     let shown: Vec<f64> = causes.iter().map(|cause| cause.vision).collect();
     let heard: Vec<f64> = causes.iter().map(|cause| cause.audio).collect();
     let segments = sentences.iter().zip(&timeline.segments).zip(causes);

@@ -7,10 +7,10 @@ use super::noise::Noise;
 
 /// Standard deviation of a sentence's mean valence, measured over many: it makes [`Sentence::valence`] one of unit
 /// variance.
-const VALENCE_SCALE: f64 = 1.7;
+const VALENCE_SCALE: f64 = 1.85;
 
 /// How far a judgement may be from the speaker's mood.
-const TOLERANCE: f64 = 1.3;
+const TOLERANCE: f64 = 1.1;
 
 /// What somebody says in one segment.
 pub(super) struct Sentence {
@@ -28,7 +28,7 @@ pub(super) struct Sentence {
 ///
 /// `must_open` asks for an opener, which carries no valence.
 pub(super) fn sentence(noise: &mut Noise, must_open: bool) -> Sentence {
-    let mood = noise.between(-3.0, 3.0);
+    let mood = noise.between(-3.4, 3.4);
     let mut words = Vec::new();
     if must_open || noise.chance(0.45) {
         words.extend_from_slice(noise.pick(OPENERS));
@@ -36,7 +36,12 @@ pub(super) fn sentence(noise: &mut Noise, must_open: bool) -> Sentence {
     let opening = words.len();
     if noise.chance(0.05) {
         neutral(noise, &mut words);
-        return Sentence { words, opening, clause: None, valence: 0.0 };
+        return Sentence {
+            words,
+            opening,
+            clause: None,
+            valence: 0.0,
+        };
     }
     let mut valence = judge(noise, mood, &mut words);
     let mut clause = None;
@@ -48,7 +53,12 @@ pub(super) fn sentence(noise: &mut Noise, must_open: bool) -> Sentence {
     if words.len() < 13 && noise.chance(0.25) {
         words.extend_from_slice(noise.pick(CLOSERS));
     }
-    Sentence { words, opening, clause, valence: valence / VALENCE_SCALE }
+    Sentence {
+        words,
+        opening,
+        clause,
+        valence: valence / VALENCE_SCALE,
+    }
 }
 
 /// "we saw this film last night": no judgement.
@@ -79,7 +89,7 @@ fn adjective(noise: &mut Noise, mood: f64, words: &mut Vec<&'static str>) -> f64
     let factor = if kind < 0.1 {
         words.push(NEGATION);
         TURNED
-    } else if kind < 0.3 {
+    } else if kind < 0.28 {
         words.push(noise.pick(INTENSIFIERS));
         STRONGER
     } else {
@@ -116,14 +126,30 @@ mod tests {
         let valences: Vec<f64> = (0..5000)
             .map(|_| {
                 let sentence = sentence(&mut noise, false);
-                assert!((3..=MOST_WORDS).contains(&sentence.words.len()), "{:?}", sentence.words);
-                assert!(sentence.words.iter().all(|w| vocabulary.binary_search(w).is_ok()));
+                assert!(
+                    (3..=MOST_WORDS).contains(&sentence.words.len()),
+                    "{:?}",
+                    sentence.words
+                );
+                assert!(
+                    sentence
+                        .words
+                        .iter()
+                        .all(|w| vocabulary.binary_search(w).is_ok())
+                );
                 sentence.valence
             })
             .collect();
         let mean = valences.iter().sum::<f64>() / 5000.0;
-        let variance = valences.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / 5000.0;
-        assert!(mean.abs() < 0.06 && (variance - 1.0).abs() < 0.06, "{mean} {variance}");
+        let variance = valences
+            .iter()
+            .map(|v| (v - mean) * (v - mean))
+            .sum::<f64>()
+            / 5000.0;
+        assert!(
+            mean.abs() < 0.06 && (variance - 1.0).abs() < 0.06,
+            "{mean} {variance}"
+        );
     }
 
     #[test]
@@ -135,7 +161,10 @@ mod tests {
             let valence = adjective(&mut noise, -2.0, &mut words);
             if words[0] == NEGATION {
                 seen += 1;
-                let plain = ADJECTIVES.iter().find(|(word, _)| *word == words[1]).map(|(_, v)| *v);
+                let plain = ADJECTIVES
+                    .iter()
+                    .find(|(word, _)| *word == words[1])
+                    .map(|(_, v)| *v);
                 assert_eq!(plain.map(|v| v * TURNED), Some(valence));
                 assert!(valence < 0.0);
             }

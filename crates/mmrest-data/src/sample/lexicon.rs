@@ -20,8 +20,12 @@ pub(super) const ADJECTIVES: [Judgement; 12] = [
 ];
 
 /// "i ... the plot".
-pub(super) const VERBS: [Judgement; 4] =
-    [("hated", -2.7), ("disliked", -1.6), ("liked", 1.5), ("loved", 2.7)];
+pub(super) const VERBS: [Judgement; 4] = [
+    ("hated", -2.7),
+    ("disliked", -1.6),
+    ("liked", 1.5),
+    ("loved", 2.7),
+];
 
 /// What is judged.
 pub(super) const NOUNS: [&str; 12] = [
@@ -30,8 +34,14 @@ pub(super) const NOUNS: [&str; 12] = [
 ];
 
 /// Words that say nothing, at a segment's start.
-pub(super) const OPENERS: [&[&str]; 6] =
-    [&["so"], &["well"], &["um"], &["honestly"], &["you", "know"], &["i", "mean"]];
+pub(super) const OPENERS: [&[&str]; 6] = [
+    &["so"],
+    &["well"],
+    &["um"],
+    &["honestly"],
+    &["you", "know"],
+    &["i", "mean"],
+];
 
 /// Words that say nothing, at a segment's end.
 pub(super) const CLOSERS: [&[&str]; 5] = [
@@ -53,13 +63,17 @@ pub(super) const NEGATION: &str = "not";
 pub(super) const TURNED: f64 = -0.75;
 
 /// The rest of the grammar's words.
-const GLUE: [&str; 11] =
-    ["the", "was", "is", "and", "i", "we", "it", "thought", "felt", "saw", "this"];
+const GLUE: [&str; 11] = [
+    "the", "was", "is", "and", "i", "we", "it", "thought", "felt", "saw", "this",
+];
 
 /// Every word once, sorted.
 pub(super) fn all() -> Vec<&'static str> {
     let judgements = ADJECTIVES.iter().chain(&VERBS).map(|(word, _)| *word);
-    let phrases = OPENERS.iter().chain(&CLOSERS).flat_map(|phrase| phrase.iter().copied());
+    let phrases = OPENERS
+        .iter()
+        .chain(&CLOSERS)
+        .flat_map(|phrase| phrase.iter().copied());
     let mut words: Vec<&str> = judgements
         .chain(phrases)
         .chain(NOUNS)

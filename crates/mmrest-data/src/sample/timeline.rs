@@ -68,10 +68,20 @@ impl Timeline {
     fn say(&mut self, sentence: &Sentence, now: &mut u32, straddles: bool, noise: &mut Noise) {
         let start = *now;
         let before = noise.whole(60, 180);
-        let mut time = if straddles { start - STRADDLE } else { start + before };
+        let mut time = if straddles {
+            start - STRADDLE
+        } else {
+            start + before
+        };
         for (word, silence, length) in pace(sentence, noise) {
             time += silence;
-            self.words.push((word, Span { start: time, end: time + length }));
+            self.words.push((
+                word,
+                Span {
+                    start: time,
+                    end: time + length,
+                },
+            ));
             time += length;
         }
         // Long enough that the next segment's straddling word begins after this one's last word.
@@ -86,7 +96,13 @@ impl Timeline {
         let mut silent_since = 0;
         for &(word, span) in &self.words {
             if span.start >= silent_since + 50 {
-                said.push((PAUSE, Span { start: silent_since, end: span.start }));
+                said.push((
+                    PAUSE,
+                    Span {
+                        start: silent_since,
+                        end: span.start,
+                    },
+                ));
             }
             said.push((word, span));
             silent_since = span.end;
@@ -99,13 +115,19 @@ impl Timeline {
 
     /// Whether somebody speaks at `time` (ms).
     pub(super) fn speaks(&self, time: f64) -> bool {
-        let next = self.words.partition_point(|(_, span)| f64::from(span.end) <= time);
-        self.words.get(next).is_some_and(|(_, span)| span.position(time).is_some())
+        let next = self
+            .words
+            .partition_point(|(_, span)| f64::from(span.end) <= time);
+        self.words
+            .get(next)
+            .is_some_and(|(_, span)| span.position(time).is_some())
     }
 
     /// The segment going on at `time` (ms), and where in it that is (0 to 1).
     pub(super) fn segment(&self, time: f64) -> Option<(usize, f64)> {
-        let next = self.segments.partition_point(|span| f64::from(span.end) <= time);
+        let next = self
+            .segments
+            .partition_point(|span| f64::from(span.end) <= time);
         let position = self.segments.get(next)?.position(time)?;
         Some((next, position))
     }
@@ -113,7 +135,11 @@ impl Timeline {
 
 /// Silence between two segments, sometimes long.
 fn gap(noise: &mut Noise) -> u32 {
-    if noise.chance(0.04) { noise.whole(1800, 3000) } else { noise.whole(100, 800) }
+    if noise.chance(0.04) {
+        noise.whole(1800, 3000)
+    } else {
+        noise.whole(100, 800)
+    }
 }
 
 /// The words, each with the silence before it and its length, in milliseconds.
@@ -124,7 +150,11 @@ fn pace(sentence: &Sentence, noise: &mut Noise) -> Vec<(&'static str, u32, u32)>
         .enumerate()
         .map(|(i, &word)| {
             let pauses = sentence.clause == Some(i) || (i > 0 && i == sentence.opening);
-            let silence = if pauses && noise.chance(0.6) { noise.whole(120, 450) } else { 0 };
+            let silence = if pauses && noise.chance(0.6) {
+                noise.whole(120, 450)
+            } else {
+                0
+            };
             let letters = u32::try_from(word.len()).unwrap_or(0);
             (word, silence, 90 + 36 * letters + noise.whole(0, 90))
         })

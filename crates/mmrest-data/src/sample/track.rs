@@ -20,7 +20,10 @@ pub(super) fn record<const W: usize>(
         intervals.push([start, stop]);
         values.extend(frame(500.0 * (start + stop)).map(quantise));
     }
-    Entry { intervals, features: Features::Numeric { values, width: W } }
+    Entry {
+        intervals,
+        features: Features::Numeric { values, width: W },
+    }
 }
 
 /// The nearest multiple of [`STEP`], which f32 holds exactly.
@@ -38,7 +41,11 @@ pub(super) struct Drift<const W: usize> {
 
 impl<const W: usize> Drift<W> {
     pub(super) fn new(memory: f64, deviation: [f64; W]) -> Self {
-        Self { state: [0.0; W], memory, deviation }
+        Self {
+            state: [0.0; W],
+            memory,
+            deviation,
+        }
     }
 
     /// The next frame's disturbance.

@@ -13,7 +13,16 @@ const RATE: u32 = 20;
 /// What the columns are: the first five carry sentiment, `VUV` (voiced or not) tells speech from silence, the
 /// others nothing of use.
 pub(super) const NAMES: [&str; WIDTH] = [
-    "log_F0", "log_energy", "HNR", "NAQ", "spectral_tilt", "VUV", "QOQ", "MFCC_1", "MFCC_2", "MFCC_3",
+    "log_F0",
+    "log_energy",
+    "HNR",
+    "NAQ",
+    "spectral_tilt",
+    "VUV",
+    "QOQ",
+    "MFCC_1",
+    "MFCC_2",
+    "MFCC_3",
 ];
 
 /// Column of the logarithmic energy, which is -inf where a recording is all zero.

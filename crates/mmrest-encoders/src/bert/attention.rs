@@ -33,7 +33,11 @@ impl Packing {
         let batch = offsets.len().saturating_sub(1);
         let time = lens(offsets).max().unwrap_or(0);
         let equal = lens(offsets).all(|len| len == time);
-        Self { batch, time, padding: (!equal).then(|| Padding::new(offsets, time, device)) }
+        Self {
+            batch,
+            time,
+            padding: (!equal).then(|| Padding::new(offsets, time, device)),
+        }
     }
 
     /// `[tokens, hidden]` to `[batch, heads, time, hidden / heads]`.
@@ -43,7 +47,9 @@ impl Packing {
             Some(padding) => packed.select(0, padding.padded.clone()),
             None => packed,
         };
-        padded.reshape([self.batch, self.time, heads, hidden / heads]).swap_dims(1, 2)
+        padded
+            .reshape([self.batch, self.time, heads, hidden / heads])
+            .swap_dims(1, 2)
     }
 
     /// `[batch, heads, time, head]` to `[tokens, heads * head]`.
@@ -78,9 +84,14 @@ impl Padding {
                 packed.push(place as i64);
             }
         }
-        let index = |values: Vec<i64>| Tensor::from_data(TensorData::from(values.as_slice()), device);
+        let index =
+            |values: Vec<i64>| Tensor::from_data(TensorData::from(values.as_slice()), device);
         let mask = Tensor::from_data(TensorData::new(mask, [batch, 1, 1, time]), device);
-        Self { padded: index(padded), packed: index(packed), mask }
+        Self {
+            padded: index(padded),
+            packed: index(packed),
+            mask,
+        }
     }
 }
 
@@ -110,13 +121,34 @@ impl SelfAttention {
 
     /// `[tokens, hidden]` to the same shape, before dropout and residual.
     pub(super) fn forward(&self, hidden: Tensor<2>, packing: &Packing) -> Tensor<2> {
-        let [_, width] = hidden.dims();
-        let scale = 1.0 / ((width / self.heads) as f64).sqrt();
-        let query = packing.split(self.query.forward(hidden.clone()) * scale, self.heads);
+        let query = packing.split(self.query.forward(hidden.clone()), self.heads);
+        self.output
+            .forward(packing.join(self.attend(query, hidden, packing)))
+    }
+
+    /// What [`forward`](Self::forward) gives the first token of each sequence: `[batch, hidden]`, from those tokens'
+    /// hidden states `first: [batch, hidden]` and all of them.
+    pub(super) fn forward_first(
+        &self,
+        first: Tensor<2>,
+        hidden: Tensor<2>,
+        packing: &Packing,
+    ) -> Tensor<2> {
+        let [batch, width] = first.dims();
+        let query = self
+            .query
+            .forward(first)
+            .reshape([batch, self.heads, 1, width / self.heads]);
+        self.output
+            .forward(self.attend(query, hidden, packing).reshape([batch, width]))
+    }
+
+    /// `softmax(Q K^T / sqrt(d)) V` for queries `[batch, heads, any, d]`.
+    fn attend(&self, query: Tensor<4>, hidden: Tensor<2>, packing: &Packing) -> Tensor<4> {
         let key = packing.split(self.key.forward(hidden.clone()), self.heads);
         let value = packing.split(self.value.forward(hidden), self.heads);
-        let scores = packing.mask(query.matmul(key.transpose()));
-        let weights = self.dropout.forward(softmax(scores, 3));
-        self.output.forward(packing.join(weights.matmul(value)))
+        let scale = 1.0 / (query.dims()[3] as f64).sqrt();
+        let scores = packing.mask((query * scale).matmul(key.transpose()));
+        self.dropout.forward(softmax(scores, 3)).matmul(value)
     }
 }

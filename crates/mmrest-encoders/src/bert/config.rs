@@ -4,10 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use burn::tensor::activation;
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::Activation;
 use crate::EncoderError;
 
 /// The shape of a BERT, in the names of Hugging Face's `config.json`. Unknown keys are ignored; absent ones have the
@@ -77,41 +76,15 @@ impl Default for BertConfig {
     }
 }
 
-/// Activation of the feed-forward layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// `x Φ(x)`, with the error function.
-    Gelu,
-    /// `x/2 (1 + tanh(sqrt(2/π) (x + 0.044715 x³)))`.
-    GeluTanh,
-    /// `max(x, 0)`.
-    Relu,
-}
-
-impl Activation {
-    /// The activation a `hidden_act` names, if it is one of those supported.
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "gelu" => Some(Self::Gelu),
-            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Some(Self::GeluTanh),
-            "relu" => Some(Self::Relu),
-            _ => None,
-        }
-    }
-
-    /// Applies the activation, element by element.
-    pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        match self {
-            Self::Gelu => activation::gelu(x),
-            Self::GeluTanh => activation::gelu_approximate(x),
-            Self::Relu => activation::relu(x),
-        }
-    }
-}
-
 impl BertConfig {
     /// A BERT of the given shape; everything else as in `bert-base-uncased`.
-    pub fn small(vocab: usize, hidden: usize, layers: usize, heads: usize, intermediate: usize) -> Self {
+    pub fn small(
+        vocab: usize,
+        hidden: usize,
+        layers: usize,
+        heads: usize,
+        intermediate: usize,
+    ) -> Self {
         Self {
             vocab_size: vocab,
             hidden_size: hidden,
@@ -134,10 +107,15 @@ impl BertConfig {
                 path: path.clone(),
                 hint: "a BERT directory has its configuration there".into(),
             },
-            _ => EncoderError::Io { path: path.clone(), source },
+            _ => EncoderError::Io {
+                path: path.clone(),
+                source,
+            },
         })?;
-        let config: Self =
-            serde_json::from_str(&text).map_err(|source| EncoderError::Json { path: path.clone(), source })?;
+        let config: Self = serde_json::from_str(&text).map_err(|source| EncoderError::Json {
+            path: path.clone(),
+            source,
+        })?;
         config.check(&path.display().to_string())?;
         Ok(config)
     }
@@ -148,8 +126,10 @@ impl BertConfig {
     ///
     /// As [`from_dir`](Self::from_dir).
     pub fn from_json(text: &str) -> Result<Self, EncoderError> {
-        let config: Self = serde_json::from_str(text)
-            .map_err(|source| EncoderError::Json { path: "config.json".into(), source })?;
+        let config: Self = serde_json::from_str(text).map_err(|source| EncoderError::Json {
+            path: "config.json".into(),
+            source,
+        })?;
         config.check("config.json")?;
         Ok(config)
     }
@@ -161,7 +141,12 @@ impl BertConfig {
     /// [`EncoderError::Config`] naming the first key at fault, what it is and what it may be.
     pub fn check(&self, origin: &str) -> Result<(), EncoderError> {
         let refuse = |key, found: String, expected: &str| {
-            Err(EncoderError::Config { origin: origin.into(), key, found, expected: expected.into() })
+            Err(EncoderError::Config {
+                origin: origin.into(),
+                key,
+                found,
+                expected: expected.into(),
+            })
         };
         if self.model_type != "bert" {
             return refuse("model_type", format!("{:?}", self.model_type), "\"bert\"");
@@ -171,7 +156,11 @@ impl BertConfig {
             return refuse("hidden_act", format!("{:?}", self.hidden_act), known);
         }
         if self.position_embedding_type != "absolute" {
-            return refuse("position_embedding_type", format!("{:?}", self.position_embedding_type), "\"absolute\"");
+            return refuse(
+                "position_embedding_type",
+                format!("{:?}", self.position_embedding_type),
+                "\"absolute\"",
+            );
         }
         if self.is_decoder {
             return refuse("is_decoder", "true".into(), "false: an encoder");
@@ -181,20 +170,38 @@ impl BertConfig {
         }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let expected = format!("a divisor of hidden_size, {}", self.hidden_size);
-            return refuse("num_attention_heads", self.num_attention_heads.to_string(), &expected);
+            return refuse(
+                "num_attention_heads",
+                self.num_attention_heads.to_string(),
+                &expected,
+            );
         }
         let rates = [
             ("hidden_dropout_prob", self.hidden_dropout_prob),
-            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
+            (
+                "attention_probs_dropout_prob",
+                self.attention_probs_dropout_prob,
+            ),
         ];
-        if let Some((key, rate)) = rates.into_iter().find(|(_, rate)| !(0.0..1.0).contains(rate)) {
+        if let Some((key, rate)) = rates
+            .into_iter()
+            .find(|(_, rate)| !(0.0..1.0).contains(rate))
+        {
             return refuse(key, rate.to_string(), "a probability in [0, 1)");
         }
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps.is_finite()) {
-            return refuse("layer_norm_eps", self.layer_norm_eps.to_string(), "a positive number");
+            return refuse(
+                "layer_norm_eps",
+                self.layer_norm_eps.to_string(),
+                "a positive number",
+            );
         }
         if !(self.initializer_range >= 0.0 && self.initializer_range.is_finite()) {
-            return refuse("initializer_range", self.initializer_range.to_string(), "a number not below 0");
+            return refuse(
+                "initializer_range",
+                self.initializer_range.to_string(),
+                "a number not below 0",
+            );
         }
         Ok(())
     }
@@ -230,10 +237,22 @@ mod tests {
         for (json, words) in [
             (r#"{"model_type": "roberta"}"#, ["model_type", "roberta"]),
             (r#"{"hidden_act": "swish"}"#, ["hidden_act", "swish"]),
-            (r#"{"position_embedding_type": "relative_key"}"#, ["position_embedding_type", "absolute"]),
-            (r#"{"num_attention_heads": 7}"#, ["num_attention_heads", "768"]),
-            (r#"{"num_attention_heads": 0}"#, ["num_attention_heads", "at least 1"]),
-            (r#"{"hidden_dropout_prob": 1.0}"#, ["hidden_dropout_prob", "[0, 1)"]),
+            (
+                r#"{"position_embedding_type": "relative_key"}"#,
+                ["position_embedding_type", "absolute"],
+            ),
+            (
+                r#"{"num_attention_heads": 7}"#,
+                ["num_attention_heads", "768"],
+            ),
+            (
+                r#"{"num_attention_heads": 0}"#,
+                ["num_attention_heads", "at least 1"],
+            ),
+            (
+                r#"{"hidden_dropout_prob": 1.0}"#,
+                ["hidden_dropout_prob", "[0, 1)"],
+            ),
             (r#"{"is_decoder": true}"#, ["is_decoder", "encoder"]),
             (r#"{"hidden_size": -3}"#, ["config.json", "-3"]),
         ] {

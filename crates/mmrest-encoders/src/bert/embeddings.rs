@@ -19,14 +19,22 @@ pub struct Embeddings {
 
 impl Embeddings {
     pub(super) fn new(config: &BertConfig, device: &Device) -> Self {
-        let initializer = Initializer::Normal { mean: 0.0, std: config.initializer_range };
-        let table =
-            |rows| EmbeddingConfig::new(rows, config.hidden_size).with_initializer(initializer.clone()).init(device);
+        let initializer = Initializer::Normal {
+            mean: 0.0,
+            std: config.initializer_range,
+        };
+        let table = |rows| {
+            EmbeddingConfig::new(rows, config.hidden_size)
+                .with_initializer(initializer.clone())
+                .init(device)
+        };
         Self {
             word: table(config.vocab_size),
             position: table(config.max_position_embeddings),
             token_type: table(config.type_vocab_size),
-            norm: LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(device),
+            norm: LayerNormConfig::new(config.hidden_size)
+                .with_epsilon(config.layer_norm_eps)
+                .init(device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
         }
     }
@@ -52,6 +60,7 @@ impl Embeddings {
 /// Rows of a table: `[indices, width]`.
 fn lookup(table: &Embedding, indices: Vec<i64>) -> Tensor<2> {
     let count = indices.len();
-    let indices = Tensor::<2, Int>::from_data(TensorData::new(indices, [1, count]), &table.weight.device());
+    let indices =
+        Tensor::<2, Int>::from_data(TensorData::new(indices, [1, count]), &table.weight.device());
     table.forward(indices).squeeze_dim(0)
 }

@@ -3,14 +3,17 @@
 //! A batch's tokens lie end to end, `[tokens, hidden]`. Only attention, which mixes the tokens of a sequence, gathers
 //! them to `[batch, heads, time, head]` and back.
 
+mod activation;
 mod attention;
 mod config;
 mod embeddings;
 mod load;
 mod model;
+mod names;
 
+pub use activation::Activation;
 pub use attention::SelfAttention;
-pub use config::{Activation, BertConfig};
+pub use config::BertConfig;
 pub use embeddings::Embeddings;
 pub use load::has_weights;
 pub use model::{Bert, BertLayer};

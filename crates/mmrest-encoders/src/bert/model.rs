@@ -86,12 +86,20 @@ impl Bert {
         batch.check()?;
         let limit = self.max_tokens();
         if let Some((index, tokens)) = batch.lens().enumerate().find(|(_, len)| *len > limit) {
-            return Err(EncoderError::TooLong { index, tokens, limit });
+            return Err(EncoderError::TooLong {
+                index,
+                tokens,
+                limit,
+            });
         }
         let vocab_size = self.embeddings.vocab_size();
         if let Some(place) = batch.ids.iter().position(|id| *id as usize >= vocab_size) {
             let index = batch.offsets.partition_point(|offset| *offset <= place) - 1;
-            return Err(EncoderError::UnknownId { index, id: batch.ids[place], vocab_size });
+            return Err(EncoderError::UnknownId {
+                index,
+                id: batch.ids[place],
+                vocab_size,
+            });
         }
         Ok(())
     }
@@ -154,6 +162,34 @@ impl Bert {
         self.layers(self.embed(batch), &batch.offsets, 0..self.depth())
     }
 
+    /// What [`first_token`](Self::first_token) of [`layers`](Self::layers) is, without computing the other tokens in
+    /// the last layer of the range: `[batch, hidden]`.
+    pub fn layers_first(
+        &self,
+        hidden: Tensor<2>,
+        offsets: &[usize],
+        range: Range<usize>,
+    ) -> Tensor<2> {
+        let end = range.end.min(self.depth());
+        if end <= range.start {
+            return Self::first_token(hidden, offsets);
+        }
+        let hidden = self.layers(hidden, offsets, range.start..end - 1);
+        let packing = Packing::new(offsets, &hidden.device());
+        self.layers[end - 1].forward_first(hidden, offsets, &packing)
+    }
+
+    /// Last hidden state of each sequence's first token, `[batch, hidden]`: the sentence's representation.
+    ///
+    /// The same as [`first_token`](Self::first_token) of [`forward`](Self::forward), at less cost.
+    ///
+    /// # Panics
+    ///
+    /// On a batch that [`check`](Self::check) refuses.
+    pub fn forward_first(&self, batch: &PackedTokens) -> Tensor<2> {
+        self.layers_first(self.embed(batch), &batch.offsets, 0..self.depth())
+    }
+
     /// Hidden state of each sequence's first token: `[batch, hidden]`.
     pub fn first_token(hidden: Tensor<2>, offsets: &[usize]) -> Tensor<2> {
         let starts: Vec<i64> = offsets.windows(2).map(|bounds| bounds[0] as i64).collect();
@@ -164,7 +200,11 @@ impl Bert {
 
 impl BertLayer {
     fn new(config: &BertConfig, device: &Device) -> Self {
-        let norm = || LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps).init(device);
+        let norm = || {
+            LayerNormConfig::new(config.hidden_size)
+                .with_epsilon(config.layer_norm_eps)
+                .init(device)
+        };
         Self {
             attention: SelfAttention::new(config, device),
             attention_norm: norm(),
@@ -176,11 +216,27 @@ impl BertLayer {
         }
     }
 
-    /// `a = LayerNorm(x + Attention(x))`, then `LayerNorm(a + W2 act(W1 a))`; `[tokens, hidden]`.
+    /// `[tokens, hidden]` to the same shape.
     fn forward(&self, hidden: Tensor<2>, packing: &Packing) -> Tensor<2> {
-        let attended = self.dropout.forward(self.attention.forward(hidden.clone(), packing));
-        let attended = self.attention_norm.forward(hidden + attended);
-        let wide = self.activation.forward(self.intermediate.forward(attended.clone()));
+        let attended = self.attention.forward(hidden.clone(), packing);
+        self.feed_forward(hidden, attended)
+    }
+
+    /// The first token of each sequence only: `[tokens, hidden]` to `[batch, hidden]`.
+    fn forward_first(&self, hidden: Tensor<2>, offsets: &[usize], packing: &Packing) -> Tensor<2> {
+        let first = Bert::first_token(hidden.clone(), offsets);
+        let attended = self.attention.forward_first(first.clone(), hidden, packing);
+        self.feed_forward(first, attended)
+    }
+
+    /// `a = LayerNorm(x + Attention(x))`, then `LayerNorm(a + W2 act(W1 a))`, row by row.
+    fn feed_forward(&self, hidden: Tensor<2>, attended: Tensor<2>) -> Tensor<2> {
+        let attended = self
+            .attention_norm
+            .forward(hidden + self.dropout.forward(attended));
+        let wide = self
+            .activation
+            .forward(self.intermediate.forward(attended.clone()));
         let output = self.dropout.forward(self.output.forward(wide));
         self.output_norm.forward(attended + output)
     }
@@ -188,8 +244,13 @@ impl BertLayer {
 
 /// A linear layer as BERT starts it: weight normal with `initializer_range`, bias 0.
 pub(super) fn linear(config: &BertConfig, input: usize, output: usize, device: &Device) -> Linear {
-    let normal = Initializer::Normal { mean: 0.0, std: config.initializer_range };
-    let mut linear = LinearConfig::new(input, output).with_initializer(normal).init(device);
+    let normal = Initializer::Normal {
+        mean: 0.0,
+        std: config.initializer_range,
+    };
+    let mut linear = LinearConfig::new(input, output)
+        .with_initializer(normal)
+        .init(device);
     linear.bias = Some(Initializer::Zeros.init([output], device));
     linear
 }

@@ -11,18 +11,27 @@ use safetensors::SafeTensors;
 
 /// The root of the workspace.
 pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .to_path_buf()
 }
 
 /// A file of golden numbers.
 pub fn golden(name: &str) -> PathBuf {
     let inside = workspace().join("tests/golden").join(name);
-    if inside.is_file() { inside } else { workspace().join("../shared/golden").join(name) }
+    if inside.is_file() {
+        inside
+    } else {
+        workspace().join("../shared/golden").join(name)
+    }
 }
 
 /// A directory with a real BERT, if there is one here.
 pub fn bert_dir() -> Option<PathBuf> {
-    let dir = std::env::var_os("MMREST_BERT").map_or_else(|| workspace().join("data/bert/minilm"), PathBuf::from);
+    let dir = std::env::var_os("MMREST_BERT")
+        .map_or_else(|| workspace().join("data/bert/minilm"), PathBuf::from);
     let found = dir.join("config.json").is_file();
     if !found {
         println!("skipped: no BERT at {} (set MMREST_BERT)", dir.display());
@@ -39,7 +48,10 @@ pub struct Host {
 
 impl Host {
     pub fn tensor<const D: usize>(&self, device: &Device) -> Tensor<D> {
-        Tensor::from_data(TensorData::new(self.values.clone(), self.shape.clone()), device)
+        Tensor::from_data(
+            TensorData::new(self.values.clone(), self.shape.clone()),
+            device,
+        )
     }
 
     pub fn usizes(&self) -> Vec<usize> {
@@ -53,15 +65,29 @@ pub fn read(path: &Path) -> BTreeMap<String, Host> {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let host = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
         let values = match view.dtype() {
-            safetensors::Dtype::F32 => {
-                view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
-            }
-            safetensors::Dtype::F64 => {
-                view.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap()) as f32).collect()
-            }
-            _ => view.data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32).collect(),
+            safetensors::Dtype::F32 => view
+                .data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+                .collect(),
+            safetensors::Dtype::F64 => view
+                .data()
+                .chunks_exact(8)
+                .map(|b| f64::from_le_bytes(b.try_into().unwrap()) as f32)
+                .collect(),
+            _ => view
+                .data()
+                .chunks_exact(8)
+                .map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32)
+                .collect(),
         };
-        (name, Host { shape: view.shape().to_vec(), values })
+        (
+            name,
+            Host {
+                shape: view.shape().to_vec(),
+                values,
+            },
+        )
     };
     file.tensors().into_iter().map(host).collect()
 }
@@ -74,7 +100,10 @@ pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 pub fn relative(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-    let difference = found.iter().zip(expected).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+    let difference = found
+        .iter()
+        .zip(expected)
+        .fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
     assert!(difference.is_finite());
     difference / largest
 }

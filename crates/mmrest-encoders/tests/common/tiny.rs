@@ -16,7 +16,10 @@ pub const CONFIG: &str = r#"{
 pub fn tensors() -> Vec<(String, Vec<usize>, Vec<f32>)> {
     let mut shapes: Vec<(String, Vec<usize>)> = Vec::new();
     for (table, rows) in [("word", 12), ("position", 10), ("token_type", 2)] {
-        shapes.push((format!("embeddings.{table}_embeddings.weight"), vec![rows, 8]));
+        shapes.push((
+            format!("embeddings.{table}_embeddings.weight"),
+            vec![rows, 8],
+        ));
     }
     let mut both = |name: String, weight: &[usize]| {
         shapes.push((format!("{name}.weight"), weight.to_vec()));
@@ -43,10 +46,15 @@ pub fn tensors() -> Vec<(String, Vec<usize>, Vec<f32>)> {
 
 /// Writes tensors as a safetensors file.
 pub fn write_safetensors(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) {
-    let bytes: Vec<Vec<u8>> =
-        tensors.iter().map(|(_, _, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, _, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        .collect();
     let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
-        (name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+        (
+            name.clone(),
+            TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
+        )
     });
     std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
@@ -61,11 +69,19 @@ pub struct Naive {
 type Rows = Vec<Vec<f64>>;
 
 impl Naive {
-    pub fn new(tensors: Vec<(String, Vec<usize>, Vec<f32>)>, heads: usize, activation: fn(f64) -> f64) -> Self {
+    pub fn new(
+        tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+        heads: usize,
+        activation: fn(f64) -> f64,
+    ) -> Self {
         let wide = |(name, shape, values): (String, Vec<usize>, Vec<f32>)| {
             (name, (shape, values.into_iter().map(f64::from).collect()))
         };
-        Self { tensors: tensors.into_iter().map(wide).collect(), heads, activation }
+        Self {
+            tensors: tensors.into_iter().map(wide).collect(),
+            heads,
+            activation,
+        }
     }
 
     fn row(&self, table: &str, row: usize) -> &[f64] {
@@ -77,30 +93,47 @@ impl Naive {
         let (shape, weight) = &self.tensors[&format!("{at}.weight")];
         let bias = &self.tensors[&format!("{at}.bias")].1;
         let dot = |x: &[f64], out: usize| -> f64 {
-            x.iter().zip(&weight[out * shape[1]..]).map(|(a, b)| a * b).sum::<f64>() + bias[out]
+            x.iter()
+                .zip(&weight[out * shape[1]..])
+                .map(|(a, b)| a * b)
+                .sum::<f64>()
+                + bias[out]
         };
-        x.iter().map(|x| (0..shape[0]).map(|out| dot(x, out)).collect()).collect()
+        x.iter()
+            .map(|x| (0..shape[0]).map(|out| dot(x, out)).collect())
+            .collect()
     }
 
     fn norm(&self, at: &str, x: &Rows) -> Rows {
-        let (gamma, beta) = (&self.tensors[&format!("{at}.weight")].1, &self.tensors[&format!("{at}.bias")].1);
+        let (gamma, beta) = (
+            &self.tensors[&format!("{at}.weight")].1,
+            &self.tensors[&format!("{at}.bias")].1,
+        );
         let one = |x: &Vec<f64>| {
             let mean = x.iter().sum::<f64>() / x.len() as f64;
             let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / x.len() as f64;
             let scaled = x.iter().map(|v| (v - mean) / (variance + 1e-12).sqrt());
-            scaled.zip(gamma.iter().zip(beta)).map(|(v, (g, b))| v * g + b).collect()
+            scaled
+                .zip(gamma.iter().zip(beta))
+                .map(|(v, (g, b))| v * g + b)
+                .collect()
         };
         x.iter().map(one).collect()
     }
 
     fn attention(&self, at: &str, x: &Rows) -> Rows {
-        let [query, key, value] = ["query", "key", "value"].map(|part| self.linear(&format!("{at}.self.{part}"), x));
+        let [query, key, value] =
+            ["query", "key", "value"].map(|part| self.linear(&format!("{at}.self.{part}"), x));
         let size = query[0].len() / self.heads;
         let mut joined = vec![vec![0.0; query[0].len()]; x.len()];
         for (head, to) in (0..self.heads).flat_map(|head| (0..x.len()).map(move |to| (head, to))) {
             let columns = head * size..(head + 1) * size;
             let score = |from: &Vec<f64>| {
-                let dot: f64 = query[to][columns.clone()].iter().zip(&from[columns.clone()]).map(|(a, b)| a * b).sum();
+                let dot: f64 = query[to][columns.clone()]
+                    .iter()
+                    .zip(&from[columns.clone()])
+                    .map(|(a, b)| a * b)
+                    .sum();
                 (dot / (size as f64).sqrt()).exp()
             };
             let scores: Vec<f64> = key.iter().map(score).collect();
@@ -117,21 +150,43 @@ impl Naive {
     /// `[tokens][hidden]` of one sequence.
     pub fn forward(&self, ids: &[u32]) -> Rows {
         let add = |a: &Rows, b: &Rows| -> Rows {
-            a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a + b).collect()).collect()
+            a.iter()
+                .zip(b)
+                .map(|(a, b)| a.iter().zip(b).map(|(a, b)| a + b).collect())
+                .collect()
         };
         let embed = |(position, id): (usize, &u32)| {
-            let (word, place, kind) =
-                (self.row("word", *id as usize), self.row("position", position), self.row("token_type", 0));
-            word.iter().zip(place).zip(kind).map(|((a, b), c)| a + b + c).collect()
+            let (word, place, kind) = (
+                self.row("word", *id as usize),
+                self.row("position", position),
+                self.row("token_type", 0),
+            );
+            word.iter()
+                .zip(place)
+                .zip(kind)
+                .map(|((a, b), c)| a + b + c)
+                .collect()
         };
-        let mut x = self.norm("embeddings.LayerNorm", &ids.iter().enumerate().map(embed).collect());
+        let mut x = self.norm(
+            "embeddings.LayerNorm",
+            &ids.iter().enumerate().map(embed).collect(),
+        );
         for layer in 0..2 {
             let at = format!("encoder.layer.{layer}");
             let attended = add(&x, &self.attention(&format!("{at}.attention"), &x));
             let attended = self.norm(&format!("{at}.attention.output.LayerNorm"), &attended);
             let wide = self.linear(&format!("{at}.intermediate.dense"), &attended);
-            let wide = wide.into_iter().map(|row| row.into_iter().map(self.activation).collect()).collect();
-            x = self.norm(&format!("{at}.output.LayerNorm"), &add(&attended, &self.linear(&format!("{at}.output.dense"), &wide)));
+            let wide = wide
+                .into_iter()
+                .map(|row| row.into_iter().map(self.activation).collect())
+                .collect();
+            x = self.norm(
+                &format!("{at}.output.LayerNorm"),
+                &add(
+                    &attended,
+                    &self.linear(&format!("{at}.output.dense"), &wide),
+                ),
+            );
         }
         x
     }

@@ -220,7 +220,11 @@ fn drop_empty(mut fit: KMeansFit, dim: usize) -> WarmFit {
     }
     fit.centers = kept
         .iter()
-        .flat_map(|&center| fit.centers[center * dim..(center + 1) * dim].iter().copied())
+        .flat_map(|&center| {
+            fit.centers[center * dim..(center + 1) * dim]
+                .iter()
+                .copied()
+        })
         .collect();
     fit.labels = fit
         .labels

@@ -2,6 +2,7 @@
 //!
 //! Batches of `[count, dim, dim]` in f64 on the host; each matrix is a task of its own thread.
 
+#[cfg(any(test, not(feature = "lapack")))]
 mod faer;
 #[cfg(feature = "lapack")]
 mod lapack;

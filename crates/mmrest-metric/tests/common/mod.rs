@@ -50,7 +50,10 @@ impl Golden {
     }
 
     pub fn indices(&self, name: &str) -> Vec<usize> {
-        self.f32s(name).iter().map(|&value| value as usize).collect()
+        self.f32s(name)
+            .iter()
+            .map(|&value| value as usize)
+            .collect()
     }
 
     pub fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Tensor<D> {
@@ -60,7 +63,11 @@ impl Golden {
 }
 
 fn words<const N: usize>(data: &[u8], read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    data.as_chunks::<N>().0.iter().map(|word| read(*word)).collect()
+    data.as_chunks::<N>()
+        .0
+        .iter()
+        .map(|word| read(*word))
+        .collect()
 }
 
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

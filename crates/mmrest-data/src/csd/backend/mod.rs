@@ -1,17 +1,21 @@
 //! What reading a computational sequence asks of an HDF5 library, and the libraries that answer.
 
+mod lzf;
 #[cfg(feature = "libhdf5")]
 mod native;
 mod pure;
 
 use std::path::Path;
 
+/// A dataset beyond this many bytes is corrupt: COVAREP of an hour of video has a tenth of it.
+const MAX_READ_BYTES: usize = 1 << 30;
+
 /// Which HDF5 library reads the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Backend {
     /// Pure Rust: nothing to install, and a corrupt file cannot crash it. Knows every layout and filter that
-    /// computational sequences are found with, but LZF.
+    /// computational sequences are found with.
     #[default]
     Rust,
     /// The system's libhdf5, with whatever filters it was built with.

@@ -64,10 +64,7 @@ fn raw<T: H5Type>(dataset: &Dataset) -> Result<Vec<T>, Fault> {
     dataset.read_raw::<T>().map_err(reason)
 }
 
-fn strings<T: H5Type>(
-    dataset: &Dataset,
-    bytes: impl Fn(&T) -> &[u8],
-) -> Result<Values, Fault> {
+fn strings<T: H5Type>(dataset: &Dataset, bytes: impl Fn(&T) -> &[u8]) -> Result<Values, Fault> {
     let words = raw::<T>(dataset)?;
     Ok(Values::Text(
         words.iter().map(|word| text(bytes(word))).collect(),

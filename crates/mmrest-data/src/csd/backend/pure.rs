@@ -7,10 +7,7 @@ use hdf5_reader::{
     Dataset, Datatype, H5Type, Hdf5File, OpenOptions, StringPadding, StringSize, VarLenKind,
 };
 
-use super::{Array, Fault, Members, Source, Values, text};
-
-/// A dataset beyond this many bytes is corrupt: COVAREP of an hour of video has a tenth of it.
-const MAX_READ_BYTES: usize = 1 << 30;
+use super::{Array, Fault, MAX_READ_BYTES, Members, Source, Values, lzf, text};
 
 /// An open file. Nothing is cached: every dataset is read once.
 pub(super) struct File(Hdf5File);
@@ -18,6 +15,7 @@ pub(super) struct File(Hdf5File);
 impl File {
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
         let options = OpenOptions::default()
+            .with_filter_registry(lzf::filters())
             .with_chunk_cache_bytes(0)
             .with_max_chunk_bytes(MAX_READ_BYTES)
             .with_max_read_bytes(MAX_READ_BYTES);

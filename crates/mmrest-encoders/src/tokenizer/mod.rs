@@ -3,6 +3,8 @@
 //! Splitting and normalising (white space, punctuation, accents, Chinese characters, special tokens) are those of
 //! `rust_tokenizers`; the greedy longest-match over the vocabulary is here.
 
+mod options;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -13,7 +15,8 @@ use rayon::prelude::*;
 use rust_tokenizers::tokenizer::{BaseTokenizer, Tokenizer as _};
 use rust_tokenizers::vocab::{BertVocab, Vocab as _};
 use rust_tokenizers::{Mask, Token, TokenRef};
-use serde::{Deserialize, Serialize};
+
+pub use options::TokenizerOptions;
 
 use crate::EncoderError;
 
@@ -21,50 +24,6 @@ use crate::EncoderError;
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 /// A word of more characters than this is unknown, as in every BERT.
 const LONGEST_WORD: usize = 100;
-
-/// How a text is normalised before its words are looked up: `tokenizer_config.json` of a BERT directory.
-///
-/// ```
-/// use mmrest_encoders::TokenizerOptions;
-///
-/// assert!(TokenizerOptions::default().lowercase);
-/// let cased = TokenizerOptions::from_json(r#"{"do_lower_case": false, "tokenizer_class": "BertTokenizer"}"#)?;
-/// assert!(!cased.lowercase && !cased.strips_accents());
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TokenizerOptions {
-    /// Whether text is lower-cased (`do_lower_case`); BERT's default is yes.
-    #[serde(rename = "do_lower_case")]
-    pub lowercase: bool,
-    /// Whether accents are removed; without a value, they are where text is lower-cased.
-    pub strip_accents: Option<bool>,
-    /// Whether each Chinese character is a word of its own.
-    pub tokenize_chinese_chars: bool,
-}
-
-impl Default for TokenizerOptions {
-    fn default() -> Self {
-        Self { lowercase: true, strip_accents: None, tokenize_chinese_chars: true }
-    }
-}
-
-impl TokenizerOptions {
-    /// Reads the options from the text of a `tokenizer_config.json`; its other keys do not matter.
-    ///
-    /// # Errors
-    ///
-    /// When the text is not JSON, or an option is not of its type.
-    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
-    }
-
-    /// Whether accents are removed, the unset value resolved.
-    pub fn strips_accents(&self) -> bool {
-        self.strip_accents.unwrap_or(self.lowercase)
-    }
-}
 
 /// The WordPiece tokenizer of a BERT directory. Cheap to clone; usable from several threads.
 ///
@@ -121,12 +80,7 @@ impl Tokenizer {
     ///
     /// A missing or unreadable file, a configuration that is not JSON, a vocabulary without BERT's special tokens.
     pub fn from_dir(dir: &Path) -> Result<Self, EncoderError> {
-        let path = dir.join("tokenizer_config.json");
-        let options = match fs::read_to_string(&path) {
-            Ok(text) => TokenizerOptions::from_json(&text).map_err(|source| EncoderError::Json { path, source })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => TokenizerOptions::default(),
-            Err(source) => return Err(EncoderError::Io { path, source }),
-        };
+        let options = TokenizerOptions::from_dir(dir)?;
         Self::from_vocab(&dir.join("vocab.txt"), options)
     }
 
@@ -145,11 +99,24 @@ impl Tokenizer {
             };
         }
         let special = special_ids(path, &starts)?;
-        let vocab = BertVocab::from_file(path)
-            .map_err(|error| EncoderError::InvalidVocabulary { path: path.into(), message: error.to_string() })?;
-        let splitter = BaseTokenizer::from_existing_vocab(vocab, options.lowercase, options.strips_accents());
-        let inner = Inner { splitter, options, lines, starts, continuations, special };
-        Ok(Self { inner: Arc::new(inner) })
+        let vocab =
+            BertVocab::from_file(path).map_err(|error| EncoderError::InvalidVocabulary {
+                path: path.into(),
+                message: error.to_string(),
+            })?;
+        let splitter =
+            BaseTokenizer::from_existing_vocab(vocab, options.lowercase, options.strips_accents());
+        let inner = Inner {
+            splitter,
+            options,
+            lines,
+            starts,
+            continuations,
+            special,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Token ids of a text: `[CLS] ... [SEP]`, at most `max_tokens` with both (never fewer than these two).
@@ -171,8 +138,15 @@ impl Tokenizer {
     }
 
     /// [`encode`](Self::encode) for many texts, in parallel; results in the order of the texts.
-    pub fn encode_all<S: AsRef<str> + Sync>(&self, texts: &[S], max_tokens: usize) -> Vec<Vec<u32>> {
-        texts.par_iter().map(|text| self.encode(text.as_ref(), max_tokens)).collect()
+    pub fn encode_all<S: AsRef<str> + Sync>(
+        &self,
+        texts: &[S],
+        max_tokens: usize,
+    ) -> Vec<Vec<u32>> {
+        texts
+            .par_iter()
+            .map(|text| self.encode(text.as_ref(), max_tokens))
+            .collect()
     }
 
     /// Ids brought to exactly `to` tokens with `[PAD]`, and their mask: 1 for a token, 0 for padding.
@@ -217,7 +191,10 @@ impl Tokenizer {
     pub fn write_vocab(&self, path: &Path) -> Result<(), EncoderError> {
         let mut text = self.inner.lines.join("\n");
         text.push('\n');
-        fs::write(path, text).map_err(|source| EncoderError::Io { path: path.into(), source })
+        fs::write(path, text).map_err(|source| EncoderError::Io {
+            path: path.into(),
+            source,
+        })
     }
 
     /// The normalised words of a text, special tokens marked as such.
@@ -225,8 +202,15 @@ impl Tokenizer {
         // The line and paragraph separators are white space to BERT, and are not to the splitter.
         let text = text.replace(['\u{2028}', '\u{2029}'], " ");
         let offsets: Vec<u32> = (0u32..).zip(text.chars()).map(|(index, _)| index).collect();
-        let words = self.inner.splitter.tokenize_to_tokens(TokenRef::new(&text, &offsets));
-        if self.inner.options.tokenize_chinese_chars { words } else { join_chinese(words) }
+        let words = self
+            .inner
+            .splitter
+            .tokenize_to_tokens(TokenRef::new(&text, &offsets));
+        if self.inner.options.tokenize_chinese_chars {
+            words
+        } else {
+            join_chinese(words)
+        }
     }
 
     /// Appends the pieces of one word: the longest token that starts it, then the longest that continues, ...
@@ -238,7 +222,11 @@ impl Tokenizer {
             return ids.push(inner.special.unknown);
         }
         while !rest.is_empty() {
-            let table = if ids.len() == before { &inner.starts } else { &inner.continuations };
+            let table = if ids.len() == before {
+                &inner.starts
+            } else {
+                &inner.continuations
+            };
             let Some((length, id)) = longest_prefix(rest, table) else {
                 ids.truncate(before);
                 return ids.push(inner.special.unknown);
@@ -252,7 +240,8 @@ impl Tokenizer {
 /// The longest prefix of `text` that is in the table: its bytes, its id.
 fn longest_prefix(text: &str, table: &HashMap<String, u32>) -> Option<(usize, u32)> {
     let ends = text.char_indices().rev().map(|(at, c)| at + c.len_utf8());
-    ends.into_iter().find_map(|end| table.get(&text[..end]).map(|id| (end, *id)))
+    ends.into_iter()
+        .find_map(|end| table.get(&text[..end]).map(|id| (end, *id)))
 }
 
 /// Undoes the splitter's cuts around Chinese characters: pieces that touch each other in the text are one word again.
@@ -280,19 +269,32 @@ fn read_vocab(path: &Path) -> Result<Vec<String>, EncoderError> {
             path: PathBuf::from(path),
             hint: "a BERT directory has its WordPiece vocabulary there, one token a line".into(),
         },
-        _ => EncoderError::Io { path: path.into(), source },
+        _ => EncoderError::Io {
+            path: path.into(),
+            source,
+        },
     })?;
     Ok(text.lines().map(|line| line.trim().to_owned()).collect())
 }
 
 fn special_ids(path: &Path, starts: &HashMap<String, u32>) -> Result<SpecialIds, EncoderError> {
-    let missing: Vec<_> = SPECIAL.into_iter().filter(|token| !starts.contains_key(*token)).collect();
+    let missing: Vec<_> = SPECIAL
+        .into_iter()
+        .filter(|token| !starts.contains_key(*token))
+        .collect();
     match SPECIAL.map(|token| starts.get(token).copied()) {
-        [Some(pad), Some(unknown), Some(start), Some(end), Some(_)] => Ok(SpecialIds { pad, unknown, start, end }),
-        _ => Err(EncoderError::Vocabulary { path: path.into(), missing }),
+        [Some(pad), Some(unknown), Some(start), Some(end), Some(_)] => Ok(SpecialIds {
+            pad,
+            unknown,
+            start,
+            end,
+        }),
+        _ => Err(EncoderError::Vocabulary {
+            path: path.into(),
+            missing,
+        }),
     }
 }
 
 #[cfg(test)]
-#[path = "tokenizer_tests.rs"]
 mod tests;

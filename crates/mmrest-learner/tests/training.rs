@@ -1,0 +1,311 @@
+//! A run from its first file to its last, and the promises about it: resuming, repeating, evaluating, ablating.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::train::Interrupter;
+use mmrest_data::sample::{self, SampleConfig};
+use mmrest_data::{Frames, Segment, Split};
+use mmrest_learner::config::parse_override;
+use mmrest_learner::run::{MetricsFile, Outcome, RunFolder, RunOptions, evaluate_run, train};
+use mmrest_learner::train::{Observer, Silent};
+use mmrest_learner::{Backend, Config, LearnerError, Predictor, open_device};
+
+/// burn's random state is the process's: runs that must repeat to the bit take turns.
+static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A small sample in a folder of its own.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SampleConfig {
+            videos: 12,
+            ..SampleConfig::default()
+        };
+        sample::write(&config, &folder.path().join("data/sample")).unwrap();
+        Self { folder }
+    }
+
+    fn run_folder(&self, name: &str) -> RunFolder {
+        RunFolder::new(self.folder.path().join(name))
+    }
+
+    fn config(&self, set: &[&str]) -> Config {
+        let text = std::fs::read_to_string(workspace().join("configs/sample.toml")).unwrap();
+        let mut overrides = vec![parse_override("train.epochs=4").unwrap()];
+        overrides.extend(set.iter().map(|s| parse_override(s).unwrap()));
+        Config::parse(&text, &overrides).unwrap()
+    }
+
+    fn options(&self, name: &str) -> RunOptions {
+        RunOptions {
+            folder: self.run_folder(name),
+            resume: false,
+            backend: Backend::Cpu,
+            device: 0,
+            root: self.folder.path().to_path_buf(),
+            observer: Arc::new(Silent),
+            interrupter: Interrupter::new(),
+        }
+    }
+
+    fn train(&self, name: &str, set: &[&str]) -> MetricsFile {
+        finished(train(&self.config(set), &self.options(name)))
+    }
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn finished(outcome: Result<Outcome, LearnerError>) -> MetricsFile {
+    match outcome.unwrap() {
+        Outcome::Finished(metrics) => *metrics,
+        Outcome::Interrupted { epochs } => panic!("interrupted after {epochs} epochs"),
+    }
+}
+
+fn turn() -> std::sync::MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn read(path: PathBuf) -> String {
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// `epochs.csv` without its column of times.
+fn epochs_without_times(folder: &RunFolder) -> Vec<Vec<String>> {
+    let text = read(folder.epochs());
+    let mut lines = text.lines().map(|l| l.split(',').map(String::from).collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let time = header.iter().position(|name| name == "train_seconds").unwrap();
+    lines
+        .map(|mut row| {
+            row.remove(time);
+            row
+        })
+        .collect()
+}
+
+fn assert_same_run(a: &RunFolder, b: &RunFolder) {
+    assert_eq!(read(a.predictions()), read(b.predictions()));
+    assert_eq!(read(a.metrics()), read(b.metrics()));
+    assert_eq!(epochs_without_times(a), epochs_without_times(b));
+}
+
+/// Stops a run once an epoch is done, in the middle of the next.
+struct StopAfter {
+    epoch: usize,
+    interrupter: Interrupter,
+}
+
+impl Observer for StopAfter {
+    fn batch(&self, epoch: usize, _: usize, _: usize, _: usize, _: f64) {
+        if epoch > self.epoch {
+            self.interrupter.stop(Some("test"));
+        }
+    }
+}
+
+#[test]
+fn a_run_writes_all_its_files_and_learns() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let metrics = bench.train("run", &["train.epochs=12"]);
+    let folder = bench.run_folder("run");
+    for file in [
+        folder.config(),
+        folder.record(),
+        folder.epochs(),
+        folder.metrics(),
+        folder.predictions(),
+        folder.model().join("weights.safetensors"),
+        folder.model().join("clusters.json"),
+        folder.model().join("features.json"),
+        folder.model().join("bert/vocab.txt"),
+    ] {
+        assert!(file.exists(), "{}", file.display());
+    }
+    let rows = epochs_without_times(&folder);
+    assert_eq!(rows.len(), 12);
+    let first: f64 = rows[0][1].parse().unwrap();
+    let last: f64 = rows[11][1].parse().unwrap();
+    assert!(last < 0.8 * first, "loss {first} -> {last}");
+    assert!(metrics.selected_epoch >= 1 && metrics.valid.mae.is_finite());
+    let record: serde_json::Value = serde_json::from_str(&read(folder.record())).unwrap();
+    assert_eq!(record["data_files"].as_array().unwrap().len(), 5);
+    assert_eq!(record["seed"], 1);
+    let predictions = read(folder.predictions());
+    assert_eq!(
+        predictions.lines().next().unwrap(),
+        "id,split,label,prediction,score,bias,cluster,second_cluster"
+    );
+    assert_eq!(predictions.lines().count(), 1 + 120);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+    let _turn = turn();
+    let bench = Bench::new();
+    for (name, seed) in [("a", "seed=3"), ("b", "seed=3"), ("c", "seed=4")] {
+        bench.train(name, &["train.epochs=2", seed]);
+    }
+    let [a, b, c] = ["a", "b", "c"].map(|name| bench.run_folder(name));
+    assert_same_run(&a, &b);
+    assert_ne!(read(a.predictions()), read(c.predictions()));
+}
+
+#[test]
+fn a_stopped_run_resumes_to_the_very_same_end() {
+    let _turn = turn();
+    let bench = Bench::new();
+    for preset in ["preset=paper", "preset=official"] {
+        let whole = format!("whole-{preset}");
+        bench.train(&whole, &[preset]);
+        for stop in [0, 1, 3] {
+            let name = format!("stopped-{stop}-{preset}");
+            let mut options = bench.options(&name);
+            options.observer = Arc::new(StopAfter {
+                epoch: stop,
+                interrupter: options.interrupter.clone(),
+            });
+            let outcome = train(&bench.config(&[preset]), &options).unwrap();
+            assert!(matches!(outcome, Outcome::Interrupted { epochs } if epochs == stop));
+            let mut options = bench.options(&name);
+            options.resume = true;
+            finished(train(&bench.config(&[preset]), &options));
+            assert_same_run(&bench.run_folder(&whole), &bench.run_folder(&name));
+        }
+    }
+}
+
+#[test]
+fn resuming_refuses_another_configuration_and_starting_refuses_a_used_folder() {
+    let _turn = turn();
+    let bench = Bench::new();
+    bench.train("run", &["train.epochs=1"]);
+    let again = train(&bench.config(&[]), &bench.options("run")).unwrap_err();
+    assert!(again.to_string().contains("--resume"), "{again}");
+    let mut options = bench.options("run");
+    options.resume = true;
+    let other = train(&bench.config(&["loss.margin=9"]), &options).unwrap_err();
+    assert!(other.to_string().contains("margin"), "{other}");
+    let folds = bench.folder.path().join("data/sample/folds.json");
+    let mut text = read(folds.clone());
+    text.push('\n');
+    std::fs::write(&folds, text).unwrap();
+    let changed = train(&bench.config(&["train.epochs=2"]), &options).unwrap_err();
+    assert!(changed.to_string().contains("SHA-256"), "{changed}");
+}
+
+#[test]
+fn evaluation_repeats_the_figures_to_the_last_digit() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    for set in [
+        &[][..],
+        &["text.train_layers=1"],
+        &["text.freeze=true"],
+        &["data.modalities=[\"audio\"]"],
+    ] {
+        let name = format!("run-{}", set.join("-"));
+        let mut all = vec!["train.epochs=2"];
+        all.extend(set);
+        let metrics = bench.train(&name, &all);
+        for (split, figures) in [(Split::Valid, metrics.valid), (Split::Test, metrics.test)] {
+            let folder = bench.run_folder(&name);
+            let again = evaluate_run(&folder, split, None, bench.folder.path(), &device).unwrap();
+            assert_eq!(format!("{:?}", again.figures), format!("{figures:?}"));
+        }
+    }
+}
+
+#[test]
+fn every_switch_trains_and_absent_modalities_have_no_parameters() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let train = |set: &[&str]| {
+        let mut all = vec!["train.epochs=1"];
+        all.extend(set);
+        let name = set.join("-").replace(['"', '[', ']'], "");
+        bench.train(&format!("run-{name}"), &all)
+    };
+    let full = train(&[]).parameters;
+    assert_eq!(full.metrics, 8 * 64 * 64);
+    assert_eq!(full.total, full.text_encoder + full.rest + full.metrics);
+    let none = train(&["mmc=false", "bias=false"]).parameters;
+    assert_eq!((none.metrics, none.rest), (0, full.rest));
+    for set in ["mmc=false", "bias=false", "metric=single", "projection.signed=true"] {
+        assert_eq!(train(&[set]).parameters.metrics, full.metrics);
+    }
+    let subsets = [
+        "text",
+        "vision",
+        "audio",
+        "text\",\"vision",
+        "text\",\"audio",
+        "vision\",\"audio",
+    ];
+    for modalities in subsets {
+        let set = format!("data.modalities=[\"{modalities}\"]");
+        let parameters = train(&[&set]).parameters;
+        assert!(parameters.rest < full.rest);
+        assert_eq!(parameters.text_encoder > 0, modalities.contains("text"));
+    }
+}
+
+#[test]
+fn new_segments_are_scored_with_any_modality_absent() {
+    let _turn = turn();
+    let bench = Bench::new();
+    bench.train("run", &["train.epochs=2"]);
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    let predictor = Predictor::load(&bench.run_folder("run").model(), &device).unwrap();
+    let widths = predictor.bundle().features.widths;
+    let full = Segment {
+        id: "new".into(),
+        video: "new".into(),
+        text: "it was wonderful".into(),
+        vision: Frames {
+            values: vec![0.5; widths.vision * 3],
+            width: widths.vision,
+        },
+        audio: Frames {
+            values: vec![f32::NAN; widths.audio * 2],
+            width: widths.audio,
+        },
+        label: None,
+    };
+    let bare = Segment {
+        text: String::new(),
+        vision: Frames::empty(0),
+        audio: Frames::empty(0),
+        ..full.clone()
+    };
+    let predictions = predictor
+        .predict(&[full.clone(), bare, full.clone()])
+        .unwrap();
+    assert!(predictions.iter().all(|p| p.prediction.is_finite() && p.near.len() == 2));
+    assert!((predictions[0].prediction - predictions[2].prediction).abs() < 1e-5);
+    assert_ne!(predictions[0].prediction, predictions[1].prediction);
+    for p in &predictions {
+        assert!((p.score + p.bias - p.prediction).abs() < 1e-6);
+        assert!(p.near[0].distance <= p.near[1].distance);
+    }
+    let alone = predictor.predict(std::slice::from_ref(&full)).unwrap();
+    assert!((alone[0].prediction - predictions[0].prediction).abs() < 1e-5);
+    let narrow = Segment {
+        vision: Frames {
+            values: vec![1.0],
+            width: 1,
+        },
+        ..full
+    };
+    assert!(predictor.check(&narrow).unwrap_err().contains("vision has 1 features"));
+}

@@ -1,0 +1,161 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use mmrest_data::Split;
+use mmrest_learner::Backend;
+
+/// Multimodal sentiment analysis by multi-metric learning on clusters (MMRest, CVPR 2026).
+#[derive(Debug, Parser)]
+#[command(name = "mmrest", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a model and write a run's folder.
+    Train(TrainArguments),
+    /// Evaluate the model of a run.
+    Eval(EvalArguments),
+    /// Score new data with the model of a run.
+    Predict(PredictArguments),
+    /// Compute golden numbers from given inputs, to compare implementations.
+    Conformance(ConformanceArguments),
+    /// Make or look at data.
+    #[command(subcommand)]
+    Data(DataCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Write the built-in sample data set.
+    Sample(SampleArguments),
+}
+
+/// Where tensors live.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct DeviceArguments {
+    /// cpu, wgpu or cuda.
+    #[arg(long, default_value = "cpu", value_name = "NAME")]
+    pub(crate) backend: Backend,
+    /// Number of the device, from 0.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) device: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArguments {
+    /// A name under configs/ (sample, mosi, mosei, mosi-words), or a TOML file.
+    pub(crate) config: String,
+    /// Folder of the data, in place of the configured one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Directory of a BERT (config.json, vocab.txt, weights), in place of the configured one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) bert: Option<PathBuf>,
+    /// Seed of everything random.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Most epochs.
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+    /// Any key of the configuration, such as loss.margin=2 or data.modalities=["text"]; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The run's folder [default: runs/<config>/<time>-<seed>].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with the run in --out.
+    #[arg(long, requires = "out")]
+    pub(crate) resume: bool,
+    /// Print nothing but errors.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) quiet: bool,
+    /// Print one JSON object an epoch, and the figures as the last.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArguments {
+    /// The run's folder.
+    pub(crate) run: PathBuf,
+    /// train, valid or test.
+    #[arg(long, default_value = "test", value_parser = parse_split)]
+    pub(crate) split: Split,
+    /// Folder of the data, in place of the run's.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PredictArguments {
+    /// The run's folder.
+    pub(crate) run: PathBuf,
+    /// JSON lines ({"id", "text", "vision": [[...]], "audio": [[...]]}), a folder of computational sequences, or - for standard input.
+    #[arg(long, value_name = "FILE|DIR|-")]
+    pub(crate) input: PathBuf,
+    /// Where the JSON lines go [default: standard output].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConformanceArguments {
+    /// Folder of inputs, laid out as tests/golden.
+    pub(crate) input: PathBuf,
+    /// Directory of the BERT for bert.json; without it that part is left out.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) bert: Option<PathBuf>,
+    /// Where the results go, under the same file and tensor names.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SampleArguments {
+    /// Where the data set goes.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Seed of the generator [default: the built-in sample's].
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+fn parse_split(name: &str) -> Result<Split, String> {
+    Split::ALL
+        .into_iter()
+        .find(|split| split.to_string() == name)
+        .ok_or_else(|| "choose train, valid or test".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn resume_needs_a_folder() {
+        assert!(Arguments::try_parse_from(["mmrest", "train", "sample", "--resume"]).is_err());
+        assert!(Arguments::try_parse_from(["mmrest", "eval", "run", "--split", "all"]).is_err());
+    }
+}

@@ -1,0 +1,25 @@
+//! `mmrest conformance`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use mmrest_learner::{conformance, open_device};
+
+use crate::arguments::ConformanceArguments;
+use crate::logging;
+
+/// `mmrest conformance`.
+pub(crate) fn run(arguments: &ConformanceArguments) -> Result<ExitCode> {
+    logging::to_stderr()?;
+    let device = open_device(arguments.device.backend, arguments.device.device)?;
+    let report = conformance::run(
+        &arguments.input,
+        arguments.bert.as_deref(),
+        &arguments.out,
+        &device,
+    )?;
+    for line in report {
+        println!("{line}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,225 @@
+//! What a person or another program sees of a run.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use mmrest_learner::Figures;
+use mmrest_learner::run::MetricsFile;
+use mmrest_learner::train::{EpochRow, Observer};
+
+/// How a run is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// A bar that moves, and a line an epoch.
+    Terminal,
+    /// A line an epoch.
+    Lines,
+    /// A JSON object an epoch.
+    Json,
+    /// Nothing.
+    Quiet,
+}
+
+impl Style {
+    /// What the flags and the terminal ask for.
+    pub(crate) fn choose(quiet: bool, json: bool) -> Self {
+        match (quiet, json, std::io::stderr().is_terminal()) {
+            (true, _, _) => Self::Quiet,
+            (_, true, _) => Self::Json,
+            (_, _, true) => Self::Terminal,
+            _ => Self::Lines,
+        }
+    }
+}
+
+/// Shows a run, and notes it in the log.
+pub(crate) struct Display {
+    style: Style,
+    bar: ProgressBar,
+    epochs: Mutex<Pace>,
+}
+
+/// How long epochs take.
+struct Pace {
+    last: Instant,
+    epoch_time: Option<Duration>,
+}
+
+impl Display {
+    pub(crate) fn new(style: Style) -> Self {
+        let bar = match style {
+            Style::Terminal => ProgressBar::new(0),
+            _ => ProgressBar::hidden(),
+        };
+        if let Ok(template) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
+            bar.set_style(template);
+        }
+        Self {
+            style,
+            bar,
+            epochs: Mutex::new(Pace {
+                last: Instant::now(),
+                epoch_time: None,
+            }),
+        }
+    }
+
+    /// Prints a line above the bar, or by itself.
+    pub(crate) fn line(&self, text: &str) {
+        match self.style {
+            Style::Terminal => self.bar.suspend(|| println!("{text}")),
+            Style::Lines => {
+                let _ = writeln!(std::io::stdout(), "{text}");
+            }
+            Style::Json | Style::Quiet => {}
+        }
+    }
+
+    /// The figures at the end.
+    pub(crate) fn finished(&self, metrics: &MetricsFile) {
+        self.bar.finish_and_clear();
+        match self.style {
+            Style::Json => print_json(metrics),
+            _ => self.line(&final_table(metrics)),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn time_left(&self, epoch: usize, epochs: usize) -> Option<Duration> {
+        let pace = self.epochs.lock().ok()?;
+        let left = u32::try_from(epochs.saturating_sub(epoch)).ok()?;
+        pace.epoch_time.map(|time| time * left)
+    }
+}
+
+impl Observer for Display {
+    fn stage(&self, name: &str) {
+        tracing::info!(stage = name);
+        self.bar.set_message(name.to_string());
+    }
+
+    fn batch(&self, epoch: usize, epochs: usize, done: usize, total: usize, loss: f64) {
+        if self.style != Style::Terminal {
+            return;
+        }
+        let left = match self.time_left(epoch - 1, epochs) {
+            Some(left) => format!(", at most {} left", clock(left)),
+            None => String::new(),
+        };
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+        self.bar
+            .set_message(format!("epoch {epoch}/{epochs}, loss {loss:.3}{left}"));
+    }
+
+    fn epoch(&self, row: &EpochRow, epochs: usize) {
+        if let Ok(mut pace) = self.epochs.lock() {
+            pace.epoch_time = Some(pace.last.elapsed());
+            pace.last = Instant::now();
+        }
+        tracing::info!(
+            epoch = row.epoch,
+            loss = row.loss,
+            valid_mae = row.valid.mae,
+            selected = row.selected
+        );
+        match self.style {
+            Style::Json => print_json(row),
+            _ => self.line(&epoch_line(row, epochs)),
+        }
+    }
+
+    fn note(&self, message: &str) {
+        tracing::info!(note = message);
+        self.line(message);
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) {
+    if let Ok(text) = serde_json::to_string(value) {
+        let _ = writeln!(std::io::stdout(), "{text}");
+    }
+}
+
+/// `1:02:03` or `2:03`.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+fn epoch_line(row: &EpochRow, epochs: usize) -> String {
+    let digits = epochs.to_string().len();
+    format!(
+        "epoch {:>digits$}/{epochs}  loss {:.4} (task {:.4}, mmc {:.3})  valid mae {:.4} corr {:.4} acc7 {:.4}  {} clusters  {:.1} s{}",
+        row.epoch,
+        row.loss,
+        row.loss_task,
+        row.loss_mmc,
+        row.valid.mae,
+        row.valid.corr,
+        row.valid.acc7,
+        row.clusters,
+        row.train_seconds,
+        if row.selected { "  *" } else { "" }
+    )
+}
+
+/// The figures of several splits, side by side.
+pub(crate) fn figures_table(columns: &[(&str, &Figures)]) -> String {
+    let header: String = columns
+        .iter()
+        .map(|(name, _)| format!("{name:>10}"))
+        .collect();
+    let mut lines = vec![format!("{:<10}{header}", "")];
+    let names = columns.first().map(|(_, figures)| figures.named());
+    for (index, (name, _)) in names.iter().flatten().enumerate() {
+        let values: String = columns
+            .iter()
+            .map(|(_, figures)| format!("{:>10.4}", figures.named()[index].1))
+            .collect();
+        lines.push(format!("{name:<10}{values}"));
+    }
+    lines.join("\n")
+}
+
+fn final_table(metrics: &MetricsFile) -> String {
+    let parameters = metrics.parameters;
+    format!(
+        "\nselected epoch {}\n{}\nparameters: {} ({} text encoder, {} rest, {} metrics)",
+        metrics.selected_epoch,
+        figures_table(&[("valid", &metrics.valid), ("test", &metrics.test)]),
+        parameters.total,
+        parameters.text_encoder,
+        parameters.rest,
+        parameters.metrics
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_as_clocks() {
+        assert_eq!(clock(Duration::from_secs(123)), "2:03");
+        assert_eq!(clock(Duration::from_secs(3723)), "1:02:03");
+    }
+
+    #[test]
+    fn a_table_has_a_row_a_figure() {
+        let figures = Figures::of(&[1.0, -1.0], &[1.0, -1.5]);
+        let table = figures_table(&[("valid", &figures), ("test", &figures)]);
+        assert_eq!(table.lines().count(), 10);
+        assert!(table.contains("mae           0.2500    0.2500"), "{table}");
+    }
+}

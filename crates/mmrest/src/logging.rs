@@ -1,0 +1,54 @@
+//! The log: JSON lines in the run's folder, warnings on standard error.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::prelude::*;
+
+/// Sends what the program reports to `file`, appended, and warnings to standard error. `MMREST_LOG` sets the file's filter
+/// (default `info,burn=warn`, in tracing's syntax).
+pub(crate) fn to_file(file: &Path) -> Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    let filter = EnvFilter::try_from_env("MMREST_LOG")
+        .or_else(|_| EnvFilter::try_new("info,burn_train=warn,burn_core=warn"))
+        .context("the log's filter")?;
+    let json = tracing_subscriber::fmt::layer()
+        .json()
+        .with_writer(Mutex::new(log))
+        .with_filter(filter);
+    tracing_subscriber::registry()
+        .with(json)
+        .with(warnings())
+        .try_init()
+        .context("cannot start the log")
+}
+
+/// Warnings on standard error only.
+pub(crate) fn to_stderr() -> Result<()> {
+    tracing_subscriber::registry()
+        .with(warnings())
+        .try_init()
+        .context("cannot start the log")
+}
+
+fn warnings<S>() -> impl tracing_subscriber::Layer<S>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    tracing_subscriber::fmt::layer()
+        .without_time()
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .with_filter(LevelFilter::WARN)
+}
