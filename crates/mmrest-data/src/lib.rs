@@ -24,7 +24,7 @@ pub use config::{DataConfig, Download, Kind, Missing, SplitFrom, TextFrom};
 pub use dataset::{Dataset, Widths};
 pub use error::{DataError, Result};
 pub use frames::Frames;
-pub use load::load;
+pub use load::{load, load_unlabelled};
 pub use missing::MissingFiles;
 pub use modality::Modality;
 pub use overlap::{TOLERANCE, is_too_short, overlapping};

@@ -1,14 +1,15 @@
-//! One labelled stretch of a video.
+//! One stretch of a video.
 
 use crate::{Frames, Modality};
 
-/// One labelled stretch of a video, in every modality.
+/// One stretch of a video, in every modality.
 ///
 /// A modality that is not in use has frames of width 0; one that is in use but missing here has no frames of its usual
 /// width, or empty text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segment {
-    /// The SDK's key: `video[i]`, `i` counting the video's labelled intervals from 0.
+    /// The SDK's key: `video[i]`, `i` counting the video's labelled intervals from 0; a whole entry of
+    /// [new data](crate::load_unlabelled) has the entry's own id, perhaps plain `video`.
     pub id: String,
     /// The video it is cut from.
     pub video: String,

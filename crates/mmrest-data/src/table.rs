@@ -89,6 +89,12 @@ impl Table {
         self.rows.get(row)
     }
 
+    /// The rows of a video by clip.
+    pub(crate) fn clips(&self, video: &str) -> impl Iterator<Item = &Row> {
+        let clips = self.index.get(video).into_iter().flat_map(BTreeMap::values);
+        clips.filter_map(|&row| self.rows.get(row))
+    }
+
     /// Refuses a table that puts clips of one video into different splits: their speaker would be known at test.
     ///
     /// # Errors

@@ -6,7 +6,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{numbers, words, write};
+use common::{numbers, words, workspace, write};
+use mmrest_data::folds::Folds;
 use mmrest_data::{
     DataConfig, DataError, DropReason, Missing, Modality, Split, SplitFrom, TextFrom, load,
 };
@@ -377,4 +378,14 @@ fn files_that_contradict_each_other_are_refused() {
         DataError::Folds { .. }
     ));
     assert!(matches!(folds("train: a"), DataError::Folds { .. }));
+}
+
+#[test]
+fn the_standard_folds_are_whole() {
+    for (name, sizes) in [("mosi", [52, 10, 31]), ("mosei", [2249, 300, 678])] {
+        let path = workspace().join(format!("data/folds/{name}.json"));
+        let folds = Folds::read(&path).unwrap();
+        let count = |split| folds.videos().filter(|&(_, of)| of == split).count();
+        assert_eq!(Split::ALL.map(count), sizes, "{name}");
+    }
 }

@@ -228,10 +228,9 @@ fn new_metric(config: &Config, device: &Device) -> MultiMetric {
 /// Last hidden state of the first tokens, `[batch, hidden]`, from whatever the batch carries.
 fn first_token(bert: &Bert, input: &TextBatch, lower_layers: usize) -> Tensor<2> {
     match input {
-        TextBatch::Tokens(tokens) => Bert::first_token(bert.forward(tokens), &tokens.offsets),
+        TextBatch::Tokens(tokens) => bert.forward_first(tokens),
         TextBatch::Hidden(states, offsets) => {
-            let upper = lower_layers..bert.depth();
-            Bert::first_token(bert.layers(states.clone(), offsets, upper), offsets)
+            bert.layers_first(states.clone(), offsets, lower_layers..bert.depth())
         }
         TextBatch::First(state) => state.clone(),
     }

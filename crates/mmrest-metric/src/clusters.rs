@@ -85,10 +85,14 @@ impl Clusters {
     /// Whether there is a centre and a metric for each bin.
     pub(crate) fn check_shapes(&self) -> Result<(), MetricError> {
         let (values, dim) = (self.centers.len(), self.dim);
-        if dim == 0 && values > 0 || dim > 0 && !values.is_multiple_of(dim) {
+        let count = self.len();
+        let ragged = match dim {
+            0 => values > 0 || count > 0,
+            _ => !values.is_multiple_of(dim),
+        };
+        if ragged {
             return Err(MetricError::RaggedRows { values, dim });
         }
-        let count = self.len();
         MetricError::check_length("centre values", values, count * dim)?;
         MetricError::check_length("local metrics of the clusters", self.metric.len(), count)
     }
@@ -239,6 +243,8 @@ mod tests {
         };
         assert!(broken(|c| c.dim = 3).is_err());
         assert!(broken(|c| c.dim = 0).is_err());
+        let no_columns = |c: &mut Clusters| (c.dim, c.centers) = (0, vec![]);
+        assert!(broken(no_columns).is_err());
         assert!(broken(|c| c.centers.truncate(2)).is_err());
         assert!(broken(|c| c.metric.push(0)).is_err());
         assert!(matches!(

@@ -114,6 +114,14 @@ impl ComputationalSequence {
         merge(&self.path, video, entries).map(Some)
     }
 
+    /// Reads one entry with its rows stably sorted by start; none if there is none of this id.
+    pub(crate) fn read_sorted(&self, id: &str) -> Result<Option<Entry>> {
+        if !self.contains(id) {
+            return Ok(None);
+        }
+        merge(&self.path, id, vec![self.read(id)?]).map(Some)
+    }
+
     /// Metadata by key: the JSON value, or the bare text as a string where a file holds no JSON.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata

@@ -35,18 +35,28 @@ impl FrameSource {
         self.width
     }
 
+    /// Where the frames are read from.
+    pub(super) fn sequence(&self) -> &ComputationalSequence {
+        &self.sequence
+    }
+
     /// All frames of a video, or none where the sequence does not have it.
     pub(super) fn read(&self, video: &str) -> Result<VideoFrames> {
-        let entry = self.sequence.read_video(video)?.unwrap_or(Entry {
-            intervals: Vec::new(),
-            features: Features::Text(Vec::new()),
-        });
-        if entry.is_empty() {
+        self.frames(video, self.sequence.read_video(video)?)
+    }
+
+    /// The frames of exactly this id, or none where the sequence does not have it.
+    pub(super) fn read_entry(&self, id: &str) -> Result<VideoFrames> {
+        self.frames(id, self.sequence.read_sorted(id)?)
+    }
+
+    fn frames(&self, id: &str, entry: Option<Entry>) -> Result<VideoFrames> {
+        let Some(entry) = entry.filter(|entry| !entry.is_empty()) else {
             return Ok(VideoFrames {
                 intervals: Vec::new(),
                 frames: Frames::empty(self.width),
             });
-        }
+        };
         match entry.features {
             Features::Numeric { values, width } if width == self.width => Ok(VideoFrames {
                 intervals: entry.intervals,
@@ -54,7 +64,7 @@ impl FrameSource {
             }),
             other => {
                 let reason = format!("rows of width {}, not {}", other.width(), self.width);
-                Err(DataError::entry(self.sequence.path(), video, reason))
+                Err(DataError::entry(self.sequence.path(), id, reason))
             }
         }
     }
@@ -77,6 +87,11 @@ impl VideoFrames {
             width: self.frames.width,
         }
     }
+
+    /// All of them.
+    pub(super) fn whole(self) -> Frames {
+        self.frames
+    }
 }
 
 /// The words of one video with their times, sorted by start.
@@ -87,14 +102,24 @@ pub(super) struct VideoWords {
 }
 
 impl VideoWords {
+    /// All words of a video, or none where the sequence does not have it.
     pub(super) fn read(sequence: &ComputationalSequence, video: &str) -> Result<Self> {
-        let Some(entry) = sequence.read_video(video)? else {
+        Self::new(sequence, video, sequence.read_video(video)?)
+    }
+
+    /// The words of exactly this id, or none where the sequence does not have it.
+    pub(super) fn read_entry(sequence: &ComputationalSequence, id: &str) -> Result<Self> {
+        Self::new(sequence, id, sequence.read_sorted(id)?)
+    }
+
+    fn new(sequence: &ComputationalSequence, id: &str, entry: Option<Entry>) -> Result<Self> {
+        let Some(entry) = entry else {
             return Ok(Self::default());
         };
         let Features::Text(words) = entry.features else {
             return Err(DataError::entry(
                 sequence.path(),
-                video,
+                id,
                 "numbers where words are expected",
             ));
         };
@@ -107,10 +132,20 @@ impl VideoWords {
     /// The words that lie in a reference interval, without pauses, with single spaces between.
     pub(super) fn slice(&self, reference: [f64; 2], pause: &str) -> String {
         let rows = overlapping(&self.intervals, reference);
-        let words = rows.into_iter().map(|row| self.words[row].trim());
-        let spoken: Vec<&str> = words
-            .filter(|word| !word.is_empty() && *word != pause)
-            .collect();
-        spoken.join(" ")
+        spoken(rows.into_iter().map(|row| self.words[row].as_str()), pause)
     }
+
+    /// All of them, in the same form.
+    pub(super) fn whole(&self, pause: &str) -> String {
+        spoken(self.words.iter().map(String::as_str), pause)
+    }
+}
+
+/// Words without pauses, with single spaces between.
+fn spoken<'a>(words: impl Iterator<Item = &'a str>, pause: &str) -> String {
+    let words = words.map(str::trim);
+    let spoken: Vec<&str> = words
+        .filter(|word| !word.is_empty() && *word != pause)
+        .collect();
+    spoken.join(" ")
 }

@@ -3,6 +3,9 @@
 mod check;
 mod features;
 mod references;
+mod tidy;
+mod tracks;
+mod unlabelled;
 mod video;
 
 use std::collections::HashSet;
@@ -16,10 +19,11 @@ use crate::folds::Folds;
 use crate::table::Table;
 use crate::{
     DataConfig, DataError, DataReport, Dataset, Result, Segment, SourceFile, Split, SplitFrom,
-    Widths,
 };
-use features::FrameSource;
+use tracks::Tracks;
 use video::LoadedVideo;
+
+pub use unlabelled::load_unlabelled;
 
 /// Loads a data set: one segment for each labelled interval, holding the words and frames that lie in it
 /// ([`overlapping`](crate::overlapping)).
@@ -54,11 +58,9 @@ pub fn load(config: &DataConfig, root: &Path) -> Result<Dataset> {
 struct Sources<'a> {
     config: &'a DataConfig,
     labels: ComputationalSequence,
-    words: Option<ComputationalSequence>,
+    tracks: Tracks,
     table: Option<Table>,
     splits: Splits,
-    vision: Option<FrameSource>,
-    audio: Option<FrameSource>,
 }
 
 /// Who decides the split of a segment.
@@ -69,12 +71,6 @@ enum Splits {
 
 impl<'a> Sources<'a> {
     fn open(config: &'a DataConfig, files: &Files) -> Result<Self> {
-        let sequence = |path: &Option<_>| {
-            let path: Option<&std::path::PathBuf> = path.as_ref();
-            path.map(|path| ComputationalSequence::open(path))
-                .transpose()
-        };
-        let frames = |path| sequence(path)?.map(FrameSource::new).transpose();
         let table = files
             .table
             .as_ref()
@@ -90,20 +86,14 @@ impl<'a> Sources<'a> {
         Ok(Self {
             config,
             labels: ComputationalSequence::open(&files.labels)?,
-            words: sequence(&files.words)?,
+            tracks: Tracks::open(
+                files.words.as_deref(),
+                files.vision.as_deref(),
+                files.audio.as_deref(),
+            )?,
             table,
             splits,
-            vision: frames(&files.vision)?,
-            audio: frames(&files.audio)?,
         })
-    }
-
-    fn widths(&self) -> Widths {
-        let width = |source: &Option<FrameSource>| source.as_ref().map_or(0, FrameSource::width);
-        Widths {
-            vision: width(&self.vision),
-            audio: width(&self.audio),
-        }
     }
 
     /// Sorts the segments into splits and adds up the facts.
@@ -132,12 +122,11 @@ impl<'a> Sources<'a> {
                 report: Box::new(report),
             });
         }
-        tracing::info!("{report}");
         Ok(Dataset {
             train,
             valid,
             test,
-            widths: self.widths(),
+            widths: self.tracks.widths(),
             files,
             report,
         })

@@ -1,8 +1,10 @@
 //! The segments of one video.
 
 use super::check::{same_label, same_text};
-use super::features::{FrameSource, VideoFrames, VideoWords};
+use super::features::VideoFrames;
 use super::references::{Reference, references};
+use super::tidy::{clamped, tidy};
+use super::tracks::Material;
 use super::{Sources, Splits};
 use crate::table::Row;
 use crate::{
@@ -10,22 +12,12 @@ use crate::{
     is_too_short,
 };
 
-/// Strongest sentiment of the scale.
-const GREATEST_LABEL: f32 = 3.0;
-
 /// What one video contributes.
 pub(super) struct LoadedVideo {
     pub(super) segments: Vec<(Split, Segment)>,
     pub(super) report: DataReport,
     /// Rows of the table that belong to its intervals.
     pub(super) table_rows: usize,
-}
-
-/// Everything of one video that its segments are cut from.
-struct Material {
-    words: Option<VideoWords>,
-    vision: Option<VideoFrames>,
-    audio: Option<VideoFrames>,
 }
 
 impl Sources<'_> {
@@ -59,7 +51,7 @@ impl Sources<'_> {
                 .insert(DropReason::NoFold, references.len());
             return Ok(loaded);
         }
-        let material = self.material(video)?;
+        let material = self.tracks.video(video)?;
         for (index, reference) in references {
             let cut = Cut {
                 sources: self,
@@ -75,21 +67,6 @@ impl Sources<'_> {
             }
         }
         Ok(loaded)
-    }
-
-    fn material(&self, video: &str) -> Result<Material> {
-        let frames = |source: &Option<FrameSource>| {
-            let source = source.as_ref();
-            source.map(|source| source.read(video)).transpose()
-        };
-        let words = self.words.as_ref();
-        Ok(Material {
-            words: words
-                .map(|words| VideoWords::read(words, video))
-                .transpose()?,
-            vision: frames(&self.vision)?,
-            audio: frames(&self.audio)?,
-        })
     }
 }
 
@@ -144,9 +121,7 @@ impl Cut<'_> {
             report.labels_compared += 1;
             report.label_mismatches += usize::from(!same_label(label, theirs));
         }
-        let clamped = label.clamp(-GREATEST_LABEL, GREATEST_LABEL);
-        report.labels_clamped += usize::from(clamped.to_bits() != label.to_bits());
-        clamped
+        clamped(label, report)
     }
 
     /// The text, from the words or from the table; where both are there, they are compared.
@@ -191,18 +166,8 @@ impl Cut<'_> {
         let Some(material) = material else {
             return Frames::default();
         };
-        let mut frames = material.slice(self.reference.interval);
-        let non_finite = frames.zero_non_finite();
-        if non_finite > 0 {
-            *report.non_finite.entry(modality).or_default() += non_finite;
-        }
-        match self.sources.config.max_frames {
-            Some(greatest) if frames.len() > greatest => {
-                *report.shortened.entry(modality).or_default() += 1;
-                frames.averaged(greatest)
-            }
-            _ => frames,
-        }
+        let frames = material.slice(self.reference.interval);
+        tidy(frames, modality, self.sources.config.max_frames, report)
     }
 
     /// Whether all modalities in use are there, or may lack.

@@ -3,7 +3,8 @@
 use super::SampleConfig;
 use super::noise::Noise;
 
-/// What a label is the weighted sum of. Each is of about unit variance and independent of the others.
+/// What a label is the weighted sum of. Each is of about unit variance and, within a split,
+/// uncorrelated with the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Causes {
     /// Valence of the words.

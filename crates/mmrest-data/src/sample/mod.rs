@@ -1,7 +1,7 @@
 //! The built-in sample: a small made-up data set in the CMU-MultimodalSDK's layout, for a first run without a download.
 //!
 //! People review films. Each of 600 segments has a sentiment that text, face and voice carry **together**: with the
-//! valence `t` of what is said, `v` of the face and `s` of the voice, independent of each other and of unit variance,
+//! valence `t` of what is said, `v` of the face and `s` of the voice, uncorrelated and of unit variance,
 //!
 //! ```text
 //! label = round to 0.2 of clamp(text_weight t + vision_weight v + audio_weight s + noise e, -3, 3)

@@ -12,7 +12,8 @@ pub(super) fn record<const W: usize>(
     end: u32,
     mut frame: impl FnMut(f64) -> [f64; W],
 ) -> Entry {
-    let count = end * rate / 1000;
+    // At most 2^32 / 50: it fits again.
+    let count = (u64::from(end) * u64::from(rate) / 1000) as u32;
     let mut intervals = Vec::new();
     let mut values = Vec::new();
     for k in 0..count {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use burn::tensor::Bytes;
 use burn::train::checkpoint::{
     Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy,
 };
@@ -173,12 +174,13 @@ impl<R: Checkpoint> Checkpointer<R> for Part {
         Ok(())
     }
 
+    /// Reads the whole file: a record that burn reads from a path would go back to it at the first step, when the checkpoint
+    /// may be gone.
     fn restore(&self, epoch: usize) -> Result<R, CheckpointerError> {
-        R::load(
-            self.checkpoints
-                .path(epoch)
-                .join(format!("{}.bpk", self.name)),
-        )
+        let folder = self.checkpoints.path(epoch);
+        let bytes = std::fs::read(folder.join(format!("{}.bpk", self.name)))
+            .map_err(CheckpointerError::IOError)?;
+        R::checkpoint_from_bytes(Bytes::from_bytes_vec(bytes)).map_err(CheckpointerError::Record)
     }
 }
 

@@ -1,0 +1,260 @@
+//! New data to score, from small folders made here.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{numbers, shared_data, words, workspace, write};
+use mmrest_data::{
+    DataConfig, DataError, Modality, Segment, SplitFrom, TextFrom, load, load_unlabelled,
+};
+use tempfile::TempDir;
+
+const TABLE: &str = "video_id,clip_id,text,label,mode\n\
+    a,2,second clip,,test\na,1,first clip,,test\nb,4,a late one,,test\n";
+
+/// The names of a training configuration, whose other parts are to be ignored.
+fn config() -> DataConfig {
+    DataConfig {
+        dir: "nowhere".into(),
+        words: Some("words.csd".into()),
+        table: Some("label.csv".into()),
+        text_from: TextFrom::Table,
+        vision: Some("vision.csd".into()),
+        audio: Some("audio.csd".into()),
+        ..DataConfig::default()
+    }
+}
+
+/// Video "a" with words and sound, a piece of "b" with sound only, "c" with words only; nothing is seen.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let spoken = [
+        ("c", words(&[([0.0, 1.0], "sp")])),
+        (
+            "a",
+            // Out of order.
+            words(&[
+                ([1.0, 1.5], "good"),
+                ([0.0, 0.5], " very "),
+                ([0.5, 1.0], "sp"),
+                ([1.5, 2.0], "indeed"),
+            ]),
+        ),
+    ];
+    write(folder.path(), "words.csd", &spoken);
+    let heard = [
+        ("b[10]", numbers(&[([9.0, 9.5], &[0.0, 1.0])])),
+        ("b[3]", numbers(&[([5.0, 5.5], &[7.0, f32::INFINITY])])),
+        (
+            "a",
+            numbers(&[
+                ([1.0, 2.0], &[3.0, f32::NAN]),
+                ([0.0, 1.0], &[1.0, 2.0]),
+                ([2.0, 3.0], &[5.0, 6.0]),
+            ]),
+        ),
+    ];
+    write(folder.path(), "audio.csd", &heard);
+    folder
+}
+
+fn ids(segments: &[Segment]) -> Vec<&str> {
+    segments.iter().map(|segment| segment.id.as_str()).collect()
+}
+
+fn texts(segments: &[Segment]) -> Vec<&str> {
+    segments
+        .iter()
+        .map(|segment| segment.text.as_str())
+        .collect()
+}
+
+#[test]
+fn without_labels_every_id_is_one_whole_segment() {
+    let folder = folder();
+    // The words come first: this table is not looked at.
+    fs::write(folder.path().join("label.csv"), TABLE).unwrap();
+    let segments = load_unlabelled(&config(), folder.path()).unwrap();
+    assert_eq!(ids(&segments), ["a", "b[3]", "b[10]", "c"]);
+    assert_eq!(texts(&segments), ["very good indeed", "", "", ""]);
+    let videos: Vec<_> = segments.iter().map(|segment| &segment.video).collect();
+    assert_eq!(videos, ["a", "b", "b", "c"]);
+    assert_eq!(segments[0].audio.values, [1.0, 2.0, 3.0, 0.0, 5.0, 6.0]);
+    assert_eq!(segments[1].audio.values, [7.0, 0.0]);
+    assert_eq!((segments[3].audio.len(), segments[3].audio.width), (0, 2));
+    for segment in &segments {
+        assert_eq!(segment.label, None);
+        assert_eq!((segment.vision.len(), segment.vision.width), (0, 0));
+    }
+}
+
+#[test]
+fn long_sequences_are_averaged_down() {
+    let folder = folder();
+    let config = DataConfig {
+        max_frames: Some(1),
+        ..config()
+    };
+    let segments = load_unlabelled(&config, folder.path()).unwrap();
+    let mean = &segments[0].audio;
+    assert_eq!((mean.len(), mean.row(0)[0]), (1, 3.0));
+    assert!((mean.row(0)[1] - 8.0 / 3.0).abs() < 1e-6);
+}
+
+#[test]
+fn labelled_intervals_are_the_segments_and_keep_valid_labels() {
+    let folder = folder();
+    let at = folder.path();
+    let labels = [
+        (
+            "a",
+            numbers(&[
+                ([1.0, 2.0], &[-3.5]),
+                ([0.0, 1.0], &[f32::NAN]),
+                ([2.0, 2.0], &[1.0]),
+                ([2.0, 3.0], &[0.5]),
+            ]),
+        ),
+        ("z", numbers(&[([0.0, 1.0], &[1.0])])),
+    ];
+    write(at, "labels.csd", &labels);
+    let segments = load_unlabelled(&config(), at).unwrap();
+    assert_eq!(ids(&segments), ["a[0]", "a[1]", "a[3]", "z[0]"]);
+    assert_eq!(texts(&segments), ["good indeed", "very", "", ""]);
+    let known: Vec<_> = segments.iter().map(|segment| segment.label).collect();
+    assert_eq!(known, [Some(-3.0), None, Some(0.5), Some(1.0)]);
+    assert_eq!(segments[0].audio.values, [3.0, 0.0]);
+    assert!(segments[3].audio.is_empty());
+
+    // An interval of no length has nothing but its transcript.
+    let table =
+        "video_id,clip_id,text,label,mode\na,1,never read,,test\na,3,no time at all,,test\n";
+    fs::write(at.join("label.csv"), table).unwrap();
+    let segments = load_unlabelled(&config(), at).unwrap();
+    assert_eq!(ids(&segments), ["a[0]", "a[1]", "a[2]", "a[3]", "z[0]"]);
+    let said = ["good indeed", "very", "no time at all", "", ""];
+    assert_eq!(texts(&segments), said);
+    assert!(segments[2].audio.is_empty());
+}
+
+#[test]
+fn without_words_the_table_tells_the_text() {
+    let folder = folder();
+    let at = folder.path();
+    fs::remove_file(at.join("words.csd")).unwrap();
+    let silent = load_unlabelled(&config(), at).unwrap();
+    assert_eq!(texts(&silent), ["", "", ""]);
+    fs::write(at.join("label.csv"), TABLE).unwrap();
+    let whole = load_unlabelled(&config(), at).unwrap();
+    assert_eq!(ids(&whole), ["a", "b[3]", "b[10]"]);
+    assert_eq!(texts(&whole), ["first clip second clip", "a late one", ""]);
+
+    let labels = [("a", numbers(&[([0.0, 1.0], &[1.0]), ([1.0, 2.0], &[1.0])]))];
+    write(at, "labels.csd", &labels);
+    let cut = load_unlabelled(&config(), at).unwrap();
+    assert_eq!(texts(&cut), ["first clip", "second clip"]);
+
+    fs::remove_file(at.join("labels.csd")).unwrap();
+    fs::remove_file(at.join("audio.csd")).unwrap();
+    let rows = load_unlabelled(&config(), at).unwrap();
+    assert_eq!(ids(&rows), ["a[1]", "a[0]", "b[3]"]);
+    assert_eq!(texts(&rows), ["second clip", "first clip", "a late one"]);
+}
+
+#[test]
+fn only_modalities_in_use_are_read() {
+    let folder = folder();
+    let text = DataConfig {
+        modalities: vec![Modality::Text],
+        words: Some("words.csd".into()),
+        ..config()
+    };
+    let segments = load_unlabelled(&text, folder.path()).unwrap();
+    assert_eq!(ids(&segments), ["a", "c"]);
+    assert!(segments.iter().all(|segment| segment.audio.width == 0));
+    let audio = DataConfig {
+        modalities: vec![Modality::Audio],
+        ..config()
+    };
+    let segments = load_unlabelled(&audio, folder.path()).unwrap();
+    assert_eq!(texts(&segments), ["", "", ""]);
+}
+
+#[test]
+fn a_folder_without_any_of_the_files_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |config: &DataConfig, dir: &Path| load_unlabelled(config, dir).unwrap_err();
+    for dir in [folder.path(), &folder.path().join("none")] {
+        let error = refused(&config(), dir);
+        assert!(matches!(error, DataError::Missing(_)), "{error}");
+        for name in ["words.csd", "label.csv", "vision.csd", "audio.csd"] {
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+    // Labels alone hold nothing to score.
+    write(
+        folder.path(),
+        "labels.csd",
+        &[("a", numbers(&[([0.0, 1.0], &[1.0])]))],
+    );
+    let error = refused(&config(), folder.path());
+    assert!(matches!(error, DataError::Missing(_)), "{error}");
+    let nameless = refused(&DataConfig::default(), folder.path());
+    assert!(matches!(nameless, DataError::Config(_)), "{nameless}");
+}
+
+#[test]
+fn files_that_cannot_be_joined_are_refused() {
+    let folder = folder();
+    let at = folder.path();
+    let refused = || load_unlabelled(&config(), at).unwrap_err();
+    write(
+        at,
+        "vision.csd",
+        &[("a[0]", numbers(&[([0.0, 1.0], &[1.0])]))],
+    );
+    let pieces = refused();
+    assert!(
+        matches!(&pieces, DataError::Entry { id, .. } if id == "a[0]"),
+        "{pieces}"
+    );
+    // With intervals to cut by, both serve.
+    let label = |interval| [("a", numbers(&[(interval, &[1.0])]))];
+    write(at, "labels.csd", &label([0.0, 1.0]));
+    let segments = load_unlabelled(&config(), at).unwrap();
+    assert_eq!(segments[0].vision.values, [1.0]);
+    assert_eq!(segments[0].audio.values, [1.0, 2.0]);
+
+    write(at, "labels.csd", &label([1.0, 1.0]));
+    assert!(matches!(refused(), DataError::Empty { .. }));
+    fs::write(at.join("vision.csd"), "").unwrap();
+    assert!(matches!(refused(), DataError::Hdf5 { .. }));
+}
+
+#[test]
+fn cmu_mosi_scored_as_new_data_has_the_segments_it_was_loaded_with() {
+    let Some(dir) = shared_data("mosi") else {
+        return;
+    };
+    let config = DataConfig {
+        dir: dir.clone(),
+        modalities: vec![Modality::Text, Modality::Audio],
+        labels: "CMU_MOSI_Opinion_Labels.csd".into(),
+        words: Some("CMU_MOSI_ModifiedTimestampedWords.csd".into()),
+        table: Some("MOSI-label.csv".into()),
+        text_from: TextFrom::Table,
+        split_from: SplitFrom::Table,
+        audio: Some("CMU_MOSI_WordAcoustic.csd".into()),
+        ..DataConfig::default()
+    };
+    let data = load(&config, &workspace()).unwrap();
+    let new = load_unlabelled(&config, &dir).unwrap();
+    assert_eq!(new.len(), 2199);
+    for segment in data.segments() {
+        let same = new.iter().find(|new| new.id == segment.id).unwrap();
+        assert_eq!((&same.audio, same.label), (&segment.audio, segment.label));
+    }
+}

@@ -1,0 +1,219 @@
+//! `model_step.safetensors`: one training step of the model from the text encoder's output on.
+
+use std::path::PathBuf;
+
+use burn::nn::Linear;
+use burn::tensor::{Device, Gradients, Tensor};
+use mmrest_pdlf::mean_over_modalities;
+use serde::Deserialize;
+
+use super::Folders;
+use super::mmc::{LossParameters, clusters, metric};
+use super::tensors::{Inputs, Results};
+use super::weights::{GradientWriter, Weights};
+use crate::batch::Batch;
+use crate::config::{ClusterScope, Config, LossConfig, ProjectionConfig, ReceptiveFieldKind};
+use crate::error::LearnerError;
+use crate::model::{Forward, MmRest, Representations};
+use crate::objective::Objective;
+use crate::state::StepContext;
+
+/// The file's name.
+pub(super) const FILE: &str = "model_step.safetensors";
+
+#[derive(Deserialize)]
+struct Parameters {
+    /// Weight of the bias.
+    gamma: f64,
+    /// Weight of L_MMC.
+    eta: f64,
+    #[serde(flatten)]
+    loss: LossParameters,
+}
+
+/// Writes representations, predictions, losses, and the gradients of every parameter and of the first tokens.
+pub(super) fn run(folders: &Folders<'_>, device: &Device) -> Result<PathBuf, LearnerError> {
+    let inputs = Inputs::open(folders, FILE)?;
+    let parameters: Parameters = folders.parameters("model_step")?;
+    let step = Step::new(&inputs, &parameters, &device.clone().autodiff())?;
+    let forward = step.forward();
+    let objective = step.model.objective(&step.batch, &forward)?;
+
+    let mut results = Results::default();
+    outputs(&mut results, &forward)?;
+    losses(&mut results, &objective)?;
+    step.gradients(&inputs, &objective.total.backward(), &mut results)?;
+    results.write(folders, FILE)
+}
+
+fn outputs(results: &mut Results, forward: &Forward) -> Result<(), LearnerError> {
+    let representations = &forward.representations;
+    let places = [
+        ("clus_text", &representations.text),
+        ("clus_visual", &representations.vision),
+        ("clus_acoustic", &representations.audio),
+    ];
+    for (name, place) in places {
+        let place = place.clone().ok_or_else(|| absent(name))?;
+        results.tensor(name, place)?;
+    }
+    let projection = forward.projection.as_ref();
+    let lengths = projection.ok_or_else(|| absent("bias_mean"))?.value.clone();
+    let bias = mean_over_modalities(lengths, representations.modalities());
+    let columns = [
+        ("preds_with_bias", forward.prediction.clone()),
+        ("preds_without_bias", forward.score.clone()),
+        ("bias_mean", bias),
+    ];
+    for (name, values) in columns {
+        results.tensor(name, values.unsqueeze_dim::<2>(1))?;
+    }
+    Ok(())
+}
+
+fn losses(results: &mut Results, objective: &Objective) -> Result<(), LearnerError> {
+    let mmc = objective.mmc.as_ref().ok_or_else(|| absent("loss_mmc"))?;
+    results.scalar("loss_task", objective.task.clone())?;
+    results.scalar("loss_mmc", mmc.total.clone())?;
+    results.scalar("loss", objective.total.clone())
+}
+
+fn absent(name: &str) -> LearnerError {
+    LearnerError::Internal(format!("the model left out '{name}'"))
+}
+
+/// The model with the file's weights, and what it is fed.
+struct Step {
+    model: MmRest,
+    /// What would follow the text encoder inside the model.
+    projection: Linear,
+    first_token: Tensor<2>,
+    batch: Batch,
+}
+
+impl Step {
+    fn new(
+        inputs: &Inputs,
+        parameters: &Parameters,
+        device: &Device,
+    ) -> Result<Self, LearnerError> {
+        let dims @ [count, hidden] = inputs.dims("text_first_token")?;
+        let weights = Weights { inputs, device };
+        let [size, _] = inputs.dims("param.clus_text.weight")?;
+        let config = config(parameters);
+        let context = StepContext::new(&config, 0);
+        let bins = context.settings().bins.len();
+        let clusters = clusters(inputs, size, bins)?;
+        let metric = metric(inputs, &clusters, config.loss.ridge, device)?;
+        context.state().clusters = Some(clusters);
+
+        let (vision, frames) = weights.sequence("visual", "visual_enc", count, size)?;
+        let (audio, voice) = weights.sequence("acoustic", "acoustic_enc", count, size)?;
+        Ok(Self {
+            model: MmRest {
+                text: None,
+                vision: Some(vision),
+                audio: Some(audio),
+                fusion: weights.fusion(hidden, size)?,
+                metric: Some(metric),
+                context,
+            },
+            projection: weights.linear("clus_text", hidden, Some(size))?,
+            first_token: inputs
+                .tensor("text_first_token", dims, device)?
+                .require_grad(),
+            batch: Batch {
+                text: None,
+                vision: Some(frames),
+                audio: Some(voice),
+                labels: inputs.floats("labels", [count])?,
+                rows: (0..count).collect(),
+            },
+        })
+    }
+
+    fn forward(&self) -> Forward {
+        let text = self.projection.forward(self.first_token.clone());
+        let representations = Representations {
+            first_token: Some(self.first_token.clone()),
+            text: Some(text),
+            ..self.model.encode(&self.batch)
+        };
+        let clusters = self.model.context.clusters();
+        self.model.decide(representations, clusters.as_ref())
+    }
+
+    /// Adds every gradient.
+    fn gradients(
+        &self,
+        inputs: &Inputs,
+        gradients: &Gradients,
+        results: &mut Results,
+    ) -> Result<(), LearnerError> {
+        results.gradient("grad_text_first_token", &self.first_token, gradients)?;
+        if let Some(metric) = &self.model.metric {
+            results.gradient("grad_m0", &metric.global.val(), gradients)?;
+            results.gradient("grad_delta_m", &metric.local.val(), gradients)?;
+        }
+        let mut writer = GradientWriter {
+            inputs,
+            gradients,
+            results,
+        };
+        for (name, layer) in self.layers() {
+            writer.linear(name, layer)?;
+        }
+        let encoders = [
+            ("visual_enc", &self.model.vision),
+            ("acoustic_enc", &self.model.audio),
+        ];
+        for (name, encoder) in encoders {
+            if let Some(encoder) = encoder {
+                writer.sequence(name, encoder)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every linear layer outside the sequence encoders, by its published name.
+    fn layers(&self) -> impl Iterator<Item = (&'static str, &Linear)> {
+        let fusion = &self.model.fusion;
+        [
+            ("clus_text", Some(&self.projection)),
+            ("getresNet.0.0", fusion.text.as_ref()),
+            ("getresNet2.0.0", fusion.vision.as_ref()),
+            ("getresNet3.0.0", fusion.audio.as_ref()),
+            ("getresNet4.0.0", Some(&fusion.together)),
+            ("conv_res", Some(&fusion.joint)),
+            ("fusion_prj.linear_1", Some(&fusion.first)),
+            ("fusion_prj.linear_2", Some(&fusion.second)),
+            ("fusion_prj.linear_3", Some(&fusion.score)),
+        ]
+        .into_iter()
+        .filter_map(|(name, layer)| Some((name, layer?)))
+    }
+}
+
+/// The published step: given clusters, Voronoi cells as receptive fields.
+fn config(parameters: &Parameters) -> Config {
+    let loss = &parameters.loss;
+    let mut config = Config {
+        projection: ProjectionConfig {
+            gamma: parameters.gamma,
+            ..ProjectionConfig::default()
+        },
+        loss: LossConfig {
+            mmc_weight: parameters.eta,
+            inter_weight: loss.v1,
+            frobenius_weight: loss.v2,
+            margin: loss.xi,
+            margin_scale: loss.alpha,
+            ridge: loss.beta,
+            ..LossConfig::default()
+        },
+        ..Config::default()
+    };
+    config.clusters.scope = ClusterScope::Train;
+    config.clusters.receptive_field = ReceptiveFieldKind::Cell;
+    config
+}

@@ -1,0 +1,113 @@
+//! The documentation, where a program can check it: every configuration key with its default, every relative link.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+
+use mmrest_learner::Config;
+use toml::{Table, Value};
+
+/// Keys that a configuration has only when they are set.
+const OPTIONAL: [&str; 6] = [
+    "data.words",
+    "data.table",
+    "data.vision",
+    "data.audio",
+    "data.max_frames",
+    "text.train_layers",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Every key below `prefix` in dotted form, with its value.
+fn keys(prefix: &str, table: &Table) -> Vec<(String, Value)> {
+    let dotted = |key: &String, value: &Value| {
+        let key = match prefix {
+            "" => key.clone(),
+            _ => format!("{prefix}.{key}"),
+        };
+        match value {
+            Value::Table(inner) => keys(&key, inner),
+            _ => vec![(key, value.clone())],
+        }
+    };
+    table.iter().flat_map(|(k, v)| dotted(k, v)).collect()
+}
+
+/// The cells of the table row that begins with `key`.
+fn row<'a>(page: &'a str, key: &str) -> Vec<&'a str> {
+    let start = format!("| `{key}` |");
+    let line = page.lines().find(|line| line.starts_with(&start));
+    let line = line.unwrap_or_else(|| panic!("configuration.md has no row for {key}"));
+    line.split('|').map(str::trim).collect()
+}
+
+#[test]
+fn every_key_is_documented_with_its_default() {
+    let page = read(&root().join("docs/src/configuration.md"));
+    let config: Table = Config::default().to_toml().unwrap().parse().unwrap();
+    let keys = keys("", &config);
+    for (key, default) in &keys {
+        let documented: Value = format!("value = {}", row(&page, key)[3].trim_matches('`'))
+            .parse::<Table>()
+            .unwrap_or_else(|e| panic!("{key}: {e}"))["value"]
+            .clone();
+        assert_eq!(&documented, default, "{key}");
+    }
+    for key in OPTIONAL {
+        assert_eq!(row(&page, key)[3], "none", "{key}");
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, keys.len() + OPTIONAL.len(), "rows of keys that are none");
+}
+
+/// The targets of all links `[..](target)` outside fenced code.
+fn links(text: &str) -> Vec<&str> {
+    let outside = text.split("```").step_by(2);
+    outside
+        .flat_map(|part| part.split("](").skip(1))
+        .filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+        .collect()
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file() {
+    let root = root();
+    let mut pages: Vec<PathBuf> = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/README.md"]
+        .map(|page| root.join(page))
+        .to_vec();
+    for entry in std::fs::read_dir(root.join("docs/src")).unwrap() {
+        pages.push(entry.unwrap().path());
+    }
+    let mut checked = 0;
+    for page in &pages {
+        let text = read(page);
+        for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => page.clone(),
+                _ => page.with_file_name(file),
+            };
+            assert!(target.exists(), "{}: {link}", page.display());
+            let found = anchor.is_empty() || anchors(&read(&target)).any(|known| known == anchor);
+            assert!(found, "{}: {link}", page.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 40, "{checked}");
+}
+
+/// The anchors of a page's headings: lower case, blanks as dashes, nothing but letters, digits, dashes and underscores.
+fn anchors(text: &str) -> impl Iterator<Item = String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings.map(|line| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    })
+}
