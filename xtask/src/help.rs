@@ -32,13 +32,11 @@ const PROGRAM: &[(&str, &str)] = &[
     ),
     ("eval", "figures of a trained model on a split"),
     ("predict", "scores of segments by a trained model"),
-    ("data", "look at, check, make and fetch data"),
+    ("data sample", "write the built-in sample data set"),
     (
         "conformance",
         "compare the method with the published code's numbers",
     ),
-    ("ablate", "train the paper's ablations and tabulate them"),
-    ("report", "tables and pictures of finished runs"),
 ];
 
 /// Prints the table; `help COMMAND` asks the program.

@@ -83,11 +83,17 @@ impl Bundle {
             .map_err(|e| LearnerError::format(&weights, format!("cannot be written: {e}")))?;
         files::write_json(&growing.join("clusters.json"), &model.context.clusters())?;
         files::write_json(&growing.join("features.json"), &self.features)?;
-        files::write(&growing.join("config.toml"), self.config.to_toml()?.as_bytes())?;
+        files::write(
+            &growing.join("config.toml"),
+            self.config.to_toml()?.as_bytes(),
+        )?;
         if let Some(text) = &self.text {
             let folder = growing.join("bert");
             files::write_json(&folder.join("config.json"), &text.bert)?;
-            files::write_json(&folder.join("tokenizer_config.json"), &text.tokenizer.options())?;
+            files::write_json(
+                &folder.join("tokenizer_config.json"),
+                &text.tokenizer.options(),
+            )?;
             text.tokenizer.write_vocab(&folder.join("vocab.txt"))?;
         }
         let stamp = Stamp {
@@ -140,9 +146,8 @@ impl Bundle {
         load_weights(&mut model, &folder.join("weights.safetensors"))?;
         let clusters: Option<Clusters> = files::read_json(&folder.join("clusters.json"))?;
         if let Some(clusters) = &clusters {
-            check_clusters(clusters, &config).map_err(|message| {
-                LearnerError::format(&folder.join("clusters.json"), message)
-            })?;
+            check_clusters(clusters, &config)
+                .map_err(|message| LearnerError::format(&folder.join("clusters.json"), message))?;
         }
         model.context.state().clusters = clusters;
         let bundle = Self {
@@ -156,7 +161,10 @@ impl Bundle {
 
 fn load_weights(model: &mut MmRest, path: &Path) -> Result<(), LearnerError> {
     if !path.exists() {
-        return Err(LearnerError::format(path, "is missing from the model folder"));
+        return Err(LearnerError::format(
+            path,
+            "is missing from the model folder",
+        ));
     }
     let mut store = SafetensorsStore::from_file(path);
     let result = model
@@ -177,7 +185,10 @@ fn check_clusters(clusters: &Clusters, config: &Config) -> Result<(), String> {
         && clusters.centers.len() == count * clusters.dim
         && clusters.metric.len() == count
         && clusters.metric.iter().all(|&m| m < config.clusters.count)
-        && clusters.bins.iter().all(|&bin| bin < SentimentBins::seven().len())
+        && clusters
+            .bins
+            .iter()
+            .all(|&bin| bin < SentimentBins::seven().len())
         && clusters.centers.iter().all(|v| v.is_finite());
     match fits {
         true => Ok(()),

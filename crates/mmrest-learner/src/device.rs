@@ -39,7 +39,9 @@ impl FromStr for Backend {
             "cpu" => Ok(Self::Cpu),
             "wgpu" => Ok(Self::Wgpu),
             "cuda" => Ok(Self::Cuda),
-            other => Err(format!("unknown backend '{other}': choose cpu, wgpu or cuda")),
+            other => Err(format!(
+                "unknown backend '{other}': choose cpu, wgpu or cuda"
+            )),
         }
     }
 }
@@ -96,7 +98,9 @@ fn pick(kind: burn::tensor::DeviceType, index: usize, none: &str) -> Result<Devi
     found.into_iter().nth(index).ok_or_else(|| {
         LearnerError::Device(match count {
             0 => none.to_string(),
-            _ => format!("this machine has {count} such device(s), numbered from 0; found --device {index}"),
+            _ => format!(
+                "this machine has {count} such device(s), numbered from 0; found --device {index}"
+            ),
         })
     })
 }
@@ -121,7 +125,12 @@ mod tests {
     #[test]
     fn a_backend_that_is_not_built_in_says_so() {
         #[cfg(not(feature = "cuda"))]
-        assert!(open_device(Backend::Cuda, 0).unwrap_err().to_string().contains("cuda"));
+        assert!(
+            open_device(Backend::Cuda, 0)
+                .unwrap_err()
+                .to_string()
+                .contains("cuda")
+        );
         assert!("gpu".parse::<Backend>().unwrap_err().contains("choose"));
     }
 }

@@ -108,7 +108,7 @@ impl Preparation<'_> {
     }
 }
 
-/// Drops every frame whose features sum to 0, as the published code does (docs/method.md, "length of a sequence").
+/// Drops every frame whose features sum to 0, as the published code does (docs/src/method.md, "length of a sequence").
 fn without_zero_frames(frames: &Frames) -> Frames {
     let width = frames.width;
     let values = frames

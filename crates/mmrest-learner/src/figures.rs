@@ -1,4 +1,4 @@
-//! The figures of the field: MAE, Pearson r, Acc-7/5/3, Acc-2 and weighted F1 in both conventions (docs/method.md, "Metrics").
+//! The figures of the field: MAE, Pearson r, Acc-7/5/3, Acc-2 and weighted F1 in both conventions (docs/src/method.md, "Metrics").
 
 use serde::{Deserialize, Serialize};
 

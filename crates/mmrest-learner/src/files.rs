@@ -43,7 +43,8 @@ pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(
 /// The file cannot be read, or does not hold a `T`.
 pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, LearnerError> {
     let text = std::fs::read_to_string(path).map_err(|e| LearnerError::io("read", path, e))?;
-    serde_json::from_str(&text).map_err(|e| LearnerError::format(path, format!("not what it should be: {e}")))
+    serde_json::from_str(&text)
+        .map_err(|e| LearnerError::format(path, format!("not what it should be: {e}")))
 }
 
 /// Puts a finished folder in place of `target`.
@@ -102,7 +103,10 @@ mod tests {
         write_json(&path, &[1, 2]).unwrap();
         write_json(&path, &[3]).unwrap();
         assert_eq!(read_json::<Vec<i32>>(&path).unwrap(), [3]);
-        assert_eq!(std::fs::read_dir(folder.path().join("a")).unwrap().count(), 1);
+        assert_eq!(
+            std::fs::read_dir(folder.path().join("a")).unwrap().count(),
+            1
+        );
     }
 
     #[test]

@@ -215,8 +215,16 @@ mod tests {
         let bert = BertConfig::small(20, 16, 2, 2, 32).init(&Device::flex());
         let cache = tempfile::tempdir().unwrap();
         let computed = run(&bert, 2, cache.path());
-        assert!(computed.iter().all(|e| matches!(&e.text, TextFeatures::First(s) if s.len() == 16)));
-        let file = std::fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap();
+        assert!(
+            computed
+                .iter()
+                .all(|e| matches!(&e.text, TextFeatures::First(s) if s.len() == 16))
+        );
+        let file = std::fs::read_dir(cache.path())
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap();
         std::fs::write(file.path(), b"damaged").unwrap();
         assert_eq!(run(&bert, 2, cache.path()), computed);
     }

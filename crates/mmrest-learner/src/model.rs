@@ -4,7 +4,9 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use mmrest_data::{Modality, Widths};
-use mmrest_encoders::{Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig, init::xavier_linear_init};
+use mmrest_encoders::{
+    Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig, init::xavier_linear_init,
+};
 use mmrest_metric::{Clusters, MultiMetric, MultiMetricConfig};
 use mmrest_pdlf::{Fusion, FusionConfig, Projection, mean_over_modalities, projection};
 
@@ -22,7 +24,7 @@ pub struct TextEncoder {
     pub projection: Linear,
 }
 
-/// The whole of MMRest (docs/method.md, "Forward").
+/// The whole of MMRest (docs/src/method.md, "Forward").
 #[derive(Module, Debug)]
 pub struct MmRest {
     /// Text encoder, when text is in use.
@@ -115,7 +117,9 @@ impl MmRest {
         let text_layers = bert.as_ref().map_or(0, |(_, bert)| bert.num_hidden_layers);
         let text_hidden = bert.as_ref().map_or(0, |(_, bert)| bert.hidden_size);
         if config.uses(Modality::Text) && text_hidden == 0 {
-            return Err(LearnerError::Internal("text in use without an encoder".into()));
+            return Err(LearnerError::Internal(
+                "text in use without an encoder".into(),
+            ));
         }
         let width = |width: usize| if width > 0 { size } else { 0 };
         Ok(Self {
@@ -154,7 +158,8 @@ impl MmRest {
             (Some(text), Some(first)) => Some(text.projection.forward(first.clone())),
             _ => None,
         };
-        let sequence = |encoder: &Option<SequenceEncoder>, input: &Option<mmrest_data::SequenceBatch>| {
+        let sequence = |encoder: &Option<SequenceEncoder>,
+                        input: &Option<mmrest_data::SequenceBatch>| {
             match (encoder, input) {
                 (Some(encoder), Some(input)) => {
                     Some(encoder.forward(input.values.clone(), &input.lengths))
@@ -176,7 +181,7 @@ impl MmRest {
         self.decide(representations, clusters)
     }
 
-    /// Score and bias from the shared space (docs/method.md, "PDLF").
+    /// Score and bias from the shared space (docs/src/method.md, "PDLF").
     pub fn decide(&self, representations: Representations, clusters: Option<&Clusters>) -> Forward {
         let score = self.fusion.forward(
             representations.first_token.clone(),
@@ -190,13 +195,16 @@ impl MmRest {
             }
             _ => None,
         };
-        let bias = projection.as_ref().zip(clusters).map(|(projection, clusters)| {
-            let value = match settings.signed {
-                true => projection.signed(&clusters.bins),
-                false => projection.value.clone(),
-            };
-            mean_over_modalities(value, representations.modalities()).mul_scalar(settings.gamma)
-        });
+        let bias = projection
+            .as_ref()
+            .zip(clusters)
+            .map(|(projection, clusters)| {
+                let value = match settings.signed {
+                    true => projection.signed(&clusters.bins),
+                    false => projection.value.clone(),
+                };
+                mean_over_modalities(value, representations.modalities()).mul_scalar(settings.gamma)
+            });
         let prediction = match &bias {
             Some(bias) => score.clone() + bias.clone(),
             None => score.clone(),

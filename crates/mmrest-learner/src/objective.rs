@@ -11,7 +11,7 @@ use crate::error::LearnerError;
 use crate::model::{Forward, MmRest};
 use crate::seed;
 
-/// The objective and its parts; L_MMC and its three parts are unweighted, as docs/method.md writes them.
+/// The objective and its parts; L_MMC and its three parts are unweighted, as docs/src/method.md writes them.
 pub struct Objective {
     /// What is differentiated.
     pub total: Tensor<1>,
@@ -51,7 +51,11 @@ impl MmRest {
         let mmc = self.mmc_loss(forward, &on)?;
         let total = match &mmc {
             Some(mmc) => {
-                task.clone() + mmc.total.clone().mul_scalar(self.context.settings().mmc_weight)
+                task.clone()
+                    + mmc
+                        .total
+                        .clone()
+                        .mul_scalar(self.context.settings().mmc_weight)
             }
             None => task.clone(),
         };
@@ -96,11 +100,7 @@ impl MmRest {
         }))
     }
 
-    fn mmc_loss(
-        &self,
-        forward: &Forward,
-        on: &OnBatch,
-    ) -> Result<Option<MmcLoss>, MetricError> {
+    fn mmc_loss(&self, forward: &Forward, on: &OnBatch) -> Result<Option<MmcLoss>, MetricError> {
         let settings = self.context.settings();
         match &self.metric {
             Some(metric) if settings.mmc => settings

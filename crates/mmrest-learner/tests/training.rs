@@ -71,7 +71,8 @@ fn finished(outcome: Result<Outcome, LearnerError>) -> MetricsFile {
 }
 
 fn turn() -> std::sync::MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    TURN.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn read(path: PathBuf) -> String {
@@ -81,9 +82,14 @@ fn read(path: PathBuf) -> String {
 /// `epochs.csv` without its column of times.
 fn epochs_without_times(folder: &RunFolder) -> Vec<Vec<String>> {
     let text = read(folder.epochs());
-    let mut lines = text.lines().map(|l| l.split(',').map(String::from).collect::<Vec<_>>());
+    let mut lines = text
+        .lines()
+        .map(|l| l.split(',').map(String::from).collect::<Vec<_>>());
     let header = lines.next().unwrap();
-    let time = header.iter().position(|name| name == "train_seconds").unwrap();
+    let time = header
+        .iter()
+        .position(|name| name == "train_seconds")
+        .unwrap();
     lines
         .map(|mut row| {
             row.remove(time);
@@ -241,7 +247,12 @@ fn every_switch_trains_and_absent_modalities_have_no_parameters() {
     assert_eq!(full.total, full.text_encoder + full.rest + full.metrics);
     let none = train(&["mmc=false", "bias=false"]).parameters;
     assert_eq!((none.metrics, none.rest), (0, full.rest));
-    for set in ["mmc=false", "bias=false", "metric=single", "projection.signed=true"] {
+    for set in [
+        "mmc=false",
+        "bias=false",
+        "metric=single",
+        "projection.signed=true",
+    ] {
         assert_eq!(train(&[set]).parameters.metrics, full.metrics);
     }
     let subsets = [
@@ -291,7 +302,11 @@ fn new_segments_are_scored_with_any_modality_absent() {
     let predictions = predictor
         .predict(&[full.clone(), bare, full.clone()])
         .unwrap();
-    assert!(predictions.iter().all(|p| p.prediction.is_finite() && p.near.len() == 2));
+    assert!(
+        predictions
+            .iter()
+            .all(|p| p.prediction.is_finite() && p.near.len() == 2)
+    );
     assert!((predictions[0].prediction - predictions[2].prediction).abs() < 1e-5);
     assert_ne!(predictions[0].prediction, predictions[1].prediction);
     for p in &predictions {
@@ -307,5 +322,10 @@ fn new_segments_are_scored_with_any_modality_absent() {
         },
         ..full
     };
-    assert!(predictor.check(&narrow).unwrap_err().contains("vision has 1 features"));
+    assert!(
+        predictor
+            .check(&narrow)
+            .unwrap_err()
+            .contains("vision has 1 features")
+    );
 }

@@ -138,7 +138,7 @@ impl FusionConfig {
     }
 }
 
-/// The score `y'` of the modalities present (docs/method.md, "Forward").
+/// The score `y'` of the modalities present (docs/src/method.md, "Forward").
 ///
 /// ```
 /// use burn::tensor::{Device, Distribution, Tensor};

@@ -56,7 +56,7 @@ impl Projection {
     }
 }
 
-/// The projection bias of `rows`, `[rows, dim]`, between their nearest and second-nearest clusters (docs/method.md,
+/// The projection bias of `rows`, `[rows, dim]`, between their nearest and second-nearest clusters (docs/src/method.md,
 /// PDLF).
 ///
 /// Centres and the choice of the two clusters are constants; gradients flow to the rows and to

@@ -175,7 +175,7 @@ fn epoch_line(row: &EpochRow, epochs: usize) -> String {
 }
 
 /// The figures of several splits, side by side.
-pub(crate) fn figures_table(columns: &[(&str, &Figures)]) -> String {
+fn figures_table(columns: &[(&str, &Figures)]) -> String {
     let header: String = columns
         .iter()
         .map(|(name, _)| format!("{name:>10}"))

@@ -5,11 +5,15 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing::Level;
+use tracing_subscriber::filter::{EnvFilter, FilterFn};
 use tracing_subscriber::prelude::*;
 
+/// Target of what the program prints itself at its end, and the log should hold too.
+pub(crate) const OUTCOME: &str = "outcome";
+
 /// Sends what the program reports to `file`, appended, and warnings to standard error. `MMREST_LOG` sets the file's filter
-/// (default `info,burn=warn`, in tracing's syntax).
+/// (default `info,burn_train=warn,burn_core=warn`, in tracing's syntax).
 pub(crate) fn to_file(file: &Path) -> Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)
@@ -50,5 +54,7 @@ where
         .without_time()
         .with_target(false)
         .with_writer(std::io::stderr)
-        .with_filter(LevelFilter::WARN)
+        .with_filter(FilterFn::new(|event| {
+            *event.level() <= Level::WARN && event.target() != OUTCOME
+        }))
 }

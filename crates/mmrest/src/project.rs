@@ -14,7 +14,9 @@ pub(crate) struct ConfigFile {
 
 /// The nearest folder at or above `from` that has `configs/`; `from` itself where there is none.
 pub(crate) fn root(from: &Path) -> PathBuf {
-    let found = from.ancestors().find(|folder| folder.join("configs").is_dir());
+    let found = from
+        .ancestors()
+        .find(|folder| folder.join("configs").is_dir());
     found.unwrap_or(from).to_path_buf()
 }
 
@@ -77,6 +79,9 @@ mod tests {
         let by_path = find_config_from("b.toml", &root.join("crates/deep")).unwrap();
         assert_eq!(by_path.name, "b");
         let error = find_config_from("c", root).unwrap_err().to_string();
-        assert!(error.contains("'c'") && error.contains("one of a"), "{error}");
+        assert!(
+            error.contains("'c'") && error.contains("one of a"),
+            "{error}"
+        );
     }
 }

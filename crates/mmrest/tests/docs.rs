@@ -63,7 +63,11 @@ fn every_key_is_documented_with_its_default() {
         assert_eq!(row(&page, key)[3], "none", "{key}");
     }
     let rows = page.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, keys.len() + OPTIONAL.len(), "rows of keys that are none");
+    assert_eq!(
+        rows,
+        keys.len() + OPTIONAL.len(),
+        "rows of keys that are none"
+    );
 }
 
 /// The targets of all links `[..](target)` outside fenced code.
@@ -78,16 +82,24 @@ fn links(text: &str) -> Vec<&str> {
 #[test]
 fn every_relative_link_leads_to_a_file() {
     let root = root();
-    let mut pages: Vec<PathBuf> = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/README.md"]
-        .map(|page| root.join(page))
-        .to_vec();
+    let mut pages: Vec<PathBuf> = [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "data/README.md",
+    ]
+    .map(|page| root.join(page))
+    .to_vec();
     for entry in std::fs::read_dir(root.join("docs/src")).unwrap() {
         pages.push(entry.unwrap().path());
     }
     let mut checked = 0;
     for page in &pages {
         let text = read(page);
-        for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
+        for link in links(&text)
+            .into_iter()
+            .filter(|link| !link.contains("://"))
+        {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = match file {
                 "" => page.clone(),
@@ -107,7 +119,9 @@ fn anchors(text: &str) -> impl Iterator<Item = String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     headings.map(|line| {
         let title = line.trim_start_matches('#').trim().to_lowercase();
-        let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        let kept = title
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     })
 }

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-/// What the `official` preset sets differently (docs/method.md, "two presets"). The `paper` preset is the defaults.
+/// What the `official` preset sets differently (docs/src/method.md, "two presets"). The `paper` preset is the defaults.
 const OFFICIAL: &str = r#"
 [sequence]
 drop_zero_frames = true
@@ -56,7 +56,8 @@ pub(super) fn resolve<T: DeserializeOwned>(
         _ => Table::new(),
     };
     merge(&mut merged, explicit);
-    T::deserialize(Value::Table(merged)).map_err(|e| sentence(&e))
+    serde_path_to_error::deserialize(Value::Table(merged))
+        .map_err(|e| format!("{}: {}", e.path(), sentence(e.inner())))
 }
 
 /// TOML's message on one line.
@@ -78,7 +79,9 @@ fn set(table: &mut Table, key: &str, value: Value) -> Result<(), String> {
                 .or_insert_with(|| Value::Table(Table::new()));
             match inner {
                 Value::Table(inner) => set(inner, rest, value),
-                _ => Err(format!("'{head}' is a value, not a table: cannot set {key}")),
+                _ => Err(format!(
+                    "'{head}' is a value, not a table: cannot set {key}"
+                )),
             }
         }
     }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::LearnerError;
 
-/// Which of the two readings of the method the defaults follow (docs/method.md).
+/// Which of the two readings of the method the defaults follow (docs/src/method.md).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
@@ -149,7 +149,10 @@ impl Config {
         if self.data.modalities.len() != self.modality_count() {
             return Err("data.modalities names a modality twice".into());
         }
-        positive("text.max_tokens - 2", self.text.max_tokens.saturating_sub(2))?;
+        positive(
+            "text.max_tokens - 2",
+            self.text.max_tokens.saturating_sub(2),
+        )?;
         positive("model.representation", self.model.representation)?;
         positive("model.channels", self.model.channels)?;
         positive("model.joint", self.model.joint)?;
@@ -171,7 +174,10 @@ impl Config {
             ("projection.gamma", self.projection.gamma),
             ("train.learning_rate", self.train.learning_rate),
             ("train.text_learning_rate", self.train.text_learning_rate),
-            ("train.metric_learning_rate", self.train.metric_learning_rate),
+            (
+                "train.metric_learning_rate",
+                self.train.metric_learning_rate,
+            ),
             ("train.weight_decay", self.train.weight_decay),
             ("train.clip", self.train.clip),
             ("train.metric_clip", self.train.metric_clip),

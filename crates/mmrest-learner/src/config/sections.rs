@@ -1,4 +1,4 @@
-//! The tables of a configuration. Published values are the defaults; docs/configuration.md lists every key.
+//! The tables of a configuration. Published values are the defaults; docs/src/configuration.md lists every key.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TextConfig {
-    /// Directory with `config.json`, `vocab.txt` and weights; relative to the working directory.
+    /// Directory with `config.json`, `vocab.txt` and weights; looked for from the working directory, then from the project's
+    /// root.
     pub bert: PathBuf,
     /// Whether to start from random weights, as a directory without weights must.
     pub from_scratch: bool,
@@ -19,7 +20,7 @@ pub struct TextConfig {
     /// How many of the top layers are trained (all when absent); what the lower ones give is computed once and cached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_layers: Option<usize>,
-    /// Where the output of untrained layers is cached; relative to the working directory.
+    /// Where the output of untrained layers is cached, from the project's root.
     pub cache: PathBuf,
 }
 

@@ -87,7 +87,9 @@ pub(crate) fn evaluate_split(
     let labels = loader.labels();
     Ok(EvaluatedSplit {
         split,
-        ids: (0..labels.len()).map(|row| loader.id(row).to_string()).collect(),
+        ids: (0..labels.len())
+            .map(|row| loader.id(row).to_string())
+            .collect(),
         figures: figures(&predictions, &labels),
         labels,
         predictions,
@@ -173,7 +175,11 @@ fn predictions_csv(splits: &[EvaluatedSplit]) -> Result<Vec<u8>, LearnerError> {
         .map_err(wrong)?;
     for split in splits {
         for p in &split.predictions {
-            let cluster = |n: usize| p.near.get(n).map_or(String::new(), |c| c.cluster.to_string());
+            let cluster = |n: usize| {
+                p.near
+                    .get(n)
+                    .map_or(String::new(), |c| c.cluster.to_string())
+            };
             writer
                 .write_record([
                     split.ids[p.row].clone(),

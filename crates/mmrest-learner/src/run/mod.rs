@@ -1,6 +1,6 @@
 //! A run: its folder, from the first file to the last.
 //!
-//! docs/runs.md lists what a run's folder holds.
+//! docs/src/runs.md lists what a run's folder holds.
 
 mod finish;
 mod folder;

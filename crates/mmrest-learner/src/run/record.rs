@@ -18,6 +18,8 @@ pub struct RunRecord {
     pub git_commit: Option<String>,
     /// Every data file with its SHA-256.
     pub data_files: Vec<SourceFile>,
+    /// SHA-256 of the weights the text encoder started from, or that it started from scratch.
+    pub text_encoder: Option<String>,
     /// What was met while the data were read.
     pub data_report: serde_json::Value,
     /// The backend.
@@ -49,6 +51,7 @@ impl RunRecord {
             version: env!("CARGO_PKG_VERSION").to_string(),
             git_commit: git_commit(),
             data_files,
+            text_encoder: None,
             data_report: serde_json::to_value(report).unwrap_or_default(),
             backend,
             device,

@@ -71,10 +71,13 @@ pub fn train(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerEr
     for line in dataset.report.to_string().lines() {
         options.observer.note(line);
     }
+    check_splits(&dataset)?;
     let mut record = write_record(config, options, &dataset)?;
     let autodiff = device.clone().autodiff();
     options.observer.stage("preparing text and features");
     let (bundle, model) = start_model(config, &dataset, &options.root, &autodiff)?;
+    record.text_encoder = bundle.text.as_ref().map(|text| text.fingerprint.clone());
+    files::write_json(&options.folder.record(), &record)?;
     let splits = Splits::prepare(&dataset, &bundle, &model.valid(), &options.root)?;
     drop(dataset);
     let resumed_from = match options.resume {
@@ -113,6 +116,18 @@ pub fn train(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerEr
     record.peak_memory_mib = peak_memory_mib();
     files::write_json(&options.folder.record(), &record)?;
     Ok(Outcome::Finished(Box::new(metrics)))
+}
+
+/// Training needs segments to fit on and segments to choose by.
+fn check_splits(dataset: &Dataset) -> Result<(), LearnerError> {
+    for split in [Split::Train, Split::Valid] {
+        if dataset.split(split).is_empty() {
+            return Err(LearnerError::Training(format!(
+                "the {split} split has no segment: look at data.split_from, data.folds and data.table"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A new run wants a folder without a run, a resumed one a folder with the same configuration.
@@ -195,7 +210,11 @@ fn run_epochs(
 ) -> Result<Progress, LearnerError> {
     let config = bundle.config.clone();
     let autodiff = device.clone().autodiff();
-    model.context.state().clusters.clone_from(&progress.clusters);
+    model
+        .context
+        .state()
+        .clusters
+        .clone_from(&progress.clusters);
     let done = progress.done();
     let factor = SharedFactor::new();
     let learner = Learner::new(
@@ -203,9 +222,7 @@ fn run_epochs(
         optimizer(&config.train)?,
         scheduler(&config.train, &factor)?,
     );
-    let train = splits
-        .loader(Split::Train, &autodiff)
-        .shuffled(config.seed);
+    let train = splits.loader(Split::Train, &autodiff).shuffled(config.seed);
     let valid = splits.loader(Split::Valid, device);
     let [model_part, optimizer_part, scheduler_part] = checkpoints.parts();
     let epoch_loop = Arc::new(EpochLoop {
@@ -223,15 +240,16 @@ fn run_epochs(
         progress: Mutex::new(progress),
         failure: Mutex::new(None),
     });
-    let mut training = SupervisedTraining::new(options.folder.path(), Arc::new(train), Arc::new(valid))
-        .renderer(Box::new(NoRenderer))
-        .with_metric_logger(InMemoryMetricLogger::default())
-        .with_application_logger(None)
-        .with_custom_checkpointers(model_part, optimizer_part, scheduler_part)
-        .with_checkpointing_strategy(EveryEpoch)
-        .with_interrupter(options.interrupter.clone())
-        .with_training_strategy(TrainingStrategy::Custom(epoch_loop.clone()))
-        .num_epochs(config.train.epochs);
+    let mut training =
+        SupervisedTraining::new(options.folder.path(), Arc::new(train), Arc::new(valid))
+            .renderer(Box::new(NoRenderer))
+            .with_metric_logger(InMemoryMetricLogger::default())
+            .with_application_logger(None)
+            .with_custom_checkpointers(model_part, optimizer_part, scheduler_part)
+            .with_checkpointing_strategy(EveryEpoch)
+            .with_interrupter(options.interrupter.clone())
+            .with_training_strategy(TrainingStrategy::Custom(epoch_loop.clone()))
+            .num_epochs(config.train.epochs);
     if done > 0 {
         training = training.checkpoint(done);
     }
@@ -281,6 +299,9 @@ mod tests {
         let mut other = Config::default();
         other.loss.margin = 7.0;
         let sentence = first_difference(&Config::default(), &other);
-        assert!(sentence.contains("margin = 3") && sentence.contains("margin = 7"), "{sentence}");
+        assert!(
+            sentence.contains("margin = 3") && sentence.contains("margin = 7"),
+            "{sentence}"
+        );
     }
 }

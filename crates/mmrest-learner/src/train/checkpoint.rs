@@ -92,7 +92,8 @@ impl Checkpoints {
     pub fn begin(&self, epoch: usize) -> Result<(), LearnerError> {
         let growing = self.growing(epoch);
         if growing.exists() {
-            std::fs::remove_dir_all(&growing).map_err(|e| LearnerError::io("clear", &growing, e))?;
+            std::fs::remove_dir_all(&growing)
+                .map_err(|e| LearnerError::io("clear", &growing, e))?;
         }
         std::fs::create_dir_all(&growing).map_err(|e| LearnerError::io("make", &growing, e))?;
         self.lock().clear();

@@ -118,7 +118,7 @@ impl Progress {
         selection: Selection,
         test_mae: impl FnOnce() -> Result<f64, LearnerError>,
     ) -> Result<bool, LearnerError> {
-        let improves = self.best_valid.is_none_or(|best| valid_mae < best);
+        let improves = valid_mae.is_finite() && self.best_valid.is_none_or(|best| valid_mae < best);
         if !improves {
             self.epochs_since_best += 1;
             return Ok(false);
@@ -177,11 +177,33 @@ mod tests {
     fn the_lowest_validation_error_is_selected_and_test_is_not_asked() {
         let mut progress = Progress::default();
         let never = || Err(LearnerError::Internal("asked".into()));
-        assert!(progress.observe(1, 1.0, Selection::ValidMae, never).unwrap());
-        assert!(!progress.observe(2, 1.0, Selection::ValidMae, never).unwrap());
-        assert!(progress.observe(3, 0.9, Selection::ValidMae, never).unwrap());
+        assert!(
+            progress
+                .observe(1, 1.0, Selection::ValidMae, never)
+                .unwrap()
+        );
+        assert!(
+            !progress
+                .observe(2, 1.0, Selection::ValidMae, never)
+                .unwrap()
+        );
+        assert!(
+            progress
+                .observe(3, 0.9, Selection::ValidMae, never)
+                .unwrap()
+        );
         assert_eq!(progress.selected_epoch, Some(3));
         assert_eq!(progress.epochs_since_best, 0);
+    }
+
+    #[test]
+    fn an_error_that_is_no_number_is_never_selected() {
+        let mut progress = Progress::default();
+        let never = || Err(LearnerError::Internal("asked".into()));
+        let mode = Selection::ValidMae;
+        assert!(!progress.observe(1, f64::NAN, mode, never).unwrap());
+        assert!(progress.observe(2, 1.0, mode, never).unwrap());
+        assert_eq!(progress.selected_epoch, Some(2));
     }
 
     #[test]
@@ -190,7 +212,13 @@ mod tests {
         let mode = Selection::TestAmongImproving;
         assert!(progress.observe(1, 1.0, mode, || Ok(0.8)).unwrap());
         assert!(!progress.observe(2, 0.9, mode, || Ok(0.85)).unwrap());
-        assert!(!progress.observe(3, 0.95, mode, || Err(LearnerError::Internal("asked".into()))).unwrap());
+        assert!(
+            !progress
+                .observe(3, 0.95, mode, || Err(LearnerError::Internal(
+                    "asked".into()
+                )))
+                .unwrap()
+        );
         assert!(progress.observe(4, 0.8, mode, || Ok(0.7)).unwrap());
         assert_eq!(progress.selected_epoch, Some(4));
     }

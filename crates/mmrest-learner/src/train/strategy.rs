@@ -80,7 +80,9 @@ impl SupervisedLearningStrategy<MmRest> for EpochLoop {
             let outcome = self
                 .epoch(&mut learner, epoch, &components.interrupter)
                 .and_then(|end| match end {
-                    EpochEnd::Done => self.checkpoint(&learner, epoch, &mut components).map(|()| end),
+                    EpochEnd::Done => self
+                        .checkpoint(&learner, epoch, &mut components)
+                        .map(|()| end),
                     EpochEnd::Interrupted => Ok(end),
                 });
             match outcome {
@@ -128,7 +130,7 @@ impl EpochLoop {
         Ok(EpochEnd::Done)
     }
 
-    /// k-means over the whole training set, warm-started from the centres in force (docs/method.md, "a stable set").
+    /// k-means over the whole training set, warm-started from the centres in force (docs/src/method.md, "a stable set").
     fn recluster(&self, model: &MmRest, epoch: usize) -> Result<(), LearnerError> {
         let settings = model.context.settings();
         if model.metric.is_none() || settings.scope == ClusterScope::Batch {
@@ -198,8 +200,13 @@ impl EpochLoop {
             norms[1] += state.norms.metrics;
             drop(state);
             add(&mut sums, &output.item.losses, size as f64);
-            self.observer
-                .batch(epoch, config.train.epochs, done, total, output.item.losses.total);
+            self.observer.batch(
+                epoch,
+                config.train.epochs,
+                done,
+                total,
+                output.item.losses.total,
+            );
         }
         let mut mean = Losses::default();
         add(&mut mean, &sums, 1.0 / (done.max(1)) as f64);
@@ -241,9 +248,10 @@ impl EpochLoop {
         self.observer.stage("validating");
         row.valid = figures(&evaluating.predict(&self.valid)?, &self.valid.labels());
         let mut progress = self.lock();
-        row.selected = progress.observe(row.epoch, row.valid.mae, config.train.selection, || {
-            Ok(figures(&evaluating.predict(&self.test)?, &self.test.labels()).mae)
-        })?;
+        row.selected =
+            progress.observe(row.epoch, row.valid.mae, config.train.selection, || {
+                Ok(figures(&evaluating.predict(&self.test)?, &self.test.labels()).mae)
+            })?;
         if row.selected {
             self.bundle
                 .save(&evaluating, row.epoch, &self.model_folder)?;

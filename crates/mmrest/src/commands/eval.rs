@@ -7,7 +7,6 @@ use mmrest_learner::open_device;
 use mmrest_learner::run::{RunFolder, evaluate_run};
 
 use crate::arguments::EvalArguments;
-use crate::display::figures_table;
 use crate::{logging, project};
 
 /// `mmrest eval`.
@@ -24,10 +23,16 @@ pub(crate) fn run(arguments: &EvalArguments) -> Result<ExitCode> {
     )?;
     match arguments.json {
         true => println!("{}", serde_json::to_string(&evaluated.figures)?),
-        false => println!(
-            "{}",
-            figures_table(&[(&evaluated.split.to_string(), &evaluated.figures)])
-        ),
+        false => {
+            println!(
+                "{} split of {} segments",
+                evaluated.split,
+                evaluated.labels.len()
+            );
+            for (name, value) in evaluated.figures.named() {
+                println!("{name:<10}{value}");
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use mmrest_data::Segment;
 use mmrest_learner::run::RunFolder;
 use mmrest_learner::{Predictor, open_device};
@@ -27,7 +27,12 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     let mut output = open_output(arguments.output.as_deref())?;
     let input = arguments.input.as_path();
     if input == Path::new("-") {
-        score_lines(&predictor, std::io::stdin().lock(), "standard input", &mut output)?;
+        score_lines(
+            &predictor,
+            std::io::stdin().lock(),
+            "standard input",
+            &mut output,
+        )?;
     } else if input.is_dir() {
         let segments = mmrest_data::load_unlabelled(&predictor.bundle().config.data, input)?;
         for chunk in segments.chunks(CHUNK) {
@@ -42,6 +47,14 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether an error is that nobody reads the output any more, as in `predict ... | head`: the end, not a failure.
+pub(crate) fn reader_is_gone(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
 fn open_output(path: Option<&Path>) -> Result<Box<dyn Write>> {
     Ok(match path {
         Some(path) => Box::new(BufWriter::new(
@@ -51,7 +64,7 @@ fn open_output(path: Option<&Path>) -> Result<Box<dyn Write>> {
     })
 }
 
-/// Scores JSON lines as they come, a chunk at a time, in their order.
+/// Scores JSON lines as they come, a chunk at a time, in their order; a line that cannot be scored ends it, after those before it.
 fn score_lines(
     predictor: &Predictor,
     input: impl BufRead,
@@ -66,9 +79,15 @@ fn score_lines(
             continue;
         }
         let segment = parse_line(&line, index + 1)
-            .and_then(|segment| predictor.check(&segment).map(|()| segment))
-            .map_err(|message| anyhow!("{}: {message}", place()))?;
-        chunk.push(segment);
+            .and_then(|segment| predictor.check(&segment).map(|()| segment));
+        match segment {
+            Ok(segment) => chunk.push(segment),
+            Err(message) => {
+                score(predictor, &chunk, output)?;
+                output.flush().context("cannot write the output")?;
+                bail!("{}: {message}", place());
+            }
+        }
         if chunk.len() == CHUNK {
             score(predictor, &chunk, output)?;
             chunk.clear();

@@ -49,7 +49,8 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     display.line(&format!("run {}", folder.path().display()));
     let outcome = train(&config, &options).inspect_err(|error| {
         display.clear();
-        tracing::error!(%error);
+        tracing::error!(target: logging::OUTCOME, %error);
+        remove_if_nothing_began(&folder);
     })?;
     match outcome {
         Outcome::Finished(metrics) => {
@@ -61,6 +62,14 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
             eprintln!("{}", how_to_resume(arguments, folder.path(), epochs));
             Ok(ExitCode::from(INTERRUPTED))
         }
+    }
+}
+
+/// A run that failed before it began leaves no folder behind.
+fn remove_if_nothing_began(folder: &RunFolder) {
+    if !folder.exists() {
+        let _ = std::fs::remove_file(folder.log());
+        let _ = std::fs::remove_dir(folder.path());
     }
 }
 
@@ -144,7 +153,10 @@ mod tests {
     #[test]
     fn words_are_quoted_where_a_shell_needs_it() {
         assert_eq!(quoted("a/b-1.x"), "a/b-1.x");
-        assert_eq!(quoted("data.modalities=[\"text\"]"), "'data.modalities=[\"text\"]'");
+        assert_eq!(
+            quoted("data.modalities=[\"text\"]"),
+            "'data.modalities=[\"text\"]'"
+        );
         assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

@@ -15,11 +15,12 @@ const MAX_READ_BYTES: usize = 1 << 30;
 #[non_exhaustive]
 pub enum Backend {
     /// Pure Rust: nothing to install, and a corrupt file cannot crash it. Knows every layout and filter that
-    /// computational sequences are found with.
-    #[default]
+    /// computational sequences are found with. The default without the feature `libhdf5`.
+    #[cfg_attr(not(feature = "libhdf5"), default)]
     Rust,
-    /// The system's libhdf5, with whatever filters it was built with.
+    /// The system's libhdf5, with whatever filters it was built with. The default with the feature.
     #[cfg(feature = "libhdf5")]
+    #[default]
     LibHdf5,
 }
 
