@@ -74,7 +74,7 @@ pub struct Preparation<'a> {
 
 impl Preparation<'_> {
     /// One example a segment, in order.
-    pub fn examples(&self, segments: &[Segment]) -> Vec<Example> {
+    pub fn examples(&self, segments: Vec<Segment>) -> Vec<Example> {
         let mut tokens = self.tokenizer.map(|tokenizer| {
             let texts: Vec<&str> = segments.iter().map(|s| s.text.as_str()).collect();
             tokenizer
@@ -82,24 +82,24 @@ impl Preparation<'_> {
                 .into_iter()
         });
         segments
-            .iter()
+            .into_iter()
             .map(|segment| Example {
-                id: segment.id.clone(),
                 text: match tokens.as_mut().and_then(Iterator::next) {
                     Some(ids) => TextFeatures::Tokens(ids),
                     None => TextFeatures::Absent,
                 },
-                vision: self.frames(&segment.vision, self.features.vision.as_ref()),
-                audio: self.frames(&segment.audio, self.features.audio.as_ref()),
+                vision: self.frames(segment.vision, self.features.vision.as_ref()),
+                audio: self.frames(segment.audio, self.features.audio.as_ref()),
                 label: segment.label.unwrap_or(f32::NAN),
+                id: segment.id,
             })
             .collect()
     }
 
-    fn frames(&self, frames: &Frames, stats: Option<&FeatureStats>) -> Frames {
+    fn frames(&self, frames: Frames, stats: Option<&FeatureStats>) -> Frames {
         let mut frames = match self.config.sequence.drop_zero_frames {
-            true => without_zero_frames(frames),
-            false => frames.clone(),
+            true => without_zero_frames(&frames),
+            false => frames,
         };
         if let Some(stats) = stats {
             stats.apply(&mut frames);

@@ -74,7 +74,7 @@ impl Predictor {
             features: &self.bundle.features,
             tokenizer: self.bundle.tokenizer(),
         };
-        let examples = preparation.examples(&segments);
+        let examples = preparation.examples(segments);
         let rows: Vec<usize> = (0..examples.len()).collect();
         let mut predictions = Vec::with_capacity(rows.len());
         for rows in rows.chunks(self.bundle.config.train.batch_size) {

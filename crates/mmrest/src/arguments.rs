@@ -67,7 +67,7 @@ pub(crate) struct TrainArguments {
     /// Any key of the configuration, such as loss.margin=2 or data.modalities=["text"]; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// The run's folder [default: runs/<config>/<time>-<seed>].
+    /// The run's folder [default: runs/CONFIG/TIME-SEED].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Go on with the run in --out.

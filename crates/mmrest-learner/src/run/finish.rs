@@ -115,7 +115,7 @@ pub fn evaluate_run(
     }
     let dataset = load(&bundle.config.data, root)?;
     check_widths(&bundle, &dataset)?;
-    let splits = Splits::prepare(&dataset, &bundle, &model, root)?;
+    let splits = Splits::prepare(dataset, &bundle, &model, root)?;
     evaluate_split(&model, &splits, split, device)
 }
 

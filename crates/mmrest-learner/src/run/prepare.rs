@@ -104,7 +104,7 @@ pub(crate) struct Splits {
 impl Splits {
     /// Prepares every segment. `model` gives the untrained layers of the text encoder and must be without autodiff.
     pub(crate) fn prepare(
-        dataset: &Dataset,
+        dataset: Dataset,
         bundle: &Bundle,
         model: &MmRest,
         root: &Path,
@@ -116,8 +116,8 @@ impl Splits {
         };
         let cache = root.join(&bundle.config.text.cache);
         let mut splits = Vec::new();
-        for split in Split::ALL {
-            let mut examples = preparation.examples(dataset.split(split));
+        for segments in [dataset.train, dataset.valid, dataset.test] {
+            let mut examples = preparation.examples(segments);
             if let (Some(parts), Some(text)) = (&bundle.text, &model.text) {
                 let frozen = Frozen {
                     bert: &text.bert,

@@ -78,8 +78,7 @@ pub fn train(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerEr
     let (bundle, model) = start_model(config, &dataset, &options.root, &autodiff)?;
     record.text_encoder = bundle.text.as_ref().map(|text| text.fingerprint.clone());
     files::write_json(&options.folder.record(), &record)?;
-    let splits = Splits::prepare(&dataset, &bundle, &model.valid(), &options.root)?;
-    drop(dataset);
+    let splits = Splits::prepare(dataset, &bundle, &model.valid(), &options.root)?;
     let resumed_from = match options.resume {
         true => checkpoints.newest(),
         false => None,

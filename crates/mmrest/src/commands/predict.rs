@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use mmrest_data::Segment;
 use mmrest_learner::run::RunFolder;
 use mmrest_learner::{Predictor, open_device};
@@ -35,6 +35,10 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
         )?;
     } else if input.is_dir() {
         let segments = mmrest_data::load_unlabelled(&predictor.bundle().config.data, input)?;
+        for segment in &segments {
+            let checked = predictor.check(segment);
+            checked.map_err(|m| anyhow!("{}, {}: {m}", input.display(), segment.id))?;
+        }
         for chunk in segments.chunks(CHUNK) {
             score(&predictor, chunk, &mut output)?;
         }
