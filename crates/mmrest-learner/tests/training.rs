@@ -122,7 +122,7 @@ impl Observer for StopAfter {
 fn a_run_writes_all_its_files_and_learns() {
     let _turn = turn();
     let bench = Bench::new();
-    let metrics = bench.train("run", &["train.epochs=12"]);
+    let metrics = bench.train("run", &["train.epochs=12", "train.batch_size=8"]);
     let folder = bench.run_folder("run");
     for file in [
         folder.config(),

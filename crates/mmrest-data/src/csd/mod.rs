@@ -1,7 +1,7 @@
 //! Computational sequences: the CMU-MultimodalSDK's `.csd` files (HDF5).
 //!
 //! `/<root>/data/<id>/{features,intervals}` and `/<root>/metadata/<key>`, the root being the file's only top group.
-//! [`ComputationalSequence`] reads one entry at a time; [`write`] makes a file of the same layout.
+//! [`ComputationalSequence`] reads one entry at a time; [`write()`] makes a file of the same layout.
 //!
 //! ```
 //! use mmrest_data::csd::{self, ComputationalSequence, Entry, Features};

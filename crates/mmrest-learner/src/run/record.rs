@@ -63,6 +63,15 @@ impl RunRecord {
         }
     }
 
+    /// Notes how much memory the program held at most, over all its starts.
+    pub(crate) fn note_peak_memory(&mut self) {
+        let now = peak_memory_mib();
+        self.peak_memory_mib = match (self.peak_memory_mib, now) {
+            (Some(before), Some(now)) => Some(before.max(now)),
+            (before, now) => now.or(before),
+        };
+    }
+
     /// The first data file that is not what it was, if any.
     pub(crate) fn changed_file<'a>(&self, files: &'a [SourceFile]) -> Option<&'a SourceFile> {
         files
@@ -90,7 +99,7 @@ fn git_commit() -> Option<String> {
 }
 
 /// Most memory this process held at one time, in MiB.
-pub(crate) fn peak_memory_mib() -> Option<f64> {
+fn peak_memory_mib() -> Option<f64> {
     let status = std::fs::read_to_string(Path::new("/proc/self/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;

@@ -15,7 +15,7 @@ use mmrest_metric::PsdAdamConfig;
 use super::finish::{MetricsFile, finish};
 use super::folder::RunFolder;
 use super::prepare::{Splits, start_model};
-use super::record::{RunRecord, now, peak_memory_mib};
+use super::record::{RunRecord, now};
 use crate::bundle::Bundle;
 use crate::config::{Config, TrainConfig};
 use crate::device::{Backend, open_device};
@@ -104,6 +104,8 @@ pub fn train(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerEr
             ));
         }
         (_, true) => {
+            record.note_peak_memory();
+            files::write_json(&options.folder.record(), &record)?;
             return Ok(Outcome::Interrupted {
                 epochs: progress.done(),
             });
@@ -112,7 +114,7 @@ pub fn train(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerEr
     options.observer.stage("evaluating the selected model");
     let metrics = finish(&options.folder, &splits, selected, &device)?;
     record.finished = Some(now());
-    record.peak_memory_mib = peak_memory_mib();
+    record.note_peak_memory();
     files::write_json(&options.folder.record(), &record)?;
     Ok(Outcome::Finished(Box::new(metrics)))
 }
@@ -190,6 +192,7 @@ fn write_record(
             ));
         }
         record.started = before.started;
+        record.peak_memory_mib = before.peak_memory_mib;
         record.resumed = Some(now());
     }
     files::write(&folder.config(), config.to_toml()?.as_bytes())?;
