@@ -70,7 +70,7 @@ pub(crate) struct TrainArguments {
     /// The run's folder [default: runs/CONFIG/TIME-SEED].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on with the run in --out.
+    /// Go on with the run in --out, by its own configuration.
     #[arg(long, requires = "out")]
     pub(crate) resume: bool,
     /// Print nothing but errors.

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use burn::train::Interrupter;
-use mmrest_learner::Config;
 use mmrest_learner::config::parse_override;
 use mmrest_learner::run::{Outcome, RunFolder, RunOptions, default_folder, train};
+use mmrest_learner::{Backend, Config};
 
 use super::data::ensure_sample;
 use crate::arguments::TrainArguments;
 use crate::display::{Display, Style};
 use crate::logging;
-use crate::project::{ConfigFile, find_config};
+use crate::project::find_config;
 
 /// Exit code of an interrupted run, as shells know it.
 const INTERRUPTED: u8 = 130;
@@ -22,11 +22,10 @@ const INTERRUPTED: u8 = 130;
 /// `mmrest train`.
 pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let file = find_config(&arguments.config)?;
-    let config = resolve(&file, arguments)?;
-    let folder = match &arguments.out {
-        Some(out) => RunFolder::new(out),
-        None => default_folder(&file.root, &file.name, config.seed),
-    };
+    let out = arguments.out.as_ref().map(RunFolder::new);
+    let own = out.as_ref().filter(|run| arguments.resume && run.exists());
+    let config = resolve(&own.map_or(file.path.clone(), RunFolder::config), arguments)?;
+    let folder = out.unwrap_or_else(|| default_folder(&file.root, &file.name, config.seed));
     let display = Arc::new(Display::new(Style::choose(arguments.quiet, arguments.json)));
     if file.name == "sample" && arguments.data.is_none() {
         let data = file.root.join(&config.data.dir);
@@ -73,8 +72,8 @@ fn remove_if_nothing_began(folder: &RunFolder) {
     }
 }
 
-/// The configuration that file and options make.
-fn resolve(file: &ConfigFile, arguments: &TrainArguments) -> Result<Config> {
+/// The configuration that file and options make; a resumed run's file is its own.
+fn resolve(file: &Path, arguments: &TrainArguments) -> Result<Config> {
     let mut overrides = Vec::new();
     for set in &arguments.set {
         overrides.push(parse_override(set).map_err(|message| anyhow!(message))?);
@@ -98,7 +97,7 @@ fn resolve(file: &ConfigFile, arguments: &TrainArguments) -> Result<Config> {
     };
     number("seed", arguments.seed)?;
     number("train.epochs", arguments.epochs.map(|epochs| epochs as u64))?;
-    Ok(Config::load(&file.path, &overrides)?)
+    Ok(Config::load(file, &overrides)?)
 }
 
 /// The first Ctrl-C stops at the next batch, the second at once.
@@ -114,26 +113,16 @@ fn stop_on_interrupt(interrupter: &Interrupter) -> Result<()> {
     .context("cannot listen for Ctrl-C")
 }
 
-/// The command that goes on with an interrupted run.
+/// The command that goes on with an interrupted run: its folder knows the rest.
 fn how_to_resume(arguments: &TrainArguments, folder: &Path, epochs: usize) -> String {
-    let mut command = vec!["cargo xtask train".to_string(), arguments.config.clone()];
-    let mut option = |name: &str, value: Option<String>| {
-        command.extend(value.map(|value| format!("{name} {}", quoted(&value))));
-    };
-    let shown = |path: &std::path::PathBuf| path.display().to_string();
-    option("--data", arguments.data.as_ref().map(shown));
-    option("--bert", arguments.bert.as_ref().map(shown));
-    option("--seed", arguments.seed.map(|n| n.to_string()));
-    option("--epochs", arguments.epochs.map(|n| n.to_string()));
-    for set in &arguments.set {
-        option("--set", Some(set.clone()));
+    let device = arguments.device;
+    let mut command = format!("cargo xtask train {}", quoted(&arguments.config));
+    if device.backend != Backend::default() {
+        command += &format!(" --backend {} --device {}", device.backend, device.device);
     }
-    let backend = arguments.device.backend.to_string();
-    option("--backend", (backend != "cpu").then_some(backend));
-    option("--out", Some(folder.display().to_string()));
     format!(
-        "interrupted; {epochs} epoch(s) are kept. Go on with:\n  {} --resume",
-        command.join(" ")
+        "interrupted; {epochs} epoch(s) are kept. Go on with:\n  {command} --out {} --resume",
+        quoted(&folder.display().to_string())
     )
 }
 
