@@ -141,6 +141,9 @@ pub enum Download {
     Mosi,
     /// CMU-MOSEI.
     Mosei,
+    /// CMU-MOSI with transcripts and word-level acoustic features: only its labels have a public address.
+    #[serde(rename = "mosi-words")]
+    MosiWords,
 }
 
 /// The files of a configuration, found; one not needed is none.

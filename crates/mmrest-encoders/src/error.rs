@@ -8,7 +8,8 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum EncoderError {
     /// A file that has to be there is not.
-    #[error("{}: no such file; {hint}", .path.display())]
+    #[error("{}: no such file; {hint}. Give another BERT directory by --bert DIR; README.md, \"A BERT\", says where to get one",
+        .path.display())]
     MissingFile {
         /// The file looked for.
         path: PathBuf,

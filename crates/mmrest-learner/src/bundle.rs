@@ -180,18 +180,13 @@ fn load_weights(model: &mut MmRest, path: &Path) -> Result<(), LearnerError> {
 }
 
 fn check_clusters(clusters: &Clusters, config: &Config) -> Result<(), String> {
-    let count = clusters.bins.len();
-    let fits = clusters.dim == config.model.representation
-        && clusters.centers.len() == count * clusters.dim
-        && clusters.metric.len() == count
-        && clusters.metric.iter().all(|&m| m < config.clusters.count)
-        && clusters
-            .bins
-            .iter()
-            .all(|&bin| bin < SentimentBins::seven().len())
-        && clusters.centers.iter().all(|v| v.is_finite());
-    match fits {
-        true => Ok(()),
-        false => Err("holds clusters that do not fit the configuration beside it".into()),
+    if clusters.dim != config.model.representation {
+        return Err(format!(
+            "holds centres of {} numbers, but model.representation is {}",
+            clusters.dim, config.model.representation
+        ));
     }
+    clusters
+        .check(SentimentBins::seven().len(), config.clusters.count)
+        .map_err(|error| error.to_string())
 }

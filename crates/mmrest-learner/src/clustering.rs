@@ -9,12 +9,13 @@ pub(crate) fn fresh(
     row_bins: &[usize],
     bins: &SentimentBins,
     kmeans: &KMeansConfig,
+    field: ReceptiveField,
     seed: u64,
 ) -> Result<Clusters, MetricError> {
     let fit = kmeans.fit(rows, seed)?;
     let count = fit.centers.len() / rows.dim();
     let metric = (0..count).collect();
-    Ok(named(rows, row_bins, bins, fit.centers, metric))
+    Ok(named(rows, row_bins, bins, field, fit.centers, metric))
 }
 
 /// k-means that starts from the centres in force: each cluster keeps its local metric, and one that lost every row is dropped.
@@ -23,23 +24,25 @@ pub(crate) fn warm(
     row_bins: &[usize],
     bins: &SentimentBins,
     kmeans: &KMeansConfig,
+    field: ReceptiveField,
     before: &Clusters,
 ) -> Result<Clusters, MetricError> {
     let warm = kmeans.fit_from(rows, &before.centers)?;
     let metric = warm.kept.iter().map(|&k| before.metric[k]).collect();
-    Ok(named(rows, row_bins, bins, warm.fit.centers, metric))
+    Ok(named(rows, row_bins, bins, field, warm.fit.centers, metric))
 }
 
-/// Gives each centre the sentiment of the rows nearest to it.
+/// Gives each centre the sentiment of its receptive field.
 fn named(
     rows: Rows<'_>,
     row_bins: &[usize],
     bins: &SentimentBins,
+    field: ReceptiveField,
     centers: Vec<f32>,
     metric: Vec<usize>,
 ) -> Clusters {
     let assignment = assign(rows, &centers);
-    let fields = receptive_fields(rows, &centers, &assignment, ReceptiveField::Cell);
+    let fields = receptive_fields(rows, &centers, &assignment, field);
     Clusters {
         dim: rows.dim(),
         bins: vote(&fields, row_bins, bins.len()),
@@ -89,7 +92,7 @@ mod tests {
         let (values, row_bins) = rows();
         let rows = Rows::new(&values, 2).unwrap();
         let bins = SentimentBins::seven();
-        let clusters = fresh(rows, &row_bins, &bins, &config(3), 1).unwrap();
+        let clusters = fresh(rows, &row_bins, &bins, &config(3), ReceptiveField::Cell, 1).unwrap();
         let mut sentiments = clusters.bins.clone();
         sentiments.sort_unstable();
         assert_eq!(sentiments, [0, 3, 6]);
@@ -101,11 +104,20 @@ mod tests {
         let (values, row_bins) = rows();
         let rows = Rows::new(&values, 2).unwrap();
         let bins = SentimentBins::seven();
-        let mut before = fresh(rows, &row_bins, &bins, &config(3), 1).unwrap();
+        let mut before =
+            fresh(rows, &row_bins, &bins, &config(3), ReceptiveField::Cell, 1).unwrap();
         before.metric = vec![2, 0, 1];
         let moved: Vec<f32> = values.iter().map(|v| v + 0.3).collect();
         let rows = Rows::new(&moved, 2).unwrap();
-        let after = warm(rows, &row_bins, &bins, &config(3), &before).unwrap();
+        let after = warm(
+            rows,
+            &row_bins,
+            &bins,
+            &config(3),
+            ReceptiveField::Nearest(2),
+            &before,
+        )
+        .unwrap();
         assert_eq!(after.metric, before.metric);
         assert_eq!(after.bins, before.bins);
         for (a, b) in after.centers.iter().zip(&before.centers) {

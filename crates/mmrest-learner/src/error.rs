@@ -11,7 +11,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum LearnerError {
     /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
@@ -51,6 +51,9 @@ pub enum LearnerError {
     /// Training had to stop.
     #[error("training stopped: {0}")]
     Training(String),
+    /// Somebody asked to stop; what was done is kept.
+    #[error("interrupted")]
+    Interrupted,
     /// What cannot happen unless this program is wrong.
     #[error("internal error: {0}; please report it")]
     Internal(String),

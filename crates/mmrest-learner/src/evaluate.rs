@@ -3,9 +3,10 @@
 use mmrest_metric::{Clusters, SentimentBins};
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{Batch, SegmentLoader};
+use crate::batch::Batch;
 use crate::error::LearnerError;
 use crate::figures::Figures;
+use crate::loader::SegmentLoader;
 use crate::model::{Forward, MmRest};
 use crate::objective::to_host;
 
@@ -31,7 +32,7 @@ pub struct Prediction {
     pub score: f32,
     /// gamma bias; 0 where the bias is off.
     pub bias: f32,
-    /// The nearest clusters, at most two; none where the bias is off.
+    /// The nearest clusters, at most two; none where neither L_MMC nor the bias is in use.
     pub near: Vec<NearCluster>,
 }
 
@@ -42,8 +43,9 @@ impl MmRest {
     ///
     /// The device cannot be read.
     pub fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError> {
-        let clusters = self.context.evaluation_clusters();
-        let forward = self.forward(batch, clusters.as_ref());
+        let geometry = self.context.evaluation_geometry();
+        let forward = self.forward(batch, geometry.as_ref());
+        let clusters = geometry.map(|geometry| geometry.clusters);
         let near = near_clusters(&forward, clusters.as_ref(), batch.len());
         let bias = match forward.bias {
             Some(bias) => to_host(bias)?,

@@ -22,10 +22,12 @@ pub(crate) struct Frozen<'a> {
     pub bert: &'a Bert,
     /// How many of its lower layers are not trained.
     pub lower_layers: usize,
-    /// What the encoder's weights and configuration are: part of the cache's key.
+    /// What the encoder's weights and configuration are: the cache's key, beside layers and tokens.
     pub fingerprint: &'a str,
     /// Where results are cached.
     pub cache: &'a Path,
+    /// Whether to stop.
+    pub stop: &'a dyn Fn() -> bool,
 }
 
 impl Frozen<'_> {
@@ -33,7 +35,7 @@ impl Frozen<'_> {
     ///
     /// # Errors
     ///
-    /// The device cannot be read, or the cache not be written.
+    /// The device cannot be read, or somebody asked to stop. A cache that cannot be written is a warning.
     pub(crate) fn apply(&self, examples: &mut [Example]) -> Result<(), LearnerError> {
         let tokens: Vec<Vec<u32>> = examples
             .iter()
@@ -42,15 +44,21 @@ impl Frozen<'_> {
                 _ => Vec::new(),
             })
             .collect();
-        if self.lower_layers == 0 || tokens.iter().any(Vec::is_empty) {
+        if self.lower_layers == 0 {
             return Ok(());
         }
+        if let Some(empty) = tokens.iter().position(Vec::is_empty) {
+            let id = &examples[empty].id;
+            return Err(LearnerError::Internal(format!("segment {id} has no token")));
+        }
         let path = self.cache_file(&tokens);
-        let states = match read(&path, &tokens, self.first_only()) {
+        let states = match read(&path, &tokens, self.first_only(), self.bert.hidden_size()) {
             Some(states) => states,
             None => {
                 let states = self.compute(&tokens)?;
-                save(&path, &states)?;
+                if let Err(error) = save(&path, &states) {
+                    tracing::warn!(%error, "the text encoder's output is not cached");
+                }
                 states
             }
         };
@@ -72,6 +80,9 @@ impl Frozen<'_> {
         let width = self.bert.hidden_size();
         let mut states = Vec::with_capacity(tokens.len());
         for chunk in tokens.chunks(CHUNK) {
+            if (self.stop)() {
+                return Err(LearnerError::Interrupted);
+            }
             let packed = PackedTokens::from_sequences(chunk);
             self.bert.check(&packed)?;
             let embedded = self.bert.embed(&packed);
@@ -117,7 +128,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// Reads a cache file; anything that does not fit counts as absent, and is written anew.
-fn read(path: &Path, tokens: &[Vec<u32>], first_only: bool) -> Option<Vec<Frames>> {
+fn read(path: &Path, tokens: &[Vec<u32>], first_only: bool, hidden: usize) -> Option<Vec<Frames>> {
     let bytes = std::fs::read(path).ok()?;
     let file = SafeTensors::deserialize(&bytes).ok()?;
     let view = file.tensor("states").ok()?;
@@ -128,7 +139,9 @@ fn read(path: &Path, tokens: &[Vec<u32>], first_only: bool) -> Option<Vec<Frames
         .iter()
         .map(|ids| if first_only { 1 } else { ids.len() })
         .collect();
-    if view.dtype() != Dtype::F32 || rows != lengths.iter().sum::<usize>() {
+    let fits =
+        view.dtype() == Dtype::F32 && width == hidden && rows == lengths.iter().sum::<usize>();
+    if !fits {
         return None;
     }
     let values: Vec<f32> = view
@@ -188,6 +201,7 @@ mod tests {
             lower_layers,
             fingerprint: "test",
             cache,
+            stop: &|| false,
         };
         frozen.apply(&mut examples).unwrap();
         examples

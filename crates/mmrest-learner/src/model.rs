@@ -7,13 +7,13 @@ use mmrest_data::{Modality, Widths};
 use mmrest_encoders::{
     Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig, init::xavier_linear_init,
 };
-use mmrest_metric::{Clusters, MultiMetric, MultiMetricConfig};
+use mmrest_metric::{MultiMetric, MultiMetricConfig};
 use mmrest_pdlf::{Fusion, FusionConfig, Projection, mean_over_modalities, projection};
 
 use crate::batch::{Batch, TextBatch};
 use crate::config::{Config, MetricKind};
 use crate::error::LearnerError;
-use crate::state::StepContext;
+use crate::state::{Geometry, StepContext};
 
 /// BERT and the linear map into the shared space.
 #[derive(Module, Debug)]
@@ -82,9 +82,9 @@ pub struct Forward {
     pub representations: Representations,
     /// y', `[batch]`.
     pub score: Tensor<1>,
-    /// gamma times the bias, `[batch]`, where clusters are there and the bias is on.
+    /// gamma times the bias, `[batch]`, where it is on.
     pub bias: Option<Tensor<1>>,
-    /// Distances and nearest clusters of every row, where clusters are there and the bias is on.
+    /// Distances and nearest clusters of every row, where there are clusters.
     pub projection: Option<Projection>,
     /// y = y' + gamma bias, `[batch]`.
     pub prediction: Tensor<1>,
@@ -175,36 +175,41 @@ impl MmRest {
         }
     }
 
-    /// Score and bias of a batch. Without `clusters` the bias is absent.
-    pub fn forward(&self, batch: &Batch, clusters: Option<&Clusters>) -> Forward {
+    /// Score and bias of a batch. Without `geometry` there is no bias.
+    pub fn forward(&self, batch: &Batch, geometry: Option<&Geometry>) -> Forward {
         let representations = self.encode(batch);
-        self.decide(representations, clusters)
+        self.decide(representations, geometry)
     }
 
     /// Score and bias from the shared space (docs/src/method.md, "PDLF").
-    pub fn decide(&self, representations: Representations, clusters: Option<&Clusters>) -> Forward {
+    pub fn decide(&self, representations: Representations, geometry: Option<&Geometry>) -> Forward {
         let score = self.fusion.forward(
             representations.first_token.clone(),
             representations.vision.clone(),
             representations.audio.clone(),
         );
-        let settings = self.context.settings();
-        let projection = match (&self.metric, clusters) {
-            (Some(metric), Some(clusters)) if settings.bias => {
-                Some(projection(representations.rows(), clusters, metric))
-            }
-            _ => None,
-        };
-        let bias = projection
+        let placed = self
+            .metric
             .as_ref()
-            .zip(clusters)
-            .map(|(projection, clusters)| {
-                let value = match settings.signed {
-                    true => projection.signed(&clusters.bins),
-                    false => projection.value.clone(),
-                };
-                mean_over_modalities(value, representations.modalities()).mul_scalar(settings.gamma)
+            .zip(geometry)
+            .map(|(metric, geometry)| {
+                let projection = projection(representations.rows(), &geometry.clusters, metric);
+                (projection, geometry)
             });
+        let bias =
+            placed
+                .as_ref()
+                .filter(|(_, geometry)| geometry.bias)
+                .map(|(projection, geometry)| {
+                    let settings = self.context.settings();
+                    let value = match settings.signed {
+                        true => projection.signed(&geometry.clusters.bins),
+                        false => projection.value.clone(),
+                    };
+                    let modalities = representations.modalities();
+                    mean_over_modalities(value, modalities).mul_scalar(settings.gamma)
+                });
+        let projection = placed.map(|(projection, _)| projection);
         let prediction = match &bias {
             Some(bias) => score.clone() + bias.clone(),
             None => score.clone(),

@@ -80,7 +80,14 @@ impl MmRest {
             _ => {
                 let path = [seed::KMEANS, state.epoch as u64, state.step as u64];
                 let seed = seed::mix(settings.seed, &path);
-                clustering::fresh(rows, &host.bins, &settings.bins, &settings.kmeans, seed)?
+                clustering::fresh(
+                    rows,
+                    &host.bins,
+                    &settings.bins,
+                    &settings.kmeans,
+                    settings.field,
+                    seed,
+                )?
             }
         };
         let assignment = assign(rows, &clusters.centers);

@@ -40,7 +40,7 @@ impl Predictor {
         &self.bundle
     }
 
-    /// Checks that a segment has frames of the widths the model knows, and finite ones.
+    /// Checks that a segment has frames of the widths the model knows.
     ///
     /// # Errors
     ///

@@ -147,11 +147,30 @@ impl StepContext {
         self.state().clusters.clone()
     }
 
-    /// The clusters that evaluation uses: none where the bias is off at evaluation.
-    pub fn evaluation_clusters(&self) -> Option<Clusters> {
-        let settings = self.settings();
-        (settings.bias && settings.bias_at_evaluation)
-            .then(|| self.clusters())
-            .flatten()
+    /// Where a training step's rows are placed: nowhere when the bias is off.
+    pub fn training_geometry(&self) -> Option<Geometry> {
+        let clusters = self.settings().bias.then(|| self.clusters()).flatten();
+        clusters.map(|clusters| Geometry {
+            clusters,
+            bias: true,
+        })
     }
+
+    /// Where rows are placed at evaluation: among the clusters, also when the bias is off there.
+    pub fn evaluation_geometry(&self) -> Option<Geometry> {
+        let settings = self.settings();
+        self.clusters().map(|clusters| Geometry {
+            clusters,
+            bias: settings.bias && settings.bias_at_evaluation,
+        })
+    }
+}
+
+/// The clusters that rows are placed among.
+#[derive(Clone, Debug)]
+pub struct Geometry {
+    /// Centres, sentiments, metrics.
+    pub clusters: Clusters,
+    /// Whether the projection is added to the score, or only looked at.
+    pub bias: bool,
 }

@@ -7,7 +7,8 @@ use burn::tensor::{Device, ExecutionError, Tensor};
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 
 use crate::batch::Batch;
-use crate::model::{Forward, MmRest};
+use crate::error::LearnerError;
+use crate::model::MmRest;
 use crate::objective::{Objective, to_host};
 use crate::state::GradientNorms;
 
@@ -28,15 +29,21 @@ pub struct Losses {
     pub frobenius: f64,
 }
 
+impl Losses {
+    /// The parts by name, for a sentence.
+    fn named(&self) -> String {
+        format!(
+            "task {}, mmc {}: intra {}, inter {}, frobenius {}",
+            self.task, self.mmc, self.intra, self.inter, self.frobenius
+        )
+    }
+}
+
 /// What a step leaves for the epoch's record: everything on the host.
 #[derive(Clone, Debug, Default)]
 pub struct StepRecord {
     /// The step's losses.
     pub losses: Losses,
-    /// Predictions, `[batch]`.
-    pub predictions: Vec<f32>,
-    /// Where each stands in its split.
-    pub rows: Vec<usize>,
 }
 
 impl ItemLazy for StepRecord {
@@ -50,10 +57,10 @@ impl TrainStep for MmRest {
     type Output = StepRecord;
 
     fn step(&self, batch: Batch) -> TrainOutput<StepRecord> {
-        let clusters = self.context.clusters();
-        let forward = self.forward(&batch, clusters.as_ref());
+        let geometry = self.context.training_geometry();
+        let forward = self.forward(&batch, geometry.as_ref());
         let outcome = self.objective(&batch, &forward).and_then(|objective| {
-            let record = record(&batch, &forward, &objective)?;
+            let record = record(&objective)?;
             Ok((objective, record))
         });
         match outcome {
@@ -61,7 +68,7 @@ impl TrainStep for MmRest {
                 TrainOutput::new(self, objective.total.backward(), record)
             }
             Ok((_, record)) => self.refuse(
-                format!("the loss is not finite ({:?})", record.losses),
+                format!("the loss is not finite ({})", record.losses.named()),
                 record,
             ),
             Err(error) => self.refuse(error.to_string(), StepRecord::default()),
@@ -80,12 +87,23 @@ impl TrainStep for MmRest {
         let (gradients, norms) = self.clip(gradients);
         self.context.state().norms = norms;
         if !(norms.model.is_finite() && norms.metrics.is_finite()) {
-            self.context.state().failure = Some(format!("a gradient is not finite ({norms:?})"));
+            self.context.state().failure = Some(format!(
+                "a gradient is not finite (norm {} of the model, {} of the metrics)",
+                norms.model, norms.metrics
+            ));
             return self;
         }
         let mut model = optimizer.step(learning_rate, self, gradients);
-        if model.context.settings().learned {
-            model.metric = model.metric.map(mmrest_metric::MultiMetric::project_psd);
+        if model.context.settings().learned
+            && let Some(metric) = model.metric.take()
+        {
+            model.metric = Some(match metric.clone().try_project_psd() {
+                Ok(projected) => projected,
+                Err(error) => {
+                    model.context.state().failure = Some(error.to_string());
+                    metric
+                }
+            });
         }
         model
     }
@@ -93,22 +111,11 @@ impl TrainStep for MmRest {
 
 impl InferenceStep for MmRest {
     type Input = Batch;
-    type Output = StepRecord;
+    type Output = ();
 
-    fn step(&self, batch: Batch) -> StepRecord {
-        let clusters = self.context.evaluation_clusters();
-        let forward = self.forward(&batch, clusters.as_ref());
-        match to_host(forward.prediction) {
-            Ok(predictions) => StepRecord {
-                losses: Losses::default(),
-                predictions,
-                rows: batch.rows,
-            },
-            Err(error) => {
-                self.context.state().failure = Some(error.to_string());
-                StepRecord::default()
-            }
-        }
+    /// burn-train asks for this; the epoch loop validates by [`MmRest::predict`].
+    fn step(&self, batch: Batch) {
+        let _ = self.forward(&batch, self.context.evaluation_geometry().as_ref());
     }
 }
 
@@ -162,12 +169,8 @@ impl MmRest {
     }
 }
 
-/// Reads a step's losses and predictions to the host in one go.
-fn record(
-    batch: &Batch,
-    forward: &Forward,
-    objective: &Objective,
-) -> Result<StepRecord, crate::error::LearnerError> {
+/// Reads a step's losses to the host in one go.
+fn record(objective: &Objective) -> Result<StepRecord, LearnerError> {
     let mut parts = vec![objective.total.clone(), objective.task.clone()];
     if let Some(mmc) = &objective.mmc {
         parts.extend([
@@ -177,13 +180,8 @@ fn record(
             mmc.frobenius.clone(),
         ]);
     }
-    let count = parts.len();
-    parts.push(forward.prediction.clone());
     let values = to_host(Tensor::cat(parts, 0).detach())?;
-    let part = |index: usize| match index < count {
-        true => f64::from(values[index]),
-        false => 0.0,
-    };
+    let part = |index: usize| values.get(index).copied().map_or(0.0, f64::from);
     Ok(StepRecord {
         losses: Losses {
             total: part(0),
@@ -193,8 +191,6 @@ fn record(
             inter: part(4),
             frobenius: part(5),
         },
-        predictions: values[count..].to_vec(),
-        rows: batch.rows.clone(),
     })
 }
 

@@ -99,7 +99,10 @@ fn epochs_without_times(folder: &RunFolder) -> Vec<Vec<String>> {
 }
 
 fn assert_same_run(a: &RunFolder, b: &RunFolder) {
-    assert_eq!(read(a.predictions()), read(b.predictions()));
+    assert!(
+        read(a.predictions()) == read(b.predictions()),
+        "other predictions"
+    );
     assert_eq!(read(a.metrics()), read(b.metrics()));
     assert_eq!(epochs_without_times(a), epochs_without_times(b));
 }
@@ -163,7 +166,7 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
     }
     let [a, b, c] = ["a", "b", "c"].map(|name| bench.run_folder(name));
     assert_same_run(&a, &b);
-    assert_ne!(read(a.predictions()), read(c.predictions()));
+    assert!(read(a.predictions()) != read(c.predictions()));
 }
 
 #[test]
@@ -210,12 +213,58 @@ fn resuming_refuses_another_configuration_and_starting_refuses_a_used_folder() {
 }
 
 #[test]
+fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
+    let _turn = turn();
+    let bench = Bench::new();
+    bench.train("whole", &["train.epochs=4"]);
+    bench.train("run", &["train.epochs=3"]);
+    let folder = bench.run_folder("run");
+    let newest = folder.checkpoints().join("epoch-0003/optimizer.bpk");
+    let bytes = std::fs::read(&newest).unwrap();
+    std::fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
+    let mut options = bench.options("run");
+    options.resume = true;
+    finished(train(&bench.config(&["train.epochs=4"]), &options));
+    assert_same_run(&bench.run_folder("whole"), &folder);
+    let less = train(&bench.config(&["train.epochs=2"]), &options).unwrap_err();
+    assert!(less.to_string().contains("4 epochs"), "{less}");
+}
+
+#[test]
+fn the_cache_knows_the_encoder_by_weights_and_configuration() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let set = ["train.epochs=1", "text.freeze=true"];
+    bench.train("four-heads", &set);
+    let config = bench.folder.path().join("data/sample/bert/config.json");
+    let text = read(config.clone());
+    let fewer = text.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 2");
+    assert_ne!(text, fewer);
+    std::fs::write(config, fewer).unwrap();
+    bench.train("two-heads", &set);
+    let [four, two] = ["four-heads", "two-heads"].map(|n| read(bench.run_folder(n).predictions()));
+    assert!(four != two);
+    let cached = std::fs::read_dir(bench.folder.path().join("runs/cache")).unwrap();
+    assert_eq!(cached.count(), 2 * 3);
+}
+
+#[test]
+fn a_start_that_fails_does_not_take_the_folder() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let wrong = train(&bench.config(&["text.bert=nowhere"]), &bench.options("run")).unwrap_err();
+    assert!(wrong.to_string().contains("nowhere"), "{wrong}");
+    bench.train("run", &["train.epochs=1"]);
+}
+
+#[test]
 fn evaluation_repeats_the_figures_to_the_last_digit() {
     let _turn = turn();
     let bench = Bench::new();
     let device = open_device(Backend::Cpu, 0).unwrap();
     for set in [
         &[][..],
+        &["preset=official"],
         &["text.train_layers=1"],
         &["text.freeze=true"],
         &["data.modalities=[\"audio\"]"],
@@ -228,6 +277,7 @@ fn evaluation_repeats_the_figures_to_the_last_digit() {
             let folder = bench.run_folder(&name);
             let again = evaluate_run(&folder, split, None, bench.folder.path(), &device).unwrap();
             assert_eq!(format!("{:?}", again.figures), format!("{figures:?}"));
+            assert!(again.predictions.iter().all(|p| p.near.len() == 2));
         }
     }
 }

@@ -76,7 +76,7 @@ pub(crate) struct TrainArguments {
     /// Print nothing but errors.
     #[arg(long, conflicts_with = "json")]
     pub(crate) quiet: bool,
-    /// Print one JSON object an epoch, and the figures as the last.
+    /// Print JSON, one object a line: the run's folder, notes, each epoch, and the figures as the last.
     #[arg(long)]
     pub(crate) json: bool,
 }

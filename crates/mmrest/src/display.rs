@@ -1,6 +1,7 @@
 //! What a person or another program sees of a run.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_learner::Figures;
 use mmrest_learner::run::MetricsFile;
 use mmrest_learner::train::{EpochRow, Observer};
+use serde_json::json;
 
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +18,7 @@ pub(crate) enum Style {
     Terminal,
     /// A line an epoch.
     Lines,
-    /// A JSON object an epoch.
+    /// A JSON object a line: the folder, notes, epochs, figures.
     Json,
     /// Nothing.
     Quiet,
@@ -69,11 +71,17 @@ impl Display {
     /// Prints a line above the bar, or by itself.
     pub(crate) fn line(&self, text: &str) {
         match self.style {
-            Style::Terminal => self.bar.suspend(|| println!("{text}")),
-            Style::Lines => {
-                let _ = writeln!(std::io::stdout(), "{text}");
-            }
+            Style::Terminal => self.bar.suspend(|| print_line(text)),
+            Style::Lines => print_line(text),
             Style::Json | Style::Quiet => {}
+        }
+    }
+
+    /// The run's folder, before all else.
+    pub(crate) fn run(&self, folder: &Path) {
+        match self.style {
+            Style::Json => print_json(&json!({ "run": folder.to_string_lossy() })),
+            _ => self.line(&format!("run {}", folder.display())),
         }
     }
 
@@ -137,14 +145,22 @@ impl Observer for Display {
 
     fn note(&self, message: &str) {
         tracing::info!(note = message);
-        self.line(message);
+        match self.style {
+            Style::Json => print_json(&json!({ "note": message })),
+            _ => self.line(message),
+        }
     }
 }
 
 fn print_json(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
-        let _ = writeln!(std::io::stdout(), "{text}");
+        print_line(&text);
     }
+}
+
+/// A line on standard output; a run goes on where nobody reads it.
+fn print_line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// `1:02:03` or `2:03`.

@@ -5,9 +5,11 @@
 mod arguments;
 mod commands;
 mod display;
+mod failure;
 mod logging;
 mod project;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command, DataCommand};
@@ -24,9 +26,9 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
-        Err(error) if commands::predict::reader_is_gone(&error) => ExitCode::SUCCESS,
+        Err(error) if failure::reader_is_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", failure::sentence(&error));
             ExitCode::FAILURE
         }
     }

@@ -12,6 +12,15 @@ pub(crate) struct ConfigFile {
     pub(crate) root: PathBuf,
 }
 
+impl ConfigFile {
+    /// Whether this is the project's own configuration of that name, however it was given.
+    pub(crate) fn is_own(&self, name: &str) -> bool {
+        let own = self.root.join("configs").join(format!("{name}.toml"));
+        let whole = |path: &Path| path.canonicalize().ok();
+        whole(&own).is_some_and(|own| whole(&self.path) == Some(own))
+    }
+}
+
 /// The nearest folder at or above `from` that has `configs/`; `from` itself where there is none.
 pub(crate) fn root(from: &Path) -> PathBuf {
     let found = from
@@ -78,6 +87,10 @@ mod tests {
         assert_eq!((by_name.name.as_str(), by_name.root.as_path()), ("a", root));
         let by_path = find_config_from("b.toml", &root.join("crates/deep")).unwrap();
         assert_eq!(by_path.name, "b");
+        assert!(by_name.is_own("a") && !by_name.is_own("b"));
+        assert!(!by_path.is_own("b"), "b.toml is not under configs/");
+        let by_own_path = find_config_from("../configs/a.toml", &root.join("crates")).unwrap();
+        assert!(by_own_path.is_own("a"));
         let error = find_config_from("c", root).unwrap_err().to_string();
         assert!(
             error.contains("'c'") && error.contains("one of a"),

@@ -93,6 +93,8 @@ fn a_run_is_trained_evaluated_and_used() {
     evaluates(&trained, &metrics);
     predicts_lines(&trained);
     predicts_a_folder(&trained);
+    predicts_into_a_file(&trained);
+    a_closed_pipe_is_no_error(&trained);
 }
 
 /// The same figures as the run wrote, to the last digit.
@@ -178,6 +180,62 @@ fn predicts_a_folder(trained: &Trained) {
     }
 }
 
+/// A file of scores takes its place when all is scored; before that an older one stays.
+fn predicts_into_a_file(trained: &Trained) {
+    let (run, input, out) = (trained.path("run"), trained.path("in"), trained.path("out"));
+    let good = "{\"text\": \"fine\"}\n";
+    std::fs::write(&out, "older").unwrap();
+    fail(&["predict", &run, "--input", &input, "--output", &out]);
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "older");
+    std::fs::write(&input, good).unwrap();
+    assert!(fail(&["predict", &run, "--input", &input, "--output", &input]).contains("input"));
+    assert_eq!(std::fs::read_to_string(&input).unwrap(), good);
+    std::fs::write(&input, format!("{good}{good}{{\"sound\": 1}}\n")).unwrap();
+    let errors = fail(&["predict", &run, "--input", &input, "--output", &out]);
+    assert!(errors.contains("line 3"), "{errors}");
+    assert_eq!(std::fs::read_to_string(&out).unwrap().lines().count(), 2);
+    let names = std::fs::read_dir(trained.folder.path()).unwrap();
+    let left = names.map(|entry| entry.unwrap().file_name());
+    assert!(
+        !left
+            .into_iter()
+            .any(|n| n.to_string_lossy().contains("part"))
+    );
+    #[cfg(unix)]
+    succeed(&[
+        "predict",
+        &run,
+        "--input",
+        &trained.path("sample"),
+        "--output",
+        "/dev/null",
+    ]);
+}
+
+/// Nobody reads what is printed, as behind `| head`.
+fn a_closed_pipe_is_no_error(trained: &Trained) {
+    let (run, sample) = (trained.path("run"), trained.path("sample"));
+    let again = trained.path("again");
+    for arguments in [
+        vec!["eval", &run],
+        vec!["eval", &run, "--json"],
+        vec!["predict", &run, "--input", &sample],
+        vec!["data", "sample", "--out", &again],
+    ] {
+        let mut child = program()
+            .args(&arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        assert!(!errors.contains("panicked"), "{arguments:?}: {errors}");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_one_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -185,7 +243,16 @@ fn what_is_wrong_is_one_error() {
     let nowhere = nowhere.to_str().unwrap();
     assert!(fail(&["train", "no-such-config"]).contains("mosi-words"));
     assert!(fail(&["train", "sample", "--set", "loss.eta=1"]).contains("loss.eta"));
-    let missing = fail(&["train", "mosi", "--data", nowhere, "--out", nowhere]);
+    let sample = folder.path().join("sample");
+    let sample = sample.to_str().unwrap();
+    succeed(&["data", "sample", "--out", sample]);
+    let bert = format!("{sample}/bert");
+    let without_data = |config| {
+        let scratch = ["--bert", &bert, "--set", "text.from_scratch=true"];
+        let arguments = ["train", config, "--data", nowhere, "--out", nowhere];
+        fail(&[&arguments[..], &scratch].concat())
+    };
+    let missing = without_data("mosi");
     for part in ["CMU_MOSI_COVAREP.csd", "http://", nowhere] {
         assert!(missing.contains(part), "{missing}");
     }
@@ -193,6 +260,15 @@ fn what_is_wrong_is_one_error() {
         !Path::new(nowhere).exists(),
         "a run that did not begin left a folder"
     );
+    let words = without_data("mosi-words");
+    assert!(
+        words.contains("no public address") && words.contains("--data"),
+        "{words}"
+    );
+    let no_bert = fail(&[
+        "train", "sample", "--data", sample, "--bert", nowhere, "--out", nowhere,
+    ]);
+    assert!(no_bert.contains("by --bert DIR; README.md"), "{no_bert}");
     assert!(fail(&["eval", nowhere]).contains(nowhere));
     assert!(fail(&["predict", nowhere, "--input", "-"]).contains(nowhere));
     #[cfg(not(feature = "cuda"))]
@@ -238,7 +314,13 @@ fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
     assert_eq!(output.status.code(), Some(130), "{errors}");
     assert!(errors.contains("--resume"), "{errors}");
     let printed = succeed(&["train", "sample", "--out", &run, "--resume", "--json"]);
-    assert!(printed.lines().count() >= 2, "{printed}");
+    let objects: Vec<serde_json::Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(objects[0], serde_json::json!({ "run": run }));
+    assert!(objects[1]["note"].is_string(), "{printed}");
+    assert!(objects.last().unwrap()["test"].is_object(), "{printed}");
     let epochs = std::fs::read_to_string(trained.path("run/epochs.csv")).unwrap();
     assert_eq!(epochs.lines().count(), 1 + 3);
 }

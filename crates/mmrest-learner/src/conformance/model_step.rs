@@ -139,8 +139,8 @@ impl Step {
             text: Some(text),
             ..self.model.encode(&self.batch)
         };
-        let clusters = self.model.context.clusters();
-        self.model.decide(representations, clusters.as_ref())
+        let geometry = self.model.context.training_geometry();
+        self.model.decide(representations, geometry.as_ref())
     }
 
     /// Adds every gradient.

@@ -115,7 +115,7 @@ pub fn evaluate_run(
     }
     let dataset = load(&bundle.config.data, root)?;
     check_widths(&bundle, &dataset)?;
-    let splits = Splits::prepare(dataset, &bundle, &model, root)?;
+    let splits = Splits::prepare(dataset, &bundle, &model, root, &|| false)?;
     evaluate_split(&model, &splits, split, device)
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn finish(
     Ok(metrics)
 }
 
-/// `id,split,label,prediction,score,bias,cluster,second_cluster`; the clusters are empty where the bias is off.
+/// `id,split,label,prediction,score,bias,cluster,second_cluster`; the clusters are empty where neither L_MMC nor the bias is in use.
 fn predictions_csv(splits: &[EvaluatedSplit]) -> Result<Vec<u8>, LearnerError> {
     let wrong = |e: csv::Error| LearnerError::Internal(e.to_string());
     let mut writer = csv::Writer::from_writer(Vec::new());

@@ -62,7 +62,7 @@ impl RunFolder {
 
     /// Whether a run has begun here.
     pub fn exists(&self) -> bool {
-        self.config().exists()
+        self.config().exists() || self.checkpoints().exists()
     }
 
     /// The configuration of the run that is here.
@@ -71,7 +71,7 @@ impl RunFolder {
     ///
     /// There is none, or it is damaged.
     pub fn read_config(&self) -> Result<Config, LearnerError> {
-        if !self.exists() {
+        if !self.config().exists() {
             return Err(LearnerError::format(
                 &self.0,
                 "is not a run's folder (no config.toml): give the folder that 'train' printed",

@@ -2,6 +2,7 @@
 //!
 //! docs/src/runs.md lists what a run's folder holds.
 
+mod admission;
 mod finish;
 mod folder;
 mod prepare;
@@ -10,5 +11,5 @@ mod start;
 
 pub use finish::{EvaluatedSplit, MetricsFile, ParameterCounts, evaluate_run};
 pub use folder::RunFolder;
-pub use record::RunRecord;
+pub use record::{Resumption, RunRecord};
 pub use start::{Outcome, RunOptions, default_folder, train};

@@ -7,13 +7,14 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use mmrest_data::{Dataset, Modality, Split};
 use mmrest_encoders::{Bert, BertConfig, Tokenizer, has_weights};
+use sha2::{Digest, Sha256};
 
-use crate::batch::SegmentLoader;
 use crate::bundle::{Bundle, TextParts};
 use crate::config::Config;
 use crate::error::LearnerError;
 use crate::example::{Example, FeatureSpec, Preparation};
-use crate::frozen::Frozen;
+use crate::frozen::{Frozen, hex};
+use crate::loader::SegmentLoader;
 use crate::model::MmRest;
 use crate::state::lower_layers;
 
@@ -39,12 +40,22 @@ pub(crate) fn load_text(
     let (bert, bert_config, fingerprint) = match config.text.from_scratch {
         true => {
             let bert_config = BertConfig::from_dir(&folder)?;
-            let fingerprint = format!("from scratch, seed {}", config.seed);
-            (bert_config.init(device), bert_config, fingerprint)
+            let fingerprint = format!(
+                "from-scratch-{}-{}",
+                config.seed,
+                config_hash(&bert_config)?
+            );
+            device.seed(crate::seed::mix(config.seed, &[crate::seed::WEIGHTS, 0]));
+            let bert = bert_config.init(device);
+            bert.visit(&mut Materialise);
+            (bert, bert_config, fingerprint)
         }
         false => {
             let (bert, bert_config) = Bert::load_dir(&folder, device)?;
-            (bert, bert_config, fingerprint(&folder)?)
+            {
+                let fingerprint = fingerprint(&folder, &bert_config)?;
+                (bert, bert_config, fingerprint)
+            }
         }
     };
     check_text(config, &folder, &bert_config, &tokenizer)?;
@@ -56,13 +67,20 @@ pub(crate) fn load_text(
     Ok(Some((bert, parts)))
 }
 
-/// SHA-256 of the weights in a BERT directory.
-fn fingerprint(folder: &Path) -> Result<String, LearnerError> {
+/// SHA-256 of the weights in a BERT directory, and its configuration's.
+fn fingerprint(folder: &Path, config: &BertConfig) -> Result<String, LearnerError> {
     debug_assert!(has_weights(folder));
     let names = ["model.safetensors", "pytorch_model.bin"];
     let file = names.iter().map(|n| folder.join(n)).find(|p| p.exists());
     let file = file.unwrap_or_else(|| folder.join(names[0]));
-    Ok(mmrest_data::SourceFile::read(&file)?.sha256)
+    let weights = mmrest_data::SourceFile::read(&file)?.sha256;
+    Ok(format!("{weights}-{}", config_hash(config)?))
+}
+
+/// SHA-256 of an encoder's configuration.
+fn config_hash(config: &BertConfig) -> Result<String, LearnerError> {
+    let json = serde_json::to_vec(config).map_err(|e| LearnerError::Internal(e.to_string()))?;
+    Ok(hex(&Sha256::digest(json)))
 }
 
 /// What configuration and encoder must agree on.
@@ -108,6 +126,7 @@ impl Splits {
         bundle: &Bundle,
         model: &MmRest,
         root: &Path,
+        stop: &dyn Fn() -> bool,
     ) -> Result<Self, LearnerError> {
         let preparation = Preparation {
             config: &bundle.config,
@@ -124,6 +143,7 @@ impl Splits {
                     lower_layers: lower_layers(&bundle.config, text.bert.depth()),
                     fingerprint: &parts.fingerprint,
                     cache: &cache,
+                    stop,
                 };
                 frozen.apply(&mut examples)?;
             }
@@ -153,16 +173,13 @@ impl Splits {
 pub(crate) fn start_model(
     config: &Config,
     dataset: &Dataset,
-    root: &Path,
+    text: Option<(Bert, TextParts)>,
     device: &Device,
 ) -> Result<(Bundle, MmRest), LearnerError> {
-    device.seed(crate::seed::mix(config.seed, &[crate::seed::WEIGHTS]));
     let features = FeatureSpec::fit(config, dataset.widths, &dataset.train);
-    let (bert, text) = match load_text(config, root, device)? {
-        Some((bert, text)) => (Some(bert), Some(text)),
-        None => (None, None),
-    };
+    let (bert, text) = text.unzip();
     let bert = bert.zip(text.as_ref().map(|text| &text.bert));
+    device.seed(crate::seed::mix(config.seed, &[crate::seed::WEIGHTS, 1]));
     let model = MmRest::new(config, features.widths, bert, device)?;
     model.visit(&mut Materialise);
     let bundle = Bundle {
@@ -173,8 +190,8 @@ pub(crate) fn start_model(
     Ok((bundle, model))
 }
 
-/// burn draws a weight when it is first read; reading all at once, in the order of the module's fields, lets the seed alone
-/// decide them.
+/// burn draws some weights when they are made and others when they are first read; reading all at once lets the seed that was
+/// set before alone decide them.
 struct Materialise;
 
 impl ModuleVisitor for Materialise {

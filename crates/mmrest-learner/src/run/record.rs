@@ -14,7 +14,7 @@ use crate::device::Backend;
 pub struct RunRecord {
     /// Version of mmrest.
     pub version: String,
-    /// Commit of the project the program was started in, if any.
+    /// Commit of the project, if any, `-dirty` where files differ from it.
     pub git_commit: Option<String>,
     /// Every data file with its SHA-256.
     pub data_files: Vec<SourceFile>,
@@ -30,26 +30,40 @@ pub struct RunRecord {
     pub seed: u64,
     /// When training began, seconds since 1970; kept over resumptions.
     pub started: f64,
-    /// When the run was last taken up again.
-    pub resumed: Option<f64>,
+    /// When, and by what, the run was taken up again.
+    pub resumptions: Vec<Resumption>,
     /// When it was finished.
     pub finished: Option<f64>,
     /// Most memory the program held at one time, where the system tells (Linux).
     pub peak_memory_mib: Option<f64>,
 }
 
+/// When, and by what, a run was taken up again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Resumption {
+    /// When, seconds since 1970.
+    pub time: f64,
+    /// Version of mmrest.
+    pub version: String,
+    /// Commit of the project, if any.
+    pub git_commit: Option<String>,
+    /// The backend.
+    pub backend: Backend,
+}
+
 impl RunRecord {
-    /// The record of a run that begins now.
+    /// The record of a run that begins now. `root` is the project's.
     pub(crate) fn begin(
         data_files: Vec<SourceFile>,
         report: &DataReport,
         backend: Backend,
         device: usize,
         seed: u64,
+        root: &Path,
     ) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_string(),
-            git_commit: git_commit(),
+            git_commit: git_commit(root),
             data_files,
             text_encoder: None,
             data_report: serde_json::to_value(report).unwrap_or_default(),
@@ -57,9 +71,25 @@ impl RunRecord {
             device,
             seed,
             started: now(),
-            resumed: None,
+            resumptions: Vec::new(),
             finished: None,
             peak_memory_mib: None,
+        }
+    }
+
+    /// Goes on with the record of the run's first start: this start becomes a resumption.
+    pub(crate) fn resume(self, first: Self) -> Self {
+        let mut resumptions = first.resumptions.clone();
+        resumptions.push(Resumption {
+            time: self.started,
+            version: self.version,
+            git_commit: self.git_commit,
+            backend: self.backend,
+        });
+        Self {
+            resumptions,
+            finished: None,
+            ..first
         }
     }
 
@@ -87,10 +117,18 @@ pub(crate) fn now() -> f64 {
         .map_or(0.0, |d| d.as_secs_f64())
 }
 
-/// The commit that is checked out here, where there is git and a repository.
-fn git_commit() -> Option<String> {
+/// The commit that is checked out at `root`, with `-dirty` behind it where files differ; none without git or a repository.
+fn git_commit(root: &Path) -> Option<String> {
     let output = Command::new("git")
-        .args(["rev-parse", "HEAD"])
+        .arg("-C")
+        .arg(root)
+        .args([
+            "describe",
+            "--always",
+            "--dirty",
+            "--abbrev=40",
+            "--exclude=*",
+        ])
         .output()
         .ok()?;
     let commit = String::from_utf8(output.stdout).ok()?;

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use burn::lr_scheduler::LrSchedulerRecord;
+use burn::optim::OptimizerRecord;
+use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
 use burn::train::checkpoint::{
     Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy,
@@ -25,6 +28,18 @@ pub struct Checkpoints {
     written: Arc<Written>,
 }
 
+/// All that a checkpoint holds.
+pub struct Restored {
+    /// Weights.
+    pub model: ModuleRecord,
+    /// State of the optimisers.
+    pub optimizer: OptimizerRecord,
+    /// State of the schedules.
+    pub scheduler: LrSchedulerRecord,
+    /// How far the run had come.
+    pub progress: Progress,
+}
+
 /// Counts the parts of the checkpoint under way; burn writes them from threads of its own.
 #[derive(Debug, Default)]
 struct Written {
@@ -41,21 +56,25 @@ impl Checkpoints {
         }
     }
 
-    /// The epoch of the newest checkpoint.
-    pub fn newest(&self) -> Option<usize> {
-        self.epochs().into_iter().max()
-    }
-
-    fn epochs(&self) -> Vec<usize> {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else {
-            return Vec::new();
-        };
-        entries
+    /// The epochs that have a checkpoint, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// The folder is there but cannot be read.
+    pub fn epochs(&self) -> Result<Vec<usize>, LearnerError> {
+        if !self.folder.exists() {
+            return Ok(Vec::new());
+        }
+        let entries = std::fs::read_dir(&self.folder)
+            .map_err(|e| LearnerError::io("read", &self.folder, e))?;
+        let mut epochs: Vec<usize> = entries
             .filter_map(|entry| {
                 let name = entry.ok()?.file_name();
                 name.to_str()?.strip_prefix("epoch-")?.parse().ok()
             })
-            .collect()
+            .collect();
+        epochs.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(epochs)
     }
 
     fn path(&self, epoch: usize) -> PathBuf {
@@ -67,13 +86,26 @@ impl Checkpoints {
         self.folder.join(format!("growing-{epoch:04}"))
     }
 
-    /// Reads the progress of an epoch's checkpoint.
+    fn progress(&self, epoch: usize) -> Result<Progress, LearnerError> {
+        files::read_json(&self.path(epoch).join("progress.json"))
+    }
+
+    /// Reads an epoch's checkpoint whole.
     ///
     /// # Errors
     ///
-    /// The file is not there or damaged.
-    pub fn progress(&self, epoch: usize) -> Result<Progress, LearnerError> {
-        files::read_json(&self.path(epoch).join("progress.json"))
+    /// A file of it is missing or damaged; the error names the folder.
+    pub fn restore(&self, epoch: usize) -> Result<Restored, LearnerError> {
+        let [model, optimizer, scheduler] = self.parts();
+        let wrong = |e: CheckpointerError| {
+            LearnerError::format(&self.path(epoch), format!("cannot be read: {e}"))
+        };
+        Ok(Restored {
+            model: model.restore(epoch).map_err(wrong)?,
+            optimizer: optimizer.restore(epoch).map_err(wrong)?,
+            scheduler: scheduler.restore(epoch).map_err(wrong)?,
+            progress: self.progress(epoch)?,
+        })
     }
 
     /// The three writers that burn asks for: model, optimiser, schedule.
@@ -119,9 +151,7 @@ impl Checkpoints {
 
     /// Removes all but the newest checkpoints.
     fn prune(&self) -> Result<(), LearnerError> {
-        let mut epochs = self.epochs();
-        epochs.sort_unstable_by(|a, b| b.cmp(a));
-        for epoch in epochs.into_iter().skip(KEPT) {
+        for epoch in self.epochs()?.into_iter().skip(KEPT) {
             let path = self.path(epoch);
             std::fs::remove_dir_all(&path).map_err(|e| LearnerError::io("remove", &path, e))?;
         }
@@ -163,11 +193,13 @@ pub struct Part {
 
 impl<R: Checkpoint> Checkpointer<R> for Part {
     fn save(&self, epoch: usize, record: R) -> Result<(), CheckpointerError> {
+        let mut report = Report {
+            checkpoints: &self.checkpoints,
+            outcome: Err(format!("writing the {} panicked", self.name)),
+        };
         let path = self.checkpoints.growing(epoch);
         let saved = record.save(path.join(format!("{}.bpk", self.name)));
-        let outcome = saved.as_ref().map(|&()| ()).map_err(ToString::to_string);
-        self.checkpoints.lock().push(outcome);
-        self.checkpoints.written.changed.notify_all();
+        report.outcome = saved.as_ref().map(|&()| ()).map_err(ToString::to_string);
         saved
     }
 
@@ -182,6 +214,19 @@ impl<R: Checkpoint> Checkpointer<R> for Part {
         let bytes = std::fs::read(folder.join(format!("{}.bpk", self.name)))
             .map_err(CheckpointerError::IOError)?;
         R::checkpoint_from_bytes(Bytes::from_bytes_vec(bytes)).map_err(CheckpointerError::Record)
+    }
+}
+
+/// Tells how a part's writing ended, also where it panicked: somebody waits for it.
+struct Report<'a> {
+    checkpoints: &'a Checkpoints,
+    outcome: Result<(), String>,
+}
+
+impl Drop for Report<'_> {
+    fn drop(&mut self) {
+        self.checkpoints.lock().push(self.outcome.clone());
+        self.checkpoints.written.changed.notify_all();
     }
 }
 

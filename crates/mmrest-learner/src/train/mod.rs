@@ -6,7 +6,7 @@ mod progress;
 mod renderer;
 mod strategy;
 
-pub use checkpoint::Checkpoints;
+pub use checkpoint::{Checkpoints, Restored};
 pub use observer::{Observer, Silent};
 pub use progress::{EpochRow, Progress};
 

@@ -129,7 +129,7 @@ impl Progress {
             Selection::ValidMae => true,
             Selection::TestAmongImproving => {
                 let test = test_mae()?;
-                let better = self.selected_test.is_none_or(|best| test < best);
+                let better = test.is_finite() && self.selected_test.is_none_or(|best| test < best);
                 if better {
                     self.selected_test = Some(test);
                 }

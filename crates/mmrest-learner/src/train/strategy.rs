@@ -15,13 +15,13 @@ use mmrest_metric::Rows;
 use super::checkpoint::Checkpoints;
 use super::observer::Observer;
 use super::progress::{EpochRow, Progress};
-use crate::batch::SegmentLoader;
 use crate::bundle::Bundle;
 use crate::clustering;
 use crate::config::ClusterScope;
 use crate::error::LearnerError;
 use crate::evaluate::figures;
 use crate::figures::Figures;
+use crate::loader::SegmentLoader;
 use crate::model::MmRest;
 use crate::objective::to_host;
 use crate::schedule::SharedFactor;
@@ -71,10 +71,11 @@ impl SupervisedLearningStrategy<MmRest> for EpochLoop {
         mut learner: Learner<MmRest>,
         _: TrainLoader<MmRest>,
         _: ValidLoader<MmRest>,
-        starting_epoch: usize,
+        _: usize,
     ) -> (MmRest, SupervisedTrainingEventProcessor<MmRest>) {
-        for epoch in starting_epoch..=components.num_epochs {
-            if self.out_of_patience() {
+        let first = self.lock().done() + 1;
+        for epoch in first..=components.num_epochs {
+            if self.out_of_patience() || components.interrupter.should_stop() {
                 break;
             }
             let outcome = self
@@ -87,7 +88,7 @@ impl SupervisedLearningStrategy<MmRest> for EpochLoop {
                 });
             match outcome {
                 Ok(EpochEnd::Done) => {}
-                Ok(EpochEnd::Interrupted) => break,
+                Ok(EpochEnd::Interrupted) | Err(LearnerError::Interrupted) => break,
                 Err(error) => {
                     *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     break;
@@ -120,7 +121,7 @@ impl EpochLoop {
             let mut state = model.context.state();
             (state.epoch, state.step) = (epoch, 0);
         }
-        self.recluster(&model, epoch)?;
+        self.recluster(&model, epoch, interrupter)?;
         seed_dropout(&self.device, self.bundle.config.seed, epoch);
         let Some(mut row) = self.train_pass(learner, epoch, interrupter)? else {
             return Ok(EpochEnd::Interrupted);
@@ -131,7 +132,12 @@ impl EpochLoop {
     }
 
     /// k-means over the whole training set, warm-started from the centres in force (docs/src/method.md, "a stable set").
-    fn recluster(&self, model: &MmRest, epoch: usize) -> Result<(), LearnerError> {
+    fn recluster(
+        &self,
+        model: &MmRest,
+        epoch: usize,
+        interrupter: &Interrupter,
+    ) -> Result<(), LearnerError> {
         let settings = model.context.settings();
         if model.metric.is_none() || settings.scope == ClusterScope::Batch {
             return Ok(());
@@ -140,6 +146,9 @@ impl EpochLoop {
         let evaluating = model.valid();
         let (mut values, mut bins) = (Vec::new(), Vec::new());
         for batch in self.train_in_order.pass() {
+            if interrupter.should_stop() {
+                return Err(LearnerError::Interrupted);
+            }
             let batch = batch.map_err(|e| LearnerError::Training(e.to_string()))?;
             let representations = evaluating.encode(&batch);
             values.extend(to_host(representations.rows())?);
@@ -150,12 +159,24 @@ impl EpochLoop {
         let rows = Rows::new(&values, self.bundle.config.model.representation)?;
         let before = model.context.clusters();
         let clusters = match before {
-            Some(before) => {
-                clustering::warm(rows, &bins, &settings.bins, &settings.kmeans, &before)?
-            }
+            Some(before) => clustering::warm(
+                rows,
+                &bins,
+                &settings.bins,
+                &settings.kmeans,
+                settings.field,
+                &before,
+            )?,
             None => {
                 let seed = seed::mix(settings.seed, &[seed::KMEANS, epoch as u64]);
-                clustering::fresh(rows, &bins, &settings.bins, &settings.kmeans, seed)?
+                clustering::fresh(
+                    rows,
+                    &bins,
+                    &settings.bins,
+                    &settings.kmeans,
+                    settings.field,
+                    seed,
+                )?
             }
         };
         model.context.state().clusters = Some(clusters);
@@ -236,7 +257,7 @@ impl EpochLoop {
     fn failed_step(&self, epoch: usize, step: usize, reason: &str, rows: &[usize]) -> LearnerError {
         let ids: Vec<&str> = rows.iter().map(|&row| self.train.id(row)).collect();
         LearnerError::Training(format!(
-            "epoch {epoch}, step {step}: {reason}; the step was not taken and the last checkpoint is good. Segments of the batch: {}",
+            "epoch {epoch}, step {step}: {reason}; the step was not taken, and epochs before this one are kept. Segments of the batch: {}",
             ids.join(", ")
         ))
     }

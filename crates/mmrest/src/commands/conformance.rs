@@ -1,8 +1,9 @@
 //! `mmrest conformance`.
 
+use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mmrest_learner::{conformance, open_device};
 
 use crate::arguments::ConformanceArguments;
@@ -18,8 +19,9 @@ pub(crate) fn run(arguments: &ConformanceArguments) -> Result<ExitCode> {
         &arguments.out,
         &device,
     )?;
+    let mut out = std::io::stdout().lock();
     for line in report {
-        println!("{line}");
+        writeln!(out, "{line}").context("cannot write the output")?;
     }
     Ok(ExitCode::SUCCESS)
 }

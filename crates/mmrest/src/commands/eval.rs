@@ -1,10 +1,11 @@
 //! `mmrest eval`.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use mmrest_learner::open_device;
-use mmrest_learner::run::{RunFolder, evaluate_run};
+use mmrest_learner::run::{EvaluatedSplit, RunFolder, evaluate_run};
 
 use crate::arguments::EvalArguments;
 use crate::{logging, project};
@@ -21,18 +22,20 @@ pub(crate) fn run(arguments: &EvalArguments) -> Result<ExitCode> {
         &project::root(&here),
         &device,
     )?;
-    match arguments.json {
-        true => println!("{}", serde_json::to_string(&evaluated.figures)?),
-        false => {
-            println!(
-                "{} split of {} segments",
-                evaluated.split,
-                evaluated.labels.len()
-            );
-            for (name, value) in evaluated.figures.named() {
-                println!("{name:<10}{value}");
-            }
-        }
-    }
+    print(&evaluated, arguments.json).context("cannot write the output")?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn print(evaluated: &EvaluatedSplit, json: bool) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(&evaluated.figures)?)?;
+        return Ok(());
+    }
+    let segments = evaluated.labels.len();
+    writeln!(out, "{} split of {segments} segments", evaluated.split)?;
+    for (name, value) in evaluated.figures.named() {
+        writeln!(out, "{name:<10}{value}")?;
+    }
+    Ok(())
 }

@@ -1,9 +1,10 @@
 //! `mmrest predict`.
 
 mod lines;
+mod output;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,6 +14,7 @@ use mmrest_learner::run::RunFolder;
 use mmrest_learner::{Predictor, open_device};
 
 use self::lines::{Scored, parse_line};
+use self::output::{Output, refuse_the_input};
 use crate::arguments::PredictArguments;
 use crate::logging;
 
@@ -22,74 +24,71 @@ const CHUNK: usize = 256;
 /// `mmrest predict`.
 pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     logging::to_stderr()?;
+    let (input, output) = (arguments.input.as_path(), arguments.output.as_deref());
+    refuse_the_input(input, output)?;
     let device = open_device(arguments.device.backend, arguments.device.device)?;
     let predictor = Predictor::load(&RunFolder::new(&arguments.run).model(), &device)?;
-    let mut output = open_output(arguments.output.as_deref())?;
-    let input = arguments.input.as_path();
-    if input == Path::new("-") {
-        score_lines(
-            &predictor,
-            std::io::stdin().lock(),
-            "standard input",
-            &mut output,
-        )?;
-    } else if input.is_dir() {
-        let segments = mmrest_data::load_unlabelled(&predictor.bundle().config.data, input)?;
-        for segment in &segments {
-            let checked = predictor.check(segment);
-            checked.map_err(|m| anyhow!("{}, {}: {m}", input.display(), segment.id))?;
-        }
+    if input.is_dir() {
+        let segments = read_folder(&predictor, input)?;
+        let mut output = Output::open(output)?;
         for chunk in segments.chunks(CHUNK) {
             score(&predictor, chunk, &mut output)?;
         }
-    } else {
-        let file = File::open(input).with_context(|| format!("cannot read {}", input.display()))?;
-        let name = input.display().to_string();
-        score_lines(&predictor, BufReader::new(file), &name, &mut output)?;
+        output.keep()?;
+        return Ok(ExitCode::SUCCESS);
     }
-    output.flush().context("cannot write the output")?;
-    Ok(ExitCode::SUCCESS)
+    let (lines, name) = open_lines(input)?;
+    let mut output = Output::open(output)?;
+    let bad = score_lines(&predictor, lines, &name, &mut output)?;
+    output.keep()?;
+    match bad {
+        Some(message) => bail!(message),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
-/// Whether an error is that nobody reads the output any more, as in `predict ... | head`: the end, not a failure.
-pub(crate) fn reader_is_gone(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let io = cause.downcast_ref::<std::io::Error>();
-        io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+/// The segments of a folder, all of which can be scored.
+fn read_folder(predictor: &Predictor, folder: &Path) -> Result<Vec<Segment>> {
+    let segments = mmrest_data::load_unlabelled(&predictor.bundle().config.data, folder)?;
+    for segment in &segments {
+        let checked = predictor.check(segment);
+        checked.map_err(|m| anyhow!("{}, {}: {m}", folder.display(), segment.id))?;
+    }
+    Ok(segments)
 }
 
-fn open_output(path: Option<&Path>) -> Result<Box<dyn Write>> {
-    Ok(match path {
-        Some(path) => Box::new(BufWriter::new(
-            File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
-        )),
-        None => Box::new(std::io::stdout().lock()),
-    })
+/// A file of lines or standard input, and what to call it.
+fn open_lines(input: &Path) -> Result<(Box<dyn BufRead>, String)> {
+    if input == Path::new("-") {
+        let lines = Box::new(std::io::stdin().lock());
+        return Ok((lines, "standard input".to_string()));
+    }
+    let name = input.display().to_string();
+    let file = File::open(input).with_context(|| format!("cannot read {name}"))?;
+    Ok((Box::new(BufReader::new(file)), name))
 }
 
-/// Scores JSON lines as they come, a chunk at a time, in their order; a line that cannot be scored ends it, after those before it.
+/// Scores JSON lines as they come, a chunk at a time, in their order; a line that cannot be scored ends it, after those
+/// before it, and is returned as a sentence.
 fn score_lines(
     predictor: &Predictor,
     input: impl BufRead,
     name: &str,
-    output: &mut dyn Write,
-) -> Result<()> {
+    output: &mut Output,
+) -> Result<Option<String>> {
     let mut chunk = Vec::with_capacity(CHUNK);
-    for (index, line) in input.lines().enumerate() {
-        let place = || format!("{name}, line {}", index + 1);
-        let line = line.with_context(place)?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let segment = parse_line(&line, index + 1)
-            .and_then(|segment| predictor.check(&segment).map(|()| segment));
-        match segment {
+    let mut bad = None;
+    for (number, line) in (1..).zip(input.lines()) {
+        let segment = match line {
+            Ok(line) if line.trim().is_empty() => continue,
+            Ok(line) => parse_line(&line, number),
+            Err(error) => Err(error.to_string()),
+        };
+        match segment.and_then(|segment| predictor.check(&segment).map(|()| segment)) {
             Ok(segment) => chunk.push(segment),
             Err(message) => {
-                score(predictor, &chunk, output)?;
-                output.flush().context("cannot write the output")?;
-                bail!("{}: {message}", place());
+                bad = Some(format!("{name}, line {number}: {message}"));
+                break;
             }
         }
         if chunk.len() == CHUNK {
@@ -97,10 +96,11 @@ fn score_lines(
             chunk.clear();
         }
     }
-    score(predictor, &chunk, output)
+    score(predictor, &chunk, output)?;
+    Ok(bad)
 }
 
-fn score(predictor: &Predictor, segments: &[Segment], output: &mut dyn Write) -> Result<()> {
+fn score(predictor: &Predictor, segments: &[Segment], output: &mut Output) -> Result<()> {
     for (segment, prediction) in segments.iter().zip(predictor.predict(segments)?) {
         let line = serde_json::to_string(&Scored::new(&segment.id, &prediction))?;
         writeln!(output, "{line}").context("cannot write the output")?;

@@ -1,5 +1,6 @@
 //! `mmrest train`.
 
+use std::io::Write;
 use std::path::{Path, absolute};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,13 +9,14 @@ use anyhow::{Context, Result, anyhow};
 use burn::train::Interrupter;
 use mmrest_learner::config::parse_override;
 use mmrest_learner::run::{Outcome, RunFolder, RunOptions, default_folder, train};
+use mmrest_learner::train::Observer;
 use mmrest_learner::{Backend, Config};
 
 use super::data::ensure_sample;
 use crate::arguments::TrainArguments;
 use crate::display::{Display, Style};
-use crate::logging;
-use crate::project::find_config;
+use crate::project::{ConfigFile, find_config};
+use crate::{failure, logging};
 
 /// Exit code of an interrupted run, as shells know it.
 const INTERRUPTED: u8 = 130;
@@ -27,15 +29,12 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let config = resolve(&own.map_or(file.path.clone(), RunFolder::config), arguments)?;
     let folder = out.unwrap_or_else(|| default_folder(&file.root, &file.name, config.seed));
     let display = Arc::new(Display::new(Style::choose(arguments.quiet, arguments.json)));
-    if file.name == "sample" && arguments.data.is_none() {
-        let data = file.root.join(&config.data.dir);
-        if ensure_sample(&data)? {
-            display.line(&format!("wrote the built-in sample to {}", data.display()));
-        }
-    }
+    let data = config.data.folder(&file.root);
+    let made = wants_sample(&file, arguments, &config)? && ensure_sample(&data)?;
     logging::to_file(&folder.log())?;
     let interrupter = Interrupter::new();
-    stop_on_interrupt(&interrupter)?;
+    let resume = how_to_resume(arguments, folder.path());
+    stop_on_interrupt(&interrupter, &folder, &resume)?;
     let options = RunOptions {
         folder: folder.clone(),
         resume: arguments.resume,
@@ -45,11 +44,16 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         observer: display.clone(),
         interrupter,
     };
-    display.line(&format!("run {}", folder.path().display()));
-    let outcome = train(&config, &options).inspect_err(|error| {
+    display.run(folder.path());
+    if made {
+        display.note(&format!("wrote the built-in sample to {}", data.display()));
+    }
+    let outcome = train(&config, &options).map_err(|error| {
+        let error = anyhow::Error::from(error);
         display.clear();
-        tracing::error!(target: logging::OUTCOME, %error);
+        tracing::error!(target: logging::OUTCOME, error = failure::sentence(&error));
         remove_if_nothing_began(&folder);
+        error
     })?;
     match outcome {
         Outcome::Finished(metrics) => {
@@ -58,10 +62,19 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         }
         Outcome::Interrupted { epochs } => {
             display.clear();
-            eprintln!("{}", how_to_resume(arguments, folder.path(), epochs));
+            let what = format!("interrupted; {epochs} epoch(s) are kept.");
+            say_interrupted(&folder, &what, &resume);
             Ok(ExitCode::from(INTERRUPTED))
         }
     }
+}
+
+/// Whether the built-in sample is what is to be trained on: by the project's own configuration, unchanged in that, anew.
+fn wants_sample(file: &ConfigFile, arguments: &TrainArguments, config: &Config) -> Result<bool> {
+    if arguments.resume || !file.is_own("sample") {
+        return Ok(false);
+    }
+    Ok(Config::load(&file.path, &[])?.data.dir == config.data.dir)
 }
 
 /// A run that failed before it began leaves no folder behind.
@@ -101,27 +114,43 @@ fn resolve(file: &Path, arguments: &TrainArguments) -> Result<Config> {
 }
 
 /// The first Ctrl-C stops at the next batch, the second at once.
-fn stop_on_interrupt(interrupter: &Interrupter) -> Result<()> {
-    let interrupter = interrupter.clone();
+fn stop_on_interrupt(interrupter: &Interrupter, folder: &RunFolder, resume: &str) -> Result<()> {
+    let (interrupter, folder) = (interrupter.clone(), folder.clone());
+    let resume = resume.to_string();
     ctrlc::set_handler(move || {
         if interrupter.should_stop() {
+            say_interrupted(&folder, "interrupted.", &resume);
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("stopping after this batch; once more to stop at once");
+        say("stopping; once more to stop at once");
         interrupter.stop(Some("interrupted"));
     })
     .context("cannot listen for Ctrl-C")
 }
 
+/// The last words of an interrupted run: what happened, and how to go on where there is something to go on with.
+fn say_interrupted(folder: &RunFolder, what: &str, resume: &str) {
+    match folder.exists() {
+        true => say(&format!("{what} {resume}")),
+        false => say("interrupted before the run began"),
+    }
+    remove_if_nothing_began(folder);
+}
+
+/// A line on standard error, if anybody reads it.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// The command that goes on with an interrupted run: its folder knows the rest.
-fn how_to_resume(arguments: &TrainArguments, folder: &Path, epochs: usize) -> String {
+fn how_to_resume(arguments: &TrainArguments, folder: &Path) -> String {
     let device = arguments.device;
     let mut command = format!("cargo xtask train {}", quoted(&arguments.config));
     if device.backend != Backend::default() {
         command += &format!(" --backend {} --device {}", device.backend, device.device);
     }
     format!(
-        "interrupted; {epochs} epoch(s) are kept. Go on with:\n  {command} --out {} --resume",
+        "Go on with:\n  {command} --out {} --resume",
         quoted(&folder.display().to_string())
     )
 }

@@ -1,0 +1,66 @@
+//! How an error that ends the program is told.
+
+use std::io::ErrorKind;
+
+/// The error and its causes in one line; a cause that is already told by what stands before it is not told again.
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told += &format!(": {cause}");
+        }
+    }
+    told
+}
+
+/// Whether an error is that nobody reads the output any more, as in `predict ... | head`: the end, not a failure.
+pub(crate) fn reader_is_gone(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+    use mmrest_data::DataError;
+    use mmrest_learner::LearnerError;
+
+    fn gone() -> std::io::Error {
+        std::io::Error::new(ErrorKind::NotFound, "it is gone")
+    }
+
+    #[test]
+    fn every_cause_is_told_once() {
+        let path = std::path::PathBuf::from("a.csd");
+        let data = DataError::Io {
+            path: path.clone(),
+            source: gone(),
+        };
+        let own = LearnerError::Io {
+            action: "read",
+            path,
+            source: gone(),
+        };
+        for (error, told) in [
+            (LearnerError::from(data), "a.csd: it is gone"),
+            (own, "cannot read a.csd: it is gone"),
+        ] {
+            assert_eq!(sentence(&error.into()), told);
+        }
+        let error = Err::<(), _>(gone()).context("cannot start").unwrap_err();
+        assert_eq!(sentence(&error), "cannot start: it is gone");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_known_below_its_context() {
+        let broken = std::io::Error::from(ErrorKind::BrokenPipe);
+        let error = anyhow::Error::from(broken).context("cannot write the output");
+        assert!(reader_is_gone(&error));
+        assert!(!reader_is_gone(&gone().into()));
+    }
+}
