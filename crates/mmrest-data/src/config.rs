@@ -243,6 +243,15 @@ impl DataConfig {
         Ok(())
     }
 
+    /// Refuses a configuration whose files are not all there; reads none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check); [`DataError::Missing`], naming every file that is not there.
+    pub fn check_files(&self, root: &Path) -> Result<()> {
+        self.files(root).map(|_| ())
+    }
+
     /// Finds every file that is needed.
     pub(crate) fn files(&self, root: &Path) -> Result<Files> {
         self.check()?;

@@ -79,6 +79,7 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
     let autodiff = device.clone().autodiff();
     let checkpoints = Checkpoints::new(options.folder.checkpoints());
     check_folder(config, options)?;
+    config.data.check_files(&options.root)?;
     let restored = newest_checkpoint(config, options, &checkpoints)?;
     options.observer.stage("loading the text encoder");
     let text = load_text(config, &options.root, &autodiff)?;
