@@ -55,9 +55,6 @@ impl Display {
             Style::Terminal => ProgressBar::new(0),
             _ => ProgressBar::hidden(),
         };
-        if let Ok(template) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
-            bar.set_style(template);
-        }
         Self {
             style,
             bar,
@@ -85,6 +82,13 @@ impl Display {
         }
     }
 
+    /// Gives the bar a shape, in indicatif's terms.
+    fn shape(&self, template: &str) {
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+    }
+
     /// The figures at the end.
     pub(crate) fn finished(&self, metrics: &MetricsFile) {
         self.bar.finish_and_clear();
@@ -109,6 +113,7 @@ impl Display {
 impl Observer for Display {
     fn stage(&self, name: &str) {
         tracing::info!(stage = name);
+        self.shape("{msg} ...");
         self.bar.set_message(name.to_string());
     }
 
@@ -120,6 +125,7 @@ impl Observer for Display {
             Some(left) => format!(", at most {} left", clock(left)),
             None => String::new(),
         };
+        self.shape("{msg} {wide_bar} {pos}/{len}");
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
         self.bar
