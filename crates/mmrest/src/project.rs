@@ -23,10 +23,21 @@ impl ConfigFile {
 
 /// The nearest folder at or above `from` that has `configs/`; `from` itself where there is none.
 pub(crate) fn root(from: &Path) -> PathBuf {
+    find_root(from).unwrap_or_else(|| from.to_path_buf())
+}
+
+/// The project that a run belongs to: the one around the current folder, or else the one around the run's.
+pub(crate) fn root_of_run(run: &Path) -> Result<PathBuf> {
+    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    let found = find_root(&here).or_else(|| find_root(&here.join(run)));
+    Ok(found.unwrap_or(here))
+}
+
+fn find_root(from: &Path) -> Option<PathBuf> {
     let found = from
         .ancestors()
         .find(|folder| folder.join("configs").is_dir());
-    found.unwrap_or(from).to_path_buf()
+    found.map(Path::to_path_buf)
 }
 
 /// Finds a configuration by its name under `configs/`, or by its path.

@@ -13,13 +13,12 @@ use crate::{logging, project};
 /// `mmrest eval`.
 pub(crate) fn run(arguments: &EvalArguments) -> Result<ExitCode> {
     logging::to_stderr()?;
-    let here = std::env::current_dir().context("cannot tell the current folder")?;
     let device = open_device(arguments.device.backend, arguments.device.device)?;
     let evaluated = evaluate_run(
         &RunFolder::new(&arguments.run),
         arguments.split,
         arguments.data.as_deref(),
-        &project::root(&here),
+        &project::root_of_run(&arguments.run)?,
         &device,
     )?;
     print(&evaluated, arguments.json).context("cannot write the output")?;
