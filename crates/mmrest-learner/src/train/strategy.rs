@@ -58,12 +58,6 @@ pub(crate) struct EpochLoop {
     pub failure: Mutex<Option<LearnerError>>,
 }
 
-/// How an epoch ended.
-enum EpochEnd {
-    Done,
-    Interrupted,
-}
-
 impl SupervisedLearningStrategy<MmRest> for EpochLoop {
     fn fit(
         &self,
@@ -80,15 +74,10 @@ impl SupervisedLearningStrategy<MmRest> for EpochLoop {
             }
             let outcome = self
                 .epoch(&mut learner, epoch, &components.interrupter)
-                .and_then(|end| match end {
-                    EpochEnd::Done => self
-                        .checkpoint(&learner, epoch, &mut components)
-                        .map(|()| end),
-                    EpochEnd::Interrupted => Ok(end),
-                });
+                .and_then(|()| self.checkpoint(&learner, epoch, &mut components));
             match outcome {
-                Ok(EpochEnd::Done) => {}
-                Ok(EpochEnd::Interrupted) | Err(LearnerError::Interrupted) => break,
+                Ok(()) => {}
+                Err(LearnerError::Interrupted) => break,
                 Err(error) => {
                     *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     break;
@@ -114,7 +103,7 @@ impl EpochLoop {
         learner: &mut Learner<MmRest>,
         epoch: usize,
         interrupter: &Interrupter,
-    ) -> Result<EpochEnd, LearnerError> {
+    ) -> Result<(), LearnerError> {
         let started = Instant::now();
         let model = learner.model();
         {
@@ -123,12 +112,9 @@ impl EpochLoop {
         }
         self.recluster(&model, epoch, interrupter)?;
         seed_dropout(&self.device, self.bundle.config.seed, epoch);
-        let Some(mut row) = self.train_pass(learner, epoch, interrupter)? else {
-            return Ok(EpochEnd::Interrupted);
-        };
+        let mut row = self.train_pass(learner, epoch, interrupter)?;
         row.train_seconds = started.elapsed().as_secs_f64();
-        self.judge(&learner.model(), row)?;
-        Ok(EpochEnd::Done)
+        self.judge(&learner.model(), row)
     }
 
     /// k-means over the whole training set, warm-started from the centres in force (docs/src/method.md, "a stable set").
@@ -183,13 +169,13 @@ impl EpochLoop {
         Ok(())
     }
 
-    /// All training steps of an epoch; nothing where it was interrupted.
+    /// All training steps of an epoch.
     fn train_pass(
         &self,
         learner: &mut Learner<MmRest>,
         epoch: usize,
         interrupter: &Interrupter,
-    ) -> Result<Option<EpochRow>, LearnerError> {
+    ) -> Result<EpochRow, LearnerError> {
         let config = &self.bundle.config;
         let context = learner.model().context.clone();
         let factor = {
@@ -202,7 +188,7 @@ impl EpochLoop {
         let total = burn::data::dataloader::DataLoader::num_items(&self.train);
         for batch in self.train.pass() {
             if interrupter.should_stop() {
-                return Ok(None);
+                return Err(LearnerError::Interrupted);
             }
             let batch = batch.map_err(|e| LearnerError::Training(e.to_string()))?;
             let ids = batch.rows.clone();
@@ -251,7 +237,7 @@ impl EpochLoop {
             selected: false,
         };
         row.set_losses(&mean);
-        Ok(Some(row))
+        Ok(row)
     }
 
     fn failed_step(&self, epoch: usize, step: usize, reason: &str, rows: &[usize]) -> LearnerError {
