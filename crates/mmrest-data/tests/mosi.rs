@@ -3,30 +3,15 @@
 
 mod common;
 
-use common::{shared_data, workspace};
+use common::{mosi_config, shared_data, workspace};
 use mmrest_data::{DataConfig, FeatureStats, Modality, SplitFrom, TextFrom, load};
-
-fn config(dir: &std::path::Path) -> DataConfig {
-    DataConfig {
-        dir: dir.to_path_buf(),
-        modalities: vec![Modality::Text, Modality::Audio],
-        labels: "CMU_MOSI_Opinion_Labels.csd".into(),
-        words: Some("CMU_MOSI_ModifiedTimestampedWords.csd".into()),
-        table: Some("MOSI-label.csv".into()),
-        text_from: TextFrom::Table,
-        split_from: SplitFrom::Table,
-        folds: "data/folds/mosi.json".into(),
-        audio: Some("CMU_MOSI_WordAcoustic.csd".into()),
-        ..DataConfig::default()
-    }
-}
 
 #[test]
 fn the_standard_split_comes_out_and_ids_join() {
     let Some(dir) = shared_data("mosi") else {
         return;
     };
-    let data = load(&config(&dir), &workspace()).unwrap();
+    let data = load(&mosi_config(&dir), &workspace()).unwrap();
     println!("{}", data.report);
     assert_eq!(
         (data.train.len(), data.valid.len(), data.test.len()),
@@ -68,14 +53,14 @@ fn folds_and_words_alone_give_the_same_segments() {
     let Some(dir) = shared_data("mosi") else {
         return;
     };
-    let table = load(&config(&dir), &workspace()).unwrap();
+    let table = load(&mosi_config(&dir), &workspace()).unwrap();
     let config = DataConfig {
         table: None,
         text_from: TextFrom::Words,
         split_from: SplitFrom::Folds,
         vision: Some("CMU_MOSI_UtteranceVisual.csd".into()),
         modalities: Modality::ALL.to_vec(),
-        ..config(&dir)
+        ..mosi_config(&dir)
     };
     let folds = load(&config, &workspace()).unwrap();
     println!("{}", folds.report);

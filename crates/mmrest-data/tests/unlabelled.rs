@@ -6,10 +6,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{numbers, shared_data, words, workspace, write};
-use mmrest_data::{
-    DataConfig, DataError, Modality, Segment, SplitFrom, TextFrom, load, load_unlabelled,
-};
+use common::{mosi_config, numbers, shared_data, words, workspace, write};
+use mmrest_data::{DataConfig, DataError, Modality, Segment, TextFrom, load, load_unlabelled};
 use tempfile::TempDir;
 
 const TABLE: &str = "video_id,clip_id,text,label,mode\n\
@@ -239,17 +237,7 @@ fn cmu_mosi_scored_as_new_data_has_the_segments_it_was_loaded_with() {
     let Some(dir) = shared_data("mosi") else {
         return;
     };
-    let config = DataConfig {
-        dir: dir.clone(),
-        modalities: vec![Modality::Text, Modality::Audio],
-        labels: "CMU_MOSI_Opinion_Labels.csd".into(),
-        words: Some("CMU_MOSI_ModifiedTimestampedWords.csd".into()),
-        table: Some("MOSI-label.csv".into()),
-        text_from: TextFrom::Table,
-        split_from: SplitFrom::Table,
-        audio: Some("CMU_MOSI_WordAcoustic.csd".into()),
-        ..DataConfig::default()
-    };
+    let config = mosi_config(&dir);
     let data = load(&config, &workspace()).unwrap();
     let new = load_unlabelled(&config, &dir).unwrap();
     assert_eq!(new.len(), 2199);

@@ -42,6 +42,20 @@ fn assert_tiny(dir: &Path) {
     assert!(error < 1e-5, "{}: {error:e}", dir.display());
 }
 
+/// How far a directory's model is from the naive one on one sequence, relative to the largest value.
+fn error_against(naive: &Naive, dir: &Path) -> f32 {
+    let expected: Vec<f32> = naive
+        .forward(&[2, 5, 3])
+        .into_iter()
+        .flatten()
+        .map(|v| v as f32)
+        .collect();
+    let found = load(dir)
+        .unwrap()
+        .forward(&PackedTokens::from_sequences(&[[2, 5, 3]]));
+    relative(&values(found), &expected)
+}
+
 fn directory(tensors: &[Named]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("config.json"), CONFIG).unwrap();
@@ -140,16 +154,7 @@ fn half_precision_is_widened() {
         )
     });
     let naive = Naive::new(cut.collect(), 2, tiny::gelu);
-    let expected: Vec<f32> = naive
-        .forward(&[2, 5, 3])
-        .into_iter()
-        .flatten()
-        .map(|v| v as f32)
-        .collect();
-    let found = load(dir.path())
-        .unwrap()
-        .forward(&PackedTokens::from_sequences(&[[2, 5, 3]]));
-    assert!(relative(&values(found), &expected) < 1e-5);
+    assert!(error_against(&naive, dir.path()) < 1e-5);
 }
 
 #[test]
@@ -164,16 +169,7 @@ fn activations_are_those_the_config_names() {
         let config = CONFIG.replace("\"gelu\"", &format!("\"{name}\""));
         fs::write(dir.path().join("config.json"), config).unwrap();
         let naive = Naive::new(tiny::tensors(), 2, activation);
-        let expected: Vec<f32> = naive
-            .forward(&[2, 5, 3])
-            .into_iter()
-            .flatten()
-            .map(|v| v as f32)
-            .collect();
-        let found = load(dir.path())
-            .unwrap()
-            .forward(&PackedTokens::from_sequences(&[[2, 5, 3]]));
-        let error = relative(&values(found), &expected);
+        let error = error_against(&naive, dir.path());
         assert!(error < 1e-5, "{name} {error:e}");
     }
 }

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use mmrest_data::csd::{self, Entry, Features};
+use mmrest_data::{DataConfig, Modality, SplitFrom, TextFrom};
 
 /// A folder of real data beside the workspace, when it is there; says so when it is not.
 pub(crate) fn shared_data(name: &str) -> Option<PathBuf> {
@@ -44,4 +45,20 @@ pub(crate) fn write(folder: &Path, name: &str, entries: &[(&str, Entry)]) {
     let root = name.trim_end_matches(".csd");
     let metadata = csd::metadata(root, "made by a test");
     csd::write(&folder.join(name), root, &metadata, entries.iter().cloned()).unwrap();
+}
+
+/// CMU-MOSI in a folder: transcripts and split from the table, the voice by word.
+pub(crate) fn mosi_config(dir: &Path) -> DataConfig {
+    DataConfig {
+        dir: dir.to_path_buf(),
+        modalities: vec![Modality::Text, Modality::Audio],
+        labels: "CMU_MOSI_Opinion_Labels.csd".into(),
+        words: Some("CMU_MOSI_ModifiedTimestampedWords.csd".into()),
+        table: Some("MOSI-label.csv".into()),
+        text_from: TextFrom::Table,
+        split_from: SplitFrom::Table,
+        folds: "data/folds/mosi.json".into(),
+        audio: Some("CMU_MOSI_WordAcoustic.csd".into()),
+        ..DataConfig::default()
+    }
 }
