@@ -1,6 +1,7 @@
 //! The log: JSON lines in the run's folder, warnings on standard error.
 
 use std::fs::OpenOptions;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -53,6 +54,7 @@ where
     tracing_subscriber::fmt::layer()
         .without_time()
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_filter(FilterFn::new(|event| {
             *event.level() <= Level::WARN && event.target() != OUTCOME
