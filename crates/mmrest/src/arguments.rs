@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use mmrest_data::Split;
 use mmrest_learner::Backend;
 
+use crate::commands::data::DataCommand;
+
 /// Multimodal sentiment analysis by multi-metric learning on clusters (MMRest, CVPR 2026).
 #[derive(Debug, Parser)]
 #[command(name = "mmrest", version, propagate_version = true)]
@@ -24,15 +26,9 @@ pub(crate) enum Command {
     Predict(PredictArguments),
     /// Compute golden numbers from given inputs, to compare implementations.
     Conformance(ConformanceArguments),
-    /// Make or look at data.
+    /// Get, look at, align, import or make data.
     #[command(subcommand)]
     Data(DataCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DataCommand {
-    /// Write the built-in sample data set.
-    Sample(SampleArguments),
 }
 
 /// Where tensors live.
@@ -124,16 +120,6 @@ pub(crate) struct ConformanceArguments {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SampleArguments {
-    /// Where the data set goes.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
-    /// Seed of the generator [default: the built-in sample's].
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
 }
 
 fn parse_split(name: &str) -> Result<Split, String> {

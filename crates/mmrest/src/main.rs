@@ -12,7 +12,7 @@ mod project;
 use std::io::Write;
 use std::process::ExitCode;
 
-use arguments::{Arguments, Command, DataCommand};
+use arguments::{Arguments, Command};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Conformance(arguments) => commands::conformance::run(&arguments),
-        Command::Data(DataCommand::Sample(arguments)) => commands::data::sample(&arguments),
+        Command::Data(command) => commands::data::run(&command),
     };
     match outcome {
         Ok(code) => code,

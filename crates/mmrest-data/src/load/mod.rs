@@ -1,4 +1,5 @@
-//! From files to segments.
+//! From computational sequences to segments: one for each labelled interval, holding the words and frames that lie in it
+//! ([`overlapping`](crate::overlapping)).
 
 mod check;
 mod features;
@@ -16,47 +17,19 @@ use rayon::prelude::*;
 use crate::config::Files;
 use crate::csd::ComputationalSequence;
 use crate::folds::Folds;
+use crate::stream::{SegmentSource, Visit};
 use crate::table::Table;
-use crate::{
-    DataConfig, DataError, DataReport, Dataset, Result, Segment, SourceFile, Split, SplitFrom,
-};
+use crate::{DataConfig, DataError, DataReport, Result, Split, SplitFrom, Widths};
 use tracks::Tracks;
-use video::LoadedVideo;
 
 pub use unlabelled::load_unlabelled;
 
-/// Loads a data set: one segment for each labelled interval, holding the words and frames that lie in it
-/// ([`overlapping`](crate::overlapping)).
-///
-/// Relative paths of the configuration are relative to `root`. Segments are in the order of the label file,
-/// whatever the number of threads.
-///
-/// # Errors
-///
-/// [`DataError::Config`] for a configuration that contradicts itself; [`DataError::Missing`] naming every file that is
-/// not there; the errors of reading each file; [`DataError::MissingModality`] when the configuration asks for it;
-/// [`DataError::Empty`] when no segment is left.
-pub fn load(config: &DataConfig, root: &Path) -> Result<Dataset> {
-    let files = config.files(root)?;
-    let sources = Sources::open(config, &files)?;
-    let (loaded, hashed) = rayon::join(
-        || {
-            let videos = sources.labels.videos().par_iter();
-            videos
-                .map(|video| sources.load_video(video))
-                .collect::<Result<Vec<_>>>()
-        },
-        || {
-            let files = files.all().into_par_iter();
-            files.map(SourceFile::read).collect::<Result<Vec<_>>>()
-        },
-    );
-    sources.assemble(loaded?, hashed?)
-}
+/// Videos in memory at a time: enough for every core to have some, few enough to be small.
+const VIDEOS_AT_A_TIME: usize = 32;
 
 /// Everything that is read from, open.
-struct Sources<'a> {
-    config: &'a DataConfig,
+pub(crate) struct Sources {
+    config: DataConfig,
     labels: ComputationalSequence,
     tracks: Tracks,
     table: Option<Table>,
@@ -69,13 +42,9 @@ enum Splits {
     Table,
 }
 
-impl<'a> Sources<'a> {
-    fn open(config: &'a DataConfig, files: &Files) -> Result<Self> {
-        let table = files
-            .table
-            .as_ref()
-            .map(|path| Table::read(path))
-            .transpose()?;
+impl Sources {
+    pub(crate) fn open(config: &DataConfig, files: &Files) -> Result<Self> {
+        let table = files.table.as_deref().map(Table::read).transpose()?;
         if let (Some(table), SplitFrom::Table) = (&table, config.split_from) {
             table.check_videos_apart()?;
         }
@@ -83,9 +52,10 @@ impl<'a> Sources<'a> {
             Some(path) => Splits::Folds(Folds::read(path)?),
             None => Splits::Table,
         };
+        let labels = files.labels.as_deref().unwrap_or(Path::new(""));
         Ok(Self {
-            config,
-            labels: ComputationalSequence::open(&files.labels)?,
+            config: config.clone(),
+            labels: ComputationalSequence::open(labels)?,
             tracks: Tracks::open(
                 files.words.as_deref(),
                 files.vision.as_deref(),
@@ -93,42 +63,6 @@ impl<'a> Sources<'a> {
             )?,
             table,
             splits,
-        })
-    }
-
-    /// Sorts the segments into splits and adds up the facts.
-    fn assemble(&self, videos: Vec<LoadedVideo>, files: Vec<SourceFile>) -> Result<Dataset> {
-        let mut report = DataReport::default();
-        let mut rows_used = 0;
-        let mut parts: [Vec<Segment>; 3] = Default::default();
-        for video in videos {
-            rows_used += video.table_rows;
-            report.absorb(video.report);
-            for (split, segment) in video.segments {
-                parts[split as usize].push(segment);
-            }
-        }
-        if let Some(table) = &self.table {
-            report.table_rows_unused = table.rows().len() - rows_used;
-        }
-        report.fold_videos_without_labels = self.fold_videos_without_labels();
-        let [train, valid, test] = parts;
-        for (split, segments) in Split::ALL.into_iter().zip([&train, &valid, &test]) {
-            report.segments.insert(split, segments.len());
-        }
-        if report.total() == 0 {
-            return Err(DataError::Empty {
-                labels: self.labels.path().to_path_buf(),
-                report: Box::new(report),
-            });
-        }
-        Ok(Dataset {
-            train,
-            valid,
-            test,
-            widths: self.tracks.widths(),
-            files,
-            report,
         })
     }
 
@@ -141,5 +75,45 @@ impl<'a> Sources<'a> {
         videos
             .filter(|(video, _)| !labelled.contains(video))
             .count()
+    }
+}
+
+impl SegmentSource for Sources {
+    fn widths(&self) -> Widths {
+        self.tracks.widths()
+    }
+
+    /// Videos are read side by side, a few at a time, and given in the order of the label file.
+    fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport> {
+        let mut report = DataReport::default();
+        for split in Split::ALL {
+            report.segments.insert(split, 0);
+        }
+        let mut rows_used = 0;
+        for videos in self.labels.videos().chunks(VIDEOS_AT_A_TIME) {
+            let loaded: Vec<_> = videos
+                .par_iter()
+                .map(|video| self.load_video(video))
+                .collect::<Result<_>>()?;
+            for video in loaded {
+                rows_used += video.table_rows;
+                report.absorb(video.report);
+                for (split, segment) in video.segments {
+                    *report.segments.entry(split).or_default() += 1;
+                    visit(split, segment)?;
+                }
+            }
+        }
+        if let Some(table) = &self.table {
+            report.table_rows_unused = table.rows().len() - rows_used;
+        }
+        report.fold_videos_without_labels = self.fold_videos_without_labels();
+        if report.total() == 0 {
+            return Err(DataError::Empty {
+                labels: self.labels.path().to_path_buf(),
+                report: Box::new(report),
+            });
+        }
+        Ok(report)
     }
 }

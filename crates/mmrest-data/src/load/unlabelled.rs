@@ -179,7 +179,7 @@ impl<'a> NewData<'a> {
         };
         let mut frames = |modality, frames: Option<VideoFrames>| {
             let frames = frames.map(VideoFrames::whole).unwrap_or_default();
-            tidy(frames, modality, self.config.max_frames, &mut report)
+            tidy(frames, modality, self.config, &mut report)
         };
         let segment = Segment {
             id: id.to_owned(),
@@ -262,7 +262,7 @@ impl<'a> NewData<'a> {
         }
         let mut frames = |modality, frames: Option<&VideoFrames>| {
             let frames = frames.map_or_else(Frames::default, |frames| frames.slice(interval));
-            tidy(frames, modality, self.config.max_frames, report)
+            tidy(frames, modality, self.config, report)
         };
         Some(Segment {
             id: format!("{video}[{index}]"),
@@ -270,7 +270,9 @@ impl<'a> NewData<'a> {
             text,
             vision: frames(Modality::Vision, material.vision.as_ref()),
             audio: frames(Modality::Audio, material.audio.as_ref()),
-            label: label.is_finite().then(|| clamped(label, report)),
+            label: label
+                .is_finite()
+                .then(|| clamped(label, self.config, report)),
         })
     }
 }

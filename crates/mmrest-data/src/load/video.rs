@@ -20,7 +20,7 @@ pub(super) struct LoadedVideo {
     pub(super) table_rows: usize,
 }
 
-impl Sources<'_> {
+impl Sources {
     /// Reads a video and cuts it. One that is in no fold is counted, not read.
     pub(super) fn load_video(&self, video: &str) -> Result<LoadedVideo> {
         let references = references(&self.labels, video, self.config.label_column)?;
@@ -72,7 +72,7 @@ impl Sources<'_> {
 
 /// One labelled interval about to become a segment.
 struct Cut<'a> {
-    sources: &'a Sources<'a>,
+    sources: &'a Sources,
     material: &'a Material,
     video: &'a str,
     index: usize,
@@ -121,12 +121,12 @@ impl Cut<'_> {
             report.labels_compared += 1;
             report.label_mismatches += usize::from(!same_label(label, theirs));
         }
-        clamped(label, report)
+        clamped(label, &self.sources.config, report)
     }
 
     /// The text, from the words or from the table; where both are there, they are compared.
     fn text(&self, report: &mut DataReport) -> String {
-        let config = self.sources.config;
+        let config = &self.sources.config;
         if !config.uses(Modality::Text) {
             return String::new();
         }
@@ -150,7 +150,7 @@ impl Cut<'_> {
     /// The table's text where it is the segment's: the one thing an interval of no length can have.
     /// (CMU-MOSI has one such interval; the published 2,199 segments count it, the SDK's alignment leaves it out.)
     fn transcript(&self) -> Option<&str> {
-        let config = self.sources.config;
+        let config = &self.sources.config;
         let used = config.uses(Modality::Text) && config.text_from == TextFrom::Table;
         let row = self.row.filter(|row| used && !row.text.is_empty())?;
         Some(&row.text)
@@ -167,7 +167,7 @@ impl Cut<'_> {
             return Frames::default();
         };
         let frames = material.slice(self.reference.interval);
-        tidy(frames, modality, self.sources.config.max_frames, report)
+        tidy(frames, modality, &self.sources.config, report)
     }
 
     /// Whether all modalities in use are there, or may lack.
@@ -176,7 +176,7 @@ impl Cut<'_> {
         segment: &Segment,
         report: &mut DataReport,
     ) -> Result<Result<(), DropReason>> {
-        let config = self.sources.config;
+        let config = &self.sources.config;
         let used = config.modalities.iter().copied();
         let absent: Vec<Modality> = used.filter(|&modality| segment.lacks(modality)).collect();
         for &modality in &absent {

@@ -1,13 +1,23 @@
-//! `mmrest data`.
+//! `mmrest data sample`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use mmrest_data::sample::{self, ACOUSTIC, FOLDS, LABELS, SampleConfig, VISION, WORDS};
 
-use crate::arguments::SampleArguments;
+/// `mmrest data sample`'s arguments.
+#[derive(Debug, Args)]
+pub(crate) struct SampleArguments {
+    /// Where the data set goes.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Seed of the generator [default: the built-in sample's].
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
 
 /// The sample's files in the order they are written in: with the last one there, all are.
 const FILES: [&str; 8] = [
@@ -26,7 +36,7 @@ const LAST: &str = "bert/tokenizer_config.json";
 const DRAFT: &str = ".tmp";
 
 /// `mmrest data sample`.
-pub(crate) fn sample(arguments: &SampleArguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &SampleArguments) -> Result<ExitCode> {
     let mut config = SampleConfig::default();
     if let Some(seed) = arguments.seed {
         config.seed = seed;

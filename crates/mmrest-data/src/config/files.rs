@@ -1,0 +1,184 @@
+//! Which files a configuration needs, and whether they are there.
+
+use std::path::{Path, PathBuf};
+
+use super::{DataConfig, Kind, SplitFrom, TextFrom};
+use crate::missing::MissingFiles;
+use crate::{DataError, Modality, Result};
+
+/// The files of a configuration, found; one not needed is none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Files {
+    /// The pickle or the packed set.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) labels: Option<PathBuf>,
+    pub(crate) words: Option<PathBuf>,
+    pub(crate) table: Option<PathBuf>,
+    pub(crate) folds: Option<PathBuf>,
+    pub(crate) vision: Option<PathBuf>,
+    pub(crate) audio: Option<PathBuf>,
+}
+
+impl Files {
+    pub(crate) fn all(&self) -> Vec<&Path> {
+        let every = [
+            &self.file,
+            &self.labels,
+            &self.words,
+            &self.table,
+            &self.folds,
+            &self.vision,
+            &self.audio,
+        ];
+        every.into_iter().flatten().map(PathBuf::as_path).collect()
+    }
+}
+
+impl DataConfig {
+    /// Refuses a configuration that contradicts itself; looks at no file.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Config`], naming the keys.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |message: String| Err(DataError::Config(message));
+        if let Some(message) = self.lacking() {
+            return wrong(message.to_owned());
+        }
+        if self.modalities.is_empty() {
+            return wrong("modalities is empty".to_owned());
+        }
+        for (i, modality) in self.modalities.iter().enumerate() {
+            if self.modalities[..i].contains(modality) {
+                return wrong(format!("modalities has {modality} twice"));
+            }
+        }
+        if self.max_frames == Some(0) {
+            return wrong("max_frames is 0".to_owned());
+        }
+        let [least, greatest] = self.label_range;
+        if !(least.is_finite() && greatest.is_finite() && least < greatest) {
+            return wrong(format!(
+                "label_range is [{least}, {greatest}], not two ascending numbers"
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the kind of files needs and the configuration does not name.
+    fn lacking(&self) -> Option<&'static str> {
+        let text = self.uses(Modality::Text);
+        let needs: &[_] = match self.kind {
+            Kind::Mmsa => &[(true, &self.file, "kind = \"mmsa\" needs file = \"X.pkl\"")],
+            Kind::Packed => &[(true, &self.file, "kind = \"packed\" needs file = \"X.h5\"")],
+            Kind::Table => {
+                if self.modalities != [Modality::Text] {
+                    return Some("kind = \"table\" holds text alone: set modalities = [\"text\"]");
+                }
+                &[(true, &self.table, "kind = \"table\" needs table")]
+            }
+            Kind::Sdk => &[
+                (
+                    text && self.text_from == TextFrom::Words,
+                    &self.words,
+                    "text_from = \"words\" needs words",
+                ),
+                (
+                    text && self.text_from == TextFrom::Table,
+                    &self.table,
+                    "text_from = \"table\" needs table",
+                ),
+                (
+                    self.split_from == SplitFrom::Table,
+                    &self.table,
+                    "split_from = \"table\" needs table",
+                ),
+                (
+                    self.uses(Modality::Vision),
+                    &self.vision,
+                    "modalities has \"vision\", which needs vision = \"X.csd\"",
+                ),
+                (
+                    self.uses(Modality::Audio),
+                    &self.audio,
+                    "modalities has \"audio\", which needs audio = \"X.csd\"",
+                ),
+            ],
+        };
+        let lacks = |(needed, file, _): &&(bool, &Option<String>, _)| *needed && file.is_none();
+        needs.iter().find(lacks).map(|(_, _, message)| *message)
+    }
+
+    /// Refuses a configuration whose files are not all there; reads none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check); [`DataError::Missing`], naming every file that is not there.
+    pub fn check_files(&self, root: &Path) -> Result<()> {
+        self.files(root).map(|_| ())
+    }
+
+    /// Finds every file that is needed.
+    pub(crate) fn files(&self, root: &Path) -> Result<Files> {
+        self.check()?;
+        let folder = self.folder(root);
+        let files = self.named(root, &folder);
+        let missing = files.all().into_iter().filter(|path| !path.is_file());
+        let missing: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
+        if missing.is_empty() {
+            Ok(files)
+        } else {
+            Err(DataError::Missing(MissingFiles {
+                files: missing,
+                folder,
+                download: self.download,
+            }))
+        }
+    }
+
+    /// Every file that the kind of data needs, whether it is there or not.
+    fn named(&self, root: &Path, folder: &Path) -> Files {
+        let text = self.uses(Modality::Text);
+        let by_folds = self.split_from == SplitFrom::Folds;
+        let given = |needed: bool, name: &Option<String>| {
+            name.as_ref()
+                .filter(|_| needed)
+                .map(|name| folder.join(name))
+        };
+        let folds = by_folds.then(|| self.folds_file(root, folder));
+        match self.kind {
+            Kind::Sdk => Files {
+                file: None,
+                labels: Some(folder.join(&self.labels)),
+                words: given(text, &self.words),
+                table: given(text || !by_folds, &self.table),
+                folds,
+                vision: given(self.uses(Modality::Vision), &self.vision),
+                audio: given(self.uses(Modality::Audio), &self.audio),
+            },
+            Kind::Mmsa => Files {
+                file: given(true, &self.file),
+                table: given(true, &self.table),
+                ..Files::default()
+            },
+            Kind::Table => Files {
+                table: given(true, &self.table),
+                folds,
+                ..Files::default()
+            },
+            Kind::Packed => Files {
+                file: given(true, &self.file),
+                ..Files::default()
+            },
+        }
+    }
+
+    fn folds_file(&self, root: &Path, folder: &Path) -> PathBuf {
+        let below_root = root.join(&self.folds);
+        let below_folder = folder.join(&self.folds);
+        if !below_root.exists() && below_folder.exists() {
+            return below_folder;
+        }
+        below_root
+    }
+}

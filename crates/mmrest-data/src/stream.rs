@@ -1,0 +1,74 @@
+//! Segments one after another, whatever they are stored in.
+
+use std::path::Path;
+
+use crate::{
+    DataConfig, DataError, DataReport, Dataset, Kind, Result, Segment, SourceFile, Split, Widths,
+};
+
+/// What takes segments as they come; an error of its own ends the reading.
+pub type Visit<'a> = dyn FnMut(Split, Segment) -> Result<()> + 'a;
+
+/// An open data set that gives its segments one after another, so that it need not be in memory whole.
+pub trait SegmentSource: Send + Sync {
+    /// Features in a frame of each modality; 0 for one not in use.
+    fn widths(&self) -> Widths;
+
+    /// Gives every segment with its split, always in the same order, and then says what was met.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading, and those of `visit`.
+    fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport>;
+}
+
+/// Opens the data set that a configuration describes. Relative paths are relative to `root`.
+///
+/// # Errors
+///
+/// [`DataError::Config`] for a configuration that contradicts itself; [`DataError::Missing`] naming every file that is
+/// not there; the errors of opening each file.
+pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> {
+    let files = config.files(root)?;
+    match config.kind {
+        Kind::Sdk => Ok(Box::new(crate::load::Sources::open(config, &files)?)),
+        Kind::Mmsa | Kind::Table | Kind::Packed => {
+            Err(DataError::Config(format!("kind {:?}", config.kind)))
+        }
+    }
+}
+
+/// Loads a data set into memory: for small ones, and for those who want it as it is.
+///
+/// Relative paths of the configuration are relative to `root`. Segments are in the order of the source, whatever the
+/// number of threads.
+///
+/// # Errors
+///
+/// Those of [`open()`] and of reading; [`DataError::MissingModality`] when the configuration asks for it;
+/// [`DataError::Empty`] when no segment is left.
+pub fn load(config: &DataConfig, root: &Path) -> Result<Dataset> {
+    let source = open(config, root)?;
+    let mut parts: [Vec<Segment>; 3] = Default::default();
+    let report = source.visit(&mut |split, segment| {
+        parts[split as usize].push(segment);
+        Ok(())
+    })?;
+    let [train, valid, test] = parts;
+    Ok(Dataset {
+        train,
+        valid,
+        test,
+        widths: source.widths(),
+        files: source_files(config, root)?,
+        report,
+    })
+}
+
+/// The files of a configuration with their checksums.
+pub(crate) fn source_files(config: &DataConfig, root: &Path) -> Result<Vec<SourceFile>> {
+    use rayon::prelude::*;
+
+    let files = config.files(root)?;
+    files.all().into_par_iter().map(SourceFile::read).collect()
+}
