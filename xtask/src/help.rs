@@ -32,7 +32,27 @@ const PROGRAM: &[(&str, &str)] = &[
     ),
     ("eval", "figures of a trained model on a split"),
     ("predict", "scores of segments by a trained model"),
-    ("data sample", "write the built-in sample data set"),
+    (
+        "data inspect",
+        "what a file or folder of data is and holds, and what of it can be used",
+    ),
+    (
+        "data verify",
+        "a data set against what is known of it: counts, folds, checksums",
+    ),
+    (
+        "data align",
+        "align computational sequences as the CMU-MultimodalSDK does",
+    ),
+    (
+        "data import",
+        "a pickle of a processed release as a packed set",
+    ),
+    ("data fetch", "download a public data set or a BERT"),
+    (
+        "data sample",
+        "write the built-in sample data set, or one of CMU-MOSEI's size",
+    ),
     (
         "conformance",
         "compare the method with the published code's numbers",

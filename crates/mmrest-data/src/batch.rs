@@ -31,6 +31,28 @@ impl SequenceBatch {
     ///
     /// When a sequence that has frames has another width.
     pub fn pad(sequences: &[&Frames], width: usize, device: &Device) -> Self {
+        PaddedFrames::pad(sequences, width).upload(device)
+    }
+}
+
+/// What a [`SequenceBatch`] is made of, on no device yet: the part that another thread may prepare.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PaddedFrames {
+    /// `[batch, time, feature]`, row-major, 0 after each sequence's end.
+    pub values: Vec<f32>,
+    /// Batch, time, feature.
+    pub shape: [usize; 3],
+    /// Frames of each sequence, at least 1.
+    pub lengths: Vec<usize>,
+}
+
+impl PaddedFrames {
+    /// Lays sequences of `width` features side by side.
+    ///
+    /// # Panics
+    ///
+    /// When a sequence that has frames has another width.
+    pub fn pad(sequences: &[&Frames], width: usize) -> Self {
         let lengths: Vec<usize> = sequences.iter().map(|frames| frames.len().max(1)).collect();
         let time = lengths.iter().copied().max().unwrap_or(1);
         let mut values = vec![0.0; sequences.len() * time * width];
@@ -44,10 +66,18 @@ impl SequenceBatch {
             let length = frames.len() * frames.width;
             values[start..start + length].copy_from_slice(&frames.values[..length]);
         }
-        let shape = [sequences.len(), time, width];
         Self {
-            values: Tensor::from_data(TensorData::new(values, shape), device),
+            values,
+            shape: [sequences.len(), time, width],
             lengths,
+        }
+    }
+
+    /// The batch on a device.
+    pub fn upload(self, device: &Device) -> SequenceBatch {
+        SequenceBatch {
+            values: Tensor::from_data(TensorData::new(self.values, self.shape), device),
+            lengths: self.lengths,
         }
     }
 }

@@ -20,7 +20,7 @@ mod stats;
 mod stream;
 pub mod table;
 
-pub use batch::SequenceBatch;
+pub use batch::{PaddedFrames, SequenceBatch};
 pub use config::{Columns, DataConfig, Download, Kind, Missing, Shorten, SplitFrom, TextFrom};
 pub use dataset::{Dataset, Widths};
 pub use error::{DataError, Result};
@@ -33,5 +33,5 @@ pub use report::{DataReport, DropReason};
 pub use segment::Segment;
 pub use source::SourceFile;
 pub use split::Split;
-pub use stats::FeatureStats;
+pub use stats::{FeatureMoments, FeatureStats};
 pub use stream::{SegmentSource, Visit, load, open};

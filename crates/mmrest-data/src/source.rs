@@ -52,8 +52,13 @@ impl SourceFile {
         let digest = hasher.finalize();
         Ok(Self {
             path: path.to_path_buf(),
-            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex(&digest),
             bytes,
         })
     }
+}
+
+/// Lowercase hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

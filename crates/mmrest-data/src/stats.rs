@@ -27,24 +27,12 @@ impl FeatureStats {
     /// Fits on every frame of every sequence, in f64 and one pass (Welford's update).
     ///
     /// Sequences must have one width; of none at all the statistics are empty and change nothing.
-    #[allow(clippy::cast_possible_truncation)]
     pub fn fit<'a>(sequences: impl IntoIterator<Item = &'a Frames>) -> Self {
-        let mut moments: Vec<Moments> = Vec::new();
+        let mut moments = FeatureMoments::default();
         for frames in sequences {
-            moments.resize(moments.len().max(frames.width), Moments::default());
-            for row in frames.rows() {
-                for (moments, &value) in moments.iter_mut().zip(row) {
-                    moments.push(f64::from(value));
-                }
-            }
+            moments.push(frames);
         }
-        Self {
-            mean: moments.iter().map(|moments| moments.mean as f32).collect(),
-            scale: moments
-                .iter()
-                .map(|moments| moments.scale() as f32)
-                .collect(),
-        }
+        moments.stats()
     }
 
     /// `(value - mean) / scale`, feature by feature.
@@ -54,6 +42,33 @@ impl FeatureStats {
             for ((value, &mean), &scale) in row.iter_mut().zip(&self.mean).zip(&self.scale) {
                 *value = ((f64::from(*value) - f64::from(mean)) / f64::from(scale)) as f32;
             }
+        }
+    }
+}
+
+/// Running statistics of features, for data that come one sequence after another.
+#[derive(Debug, Clone, Default)]
+pub struct FeatureMoments(Vec<Moments>);
+
+impl FeatureMoments {
+    /// Takes every frame of a sequence in.
+    pub fn push(&mut self, frames: &Frames) {
+        let features = self.0.len().max(frames.width);
+        self.0.resize(features, Moments::default());
+        for row in frames.rows() {
+            for (moments, &value) in self.0.iter_mut().zip(row) {
+                moments.push(f64::from(value));
+            }
+        }
+    }
+
+    /// The statistics of what was taken in.
+    #[allow(clippy::cast_possible_truncation)]
+    pub fn stats(&self) -> FeatureStats {
+        let moments = || self.0.iter();
+        FeatureStats {
+            mean: moments().map(|moments| moments.mean as f32).collect(),
+            scale: moments().map(|moments| moments.scale() as f32).collect(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Batches of examples, laid out on a device.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use mmrest_data::{Frames, SequenceBatch};
+use mmrest_data::{Frames, PaddedFrames, SequenceBatch};
 use mmrest_encoders::PackedTokens;
 
 use crate::example::{Example, TextFeatures};
@@ -32,20 +32,61 @@ pub struct Batch {
     pub rows: Vec<usize>,
 }
 
-impl Batch {
-    /// Lays examples out on a device. `rows` are their places in `examples`.
-    pub fn new(examples: &[Example], rows: Vec<usize>, device: &Device) -> Self {
-        let chosen: Vec<&Example> = rows.iter().map(|&row| &examples[row]).collect();
-        let labels = chosen.iter().map(|e| e.label).collect();
+/// A batch on no device yet: what is prepared on another thread while a step runs.
+#[derive(Clone, Debug)]
+pub struct HostBatch {
+    text: Option<HostText>,
+    vision: Option<PaddedFrames>,
+    audio: Option<PaddedFrames>,
+    labels: Vec<f32>,
+    rows: Vec<usize>,
+}
+
+/// Input of the text encoder, on no device yet.
+#[derive(Clone, Debug)]
+enum HostText {
+    Tokens(PackedTokens),
+    /// Values, width, offsets.
+    Hidden(Vec<f32>, usize, Vec<usize>),
+    /// Values, width.
+    First(Vec<f32>, usize),
+}
+
+impl HostBatch {
+    /// Lays examples side by side. `rows` are their places in the split.
+    pub fn new(examples: &[Example], rows: Vec<usize>) -> Self {
         Self {
-            text: text_batch(&chosen, device),
-            vision: sequences(&chosen, |e| &e.vision, device),
-            audio: sequences(&chosen, |e| &e.audio, device),
-            labels,
+            text: host_text(examples),
+            vision: padded(examples, |e| &e.vision),
+            audio: padded(examples, |e| &e.audio),
+            labels: examples.iter().map(|e| e.label).collect(),
             rows,
         }
     }
 
+    /// The batch on a device.
+    pub fn upload(self, device: &Device) -> Batch {
+        let tensor = |values: Vec<f32>, width: usize| {
+            let shape = [values.len() / width.max(1), width];
+            Tensor::from_data(TensorData::new(values, shape), device)
+        };
+        Batch {
+            text: self.text.map(|text| match text {
+                HostText::Tokens(tokens) => TextBatch::Tokens(tokens),
+                HostText::Hidden(values, width, offsets) => {
+                    TextBatch::Hidden(tensor(values, width), offsets)
+                }
+                HostText::First(values, width) => TextBatch::First(tensor(values, width)),
+            }),
+            vision: self.vision.map(|frames| frames.upload(device)),
+            audio: self.audio.map(|frames| frames.upload(device)),
+            labels: self.labels,
+            rows: self.rows,
+        }
+    }
+}
+
+impl Batch {
     /// How many examples.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -57,18 +98,14 @@ impl Batch {
     }
 }
 
-fn sequences(
-    examples: &[&Example],
-    frames: fn(&Example) -> &Frames,
-    device: &Device,
-) -> Option<SequenceBatch> {
-    let sequences: Vec<&Frames> = examples.iter().map(|e| frames(e)).collect();
+fn padded(examples: &[Example], frames: fn(&Example) -> &Frames) -> Option<PaddedFrames> {
+    let sequences: Vec<&Frames> = examples.iter().map(frames).collect();
     let width = sequences.iter().map(|s| s.width).max().unwrap_or(0);
-    (width > 0).then(|| SequenceBatch::pad(&sequences, width, device))
+    (width > 0).then(|| PaddedFrames::pad(&sequences, width))
 }
 
 /// Every example of a split has the same kind of text features; the first decides.
-fn text_batch(examples: &[&Example], device: &Device) -> Option<TextBatch> {
+fn host_text(examples: &[Example]) -> Option<HostText> {
     match &examples.first()?.text {
         TextFeatures::Absent => None,
         TextFeatures::Tokens(_) => {
@@ -79,37 +116,29 @@ fn text_batch(examples: &[&Example], device: &Device) -> Option<TextBatch> {
                     _ => &[],
                 })
                 .collect();
-            Some(TextBatch::Tokens(PackedTokens::from_sequences(&tokens)))
+            Some(HostText::Tokens(PackedTokens::from_sequences(&tokens)))
         }
         TextFeatures::Hidden(first) => {
-            let hidden = first.width;
+            let width = first.width;
             let mut offsets = vec![0];
             let mut values = Vec::new();
             for example in examples {
                 if let TextFeatures::Hidden(states) = &example.text {
                     values.extend_from_slice(&states.values);
                 }
-                offsets.push(values.len() / hidden);
+                offsets.push(values.len() / width);
             }
-            let shape = [values.len() / hidden, hidden];
-            let states = Tensor::from_data(TensorData::new(values, shape), device);
-            Some(TextBatch::Hidden(states, offsets))
+            Some(HostText::Hidden(values, width, offsets))
         }
         TextFeatures::First(first) => {
-            let shape = [examples.len(), first.len()];
-            let values: Vec<f32> = examples
-                .iter()
-                .filter_map(|e| match &e.text {
-                    TextFeatures::First(state) => Some(state.as_slice()),
-                    _ => None,
-                })
-                .flatten()
-                .copied()
-                .collect();
-            Some(TextBatch::First(Tensor::from_data(
-                TensorData::new(values, shape),
-                device,
-            )))
+            let states = examples.iter().filter_map(|e| match &e.text {
+                TextFeatures::First(state) => Some(state.as_slice()),
+                _ => None,
+            });
+            Some(HostText::First(
+                states.flatten().copied().collect(),
+                first.len(),
+            ))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::data::dataset::DatasetError;
 use mmrest_data::DataError;
 use mmrest_encoders::EncoderError;
 use mmrest_metric::MetricError;
@@ -38,13 +39,16 @@ pub enum LearnerError {
     },
     /// The data could not be loaded.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(DataError),
     /// The text encoder could not be loaded or used.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
     /// Clusters or metrics got input they cannot work with.
     #[error(transparent)]
     Metric(#[from] MetricError),
+    /// A batch could not be read while training or evaluating.
+    #[error(transparent)]
+    Loading(#[from] DatasetError),
     /// The device that was asked for is not there.
     #[error("{0}")]
     Device(String),
@@ -57,6 +61,15 @@ pub enum LearnerError {
     /// What cannot happen unless this program is wrong.
     #[error("internal error: {0}; please report it")]
     Internal(String),
+}
+
+impl From<DataError> for LearnerError {
+    fn from(error: DataError) -> Self {
+        match error {
+            DataError::Stopped => Self::Interrupted,
+            other => Self::Data(other),
+        }
+    }
 }
 
 impl LearnerError {

@@ -73,7 +73,7 @@ impl MmRest {
     pub fn predict(&self, loader: &SegmentLoader) -> Result<Vec<Prediction>, LearnerError> {
         let mut predictions = Vec::new();
         for batch in loader.pass() {
-            let batch = batch.map_err(|e| LearnerError::Training(e.to_string()))?;
+            let batch = batch?;
             predictions.extend(self.predict_batch(&batch)?);
         }
         predictions.sort_by_key(|p| p.row);

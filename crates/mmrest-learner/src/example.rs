@@ -1,10 +1,12 @@
 //! From segments to examples: tokens and standardised frames, ready for batches.
 
-use mmrest_data::{FeatureStats, Frames, Modality, Segment, Widths};
+use mmrest_data::packed::PackedSet;
+use mmrest_data::{FeatureMoments, FeatureStats, Frames, Modality, Segment, Split, Widths};
 use mmrest_encoders::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::error::LearnerError;
 
 /// What a segment gives the text encoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,21 +49,38 @@ pub struct FeatureSpec {
 }
 
 impl FeatureSpec {
-    /// Learns the statistics from the training split.
-    pub fn fit(config: &Config, widths: Widths, train: &[Segment]) -> Self {
-        let fit = |modality: Modality, frames: fn(&Segment) -> &Frames| {
-            (config.data.standardize && config.uses(modality))
-                .then(|| FeatureStats::fit(train.iter().map(frames)))
+    /// Learns the statistics from the training split, one segment after another.
+    ///
+    /// # Errors
+    ///
+    /// The set cannot be read, or somebody asked to stop.
+    pub fn fit(
+        config: &Config,
+        set: &PackedSet,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Self, LearnerError> {
+        let fit = |modality: Modality| {
+            if !config.data.standardize || !config.uses(modality) {
+                return Ok(None);
+            }
+            let mut moments = FeatureMoments::default();
+            for &row in set.rows(Split::Train) {
+                if stop() {
+                    return Err(LearnerError::Interrupted);
+                }
+                moments.push(&set.frames(modality, row)?);
+            }
+            Ok(Some(moments.stats()))
         };
-        Self {
-            widths,
-            vision: fit(Modality::Vision, |s| &s.vision),
-            audio: fit(Modality::Audio, |s| &s.audio),
-        }
+        Ok(Self {
+            widths: set.widths(),
+            vision: fit(Modality::Vision)?,
+            audio: fit(Modality::Audio)?,
+        })
     }
 }
 
-/// Prepares segments, the same way in training and prediction.
+/// Prepares frames and texts, the same way in training and prediction.
 #[derive(Debug)]
 pub struct Preparation<'a> {
     /// The configuration of the run.
@@ -75,31 +94,61 @@ pub struct Preparation<'a> {
 impl Preparation<'_> {
     /// One example a segment, in order.
     pub fn examples(&self, segments: Vec<Segment>) -> Vec<Example> {
-        let mut tokens = self.tokenizer.map(|tokenizer| {
-            let texts: Vec<&str> = segments.iter().map(|s| s.text.as_str()).collect();
-            tokenizer
-                .encode_all(&texts, self.config.text.max_tokens)
-                .into_iter()
-        });
+        let texts: Vec<&str> = segments.iter().map(|s| s.text.as_str()).collect();
+        let texts = self.texts(&texts);
+        let frames = self.frames();
         segments
             .into_iter()
-            .map(|segment| Example {
-                text: match tokens.as_mut().and_then(Iterator::next) {
-                    Some(ids) => TextFeatures::Tokens(ids),
-                    None => TextFeatures::Absent,
-                },
-                vision: self.frames(segment.vision, self.features.vision.as_ref()),
-                audio: self.frames(segment.audio, self.features.audio.as_ref()),
+            .zip(texts)
+            .map(|(segment, text)| Example {
+                text,
+                vision: frames.of(Modality::Vision, segment.vision),
+                audio: frames.of(Modality::Audio, segment.audio),
                 label: segment.label.unwrap_or(f32::NAN),
                 id: segment.id,
             })
             .collect()
     }
 
-    fn frames(&self, frames: Frames, stats: Option<&FeatureStats>) -> Frames {
-        let mut frames = match self.config.sequence.drop_zero_frames {
+    /// The tokens of texts, where text is in use.
+    pub fn texts(&self, texts: &[&str]) -> Vec<TextFeatures> {
+        match self.tokenizer {
+            Some(tokenizer) => tokenizer
+                .encode_all(texts, self.config.text.max_tokens)
+                .into_iter()
+                .map(TextFeatures::Tokens)
+                .collect(),
+            None => vec![TextFeatures::Absent; texts.len()],
+        }
+    }
+
+    /// What is done to frames.
+    pub fn frames(&self) -> FramePreparation {
+        FramePreparation {
+            features: self.features.clone(),
+            drop_zero_frames: self.config.sequence.drop_zero_frames,
+        }
+    }
+}
+
+/// What is done to every sequence before the network sees it.
+#[derive(Clone, Debug)]
+pub struct FramePreparation {
+    features: FeatureSpec,
+    drop_zero_frames: bool,
+}
+
+impl FramePreparation {
+    /// A modality's frames as the network takes them.
+    pub fn of(&self, modality: Modality, frames: Frames) -> Frames {
+        let mut frames = match self.drop_zero_frames {
             true => without_zero_frames(&frames),
             false => frames,
+        };
+        let stats = match modality {
+            Modality::Vision => self.features.vision.as_ref(),
+            Modality::Audio => self.features.audio.as_ref(),
+            Modality::Text => None,
         };
         if let Some(stats) = stats {
             stats.apply(&mut frames);

@@ -9,7 +9,7 @@ use safetensors::{SafeTensors, serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::LearnerError;
-use crate::example::{Example, TextFeatures};
+use crate::example::TextFeatures;
 use crate::files;
 use crate::objective::to_host;
 
@@ -31,25 +31,27 @@ pub(crate) struct Frozen<'a> {
 }
 
 impl Frozen<'_> {
-    /// Replaces the tokens of every example by what the untrained layers make of them.
+    /// What the untrained layers make of the tokens of every text, in order; the tokens where every layer is trained.
     ///
     /// # Errors
     ///
     /// The device cannot be read, or somebody asked to stop. A cache that cannot be written is a warning.
-    pub(crate) fn apply(&self, examples: &mut [Example]) -> Result<(), LearnerError> {
-        let tokens: Vec<Vec<u32>> = examples
-            .iter()
-            .map(|e| match &e.text {
-                TextFeatures::Tokens(ids) => ids.clone(),
+    pub(crate) fn apply(
+        &self,
+        texts: Vec<TextFeatures>,
+    ) -> Result<Vec<TextFeatures>, LearnerError> {
+        if self.lower_layers == 0 {
+            return Ok(texts);
+        }
+        let tokens: Vec<Vec<u32>> = texts
+            .into_iter()
+            .map(|text| match text {
+                TextFeatures::Tokens(ids) => ids,
                 _ => Vec::new(),
             })
             .collect();
-        if self.lower_layers == 0 {
-            return Ok(());
-        }
         if let Some(empty) = tokens.iter().position(Vec::is_empty) {
-            let id = &examples[empty].id;
-            return Err(LearnerError::Internal(format!("segment {id} has no token")));
+            return Err(LearnerError::Internal(format!("text {empty} has no token")));
         }
         let path = self.cache_file(&tokens);
         let states = match read(&path, &tokens, self.first_only(), self.bert.hidden_size()) {
@@ -62,13 +64,11 @@ impl Frozen<'_> {
                 states
             }
         };
-        for (example, states) in examples.iter_mut().zip(states) {
-            example.text = match self.first_only() {
-                true => TextFeatures::First(states.values),
-                false => TextFeatures::Hidden(states),
-            };
-        }
-        Ok(())
+        let states = states.into_iter().map(|states| match self.first_only() {
+            true => TextFeatures::First(states.values),
+            false => TextFeatures::Hidden(states),
+        });
+        Ok(states.collect())
     }
 
     /// With every layer untrained only the first token's state is needed.
@@ -180,22 +180,12 @@ mod tests {
     use burn::tensor::Device;
     use mmrest_encoders::BertConfig;
 
-    fn examples() -> Vec<Example> {
+    fn texts() -> Vec<TextFeatures> {
         let tokens = [vec![2, 9, 3], vec![2, 3], vec![2, 7, 8, 9, 3]];
-        tokens
-            .into_iter()
-            .map(|ids| Example {
-                id: String::new(),
-                text: TextFeatures::Tokens(ids),
-                vision: Frames::empty(0),
-                audio: Frames::empty(0),
-                label: 0.0,
-            })
-            .collect()
+        tokens.map(TextFeatures::Tokens).to_vec()
     }
 
-    fn run(bert: &Bert, lower_layers: usize, cache: &Path) -> Vec<Example> {
-        let mut examples = examples();
+    fn run(bert: &Bert, lower_layers: usize, cache: &Path) -> Vec<TextFeatures> {
         let frozen = Frozen {
             bert,
             lower_layers,
@@ -203,8 +193,7 @@ mod tests {
             cache,
             stop: &|| false,
         };
-        frozen.apply(&mut examples).unwrap();
-        examples
+        frozen.apply(texts()).unwrap()
     }
 
     #[test]
@@ -216,7 +205,7 @@ mod tests {
         assert_eq!(run(&bert, 2, cache.path()), computed);
         let packed = PackedTokens::from_sequences(&[vec![2, 7, 8, 9, 3]]);
         let alone = bert.layers(bert.embed(&packed), &packed.offsets, 0..2);
-        let TextFeatures::Hidden(states) = &computed[2].text else {
+        let TextFeatures::Hidden(states) = &computed[2] else {
             panic!("not hidden states");
         };
         for (a, b) in states.values.iter().zip(to_host(alone).unwrap()) {
@@ -232,7 +221,7 @@ mod tests {
         assert!(
             computed
                 .iter()
-                .all(|e| matches!(&e.text, TextFeatures::First(s) if s.len() == 16))
+                .all(|text| matches!(text, TextFeatures::First(s) if s.len() == 16))
         );
         let file = std::fs::read_dir(cache.path())
             .unwrap()

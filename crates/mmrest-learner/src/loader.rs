@@ -1,21 +1,27 @@
-//! The loader of a split: batches in the split's own order, or in one set by (seed, epoch).
+//! The loader of a split: batches in the split's own order, or in one set by (seed, epoch), prepared by another thread while
+//! a step runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
 use rand::seq::SliceRandom;
 
-use crate::batch::Batch;
-use crate::example::Example;
+use crate::batch::{Batch, HostBatch};
+use crate::error::LearnerError;
 use crate::seed;
+use crate::source::ExampleSource;
+
+/// Batches that wait ready while a step runs; with the one in preparation, all that a pass holds beside the step's own.
+const READY: usize = 2;
 
 /// Yields the batches of a split: in the split's own order, or shuffled by (seed, epoch).
 #[derive(Clone)]
 pub struct SegmentLoader {
-    examples: Arc<Vec<Example>>,
+    examples: Arc<dyn ExampleSource>,
     range: std::ops::Range<usize>,
     batch_size: usize,
     shuffle: Option<Shuffle>,
@@ -31,7 +37,7 @@ struct Shuffle {
 
 impl SegmentLoader {
     /// Batches in the split's own order.
-    pub fn in_order(examples: Arc<Vec<Example>>, batch_size: usize, device: &Device) -> Self {
+    pub fn in_order(examples: Arc<dyn ExampleSource>, batch_size: usize, device: &Device) -> Self {
         Self {
             range: 0..examples.len(),
             examples,
@@ -59,50 +65,90 @@ impl SegmentLoader {
 
     /// The id of the example at `row`.
     pub fn id(&self, row: usize) -> &str {
-        &self.examples[row].id
+        self.examples.id(row)
     }
 
     /// The sentiments of the split, in its own order.
     pub fn labels(&self) -> Vec<f32> {
-        self.examples.iter().map(|e| e.label).collect()
+        (0..self.examples.len())
+            .map(|row| self.examples.label(row))
+            .collect()
     }
 
-    /// The batches of one pass, each made when it is asked for.
+    /// The batches of one pass. A thread of their own prepares them; it ends with the pass, or when the pass is dropped.
     pub fn pass(&self) -> Batches<'_> {
         let mut order: Vec<usize> = self.range.clone().collect();
         if let Some(Shuffle { seed, epoch }) = &self.shuffle {
             let epoch = epoch.load(Ordering::Relaxed) as u64;
             order.shuffle(&mut seed::rng(*seed, &[seed::ORDER, epoch]));
         }
+        let (ready, batches) = sync_channel(READY);
+        let total = order.len();
+        let (examples, batch_size) = (Arc::clone(&self.examples), self.batch_size);
+        std::thread::spawn(move || prepare(examples.as_ref(), &order, batch_size, &ready));
         Batches {
-            loader: self,
-            order,
+            device: &self.device,
+            batches,
             done: 0,
+            total,
+        }
+    }
+}
+
+/// Prepares batches in order until nobody wants more.
+fn prepare(
+    examples: &dyn ExampleSource,
+    order: &[usize],
+    batch_size: usize,
+    ready: &SyncSender<Result<HostBatch, LearnerError>>,
+) {
+    for rows in order.chunks(batch_size) {
+        let chosen: Result<Vec<_>, _> = rows.iter().map(|&row| examples.example(row)).collect();
+        let batch = chosen.map(|chosen| HostBatch::new(&chosen, rows.to_vec()));
+        let failed = batch.is_err();
+        if ready.send(batch).is_err() || failed {
+            return;
         }
     }
 }
 
 /// One pass over a split.
 pub struct Batches<'a> {
-    loader: &'a SegmentLoader,
-    order: Vec<usize>,
+    device: &'a Device,
+    batches: Receiver<Result<HostBatch, LearnerError>>,
     done: usize,
+    total: usize,
 }
 
 impl Iterator for Batches<'_> {
     type Item = Result<Batch, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let end = (self.done + self.loader.batch_size).min(self.order.len());
-        let rows = self.order[self.done..end].to_vec();
-        self.done = end;
-        (!rows.is_empty()).then(|| Ok(Batch::new(&self.loader.examples, rows, &self.loader.device)))
+        if self.done == self.total {
+            return None;
+        }
+        let Ok(batch) = self.batches.recv() else {
+            let lost = "the thread that prepares batches has ended before its work was done";
+            self.done = self.total;
+            return Some(Err(DatasetError::new(LearnerError::Internal(lost.into()))));
+        };
+        Some(match batch {
+            Ok(batch) => {
+                let batch = batch.upload(self.device);
+                self.done += batch.len();
+                Ok(batch)
+            }
+            Err(error) => {
+                self.done = self.total;
+                Err(DatasetError::new(error))
+            }
+        })
     }
 }
 
 impl DataLoaderIterator<Batch> for Batches<'_> {
     fn progress(&self) -> Progress {
-        Progress::new(self.done, self.order.len(), Some("segments".into()))
+        Progress::new(self.done, self.total, Some("segments".into()))
     }
 }
 
@@ -136,7 +182,7 @@ mod tests {
     use mmrest_data::Frames;
 
     use super::*;
-    use crate::example::TextFeatures;
+    use crate::example::{Example, TextFeatures};
 
     fn examples(count: usize) -> Arc<Vec<Example>> {
         let example = |index: usize| Example {

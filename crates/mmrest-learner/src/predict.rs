@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use mmrest_data::{Frames, Modality, Segment};
 
-use crate::batch::Batch;
+use crate::batch::HostBatch;
 use crate::bundle::Bundle;
 use crate::error::LearnerError;
 use crate::evaluate::Prediction;
@@ -78,7 +78,8 @@ impl Predictor {
         let rows: Vec<usize> = (0..examples.len()).collect();
         let mut predictions = Vec::with_capacity(rows.len());
         for rows in rows.chunks(self.bundle.config.train.batch_size) {
-            let batch = Batch::new(&examples, rows.to_vec(), &self.device);
+            let own = &examples[rows[0]..rows[0] + rows.len()];
+            let batch = HostBatch::new(own, rows.to_vec()).upload(&self.device);
             predictions.extend(self.model.predict_batch(&batch)?);
         }
         Ok(predictions)

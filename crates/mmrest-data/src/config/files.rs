@@ -20,17 +20,25 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn all(&self) -> Vec<&Path> {
+    /// Each file that is there to be read, and what for.
+    pub(crate) fn roles(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let every = [
-            &self.file,
-            &self.labels,
-            &self.words,
-            &self.table,
-            &self.folds,
-            &self.vision,
-            &self.audio,
+            ("file", &self.file),
+            ("labels", &self.labels),
+            ("words", &self.words),
+            ("table", &self.table),
+            ("folds", &self.folds),
+            ("vision", &self.vision),
+            ("audio", &self.audio),
         ];
-        every.into_iter().flatten().map(PathBuf::as_path).collect()
+        every
+            .into_iter()
+            .filter_map(|(role, path)| Some((role, path.as_deref()?)))
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<&Path> {
+        self.roles().map(|(_, path)| path).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What must hold before a run may begin or go on.
 
-use mmrest_data::{Dataset, Split};
+use mmrest_data::Split;
+use mmrest_data::packed::PackedSet;
 
 use super::folder::RunFolder;
 use super::record::RunRecord;
@@ -51,15 +52,12 @@ fn first_difference(stored: &Config, given: &Config) -> String {
 }
 
 /// Training needs segments to fit on, and segments to choose by.
-pub(super) fn check_splits(config: &Config, dataset: &Dataset) -> Result<(), LearnerError> {
+pub(super) fn check_splits(config: &Config, set: &PackedSet) -> Result<(), LearnerError> {
     let mut needed = vec![Split::Train, Split::Valid];
     if config.train.selection == Selection::TestAmongImproving {
         needed.push(Split::Test);
     }
-    match needed
-        .into_iter()
-        .find(|&split| dataset.split(split).is_empty())
-    {
+    match needed.into_iter().find(|&split| set.rows(split).is_empty()) {
         None => Ok(()),
         Some(split) => Err(LearnerError::Training(format!(
             "the {split} split has no segment: look at data.split_from, data.folds and data.table"

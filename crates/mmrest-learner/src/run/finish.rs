@@ -1,10 +1,12 @@
 //! The end of a run: figures and predictions of the selected model; and the same figures later, by `eval`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use mmrest_data::{Split, load};
+use mmrest_data::packed::prepare;
+use mmrest_data::{Split, Widths};
 use serde::{Deserialize, Serialize};
 
 use super::folder::RunFolder;
@@ -113,14 +115,14 @@ pub fn evaluate_run(
     if let Some(data) = data {
         bundle.config.data.dir = data.to_path_buf();
     }
-    let dataset = load(&bundle.config.data, root)?;
-    check_widths(&bundle, &dataset)?;
-    let splits = Splits::prepare(dataset, &bundle, &model, root, &|| false)?;
+    let set = Arc::new(prepare(&bundle.config.data, root, &mut |_| true)?.set);
+    check_widths(&bundle, set.widths())?;
+    let splits = Splits::prepare(&set, &bundle, &model, root, &|| false)?;
     evaluate_split(&model, &splits, split, device)
 }
 
-fn check_widths(bundle: &Bundle, dataset: &mmrest_data::Dataset) -> Result<(), LearnerError> {
-    let (model, data) = (bundle.features.widths, dataset.widths);
+fn check_widths(bundle: &Bundle, data: Widths) -> Result<(), LearnerError> {
+    let model = bundle.features.widths;
     match model == data {
         true => Ok(()),
         false => Err(LearnerError::format(

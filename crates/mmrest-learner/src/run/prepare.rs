@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
-use mmrest_data::{Dataset, Modality, Split};
+use mmrest_data::packed::PackedSet;
+use mmrest_data::{Modality, Split};
 use mmrest_encoders::{Bert, BertConfig, Tokenizer, has_weights};
 use sha2::{Digest, Sha256};
 
 use crate::bundle::{Bundle, TextParts};
 use crate::config::Config;
 use crate::error::LearnerError;
-use crate::example::{Example, FeatureSpec, Preparation};
+use crate::example::{FeatureSpec, Preparation};
 use crate::frozen::{Frozen, hex};
 use crate::loader::SegmentLoader;
 use crate::model::MmRest;
+use crate::source::{ExampleSource, PackedSplit};
 use crate::state::lower_layers;
 
 /// `path` as it stands where that exists, else below the project's root.
@@ -115,14 +117,15 @@ fn check_text(
 
 /// The examples of all three splits.
 pub(crate) struct Splits {
-    examples: [Arc<Vec<Example>>; 3],
+    examples: [Arc<dyn ExampleSource>; 3],
     batch_size: usize,
 }
 
 impl Splits {
-    /// Prepares every segment. `model` gives the untrained layers of the text encoder and must be without autodiff.
+    /// Prepares every segment's text; frames stay in the set until they are needed. `model` gives the untrained layers of the
+    /// text encoder and must be without autodiff.
     pub(crate) fn prepare(
-        dataset: Dataset,
+        set: &Arc<PackedSet>,
         bundle: &Bundle,
         model: &MmRest,
         root: &Path,
@@ -134,9 +137,10 @@ impl Splits {
             tokenizer: bundle.tokenizer(),
         };
         let cache = root.join(&bundle.config.text.cache);
-        let mut splits = Vec::new();
-        for segments in [dataset.train, dataset.valid, dataset.test] {
-            let mut examples = preparation.examples(segments);
+        let split = |split: Split| -> Result<Arc<dyn ExampleSource>, LearnerError> {
+            let rows = set.rows(split).to_vec();
+            let texts: Vec<&str> = rows.iter().map(|&row| set.text(row)).collect();
+            let mut texts = preparation.texts(&texts);
             if let (Some(parts), Some(text)) = (&bundle.text, &model.text) {
                 let frozen = Frozen {
                     bert: &text.bert,
@@ -145,15 +149,21 @@ impl Splits {
                     cache: &cache,
                     stop,
                 };
-                frozen.apply(&mut examples)?;
+                texts = frozen.apply(texts)?;
             }
-            splits.push(Arc::new(examples));
-        }
-        let examples = splits
-            .try_into()
-            .map_err(|_| LearnerError::Internal("three splits".into()))?;
+            Ok(Arc::new(PackedSplit {
+                set: Arc::clone(set),
+                rows,
+                texts,
+                frames: preparation.frames(),
+            }))
+        };
         Ok(Self {
-            examples,
+            examples: [
+                split(Split::Train)?,
+                split(Split::Valid)?,
+                split(Split::Test)?,
+            ],
             batch_size: bundle.config.train.batch_size,
         })
     }
@@ -172,11 +182,10 @@ impl Splits {
 /// The bundle and the model that a run starts from; the model is on `device`, which is with autodiff.
 pub(crate) fn start_model(
     config: &Config,
-    dataset: &Dataset,
+    features: FeatureSpec,
     text: Option<(Bert, TextParts)>,
     device: &Device,
 ) -> Result<(Bundle, MmRest), LearnerError> {
-    let features = FeatureSpec::fit(config, dataset.widths, &dataset.train);
     let (bert, text) = text.unzip();
     let bert = bert.zip(text.as_ref().map(|text| &text.bert));
     device.seed(crate::seed::mix(config.seed, &[crate::seed::WEIGHTS, 1]));

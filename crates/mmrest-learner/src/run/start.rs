@@ -7,7 +7,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use burn::train::logger::InMemoryMetricLogger;
 use burn::train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
-use mmrest_data::{Split, load};
+use mmrest_data::Split;
+use mmrest_data::packed::prepare;
 
 use super::admission::{admit, check_folder, check_splits, newest_checkpoint};
 use super::finish::{MetricsFile, finish};
@@ -18,6 +19,7 @@ use crate::bundle::Bundle;
 use crate::config::Config;
 use crate::device::{Backend, open_device};
 use crate::error::LearnerError;
+use crate::example::FeatureSpec;
 use crate::files;
 use crate::model::MmRest;
 use crate::optimizer::optimizer;
@@ -84,14 +86,17 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
     options.observer.stage("loading the text encoder");
     let text = load_text(config, &options.root, &autodiff)?;
     options.observer.stage("reading the data");
-    let dataset = load(&config.data, &options.root)?;
-    for line in dataset.report.to_string().lines() {
+    let stop = || options.interrupter.should_stop();
+    let data = prepare(&config.data, &options.root, &mut |_| !stop())?;
+    let set = Arc::new(data.set);
+    let report = &set.about().report;
+    for line in report.to_string().lines() {
         options.observer.note(line);
     }
-    check_splits(config, &dataset)?;
+    check_splits(config, &set)?;
     let mut record = RunRecord::begin(
-        dataset.files.clone(),
-        &dataset.report,
+        data.files,
+        report,
         options.backend,
         options.device,
         config.seed,
@@ -100,9 +105,9 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
     record.text_encoder = text.as_ref().map(|(_, text)| text.fingerprint.clone());
     let mut record = admit(record, options)?;
     options.observer.stage("preparing text and features");
-    let (bundle, model) = start_model(config, &dataset, text, &autodiff)?;
-    let stop = || options.interrupter.should_stop();
-    let splits = Splits::prepare(dataset, &bundle, &model.valid(), &options.root, &stop)?;
+    let features = FeatureSpec::fit(config, &set, &stop)?;
+    let (bundle, model) = start_model(config, features, text, &autodiff)?;
+    let splits = Splits::prepare(&set, &bundle, &model.valid(), &options.root, &stop)?;
     files::write(&options.folder.config(), config.to_toml()?.as_bytes())?;
     files::write_json(&options.folder.record(), &record)?;
     let progress = run_epochs(

@@ -135,7 +135,7 @@ impl EpochLoop {
             if interrupter.should_stop() {
                 return Err(LearnerError::Interrupted);
             }
-            let batch = batch.map_err(|e| LearnerError::Training(e.to_string()))?;
+            let batch = batch?;
             let representations = evaluating.encode(&batch);
             values.extend(to_host(representations.rows())?);
             let batch_bins: Vec<usize> =
@@ -190,7 +190,7 @@ impl EpochLoop {
             if interrupter.should_stop() {
                 return Err(LearnerError::Interrupted);
             }
-            let batch = batch.map_err(|e| LearnerError::Training(e.to_string()))?;
+            let batch = batch?;
             let ids = batch.rows.clone();
             let size = batch.len();
             context.state().step += 1;

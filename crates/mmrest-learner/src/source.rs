@@ -1,0 +1,94 @@
+//! Where a split's examples come from: memory, or a packed set on disk.
+
+use std::sync::Arc;
+
+use mmrest_data::packed::PackedSet;
+use mmrest_data::{Frames, Modality};
+
+use crate::error::LearnerError;
+use crate::example::{Example, FramePreparation, TextFeatures};
+
+/// The examples of a split, each made when it is asked for.
+pub trait ExampleSource: Send + Sync {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The id of one.
+    fn id(&self, row: usize) -> &str;
+
+    /// The sentiment of one; NaN when unknown.
+    fn label(&self, row: usize) -> f32;
+
+    /// One of them, whole.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    fn example(&self, row: usize) -> Result<Example, LearnerError>;
+}
+
+impl ExampleSource for Vec<Example> {
+    fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    fn id(&self, row: usize) -> &str {
+        &self[row].id
+    }
+
+    fn label(&self, row: usize) -> f32 {
+        self[row].label
+    }
+
+    fn example(&self, row: usize) -> Result<Example, LearnerError> {
+        Ok(self[row].clone())
+    }
+}
+
+/// A split of a packed set: texts are in memory, frames are read when they are needed.
+pub(crate) struct PackedSplit {
+    /// The set.
+    pub set: Arc<PackedSet>,
+    /// The split's rows of the set.
+    pub rows: Vec<usize>,
+    /// What the text encoder gets, a row each.
+    pub texts: Vec<TextFeatures>,
+    /// What is done to frames.
+    pub frames: FramePreparation,
+}
+
+impl PackedSplit {
+    fn frames(&self, modality: Modality, row: usize) -> Result<Frames, LearnerError> {
+        let frames = self.set.frames(modality, self.rows[row])?;
+        Ok(self.frames.of(modality, frames))
+    }
+}
+
+impl ExampleSource for PackedSplit {
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn id(&self, row: usize) -> &str {
+        self.set.id(self.rows[row])
+    }
+
+    fn label(&self, row: usize) -> f32 {
+        self.set.label(self.rows[row]).unwrap_or(f32::NAN)
+    }
+
+    fn example(&self, row: usize) -> Result<Example, LearnerError> {
+        Ok(Example {
+            id: self.id(row).to_owned(),
+            text: self.texts[row].clone(),
+            vision: self.frames(Modality::Vision, row)?,
+            audio: self.frames(Modality::Audio, row)?,
+            label: self.label(row),
+        })
+    }
+}
