@@ -31,7 +31,7 @@ pub use device::{Backend, open_device};
 pub use error::LearnerError;
 pub use evaluate::{NearCluster, Prediction, figures};
 pub use example::{Example, FeatureSpec, Preparation, TextFeatures};
-pub use figures::Figures;
+pub use figures::{FigureSet, Figures};
 pub use loader::{Batches, SegmentLoader};
 pub use model::{Forward, MmRest, Representations, TextEncoder};
 pub use objective::Objective;
