@@ -240,6 +240,35 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_shows_the_finest_accuracy_of_its_set() {
+        for (set, shown) in [
+            (FigureSet::Mosi, "acc7 1.0000"),
+            (FigureSet::Sims, "acc5 0.5000"),
+        ] {
+            let row = EpochRow {
+                epoch: 3,
+                train_seconds: 1.0,
+                loss: 0.5,
+                loss_task: 0.4,
+                loss_mmc: 0.3,
+                loss_intra: 0.1,
+                loss_inter: 0.1,
+                loss_frobenius: 0.1,
+                valid: Figures::of(set, &[0.9, -0.3], &[0.6, -0.4]),
+                learning_rate: 1e-4,
+                text_learning_rate: 1e-4,
+                metric_learning_rate: 1e-4,
+                gradient_norm: 1.0,
+                metric_gradient_norm: 1.0,
+                clusters: 5,
+                selected: true,
+            };
+            let line = epoch_line(&row, 10);
+            assert!(line.contains(shown), "{line}");
+        }
+    }
+
+    #[test]
     fn a_table_has_a_row_a_figure() {
         for (set, rows) in [(FigureSet::Mosi, 9), (FigureSet::Sims, 6)] {
             let figures = Figures::of(set, &[1.0, -0.5], &[1.0, -1.0]);
