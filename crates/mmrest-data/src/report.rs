@@ -10,7 +10,7 @@ use crate::{Modality, Split};
 /// Facts about a loaded data set that its user should know, counted instead of warned about one by one.
 ///
 /// [`Display`](fmt::Display) says them in a few lines; those that are zero are left out.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DataReport {
     /// Videos with labelled intervals.
     pub videos: usize,
@@ -29,8 +29,10 @@ pub struct DataReport {
     pub fold_videos_without_labels: usize,
     /// Rows of the table that belong to no labelled interval.
     pub table_rows_unused: usize,
-    /// Labels outside [-3, 3], clamped.
+    /// Labels beyond the scale, clamped.
     pub labels_clamped: usize,
+    /// The scale they were clamped to, `label_range`; none where no label was beyond it.
+    pub clamped_to: Option<[f32; 2]>,
     /// NaN and infinite feature values, set to 0, by modality.
     pub non_finite: BTreeMap<Modality, usize>,
     /// Segments in a split that lack a modality in use, by modality.
@@ -88,6 +90,7 @@ impl DataReport {
         self.fold_videos_without_labels += other.fold_videos_without_labels;
         self.table_rows_unused += other.table_rows_unused;
         self.labels_clamped += other.labels_clamped;
+        self.clamped_to = self.clamped_to.or(other.clamped_to);
         add(&mut self.non_finite, other.non_finite);
         add(&mut self.absent, other.absent);
         add(&mut self.shortened, other.shortened);
@@ -195,12 +198,9 @@ impl DataReport {
         if !shortened.is_empty() {
             write!(f, "\nSequences shortened to max_frames: {shortened}.")?;
         }
-        if self.labels_clamped > 0 {
-            write!(
-                f,
-                "\n{} labels were clamped to [-3, 3].",
-                self.labels_clamped
-            )?;
+        if let Some([least, greatest]) = self.clamped_to {
+            let count = self.labels_clamped;
+            write!(f, "\n{count} labels were clamped to [{least}, {greatest}].")?;
         }
         Ok(())
     }

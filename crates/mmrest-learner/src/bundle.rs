@@ -15,7 +15,7 @@ use burn::module::Module;
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Device;
 use mmrest_encoders::{BertConfig, Tokenizer};
-use mmrest_metric::{Clusters, SentimentBins};
+use mmrest_metric::Clusters;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -187,6 +187,6 @@ fn check_clusters(clusters: &Clusters, config: &Config) -> Result<(), String> {
         ));
     }
     clusters
-        .check(SentimentBins::seven().len(), config.clusters.count)
+        .check(config.bins.labels.len(), config.clusters.count)
         .map_err(|error| error.to_string())
 }

@@ -1,11 +1,11 @@
 //! Predictions of a trained model, with their parts.
 
-use mmrest_metric::{Clusters, SentimentBins};
+use mmrest_metric::Clusters;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
 use crate::error::LearnerError;
-use crate::figures::Figures;
+use crate::figures::{FigureSet, Figures};
 use crate::loader::SegmentLoader;
 use crate::model::{Forward, MmRest};
 use crate::objective::to_host;
@@ -15,7 +15,7 @@ use crate::objective::to_host;
 pub struct NearCluster {
     /// The cluster's number, from 0.
     pub cluster: usize,
-    /// Its sentiment: the class of its bin, -3 (most negative) to 3.
+    /// Its sentiment: the class of its bin (`bins.labels`), by default from -3 (most negative) to 3.
     pub sentiment: i32,
     /// Squared Mahalanobis distance under the cluster's own metric, mean over the segment's modalities.
     pub distance: f32,
@@ -46,7 +46,12 @@ impl MmRest {
         let geometry = self.context.evaluation_geometry();
         let forward = self.forward(batch, geometry.as_ref());
         let clusters = geometry.map(|geometry| geometry.clusters);
-        let near = near_clusters(&forward, clusters.as_ref(), batch.len());
+        let near = near_clusters(
+            &forward,
+            clusters.as_ref(),
+            &self.context.settings().labels,
+            batch.len(),
+        );
         let bias = match forward.bias {
             Some(bias) => to_host(bias)?,
             None => vec![0.0; batch.len()],
@@ -81,23 +86,18 @@ impl MmRest {
     }
 }
 
-/// The figures of predictions against the labels of their split.
-pub fn figures(predictions: &[Prediction], labels: &[f32]) -> Figures {
+/// A set's figures of predictions against the labels of their split.
+pub fn figures(set: FigureSet, predictions: &[Prediction], labels: &[f32]) -> Figures {
     let values: Vec<f32> = predictions.iter().map(|p| p.prediction).collect();
     let truth: Vec<f32> = predictions.iter().map(|p| labels[p.row]).collect();
-    Figures::of(&values, &truth)
+    Figures::of(set, &values, &truth)
 }
 
-/// The sentiment class of a bin: bins count from 0, their middle is neutral.
-fn class(bin: usize) -> i32 {
-    let bin = i32::try_from(bin).unwrap_or(i32::MAX);
-    bin - i32::try_from(SentimentBins::seven().len() / 2).unwrap_or(0)
-}
-
-/// The two nearest clusters of each segment, by the mean distance of its modalities.
+/// The two nearest clusters of each segment, by the mean distance of its modalities. `labels`: the class of each bin.
 fn near_clusters(
     forward: &Forward,
     clusters: Option<&Clusters>,
+    labels: &[i32],
     batch: usize,
 ) -> Vec<Vec<NearCluster>> {
     let Some((projection, clusters)) = forward.projection.as_ref().zip(clusters) else {
@@ -115,7 +115,12 @@ fn near_clusters(
             let mut near: Vec<NearCluster> = (0..count)
                 .map(|cluster| NearCluster {
                     cluster,
-                    sentiment: class(clusters.bins[cluster]),
+                    sentiment: clusters
+                        .bins
+                        .get(cluster)
+                        .and_then(|&bin| labels.get(bin))
+                        .copied()
+                        .unwrap_or_default(),
                     distance: distance(segment, cluster),
                 })
                 .collect();

@@ -32,7 +32,7 @@ pub struct Example {
     pub vision: Frames,
     /// Standardised audio frames; width 0 when not in use.
     pub audio: Frames,
-    /// Sentiment in [-3, 3]; NaN when unknown.
+    /// Sentiment in `data.label_range`; NaN when unknown.
     pub label: f32,
 }
 

@@ -32,7 +32,7 @@ pub use device::{Backend, open_device};
 pub use error::LearnerError;
 pub use evaluate::{NearCluster, Prediction, figures};
 pub use example::{Example, FeatureSpec, FramePreparation, Preparation, TextFeatures};
-pub use figures::Figures;
+pub use figures::{FigureSet, Figures};
 pub use loader::{Batches, SegmentLoader};
 pub use model::{Forward, MmRest, Representations, TextEncoder};
 pub use objective::Objective;

@@ -95,7 +95,7 @@ impl MmRest {
     ///
     /// # Errors
     ///
-    /// Text is in use and `bert` is absent.
+    /// Text is in use and `bert` is absent; or as [`StepContext::new`].
     pub fn new(
         config: &Config,
         widths: Widths,
@@ -140,7 +140,7 @@ impl MmRest {
             }
             .init(device),
             metric: config.needs_clusters().then(|| new_metric(config, device)),
-            context: StepContext::new(config, text_layers),
+            context: StepContext::new(config, text_layers)?,
         })
     }
 

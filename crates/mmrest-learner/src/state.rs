@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mmrest_metric::{Clusters, KMeansConfig, MmcLossConfig, ReceptiveField, SentimentBins};
 
 use crate::config::{ClusterScope, Config, MetricKind, ReceptiveFieldKind};
+use crate::error::LearnerError;
+use crate::figures::FigureSet;
 
-/// The parts of the configuration that a step reads.
+/// The parts of the configuration that a step and its evaluation read.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Whether L_MMC is part of the loss.
@@ -35,6 +37,10 @@ pub struct Settings {
     pub loss: MmcLossConfig,
     /// Sentiment bins.
     pub bins: SentimentBins,
+    /// The sentiment class of each bin.
+    pub labels: Vec<i32>,
+    /// Which figures judge predictions.
+    pub figures: FigureSet,
     /// Largest gradient norm of the model; 0: any.
     pub clip: f64,
     /// Largest gradient norm of the metrics; 0: any.
@@ -46,8 +52,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    fn new(config: &Config, text_layers: usize) -> Self {
-        Self {
+    fn new(config: &Config, text_layers: usize) -> Result<Self, LearnerError> {
+        Ok(Self {
             mmc: config.mmc,
             bias: config.bias,
             bias_at_evaluation: config.projection.at_evaluation,
@@ -74,12 +80,14 @@ impl Settings {
                 margin_scale: config.loss.margin_scale,
                 max_pairs: config.loss.max_pairs,
             },
-            bins: SentimentBins::seven(),
+            bins: config.bins.bins()?,
+            labels: config.bins.labels.clone(),
+            figures: config.figures,
             clip: config.train.clip,
             metric_clip: config.train.metric_clip,
             lower_layers: lower_layers(config, text_layers),
             seed: config.seed,
-        }
+        })
     }
 }
 
@@ -125,11 +133,15 @@ pub struct StepContext {
 
 impl StepContext {
     /// The context of a run that has not begun. `text_layers`: how many layers the text encoder has.
-    pub fn new(config: &Config, text_layers: usize) -> Self {
-        Self {
-            settings: Arc::new(Settings::new(config, text_layers)),
+    ///
+    /// # Errors
+    ///
+    /// The edges of the bins do not ascend: a [`Config`] that was not read by [`Config::parse`].
+    pub fn new(config: &Config, text_layers: usize) -> Result<Self, LearnerError> {
+        Ok(Self {
+            settings: Arc::new(Settings::new(config, text_layers)?),
             state: Arc::default(),
-        }
+        })
     }
 
     /// What the configuration says.

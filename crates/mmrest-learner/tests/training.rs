@@ -10,7 +10,8 @@ use mmrest_data::{Frames, Segment, Split};
 use mmrest_learner::config::parse_override;
 use mmrest_learner::run::{MetricsFile, Outcome, RunFolder, RunOptions, evaluate_run, train};
 use mmrest_learner::train::{Observer, Silent};
-use mmrest_learner::{Backend, Config, LearnerError, Predictor, open_device};
+use mmrest_learner::{Backend, Config, FigureSet, LearnerError, Predictor, open_device};
+use mmrest_metric::Clusters;
 
 /// burn's random state is the process's: runs that must repeat to the bit take turns.
 static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -280,6 +281,72 @@ fn evaluation_repeats_the_figures_to_the_last_digit() {
             assert!(again.predictions.iter().all(|p| p.near.len() == 2));
         }
     }
+}
+
+#[test]
+fn another_scale_trains_by_its_own_bins_and_figures() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let set = [
+        "train.epochs=2",
+        "figures=sims",
+        "data.label_range=[-1.0, 1.0]",
+        "bins.edges=[-0.7, -0.1, 0.1, 0.7]",
+        "bins.labels=[-2, -1, 0, 1, 2]",
+        "bins.side=below",
+    ];
+    let metrics = bench.train("run", &set);
+    let names = ["mae", "corr", "acc5", "acc3", "acc2", "f1"];
+    assert!(metrics.test.named().map(|(name, _)| name).eq(names));
+    let folder = bench.run_folder("run");
+    let header = read(folder.epochs()).lines().next().unwrap().to_string();
+    assert!(header.contains("valid_acc5,valid_acc3,valid_acc2,valid_f1,learning_rate"));
+    let record: serde_json::Value = serde_json::from_str(&read(folder.record())).unwrap();
+    assert_eq!(
+        record["data_report"]["clamped_to"],
+        serde_json::json!([-1.0, 1.0])
+    );
+    let clusters: Clusters =
+        serde_json::from_str(&read(folder.model().join("clusters.json"))).unwrap();
+    assert!(clusters.bins.iter().all(|&bin| bin < 5), "{clusters:?}");
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    let test = evaluate_run(&folder, Split::Test, None, bench.folder.path(), &device).unwrap();
+    assert_eq!(test.figures, metrics.test);
+    assert!(test.labels.iter().all(|label| label.abs() <= 1.0));
+    for near in test.predictions.iter().flat_map(|p| &p.near) {
+        assert_eq!(near.sentiment, clusters.bins[near.cluster] as i32 - 2);
+    }
+    let mut options = bench.options("run");
+    options.resume = true;
+    let fewer = train(
+        &bench.config(&[&set[..], &["bins.side=above"]].concat()),
+        &options,
+    );
+    assert!(fewer.unwrap_err().to_string().contains("side"));
+    let again = train(
+        &bench.config(&[&set[..], &["train.epochs=3"]].concat()),
+        &options,
+    );
+    assert_eq!(finished(again).test.set(), FigureSet::Sims);
+}
+
+#[test]
+fn a_run_from_before_bins_and_figures_were_keys_is_read_as_it_was() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let metrics = bench.train("run", &["train.epochs=1"]);
+    let folder = bench.run_folder("run");
+    for file in [folder.config(), folder.model().join("config.toml")] {
+        let mut table: toml::Table = read(file.clone()).parse().unwrap();
+        assert!(table.remove("figures").is_some() && table.remove("bins").is_some());
+        std::fs::write(file, table.to_string()).unwrap();
+    }
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    let test = evaluate_run(&folder, Split::Test, None, bench.folder.path(), &device).unwrap();
+    assert_eq!(test.figures, metrics.test);
+    let mut options = bench.options("run");
+    options.resume = true;
+    finished(train(&bench.config(&["train.epochs=2"]), &options));
 }
 
 #[test]

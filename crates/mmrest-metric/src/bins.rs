@@ -14,6 +14,31 @@ pub enum EdgeSide {
     Above,
 }
 
+/// Which of its two bins every edge belongs to: one rule for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EdgeRule {
+    /// The bin farther from zero: `(-b, -a]` and `[a, b)`, the one around zero open at both ends. An edge at zero belongs
+    /// to the bin above it.
+    #[default]
+    Outward,
+    /// The bin below the edge: `(a, b]`.
+    Below,
+    /// The bin above the edge: `[a, b)`.
+    Above,
+}
+
+impl EdgeRule {
+    /// The side of an edge at `at`.
+    fn side(self, at: f32) -> EdgeSide {
+        match self {
+            Self::Outward if at < 0.0 => EdgeSide::Below,
+            Self::Outward | Self::Above => EdgeSide::Above,
+            Self::Below => EdgeSide::Below,
+        }
+    }
+}
+
 /// A cut between two bins.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +69,27 @@ impl SentimentBins {
     /// The seven bins of CMU-MOSI and CMU-MOSEI: `[-3,-2.5] (-2.5,-1.5] (-1.5,-0.5] (-0.5,0.5) [0.5,1.5) [1.5,2.5) [2.5,3]`.
     #[must_use]
     pub fn seven() -> Self {
-        Self::outward(&[-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
+        Self {
+            edges: cuts(&[-2.5, -1.5, -0.5, 0.5, 1.5, 2.5], EdgeRule::Outward),
+        }
+    }
+
+    /// Bins between edges that all follow one rule.
+    ///
+    /// ```
+    /// use mmrest_metric::{EdgeRule, SentimentBins};
+    ///
+    /// // CH-SIMS: [-1, -0.7] (-0.7, -0.1] (-0.1, 0.1] (0.1, 0.7] (0.7, 1]
+    /// let bins = SentimentBins::between(&[-0.7, -0.1, 0.1, 0.7], EdgeRule::Below)?;
+    /// assert_eq!([-0.7, -0.1, 0.0, 0.1, 0.7, 1.0].map(|label| bins.bin(label)), [0, 1, 2, 2, 3, 4]);
+    /// # Ok::<(), mmrest_metric::MetricError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn between(edges: &[f32], rule: EdgeRule) -> Result<Self, MetricError> {
+        Self::new(cuts(edges, rule))
     }
 
     /// Bins between the given edges: one bin more than there are edges.
@@ -60,21 +105,6 @@ impl SentimentBins {
             }
         }
         Ok(Self { edges })
-    }
-
-    /// Edges that belong to the bin farther from zero.
-    fn outward(edges: &[f32]) -> Self {
-        let side = |at: f32| {
-            if at < 0.0 {
-                EdgeSide::Below
-            } else {
-                EdgeSide::Above
-            }
-        };
-        let edges = edges.iter().map(|&at| BinEdge { at, side: side(at) });
-        Self {
-            edges: edges.collect(),
-        }
     }
 
     /// The bin of a label: how many edges lie below it. A NaN lies above none, so it has bin 0.
@@ -98,6 +128,14 @@ impl SentimentBins {
     pub fn edges(&self) -> &[BinEdge] {
         &self.edges
     }
+}
+
+fn cuts(edges: &[f32], rule: EdgeRule) -> Vec<BinEdge> {
+    let cut = |&at: &f32| BinEdge {
+        at,
+        side: rule.side(at),
+    };
+    edges.iter().map(cut).collect()
 }
 
 impl TryFrom<Vec<BinEdge>> for SentimentBins {
@@ -141,6 +179,21 @@ mod tests {
         for (label, bin) in cases {
             assert_eq!(bins.bin(label), bin, "{label}");
         }
+    }
+
+    #[test]
+    fn a_rule_gives_every_edge_its_side() {
+        let edges = [-0.7, -0.1, 0.0, 0.1, 0.7];
+        let at_edges = |rule| {
+            let bins = SentimentBins::between(&edges, rule).unwrap();
+            edges.map(|edge| bins.bin(edge))
+        };
+        assert_eq!(at_edges(EdgeRule::Outward), [0, 1, 3, 4, 5]);
+        assert_eq!(at_edges(EdgeRule::Below), [0, 1, 2, 3, 4]);
+        assert_eq!(at_edges(EdgeRule::Above), [1, 2, 3, 4, 5]);
+        let seven = [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5];
+        let outward = SentimentBins::between(&seven, EdgeRule::Outward);
+        assert_eq!(outward.unwrap(), SentimentBins::seven());
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod psd;
 mod rows;
 
 pub use adam::{PsdAdam, PsdAdamConfig, PsdAdamState};
-pub use bins::{BinEdge, EdgeSide, SentimentBins};
+pub use bins::{BinEdge, EdgeRule, EdgeSide, SentimentBins};
 pub use clusters::{Clusters, ReceptiveField, assign, receptive_fields, vote};
 pub use distance::distances;
 pub use error::MetricError;

@@ -44,7 +44,7 @@ pub(crate) struct DeviceArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// A name under configs/ (sample, mosi, mosei, mosi-words), or a TOML file.
+    /// A name under configs/ (sample, mosi, mosei, mosi-words, mosi-mmsa, mosei-mmsa, sims), or a TOML file.
     pub(crate) config: String,
     /// Folder of the data, in place of the configured one.
     #[arg(long, value_name = "DIR")]

@@ -140,7 +140,7 @@ impl Observer for Display {
         tracing::info!(
             epoch = row.epoch,
             loss = row.loss,
-            valid_mae = row.valid.mae,
+            valid_mae = row.valid.mae(),
             selected = row.selected
         );
         match self.style {
@@ -181,33 +181,33 @@ fn clock(time: Duration) -> String {
 
 fn epoch_line(row: &EpochRow, epochs: usize) -> String {
     let digits = epochs.to_string().len();
+    let (finest, accuracy) = row.valid.finest();
     format!(
-        "epoch {:>digits$}/{epochs}  loss {:.4} (task {:.4}, mmc {:.3})  valid mae {:.4} corr {:.4} acc7 {:.4}  {} clusters  {:.1} s{}",
+        "epoch {:>digits$}/{epochs}  loss {:.4} (task {:.4}, mmc {:.3})  valid mae {:.4} corr {:.4} {finest} {accuracy:.4}  {} clusters  {:.1} s{}",
         row.epoch,
         row.loss,
         row.loss_task,
         row.loss_mmc,
-        row.valid.mae,
-        row.valid.corr,
-        row.valid.acc7,
+        row.valid.mae(),
+        row.valid.corr(),
         row.clusters,
         row.train_seconds,
         if row.selected { "  *" } else { "" }
     )
 }
 
-/// The figures of several splits, side by side.
+/// The figures of several splits, of one set, side by side.
 fn figures_table(columns: &[(&str, &Figures)]) -> String {
     let header: String = columns
         .iter()
         .map(|(name, _)| format!("{name:>10}"))
         .collect();
     let mut lines = vec![format!("{:<10}{header}", "")];
-    let names = columns.first().map(|(_, figures)| figures.named());
-    for (index, (name, _)) in names.iter().flatten().enumerate() {
+    let names = columns.first().map(|(_, figures)| figures.set().names());
+    for name in names.into_iter().flatten() {
         let values: String = columns
             .iter()
-            .map(|(_, figures)| format!("{:>10.4}", figures.named()[index].1))
+            .map(|(_, figures)| format!("{:>10.4}", figures.get(name).unwrap_or(f64::NAN)))
             .collect();
         lines.push(format!("{name:<10}{values}"));
     }
@@ -229,6 +229,8 @@ fn final_table(metrics: &MetricsFile) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mmrest_learner::FigureSet;
+
     use super::*;
 
     #[test]
@@ -238,10 +240,41 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_shows_the_finest_accuracy_of_its_set() {
+        for (set, shown) in [
+            (FigureSet::Mosi, "acc7 1.0000"),
+            (FigureSet::Sims, "acc5 0.5000"),
+        ] {
+            let row = EpochRow {
+                epoch: 3,
+                train_seconds: 1.0,
+                loss: 0.5,
+                loss_task: 0.4,
+                loss_mmc: 0.3,
+                loss_intra: 0.1,
+                loss_inter: 0.1,
+                loss_frobenius: 0.1,
+                valid: Figures::of(set, &[0.9, -0.3], &[0.6, -0.4]),
+                learning_rate: 1e-4,
+                text_learning_rate: 1e-4,
+                metric_learning_rate: 1e-4,
+                gradient_norm: 1.0,
+                metric_gradient_norm: 1.0,
+                clusters: 5,
+                selected: true,
+            };
+            let line = epoch_line(&row, 10);
+            assert!(line.contains(shown), "{line}");
+        }
+    }
+
+    #[test]
     fn a_table_has_a_row_a_figure() {
-        let figures = Figures::of(&[1.0, -1.0], &[1.0, -1.5]);
-        let table = figures_table(&[("valid", &figures), ("test", &figures)]);
-        assert_eq!(table.lines().count(), 10);
-        assert!(table.contains("mae           0.2500    0.2500"), "{table}");
+        for (set, rows) in [(FigureSet::Mosi, 9), (FigureSet::Sims, 6)] {
+            let figures = Figures::of(set, &[1.0, -0.5], &[1.0, -1.0]);
+            let table = figures_table(&[("valid", &figures), ("test", &figures)]);
+            assert_eq!(table.lines().count(), 1 + rows);
+            assert!(table.contains("mae           0.2500    0.2500"), "{table}");
+        }
     }
 }

@@ -7,7 +7,8 @@ use mmrest_learner::Config;
 use toml::{Table, Value};
 
 /// Keys that a configuration has only when they are set.
-const OPTIONAL: [&str; 6] = [
+const OPTIONAL: [&str; 7] = [
+    "data.file",
     "data.words",
     "data.table",
     "data.vision",

@@ -28,7 +28,10 @@ pub(crate) fn tidy(
 pub(crate) fn clamped(label: f32, config: &DataConfig, report: &mut DataReport) -> f32 {
     let [least, greatest] = config.label_range;
     let clamped = label.clamp(least, greatest);
-    report.labels_clamped += usize::from(clamped.to_bits() != label.to_bits());
+    if clamped.to_bits() != label.to_bits() {
+        report.labels_clamped += 1;
+        report.clamped_to = Some(config.label_range);
+    }
     clamped
 }
 

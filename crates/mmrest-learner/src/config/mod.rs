@@ -3,9 +3,11 @@
 //! Four layers make a [`Config`], each overriding the one before: the defaults (the `paper` preset), the preset named by
 //! `preset`, the TOML file, and `key.path=value` overrides.
 
+mod bins;
 mod layers;
 mod sections;
 
+pub use bins::BinsConfig;
 pub use layers::parse_override;
 pub use sections::{
     ClusterConfig, ClusterScope, LossConfig, MetricKind, ModelConfig, ProjectionConfig,
@@ -18,6 +20,7 @@ use mmrest_data::{DataConfig, Modality};
 use serde::{Deserialize, Serialize};
 
 use crate::error::LearnerError;
+use crate::figures::FigureSet;
 
 /// Which of the two readings of the method the defaults follow (docs/src/method.md).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +47,12 @@ pub struct Config {
     pub bias: bool,
     /// Learned metrics, or the identity in their place (the paper's "single metric").
     pub metric: MetricKind,
+    /// Which figures are computed: a data set's published convention.
+    pub figures: FigureSet,
     /// The data set and its modalities.
     pub data: DataConfig,
+    /// The sentiment classes.
+    pub bins: BinsConfig,
     /// The text encoder.
     pub text: TextConfig,
     /// How frames become sequences.
@@ -70,7 +77,9 @@ impl Default for Config {
             mmc: true,
             bias: true,
             metric: MetricKind::Learned,
+            figures: FigureSet::Mosi,
             data: DataConfig::default(),
+            bins: BinsConfig::default(),
             text: TextConfig::default(),
             sequence: SequenceConfig::default(),
             model: ModelConfig::default(),
@@ -149,6 +158,7 @@ impl Config {
         if self.data.modalities.len() != self.modality_count() {
             return Err("data.modalities names a modality twice".into());
         }
+        self.bins.check(self.data.label_range)?;
         positive(
             "text.max_tokens - 2",
             self.text.max_tokens.saturating_sub(2),

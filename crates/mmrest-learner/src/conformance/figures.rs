@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Folders;
 use crate::error::LearnerError;
-use crate::figures::Figures;
+use crate::figures::{FigureSet, Figures};
 use crate::files;
 
 /// The file's name.
@@ -41,8 +41,8 @@ pub(super) fn run(folders: &Folders<'_>) -> Result<PathBuf, LearnerError> {
 
 fn figures(case: &Case) -> Value {
     let single = |values: &[f64]| -> Vec<f32> { values.iter().map(|&v| v as f32).collect() };
-    let figures = Figures::of(&single(&case.preds), &single(&case.truth));
-    let named = figures.named().into_iter();
+    let figures = Figures::of(FigureSet::Mosi, &single(&case.preds), &single(&case.truth));
+    let named = figures.named();
     Value::Object(
         named
             .map(|(name, value)| (name.to_owned(), value.into()))

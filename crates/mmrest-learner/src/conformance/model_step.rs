@@ -101,7 +101,7 @@ impl Step {
         let weights = Weights { inputs, device };
         let [size, _] = inputs.dims("param.clus_text.weight")?;
         let config = config(parameters);
-        let context = StepContext::new(&config, 0);
+        let context = StepContext::new(&config, 0)?;
         let bins = context.settings().bins.len();
         let clusters = clusters(inputs, size, bins)?;
         let metric = metric(inputs, &clusters, config.loss.ridge, device)?;

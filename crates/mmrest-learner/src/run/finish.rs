@@ -92,7 +92,7 @@ pub(crate) fn evaluate_split(
         ids: (0..labels.len())
             .map(|row| loader.id(row).to_string())
             .collect(),
-        figures: figures(&predictions, &labels),
+        figures: figures(model.context.settings().figures, &predictions, &labels),
         labels,
         predictions,
     })
@@ -151,8 +151,8 @@ pub(crate) fn finish(
     let metrics = MetricsFile {
         selected_epoch,
         selection: bundle.config.train.selection,
-        valid: valid.figures,
-        test: test.figures,
+        valid: valid.figures.clone(),
+        test: test.figures.clone(),
         parameters: ParameterCounts::of(&model),
     };
     files::write_json(&folder.metrics(), &metrics)?;

@@ -227,7 +227,7 @@ impl EpochLoop {
             loss_intra: 0.0,
             loss_inter: 0.0,
             loss_frobenius: 0.0,
-            valid: Figures::of(&[], &[]),
+            valid: Figures::of(config.figures, &[], &[]),
             learning_rate: config.train.learning_rate * factor,
             text_learning_rate: config.train.text_learning_rate * factor,
             metric_learning_rate: config.train.metric_learning_rate * factor,
@@ -253,18 +253,23 @@ impl EpochLoop {
         let config = &self.bundle.config;
         let evaluating = model.valid();
         self.observer.stage("validating");
-        row.valid = figures(&evaluating.predict(&self.valid)?, &self.valid.labels());
+        let of = |loader: &SegmentLoader| {
+            let predictions = evaluating.predict(loader)?;
+            let figures = figures(config.figures, &predictions, &loader.labels());
+            Ok::<_, LearnerError>(figures)
+        };
+        row.valid = of(&self.valid)?;
         let mut progress = self.lock();
         row.selected =
-            progress.observe(row.epoch, row.valid.mae, config.train.selection, || {
-                Ok(figures(&evaluating.predict(&self.test)?, &self.test.labels()).mae)
+            progress.observe(row.epoch, row.valid.mae(), config.train.selection, || {
+                Ok(of(&self.test)?.mae())
             })?;
         if row.selected {
             self.bundle
                 .save(&evaluating, row.epoch, &self.model_folder)?;
         }
         progress.plateau.observe(
-            row.valid.mae,
+            row.valid.mae(),
             config.train.plateau_factor,
             config.train.plateau_patience,
         );
