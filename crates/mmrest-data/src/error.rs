@@ -128,6 +128,9 @@ pub enum DataError {
         /// What it lacks.
         modality: Modality,
     },
+    /// Computational sequences cannot be aligned as asked.
+    #[error("cannot align: {0}")]
+    Align(String),
     /// Nothing is left of the data.
     #[error("{}: no segment is left. {report}", labels.display())]
     Empty {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod align;
 mod batch;
 mod config;
 pub mod csd;

@@ -32,5 +32,6 @@ mod write;
 pub use backend::Backend;
 pub use entry::{Entry, Features};
 pub use pieces::split_id;
+pub(crate) use pieces::{append, merge, nothing};
 pub use read::ComputationalSequence;
 pub use write::{Metadata, metadata, write};

@@ -53,13 +53,18 @@ impl Pieces {
     }
 }
 
-/// The entries of one video as one, its rows stably sorted by start.
-pub(super) fn merge(path: &Path, video: &str, entries: Vec<Entry>) -> Result<Entry> {
-    let mut entries = entries.into_iter();
-    let mut merged = entries.next().unwrap_or(Entry {
+/// No row at all.
+pub(crate) fn nothing() -> Entry {
+    Entry {
         intervals: Vec::new(),
         features: Features::Text(Vec::new()),
-    });
+    }
+}
+
+/// The entries of one video as one, its rows stably sorted by start.
+pub(crate) fn merge(path: &Path, video: &str, entries: Vec<Entry>) -> Result<Entry> {
+    let mut entries = entries.into_iter();
+    let mut merged = entries.next().unwrap_or_else(nothing);
     for entry in entries {
         append(&mut merged, entry).map_err(|reason| DataError::entry(path, video, reason))?;
     }
@@ -71,7 +76,8 @@ pub(super) fn merge(path: &Path, video: &str, entries: Vec<Entry>) -> Result<Ent
     Ok(merged.select(&order))
 }
 
-fn append(entry: &mut Entry, piece: Entry) -> Result<(), String> {
+/// Puts the rows of `piece` after those of `entry`.
+pub(crate) fn append(entry: &mut Entry, piece: Entry) -> Result<(), String> {
     match (&mut entry.features, piece.features) {
         (Features::Text(words), Features::Text(more)) => words.extend(more),
         (

@@ -1,19 +1,76 @@
 //! `mmrest data align`.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
+use mmrest_data::align::{AlignConfig, Aligner, Collapse, Written};
+use serde_json::json;
 
 /// `mmrest data align`'s arguments.
 #[derive(Debug, Args)]
 pub(crate) struct AlignArguments {
-    /// The file.
-    pub(crate) path: PathBuf,
+    /// The sequence the others are aligned to, by its root name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) reference: String,
+    /// What the rows of a reference interval become: mean, max, min or first. Given several times, the results stand side
+    /// by side along the feature axis [default: they stay as they are].
+    #[arg(long, value_name = "FUNCTION")]
+    pub(crate) collapse: Vec<Collapse>,
+    /// Fill what a sequence lacks of the reference's keys with zeros.
+    #[arg(long)]
+    pub(crate) impute: bool,
+    /// Then align the result to this sequence, without collapsing; it takes no part before.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) then: Option<String>,
+    /// Keep only keys that every sequence has.
+    #[arg(long)]
+    pub(crate) hard_unify: bool,
+    /// At last put the rows of each id together again.
+    #[arg(long)]
+    pub(crate) revert: bool,
+    /// The folder the aligned sequences go to, each as <root name>.csd.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Overwrite files that are there.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print what was done as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The sequences.
+    #[arg(value_name = "FILE.csd", required = true)]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// `mmrest data align`.
 pub(crate) fn run(arguments: &AlignArguments) -> Result<ExitCode> {
-    bail!("{}", arguments.path.display())
+    let config = AlignConfig {
+        reference: arguments.reference.clone(),
+        collapse: arguments.collapse.clone(),
+        impute: arguments.impute,
+        then: arguments.then.clone(),
+        hard_unify: arguments.hard_unify,
+        revert: arguments.revert,
+    };
+    let aligner = Aligner::open(&arguments.files, config)?;
+    let written = aligner.write(&arguments.out, arguments.force)?;
+    print(&written, arguments.json).context("cannot write the output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(written: &Written, json: bool) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        let files: Vec<&Path> = written.files.iter().map(PathBuf::as_path).collect();
+        let all = json!({ "report": written.report, "files": files });
+        return writeln!(out, "{all:#}");
+    }
+    writeln!(out, "{}", written.report)?;
+    for file in &written.files {
+        writeln!(out, "{}", file.display())?;
+    }
+    Ok(())
 }
