@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod batch;
+pub mod catalogue;
 mod config;
 pub mod csd;
 mod dataset;
 mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 pub mod folds;
 mod frames;
 mod load;
