@@ -131,6 +131,14 @@ pub enum DataError {
     /// Computational sequences cannot be aligned as asked.
     #[error("cannot align: {0}")]
     Align(String),
+    /// A file could not be downloaded.
+    #[error("cannot fetch {url}: {reason}")]
+    Fetch {
+        /// Its address.
+        url: String,
+        /// What the server did, or what is wrong with what it sent, and what to do.
+        reason: String,
+    },
     /// Nothing is left of the data.
     #[error("{}: no segment is left. {report}", labels.display())]
     Empty {

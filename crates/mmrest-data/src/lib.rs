@@ -2,10 +2,13 @@
 
 pub mod align;
 mod batch;
+pub mod catalogue;
 mod config;
 pub mod csd;
 mod dataset;
 mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 pub mod folds;
 mod frames;
 mod load;

@@ -4,17 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::Download;
-
-/// The server of the CMU-MultimodalSDK. It speaks no HTTPS, is slow and often down.
-const SERVER: &str = "http://immortal.multicomp.cs.cmu.edu";
-
-/// Folders of the server and what the names of their files contain, after `CMU_MOSI_` or `CMU_MOSEI_`.
-const FOLDERS: [(&str, &[&str]); 4] = [
-    ("language", &["TimestampedWord", "TimestampedPhones"]),
-    ("visual", &["Visual"]),
-    ("acoustic", &["COVAREP", "OpenSmile", "openSMILE"]),
-    ("labels", &["Label"]),
-];
+use crate::catalogue::{self, SERVER};
 
 /// Files a configuration names that are not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,25 +18,29 @@ pub struct MissingFiles {
 }
 
 impl Download {
-    /// Name of the data set and address of its public files.
-    fn public(self) -> Option<(&'static str, String)> {
-        let name = match self {
-            Self::None => return None,
-            Self::Mosi | Self::MosiWords => "CMU-MOSI",
-            Self::Mosei => "CMU-MOSEI",
-        };
-        Some((name, format!("{SERVER}/{name}")))
+    /// Name of the public data set.
+    fn public(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Mosi | Self::MosiWords => Some("CMU-MOSI"),
+            Self::Mosei => Some("CMU-MOSEI"),
+        }
     }
 
-    /// Where on the server a file is, going by its name; none for a file that is not there.
-    fn server_folder(self, path: &Path) -> Option<&'static str> {
-        let name = path.file_name()?.to_str()?;
-        if !name.starts_with("CMU_MOS") {
-            return None;
+    /// Its name in configurations and on the command line.
+    fn key(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Mosi => "mosi",
+            Self::Mosei => "mosei",
+            Self::MosiWords => "mosi-words",
         }
-        let known = |&&(_, parts): &&(_, &[&str])| parts.iter().any(|part| name.contains(part));
-        let (folder, _) = FOLDERS.iter().find(known)?;
-        (self != Self::MosiWords || *folder == "labels").then_some(folder)
+    }
+
+    /// Address of a file, going by its name; none for one that has none.
+    fn address(self, path: &Path) -> Option<String> {
+        let name = path.file_name()?.to_str()?;
+        catalogue::find(self, name).map(|file| file.url(SERVER))
     }
 }
 
@@ -55,21 +49,31 @@ impl fmt::Display for MissingFiles {
         let count = self.files.len();
         let s = if count == 1 { "" } else { "s" };
         write!(f, "{count} data file{s} not found:")?;
-        let public = self.download.public();
+        let mut fetchable = false;
         for path in &self.files {
             write!(f, "\n  {}", path.display())?;
-            if let (Some((_, base)), Some(folder)) = (&public, self.download.server_folder(path)) {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                write!(f, "\n    from {base}/{folder}/{name}")?;
+            if let Some(address) = self.download.address(path) {
+                fetchable = true;
+                write!(f, "\n    from {address}")?;
             } else if self.download == Download::MosiWords {
                 write!(f, "\n    has no public address known to this program")?;
             }
         }
-        if let Some((name, base)) = public {
+        if let Some(name) = self.download.public() {
             write!(
                 f,
-                "\n{name} is public at {base}/; its server is slow and often down."
+                "\n{name} is public at {SERVER}/{name}/; its server is slow and often down."
             )?;
+        }
+        if fetchable {
+            let key = self.download.key();
+            write!(
+                f,
+                "\nTo download what has an address: cargo xtask data fetch {key}"
+            )?;
+            if !self.folder.ends_with(Path::new("data").join(key)) {
+                write!(f, " --out {}", self.folder.display())?;
+            }
         }
         let folder = self.folder.display();
         if self.download == Download::MosiWords {
@@ -107,6 +111,7 @@ mod tests {
         for part in [
             "CMU-MOSI/labels/CMU_MOSI_Opinion_Labels.csd",
             "--data DIR",
+            "cargo xtask data fetch mosi-words",
             "docs/src/data.md",
         ] {
             assert!(message.contains(part), "{part:?} in {message}");

@@ -1,19 +1,178 @@
 //! `mmrest data fetch`.
 
+mod show;
+mod what;
+
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use mmrest_data::catalogue::{self, SERVER};
+use mmrest_data::fetch::{Fetcher, Hub, ModelName, Policy, Target, fetch_bert};
+
+use crate::project;
+use show::Show;
+use what::{What, choose};
 
 /// `mmrest data fetch`'s arguments.
 #[derive(Debug, Args)]
 pub(crate) struct FetchArguments {
-    /// The file.
-    pub(crate) path: PathBuf,
+    /// mosi, mosei, mosi-words, bert or bert:NAME (any BERT of the Hugging Face hub).
+    #[arg(value_parser = What::parse)]
+    pub(crate) what: What,
+    /// Address of a server laid out as the data sets' own [default: http://immortal.multicomp.cs.cmu.edu].
+    #[arg(long, value_name = "URL")]
+    pub(crate) base: Option<String>,
+    /// Which files: labels, words, facet42, ..., or vision and audio for the configuration's choice
+    /// [default: those the configuration names]; --list tells all.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Where they go [default: data/NAME, data/bert/NAME].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Most tries of a request that does not get on.
+    #[arg(long, value_name = "N", default_value_t = Policy::default().tries, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tries: u32,
+    /// Fetch files anew that are there.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Fetch nothing; list the files of a data set, what each holds and where it is.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Print JSON, one object a file.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `mmrest data fetch`.
 pub(crate) fn run(arguments: &FetchArguments) -> Result<ExitCode> {
-    bail!("{}", arguments.path.display())
+    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    let root = project::root(&here);
+    match &arguments.what {
+        What::Bert(model) => bert(arguments, model, root),
+        What::Set(name, set) if arguments.list => list(arguments, name, *set),
+        What::Set(name, set) => {
+            let folder = arguments.out.clone();
+            let folder = folder.unwrap_or_else(|| root.join("data").join(name));
+            let targets = targets(arguments, name, *set, folder)?;
+            files(arguments, *set, &targets)
+        }
+    }
+}
+
+fn fetcher(arguments: &FetchArguments) -> Fetcher {
+    Fetcher::new(Policy {
+        tries: arguments.tries,
+        ..Policy::default()
+    })
+}
+
+fn server(arguments: &FetchArguments) -> &str {
+    arguments.base.as_deref().unwrap_or(SERVER)
+}
+
+fn targets(
+    arguments: &FetchArguments,
+    name: &str,
+    set: mmrest_data::Download,
+    folder: PathBuf,
+) -> Result<Vec<Target>> {
+    let chosen = choose(name, set, &arguments.only)?;
+    let target = |file: &catalogue::KnownFile| Target {
+        force: arguments.force,
+        ..Target::of(file, server(arguments), &folder)
+    };
+    Ok(chosen.into_iter().map(target).collect())
+}
+
+/// Fetches one after another. Those that fail do not keep the others from being tried.
+fn files(
+    arguments: &FetchArguments,
+    set: mmrest_data::Download,
+    targets: &[Target],
+) -> Result<ExitCode> {
+    let fetcher = fetcher(arguments);
+    let show = Show::new(arguments.json);
+    let mut failures = Vec::new();
+    for target in targets {
+        let fetched = fetcher.fetch(target, &show);
+        show.clear();
+        match fetched {
+            Ok(fetched) => show.fetched(&fetched)?,
+            Err(error) => {
+                show.failed(target, &error)?;
+                failures.push(format!("{} ({error})", target.name()));
+            }
+        }
+    }
+    if arguments.only.is_empty() {
+        for file in catalogue::private_files(set) {
+            show.note(&format!(
+                "{}: {}; it has no public address, so put it there by hand (docs/src/data.md says what it holds)",
+                file.name, file.about
+            ))?;
+        }
+    }
+    if failures.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    bail!(
+        "{} of {} files not fetched: {}",
+        failures.len(),
+        targets.len(),
+        failures.join("; ")
+    )
+}
+
+fn list(arguments: &FetchArguments, name: &str, set: mmrest_data::Download) -> Result<ExitCode> {
+    let chosen = choose(name, set, &arguments.only)?;
+    let mut out = std::io::stdout().lock();
+    let mut line = |text: String| writeln!(out, "{text}").context("cannot write the output");
+    for file in catalogue::public_files(set) {
+        let mark = if chosen.contains(&file) { '*' } else { ' ' };
+        let url = file.url(server(arguments));
+        line(format!(
+            "{mark} {:<14}  {}\n    {url}",
+            file.key, file.about
+        ))?;
+    }
+    for file in catalogue::private_files(set) {
+        line(format!(
+            "- {}  {}; no public address",
+            file.name, file.about
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn bert(arguments: &FetchArguments, model: &ModelName, root: PathBuf) -> Result<ExitCode> {
+    if !arguments.only.is_empty() || arguments.list {
+        bail!("a BERT is fetched whole: --only and --list are for data sets");
+    }
+    let mut hub = Hub::from_env();
+    if let Some(base) = &arguments.base {
+        hub.endpoint.clone_from(base);
+    }
+    let parent = arguments.out.clone();
+    let parent = parent.unwrap_or_else(|| root.join("data").join("bert"));
+    let show = Show::new(arguments.json);
+    let fetched = fetch_bert(
+        &fetcher(arguments),
+        &hub,
+        model,
+        &parent,
+        arguments.force,
+        &show,
+    );
+    show.clear();
+    let fetched = fetched?;
+    for file in &fetched.files {
+        show.fetched(file)?;
+    }
+    if fetched.files.is_empty() {
+        show.present(&fetched.folder)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
