@@ -1,0 +1,106 @@
+//! The other side: a Python process that does the same work when told to.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// What the other side needs.
+const PACKAGES: &str = "torch transformers tokenizers scikit-learn numpy";
+
+/// Where the virtual environment is looked for when no interpreter is given.
+const ENVIRONMENT: &str = "target/torch";
+
+/// A running comparison.
+pub(crate) struct Torch {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+/// The interpreter to use, or how to get one.
+pub(crate) fn interpreter(given: Option<&Path>, root: &Path) -> Result<PathBuf, String> {
+    let python = given.map_or_else(|| root.join(ENVIRONMENT).join("bin/python"), Path::to_path_buf);
+    let works = Command::new(&python)
+        .args(["-c", "import torch, transformers, tokenizers, sklearn, numpy"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if works {
+        return Ok(python);
+    }
+    let environment = root.join(ENVIRONMENT);
+    let environment = environment.display();
+    Err(format!(
+        "{} has not all of {PACKAGES}: give another by --python FILE, or make the environment (3 to 6 GB) with\n  \
+         python3 -m venv {environment} && {environment}/bin/pip install {PACKAGES}",
+        python.display()
+    ))
+}
+
+impl Torch {
+    /// Starts the work of that name and waits until it is set up.
+    pub(crate) fn start<A: AsRef<OsStr>>(
+        python: &Path,
+        work: &str,
+        threads: usize,
+        more: &[A],
+    ) -> Result<Self, String> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/torch/speed.py");
+        let mut child = Command::new(python)
+            .arg(script)
+            .args([work, &threads.to_string()])
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", python.display()))?;
+        let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err("cannot talk to Python".to_owned());
+        };
+        let mut torch = Self {
+            child,
+            to,
+            from: BufReader::new(from),
+        };
+        match torch.line()?.as_str() {
+            "ready" => Ok(torch),
+            other => Err(format!("speed.py {work} says {other:?} instead of \"ready\"")),
+        }
+    }
+
+    /// One round: its seconds.
+    pub(crate) fn round(&mut self) -> Result<f64, String> {
+        self.ask("go")
+    }
+
+    /// Most memory it held at one time, in MiB.
+    pub(crate) fn memory(&mut self) -> Result<f64, String> {
+        self.ask("memory")
+    }
+
+    fn ask(&mut self, what: &str) -> Result<f64, String> {
+        writeln!(self.to, "{what}")
+            .and_then(|()| self.to.flush())
+            .map_err(|error| format!("cannot talk to Python: {error}"))?;
+        let line = self.line()?;
+        line.parse()
+            .map_err(|_| format!("speed.py says {line:?} instead of a number"))
+    }
+
+    fn line(&mut self) -> Result<String, String> {
+        let mut line = String::new();
+        match self.from.read_line(&mut line) {
+            Ok(0) => Err("speed.py has ended early; its own message stands above".to_owned()),
+            Ok(_) => Ok(line.trim().to_owned()),
+            Err(error) => Err(format!("cannot talk to Python: {error}")),
+        }
+    }
+}
+
+impl Drop for Torch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,101 @@
+//! Training steps on data of CMU-MOSI's sizes, without vision.
+
+
+use burn::tensor::Device;
+use burn::train::Learner;
+use mmrest_data::{Frames, Modality, Widths};
+use mmrest_learner::train::learner;
+use mmrest_learner::{Config, Example, HostBatch, MmRest, TextFeatures};
+
+use crate::lengths;
+use crate::works::{BATCH, clusters, minilm};
+
+/// Segments of CMU-MOSI's training split.
+const SEGMENTS: usize = 1284;
+/// Acoustic features of a word.
+const FEATURES: usize = 75;
+
+/// A model and batches to train it on.
+pub(crate) struct Training {
+    learner: Learner<MmRest>,
+    batches: Vec<HostBatch>,
+    device: Device,
+    at: usize,
+}
+
+impl Training {
+    /// `by_length`: whether batches are of like length; none: the text encoder's output is cached.
+    pub(crate) fn new(device: &Device, by_length: Option<bool>) -> Result<Self, String> {
+        let text = |error: mmrest_learner::LearnerError| error.to_string();
+        let device = device.clone().autodiff();
+        let mut config = Config::default();
+        config.data.modalities = vec![Modality::Text, Modality::Audio];
+        config.text.freeze = by_length.is_none();
+        let widths = Widths {
+            vision: 0,
+            audio: FEATURES,
+        };
+        let bert_config = minilm();
+        let bert = Some((bert_config.init(&device), &bert_config));
+        let model = MmRest::new(&config, widths, bert, &device).map_err(text)?;
+        model.context.state().clusters = Some(clusters());
+        let batches = batches(by_length);
+        let learner = learner(model, &config.train).map_err(text)?;
+        Ok(Self {
+            learner,
+            batches,
+            device,
+            at: 0,
+        })
+    }
+
+    pub(crate) fn batches(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// One step, as the epoch loop takes it.
+    pub(crate) fn step(&mut self) {
+        let batch = self.batches[(self.at * 7) % self.batches.len()].clone();
+        self.at += 1;
+        self.learner.model().context.state().step += 1;
+        let output = self.learner.train_step(batch.upload(&self.device));
+        self.learner.lr_step();
+        self.learner.optimizer_step(output.grads);
+    }
+}
+
+fn batches(by_length: Option<bool>) -> Vec<HostBatch> {
+    let lengths = lengths::tokens(SEGMENTS, 7);
+    let mut texts = lengths::texts(&lengths, 8);
+    if by_length == Some(true) {
+        texts.sort_by_key(Vec::len);
+    }
+    let examples: Vec<Example> = texts
+        .into_iter()
+        .enumerate()
+        .map(|(row, tokens)| example(row, tokens, by_length.is_none()))
+        .collect();
+    let whole = SEGMENTS - SEGMENTS % BATCH;
+    (0..whole)
+        .step_by(BATCH)
+        .map(|start| HostBatch::new(&examples[start..start + BATCH], (start..start + BATCH).collect()))
+        .collect()
+}
+
+fn example(row: usize, tokens: Vec<u32>, cached: bool) -> Example {
+    let frames = tokens.len().saturating_sub(2).max(1);
+    let seed = row as u64;
+    Example {
+        id: format!("segment[{row}]"),
+        text: match cached {
+            true => TextFeatures::First(lengths::noise(384, seed)),
+            false => TextFeatures::Tokens(tokens),
+        },
+        vision: Frames::empty(0),
+        audio: Frames {
+            values: lengths::noise(frames * FEATURES, seed),
+            width: FEATURES,
+        },
+        label: 3.0 * lengths::noise(1, seed)[0],
+    }
+}

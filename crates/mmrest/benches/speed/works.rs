@@ -1,0 +1,272 @@
+//! What is measured.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use mmrest_encoders::{Bert, BertConfig, LstmConfig, PackedTokens, Tokenizer, TokenizerOptions};
+use mmrest_metric::{
+    Clusters, KMeansConfig, MmcLossConfig, MultiMetricConfig, ReceptiveField, Rows, assign,
+    project_psd_f64, receptive_fields,
+};
+
+use crate::lengths;
+use crate::timing::Rounds;
+use crate::training::Training;
+
+/// Segments of a batch.
+pub(crate) const BATCH: usize = 64;
+/// Dimensions of the shared space.
+pub(crate) const DIM: usize = 64;
+/// Clusters.
+pub(crate) const CLUSTERS: usize = 7;
+
+/// One line of the table.
+pub(crate) struct Work {
+    /// Its name, here and in speed.py.
+    pub(crate) name: &'static str,
+    /// What is done.
+    pub(crate) what: &'static str,
+    /// What of the other side's time it may take at most.
+    pub(crate) goal: f64,
+    pub(crate) rounds: Rounds,
+    /// Sets the work up.
+    pub(crate) set_up: fn(&Device) -> Result<Box<dyn FnMut()>, String>,
+}
+
+const LONG: Rounds = Rounds {
+    least: 5,
+    most: 30,
+    seconds: 40.0,
+};
+const SHORT: Rounds = Rounds {
+    least: 15,
+    most: 200,
+    seconds: 10.0,
+};
+
+/// Every line of the table.
+pub(crate) const WORKS: [Work; 10] = [
+    Work {
+        name: "step-padded",
+        what: "one training step, MiniLM-L6 fine-tuned, batch 64; PyTorch padded to 50 tokens",
+        goal: 0.35,
+        rounds: LONG,
+        set_up: |device| step(device, false),
+    },
+    Work {
+        name: "step-bucketed",
+        what: "the same, batches of like length; PyTorch padded to the batch's longest",
+        goal: 1.0,
+        rounds: LONG,
+        set_up: |device| step(device, true),
+    },
+    Work {
+        name: "epoch-frozen",
+        what: "20 training steps with the text encoder's output cached",
+        goal: 0.25,
+        rounds: LONG,
+        set_up: |device| {
+            let mut training = Training::new(device, None)?;
+            Ok(Box::new(move || {
+                for _ in 0..training.batches() {
+                    training.step();
+                }
+            }))
+        },
+    },
+    Work {
+        name: "lstm",
+        what: "LSTM 64 x 375 x 20, hidden 64, ragged, forward and backward; PyTorch packed",
+        goal: 1.0,
+        rounds: SHORT,
+        set_up: lstm,
+    },
+    Work {
+        name: "bert-forward",
+        what: "MiniLM-L6 forward on 512 ragged texts; transformers padded to the batch's longest",
+        goal: 0.8,
+        rounds: LONG,
+        set_up: bert_forward,
+    },
+    Work {
+        name: "kmeans",
+        what: "k-means, 192 x 64, K = 7, 10 restarts; scikit-learn",
+        goal: 0.10,
+        rounds: SHORT,
+        set_up: kmeans,
+    },
+    Work {
+        name: "mmc-192",
+        what: "L_MMC forward and backward, N = 192; PyTorch vectorised",
+        goal: 0.5,
+        rounds: SHORT,
+        set_up: |device| mmc(device, 192),
+    },
+    Work {
+        name: "mmc-384",
+        what: "L_MMC forward and backward, N = 384; PyTorch vectorised",
+        goal: 0.5,
+        rounds: SHORT,
+        set_up: |device| mmc(device, 384),
+    },
+    Work {
+        name: "psd",
+        what: "PSD projection of 8 matrices 64 x 64 in f64; torch.linalg.eigh",
+        goal: 1.0,
+        rounds: SHORT,
+        set_up: |_| {
+            let matrices: Vec<f64> = lengths::noise(8 * DIM * DIM, 9)
+                .into_iter()
+                .map(f64::from)
+                .collect();
+            Ok(Box::new(move || {
+                let mut projected = matrices.clone();
+                keep(project_psd_f64(&mut projected, DIM));
+                keep(projected);
+            }))
+        },
+    },
+    Work {
+        name: "tokenize",
+        what: "WordPiece of 23,000 texts; Hugging Face tokenizers, batch",
+        goal: 0.5,
+        rounds: SHORT,
+        set_up: tokenize,
+    },
+];
+
+/// Keeps a result from being optimised away.
+fn keep<T>(value: T) {
+    std::hint::black_box(value);
+}
+
+/// MiniLM-L6's shape; what the weights are does not matter to the time.
+pub(crate) fn minilm() -> BertConfig {
+    BertConfig::small(30_522, 384, 6, 12, 1536)
+}
+
+fn step(device: &Device, by_length: bool) -> Result<Box<dyn FnMut()>, String> {
+    let mut training = Training::new(device, Some(by_length))?;
+    Ok(Box::new(move || training.step()))
+}
+
+fn lstm(device: &Device) -> Result<Box<dyn FnMut()>, String> {
+    let device = device.clone().autodiff();
+    let (time, features) = (375, 20);
+    let lstm = LstmConfig::new(features, DIM).init(&device);
+    let lengths = lengths::frames(BATCH, 3, time);
+    let values = lengths::noise(BATCH * time * features, 4);
+    let frames = Tensor::<3>::from_data(TensorData::new(values, [BATCH, time, features]), &device);
+    Ok(Box::new(move || {
+        let last = lstm.last_hidden(frames.clone(), &lengths);
+        keep(last.sum().backward());
+    }))
+}
+
+fn bert_forward(device: &Device) -> Result<Box<dyn FnMut()>, String> {
+    let bert: Bert = minilm().init(device);
+    let mut texts = lengths::texts(&lengths::tokens(512, 7), 8);
+    texts.sort_by_key(Vec::len);
+    let batches: Vec<PackedTokens> = texts.chunks(BATCH).map(PackedTokens::from_sequences).collect();
+    Ok(Box::new(move || {
+        for batch in &batches {
+            keep(bert.forward_first(batch).into_data());
+        }
+    }))
+}
+
+fn kmeans(_: &Device) -> Result<Box<dyn FnMut()>, String> {
+    let values = lengths::rows(192, DIM, CLUSTERS);
+    let config = KMeansConfig {
+        clusters: CLUSTERS,
+        restarts: 10,
+        ..KMeansConfig::default()
+    };
+    Ok(Box::new(move || {
+        if let Ok(rows) = Rows::new(&values, DIM) {
+            keep(config.fit(rows, 1));
+        }
+    }))
+}
+
+/// Seven clusters, centre k the first row of its kind.
+pub(crate) fn clusters() -> Clusters {
+    Clusters {
+        dim: DIM,
+        centers: lengths::rows(CLUSTERS, DIM, CLUSTERS),
+        bins: (0..CLUSTERS).collect(),
+        metric: (0..CLUSTERS).collect(),
+    }
+}
+
+fn mmc(device: &Device, count: usize) -> Result<Box<dyn FnMut()>, String> {
+    let device = device.clone().autodiff();
+    let values = lengths::rows(count, DIM, CLUSTERS);
+    let clusters = clusters();
+    let rows = Rows::new(&values, DIM).map_err(|error| error.to_string())?;
+    let assignment = assign(rows, &clusters.centers);
+    let field = ReceptiveField::Nearest(32);
+    let fields = receptive_fields(rows, &clusters.centers, &assignment, field);
+    let bins: Vec<usize> = (0..count).map(|row| row % CLUSTERS).collect();
+    let metric = MultiMetricConfig {
+        dim: DIM,
+        clusters: CLUSTERS,
+        ridge: 0.01,
+    }
+    .init(&device);
+    let data = TensorData::new(values.clone(), [count, DIM]);
+    Ok(Box::new(move || {
+        let rows = Tensor::<2>::from_data(data.clone(), &device).require_grad();
+        let loss = MmcLossConfig::default().forward(
+            rows,
+            &bins,
+            &assignment,
+            &fields,
+            &clusters,
+            &metric,
+            1,
+        );
+        keep(loss.map(|loss| loss.total.backward()));
+    }))
+}
+
+/// 23,000 texts of pieces of a vocabulary of BERT's size, written where both sides read them.
+pub(crate) fn tokenizer_files() -> Result<[std::path::PathBuf; 2], String> {
+    let folder = std::env::temp_dir().join(format!("mmrest-bench-{}", std::process::id()));
+    let wrong = |error: std::io::Error| format!("{}: {error}", folder.display());
+    std::fs::create_dir_all(&folder).map_err(wrong)?;
+    let mut vocabulary: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        .map(str::to_owned)
+        .to_vec();
+    let word = |id: u64| -> String {
+        let mut letters = String::new();
+        let mut rest = id;
+        while rest > 0 || letters.len() < 2 {
+            letters.push(char::from(b'a' + (rest % 26) as u8));
+            rest /= 26;
+        }
+        letters
+    };
+    vocabulary.extend((b'a'..=b'z').map(|letter| char::from(letter).to_string()));
+    vocabulary.extend((b'a'..=b'z').map(|letter| format!("##{}", char::from(letter))));
+    vocabulary.extend((0..30_000_u64).map(word));
+    let mut mix = lengths::Mix(11);
+    let texts: Vec<String> = lengths::tokens(23_000, 12)
+        .into_iter()
+        .map(|length| {
+            let words = (0..length).map(|_| word(mix.next() % 60_000));
+            words.collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    let files = [folder.join("texts.txt"), folder.join("vocab.txt")];
+    std::fs::write(&files[0], texts.join("\n")).map_err(wrong)?;
+    std::fs::write(&files[1], vocabulary.join("\n")).map_err(wrong)?;
+    Ok(files)
+}
+
+fn tokenize(_: &Device) -> Result<Box<dyn FnMut()>, String> {
+    let [texts, vocabulary] = tokenizer_files()?;
+    let text = std::fs::read_to_string(&texts).map_err(|error| error.to_string())?;
+    let texts: Vec<String> = text.lines().map(str::to_owned).collect();
+    let tokenizer = Tokenizer::from_vocab(&vocabulary, TokenizerOptions::default())
+        .map_err(|error| error.to_string())?;
+    Ok(Box::new(move || keep(tokenizer.encode_all(&texts, 50))))
+}
