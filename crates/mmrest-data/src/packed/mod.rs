@@ -59,12 +59,14 @@ mod about;
 mod file;
 mod open;
 mod pack;
+mod prepare;
 mod set;
 mod source;
 mod writer;
 
 pub use about::About;
 pub use pack::pack;
+pub use prepare::{Prepared, prepare};
 pub use set::PackedSet;
 pub(crate) use source::Chosen;
 pub use writer::PackedWriter;

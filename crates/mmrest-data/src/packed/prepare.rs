@@ -108,7 +108,10 @@ fn is_as_asked(set: &PackedSet, config: &DataConfig) -> bool {
         let long = [Modality::Vision, Modality::Audio]
             .iter()
             .any(|&modality| set.frame_count(modality, row) > most);
-        let incomplete = config.modalities.iter().any(|&modality| lacks(modality, row));
+        let incomplete = config
+            .modalities
+            .iter()
+            .any(|&modality| lacks(modality, row));
         !long && (config.missing == Missing::Zero || !incomplete)
     };
     Modality::ALL
@@ -121,7 +124,11 @@ fn is_as_asked(set: &PackedSet, config: &DataConfig) -> bool {
 
 /// SHA-256 of all that a set depends on.
 fn key(config: &DataConfig, roles: &[&str], files: &[SourceFile]) -> Result<String> {
-    let sources: Vec<_> = roles.iter().zip(files).map(|(role, file)| (role, &file.sha256)).collect();
+    let sources: Vec<_> = roles
+        .iter()
+        .zip(files)
+        .map(|(role, file)| (role, &file.sha256))
+        .collect();
     let about = json!({
         "version": VERSION,
         "recipe": RECIPE,
@@ -179,7 +186,9 @@ fn checksum(path: &Path, known: &Stamps) -> Result<(SourceFile, Option<Stamp>)> 
     let wrong = |error| DataError::io(path, error);
     let about = std::fs::metadata(path).map_err(wrong)?;
     let modified = about.modified().map_err(wrong)?;
-    let since_epoch = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = modified
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let whole = path.canonicalize().map_err(wrong)?;
     if let Some(stamp) = known.get(&whole)
         && (stamp.bytes, stamp.modified) == (about.len(), since_epoch)

@@ -13,3 +13,21 @@ pub use progress::{EpochRow, Progress};
 pub(crate) use checkpoint::EveryEpoch;
 pub(crate) use renderer::NoRenderer;
 pub(crate) use strategy::EpochLoop;
+
+use burn::train::Learner;
+
+use crate::config::TrainConfig;
+use crate::error::LearnerError;
+use crate::model::MmRest;
+
+/// A model with its optimisers and learning rates, for those who take their own steps.
+///
+/// # Errors
+///
+/// None in practice: the parameter groups' patterns are constants.
+pub fn learner(model: MmRest, train: &TrainConfig) -> Result<Learner<MmRest>, LearnerError> {
+    let factor = crate::schedule::SharedFactor::new();
+    let optimizer = crate::optimizer::optimizer(train)?;
+    let scheduler = crate::schedule::scheduler(train, &factor)?;
+    Ok(Learner::new(model, optimizer, scheduler))
+}
