@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Entry, Features};
-use crate::hdf5::{Kind, NewFile, Sink, is_name};
+use crate::hdf5::{Bytes, Kind, NewFile, Sink, is_name, string_bytes};
 use crate::{DataError, Result};
 
 /// Metadata by key, each value any JSON.
@@ -137,29 +137,18 @@ fn write_entry<W: Write + Seek>(sink: &mut Sink<W>, group: &str, entry: &Entry) 
     let shape = [rows, entry.features.width() as u64];
     match &entry.features {
         Features::Numeric { values, .. } => {
-            let bytes: Vec<u8> = values.iter().copied().flat_map(f32::to_le_bytes).collect();
-            write_dataset(sink, &name, Kind::F32, shape, &bytes)?;
+            write_dataset(sink, &name, Kind::F32, shape, &values.bytes())?;
         }
         Features::Text(words) => {
-            let kind = Kind::text(words.iter().map(String::as_str))?;
-            let size = kind.size() as usize;
-            let mut bytes = Vec::with_capacity(words.len() * size);
-            for word in words {
-                bytes.extend_from_slice(word.as_bytes());
-                bytes.resize(bytes.len() + size - word.len(), 0);
-            }
+            let words = words.iter().map(String::as_str);
+            let kind = Kind::text(words.clone())?;
+            let bytes = string_bytes(words, kind.size() as usize);
             write_dataset(sink, &name, kind, shape, &bytes)?;
         }
     }
-    let intervals = entry.intervals.as_flattened().iter();
-    let bytes: Vec<u8> = intervals.copied().flat_map(f64::to_le_bytes).collect();
-    write_dataset(
-        sink,
-        &format!("{group}/intervals"),
-        Kind::F64,
-        [rows, 2],
-        &bytes,
-    )?;
+    let name = format!("{group}/intervals");
+    let bytes = entry.intervals.as_flattened().bytes();
+    write_dataset(sink, &name, Kind::F64, [rows, 2], &bytes)?;
     sink.close(group)
 }
 

@@ -18,6 +18,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use encode::{Bytes, string_bytes};
 pub(crate) use file::NewFile;
 pub(crate) use header::Kind;
 pub(crate) use sink::{Sink, is_name};

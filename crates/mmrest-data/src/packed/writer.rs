@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::About;
 use super::about::{Checksums, encode};
-use crate::hdf5::{Kind, NewFile, Sink};
+use crate::hdf5::{Bytes, Kind, NewFile, Sink, string_bytes};
 use crate::{DataError, Frames, Modality, Result, Segment, Split, Widths};
 
 /// Ids and names of videos are stored at the length of the longest: none may be so long as to waste a file.
@@ -218,12 +218,7 @@ impl Track {
         frames: &Frames,
         write: impl FnOnce(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        let bytes: Vec<u8> = frames
-            .values
-            .iter()
-            .copied()
-            .flat_map(f32::to_le_bytes)
-            .collect();
+        let bytes = frames.values.bytes();
         write(&bytes)?;
         self.hasher.update(&bytes);
         self.offsets.push(self.frames() + frames.len() as i64);
@@ -282,21 +277,15 @@ impl Output {
     }
 
     fn offsets(&mut self, modality: Modality, offsets: &[i64]) -> io::Result<()> {
-        let bytes: Vec<u8> = offsets.iter().copied().flat_map(i64::to_le_bytes).collect();
         let path = format!("/{modality}/offsets");
-        self.dataset(&path, Kind::I64, &[offsets.len() as u64], &bytes)
+        self.dataset(&path, Kind::I64, &[offsets.len() as u64], &offsets.bytes())
     }
 
     fn rows(&mut self, rows: &Rows) -> io::Result<()> {
         self.strings("/id", rows.ids.iter().map(String::as_str))?;
         self.strings("/video", rows.videos.iter().map(String::as_str))?;
         self.strings("/split", rows.splits.iter().map(|split| split.name()))?;
-        let labels: Vec<u8> = rows
-            .labels
-            .iter()
-            .copied()
-            .flat_map(f32::to_le_bytes)
-            .collect();
+        let labels = rows.labels.bytes();
         self.dataset("/label", Kind::F32, &[rows.labels.len() as u64], &labels)
     }
 
@@ -306,14 +295,9 @@ impl Output {
         words: impl ExactSizeIterator<Item = &'a str> + Clone,
     ) -> io::Result<()> {
         let kind = Kind::text(words.clone())?;
-        let size = kind.size() as usize;
-        let count = words.len();
-        let mut bytes = Vec::with_capacity(count * size);
-        for word in words {
-            bytes.extend_from_slice(word.as_bytes());
-            bytes.resize(bytes.len() + size - word.len(), 0);
-        }
-        self.dataset(path, kind, &[count as u64], &bytes)
+        let count = words.len() as u64;
+        let bytes = string_bytes(words, kind.size() as usize);
+        self.dataset(path, kind, &[count], &bytes)
     }
 
     fn dataset(&mut self, path: &str, kind: Kind, shape: &[u64], bytes: &[u8]) -> io::Result<()> {
