@@ -90,7 +90,7 @@ pub enum DataError {
         /// The table.
         path: PathBuf,
         /// The column that is missing.
-        column: &'static str,
+        column: String,
         /// The columns the table has.
         found: Vec<String>,
     },
