@@ -7,6 +7,7 @@ mod dataset;
 mod error;
 pub mod folds;
 mod frames;
+mod import;
 mod load;
 mod missing;
 mod modality;
