@@ -449,15 +449,8 @@ fn lists_that_repeat_one_another_are_not_followed_for_ever() {
     // Four levels of a thousand each would be 10^12 cells.
     let mut bomb = [b"](".to_vec(), number(1.0).repeat(1000), b"eq\x00".to_vec()].concat();
     for level in 1..4 {
-        bomb.extend(
-            [
-                b"](".to_vec(),
-                [b'h', level - 1].repeat(1000),
-                b"eq".to_vec(),
-                vec![level],
-            ]
-            .concat(),
-        );
+        let items = [b'h', level - 1].repeat(1000);
+        bomb.extend([b"0](".to_vec(), items, vec![b'e', b'q', level]].concat());
     }
     let error = load_bytes(&release("regression_labels", Some(bomb))).unwrap_err();
     assert!(error.contains("more than 4194304 cells"), "{error}");
