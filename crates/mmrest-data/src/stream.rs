@@ -37,6 +37,11 @@ pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> 
             config, &files,
         )?)),
         Kind::Packed => Err(DataError::Config(format!("kind {:?}", config.kind))),
+        Kind::Packed => {
+            let path = files.file.as_deref().unwrap_or(Path::new(""));
+            Ok(Box::new(crate::packed::Chosen::open(config, path)?))
+        }
+        Kind::Mmsa | Kind::Table => Err(DataError::Config(format!("kind {:?}", config.kind))),
     }
 }
 
