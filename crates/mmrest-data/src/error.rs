@@ -64,6 +64,26 @@ pub enum DataError {
         /// The writer's reason.
         reason: String,
     },
+    /// A pickle is damaged, cut short, or asks for something that is not data.
+    #[error("{}: byte {offset}: {reason}", path.display())]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, in bytes from its start.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A pickle is not laid out as one of the processed releases, or contradicts itself or its table.
+    #[error("{}: {place}: {reason}", path.display())]
+    Release {
+        /// The pickle.
+        path: PathBuf,
+        /// The split and the key.
+        place: String,
+        /// What is wrong, with shapes and ids.
+        reason: String,
+    },
     /// The file is no packed set, or not a whole one; or a segment cannot be put into one.
     #[error("{}: packed set: {reason}", path.display())]
     Packed {

@@ -33,6 +33,10 @@ pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> 
     match config.kind {
         Kind::Sdk => Ok(Box::new(crate::load::Sources::open(config, &files)?)),
         Kind::Table => Ok(Box::new(crate::table::TableSource::open(config, &files)?)),
+        Kind::Mmsa => Ok(Box::new(crate::import::ReleaseSource::open(
+            config, &files,
+        )?)),
+        Kind::Packed => Err(DataError::Config(format!("kind {:?}", config.kind))),
         Kind::Packed => {
             let path = files.file.as_deref().unwrap_or(Path::new(""));
             Ok(Box::new(crate::packed::Chosen::open(config, path)?))

@@ -24,7 +24,8 @@ use crate::{
 };
 use tracks::Tracks;
 
-pub(crate) use tidy::{clamped, complete};
+pub(crate) use check::{same_label, same_text};
+pub(crate) use tidy::{clamped, complete, tidy};
 pub use unlabelled::load_unlabelled;
 
 /// Videos in memory at a time: enough for every core to have some, few enough to be small.

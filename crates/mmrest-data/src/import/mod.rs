@@ -1,0 +1,165 @@
+//! The pickles of the processed releases: MMSA's and CH-SIMS's (`unaligned_50.pkl`, `aligned_50.pkl`,
+//! `unaligned_39.pkl`), and those of MulT, MMIM and MMRest (`mosi_data_noalign.pkl`, `mosei_senti_data_noalign.pkl`),
+//! which hold no words and need the table for them.
+
+mod cells;
+mod ids;
+mod join;
+mod part;
+mod sequence;
+mod source;
+
+use std::path::{Path, PathBuf};
+
+use crate::pickle::{Pickle, Value};
+use crate::{DataError, Modality, Result, Split};
+
+pub(crate) use source::ReleaseSource;
+
+/// A pickle that is one of the processed releases.
+#[derive(Debug)]
+pub(crate) struct Release {
+    pickle: Pickle,
+    layout: Layout,
+    /// Each split that is there, with the name it has in the file.
+    splits: Vec<(Split, String)>,
+}
+
+/// Which family of releases a pickle belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// MMSA and CH-SIMS: with text; frames first, then zeros.
+    Mmsa,
+    /// MulT, MMIM and MMRest: without text; zeros first, then frames.
+    Mult,
+}
+
+impl Layout {
+    /// The key of the sentiments.
+    fn labels(self) -> &'static str {
+        match self {
+            Self::Mmsa => "regression_labels",
+            Self::Mult => "labels",
+        }
+    }
+}
+
+impl Release {
+    /// Opens a pickle and tells by its keys which release it is of.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pickle::open`]; [`DataError::Release`] where it is none.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let pickle = Pickle::open(path)?;
+        let splits = splits(&pickle)?;
+        let Some((_, first)) = splits.first() else {
+            let reason = format!(
+                "no processed release: of train, valid and test it has none; its keys are {}",
+                keys(pickle.root())
+            );
+            return Err(wrong(path, "the whole", reason));
+        };
+        let part = pickle.root().get(first);
+        let has = |key: &str| part.is_some_and(|part| part.get(key).is_some());
+        let layout = match (has("raw_text"), has("regression_labels"), has("labels")) {
+            (true, ..) | (_, true, _) => Layout::Mmsa,
+            (_, _, true) => Layout::Mult,
+            _ => {
+                let keys = part.map(keys).unwrap_or_default();
+                let reason = format!(
+                    "neither \"regression_labels\" nor \"labels\" is there; the keys are {keys}"
+                );
+                return Err(wrong(path, first, reason));
+            }
+        };
+        Ok(Self {
+            pickle,
+            layout,
+            splits,
+        })
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        self.pickle.path()
+    }
+
+    /// What the release has, with a table at hand or without.
+    pub(crate) fn modalities(&self, table: bool) -> Vec<Modality> {
+        let has = |key: &str| {
+            let mut parts = self.splits.iter().filter_map(|(_, name)| self.part(name));
+            parts.any(|part| part.get(key).is_some())
+        };
+        let mut modalities = Vec::new();
+        if table || self.layout == Layout::Mmsa {
+            modalities.push(Modality::Text);
+        }
+        for modality in [Modality::Vision, Modality::Audio] {
+            if has(modality.name()) {
+                modalities.push(modality);
+            }
+        }
+        modalities
+    }
+
+    fn part(&self, name: &str) -> Option<Value<'_>> {
+        self.pickle.root().get(name)
+    }
+
+    fn wrong(&self, place: &str, reason: impl Into<String>) -> DataError {
+        wrong(self.path(), place, reason)
+    }
+}
+
+/// The splits of a pickle, in the order of use.
+fn splits(pickle: &Pickle) -> Result<Vec<(Split, String)>> {
+    let root = pickle.root();
+    let Some(entries) = root.entries() else {
+        let reason = format!(
+            "{}, not a dictionary of train, valid and test as the processed releases are",
+            root.what()
+        );
+        return Err(wrong(pickle.path(), "the whole", reason));
+    };
+    let mut splits: Vec<(Split, String)> = Vec::new();
+    for (key, part) in entries {
+        let Some(name) = key.text()? else { continue };
+        let Some(split) = Split::from_name(&name) else {
+            continue;
+        };
+        if let Some((_, first)) = splits.iter().find(|(known, _)| *known == split) {
+            let reason = format!("{first:?} and {name:?} are both the {split} split");
+            return Err(wrong(pickle.path(), "the whole", reason));
+        }
+        if part.entries().is_none() {
+            let reason = format!("{}, not a dictionary", part.what());
+            return Err(wrong(pickle.path(), &name, reason));
+        }
+        splits.push((split, name));
+    }
+    splits.sort_by_key(|(split, _)| *split);
+    Ok(splits)
+}
+
+/// The keys of a dictionary, as far as they are text and not too many.
+fn keys(dict: Value<'_>) -> String {
+    let entries = dict.entries().unwrap_or_default();
+    let keys = entries.iter().take(20);
+    let keys: Vec<String> = keys
+        .filter_map(|(key, _)| key.text().ok().flatten())
+        .map(|key| format!("{:?}", key.chars().take(40).collect::<String>()))
+        .collect();
+    if keys.is_empty() {
+        return "none".to_owned();
+    }
+    keys.join(", ")
+}
+
+fn wrong(path: &Path, place: &str, reason: impl Into<String>) -> DataError {
+    DataError::Release {
+        path: PathBuf::from(path),
+        place: place.to_owned(),
+        reason: reason.into(),
+    }
+}

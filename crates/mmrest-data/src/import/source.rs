@@ -1,0 +1,295 @@
+//! The segments of a release, one after another.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::part::{Part, Reader, Track};
+use super::sequence::{Padding, sequence};
+use super::{Layout, Release, join};
+use crate::config::Files;
+use crate::load::{clamped, complete, tidy};
+use crate::stream::{SegmentSource, Visit};
+use crate::{
+    DataConfig, DataError, DataReport, DropReason, Frames, Modality, Result, Segment, Split, Widths,
+};
+
+/// Bytes of frames read at a time.
+const BLOCK: usize = 8 << 20;
+
+/// A release, checked and joined to its table; its frames still in the file.
+pub(crate) struct ReleaseSource {
+    config: DataConfig,
+    release: Release,
+    parts: Vec<Part>,
+    widths: Widths,
+    /// What is known before any frame is read.
+    report: DataReport,
+}
+
+impl ReleaseSource {
+    pub(crate) fn open(config: &DataConfig, files: &Files) -> Result<Self> {
+        let path = files.file.as_deref().unwrap_or(Path::new(""));
+        Self::new(Release::open(path)?, config, files)
+    }
+
+    /// A release of which the configuration says what to take.
+    pub(crate) fn new(release: Release, config: &DataConfig, files: &Files) -> Result<Self> {
+        if release.layout == Layout::Mult && config.uses(Modality::Text) && files.table.is_none() {
+            let reason = "a release of MulT's kind, which holds no words: give its label.csv (table = \"label.csv\", or \
+                          --labels of 'mmrest data import')";
+            return Err(release.wrong("the whole", reason));
+        }
+        let parts = release.splits.iter().map(|(split, name)| {
+            let (release, config) = (&release, config);
+            Reader {
+                release,
+                config,
+                name,
+            }
+            .part(*split)
+        });
+        let mut parts: Vec<Part> = parts.collect::<Result<_>>()?;
+        check_ids(&release, &parts)?;
+        let mut report = about(&parts);
+        if let Some(table) = join::table(config, files, release.layout)? {
+            join::join(&release, config, &table, &mut parts, &mut report)?;
+        }
+        Ok(Self {
+            config: config.clone(),
+            widths: Widths {
+                vision: width(&release, &parts, Modality::Vision)?,
+                audio: width(&release, &parts, Modality::Audio)?,
+            },
+            release,
+            parts,
+            report,
+        })
+    }
+
+    /// Reads the frames of one modality of some segments of a part.
+    fn block<'a>(
+        &'a self,
+        part: &'a Part,
+        modality: Modality,
+        start: usize,
+        end: usize,
+    ) -> Result<Option<Block<'a>>> {
+        let Some(track) = part.tracks.get(&modality) else {
+            return Ok(None);
+        };
+        let array = self.release.frames(&part.name, modality)?;
+        Ok(Some(Block {
+            track,
+            start,
+            row: array.row_elements(),
+            values: array.rows_f32(start..end)?,
+            padding: match self.release.layout {
+                Layout::Mmsa => Padding::Right,
+                Layout::Mult => Padding::Left,
+            },
+        }))
+    }
+
+    /// Segments of a part that are read at a time.
+    fn step(&self, part: &Part) -> Result<usize> {
+        let mut bytes = 1_usize;
+        for &modality in part.tracks.keys() {
+            let array = self.release.frames(&part.name, modality)?;
+            let row = array
+                .row_elements()
+                .saturating_mul(array.dtype().size.max(4));
+            bytes = bytes.saturating_add(row);
+        }
+        Ok((BLOCK / bytes).max(1))
+    }
+
+    fn visit_part(&self, part: &Part, seen: &mut Seen, visit: &mut Visit<'_>) -> Result<()> {
+        let step = self.step(part)?;
+        let mut start = 0;
+        while start < part.ids.len() {
+            let end = part.ids.len().min(start.saturating_add(step));
+            let vision = self.block(part, Modality::Vision, start, end)?;
+            let audio = self.block(part, Modality::Audio, start, end)?;
+            for row in start..end {
+                let vision = self.frames(vision.as_ref(), Modality::Vision, row, seen);
+                let audio = self.frames(audio.as_ref(), Modality::Audio, row, seen);
+                match self.segment(part, row, [vision, audio], seen)? {
+                    Ok(segment) => {
+                        *seen.report.segments.entry(part.split).or_default() += 1;
+                        visit(part.split, segment)?;
+                    }
+                    Err(reason) => *seen.report.dropped.entry(reason).or_default() += 1,
+                }
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn frames(
+        &self,
+        block: Option<&Block<'_>>,
+        modality: Modality,
+        row: usize,
+        seen: &mut Seen,
+    ) -> Frames {
+        let Some(block) = block else {
+            return Frames::default();
+        };
+        let (values, contradicted) = block.values_of(row);
+        seen.contradicted += usize::from(contradicted);
+        let frames = Frames {
+            values,
+            width: block.track.width,
+        };
+        tidy(frames, modality, &self.config, &mut seen.report)
+    }
+
+    fn segment(
+        &self,
+        part: &Part,
+        row: usize,
+        [vision, audio]: [Frames; 2],
+        seen: &mut Seen,
+    ) -> Result<Result<Segment, DropReason>> {
+        let label = part
+            .labels
+            .get(row)
+            .copied()
+            .filter(|label| label.is_finite());
+        let (Some(label), Some(id), Some(key)) = (label, part.ids.get(row), part.keys.get(row))
+        else {
+            return Ok(Err(DropReason::NoLabel));
+        };
+        let texts = part
+            .texts
+            .as_ref()
+            .filter(|_| self.config.uses(Modality::Text));
+        let segment = Segment {
+            id: id.clone(),
+            video: key.video().to_owned(),
+            text: texts
+                .and_then(|texts| texts.get(row))
+                .cloned()
+                .unwrap_or_default(),
+            vision,
+            audio,
+            label: Some(clamped(label, &self.config, &mut seen.report)),
+        };
+        Ok(complete(&segment, &self.config, &mut seen.report)?.map(|()| segment))
+    }
+}
+
+/// What is met while visiting.
+struct Seen {
+    report: DataReport,
+    /// Sequences with frames beyond their stated length.
+    contradicted: usize,
+}
+
+/// Frames of some segments.
+struct Block<'a> {
+    track: &'a Track,
+    start: usize,
+    /// Values in a segment, padding and all.
+    row: usize,
+    values: Vec<f32>,
+    padding: Padding,
+}
+
+impl Block<'_> {
+    /// The values of one segment without padding, and whether its stated length contradicts them.
+    fn values_of(&self, row: usize) -> (Vec<f32>, bool) {
+        let from = (row - self.start) * self.row;
+        let padded = self.values.get(from..from + self.row).unwrap_or_default();
+        let lengths = self.track.lengths.as_ref();
+        let length = lengths.and_then(|lengths| lengths.get(row)).copied();
+        let width = self.track.width;
+        let found = sequence(padded, width, length, self.padding);
+        let kept = padded.get(found.frames.start * width..found.frames.end * width);
+        (kept.unwrap_or_default().to_vec(), found.contradicted)
+    }
+}
+
+impl SegmentSource for ReleaseSource {
+    fn widths(&self) -> Widths {
+        self.widths
+    }
+
+    /// Training, validation, test, each in the order of the file.
+    fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport> {
+        let mut seen = Seen {
+            report: self.report.clone(),
+            contradicted: 0,
+        };
+        for part in &self.parts {
+            self.visit_part(part, &mut seen, visit)?;
+        }
+        if seen.contradicted > 0 {
+            tracing::warn!(
+                "{}: {} sequences have frames that are not zero beyond their stated length; the lengths are followed",
+                self.release.path().display(),
+                seen.contradicted
+            );
+        }
+        if seen.report.total() == 0 {
+            return Err(DataError::Empty {
+                labels: self.release.path().to_path_buf(),
+                report: Box::new(seen.report),
+            });
+        }
+        Ok(seen.report)
+    }
+}
+
+/// What can be told of a release from its ids.
+fn about(parts: &[Part]) -> DataReport {
+    let mut report = DataReport::default();
+    for split in Split::ALL {
+        report.segments.insert(split, 0);
+    }
+    let keys = parts.iter().flat_map(|part| &part.keys);
+    let videos: HashSet<&str> = keys.map(super::ids::Key::video).collect();
+    report.videos = videos.len();
+    report.intervals = parts.iter().map(|part| part.keys.len()).sum();
+    report
+}
+
+/// Refuses an id that is there twice, in one split or in two.
+fn check_ids(release: &Release, parts: &[Part]) -> Result<()> {
+    let mut known = std::collections::HashMap::new();
+    for part in parts {
+        for id in &part.ids {
+            if let Some(first) = known.insert(id.as_str(), part.name.as_str()) {
+                let reason = if first == part.name {
+                    format!("{id:?} is there twice")
+                } else {
+                    format!("{id:?} is in {first:?} as well")
+                };
+                return Err(release.wrong(&format!("{}[\"id\"]", part.name), reason));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Features in a frame, the same in all splits; 0 for a modality not in use.
+fn width(release: &Release, parts: &[Part], modality: Modality) -> Result<usize> {
+    let tracks = parts
+        .iter()
+        .filter_map(|part| Some((part, part.tracks.get(&modality)?)));
+    let mut first: Option<(&Part, usize)> = None;
+    for (part, track) in tracks {
+        match first {
+            Some((other, width)) if width != track.width => {
+                let reason = format!(
+                    "frames of {} features, but of {width} in {}",
+                    track.width, other.name
+                );
+                return Err(release.wrong(&format!("{}[\"{modality}\"]", part.name), reason));
+            }
+            _ => first = Some((part, track.width)),
+        }
+    }
+    Ok(first.map_or(0, |(_, width)| width))
+}
