@@ -7,6 +7,7 @@ mod dataset;
 mod error;
 pub mod folds;
 mod frames;
+pub mod inspect;
 mod load;
 mod missing;
 mod modality;
@@ -19,6 +20,7 @@ mod split;
 mod stats;
 mod stream;
 pub mod table;
+pub mod verify;
 
 pub use batch::SequenceBatch;
 pub use config::{Columns, DataConfig, Download, Kind, Missing, Shorten, SplitFrom, TextFrom};

@@ -1,0 +1,1 @@
+//! Whether a data set is what is known of it.
