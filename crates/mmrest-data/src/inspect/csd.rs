@@ -153,8 +153,8 @@ impl Pass {
             words.distinct = self.distinct.len();
         }
         self.entry_findings(&mut inspection.findings);
-        interval_findings(&self.intervals, &mut inspection.findings);
         let is_label = self.role == Some(Role::Labels);
+        interval_findings(&self.intervals, is_label, &mut inspection.findings);
         if let (Some(values), false) = (&self.values, is_label) {
             value_findings(values, &mut inspection.findings);
         }
@@ -261,16 +261,24 @@ fn dimension_names(inspection: &Inspection) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn interval_findings(facts: &Intervals, found: &mut Vec<Finding>) {
+fn interval_findings(facts: &Intervals, is_label: bool, found: &mut Vec<Finding>) {
     if facts.zero_length > 0 {
-        found.push(Finding::problem(
+        let finding = if is_label {
+            Finding::problem
+        } else {
+            Finding::note
+        };
+        found.push(finding(
             "zero_length",
             format!(
                 "{} of no length: {}",
                 count(facts.zero_length, "interval"),
                 few(&facts.zero_length_at, 4)
             ),
-            "no word or frame lies in one; as a label it is kept only where its text comes from a table",
+            match is_label {
+                true => "no word or frame lies in one: it is kept only where its text comes from a table",
+                false => "as in the SDK's alignment, such a row belongs to no segment",
+            },
         ));
     }
     if facts.backwards > 0 {

@@ -138,14 +138,48 @@ pub(super) fn stored_of_entries(path: &Path, root: &str, ids: &[String]) -> Vec<
         }
     }
     let stored = counts.into_iter();
-    stored
-        .map(|((name, shape, dtype), arrays)| Stored {
-            name: name.to_owned(),
-            shape,
-            dtype,
-            arrays,
-        })
-        .collect()
+    let stored = stored.map(|((name, shape, dtype), arrays)| Stored {
+        name: name.to_owned(),
+        shape,
+        dtype,
+        arrays,
+    });
+    joined(stored.collect())
+}
+
+/// Fixed strings of many lengths as one line, `S9-S17`: each entry's are as long as its longest word.
+fn joined(stored: Vec<Stored>) -> Vec<Stored> {
+    let length = |stored: &Stored| stored.dtype.strip_prefix('S')?.parse::<usize>().ok();
+    let mut ends: BTreeMap<(String, String), (usize, usize, usize)> = BTreeMap::new();
+    let (words, mut rest): (Vec<_>, Vec<_>) = stored.into_iter().partition(|s| length(s).is_some());
+    for stored in words {
+        let bytes = length(&stored).unwrap_or(0);
+        let known = ends
+            .entry((stored.name, stored.shape))
+            .or_insert((bytes, bytes, 0));
+        *known = (
+            known.0.min(bytes),
+            known.1.max(bytes),
+            known.2 + stored.arrays,
+        );
+    }
+    rest.extend(
+        ends.into_iter()
+            .map(|((name, shape), (least, most, arrays))| {
+                let dtype = match least == most {
+                    true => format!("S{least}"),
+                    false => format!("S{least}-S{most}"),
+                };
+                Stored {
+                    name,
+                    shape,
+                    dtype,
+                    arrays,
+                }
+            }),
+    );
+    rest.sort_by(|a, b| (&a.name, &a.shape).cmp(&(&b.name, &b.shape)));
+    rest
 }
 
 fn shape(shape: &[u64]) -> String {
