@@ -64,13 +64,33 @@ pub enum DataError {
         /// The writer's reason.
         reason: String,
     },
+    /// A pickle is damaged, cut short, or asks for something that is not data.
+    #[error("{}: byte {offset}: {reason}", path.display())]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, in bytes from its start.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A pickle is not laid out as one of the processed releases, or contradicts itself or its table.
+    #[error("{}: {place}: {reason}", path.display())]
+    Release {
+        /// The pickle.
+        path: PathBuf,
+        /// The split and the key.
+        place: String,
+        /// What is wrong, with shapes and ids.
+        reason: String,
+    },
     /// A label table lacks a column it must have.
     #[error("{}: no column {column:?}; the columns are {}", path.display(), found.join(", "))]
     Column {
         /// The table.
         path: PathBuf,
         /// The column that is missing.
-        column: &'static str,
+        column: String,
         /// The columns the table has.
         found: Vec<String>,
     },

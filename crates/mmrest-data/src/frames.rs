@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::Shorten;
+
 /// Frames of one modality, row-major `[frames, width]`.
 ///
 /// ```
@@ -53,6 +55,40 @@ impl Frames {
         self.values.chunks_exact(self.width.max(1))
     }
 
+    /// Shortens to at most `max_frames` frames, in one of four ways: [`averaged`](Self::averaged), the first frames, the
+    /// last, or of each of [`averaged`](Self::averaged)'s spans its middle frame (of an even number the later of the two in the
+    /// middle). A sequence that is not longer stays as it is, as does any for `max_frames = 0`.
+    ///
+    /// ```
+    /// use mmrest_data::{Frames, Shorten};
+    ///
+    /// let frames = Frames { values: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0], width: 1 };
+    /// assert_eq!(frames.shortened(2, Shorten::Mean).values, [1.0, 4.0]);
+    /// assert_eq!(frames.shortened(2, Shorten::Head).values, [0.0, 1.0]);
+    /// assert_eq!(frames.shortened(2, Shorten::Tail).values, [4.0, 5.0]);
+    /// assert_eq!(frames.shortened(2, Shorten::Uniform).values, [1.0, 4.0]);
+    /// ```
+    #[must_use]
+    pub fn shortened(&self, max_frames: usize, how: Shorten) -> Self {
+        let frames = self.len();
+        if max_frames == 0 || frames <= max_frames {
+            return self.clone();
+        }
+        let chosen = |rows: &mut dyn Iterator<Item = usize>| Self {
+            values: rows.flat_map(|row| self.row(row)).copied().collect(),
+            width: self.width,
+        };
+        match how {
+            Shorten::Mean => self.averaged(max_frames),
+            Shorten::Head => chosen(&mut (0..max_frames)),
+            Shorten::Tail => chosen(&mut (frames - max_frames..frames)),
+            Shorten::Uniform => chosen(&mut (0..max_frames).map(|s| {
+                let span = span(s, frames, max_frames);
+                (span.start + span.end) / 2
+            })),
+        }
+    }
+
     /// Averages down to at most `max_frames` frames: frame `s` is the mean of the frames in the `s`-th of `max_frames`
     /// equal spans, `[s n / m, (s + 1) n / m)`. A sequence that is not longer stays as it is, as does any for
     /// `max_frames = 0`.
@@ -62,9 +98,9 @@ impl Frames {
         if max_frames == 0 || frames <= max_frames {
             return self.clone();
         }
-        let span = |s: usize| s * frames / max_frames..(s + 1) * frames / max_frames;
+        let spans = (0..max_frames).map(|s| span(s, frames, max_frames));
         Self {
-            values: (0..max_frames).flat_map(|s| self.mean(span(s))).collect(),
+            values: spans.flat_map(|span| self.mean(span)).collect(),
             width: self.width,
         }
     }
@@ -92,5 +128,85 @@ impl Frames {
             }
         }
         count
+    }
+}
+
+/// The `s`-th of `spans` equal spans of some frames.
+fn span(s: usize, frames: usize, spans: usize) -> Range<usize> {
+    s * frames / spans..(s + 1) * frames / spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAYS: [Shorten; 4] = [
+        Shorten::Mean,
+        Shorten::Head,
+        Shorten::Tail,
+        Shorten::Uniform,
+    ];
+
+    /// Frames `[i, -i]`.
+    fn counting(frames: u8) -> Frames {
+        let values = (0..frames).flat_map(|i| [f32::from(i), -f32::from(i)]);
+        Frames {
+            values: values.collect(),
+            width: 2,
+        }
+    }
+
+    fn first_features(frames: &Frames) -> Vec<f32> {
+        frames.rows().map(|row| row[0]).collect()
+    }
+
+    #[test]
+    fn one_frame_is_left_of_each_way() {
+        let frames = counting(5);
+        for (how, left) in WAYS.into_iter().zip([2.0, 0.0, 4.0, 2.0]) {
+            assert_eq!(frames.shortened(1, how).values, [left, -left], "{how:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_longer_stays() {
+        let frames = counting(3);
+        for how in WAYS {
+            for most in [0, 3, 4, usize::MAX] {
+                assert_eq!(frames.shortened(most, how), frames, "{how:?} {most}");
+            }
+            assert_eq!(Frames::empty(2).shortened(1, how), Frames::empty(2));
+            let unused = Frames::default();
+            assert_eq!(unused.shortened(1, how), unused);
+        }
+    }
+
+    #[test]
+    fn of_one_frame_more_one_is_lost() {
+        let frames = counting(4);
+        let left = WAYS.map(|how| first_features(&frames.shortened(3, how)));
+        assert_eq!(
+            left,
+            [
+                vec![0.0, 1.0, 2.5],
+                vec![0.0, 1.0, 2.0],
+                vec![1.0, 2.0, 3.0],
+                vec![0.0, 1.0, 3.0],
+            ]
+        );
+    }
+
+    #[test]
+    fn uniform_frames_lie_in_their_spans_and_ascend() {
+        for frames in 1..40 {
+            for most in 1..frames {
+                let left = first_features(
+                    &counting(frames).shortened(usize::from(most), Shorten::Uniform),
+                );
+                assert_eq!(left.len(), usize::from(most));
+                assert!(left.is_sorted_by(|a, b| a < b), "{frames} {most}: {left:?}");
+                assert!(left.iter().all(|&i| i < f32::from(frames)));
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ mod load;
 mod missing;
 mod modality;
 mod overlap;
+pub mod pickle;
 mod report;
 pub mod sample;
 mod segment;

@@ -35,7 +35,7 @@ pub struct DataReport {
     pub non_finite: BTreeMap<Modality, usize>,
     /// Segments in a split that lack a modality in use, by modality.
     pub absent: BTreeMap<Modality, usize>,
-    /// Sequences averaged down to the greatest length, by modality.
+    /// Sequences shortened to the greatest length, by modality.
     pub shortened: BTreeMap<Modality, usize>,
     /// Segments whose label could be compared with the table's.
     pub labels_compared: usize,
@@ -193,7 +193,7 @@ impl DataReport {
         }
         let shortened = listed(&self.shortened);
         if !shortened.is_empty() {
-            write!(f, "\nSequences averaged down: {shortened}.")?;
+            write!(f, "\nSequences shortened to max_frames: {shortened}.")?;
         }
         if self.labels_clamped > 0 {
             write!(

@@ -32,9 +32,8 @@ pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> 
     let files = config.files(root)?;
     match config.kind {
         Kind::Sdk => Ok(Box::new(crate::load::Sources::open(config, &files)?)),
-        Kind::Mmsa | Kind::Table | Kind::Packed => {
-            Err(DataError::Config(format!("kind {:?}", config.kind)))
-        }
+        Kind::Table => Ok(Box::new(crate::table::TableSource::open(config, &files)?)),
+        Kind::Mmsa | Kind::Packed => Err(DataError::Config(format!("kind {:?}", config.kind))),
     }
 }
 

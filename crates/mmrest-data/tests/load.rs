@@ -342,7 +342,7 @@ fn files_that_contradict_each_other_are_refused() {
     );
     assert!(matches!(
         rows("a,1,x,0,train\na,1,x,0,train\n"),
-        DataError::Duplicate { .. }
+        DataError::Row { line: 3, .. }
     ));
     assert!(matches!(
         rows("a,1,x,0,train\na,2,x,0,later\n"),
@@ -354,10 +354,10 @@ fn files_that_contradict_each_other_are_refused() {
     ));
     assert!(matches!(rows("a,1,x\n"), DataError::Row { .. }));
     assert!(matches!(rows("z,1,x,0,train\n"), DataError::Empty { .. }));
-    fs::write(at.join("label.csv"), "video_id,clip_id,text,mode\n").unwrap();
+    fs::write(at.join("label.csv"), "video_id,clip_id,text,label\n").unwrap();
     let column = fails(&table).to_string();
     assert!(
-        column.contains("\"label\"") && column.contains("video_id, clip_id, text, mode"),
+        column.contains("\"mode\"") && column.contains("video_id, clip_id, text, label"),
         "{column}"
     );
 

@@ -94,7 +94,7 @@ impl Predictor {
             };
             frames.zero_non_finite();
             match self.bundle.config.data.max_frames {
-                Some(most) => frames.averaged(most),
+                Some(most) => frames.shortened(most, self.bundle.config.data.shorten),
                 None => frames,
             }
         };

@@ -18,10 +18,13 @@ use crate::config::Files;
 use crate::csd::ComputationalSequence;
 use crate::folds::Folds;
 use crate::stream::{SegmentSource, Visit};
-use crate::table::Table;
-use crate::{DataConfig, DataError, DataReport, Result, Split, SplitFrom, Widths};
+use crate::table::{Required, Table};
+use crate::{
+    DataConfig, DataError, DataReport, Modality, Result, Split, SplitFrom, TextFrom, Widths,
+};
 use tracks::Tracks;
 
+pub(crate) use tidy::{clamped, complete};
 pub use unlabelled::load_unlabelled;
 
 /// Videos in memory at a time: enough for every core to have some, few enough to be small.
@@ -44,10 +47,10 @@ enum Splits {
 
 impl Sources {
     pub(crate) fn open(config: &DataConfig, files: &Files) -> Result<Self> {
-        let table = files.table.as_deref().map(Table::read).transpose()?;
-        if let (Some(table), SplitFrom::Table) = (&table, config.split_from) {
-            table.check_videos_apart()?;
-        }
+        let table = files.table.as_deref();
+        let table = table
+            .map(|path| Self::open_table(config, path))
+            .transpose()?;
         let splits = match &files.folds {
             Some(path) => Splits::Folds(Folds::read(path)?),
             None => Splits::Table,
@@ -64,6 +67,19 @@ impl Sources {
             table,
             splits,
         })
+    }
+
+    /// The table, fit to be joined to labelled intervals.
+    fn open_table(config: &DataConfig, path: &Path) -> Result<Table> {
+        let required = Required {
+            text: config.uses(Modality::Text) && config.text_from == TextFrom::Table,
+            label: false,
+            split: config.split_from == SplitFrom::Table,
+        };
+        let table = Table::read_with(path, &config.columns, required)?;
+        table.check_clip_numbers()?;
+        table.check_videos_apart()?;
+        Ok(table)
     }
 
     fn fold_videos_without_labels(&self) -> usize {

@@ -1,6 +1,8 @@
 //! What is mended in every segment, and counted.
 
-use crate::{DataConfig, DataReport, Frames, Modality};
+use crate::{
+    DataConfig, DataError, DataReport, DropReason, Frames, Missing, Modality, Result, Segment,
+};
 
 /// Frames of one modality made finite, and no more than the configuration allows.
 pub(crate) fn tidy(
@@ -16,7 +18,7 @@ pub(crate) fn tidy(
     match config.max_frames {
         Some(greatest) if frames.len() > greatest => {
             *report.shortened.entry(modality).or_default() += 1;
-            frames.averaged(greatest)
+            frames.shortened(greatest, config.shorten)
         }
         _ => frames,
     }
@@ -28,4 +30,25 @@ pub(crate) fn clamped(label: f32, config: &DataConfig, report: &mut DataReport) 
     let clamped = label.clamp(least, greatest);
     report.labels_clamped += usize::from(clamped.to_bits() != label.to_bits());
     clamped
+}
+
+/// Whether all modalities in use are there, or may lack.
+pub(crate) fn complete(
+    segment: &Segment,
+    config: &DataConfig,
+    report: &mut DataReport,
+) -> Result<Result<(), DropReason>> {
+    let used = config.modalities.iter().copied();
+    let absent: Vec<Modality> = used.filter(|&modality| segment.lacks(modality)).collect();
+    for &modality in &absent {
+        *report.absent.entry(modality).or_default() += 1;
+    }
+    match (absent.first(), config.missing) {
+        (None, _) | (Some(_), Missing::Zero) => Ok(Ok(())),
+        (Some(_), Missing::Drop) => Ok(Err(DropReason::MissingModality)),
+        (Some(&modality), Missing::Error) => Err(DataError::MissingModality {
+            id: segment.id.clone(),
+            modality,
+        }),
+    }
 }

@@ -11,10 +11,10 @@ use super::tidy::{clamped, tidy};
 use super::tracks::{Material, Tracks};
 use crate::csd::{ComputationalSequence, split_id};
 use crate::missing::MissingFiles;
-use crate::table::{Row, Table};
+use crate::table::{Required, Row, Table};
 use crate::{
-    DataConfig, DataError, DataReport, Download, DropReason, Frames, Modality, Result, Segment,
-    TextFrom, is_too_short,
+    DataConfig, DataError, DataReport, Download, DropReason, Frames, Kind, Modality, Result,
+    Segment, TextFrom, is_too_short,
 };
 
 /// Loads new data to score: a folder of computational sequences that have the configuration's file names.
@@ -26,7 +26,8 @@ use crate::{
 /// With the configuration's label file in the folder, its intervals are the segments, cut as [`load`](crate::load) cuts
 /// them and in its order; a label that is a number is kept. Without it, every id of any of the sequences is one segment
 /// with all its words and all its frames, in the order of videos and then of pieces (`video[2]` before `video[10]`); the
-/// table's text of a whole video is that of all its clips. Of a table alone, every row is a segment.
+/// table's text of a whole video is that of all its clips. Of a table alone, every row is a segment; with
+/// `kind = "table"` its id is `video$_$clip`, as in training, and its label is kept.
 ///
 /// NaN and infinite values become 0 and `max_frames` holds, as in [`load`](crate::load); standardisation is left to the
 /// model's own statistics. What was changed or is lacking is logged in one line.
@@ -65,6 +66,9 @@ use crate::{
 /// # }
 /// ```
 pub fn load_unlabelled(config: &DataConfig, dir: &Path) -> Result<Vec<Segment>> {
+    if config.kind == Kind::Table {
+        return crate::table::unlabelled(config, dir);
+    }
     let new = NewData::open(config, dir)?;
     let labels = dir.join(&config.labels);
     let (from, parts) = if labels.is_file() {
@@ -128,7 +132,7 @@ impl<'a> NewData<'a> {
         Ok(Self {
             config,
             tracks: Tracks::open(words, vision, audio)?,
-            table: table.map(Table::read).transpose()?,
+            table: table.map(|path| open_table(config, path)).transpose()?,
         })
     }
 
@@ -164,7 +168,7 @@ impl<'a> NewData<'a> {
     /// The SDK's keys of the table's rows, in its order.
     fn table_ids(&self) -> Vec<String> {
         let rows = self.table.iter().flat_map(Table::rows);
-        rows.filter_map(|row| Some(format!("{}[{}]", row.video, row.clip.checked_sub(1)?)))
+        rows.filter_map(|row| Some(format!("{}[{}]", row.video, row.number?.checked_sub(1)?)))
             .collect()
     }
 
@@ -275,6 +279,18 @@ impl<'a> NewData<'a> {
                 .then(|| clamped(label, self.config, report)),
         })
     }
+}
+
+/// The table of new data, whose labels and splits nobody need know.
+fn open_table(config: &DataConfig, path: &Path) -> Result<Table> {
+    let required = Required {
+        text: true,
+        label: false,
+        split: false,
+    };
+    let table = Table::read_with(path, &config.columns, required)?;
+    table.check_clip_numbers()?;
+    Ok(table)
 }
 
 /// The error for a folder that has none of the files.

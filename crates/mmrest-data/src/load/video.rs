@@ -3,13 +3,12 @@
 use super::check::{same_label, same_text};
 use super::features::VideoFrames;
 use super::references::{Reference, references};
-use super::tidy::{clamped, tidy};
+use super::tidy::{clamped, complete, tidy};
 use super::tracks::Material;
 use super::{Sources, Splits};
 use crate::table::Row;
 use crate::{
-    DataError, DataReport, DropReason, Frames, Missing, Modality, Result, Segment, Split, TextFrom,
-    is_too_short,
+    DataReport, DropReason, Frames, Modality, Result, Segment, Split, TextFrom, is_too_short,
 };
 
 /// What one video contributes.
@@ -104,13 +103,17 @@ impl Cut<'_> {
             audio: self.frames(Modality::Audio, self.material.audio.as_ref(), report),
             label: Some(self.label(report)),
         };
-        Ok(self.complete(&segment, report)?.map(|()| (split, segment)))
+        let complete = complete(&segment, &self.sources.config, report)?;
+        Ok(complete.map(|()| (split, segment)))
     }
 
     fn split(&self) -> Result<Split, DropReason> {
         match &self.sources.splits {
             Splits::Folds(folds) => folds.split(self.video).ok_or(DropReason::NoFold),
-            Splits::Table => self.row.map(|row| row.split).ok_or(DropReason::NoTableRow),
+            Splits::Table => self
+                .row
+                .and_then(|row| row.split)
+                .ok_or(DropReason::NoTableRow),
         }
     }
 
@@ -168,27 +171,5 @@ impl Cut<'_> {
         };
         let frames = material.slice(self.reference.interval);
         tidy(frames, modality, &self.sources.config, report)
-    }
-
-    /// Whether all modalities in use are there, or may lack.
-    fn complete(
-        &self,
-        segment: &Segment,
-        report: &mut DataReport,
-    ) -> Result<Result<(), DropReason>> {
-        let config = &self.sources.config;
-        let used = config.modalities.iter().copied();
-        let absent: Vec<Modality> = used.filter(|&modality| segment.lacks(modality)).collect();
-        for &modality in &absent {
-            *report.absent.entry(modality).or_default() += 1;
-        }
-        match (absent.first(), config.missing) {
-            (None, _) | (Some(_), Missing::Zero) => Ok(Ok(())),
-            (Some(_), Missing::Drop) => Ok(Err(DropReason::MissingModality)),
-            (Some(&modality), Missing::Error) => Err(DataError::MissingModality {
-                id: segment.id.clone(),
-                modality,
-            }),
-        }
     }
 }

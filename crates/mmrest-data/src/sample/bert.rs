@@ -1,15 +1,28 @@
 //! The sample's own BERT directory: a vocabulary and the shape of a small model, which is trained from scratch.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
-use super::lexicon;
+use super::files::pretty;
+use super::{BERT, lexicon};
 
 /// BERT's special tokens.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
+/// The three files, by their paths from the data set's folder.
+pub(super) fn files() -> [(PathBuf, String); 3] {
+    [
+        ("vocab.txt", vocabulary().join("\n") + "\n"),
+        ("config.json", pretty(&config())),
+        ("tokenizer_config.json", pretty(&tokenizer_config())),
+    ]
+    .map(|(name, text)| (Path::new(BERT).join(name), text))
+}
+
 /// `vocab.txt`: one token a line. Special tokens; letters, at a word's start and within (so that any word can be spelled);
 /// the sample's words.
-pub(super) fn vocabulary() -> Vec<String> {
+fn vocabulary() -> Vec<String> {
     let letters = 'a'..='z';
     let words = lexicon::all().into_iter().filter(|word| word.len() > 1);
     let special = SPECIAL.iter().map(ToString::to_string);
@@ -21,7 +34,7 @@ pub(super) fn vocabulary() -> Vec<String> {
 }
 
 /// `config.json`, by Hugging Face's keys.
-pub(super) fn config() -> Value {
+fn config() -> Value {
     json!({
         "architectures": ["BertModel"],
         "model_type": "bert",
@@ -42,7 +55,7 @@ pub(super) fn config() -> Value {
 }
 
 /// `tokenizer_config.json`.
-pub(super) fn tokenizer_config() -> Value {
+fn tokenizer_config() -> Value {
     json!({
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": true,

@@ -56,16 +56,8 @@ pub fn write(config: &SampleConfig, dir: &Path) -> Result<Vec<PathBuf>> {
     }
     let sample = generate(config);
     let mut files = sequences(&sample, dir)?;
-    let vocabulary = bert::vocabulary().join("\n") + "\n";
-    for (name, text) in [
-        (PathBuf::from(FOLDS), pretty(&folds(&sample))),
-        (Path::new(BERT).join("vocab.txt"), vocabulary),
-        (Path::new(BERT).join("config.json"), pretty(&bert::config())),
-        (
-            Path::new(BERT).join("tokenizer_config.json"),
-            pretty(&bert::tokenizer_config()),
-        ),
-    ] {
+    let small = [(PathBuf::from(FOLDS), pretty(&folds(&sample)))];
+    for (name, text) in small.into_iter().chain(bert::files()) {
         let path = dir.join(name);
         place(&path, &text)?;
         files.push(path);
@@ -137,13 +129,13 @@ fn folds(sample: &Sample) -> Value {
     Value::Object(Map::from_iter(folds))
 }
 
-fn pretty(value: &Value) -> String {
+pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
 /// Puts a text file at `path`, making its folder, by renaming a finished file over it. The file is finished in a temporary
 /// folder beside it rather than as a temporary file, so that it gets the permissions any new file gets.
-fn place(path: &Path, text: &str) -> Result<()> {
+pub(super) fn place(path: &Path, text: &str) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|error| DataError::io(folder, error))?;
     let wrap = |error| DataError::io(path, error);

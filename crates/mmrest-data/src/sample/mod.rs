@@ -36,6 +36,7 @@ mod folds;
 mod generate;
 mod grammar;
 mod lexicon;
+mod mosei;
 mod noise;
 mod timeline;
 mod track;
@@ -45,6 +46,7 @@ pub use causes::Causes;
 pub use config::SampleConfig;
 pub use files::{ACOUSTIC, BERT, FOLDS, LABELS, VISION, WORDS, write};
 pub use generate::{Sample, SampleSegment, SampleVideo, generate};
+pub use mosei::{LikeMosei, write_like_mosei};
 
 /// The token for silence in the word sequence, as in the SDK's files.
 pub const PAUSE: &str = "sp";

@@ -1,5 +1,7 @@
 //! `mmrest data sample`.
 
+mod like;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +19,8 @@ pub(crate) struct SampleArguments {
     /// Seed of the generator [default: the built-in sample's].
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    like: like::LikeArguments,
 }
 
 /// The sample's files in the order they are written in: with the last one there, all are.
@@ -37,12 +41,20 @@ const DRAFT: &str = ".tmp";
 
 /// `mmrest data sample`.
 pub(crate) fn run(arguments: &SampleArguments) -> Result<ExitCode> {
+    if arguments.like.wanted() {
+        return list(&like::write(arguments)?);
+    }
     let mut config = SampleConfig::default();
     if let Some(seed) = arguments.seed {
         config.seed = seed;
     }
+    list(&sample::write(&config, &arguments.out)?)
+}
+
+/// Prints what was written.
+fn list(files: &[PathBuf]) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
-    for file in sample::write(&config, &arguments.out)? {
+    for file in files {
         writeln!(out, "{}", file.display()).context("cannot write the output")?;
     }
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,172 @@
+//! From bytes to rows.
+
+use std::path::Path;
+
+use csv::{ErrorKind, StringRecord};
+
+use super::Row;
+use super::columns::{Places, Required};
+use crate::{Columns, DataError, Result};
+
+/// What some editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Every row of a table.
+pub(super) fn rows(path: &Path, columns: &Columns, required: Required) -> Result<Vec<Row>> {
+    let bytes = std::fs::read(path).map_err(|error| DataError::io(path, error))?;
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+    let mut lines = Lines::new(text);
+    let wrong = |line, reason| DataError::Row {
+        path: path.to_path_buf(),
+        line,
+        reason,
+    };
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(separator(text))
+        .trim(csv::Trim::Headers)
+        .from_reader(text);
+    let header = match reader.headers() {
+        Ok(header) => header.clone(),
+        Err(error) => return Err(wrong(1, reason(&error, &StringRecord::new()))),
+    };
+    if header.iter().all(str::is_empty) {
+        let reason = "the file is empty, where a line with the names of its columns is expected";
+        return Err(wrong(1, reason.to_owned()));
+    }
+    let places = Places::find(path, &header, columns, required)?;
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| {
+            let line = error.position().map_or(1, |at| lines.line(at.byte()));
+            wrong(line, reason(&error, &header))
+        })?;
+        let line = record.position().map_or(1, |at| lines.line(at.byte()));
+        rows.push(
+            places
+                .row(&record, line)
+                .map_err(|reason| wrong(line, reason))?,
+        );
+    }
+    match rows.is_empty() {
+        true => Err(wrong(
+            1,
+            "no row follows the names of the columns".to_owned(),
+        )),
+        false => Ok(rows),
+    }
+}
+
+/// What separates cells: of comma, semicolon and tab the one that the first line has most of, outside quotes.
+fn separator(text: &[u8]) -> u8 {
+    let mut counts = [(b'\t', 0), (b';', 0), (b',', 0)];
+    let mut quoted = false;
+    for &byte in text {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\n' | b'\r' if !quoted => break,
+            _ if quoted => {}
+            _ => counts
+                .iter_mut()
+                .filter(|(separator, _)| *separator == byte)
+                .for_each(|(_, count)| *count += 1),
+        }
+    }
+    // Of equals the last one is the greatest: the comma.
+    counts
+        .into_iter()
+        .max_by_key(|&(_, count)| count)
+        .map_or(b',', |(separator, _)| separator)
+}
+
+/// Why a record could not be read.
+fn reason(error: &csv::Error, header: &StringRecord) -> String {
+    match error.kind() {
+        ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => format!(
+            "{len} cells, where the first line has {expected_len}; a cell with a separator in it must be quoted, and every \
+             quote closed"
+        ),
+        ErrorKind::Utf8 { err, .. } => match header.get(err.field()) {
+            Some(column) => format!("column {column:?} is not UTF-8; save the table as UTF-8"),
+            None => "not UTF-8; save the table as UTF-8".to_owned(),
+        },
+        _ => error.to_string(),
+    }
+}
+
+/// Line numbers of ascending places in a text.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self {
+            text,
+            at: 0,
+            line: 1,
+        }
+    }
+
+    /// The line of the record that the reader found from `place` on: what is left of the last line's end, and empty lines,
+    /// come before it.
+    fn line(&mut self, place: u64) -> u64 {
+        let place = usize::try_from(place).unwrap_or(usize::MAX);
+        let rest = self.text.get(place..).unwrap_or_default();
+        let ends = rest.iter().take_while(|&&byte| is_line_end(byte)).count();
+        let from = self.at.min(self.text.len());
+        self.at = (place.saturating_add(ends)).clamp(from, self.text.len());
+        self.line += line_ends(self.text, from, self.at);
+        self.line
+    }
+}
+
+fn is_line_end(byte: u8) -> bool {
+    byte == b'\n' || byte == b'\r'
+}
+
+/// Line ends in part of a text, as `\n`, `\r\n` or `\r`.
+fn line_ends(text: &[u8], from: usize, to: usize) -> u64 {
+    let ends = (from..to).filter(|&i| match text[i] {
+        b'\n' => i == 0 || text[i - 1] != b'\r',
+        byte => byte == b'\r',
+    });
+    ends.count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_separator_is_what_the_header_has_most_of() {
+        for (text, expected) in [
+            ("a,b;c,d\n1;2;3;4;5;6\n", b','),
+            ("a;b;c", b';'),
+            ("a\tb,c\td\r\n", b'\t'),
+            ("\"a;b;c;d\",e,f\n", b','),
+            ("a", b','),
+            ("", b','),
+        ] {
+            assert_eq!(separator(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_whatever_ends_them() {
+        for (text, places) in [
+            ("ab\ncd\n\nef", [(0, 1), (3, 2), (6, 4)]),
+            // The reader takes the second byte of a line end for the next record's first.
+            ("ab\r\ncd\r\n\r\nef", [(0, 1), (3, 2), (7, 4)]),
+            ("ab\rcd\r\ref", [(0, 1), (3, 2), (6, 4)]),
+        ] {
+            let mut lines = Lines::new(text.as_bytes());
+            for (place, line) in places {
+                assert_eq!(lines.line(place), line, "{text:?} at {place}");
+            }
+        }
+    }
+}
