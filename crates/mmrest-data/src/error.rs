@@ -148,6 +148,14 @@ pub enum DataError {
         /// What it lacks.
         modality: Modality,
     },
+    /// Nothing is known of a data set of this name.
+    #[error("no data set {name:?} is known here; known are {known}")]
+    UnknownSet {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
     /// Nothing is left of the data.
     #[error("{}: no segment is left. {report}", labels.display())]
     Empty {

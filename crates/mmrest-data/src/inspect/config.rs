@@ -99,7 +99,10 @@ impl<'a> Files<'a> {
         let file = self.first(role)?;
         let held = ["text", "vision", "audio"].into_iter();
         let held: Vec<&str> = held
-            .filter(|name| file.sequences.iter().any(|s| s.name == *name && s.rows > 0))
+            .filter(|&name| {
+                let table = name == "text" && self.first(Role::Table).is_some();
+                table || file.sequences.iter().any(|s| s.name == name && s.rows > 0)
+            })
             .collect();
         let folder = self.folder(&[file]);
         let mut lines = vec![

@@ -37,6 +37,7 @@ mod kind;
 mod labels;
 mod membership;
 mod percentiles;
+mod pickle;
 mod role;
 mod table;
 mod text;
@@ -50,6 +51,7 @@ use crate::{DataError, Result};
 pub use compare::{Comparison, compare};
 pub use facts::{Inspection, Sequence, Stored, Words};
 pub use finding::{Finding, Level};
+pub(crate) use finding::{count, few};
 pub use folder::expand;
 pub use ids::{IdStyle, Ids};
 pub use intervals::Intervals;
@@ -102,7 +104,8 @@ pub fn inspect(path: &Path, options: &Options) -> Result<Inspection> {
         FileKind::Json => json::inspect(&mut inspection),
         FileKind::Bert => bert::inspect(&mut inspection),
         FileKind::Weights => bert::inspect_weights(&mut inspection),
-        FileKind::Folder | FileKind::Packed | FileKind::Pickle => {}
+        FileKind::Pickle => pickle::inspect(&mut inspection, options),
+        FileKind::Packed | FileKind::Folder => {}
         other => other.refuse(&mut inspection),
     }
     Ok(inspection)

@@ -1,6 +1,9 @@
 //! Tables of transcripts, labels and splits.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 
 use super::finding::{count, few};
 use super::{
@@ -59,6 +62,7 @@ fn read(
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::Headers)
         .flexible(true)
+        .delimiter(delimiter(&inspection.path))
         .from_path(&inspection.path)?;
     let headers = reader.byte_headers()?.clone();
     let headers: Vec<String> = headers
@@ -86,6 +90,20 @@ fn read(
         rows.push(cells, line, options);
     }
     Ok(headers)
+}
+
+/// What separates cells: a comma, semicolon or tab, whichever the header has most of.
+fn delimiter(path: &Path) -> u8 {
+    let mut header = Vec::new();
+    let read = File::open(path)
+        .and_then(|file| BufReader::new(file.take(1 << 16)).read_until(b'\n', &mut header));
+    if read.is_err() {
+        return b',';
+    }
+    let count = |mark: u8| header.iter().filter(|&&byte| byte == mark).count();
+    // Of equally many the last is taken: a comma.
+    let marks = [b'\t', b';', b','].into_iter();
+    marks.max_by_key(|&mark| count(mark)).unwrap_or(b',')
 }
 
 /// What is summed up over rows.

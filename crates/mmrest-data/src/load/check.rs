@@ -6,14 +6,14 @@ use std::collections::HashSet;
 const LABEL_TOLERANCE: f32 = 1e-3;
 
 /// Whether two sources give one label.
-pub(super) fn same_label(a: f32, b: f32) -> bool {
+pub(crate) fn same_label(a: f32, b: f32) -> bool {
     (a - b).abs() <= LABEL_TOLERANCE
 }
 
 /// Whether at least half of a transcript's words are among the words spoken; `None` where it has no words.
 ///
 /// Words are compared in lowercase and without punctuation, for transcribers differ in both.
-pub(super) fn same_text(transcript: &str, spoken: &str) -> Option<bool> {
+pub(crate) fn same_text(transcript: &str, spoken: &str) -> Option<bool> {
     let expected = words(transcript);
     if expected.is_empty() {
         return None;

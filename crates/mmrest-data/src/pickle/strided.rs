@@ -41,7 +41,9 @@ impl Layout {
                 return None;
             }
         }
-        let take = |of: &[usize]| -> Option<Vec<usize>> { axes.iter().map(|&axis| of.get(axis).copied()).collect() };
+        let take = |of: &[usize]| -> Option<Vec<usize>> {
+            axes.iter().map(|&axis| of.get(axis).copied()).collect()
+        };
         (axes.len() == self.shape.len()).then_some(())?;
         Some(Self {
             shape: take(&self.shape)?,
