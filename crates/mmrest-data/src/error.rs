@@ -84,6 +84,17 @@ pub enum DataError {
         /// What is wrong, with shapes and ids.
         reason: String,
     },
+    /// The file is no packed set, or not a whole one; or a segment cannot be put into one.
+    #[error("{}: packed set: {reason}", path.display())]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where in it.
+        reason: String,
+    },
+    /// Whoever watched the work asked to stop it; nothing is left behind.
+    #[error("stopped before it was done; nothing was written")]
+    Stopped,
     /// A label table lacks a column it must have.
     #[error("{}: no column {column:?}; the columns are {}", path.display(), found.join(", "))]
     Column {
@@ -172,6 +183,14 @@ impl DataError {
         Self::Io {
             path: path.to_path_buf(),
             source,
+        }
+    }
+
+    /// Something wrong with a packed set.
+    pub(crate) fn packed(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Packed {
+            path: path.to_path_buf(),
+            reason: reason.into(),
         }
     }
 

@@ -34,6 +34,11 @@ pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> 
         Kind::Sdk => Ok(Box::new(crate::load::Sources::open(config, &files)?)),
         Kind::Table => Ok(Box::new(crate::table::TableSource::open(config, &files)?)),
         Kind::Mmsa | Kind::Packed => Err(DataError::Config(format!("kind {:?}", config.kind))),
+        Kind::Packed => {
+            let path = files.file.as_deref().unwrap_or(Path::new(""));
+            Ok(Box::new(crate::packed::Chosen::open(config, path)?))
+        }
+        Kind::Mmsa | Kind::Table => Err(DataError::Config(format!("kind {:?}", config.kind))),
     }
 }
 

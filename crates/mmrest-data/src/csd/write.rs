@@ -1,23 +1,23 @@
 //! Writing computational sequences.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Seek, Write};
 use std::path::Path;
 
-use hdf5_writer::{DatasetBuilder, FILTER_DEFLATE, FilterDescription, Hdf5Builder, WriteOptions};
 use serde_json::{Value, json};
 
 use super::{Entry, Features};
+use crate::hdf5::{Kind, NewFile, Sink, is_name};
 use crate::{DataError, Result};
 
 /// Metadata by key, each value any JSON.
 pub type Metadata = BTreeMap<String, Value>;
 
-/// gzip level of the SDK's own files.
-const GZIP_LEVEL: u32 = 9;
-
 /// Values in a chunk at most, so that no reader has to hold more than a few MiB of one.
 const CHUNK_VALUES: u64 = 1 << 18;
+
+/// Bytes from which a dataset is compressed: the index of its chunks alone has more than half as many.
+const WORTH_COMPRESSING: usize = 4096;
 
 /// The metadata the SDK asks for (it warns about each that is missing), with `root` and `description` filled in.
 ///
@@ -51,24 +51,34 @@ pub fn metadata(root: &str, description: &str) -> Metadata {
         .collect()
 }
 
-/// Writes a computational sequence in the SDK's layout: gzip at level 9, intervals as f8,
-/// numbers as f4, words as fixed-length strings, metadata as shape-(1,) variable-length strings holding JSON
-/// (marked UTF-8 where they are not plain ASCII).
+/// Writes a computational sequence in the SDK's layout: intervals as f8, numbers as f4, words as fixed-length strings
+/// (marked UTF-8 where they are not plain ASCII), metadata as shape-(1,) variable-length UTF-8 strings holding JSON.
+/// Datasets of 4 KiB and more are compressed by gzip at level 9; to smaller ones it would add.
+///
+/// Entries are taken, written and forgotten one by one: any number of any length will do. Readers list them sorted by
+/// the bytes of their ids, as those of the SDK's own files.
 ///
 /// The file appears whole or not at all: it is written beside `path` and renamed.
 ///
 /// # Errors
 ///
-/// [`DataError::Entry`] for an id that is empty or holds a `/`, or whose features and intervals differ in number;
-/// [`DataError::Duplicate`] for an id given twice; [`DataError::Write`] for what HDF5 cannot hold (a NUL in a word);
-/// [`DataError::Io`].
+/// [`DataError::Entry`] for an id that is empty or holds a `/` or a NUL, or whose features and intervals differ in
+/// number; [`DataError::Duplicate`] for an id given twice; [`DataError::Write`] for what HDF5 cannot hold (a NUL in a
+/// word, a `/` in the root's name); [`DataError::Layout`] for no entries; [`DataError::Io`].
 pub fn write<I, S>(path: &Path, root: &str, metadata: &Metadata, entries: I) -> Result<()>
 where
     I: IntoIterator<Item = (S, Entry)>,
     S: AsRef<str>,
 {
-    let mut builder = Hdf5Builder::new();
-    let mut seen = BTreeSet::new();
+    if !is_name(root) {
+        return Err(refused(path)(format!(
+            "{root:?} cannot be the name of its root"
+        )));
+    }
+    let file = NewFile::create(path)?;
+    let wrong = failed(path);
+    let mut sink = Sink::new(file.writer()?).map_err(&wrong)?;
+    let mut seen = HashSet::new();
     for (id, entry) in entries {
         let id = id.as_ref();
         check(path, id, &entry)?;
@@ -78,29 +88,25 @@ where
                 id: id.to_owned(),
             });
         }
-        let (intervals, features) =
-            datasets(&format!("{root}/data/{id}"), &entry).map_err(refused(path))?;
-        builder = builder.dataset(features).dataset(intervals);
+        write_entry(&mut sink, &format!("{root}/data/{id}"), &entry).map_err(&wrong)?;
     }
     if seen.is_empty() {
         return Err(DataError::layout(path, "no entries to write"));
     }
-    for (key, value) in metadata {
-        let name = format!("{root}/metadata/{key}");
-        let text = value.to_string();
-        let dataset =
-            DatasetBuilder::vlen_string_data(name, vec![1], &[text]).map_err(refused(path))?;
-        builder = builder.dataset(dataset);
-    }
-    let plan = builder.into_plan().map_err(refused(path))?;
-    let bytes = plan
-        .encode(WriteOptions::default())
-        .map_err(refused(path))?;
-    replace(path, &bytes)
+    let texts: Vec<(String, String)> = metadata
+        .iter()
+        .map(|(key, value)| (format!("{root}/metadata/{key}"), value.to_string()))
+        .collect();
+    let texts = texts
+        .iter()
+        .map(|(key, text)| (key.as_str(), text.as_str()));
+    sink.strings(texts).map_err(&wrong)?;
+    sink.finish().map_err(&wrong)?;
+    file.keep()
 }
 
 fn check(path: &Path, id: &str, entry: &Entry) -> Result<()> {
-    if id.is_empty() || id.contains('/') || id == "." {
+    if !is_name(id) {
         return Err(DataError::entry(path, id, "not a name HDF5 can hold"));
     }
     match entry.fault() {
@@ -109,74 +115,67 @@ fn check(path: &Path, id: &str, entry: &Entry) -> Result<()> {
     }
 }
 
-fn refused(path: &Path) -> impl Fn(hdf5_writer::Error) -> DataError + '_ {
-    |error| DataError::Write {
+fn refused(path: &Path) -> impl Fn(String) -> DataError {
+    |reason| DataError::Write {
         path: path.to_path_buf(),
-        reason: error.to_string(),
+        reason,
+    }
+}
+
+/// What HDF5 cannot hold, or else the system's refusal.
+fn failed(path: &Path) -> impl Fn(io::Error) -> DataError {
+    |error| match error.kind() {
+        io::ErrorKind::InvalidInput => refused(path)(error.to_string()),
+        _ => DataError::io(path, error),
     }
 }
 
 /// `intervals` [n, 2] and `features` [n, width] of one entry, below its group.
-fn datasets(group: &str, entry: &Entry) -> hdf5_writer::Result<(DatasetBuilder, DatasetBuilder)> {
+fn write_entry<W: Write + Seek>(sink: &mut Sink<W>, group: &str, entry: &Entry) -> io::Result<()> {
     let rows = entry.len() as u64;
-    let intervals = DatasetBuilder::typed_data(
-        format!("{group}/intervals"),
-        vec![rows, 2],
-        entry.intervals.as_flattened(),
-    )?;
     let name = format!("{group}/features");
-    let width = entry.features.width() as u64;
-    let features = match &entry.features {
+    let shape = [rows, entry.features.width() as u64];
+    match &entry.features {
         Features::Numeric { values, .. } => {
-            DatasetBuilder::typed_data(name, vec![rows, width], values)?
+            let bytes: Vec<u8> = values.iter().copied().flat_map(f32::to_le_bytes).collect();
+            write_dataset(sink, &name, Kind::F32, shape, &bytes)?;
         }
-        Features::Text(words) => DatasetBuilder::fixed_string_data(name, vec![rows, 1], words)?,
-    };
-    Ok((gzip(intervals, [rows, 2]), gzip(features, [rows, width])))
-}
-
-/// gzip over chunks of whole rows; an empty dataset has nothing to compress.
-fn gzip(dataset: DatasetBuilder, shape: [u64; 2]) -> DatasetBuilder {
-    if shape.contains(&0) {
-        return dataset;
+        Features::Text(words) => {
+            let kind = Kind::text(words.iter().map(String::as_str))?;
+            let size = kind.size() as usize;
+            let mut bytes = Vec::with_capacity(words.len() * size);
+            for word in words {
+                bytes.extend_from_slice(word.as_bytes());
+                bytes.resize(bytes.len() + size - word.len(), 0);
+            }
+            write_dataset(sink, &name, kind, shape, &bytes)?;
+        }
     }
-    let rows = (CHUNK_VALUES / shape[1]).clamp(1, shape[0]);
-    dataset.chunked([rows, shape[1]]).filter(FilterDescription {
-        id: FILTER_DEFLATE,
-        name: None,
-        client_data: vec![GZIP_LEVEL],
-    })
+    let intervals = entry.intervals.as_flattened().iter();
+    let bytes: Vec<u8> = intervals.copied().flat_map(f64::to_le_bytes).collect();
+    write_dataset(
+        sink,
+        &format!("{group}/intervals"),
+        Kind::F64,
+        [rows, 2],
+        &bytes,
+    )?;
+    sink.close(group)
 }
 
-/// Puts `bytes` at `path` by renaming a finished file over it.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(|error| DataError::io(folder, error))?;
-    let wrap = |error| DataError::io(path, error);
-    let mut file = shared(tempfile::Builder::new().suffix(".tmp"))
-        .tempfile_in(folder)
-        .map_err(wrap)?;
-    file.write_all(bytes).map_err(wrap)?;
-    file.as_file().sync_all().map_err(wrap)?;
-    file.persist(path).map_err(|error| wrap(error.error))?;
-    Ok(())
-}
-
-/// The permissions any new file gets, rather than a temporary file's private ones.
-#[cfg(unix)]
-fn shared<'a>(
-    builder: &'a mut tempfile::Builder<'static, 'static>,
-) -> &'a mut tempfile::Builder<'static, 'static> {
-    use std::os::unix::fs::PermissionsExt;
-    builder.permissions(std::fs::Permissions::from_mode(0o666))
-}
-
-#[cfg(not(unix))]
-fn shared<'a>(
-    builder: &'a mut tempfile::Builder<'static, 'static>,
-) -> &'a mut tempfile::Builder<'static, 'static> {
-    builder
+/// One dataset, compressed over chunks of whole rows where that makes it smaller.
+fn write_dataset<W: Write + Seek>(
+    sink: &mut Sink<W>,
+    path: &str,
+    kind: Kind,
+    shape: [u64; 2],
+    bytes: &[u8],
+) -> io::Result<()> {
+    let [rows, width] = shape;
+    if bytes.len() < WORTH_COMPRESSING {
+        return sink.dataset(path, kind, &shape, bytes);
+    }
+    let in_a_chunk = (CHUNK_VALUES / width.max(1)).clamp(1, rows.max(1));
+    let in_a_chunk = u32::try_from(in_a_chunk).unwrap_or(u32::MAX);
+    sink.gzipped(path, kind, &shape, in_a_chunk, bytes)
 }

@@ -4,7 +4,7 @@
 pub(crate) mod check;
 mod features;
 mod references;
-mod tidy;
+pub(crate) mod tidy;
 mod tracks;
 mod unlabelled;
 mod video;
