@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod folds;
 mod frames;
 mod import;
+pub mod inspect;
 mod hdf5;
 mod load;
 mod missing;
@@ -27,6 +28,7 @@ mod split;
 mod stats;
 mod stream;
 pub mod table;
+pub mod verify;
 
 pub use batch::{PaddedFrames, SequenceBatch};
 pub use config::{Columns, DataConfig, Download, Kind, Missing, Shorten, SplitFrom, TextFrom};

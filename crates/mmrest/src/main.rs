@@ -7,6 +7,7 @@ mod commands;
 mod display;
 mod failure;
 mod logging;
+mod plot;
 mod project;
 
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! From computational sequences to segments: one for each labelled interval, holding the words and frames that lie in it
 //! ([`overlapping`](crate::overlapping)).
 
-mod check;
+pub(crate) mod check;
 mod features;
 mod references;
 pub(crate) mod tidy;

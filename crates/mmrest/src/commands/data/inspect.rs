@@ -1,19 +1,115 @@
 //! `mmrest data inspect`.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use mmrest_data::inspect::{self, Comparison, Inspection, Options, Scale};
+use serde_json::json;
+
+use crate::{plot, project};
 
 /// `mmrest data inspect`'s arguments.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// The file.
-    pub(crate) path: PathBuf,
+    /// Files, or folders of files (not the folders in them, except of a BERT).
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Print everything as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Draw labels, lengths, values and folds into an SVG file.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
+    /// The scale of the labels: -3,3 (seven classes) or -1,1 (CH-SIMS's five).
+    #[arg(long, value_name = "LEAST,GREATEST", default_value = "-3,3", value_parser = parse_scale, allow_hyphen_values = true)]
+    pub(crate) label_range: Scale,
+    /// Compute the checksums of packed sets and compare them.
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 /// `mmrest data inspect`.
 pub(crate) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
-    bail!("{}", arguments.path.display())
+    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    let options = Options {
+        scale: arguments.label_range,
+        check: arguments.check,
+        ..Options::default()
+    };
+    let options = options.with_folds_of(&project::root(&here).join("data/folds"));
+    let mut inspections = Vec::new();
+    for path in &arguments.paths {
+        for file in inspect::expand(path)? {
+            inspections.push(inspect::inspect(&file, &options)?);
+        }
+    }
+    let comparison = inspect::compare(&inspections, &options);
+    if let Some(file) = &arguments.plot {
+        plot::inspection(&inspections, file)?;
+    }
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let all = json!({ "files": inspections, "together": comparison });
+        writeln!(out, "{all:#}").context("cannot write the output")?;
+    } else {
+        write!(out, "{}", told(&inspections, &comparison)).context("cannot write the output")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every file, then all together, then the sum of problems.
+fn told(inspections: &[Inspection], comparison: &Comparison) -> String {
+    let mut text = String::new();
+    for inspection in inspections {
+        text += &format!("{inspection}\n");
+    }
+    text += &comparison.to_string();
+    let with_problems: Vec<String> = inspections
+        .iter()
+        .filter(|inspection| inspection.problems().next().is_some())
+        .map(|inspection| format!("{} ({})", inspection.name(), inspection.problems().count()))
+        .collect();
+    let problems: usize = inspections.iter().map(|i| i.problems().count()).sum();
+    text += &match problems {
+        0 => "no problems\n".to_owned(),
+        1 => format!("1 problem, marked ! above: {}\n", with_problems.join(", ")),
+        _ => format!(
+            "{problems} problems, marked ! above: {}\n",
+            with_problems.join(", ")
+        ),
+    };
+    text
+}
+
+fn parse_scale(text: &str) -> Result<Scale> {
+    let ends: Vec<f32> = text
+        .trim_matches(['[', ']'])
+        .split(',')
+        .map(|end| end.trim().parse())
+        .collect::<Result<_, _>>()
+        .context("two numbers are expected, such as -1,1")?;
+    let scale = match ends.as_slice() {
+        &[least, greatest] => Scale::of_range([least, greatest]),
+        _ => None,
+    };
+    match scale {
+        Some(scale) => Ok(scale),
+        None => bail!("known scales are -3,3 (seven classes) and -1,1 (five classes)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_are_named_by_their_ends() {
+        assert_eq!(parse_scale("-1, 1").unwrap(), Scale::Five);
+        assert_eq!(parse_scale("[-3,3]").unwrap(), Scale::Seven);
+        assert!(parse_scale("0,5").unwrap_err().to_string().contains("-3,3"));
+        assert!(parse_scale("a").is_err());
+    }
 }

@@ -1,19 +1,48 @@
 //! `mmrest data verify`.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
+use mmrest_data::folds::Folds;
+use mmrest_data::verify::{self, Known};
+
+use crate::project;
 
 /// `mmrest data verify`'s arguments.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
-    /// The file.
-    pub(crate) path: PathBuf,
+    /// mosi, mosi-words, mosei, mosi-mmsa, mosei-mmsa or sims.
+    #[arg(value_name = "NAME", value_parser = Known::from_name)]
+    pub(crate) name: Known,
+    /// Its folder.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Print the checks as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
-/// `mmrest data verify`.
+/// `mmrest data verify`: exit code 1 when anything differs from what is known.
 pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode> {
-    bail!("{}", arguments.path.display())
+    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    let folder = project::root(&here).join("data/folds");
+    let name = arguments.name.folds();
+    let path = name.map(|name| folder.join(format!("{name}.json")));
+    let path = path.filter(|path| path.is_file());
+    let folds = path.as_deref().map(Folds::read).transpose()?;
+    let verification = verify::verify(arguments.name, &arguments.dir, folds.as_ref())?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let text = serde_json::to_string_pretty(&verification)?;
+        writeln!(out, "{text}").context("cannot write the output")?;
+    } else {
+        write!(out, "{verification}").context("cannot write the output")?;
+    }
+    Ok(match verification.as_known() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }

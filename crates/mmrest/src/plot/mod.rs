@@ -1,0 +1,203 @@
+//! Pictures, as SVG files that need nothing else: light ground, colours that the colour-blind tell apart (Okabe and Ito's).
+
+mod folds;
+mod labels;
+mod lengths;
+mod values;
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use mmrest_data::Split;
+use mmrest_data::inspect::{Inspection, Sequence};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+const WIDTH: u32 = 1000;
+const MARGIN: u32 = 14;
+const BLUE: RGBColor = RGBColor(0, 114, 178);
+const ORANGE: RGBColor = RGBColor(230, 159, 0);
+const GREEN: RGBColor = RGBColor(0, 158, 115);
+const VERMILION: RGBColor = RGBColor(213, 94, 0);
+const GREY: RGBColor = RGBColor(153, 153, 153);
+const INK: RGBColor = RGBColor(40, 40, 40);
+
+/// The colour of a split, the same everywhere.
+const fn colour(split: Split) -> RGBColor {
+    match split {
+        Split::Train => BLUE,
+        Split::Valid => ORANGE,
+        Split::Test => GREEN,
+    }
+}
+
+/// One strip of the picture.
+enum Panel<'a> {
+    Labels(&'a Inspection),
+    Folds(Vec<&'a Inspection>),
+    Sequence(&'a Inspection, &'a Sequence),
+}
+
+impl Panel<'_> {
+    fn height(&self) -> u32 {
+        match self {
+            Self::Labels(_) => 280,
+            Self::Folds(files) => 110 + 26 * u32::try_from(files.len()).unwrap_or(40),
+            Self::Sequence(..) => 280,
+        }
+    }
+
+    fn draw(&self, area: &Area<'_>) -> Result<()> {
+        let area = area.margin(6, 6, 4, 4);
+        match self {
+            Self::Labels(file) => labels::draw(file, &area),
+            Self::Folds(files) => folds::draw(files, &area),
+            Self::Sequence(file, sequence) => {
+                let (left, right) = area.split_horizontally((WIDTH - 2 * MARGIN) * 2 / 5);
+                lengths::draw(file, sequence, &left)?;
+                match &sequence.values {
+                    Some(values) => values::draw(values, &right),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Draws labels, folds, lengths and values of files into an SVG file, which appears whole or not at all.
+pub(crate) fn inspection(files: &[Inspection], path: &Path) -> Result<()> {
+    let panels = panels(files);
+    if panels.is_empty() {
+        return Err(anyhow!(
+            "there is nothing to draw: none of the files has labels, folds or sequences"
+        ));
+    }
+    let height = panels.iter().map(Panel::height).sum::<u32>() + 2 * MARGIN;
+    let mut svg = String::new();
+    {
+        let backend = SVGBackend::with_string(&mut svg, (WIDTH, height));
+        let root = backend.into_drawing_area();
+        root.fill(&WHITE).map_err(fault)?;
+        let mut rest = root.margin(MARGIN, MARGIN, MARGIN, MARGIN);
+        for panel in &panels {
+            let (area, below) = rest.split_vertically(panel.height());
+            panel.draw(&area)?;
+            rest = below;
+        }
+        root.present().map_err(fault)?;
+    }
+    write(path, &svg)
+}
+
+fn panels(files: &[Inspection]) -> Vec<Panel<'_>> {
+    let mut panels = Vec::new();
+    let labelled = files.iter().filter(|file| file.labels.is_some());
+    panels.extend(labelled.map(Panel::Labels));
+    let in_folds: Vec<&Inspection> = files.iter().filter(|f| !f.folds.is_empty()).collect();
+    if !in_folds.is_empty() {
+        panels.push(Panel::Folds(in_folds));
+    }
+    for file in files {
+        let sequences = file.sequences.iter().filter(|s| !s.lengths.is_empty());
+        panels.extend(sequences.map(|sequence| Panel::Sequence(file, sequence)));
+    }
+    panels
+}
+
+fn write(path: &Path, svg: &str) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let cannot = || format!("cannot write {}", path.display());
+    let desk = tempfile::tempdir_in(folder).with_context(cannot)?;
+    let draft = desk.path().join("draft");
+    let mut file = std::fs::File::create(&draft).with_context(cannot)?;
+    file.write_all(svg.as_bytes()).with_context(cannot)?;
+    file.sync_all().with_context(cannot)?;
+    std::fs::rename(&draft, path).with_context(cannot)
+}
+
+/// Drawing into memory does not fail but for a fault of the drawing itself.
+fn fault(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!("cannot draw: {error}")
+}
+
+/// A title's font.
+fn title() -> TextStyle<'static> {
+    ("sans-serif", 15).into_font().color(&INK)
+}
+
+/// The font of axes and legends.
+fn small() -> TextStyle<'static> {
+    ("sans-serif", 12).into_font().color(&INK)
+}
+
+/// A number as an axis shows it.
+fn tick(value: f64) -> String {
+    let size = value.abs();
+    if size >= 1e5 || (size > 0.0 && size < 1e-3) {
+        return format!("{value:e}");
+    }
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A name that fits into so many letters.
+fn shortened(name: &str, letters: usize) -> String {
+    if name.chars().count() <= letters {
+        return name.to_owned();
+    }
+    let start: String = name.chars().take(letters.saturating_sub(1)).collect();
+    format!("{start}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mmrest_data::inspect::{self, Options};
+    use mmrest_data::sample::{self, SampleConfig};
+
+    #[test]
+    fn the_sample_is_drawn_whole_and_escaped() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("a<b> & c");
+        let config = SampleConfig {
+            videos: 3,
+            ..SampleConfig::default()
+        };
+        sample::write(&config, &data).unwrap();
+        std::fs::rename(data.join(sample::LABELS), data.join("a<b>&_Labels.csd")).unwrap();
+        let folds = mmrest_data::folds::Folds::read(&data.join(sample::FOLDS)).unwrap();
+        let options = Options {
+            folds: vec![("own".into(), folds)],
+            ..Options::default()
+        };
+        let files: Vec<Inspection> = inspect::expand(&data)
+            .unwrap()
+            .iter()
+            .map(|file| inspect::inspect(file, &options).unwrap())
+            .collect();
+        let path = folder.path().join("picture.svg");
+        inspection(&files, &path).unwrap();
+        let svg = std::fs::read_to_string(path).unwrap();
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+        assert!(svg.contains("a&lt;b&gt;&amp;_Labels.csd"), "{svg}");
+        assert!(!svg.contains("<b>") && !svg.contains("NaN"));
+        for part in ["segments", "videos", "rows of an entry", "feature"] {
+            assert!(svg.contains(part), "{part}");
+        }
+        assert!(inspection(&[], &folder.path().join("none.svg")).is_err());
+    }
+
+    #[test]
+    fn ticks_are_short() {
+        assert_eq!(tick(0.0), "0");
+        assert_eq!(tick(-1.5), "-1.5");
+        assert_eq!(tick(1e6), "1e6");
+        assert_eq!(shortened("abcdef", 4), "abc…");
+    }
+}
