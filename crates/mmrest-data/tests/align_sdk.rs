@@ -17,7 +17,10 @@ type Entries = Vec<(String, Entry)>;
 
 /// Aligned entries by sequence.
 fn align(folder: &Path, config: AlignConfig) -> BTreeMap<String, Entries> {
-    let files: Vec<PathBuf> = ALL.iter().map(|name| folder.join(format!("{name}.csd"))).collect();
+    let files: Vec<PathBuf> = ALL
+        .iter()
+        .map(|name| folder.join(format!("{name}.csd")))
+        .collect();
     let mut all: BTreeMap<String, Entries> = BTreeMap::new();
     let aligner = Aligner::open(&files, config).unwrap();
     let report = aligner
@@ -45,7 +48,11 @@ fn expected(folder: &Path, name: &str) -> serde_json::Map<String, Value> {
 struct Repaired<'a>(&'a dyn Fn(&str, usize, usize) -> f32);
 
 /// Keys, intervals and features, to the last bit of an f32 (the SDK's own values are f32, imputed zeros f64).
-fn compare(found: &BTreeMap<String, Entries>, theirs: &serde_json::Map<String, Value>, repaired: &Repaired<'_>) {
+fn compare(
+    found: &BTreeMap<String, Entries>,
+    theirs: &serde_json::Map<String, Value>,
+    repaired: &Repaired<'_>,
+) {
     assert_eq!(found.len(), theirs.len());
     for (root, theirs) in theirs {
         let theirs = theirs.as_object().unwrap();
@@ -82,7 +89,11 @@ fn features(found: &Features, theirs: &Value, repaired: &dyn Fn(usize, usize) ->
                     Value::Number(number) => number.as_f64().unwrap() as f32,
                     _ => repaired(row, column),
                 };
-                assert_eq!(found.to_bits(), expected.to_bits(), "row {row}, column {column}");
+                assert_eq!(
+                    found.to_bits(),
+                    expected.to_bits(),
+                    "row {row}, column {column}"
+                );
             }
         }
     }
@@ -125,7 +136,11 @@ fn aligned_to_the_words() {
         return;
     };
     let found = align(&folder, to_words());
-    compare(&found, &expected(&folder, "align_words_nocollapse"), &Repaired(&|_, _, _| 0.0));
+    compare(
+        &found,
+        &expected(&folder, "align_words_nocollapse"),
+        &Repaired(&|_, _, _| 0.0),
+    );
 }
 
 #[test]
@@ -147,7 +162,11 @@ fn averaged_imputed_and_unified() {
         (imputed, "align_words_avg_impute"),
         (unified, "align_words_avg_hardunify"),
     ] {
-        compare(&align(&folder, config), &expected(&folder, name), &Repaired(&average));
+        compare(
+            &align(&folder, config),
+            &expected(&folder, name),
+            &Repaired(&average),
+        );
     }
 }
 
@@ -167,13 +186,21 @@ fn then_aligned_to_the_labels_and_reverted() {
     };
     let average = first_average(&folder);
     let found = align(&folder, two_stages());
-    compare(&found, &expected(&folder, "twostage_align_labels"), &Repaired(&average));
+    compare(
+        &found,
+        &expected(&folder, "twostage_align_labels"),
+        &Repaired(&average),
+    );
     let unified = AlignConfig {
         hard_unify: true,
         ..two_stages()
     };
     let unified = align(&folder, unified);
-    compare(&unified, &expected(&folder, "twostage_hardunify"), &Repaired(&average));
+    compare(
+        &unified,
+        &expected(&folder, "twostage_hardunify"),
+        &Repaired(&average),
+    );
 
     let reverted = align(
         &folder,
@@ -183,7 +210,11 @@ fn then_aligned_to_the_labels_and_reverted() {
         },
     );
     let by_numbers = numbered(&folder, reverted.clone());
-    compare(&by_numbers, &expected(&folder, "twostage_reverted"), &Repaired(&average));
+    compare(
+        &by_numbers,
+        &expected(&folder, "twostage_reverted"),
+        &Repaired(&average),
+    );
     for (root, entries) in unified {
         assert_eq!(revert(entries).unwrap(), reverted[&root]);
     }

@@ -55,14 +55,19 @@ impl Aligner {
     /// root name, a name that is none of theirs, or no id that all share; [`DataError::Entry`] for features of no width.
     pub fn open<P: AsRef<Path>>(files: &[P], config: AlignConfig) -> Result<Self> {
         distinct(files)?;
-        let files = files.iter().map(|file| ComputationalSequence::open(file.as_ref()));
+        let files = files
+            .iter()
+            .map(|file| ComputationalSequence::open(file.as_ref()));
         let files: Vec<ComputationalSequence> = files.collect::<Result<_>>()?;
         one_name_each(&files)?;
         let reference = named(&files, &config.reference)?;
         let then = config.then.as_ref().map(|name| named(&files, name));
         let then = then.transpose()?;
         if then == Some(reference) {
-            let reason = format!("{:?} is both the first and the second reference", config.reference);
+            let reason = format!(
+                "{:?} is both the first and the second reference",
+                config.reference
+            );
             return Err(DataError::Align(reason));
         }
         let (videos, dropped) = unify(&files, reference)?;
@@ -163,7 +168,9 @@ impl Aligner {
             let reason = if i == self.reference || Some(i) == self.then {
                 format!("the reference {name:?} has no rows left that the other sequences share")
             } else {
-                format!("no row of {name:?} lies in any interval of the reference; are its times in seconds, and its ids the same videos?")
+                format!(
+                    "no row of {name:?} lies in any interval of the reference; are its times in seconds, and its ids the same videos?"
+                )
             };
             return Err(DataError::Align(reason));
         }
@@ -183,9 +190,14 @@ fn distinct<P: AsRef<Path>>(files: &[P]) -> Result<()> {
     }
     let mut seen: HashSet<PathBuf> = HashSet::new();
     for file in files.iter().map(AsRef::as_ref) {
-        let same = file.canonicalize().map_err(|error| DataError::io(file, error))?;
+        let same = file
+            .canonicalize()
+            .map_err(|error| DataError::io(file, error))?;
         if !seen.insert(same) {
-            return Err(DataError::Align(format!("{} is given twice", file.display())));
+            return Err(DataError::Align(format!(
+                "{} is given twice",
+                file.display()
+            )));
         }
     }
     Ok(())
@@ -211,15 +223,14 @@ fn named(files: &[ComputationalSequence], name: &str) -> Result<usize> {
     found.ok_or_else(|| {
         let names: Vec<&str> = files.iter().map(ComputationalSequence::root).collect();
         let names = names.join(", ");
-        DataError::Align(format!("no sequence has the root name {name:?}; there are {names}"))
+        DataError::Align(format!(
+            "no sequence has the root name {name:?}; there are {names}"
+        ))
     })
 }
 
 /// The ids that all files have, and by file those that it has and some other has not.
-fn unify(
-    files: &[ComputationalSequence],
-    reference: usize,
-) -> Result<(Vec<String>, Vec<Listed>)> {
+fn unify(files: &[ComputationalSequence], reference: usize) -> Result<(Vec<String>, Vec<Listed>)> {
     let everywhere = |video: &str| files.iter().all(|file| !file.pieces(video).is_empty());
     let mut videos = Vec::new();
     let mut dropped = Vec::new();
@@ -243,7 +254,9 @@ fn unify(
         };
         let firsts: Vec<String> = files.iter().map(first).collect();
         let firsts = firsts.join(", ");
-        return Err(DataError::Align(format!("no id is in every sequence: {firsts}")));
+        return Err(DataError::Align(format!(
+            "no id is in every sequence: {firsts}"
+        )));
     }
     Ok((videos, dropped))
 }

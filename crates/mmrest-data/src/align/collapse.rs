@@ -197,7 +197,10 @@ mod tests {
         let several = text(&["one", "two"]);
         assert_eq!(collapse(several.clone(), &[Collapse::First]), Ok(single));
         let reason = collapse(several, &both).unwrap_err();
-        assert!(reason.starts_with("2 rows of text have no mean;"), "{reason}");
+        assert!(
+            reason.starts_with("2 rows of text have no mean;"),
+            "{reason}"
+        );
     }
 
     #[test]

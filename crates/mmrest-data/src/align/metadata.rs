@@ -86,6 +86,9 @@ mod tests {
         assert_eq!(dimension_names(&dimensions, &config), dimensions);
         config.collapse = vec![Collapse::Mean, Collapse::Max];
         let names = ["mean pitch", "mean energy", "max pitch", "max energy"];
-        assert_eq!(dimension_names(&dimensions, &config), names.map(|name| json!(name)));
+        assert_eq!(
+            dimension_names(&dimensions, &config),
+            names.map(|name| json!(name))
+        );
     }
 }

@@ -62,7 +62,9 @@ impl Aligner {
             }
             if target.exists() && !overwrite {
                 let target = target.display();
-                let reason = format!("{target} is there already; give --force to overwrite it, or another folder");
+                let reason = format!(
+                    "{target} is there already; give --force to overwrite it, or another folder"
+                );
                 return Err(DataError::Align(reason));
             }
             targets.push(target);

@@ -113,7 +113,10 @@ impl fmt::Display for SequenceReport {
             rows,
             ..
         } = self;
-        write!(f, "{root}: {entries_read} entries in, {entries} out, {rows} rows")?;
+        write!(
+            f,
+            "{root}: {entries_read} entries in, {entries} out, {rows} rows"
+        )?;
         for (listed, what) in [
             (&self.dropped, "ids dropped that another sequence lacks"),
             (&self.missing, "keys without rows"),
@@ -152,7 +155,11 @@ pub struct AlignReport {
 impl fmt::Display for AlignReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config = &self.config;
-        write!(f, "{} shared ids, aligned to {}", self.videos, config.reference)?;
+        write!(
+            f,
+            "{} shared ids, aligned to {}",
+            self.videos, config.reference
+        )?;
         if !config.collapse.is_empty() {
             write!(f, " ({})", names(&config.collapse))?;
         }
@@ -160,7 +167,12 @@ impl fmt::Display for AlignReport {
             write!(f, ", then to {then}")?;
         }
         if self.lost.count > 0 {
-            write!(f, "; ids of which nothing was left for {}: {}", config.then.as_deref().unwrap_or("it"), self.lost)?;
+            write!(
+                f,
+                "; ids of which nothing was left for {}: {}",
+                config.then.as_deref().unwrap_or("it"),
+                self.lost
+            )?;
         }
         for sequence in &self.sequences {
             write!(f, "\n{sequence}")?;

@@ -30,9 +30,7 @@ use crate::{DataError, Result};
 /// # Errors
 ///
 /// [`DataError::Align`] for an id that is no `id[k]`, one given twice, or entries of different kinds.
-pub fn revert(
-    entries: impl IntoIterator<Item = (String, Entry)>,
-) -> Result<Vec<(String, Entry)>> {
+pub fn revert(entries: impl IntoIterator<Item = (String, Entry)>) -> Result<Vec<(String, Entry)>> {
     let mut videos: Vec<String> = Vec::new();
     let mut pieces: HashMap<String, Vec<(usize, Entry)>> = HashMap::new();
     for (id, entry) in entries {

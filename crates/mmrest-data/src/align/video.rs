@@ -132,9 +132,7 @@ impl Aligner {
     /// What rows hold after collapsing.
     fn collapsed(&self, content: Content) -> Content {
         match content {
-            Content::Numbers(width) => {
-                Content::Numbers(width * self.config.collapse.len().max(1))
-            }
+            Content::Numbers(width) => Content::Numbers(width * self.config.collapse.len().max(1)),
             Content::Text => Content::Text,
         }
     }
