@@ -36,12 +36,10 @@ pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> 
         Kind::Mmsa => Ok(Box::new(crate::import::ReleaseSource::open(
             config, &files,
         )?)),
-        Kind::Packed => Err(DataError::Config(format!("kind {:?}", config.kind))),
         Kind::Packed => {
             let path = files.file.as_deref().unwrap_or(Path::new(""));
             Ok(Box::new(crate::packed::Chosen::open(config, path)?))
         }
-        Kind::Mmsa => Err(DataError::Config(format!("kind {:?}", config.kind))),
     }
 }
 

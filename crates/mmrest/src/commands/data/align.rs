@@ -28,7 +28,7 @@ pub(crate) struct AlignArguments {
     /// Keep only keys that every sequence has.
     #[arg(long)]
     pub(crate) hard_unify: bool,
-    /// At last put the rows of each id together again.
+    /// At last put the rows of each id together again; implies --hard-unify.
     #[arg(long)]
     pub(crate) revert: bool,
     /// The folder the aligned sequences go to, each as <root name>.csd.
