@@ -206,7 +206,7 @@ impl Job<'_> {
 
     fn file(&self, desk: &Path, name: &str, known: &Known) -> Result<Fetched> {
         let target = Target {
-            url: self.hub.url(self.model, name)?,
+            url: known.url.clone(),
             path: desk.join(name),
             content: Content::Any,
             sha256: known.sha256.clone(),
