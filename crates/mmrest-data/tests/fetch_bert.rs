@@ -96,12 +96,14 @@ fn at(server: &Server) -> Hub {
     }
 }
 
+/// Into `bert` below a folder.
 fn fetch(hub: &Hub, model: &str, parent: &Path, force: bool) -> Result<FetchedBert, DataError> {
+    let folder = parent.join("bert");
     fetch_bert(
         &fetcher(),
         hub,
         &model.parse().unwrap(),
-        parent,
+        &folder,
         force,
         &Silent,
     )
@@ -117,7 +119,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_bert_is_fetched_into_the_folder_of_its_name() {
+fn a_bert_is_fetched_whole() {
     let folder = tempfile::tempdir().unwrap();
     let store = Server::scripted(vec![Answer::whole(&safetensors())]);
     let server = hub(model(), Some(format!("{}/blob", store.address)));
