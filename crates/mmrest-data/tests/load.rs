@@ -265,6 +265,7 @@ fn every_missing_file_is_named_with_where_to_get_it() {
         "/CMU-MOSI/acoustic/CMU_MOSI_COVAREP.csd",
         "label.csv",
         "folds.json",
+        "cargo xtask data fetch mosi --out",
         &folder.path().join("mosi").display().to_string(),
     ] {
         assert!(message.contains(part), "{part:?} in {message}");

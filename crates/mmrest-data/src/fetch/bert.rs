@@ -23,7 +23,7 @@ pub struct FetchedBert {
     pub files: Vec<Fetched>,
 }
 
-/// Gets a BERT into the folder of its name below `parent`: `config.json`, `vocab.txt`, `tokenizer_config.json` if there
+/// Gets a BERT into `folder`: `config.json`, `vocab.txt`, `tokenizer_config.json` if there
 /// is one, and `model.safetensors` or else `pytorch_model.bin`; from the hub's cache where that has them all. The folder
 /// appears whole or not at all. One that is there and whole stays, unless `force` says otherwise.
 ///
@@ -38,7 +38,7 @@ pub struct FetchedBert {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let fetcher = Fetcher::new(Policy::default());
 /// let model = "bert-base-uncased".parse()?;
-/// let bert = fetch_bert(&fetcher, &Hub::from_env(), &model, "data/bert".as_ref(), false, &Silent)?;
+/// let bert = fetch_bert(&fetcher, &Hub::from_env(), &model, "data/bert/base".as_ref(), false, &Silent)?;
 /// assert!(bert.folder.join("config.json").is_file());
 /// # Ok(())
 /// # }
@@ -47,41 +47,43 @@ pub fn fetch_bert(
     fetcher: &Fetcher,
     hub: &Hub,
     model: &ModelName,
-    parent: &Path,
+    folder: &Path,
     force: bool,
     progress: &dyn Progress,
 ) -> Result<FetchedBert> {
-    let folder = parent.join(model.last());
     if folder.exists() && !force {
-        let whole = check_bert(&folder);
+        let whole = check_bert(folder);
         whole.map_err(|reason| {
             refused(
                 &folder.display().to_string(),
                 format!("the folder is there but holds no whole BERT ({reason}): move it away, or use --force"),
             )
         })?;
-        let files = Vec::new();
-        return Ok(FetchedBert { folder, files });
+        return Ok(FetchedBert {
+            folder: folder.to_path_buf(),
+            files: Vec::new(),
+        });
     }
-    std::fs::create_dir_all(parent).map_err(|error| DataError::io(parent, error))?;
     let job = Job {
+        folder,
         fetcher,
         hub,
         model,
         progress,
     };
     let (desk, mut files) = match job.cached().filter(|_| !force) {
-        Some(cached) => job.copy(parent, cached)?,
-        None => job.download(parent)?,
+        Some(cached) => job.copy(cached)?,
+        None => job.download()?,
     };
     check_bert(&desk).map_err(|reason| {
         let _ = std::fs::remove_dir_all(&desk);
         refused(&job.hub_address(), reason)
     })?;
-    swap(&desk, &folder)?;
+    swap(&desk, folder)?;
     for file in &mut files {
         file.path = folder.join(file.path.file_name().unwrap_or_default());
     }
+    let folder = folder.to_path_buf();
     Ok(FetchedBert { folder, files })
 }
 
@@ -94,6 +96,7 @@ fn refused(url: &str, reason: String) -> DataError {
 
 /// One model to get.
 struct Job<'a> {
+    folder: &'a Path,
     fetcher: &'a Fetcher,
     hub: &'a Hub,
     model: &'a ModelName,
@@ -105,23 +108,33 @@ impl Job<'_> {
         format!("{}/{}", self.hub.endpoint.trim_end_matches('/'), self.model)
     }
 
-    /// The folder that files wait in until all are there; one for each version of the model, so that two never mix.
-    fn desk(&self, parent: &Path, version: &str) -> Result<PathBuf> {
-        let prefix = format!(".{}-", self.model.last());
-        let name = format!("{prefix}{version}.part");
+    /// The folder that files wait in until all are there; one for each version of the model, so that two never mix. Of
+    /// an unknown version nothing is gone on with.
+    fn desk(&self, version: Option<&str>) -> Result<PathBuf> {
+        let Some(name) = self.folder.file_name() else {
+            let reason = "it names no folder to put a BERT into".to_owned();
+            return Err(refused(&self.folder.display().to_string(), reason));
+        };
+        let parent = self
+            .folder
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent).map_err(|error| DataError::io(parent, error))?;
+        let prefix = format!(".{}-", name.to_string_lossy());
+        let current = version.map(|version| format!("{prefix}{version}.part"));
         let entries = std::fs::read_dir(parent).map_err(|error| DataError::io(parent, error))?;
         for entry in entries.flatten() {
             let other = entry.file_name().to_string_lossy().into_owned();
-            let version = other
-                .strip_prefix(&prefix)
-                .and_then(|rest| rest.strip_suffix(".part"));
-            // Another model's name may begin with this one's.
+            let version = other.strip_prefix(&prefix);
+            let version = version.and_then(|rest| rest.strip_suffix(".part"));
+            // Another folder's name may begin with this one's.
             let old = version.is_some_and(|version| !version.contains(['-', '.']));
-            if old && other != name {
+            if old && Some(&other) != current.as_ref() {
                 let _ = std::fs::remove_dir_all(entry.path());
             }
         }
-        let desk = parent.join(name);
+        let desk = parent.join(current.unwrap_or_else(|| format!("{prefix}unknown.part")));
         std::fs::create_dir_all(&desk).map_err(|error| DataError::io(&desk, error))?;
         Ok(desk)
     }
@@ -134,8 +147,8 @@ impl Job<'_> {
         Some(needed.into_iter().chain(find(TOKENIZER)).collect())
     }
 
-    fn copy(&self, parent: &Path, cached: Vec<PathBuf>) -> Result<(PathBuf, Vec<Fetched>)> {
-        let desk = self.desk(parent, "cache")?;
+    fn copy(&self, cached: Vec<PathBuf>) -> Result<(PathBuf, Vec<Fetched>)> {
+        let desk = self.desk(None)?;
         let mut files = Vec::new();
         for from in cached {
             let name = from.file_name().unwrap_or_default().to_string_lossy();
@@ -157,10 +170,9 @@ impl Job<'_> {
     }
 
     /// Small files first: a model that is no BERT is refused before its weights are fetched.
-    fn download(&self, parent: &Path) -> Result<(PathBuf, Vec<Fetched>)> {
+    fn download(&self) -> Result<(PathBuf, Vec<Fetched>)> {
         let config = self.known(CONFIG)?.ok_or_else(|| self.lacks(CONFIG))?;
-        let version = config.commit.as_deref().unwrap_or("main");
-        let desk = self.desk(parent, version)?;
+        let desk = self.desk(config.commit.as_deref())?;
         let refuse = |reason| {
             let _ = std::fs::remove_dir_all(&desk);
             refused(&self.hub_address(), reason)
@@ -206,7 +218,7 @@ impl Job<'_> {
 
     fn file(&self, desk: &Path, name: &str, known: &Known) -> Result<Fetched> {
         let target = Target {
-            url: self.hub.url(self.model, name)?,
+            url: known.url.clone(),
             path: desk.join(name),
             content: Content::Any,
             sha256: known.sha256.clone(),

@@ -29,7 +29,7 @@ impl Client {
                 .http_status_as_error(false)
                 .max_redirects(redirects)
                 .max_redirects_will_error(redirects > 0)
-                .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+                .redirect_auth_headers(RedirectAuthHeaders::Never)
                 .max_idle_connections(0)
                 .timeout_resolve(Some(policy.connect_timeout))
                 .timeout_connect(Some(policy.connect_timeout))
@@ -69,6 +69,7 @@ impl Client {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
         match inner {
             Some(error) => self.stop(error),
+            None if error.kind() == io::ErrorKind::UnexpectedEof => ended_early(),
             None => Stop::passing(format!("the connection broke: {error}")),
         }
     }
@@ -84,9 +85,7 @@ impl Client {
                 "the server sent nothing for {}",
                 seconds(self.policy.read_timeout)
             )),
-            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Stop::passing("the connection ended early")
-            }
+            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => ended_early(),
             Error::Io(error) => Stop::passing(error.to_string()),
             Error::HostNotFound => Stop::passing("no such server, or no network"),
             Error::TooManyRedirects => Stop::Refused(format!(
@@ -99,6 +98,10 @@ impl Client {
             other => Stop::Refused(other.to_string()),
         }
     }
+}
+
+fn ended_early() -> Stop {
+    Stop::passing("the connection ended early")
 }
 
 fn with_token(

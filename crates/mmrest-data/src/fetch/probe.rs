@@ -14,6 +14,8 @@ const REDIRECTS: usize = 5;
 /// What the hub says of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Known {
+    /// Where on the hub the file is, after redirects within it: those are followed with the token, others never.
+    pub(super) url: String,
     /// Version of the model the file belongs to (`x-repo-commit`).
     pub(super) commit: Option<String>,
     /// SHA-256 of a large file (`x-linked-etag`).
@@ -47,10 +49,12 @@ pub(super) fn probe(
 }
 
 fn ask(fetcher: &Fetcher, url: &str, token: Option<&str>) -> Result<Option<Known>, Stop> {
-    let mut known = Known::default();
-    let mut url = url.to_owned();
+    let mut known = Known {
+        url: url.to_owned(),
+        ..Known::default()
+    };
     for _ in 0..=REDIRECTS {
-        let request = fetcher.client.get_here(&url, token);
+        let request = fetcher.client.get_here(&known.url, token);
         let answer = fetcher
             .client
             .call(request.header(header::RANGE, "bytes=0-0"))?;
@@ -66,8 +70,8 @@ fn ask(fetcher: &Fetcher, url: &str, token: Option<&str>) -> Result<Option<Known
                 let Some(location) = text(headers, header::LOCATION) else {
                     return Err(Stop::Refused("the server redirects to nowhere".to_owned()));
                 };
-                match within(&url, location) {
-                    Some(next) => url = next,
+                match within(&known.url, location) {
+                    Some(next) => known.url = next,
                     None => return Ok(Some(known)),
                 }
             }

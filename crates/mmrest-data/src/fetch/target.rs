@@ -18,7 +18,7 @@ pub struct Target {
     pub content: Content,
     /// Its SHA-256 in lowercase hexadecimal, where it is known.
     pub sha256: Option<String>,
-    /// Token that is sent with the request (`Authorization: Bearer`); never sent on to another host.
+    /// Token that is sent with the request (`Authorization: Bearer`); never sent on where the server redirects to.
     pub token: Option<String>,
     /// Fetch it even if it is there, whatever its `.sha256` says.
     pub force: bool,

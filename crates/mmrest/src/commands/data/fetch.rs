@@ -4,11 +4,12 @@ mod show;
 mod what;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use mmrest_data::Download;
 use mmrest_data::catalogue::{self, SERVER};
 use mmrest_data::fetch::{Fetcher, Hub, ModelName, Policy, Target, fetch_bert};
 
@@ -56,8 +57,9 @@ pub(crate) fn run(arguments: &FetchArguments) -> Result<ExitCode> {
         What::Set(name, set) => {
             let folder = arguments.out.clone();
             let folder = folder.unwrap_or_else(|| root.join("data").join(name));
-            let targets = targets(arguments, name, *set, folder)?;
-            files(arguments, *set, &targets)
+            let targets = targets(arguments, name, *set, &folder)?;
+            let by_hand = by_hand(arguments, *set, &folder);
+            files(arguments, &targets, &by_hand)
         }
     }
 }
@@ -76,23 +78,34 @@ fn server(arguments: &FetchArguments) -> &str {
 fn targets(
     arguments: &FetchArguments,
     name: &str,
-    set: mmrest_data::Download,
-    folder: PathBuf,
+    set: Download,
+    folder: &Path,
 ) -> Result<Vec<Target>> {
     let chosen = choose(name, set, &arguments.only)?;
     let target = |file: &catalogue::KnownFile| Target {
         force: arguments.force,
-        ..Target::of(file, server(arguments), &folder)
+        ..Target::of(file, server(arguments), folder)
     };
     Ok(chosen.into_iter().map(target).collect())
 }
 
+/// What to know of the files that have no address and are not there.
+fn by_hand(arguments: &FetchArguments, set: Download, folder: &Path) -> Vec<String> {
+    let files = catalogue::private_files(set).iter();
+    let absent = files.filter(|file| arguments.only.is_empty() && !folder.join(file.name).exists());
+    let sentence = |file: &catalogue::PrivateFile| {
+        format!(
+            "{}: {}; it has no public address, so put it into {} by hand (docs/src/data.md says what it holds)",
+            file.name,
+            file.about,
+            folder.display()
+        )
+    };
+    absent.map(sentence).collect()
+}
+
 /// Fetches one after another. Those that fail do not keep the others from being tried.
-fn files(
-    arguments: &FetchArguments,
-    set: mmrest_data::Download,
-    targets: &[Target],
-) -> Result<ExitCode> {
+fn files(arguments: &FetchArguments, targets: &[Target], by_hand: &[String]) -> Result<ExitCode> {
     let fetcher = fetcher(arguments);
     let show = Show::new(arguments.json);
     let mut failures = Vec::new();
@@ -107,13 +120,8 @@ fn files(
             }
         }
     }
-    if arguments.only.is_empty() {
-        for file in catalogue::private_files(set) {
-            show.note(&format!(
-                "{}: {}; it has no public address, so put it there by hand (docs/src/data.md says what it holds)",
-                file.name, file.about
-            ))?;
-        }
+    for sentence in by_hand {
+        show.note(sentence)?;
     }
     if failures.is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -126,7 +134,7 @@ fn files(
     )
 }
 
-fn list(arguments: &FetchArguments, name: &str, set: mmrest_data::Download) -> Result<ExitCode> {
+fn list(arguments: &FetchArguments, name: &str, set: Download) -> Result<ExitCode> {
     let chosen = choose(name, set, &arguments.only)?;
     let mut out = std::io::stdout().lock();
     let mut line = |text: String| writeln!(out, "{text}").context("cannot write the output");
@@ -155,14 +163,14 @@ fn bert(arguments: &FetchArguments, model: &ModelName, root: PathBuf) -> Result<
     if let Some(base) = &arguments.base {
         hub.endpoint.clone_from(base);
     }
-    let parent = arguments.out.clone();
-    let parent = parent.unwrap_or_else(|| root.join("data").join("bert"));
+    let folder = arguments.out.clone();
+    let folder = folder.unwrap_or_else(|| root.join("data").join("bert").join(model.last()));
     let show = Show::new(arguments.json);
     let fetched = fetch_bert(
         &fetcher(arguments),
         &hub,
         model,
-        &parent,
+        &folder,
         arguments.force,
         &show,
     );

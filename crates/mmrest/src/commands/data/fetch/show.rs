@@ -72,7 +72,7 @@ impl Show {
     /// A file that is whole.
     pub(super) fn fetched(&self, file: &Fetched) -> Result<()> {
         if self.style == Style::Json {
-            return print(&json_line(file)?);
+            return print(&json_line(file));
         }
         let how = match file.source {
             Source::Present => "is there",
@@ -90,7 +90,10 @@ impl Show {
     /// A BERT that was there.
     pub(super) fn present(&self, folder: &Path) -> Result<()> {
         match self.style {
-            Style::Json => print(&json!({ "path": folder, "source": Source::Present }).to_string()),
+            Style::Json => {
+                let path = folder.to_string_lossy();
+                print(&json!({ "path": path, "source": Source::Present }).to_string())
+            }
             _ => print(&format!("{}: is there", folder.display())),
         }
     }
@@ -98,10 +101,11 @@ impl Show {
     /// A file that could not be fetched.
     pub(super) fn failed(&self, target: &Target, error: &DataError) -> Result<()> {
         match self.style {
-            Style::Json => print(
-                &json!({ "path": target.path, "url": target.url, "error": error.to_string() })
-                    .to_string(),
-            ),
+            Style::Json => {
+                let path = target.path.to_string_lossy();
+                let error = error.to_string();
+                print(&json!({ "path": path, "url": target.url, "error": error }).to_string())
+            }
             _ => print(&format!("{}: not fetched", target.path.display())),
         }
     }
@@ -203,8 +207,16 @@ impl Current {
     }
 }
 
-fn json_line(file: &Fetched) -> Result<String> {
-    serde_json::to_string(file).context("cannot write the output")
+/// A path need not be text, JSON must.
+fn json_line(file: &Fetched) -> String {
+    json!({
+        "path": file.path.to_string_lossy(),
+        "url": file.url,
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+        "source": file.source,
+    })
+    .to_string()
 }
 
 /// A line on standard output.
