@@ -104,6 +104,7 @@ fn near_clusters(
         return vec![Vec::new(); batch];
     };
     let (count, modalities) = (clusters.len(), forward.representations.modalities());
+    let sentiment = |cluster: usize| labels.get(*clusters.bins.get(cluster)?).copied();
     let distance = |segment: usize, cluster: usize| {
         let rows = (0..modalities).map(|m| m * batch + segment);
         rows.map(|row| projection.distances[row * count + cluster])
@@ -115,12 +116,7 @@ fn near_clusters(
             let mut near: Vec<NearCluster> = (0..count)
                 .map(|cluster| NearCluster {
                     cluster,
-                    sentiment: clusters
-                        .bins
-                        .get(cluster)
-                        .and_then(|&bin| labels.get(bin))
-                        .copied()
-                        .unwrap_or_default(),
+                    sentiment: sentiment(cluster).unwrap_or_default(),
                     distance: distance(segment, cluster),
                 })
                 .collect();

@@ -146,7 +146,7 @@ fn a_run_writes_all_its_files_and_learns() {
     let first: f64 = rows[0][1].parse().unwrap();
     let last: f64 = rows[11][1].parse().unwrap();
     assert!(last < 0.8 * first, "loss {first} -> {last}");
-    assert!(metrics.selected_epoch >= 1 && metrics.valid.mae.is_finite());
+    assert!(metrics.selected_epoch >= 1 && metrics.valid.mae().is_finite());
     let record: serde_json::Value = serde_json::from_str(&read(folder.record())).unwrap();
     assert_eq!(record["data_files"].as_array().unwrap().len(), 5);
     assert_eq!(record["seed"], 1);

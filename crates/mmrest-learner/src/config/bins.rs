@@ -97,6 +97,16 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_are_edges_too_also_from_the_command_line() {
+        let set = [("edges", "[-1, 1]"), ("labels", "[-1, 0, 1]")];
+        let set = set.map(|(key, value)| format!("bins.{key}={value}"));
+        let set = set.map(|text| crate::config::parse_override(&text).unwrap());
+        let config = Config::parse("", &set).unwrap();
+        assert_eq!(config.bins.edges, [-1.0, 1.0]);
+        assert_eq!(config.bins.bins().unwrap().bin(-1.0), 0);
+    }
+
+    #[test]
     fn what_is_wrong_with_bins_is_said_by_key() {
         for (bins, says) in [
             ("edges = []\nlabels = [0]", "bins.edges is empty"),
