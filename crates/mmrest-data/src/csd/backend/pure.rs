@@ -1,16 +1,24 @@
 //! HDF5 by `hdf5-reader`.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::RwLock;
 
 use hdf5_reader::error::Error;
+use hdf5_reader::group::Group;
 use hdf5_reader::{
     Dataset, Datatype, H5Type, Hdf5File, OpenOptions, StringPadding, StringSize, VarLenKind,
 };
 
 use super::{Array, Fault, MAX_READ_BYTES, Members, Source, Values, lzf, text};
 
-/// An open file. Nothing is cached: every dataset is read once.
-pub(super) struct File(Hdf5File);
+/// An open file. No data are cached: every dataset is read once.
+pub(super) struct File {
+    file: Hdf5File,
+    /// Groups by path, from the listing of the group above. Finding one of 23,000 from its name means going through all
+    /// of them in some layouts.
+    groups: RwLock<HashMap<String, Group>>,
+}
 
 impl File {
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
@@ -19,26 +27,44 @@ impl File {
             .with_chunk_cache_bytes(0)
             .with_max_chunk_bytes(MAX_READ_BYTES)
             .with_max_read_bytes(MAX_READ_BYTES);
-        Ok(Self(
-            Hdf5File::open_with_options(path, options).map_err(reason)?,
-        ))
+        Ok(Self {
+            file: Hdf5File::open_with_options(path, options).map_err(reason)?,
+            groups: RwLock::default(),
+        })
+    }
+
+    fn group(&self, path: &str) -> Result<Group, Fault> {
+        let known = self.groups.read().ok();
+        if let Some(group) = known.and_then(|groups| groups.get(path).cloned()) {
+            return Ok(group);
+        }
+        self.file.group(path).map_err(reason)
+    }
+
+    /// Keeps the groups below `path`.
+    fn keep(&self, path: &str, below: Vec<Group>) {
+        if let Ok(mut groups) = self.groups.write() {
+            let path = path.trim_end_matches('/');
+            let below = below.into_iter();
+            groups.extend(below.map(|group| (format!("{path}/{}", group.name()), group)));
+        }
     }
 }
 
 impl Source for File {
     fn members(&self, group: &str) -> Result<Members, Fault> {
-        let group = self.0.group(group).map_err(reason)?;
-        let (groups, datasets) = group.member_names().map_err(reason)?;
+        let above = self.group(group)?;
+        let (groups, datasets) = above.member_names().map_err(reason)?;
+        // With datasets among them, listing the groups would open those, and fail where one of them is damaged.
+        if datasets.is_empty() {
+            self.keep(group, above.groups().map_err(reason)?);
+        }
         Ok(Members { groups, datasets })
     }
 
     fn read(&self, dataset: &str) -> Result<Array, Fault> {
         let (group, name) = dataset.rsplit_once('/').unwrap_or(("/", dataset));
-        let dataset = self
-            .0
-            .group(group)
-            .and_then(|group| group.dataset(name))
-            .map_err(reason)?;
+        let dataset = self.group(group)?.dataset(name).map_err(reason)?;
         let shape = dataset
             .shape()
             .iter()
@@ -51,12 +77,8 @@ impl Source for File {
 
 fn values(dataset: &Dataset) -> Result<Values, Fault> {
     match dataset.dtype() {
-        Datatype::FloatingPoint { size: 4, .. } => {
-            Ok(Values::F32(numbers::<f32>(dataset)?.collect()))
-        }
-        Datatype::FloatingPoint { size: 8, .. } => {
-            Ok(Values::F64(numbers::<f64>(dataset)?.collect()))
-        }
+        Datatype::FloatingPoint { size: 4, .. } => Ok(Values::F32(numbers::<f32>(dataset)?)),
+        Datatype::FloatingPoint { size: 8, .. } => Ok(Values::F64(numbers::<f64>(dataset)?)),
         Datatype::FixedPoint { size, signed, .. } => integers(dataset, *size, *signed),
         Datatype::String {
             size: StringSize::Fixed(bytes),
@@ -79,21 +101,50 @@ fn values(dataset: &Dataset) -> Result<Values, Fault> {
 #[allow(clippy::cast_precision_loss)]
 fn integers(dataset: &Dataset, size: u8, signed: bool) -> Result<Values, Fault> {
     let values = match (size, signed) {
-        (1, true) => numbers::<i8>(dataset)?.map(f64::from).collect(),
-        (1, false) => numbers::<u8>(dataset)?.map(f64::from).collect(),
-        (2, true) => numbers::<i16>(dataset)?.map(f64::from).collect(),
-        (2, false) => numbers::<u16>(dataset)?.map(f64::from).collect(),
-        (4, true) => numbers::<i32>(dataset)?.map(f64::from).collect(),
-        (4, false) => numbers::<u32>(dataset)?.map(f64::from).collect(),
-        (8, true) => numbers::<i64>(dataset)?.map(|value| value as f64).collect(),
-        (8, false) => numbers::<u64>(dataset)?.map(|value| value as f64).collect(),
+        (1, true) => numbers::<i8>(dataset)?.into_iter().map(f64::from).collect(),
+        (1, false) => numbers::<u8>(dataset)?.into_iter().map(f64::from).collect(),
+        (2, true) => numbers::<i16>(dataset)?
+            .into_iter()
+            .map(f64::from)
+            .collect(),
+        (2, false) => numbers::<u16>(dataset)?
+            .into_iter()
+            .map(f64::from)
+            .collect(),
+        (4, true) => numbers::<i32>(dataset)?
+            .into_iter()
+            .map(f64::from)
+            .collect(),
+        (4, false) => numbers::<u32>(dataset)?
+            .into_iter()
+            .map(f64::from)
+            .collect(),
+        (8, true) => numbers::<i64>(dataset)?
+            .into_iter()
+            .map(|value| value as f64)
+            .collect(),
+        (8, false) => numbers::<u64>(dataset)?
+            .into_iter()
+            .map(|value| value as f64)
+            .collect(),
         _ => return Err(format!("integers of {size} bytes")),
     };
     Ok(Values::F64(values))
 }
 
-fn numbers<T: H5Type>(dataset: &Dataset) -> Result<impl Iterator<Item = T>, Fault> {
-    Ok(dataset.read_array::<T>().map_err(reason)?.into_iter())
+/// The array's own memory, where its order is the file's, as it is: going through its elements costs more than inflating
+/// them.
+fn numbers<T: H5Type>(dataset: &Dataset) -> Result<Vec<T>, Fault> {
+    let array = dataset.read_array::<T>().map_err(reason)?;
+    if array.is_standard_layout() {
+        let count = array.len();
+        let (values, first) = array.into_raw_vec_and_offset();
+        if values.len() == count && first.unwrap_or(0) == 0 {
+            return Ok(values);
+        }
+        return Err("an array with gaps".to_owned());
+    }
+    Ok(array.into_iter().collect())
 }
 
 fn fixed_text(dataset: &Dataset, bytes: usize, padding: StringPadding) -> Result<Values, Fault> {
