@@ -169,6 +169,7 @@ pub enum DataError {
         url: String,
         /// What the server did, or what is wrong with what it sent, and what to do.
         reason: String,
+    },
     /// Nothing is known of a data set of this name.
     #[error("no data set {name:?} is known here; known are {known}")]
     UnknownSet {
