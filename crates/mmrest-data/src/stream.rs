@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use crate::{
-    DataConfig, DataError, DataReport, Dataset, Kind, Result, Segment, SourceFile, Split, Widths,
-};
+use crate::{DataConfig, DataReport, Dataset, Kind, Result, Segment, SourceFile, Split, Widths};
 
 /// What takes segments as they come; an error of its own ends the reading.
 pub type Visit<'a> = dyn FnMut(Split, Segment) -> Result<()> + 'a;
@@ -36,12 +34,10 @@ pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> 
         Kind::Mmsa => Ok(Box::new(crate::import::ReleaseSource::open(
             config, &files,
         )?)),
-        Kind::Packed => Err(DataError::Config(format!("kind {:?}", config.kind))),
         Kind::Packed => {
             let path = files.file.as_deref().unwrap_or(Path::new(""));
             Ok(Box::new(crate::packed::Chosen::open(config, path)?))
         }
-        Kind::Mmsa | Kind::Table => Err(DataError::Config(format!("kind {:?}", config.kind))),
     }
 }
 
