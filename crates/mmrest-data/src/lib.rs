@@ -14,6 +14,7 @@ mod frames;
 mod hdf5;
 mod import;
 pub mod inspect;
+pub mod import;
 mod load;
 mod missing;
 mod modality;

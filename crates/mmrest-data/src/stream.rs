@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use crate::{
-    DataConfig, DataError, DataReport, Dataset, Kind, Result, Segment, SourceFile, Split, Widths,
-};
+use crate::{DataConfig, DataReport, Dataset, Kind, Result, Segment, SourceFile, Split, Widths};
 
 /// What takes segments as they come; an error of its own ends the reading.
 pub type Visit<'a> = dyn FnMut(Split, Segment) -> Result<()> + 'a;

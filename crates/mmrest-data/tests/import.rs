@@ -5,8 +5,11 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
+use mmrest_data::import::import;
+use mmrest_data::packed::PackedSet;
 use mmrest_data::{
-    DataConfig, Dataset, DropReason, Frames, Kind, Missing, Modality, Segment, Split, load,
+    DataConfig, DataError, Dataset, DropReason, Frames, Kind, Missing, Modality, Segment, Split,
+    load,
 };
 use serde_json::Value as Json;
 
@@ -457,4 +460,53 @@ fn lists_that_repeat_one_another_are_not_followed_for_ever() {
     let itself = b"]q\x00h\x00a".to_vec();
     let error = load_bytes(&release("regression_labels", Some(itself))).unwrap_err();
     assert!(error.contains("lists in lists"), "{error}");
+}
+
+#[test]
+fn a_packed_set_holds_the_release_and_is_the_same_when_made_again() {
+    let folder_out = tempfile::tempdir().unwrap();
+    for (name, table, range) in [
+        ("mmsa-unaligned", None, [-3.0, 3.0]),
+        ("sims", None, [-1.0, 1.0]),
+        (
+            "mult-mosei",
+            Some(folder().join("mult-mosei.csv")),
+            [-3.0, 3.0],
+        ),
+    ] {
+        let pickle = folder().join(format!("{name}.pkl"));
+        let made = |out: &str| {
+            let out = folder_out.path().join(out);
+            let report = import(&pickle, table.as_deref(), range, &out, &mut |_| true).unwrap();
+            (std::fs::read(&out).unwrap(), report)
+        };
+        let (first, second) = (made("first.h5"), made("second.h5"));
+        assert!(first == second, "{name}");
+        let set = PackedSet::open(&folder_out.path().join("first.h5")).unwrap();
+        assert_eq!(set.about().label_range, range);
+        for split in Split::ALL {
+            let rows = set.rows(split).iter();
+            let segments: Vec<_> = rows.map(|&row| set.segment(row).unwrap()).collect();
+            assert_eq!(segments, expected(name, split), "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_import_that_fails_or_is_stopped_leaves_nothing() {
+    let out = tempfile::tempdir().unwrap();
+    let path = out.path().join("set.h5");
+    let pickle = folder().join("mult-mosi.pkl");
+    let run = |range, out: &Path, go_on: bool| {
+        import(&pickle, None, range, out, &mut |_| go_on)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(run([-3.0, 3.0], &path, true).contains("holds no words"));
+    assert!(run([3.0, -3.0], &path, true).contains("label_range"));
+    assert!(run([-3.0, 3.0], &pickle, true).contains("this file is read"));
+    let pickle = folder().join("sims.pkl");
+    let stopped = import(&pickle, None, [-1.0, 1.0], &path, &mut |_| false);
+    assert!(matches!(stopped, Err(DataError::Stopped)));
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0);
 }

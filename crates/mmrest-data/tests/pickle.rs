@@ -446,7 +446,7 @@ fn look(pickle: &Pickle) {
 
 #[test]
 fn a_file_cut_short_anywhere_is_refused() {
-    for name in ["mmsa-unaligned.pkl", "mult-mosei.pkl", "mmsa-aligned.pkl"] {
+    for name in ["mmsa-aligned.pkl", "mult-mosi.pkl"] {
         let bytes = std::fs::read(folder().join(name)).unwrap();
         let cut = tempfile::tempdir().unwrap();
         let path: &Path = &cut.path().join("cut.pkl");

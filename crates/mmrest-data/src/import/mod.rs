@@ -5,6 +5,7 @@
 mod cells;
 mod ids;
 mod join;
+mod pack;
 mod part;
 mod sequence;
 mod source;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::pickle::{Pickle, Value};
 use crate::{DataError, Modality, Result, Split};
 
+pub use pack::import;
 pub(crate) use source::ReleaseSource;
 
 /// A pickle that is one of the processed releases.

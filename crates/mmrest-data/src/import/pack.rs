@@ -1,0 +1,90 @@
+//! A release as a packed set.
+
+use std::path::Path;
+
+use super::{Release, ReleaseSource};
+use crate::config::Files;
+use crate::packed::{About, PackedSet, pack};
+use crate::{DataConfig, DataError, DataReport, Kind, Modality, Result, SourceFile};
+
+/// Turns the pickle of a processed release into a [packed set](crate::packed) at `out`, with every modality that the
+/// release has, no sequence shortened. A release without words (MulT's, MMIM's, MMRest's) needs its `label.csv` as
+/// `table`. Labels beyond `label_range` are clamped and counted.
+///
+/// The same files make the same set, byte for byte. Frames are read a few megabytes at a time, so that the pickle may be
+/// larger than memory.
+///
+/// `watch` is told the number of segments written so far, and answers whether to go on.
+///
+/// # Errors
+///
+/// [`DataError::Pickle`] and [`DataError::Release`] for a file that is no such release; the errors of
+/// [`Table::read_with`](crate::table::Table::read_with), and [`DataError::Release`] where the table is another one's;
+/// [`DataError::Empty`]; those of writing; [`DataError::Stopped`] when `watch` says so. `out` is written whole or not at all.
+pub fn import(
+    pickle: &Path,
+    table: Option<&Path>,
+    label_range: [f32; 2],
+    out: &Path,
+    watch: &mut dyn FnMut(usize) -> bool,
+) -> Result<DataReport> {
+    let release = Release::open(pickle)?;
+    let mut modalities = release.modalities(table.is_some());
+    if !modalities.contains(&Modality::Text) {
+        // Said to be in use, so that the lack of a table is told.
+        modalities.insert(0, Modality::Text);
+    }
+    let name = |path: &Path| path.to_string_lossy().into_owned();
+    let config = DataConfig {
+        kind: Kind::Mmsa,
+        file: Some(name(pickle)),
+        table: table.map(name),
+        modalities,
+        label_range,
+        ..DataConfig::default()
+    };
+    config.check()?;
+    refuse_own_file(out, [Some(pickle), table])?;
+    let files = Files {
+        file: Some(pickle.to_path_buf()),
+        table: table.map(Path::to_path_buf),
+        ..Files::default()
+    };
+    let source = ReleaseSource::new(release, &config, &files)?;
+    let read: Vec<SourceFile> = files
+        .all()
+        .into_iter()
+        .map(SourceFile::read)
+        .collect::<Result<_>>()?;
+    let about = About {
+        key: key(&read, label_range),
+        files: read,
+        report: DataReport::default(),
+        label_range,
+    };
+    pack(&source, true, about, out, watch)?;
+    Ok(PackedSet::open(out)?.about().report.clone())
+}
+
+/// What the set is made from, in short.
+fn key(files: &[SourceFile], [least, greatest]: [f32; 2]) -> String {
+    let sums: Vec<&str> = files.iter().map(|file| file.sha256.as_str()).collect();
+    format!(
+        "imported from {}, labels in {least} to {greatest}",
+        sums.join(" and ")
+    )
+}
+
+/// Refuses to write over what is read.
+fn refuse_own_file(out: &Path, read: [Option<&Path>; 2]) -> Result<()> {
+    let Ok(target) = out.canonicalize() else {
+        return Ok(());
+    };
+    for path in read.into_iter().flatten() {
+        if path.canonicalize().is_ok_and(|path| path == target) {
+            let error = std::io::Error::other("this file is read; write to another one");
+            return Err(DataError::io(out, error));
+        }
+    }
+    Ok(())
+}
