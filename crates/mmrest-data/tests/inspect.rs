@@ -10,8 +10,9 @@ use mmrest_data::folds::Folds;
 use mmrest_data::inspect::{
     self, FileKind, IdStyle, Inspection, Level, Options, Role, Scale, compare,
 };
+use mmrest_data::packed::{About, PackedWriter};
 use mmrest_data::sample::{self, SampleConfig};
-use mmrest_data::{Modality, Split};
+use mmrest_data::{Frames, Modality, Segment, Split, Widths};
 
 fn look(path: &Path) -> Inspection {
     inspect::inspect(path, &Options::default()).unwrap()
@@ -156,7 +157,10 @@ fn odd_sequences_get_findings() {
         assert!(found.contains(&code), "{code} is not in {found:?}");
     }
     let text = audio.to_string();
-    assert!(text.contains("1 NaN, 1 -inf, 1 +inf, in columns 0"), "{text}");
+    assert!(
+        text.contains("1 NaN, 1 -inf, 1 +inf, in columns 0"),
+        "{text}"
+    );
     assert!(text.contains("a = b"), "{text}");
 }
 
@@ -164,13 +168,33 @@ fn odd_sequences_get_findings() {
 fn what_is_no_data_is_said_in_a_sentence() {
     let cases: [(&str, &[u8], FileKind, &str); 8] = [
         ("a.csd", b"", FileKind::Empty, "empty"),
-        ("b.csd", b"\n<!DOCTYPE html><html>", FileKind::WebPage, "web page"),
-        ("c.pkl", b"version https://git-lfs.github.com/spec/v1\n", FileKind::LfsPointer, "git lfs"),
-        ("d.csd", b"\x89HDF\r\n\x1a\n cut short", FileKind::Hdf5, "cannot be read as HDF5"),
+        (
+            "b.csd",
+            b"\n<!DOCTYPE html><html>",
+            FileKind::WebPage,
+            "web page",
+        ),
+        (
+            "c.pkl",
+            b"version https://git-lfs.github.com/spec/v1\n",
+            FileKind::LfsPointer,
+            "git lfs",
+        ),
+        (
+            "d.csd",
+            b"\x89HDF\r\n\x1a\n cut short",
+            FileKind::Hdf5,
+            "cannot be read as HDF5",
+        ),
         ("e.csd", b"PK\x03\x04....", FileKind::Zip, "unzip"),
         ("f.csd", b"\x1f\x8b\x08....", FileKind::Gzip, "gunzip"),
         ("g.json", b"{\"train\": [", FileKind::Json, "cannot be read"),
-        ("h.pkl", b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.", FileKind::Pickle, "os.system"),
+        (
+            "h.pkl",
+            b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.",
+            FileKind::Pickle,
+            "os.system",
+        ),
     ];
     for (name, bytes, kind, part) in cases {
         let inspection = of_bytes(name, bytes);
@@ -239,7 +263,11 @@ fn every_fault_of_a_table_is_told_at_once() {
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sims");
-    std::fs::write(&path, "video_id,clip_id,text,label,mode\nv,0001,x,-0.7,train\nv,2,y,1.2,test\n").unwrap();
+    std::fs::write(
+        &path,
+        "video_id,clip_id,text,label,mode\nv,0001,x,-0.7,train\nv,2,y,1.2,test\n",
+    )
+    .unwrap();
     let sims = inspect::inspect(&path, &five).unwrap().labels.unwrap();
     assert_eq!(sims.bins.len(), 5);
     assert_eq!((sims.bins[0].count, sims.out_of_range), (1, 1));
@@ -261,7 +289,10 @@ fn folds_and_weights_are_checked() {
     bytes.extend([0; 16]);
     let whole = of_bytes("w", &bytes);
     assert_eq!(whole.kind, FileKind::Weights);
-    assert_eq!((whole.findings.len(), whole.metadata["parameters"].as_u64()), (0, Some(4)));
+    assert_eq!(
+        (whole.findings.len(), whole.metadata["parameters"].as_u64()),
+        (0, Some(4))
+    );
     let cut = of_bytes("w", &bytes[..bytes.len() - 1]);
     assert!(cut.findings[0].found.contains("breaks off"), "{cut}");
 }
@@ -272,8 +303,16 @@ fn files_are_put_side_by_side() {
     let row: &[([f64; 2], &[f32])] = &[([0.0, 1.0], &[1.0])];
     let one = || numbers(row);
     write(folder.path(), "labels.csd", &[("a_1", one()), ("b", one())]);
-    write(folder.path(), "audio.csd", &[("a_1[0]", one()), ("c[1]", one())]);
-    write(folder.path(), "words.csd", &[("a_1", words(&[([0.0, 1.0], "hi")]))]);
+    write(
+        folder.path(),
+        "audio.csd",
+        &[("a_1[0]", one()), ("c[1]", one())],
+    );
+    write(
+        folder.path(),
+        "words.csd",
+        &[("a_1", words(&[([0.0, 1.0], "hi")]))],
+    );
     let table = "video_id,clip_id,text,label,mode\na_1,1,hi,1,train\nb,1,ho,1,test\n";
     std::fs::write(folder.path().join("label.csv"), table).unwrap();
     let files = inspect::expand(folder.path()).unwrap();
@@ -313,12 +352,73 @@ fn pickles_of_the_releases_are_understood() {
         .map(|segment| segment["vision"].as_array().unwrap().len())
         .collect();
     let pickle = look(&folder.join("mmsa-unaligned.pkl"));
-    let vision = pickle.sequences.iter().find(|s| s.name == "vision").unwrap();
+    let vision = pickle
+        .sequences
+        .iter()
+        .find(|s| s.name == "vision")
+        .unwrap();
     assert_eq!(vision.lengths, frames);
     let left = look(&folder.join("mult-mosi.pkl")).to_string();
     assert!(left.contains("before the frames (left)"), "{left}");
     let values = look(&folder.join("values-np1-p2.pkl"));
     assert!(values.usable.role.is_none() && !values.stored.is_empty());
+}
+
+#[test]
+fn packed_sets_are_read_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("set.h5");
+    let widths = Widths {
+        vision: 0,
+        audio: 2,
+    };
+    let mut writer = PackedWriter::create(&path, widths, true).unwrap();
+    for (row, split) in Split::ALL.into_iter().enumerate() {
+        let segment = Segment {
+            id: format!("v{row}$_$1"),
+            video: format!("v{row}"),
+            text: "how nice".into(),
+            vision: Frames::default(),
+            audio: Frames {
+                values: vec![0.5; 2 * row],
+                width: 2,
+            },
+            label: Some(1.5),
+        };
+        writer.push(split, &segment).unwrap();
+    }
+    writer.finish(About::default()).unwrap();
+    let check = Options {
+        check: true,
+        ..Options::default()
+    };
+    let set = inspect::inspect(&path, &check).unwrap();
+    assert_eq!(
+        (set.kind, set.usable.role),
+        (FileKind::Packed, Some(Role::Packed))
+    );
+    assert_eq!(set.splits.values().sum::<usize>(), 3);
+    assert_eq!(set.labels.as_ref().unwrap().bins[5].count, 3);
+    let audio = &set.sequences[1];
+    assert_eq!(
+        (audio.name.as_str(), audio.width, audio.rows),
+        ("audio", 2, 3)
+    );
+    assert!(
+        codes(&set).contains(&"absent") && set.problems().next().is_none(),
+        "{set}"
+    );
+
+    let mut bytes = std::fs::read(&path).unwrap();
+    let value = 0.5f32.to_le_bytes().repeat(3);
+    let place = bytes
+        .windows(12)
+        .position(|window| window == value)
+        .unwrap();
+    bytes[place] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let broken = inspect::inspect(&path, &check).unwrap();
+    assert!(codes(&broken).contains(&"checksum"), "{broken}");
 }
 
 #[test]
@@ -342,5 +442,8 @@ fn mosi_is_known_to_the_last_interval() {
     assert_eq!(table.labels.unwrap().bins, labels.labels.unwrap().bins);
     let words = look("CMU_MOSI_ModifiedTimestampedWords.csd");
     assert_eq!(words.metadata["contact"], "asdfasdfasd");
-    assert!(words.findings.iter().all(|f| f.level == Level::Note), "{words}");
+    assert!(
+        words.findings.iter().all(|f| f.level == Level::Note),
+        "{words}"
+    );
 }

@@ -25,10 +25,20 @@ fn real_mosi_is_as_known() {
         let verification = verify(set, &dir, Some(&folds("mosi"))).unwrap();
         println!("{verification}");
         assert!(verification.as_known(), "{verification}");
-        assert!(named(&verification, "segments in the table").found.starts_with("2199 = 1284"));
-        assert_eq!(named(&verification, "labels other than the table's, of 2199").found, "0");
+        assert!(
+            named(&verification, "segments in the table")
+                .found
+                .starts_with("2199 = 1284")
+        );
+        assert_eq!(
+            named(&verification, "labels other than the table's, of 2199").found,
+            "0"
+        );
         let texts = named(&verification, "texts other than");
-        assert!(texts.name.contains("2198") && texts.found == "4", "{texts:?}");
+        assert!(
+            texts.name.contains("2198") && texts.found == "4",
+            "{texts:?}"
+        );
         let coverage = named(&verification, "something in every sequence");
         assert!(coverage.detail.contains("2WGyTLYerpo[43]"), "{coverage:?}");
         let speakers = named(&verification, "speakers");
@@ -40,7 +50,11 @@ fn real_mosi_is_as_known() {
 fn another_data_set_under_the_name_differs_in_every_count() {
     let folder = tempfile::tempdir().unwrap();
     let row: &[([f64; 2], &[f32])] = &[([0.0, 1.0], &[1.0]), ([1.0, 2.0], &[4.0])];
-    write(folder.path(), "CMU_MOSI_Opinion_Labels.csd", &[("a", numbers(row))]);
+    write(
+        folder.path(),
+        "CMU_MOSI_Opinion_Labels.csd",
+        &[("a", numbers(row))],
+    );
     let spoken = words(&[([0.0, 0.5], "hello"), ([0.5, 0.9], "sp")]);
     write(folder.path(), "words.csd", &[("a", spoken)]);
     let nan: &[([f64; 2], &[f32])] = &[([0.0, 1.0], &[f32::NAN])];
@@ -70,7 +84,10 @@ fn another_data_set_under_the_name_differs_in_every_count() {
     assert_eq!(coverage.found, "0 of 2");
     assert!(coverage.detail.contains("words.csd (a[1])"), "{coverage:?}");
     let text = verification.to_string();
-    assert!(text.contains("differs            labelled videos: 1, expected 93"), "{text}");
+    assert!(
+        text.contains("differs            labelled videos: 1, expected 93"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -79,18 +96,28 @@ fn a_release_is_known_by_its_checksum() {
     let pickles = workspace().join("crates/mmrest-data/tests/pickles");
     let none = verify(Known::Sims, folder.path(), None).unwrap();
     assert_eq!(named(&none, "pickles").outcome, Outcome::Differs);
-    std::fs::copy(pickles.join("sims.pkl"), folder.path().join("unaligned_39.pkl")).unwrap();
+    std::fs::copy(
+        pickles.join("sims.pkl"),
+        folder.path().join("unaligned_39.pkl"),
+    )
+    .unwrap();
     let other = verify(Known::Sims, folder.path(), None).unwrap();
     assert_eq!(named(&other, "SHA-256").outcome, Outcome::Differs);
     let segments = named(&other, "unaligned_39.pkl: segments");
     assert_eq!(segments.outcome, Outcome::Differs, "{other}");
-    assert_eq!(segments.expected, "2281 = 1368 train + 456 valid + 457 test");
+    assert_eq!(
+        segments.expected,
+        "2281 = 1368 train + 456 valid + 457 test"
+    );
 }
 
 #[test]
 fn names_and_folders_that_are_not_there_are_errors() {
     let error = Known::from_name("imdb").unwrap_err().to_string();
-    assert!(error.contains("imdb") && error.contains("mosei-mmsa"), "{error}");
+    assert!(
+        error.contains("imdb") && error.contains("mosei-mmsa"),
+        "{error}"
+    );
     for set in Known::ALL {
         assert_eq!(Known::from_name(set.name()).unwrap(), set);
     }
