@@ -15,6 +15,7 @@ mod hdf5;
 mod import;
 pub mod inspect;
 pub mod import;
+pub mod inspect;
 mod load;
 mod missing;
 mod modality;

@@ -10,8 +10,9 @@ use mmrest_data::folds::Folds;
 use mmrest_data::inspect::{
     self, FileKind, IdStyle, Inspection, Level, Options, Role, Scale, compare,
 };
+use mmrest_data::packed::{About, PackedWriter};
 use mmrest_data::sample::{self, SampleConfig};
-use mmrest_data::{Modality, Split};
+use mmrest_data::{Frames, Modality, Segment, Split, Widths};
 
 fn look(path: &Path) -> Inspection {
     inspect::inspect(path, &Options::default()).unwrap()
@@ -361,6 +362,63 @@ fn pickles_of_the_releases_are_understood() {
     assert!(left.contains("before the frames (left)"), "{left}");
     let values = look(&folder.join("values-np1-p2.pkl"));
     assert!(values.usable.role.is_none() && !values.stored.is_empty());
+}
+
+#[test]
+fn packed_sets_are_read_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("set.h5");
+    let widths = Widths {
+        vision: 0,
+        audio: 2,
+    };
+    let mut writer = PackedWriter::create(&path, widths, true).unwrap();
+    for (row, split) in Split::ALL.into_iter().enumerate() {
+        let segment = Segment {
+            id: format!("v{row}$_$1"),
+            video: format!("v{row}"),
+            text: "how nice".into(),
+            vision: Frames::default(),
+            audio: Frames {
+                values: vec![0.5; 2 * row],
+                width: 2,
+            },
+            label: Some(1.5),
+        };
+        writer.push(split, &segment).unwrap();
+    }
+    writer.finish(About::default()).unwrap();
+    let check = Options {
+        check: true,
+        ..Options::default()
+    };
+    let set = inspect::inspect(&path, &check).unwrap();
+    assert_eq!(
+        (set.kind, set.usable.role),
+        (FileKind::Packed, Some(Role::Packed))
+    );
+    assert_eq!(set.splits.values().sum::<usize>(), 3);
+    assert_eq!(set.labels.as_ref().unwrap().bins[5].count, 3);
+    let audio = &set.sequences[1];
+    assert_eq!(
+        (audio.name.as_str(), audio.width, audio.rows),
+        ("audio", 2, 3)
+    );
+    assert!(
+        codes(&set).contains(&"absent") && set.problems().next().is_none(),
+        "{set}"
+    );
+
+    let mut bytes = std::fs::read(&path).unwrap();
+    let value = 0.5f32.to_le_bytes().repeat(3);
+    let place = bytes
+        .windows(12)
+        .position(|window| window == value)
+        .unwrap();
+    bytes[place] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let broken = inspect::inspect(&path, &check).unwrap();
+    assert!(codes(&broken).contains(&"checksum"), "{broken}");
 }
 
 #[test]

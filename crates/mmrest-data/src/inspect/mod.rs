@@ -36,6 +36,7 @@ mod json;
 mod kind;
 mod labels;
 mod membership;
+mod packed;
 mod percentiles;
 mod pickle;
 mod role;
@@ -105,7 +106,8 @@ pub fn inspect(path: &Path, options: &Options) -> Result<Inspection> {
         FileKind::Bert => bert::inspect(&mut inspection),
         FileKind::Weights => bert::inspect_weights(&mut inspection),
         FileKind::Pickle => pickle::inspect(&mut inspection, options),
-        FileKind::Packed | FileKind::Folder => {}
+        FileKind::Packed => packed::inspect(&mut inspection, options),
+        FileKind::Folder => {}
         other => other.refuse(&mut inspection),
     }
     Ok(inspection)

@@ -128,6 +128,9 @@ impl Sequence {
         let mut text = format!("{rows} in {entries}, width {}", self.width);
         if let Some(words) = &self.words {
             text = format!("{rows} in {entries}, {} different", words.distinct);
+            if words.distinct == 0 {
+                text = format!("{rows} in {entries}");
+            }
             if words.pauses > 0 {
                 text += &format!(", {}", count(words.pauses, "pause"));
             }

@@ -3,7 +3,9 @@
 use anyhow::Result;
 use mmrest_data::Split;
 use mmrest_data::inspect::{Inspection, Labels};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Area, GREY, colour, fault, small, title};
 
@@ -62,19 +64,12 @@ pub(super) fn draw(file: &Inspection, area: &Area<'_>) -> Result<()> {
 fn name_classes<'a>(
     labels: &Labels,
     area: &Area<'a>,
-    chart: &ChartContext<
-        'a,
-        SVGBackend<'a>,
-        Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
-    >,
+    chart: &ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>,
 ) -> Result<()> {
     let (left, top) = area.get_base_pixel();
     for (class, bin) in labels.bins.iter().enumerate() {
         let (x, y) = chart.backend_coord(&(to_f64(class) + 0.5, 0.0));
-        let style = small().pos(plotters::style::text_anchor::Pos::new(
-            plotters::style::text_anchor::HPos::Center,
-            plotters::style::text_anchor::VPos::Top,
-        ));
+        let style = small().pos(Pos::new(HPos::Center, VPos::Top));
         area.draw_text(bin.class, &style, (x - left, y - top + 6))
             .map_err(fault)?;
     }

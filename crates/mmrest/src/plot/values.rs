@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use mmrest_data::inspect::{Column, Values};
-use plotters::coord::combinators::BindKeyPoints;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Area, BLUE, GREY, ORANGE, VERMILION, fault, small, tick, title};
 
@@ -34,25 +34,28 @@ fn ranges(values: &Values, area: &Area<'_>) -> Result<()> {
         false => (-1.0, 1.0),
     };
     let width = to_f64(values.columns.len());
-    let y = (least..greatest).with_key_points(round_values(least, greatest));
     let mut chart = ChartBuilder::on(area)
         .caption("Values by feature: range, mean ± deviation", title())
         .margin_right(12)
         .x_label_area_size(4)
         .y_label_area_size(64)
-        .build_cartesian_2d(0.0..width, y)
+        .build_cartesian_2d(0.0..width, least..greatest)
         .map_err(fault)?;
     chart
         .configure_mesh()
-        .disable_x_mesh()
+        .disable_mesh()
         .x_labels(0)
-        .y_label_formatter(&|y| tick(rounded(y.sinh())))
+        .y_labels(0)
         .y_desc("value (asinh scale)")
-        .label_style(small())
         .axis_desc_style(small())
-        .light_line_style(WHITE)
         .draw()
         .map_err(fault)?;
+    for value in round_values(least, greatest) {
+        let line = PathElement::new([(0.0, value), (width, value)], GREY.mix(0.35));
+        chart.draw_series([line]).map_err(fault)?;
+        let at = chart.backend_coord(&(0.0, value));
+        left_of(area, &tick(rounded(value.sinh())), at)?;
+    }
     let bars = values
         .columns
         .iter()
@@ -144,16 +147,17 @@ fn shares(values: &Values, area: &Area<'_>) -> Result<()> {
             )
         });
         chart.draw_series(cells).map_err(fault)?;
-        let (left, top) = area.get_base_pixel();
-        let (x, y) = chart.backend_coord(&(0.0, low + 0.5));
-        let style = small().pos(plotters::style::text_anchor::Pos::new(
-            plotters::style::text_anchor::HPos::Right,
-            plotters::style::text_anchor::VPos::Center,
-        ));
-        area.draw_text(name, &style, (x - left - 6, y - top))
-            .map_err(fault)?;
+        left_of(area, name, chart.backend_coord(&(0.0, low + 0.5)))?;
     }
     Ok(())
+}
+
+/// A text that ends just left of a place in the whole picture.
+fn left_of(area: &Area<'_>, text: &str, (x, y): (i32, i32)) -> Result<()> {
+    let (left, top) = area.get_base_pixel();
+    let style = small().pos(Pos::new(HPos::Right, VPos::Center));
+    area.draw_text(text, &style, (x - left - 6, y - top))
+        .map_err(fault)
 }
 
 /// None is barely a tint; a single value can be seen.
