@@ -12,8 +12,6 @@ pub mod fetch;
 pub mod folds;
 mod frames;
 mod hdf5;
-mod import;
-pub mod inspect;
 pub mod import;
 pub mod inspect;
 mod load;
