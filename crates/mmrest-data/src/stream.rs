@@ -33,12 +33,11 @@ pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> 
     match config.kind {
         Kind::Sdk => Ok(Box::new(crate::load::Sources::open(config, &files)?)),
         Kind::Table => Ok(Box::new(crate::table::TableSource::open(config, &files)?)),
-        Kind::Mmsa | Kind::Packed => Err(DataError::Config(format!("kind {:?}", config.kind))),
         Kind::Packed => {
             let path = files.file.as_deref().unwrap_or(Path::new(""));
             Ok(Box::new(crate::packed::Chosen::open(config, path)?))
         }
-        Kind::Mmsa | Kind::Table => Err(DataError::Config(format!("kind {:?}", config.kind))),
+        Kind::Mmsa => Err(DataError::Config(format!("kind {:?}", config.kind))),
     }
 }
 
