@@ -3,7 +3,7 @@
 
 pub(crate) mod check;
 mod features;
-mod references;
+pub(crate) mod references;
 pub(crate) mod tidy;
 mod tracks;
 mod unlabelled;

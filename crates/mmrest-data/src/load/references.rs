@@ -7,18 +7,18 @@ use crate::{DataError, Result};
 
 /// One labelled interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Reference {
+pub(crate) struct Reference {
     /// Start and end in seconds.
-    pub(super) interval: [f64; 2],
+    pub(crate) interval: [f64; 2],
     /// As stored, perhaps no number.
-    pub(super) label: f32,
+    pub(crate) label: f32,
 }
 
 /// The labelled intervals of a video by index.
 ///
 /// Row `i` of entry `video` has index `i`; an entry `video[k]`, as an aligned file has it, is the one row of index `k`.
 /// The SDK counts in file order and does not sort.
-pub(super) fn references(
+pub(crate) fn references(
     labels: &ComputationalSequence,
     video: &str,
     column: usize,

@@ -1,9 +1,12 @@
 //! Whether the files of a data set speak of the same segments.
 
+use std::collections::BTreeMap;
+
 use super::{Checks, Known, Outcome};
 use crate::csd::{ComputationalSequence, Entry, Features};
 use crate::inspect::{count, few};
 use crate::load::check::{same_label, same_text};
+use crate::load::references::{Reference, references};
 use crate::overlapping;
 use crate::table::Table;
 
@@ -13,42 +16,34 @@ const PAUSE: &str = "sp";
 /// Segments whose words differ from the table's text in the files as they are known.
 const KNOWN_OTHER_TEXTS: usize = 4;
 
-/// The i-th labelled interval of a video is clip i + 1 of the table: both give a label.
+/// The i-th labelled interval of a video, in the file's order, is clip i + 1 of the table: both give a label.
 pub(super) fn labels(checks: &mut Checks, labels: &ComputationalSequence, table: &Table) {
     let (mut compared, mut without) = (0, Vec::new());
     let mut other = Vec::new();
     for video in labels.videos() {
-        let Ok(Some(entry)) = labels.read_video(video) else {
-            continue;
-        };
-        for row in 0..entry.len() {
+        for (row, reference) in labelled(labels, video) {
             let Some(segment) = table.row(video, row + 1) else {
                 without.push(format!("{video}[{row}]"));
                 continue;
             };
-            if let (Some(here), Some(there)) = (first_column(&entry, row), segment.label) {
+            if let Some(there) = segment.label {
                 compared += 1;
+                let here = reference.label;
                 if !same_label(here, there) {
                     other.push(format!("{video}[{row}] ({here}, {there} in the table)"));
                 }
             }
         }
     }
-    let check = checks.equal(
-        "labelled intervals without a row in the table",
-        without.len(),
-        0,
-    );
-    check.detail = few(&without, 5);
+    let name = "labelled intervals without a row in the table";
+    checks.equal(name, without.len(), 0).detail = few(&without, 5);
     let name = format!("labels other than the table's, of {compared}");
     checks.equal(&name, other.len(), 0).detail = few(&other, 3);
 }
 
-fn first_column(entry: &Entry, row: usize) -> Option<f32> {
-    match &entry.features {
-        Features::Numeric { values, width } => values.get(row * width).copied(),
-        Features::Text(_) => None,
-    }
+/// A video that cannot be read has none here: the check of the label sequence says so.
+fn labelled(labels: &ComputationalSequence, video: &str) -> BTreeMap<usize, Reference> {
+    references(labels, video, 0).unwrap_or_default()
 }
 
 /// At least half of a transcript's words are among those spoken in its interval.
@@ -66,12 +61,10 @@ pub(super) fn texts(
     };
     let (mut compared, mut other) = (0, Vec::new());
     for video in labels.videos() {
-        let (Ok(Some(entry)), Ok(Some(spoken))) =
-            (labels.read_video(video), words.read_video(video))
-        else {
+        let Ok(Some(spoken)) = words.read_video(video) else {
             continue;
         };
-        for (row, &interval) in entry.intervals.iter().enumerate() {
+        for (row, Reference { interval, .. }) in labelled(labels, video) {
             let said = said(&spoken, &overlapping(&spoken.intervals, interval));
             let Some(segment) = table.row(video, row + 1).filter(|_| !said.is_empty()) else {
                 continue;
@@ -115,14 +108,11 @@ pub(super) fn coverage(
     let mut lacking: Vec<Vec<String>> = vec![Vec::new(); sequences.len()];
     let mut kept = 0;
     for video in labels.videos() {
-        let Ok(Some(entry)) = labels.read_video(video) else {
-            continue;
-        };
         let tracks: Vec<Option<Entry>> = sequences
             .iter()
             .map(|sequence| sequence.read_video(video).ok().flatten())
             .collect();
-        for (row, &interval) in entry.intervals.iter().enumerate() {
+        for (row, Reference { interval, .. }) in labelled(labels, video) {
             all += 1;
             let mut whole = true;
             for (track, lacking) in tracks.iter().zip(&mut lacking) {

@@ -61,6 +61,10 @@ fn check_labels(checks: &mut Checks, set: Known, path: &Path) {
         Ok(facts) => facts,
         Err(error) => return checks.differs("labels", error, "a file that can be read"),
     };
+    let broken = facts.findings.iter().find(|f| f.code == "entry_unreadable");
+    if let Some(broken) = broken {
+        checks.differs("labels", &broken.found, "entries that can be read");
+    }
     let videos = facts.ids.as_ref().map_or(0, |ids| ids.videos);
     let rows: usize = facts.sequences.iter().map(|sequence| sequence.rows).sum();
     match set.labelled() {

@@ -5,7 +5,7 @@ use mmrest_data::Split;
 use mmrest_data::inspect::{Inspection, Membership};
 use plotters::prelude::*;
 
-use super::{Area, GREY, INK, VERMILION, colour, fault, shortened, small, title};
+use super::{Area, GREY, INK, ORANGE, VERMILION, colour, fault, shortened, small, title};
 
 /// Height of a bar with the gap below it.
 const BAR: i32 = 26;
@@ -87,8 +87,10 @@ fn bar(area: &Area<'_>, parts: &[Part], top: i32, space: i32) -> Result<()> {
             .map_err(fault)?;
         let text = count.to_string();
         if right - left > 9 * i32::try_from(text.len()).unwrap_or(9) {
-            let white = ("sans-serif", 12).into_font().color(&WHITE);
-            area.draw_text(&text, &white, (left + 4, top + 3))
+            // White cannot be read on orange.
+            let ink = if colour == ORANGE { INK } else { WHITE };
+            let style = ("sans-serif", 12).into_font().color(&ink);
+            area.draw_text(&text, &style, (left + 4, top + 3))
                 .map_err(fault)?;
         }
     }

@@ -7,7 +7,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{Area, GREY, colour, fault, small, title};
+use super::{Area, GREY, colour, fault, small, tick, title};
 
 /// Bars beside each other: one a split in each class.
 pub(super) fn draw(file: &Inspection, area: &Area<'_>) -> Result<()> {
@@ -31,6 +31,7 @@ pub(super) fn draw(file: &Inspection, area: &Area<'_>) -> Result<()> {
         .x_labels(0)
         .light_line_style(WHITE)
         .x_desc("class of the label (sentiment)")
+        .y_label_formatter(&|y| tick(*y))
         .y_desc("segments")
         .label_style(small())
         .axis_desc_style(small())

@@ -35,6 +35,7 @@ pub(super) fn draw(file: &Inspection, sequence: &Sequence, area: &Area<'_>) -> R
         .x_labels(6)
         .x_label_formatter(&|x| tick(*x))
         .x_desc(unit)
+        .y_label_formatter(&|y| tick(*y))
         .y_desc("entries")
         .label_style(small())
         .axis_desc_style(small())

@@ -45,7 +45,7 @@ impl Panel<'_> {
     fn height(&self) -> u32 {
         match self {
             Self::Labels(_) => 280,
-            Self::Folds(files) => 110 + 26 * u32::try_from(files.len()).unwrap_or(40),
+            Self::Folds(files) => 84 + 26 * u32::try_from(files.len()).unwrap_or(40),
             Self::Sequence(..) => 280,
         }
     }
@@ -59,8 +59,9 @@ impl Panel<'_> {
                 let (left, right) = area.split_horizontally((WIDTH - 2 * MARGIN) * 2 / 5);
                 lengths::draw(file, sequence, &left)?;
                 match &sequence.values {
-                    Some(values) => values::draw(values, &right),
-                    None => Ok(()),
+                    // One column is the labels, drawn by class.
+                    Some(values) if values.columns.len() > 1 => values::draw(values, &right),
+                    _ => Ok(()),
                 }
             }
         }
