@@ -38,7 +38,6 @@ pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> 
             let path = files.file.as_deref().unwrap_or(Path::new(""));
             Ok(Box::new(crate::packed::Chosen::open(config, path)?))
         }
-        Kind::Mmsa => Err(DataError::Config(format!("kind {:?}", config.kind))),
     }
 }
 
