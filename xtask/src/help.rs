@@ -15,6 +15,10 @@ const OWN: &[(&str, &str)] = &[
         "formatting, clippy, documentation, and type checks of the GPU features",
     ),
     (
+        "bench [NAME...]",
+        "how long training and prediction take: alone, beside PyTorch, or beside a saved baseline",
+    ),
+    (
         "doctor",
         "what this machine has, and what to install for what it lacks",
     ),

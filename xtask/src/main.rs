@@ -1,9 +1,10 @@
 //! `cargo xtask <command>`: the one way in.
 //!
-//! Its own commands (`test`, `lint`, `doctor`, `help`) live in a file each; every other command is the program's:
+//! Its own commands (`test`, `lint`, `bench`, `doctor`, `help`) live in a file each; every other command is the program's:
 //! `mmrest` is built in release mode with the cargo features this machine and the arguments ask for, and started with
 //! the arguments unchanged. Nothing here depends on burn, so that this compiles in a moment.
 
+mod bench;
 mod cargo;
 mod doctor;
 mod features;
@@ -34,6 +35,7 @@ fn dispatch(args: &[OsString]) -> Outcome {
         Some("help" | "-h" | "--help") => help::main(&args[1..]),
         Some("test") => test::main(&args[1..]),
         Some("lint") => lint::main(&args[1..]),
+        Some("bench") => bench::main(&args[1..]),
         Some("doctor") => doctor::main(&args[1..]),
         Some(_) => run::main(args),
     }

@@ -246,7 +246,14 @@ fn the_cache_knows_the_encoder_by_weights_and_configuration() {
     let [four, two] = ["four-heads", "two-heads"].map(|n| read(bench.run_folder(n).predictions()));
     assert!(four != two);
     let cached = std::fs::read_dir(bench.folder.path().join("runs/cache")).unwrap();
-    assert_eq!(cached.count(), 2 * 3);
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+    let names: Vec<String> = cached
+        .map(|e| name(e).to_string_lossy().into_owned())
+        .collect();
+    let of_text = names.iter().filter(|name| name.starts_with("text-"));
+    assert_eq!(of_text.count(), 2 * 3, "{names:?}");
+    let packed = names.iter().filter(|name| name.starts_with("data-"));
+    assert_eq!(packed.count(), 1, "the same data, packed once: {names:?}");
 }
 
 #[test]

@@ -34,4 +34,4 @@ pub use entry::{Entry, Features};
 pub use pieces::split_id;
 pub(crate) use pieces::{append, merge, nothing};
 pub use read::ComputationalSequence;
-pub use write::{Metadata, metadata, write};
+pub use write::{Metadata, metadata, write, write_at_level};

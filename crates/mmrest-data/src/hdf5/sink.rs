@@ -13,7 +13,7 @@ use super::tree::{Level, Shape};
 /// Bytes of the superblock.
 const SUPERBLOCK: u64 = 96;
 
-/// gzip level of the SDK's own files.
+/// gzip level where none is chosen, that of the SDK's own files.
 const GZIP_LEVEL: u32 = 9;
 
 /// Half the children of a node over chunks: fixed by the format for this version of the superblock.
@@ -27,6 +27,7 @@ pub(crate) struct Sink<W> {
     root: Members,
     /// Where the dataset started by [`begin`](Self::begin) is.
     begun: Option<u64>,
+    level: u32,
 }
 
 impl<W: Write + Seek> Sink<W> {
@@ -38,7 +39,13 @@ impl<W: Write + Seek> Sink<W> {
             at: SUPERBLOCK,
             root: Members::new(),
             begun: None,
+            level: GZIP_LEVEL,
         })
+    }
+
+    /// The same file with another gzip level, at most 9.
+    pub(crate) fn at_level(self, level: u32) -> Self {
+        Self { level, ..self }
     }
 
     /// Writes a dataset as it is; `bytes` are its elements, row-major and little-endian.
@@ -122,7 +129,7 @@ impl<W: Write + Seek> Sink<W> {
             tree: self.tree(shape_of_tree, level)?,
             chunk,
             element: kind.size(),
-            level: GZIP_LEVEL,
+            level: self.level,
         };
         let header = self.block(&header::dataset(&kind.message(), shape, &layout)?)?;
         self.link(path, header)
@@ -138,7 +145,7 @@ impl<W: Write + Seek> Sink<W> {
             keys.u32(size).u32(0).u64(row).put(&zeros)
         };
         for part in bytes.chunks(size) {
-            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL));
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(self.level));
             encoder.write_all(part)?;
             encoder.write_all(&vec![0; size - part.len()])?;
             let compressed = encoder.finish()?;

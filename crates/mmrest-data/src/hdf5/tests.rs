@@ -175,7 +175,7 @@ fn many_strings_share_one_heap() {
     for (path, text) in &items {
         assert_eq!(
             &file.dataset(path).unwrap().read_strings().unwrap(),
-            &[text.clone()]
+            std::slice::from_ref(text)
         );
     }
 }

@@ -63,7 +63,7 @@ impl Machine {
             (Global::Reconstruct, [class, _, _]) => self.blank(*class),
             (Global::Scalar, [dtype, rest @ ..]) => self.scalar(*dtype, rest)?,
             (Global::FromBuffer, [data, dtype, shape, order, rest @ ..]) => {
-                Some(self.from_buffer([*data, *dtype, *shape, *order], rest)?)
+                Some(self.array_of_buffer([*data, *dtype, *shape, *order], rest)?)
             }
             (Global::DType, [name, ..]) => Some(Node::DType(self.dtype_named(*name)?)),
             (Global::Encode, [text, codec]) => self.encoded(*text, *codec)?.map(Node::Bytes),
@@ -116,7 +116,7 @@ impl Machine {
         }
     }
 
-    fn from_buffer(&self, parts: [Id; 4], rest: &[Id]) -> Result<Node> {
+    fn array_of_buffer(&self, parts: [Id; 4], rest: &[Id]) -> Result<Node> {
         let [data, dtype, shape, order] = parts;
         let wrong = || self.wrong("calls numpy.core.numeric._frombuffer as NumPy does not");
         let &Node::DType(dtype) = self.node(dtype) else {
@@ -162,9 +162,9 @@ impl Machine {
         let (&Node::DType(dtype), shape) = (self.node(dtype), self.shape(shape)?) else {
             return Err(wrong());
         };
-        let fortran = match self.node(fortran) {
-            &Node::Bool(fortran) => fortran,
-            &Node::Int(fortran) => fortran != 0,
+        let fortran = match *self.node(fortran) {
+            Node::Bool(fortran) => fortran,
+            Node::Int(fortran) => fortran != 0,
             _ => return Err(wrong()),
         };
         if dtype.element != Element::Object {

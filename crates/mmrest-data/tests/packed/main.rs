@@ -32,7 +32,7 @@ fn segment(i: usize) -> Segment {
         text: ["", "naïve café", "plain", "日本語 😀"][i % 4].to_owned(),
         vision: frames(3, i % 5, i),
         audio: frames(2, (i * 3) % 11, i + 1),
-        label: (i % 6 != 0).then_some(i as f32 * 0.1 - 1.0),
+        label: (!i.is_multiple_of(6)).then_some(i as f32 * 0.1 - 1.0),
     }
 }
 

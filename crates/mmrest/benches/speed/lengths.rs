@@ -55,5 +55,7 @@ pub(crate) fn rows(count: usize, dim: usize, centers: usize) -> Vec<f32> {
 /// Values in [-1, 1).
 pub(crate) fn noise(count: usize, seed: u64) -> Vec<f32> {
     let mut mix = Mix(seed);
-    (0..count).map(|_| (2.0 * mix.uniform() - 1.0) as f32).collect()
+    (0..count)
+        .map(|_| (2.0 * mix.uniform() - 1.0) as f32)
+        .collect()
 }

@@ -20,9 +20,15 @@ pub(crate) struct Torch {
 
 /// The interpreter to use, or how to get one.
 pub(crate) fn interpreter(given: Option<&Path>, root: &Path) -> Result<PathBuf, String> {
-    let python = given.map_or_else(|| root.join(ENVIRONMENT).join("bin/python"), Path::to_path_buf);
+    let python = given.map_or_else(
+        || root.join(ENVIRONMENT).join("bin/python"),
+        Path::to_path_buf,
+    );
     let works = Command::new(&python)
-        .args(["-c", "import torch, transformers, tokenizers, sklearn, numpy"])
+        .args([
+            "-c",
+            "import torch, transformers, tokenizers, sklearn, numpy",
+        ])
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
@@ -65,7 +71,9 @@ impl Torch {
         };
         match torch.line()?.as_str() {
             "ready" => Ok(torch),
-            other => Err(format!("speed.py {work} says {other:?} instead of \"ready\"")),
+            other => Err(format!(
+                "speed.py {work} says {other:?} instead of \"ready\""
+            )),
         }
     }
 

@@ -1,6 +1,5 @@
 //! Training steps on data of CMU-MOSI's sizes, without vision.
 
-
 use burn::tensor::Device;
 use burn::train::Learner;
 use mmrest_data::{Frames, Modality, Widths};
@@ -78,7 +77,12 @@ fn batches(by_length: Option<bool>) -> Vec<HostBatch> {
     let whole = SEGMENTS - SEGMENTS % BATCH;
     (0..whole)
         .step_by(BATCH)
-        .map(|start| HostBatch::new(&examples[start..start + BATCH], (start..start + BATCH).collect()))
+        .map(|start| {
+            HostBatch::new(
+                &examples[start..start + BATCH],
+                (start..start + BATCH).collect(),
+            )
+        })
         .collect()
 }
 

@@ -18,6 +18,9 @@ pub(crate) const DIM: usize = 64;
 /// Clusters.
 pub(crate) const CLUSTERS: usize = 7;
 
+/// A work that is set up: each call does it once.
+pub(crate) type Once = Box<dyn FnMut()>;
+
 /// One line of the table.
 pub(crate) struct Work {
     /// Its name, here and in speed.py.
@@ -28,7 +31,7 @@ pub(crate) struct Work {
     pub(crate) goal: f64,
     pub(crate) rounds: Rounds,
     /// Sets the work up.
-    pub(crate) set_up: fn(&Device) -> Result<Box<dyn FnMut()>, String>,
+    pub(crate) set_up: fn(&Device) -> Result<Once, String>,
 }
 
 const LONG: Rounds = Rounds {
@@ -143,12 +146,12 @@ pub(crate) fn minilm() -> BertConfig {
     BertConfig::small(30_522, 384, 6, 12, 1536)
 }
 
-fn step(device: &Device, by_length: bool) -> Result<Box<dyn FnMut()>, String> {
+fn step(device: &Device, by_length: bool) -> Result<Once, String> {
     let mut training = Training::new(device, Some(by_length))?;
     Ok(Box::new(move || training.step()))
 }
 
-fn lstm(device: &Device) -> Result<Box<dyn FnMut()>, String> {
+fn lstm(device: &Device) -> Result<Once, String> {
     let device = device.clone().autodiff();
     let (time, features) = (375, 20);
     let lstm = LstmConfig::new(features, DIM).init(&device);
@@ -161,11 +164,14 @@ fn lstm(device: &Device) -> Result<Box<dyn FnMut()>, String> {
     }))
 }
 
-fn bert_forward(device: &Device) -> Result<Box<dyn FnMut()>, String> {
+fn bert_forward(device: &Device) -> Result<Once, String> {
     let bert: Bert = minilm().init(device);
     let mut texts = lengths::texts(&lengths::tokens(512, 7), 8);
     texts.sort_by_key(Vec::len);
-    let batches: Vec<PackedTokens> = texts.chunks(BATCH).map(PackedTokens::from_sequences).collect();
+    let batches: Vec<PackedTokens> = texts
+        .chunks(BATCH)
+        .map(PackedTokens::from_sequences)
+        .collect();
     Ok(Box::new(move || {
         for batch in &batches {
             keep(bert.forward_first(batch).into_data());
@@ -173,7 +179,7 @@ fn bert_forward(device: &Device) -> Result<Box<dyn FnMut()>, String> {
     }))
 }
 
-fn kmeans(_: &Device) -> Result<Box<dyn FnMut()>, String> {
+fn kmeans(_: &Device) -> Result<Once, String> {
     let values = lengths::rows(192, DIM, CLUSTERS);
     let config = KMeansConfig {
         clusters: CLUSTERS,
@@ -197,7 +203,7 @@ pub(crate) fn clusters() -> Clusters {
     }
 }
 
-fn mmc(device: &Device, count: usize) -> Result<Box<dyn FnMut()>, String> {
+fn mmc(device: &Device, count: usize) -> Result<Once, String> {
     let device = device.clone().autodiff();
     let values = lengths::rows(count, DIM, CLUSTERS);
     let clusters = clusters();
@@ -262,7 +268,7 @@ pub(crate) fn tokenizer_files() -> Result<[std::path::PathBuf; 2], String> {
     Ok(files)
 }
 
-fn tokenize(_: &Device) -> Result<Box<dyn FnMut()>, String> {
+fn tokenize(_: &Device) -> Result<Once, String> {
     let [texts, vocabulary] = tokenizer_files()?;
     let text = std::fs::read_to_string(&texts).map_err(|error| error.to_string())?;
     let texts: Vec<String> = text.lines().map(str::to_owned).collect();

@@ -187,7 +187,7 @@ mod tests {
         let svg = std::fs::read_to_string(path).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
         assert!(svg.contains("a&lt;b&gt;&amp;_Labels.csd"), "{svg}");
-        assert!(!svg.contains("<b>") && !svg.contains("NaN"));
+        assert!(!svg.contains("<b>") && !svg.contains("=\"NaN"));
         for part in ["segments", "videos", "rows of an entry", "feature"] {
             assert!(svg.contains(part), "{part}");
         }

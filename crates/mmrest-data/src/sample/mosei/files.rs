@@ -24,12 +24,15 @@ const LABELS: [&str; 7] = [
     "fear",
 ];
 
+/// What one sequence says of a video, by its script and number.
+type Tell<'a> = dyn Fn(&Script, usize) -> Entry + 'a;
+
 /// One computational sequence: its file, its root (both named as CMU-MOSEI's), a description, and what it holds of a video.
 struct Sequence<'a> {
     file: &'static str,
     root: &'static str,
     about: &'static str,
-    entry: Box<dyn Fn(&Script, usize) -> Entry + 'a>,
+    entry: Box<Tell<'a>>,
 }
 
 /// Writes a data set like CMU-MOSEI into a folder, making it if need be: `CMU_MOSEI_TimestampedWords.csd`,
@@ -77,7 +80,7 @@ pub fn write_like_mosei(
             let script = Script::new(config, index, segments);
             (name(index), (sequence.entry)(&script, index))
         });
-        csd::write(&path, sequence.root, &metadata, entries)?;
+        csd::write_at_level(&path, sequence.root, &metadata, GZIP_LEVEL, entries)?;
         progress(sequence.file, videos, videos);
         files.push(path);
     }
@@ -89,6 +92,9 @@ pub fn write_like_mosei(
     }
     Ok(files)
 }
+
+/// Gigabytes of noise are hardly smaller at higher levels, and take many minutes.
+const GZIP_LEVEL: u32 = 1;
 
 /// The four sequences; of each video they tell of the same script.
 fn sequences(config: &LikeMosei) -> [Sequence<'_>; 4] {

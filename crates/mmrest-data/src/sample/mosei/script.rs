@@ -38,7 +38,7 @@ impl Mood {
     pub(super) fn label(self) -> f32 {
         let weighted = 0.7 * self.text + 0.4 * self.vision + 0.35 * self.audio + 0.5 * self.noise;
         let sentiment = 0.25 + weighted;
-        thirds((sentiment.abs() - 0.15).max(0.0).min(3.0) * sentiment.signum())
+        thirds((sentiment.abs() - 0.15).clamp(0.0, 3.0) * sentiment.signum())
     }
 
     /// Happiness, sadness, anger, surprise, disgust and fear, thirds in 0 to 3 and mostly 0.

@@ -1,0 +1,153 @@
+//! `cargo xtask bench`: how long the work takes, alone, beside PyTorch, or beside what it took before.
+
+mod baseline;
+mod lengths;
+mod table;
+mod timing;
+mod torch;
+mod training;
+mod works;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use burn::tensor::Device;
+use clap::{Parser, ValueEnum};
+use mmrest_learner::{Backend, open_device};
+
+use baseline::{Baseline, Calibration};
+use table::Line;
+use timing::measure;
+use torch::Torch;
+use works::{WORKS, Work};
+
+/// Time the work that training and prediction consist of.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench")]
+struct Arguments {
+    /// What to measure: names as the table shows them, all where none is given.
+    names: Vec<String>,
+    /// Do the same work in PyTorch in turn, and print the ratios.
+    #[arg(long, value_enum)]
+    against: Option<Side>,
+    /// The Python that has PyTorch [default: target/torch/bin/python].
+    #[arg(long, value_name = "FILE")]
+    python: Option<PathBuf>,
+    /// Compare with a saved file, as multiples of a calibration loop; exit code 1 where something is slower.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// How much slower than the baseline something may be, as a share.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.25)]
+    tolerance: f64,
+    /// Save what was measured, for --baseline.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// The other side.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Side {
+    Torch,
+}
+
+/// Where relative paths are meant from: cargo starts a benchmark from its package's folder.
+const CALLED_FROM: &str = "MMREST_CALLED_FROM";
+
+fn main() -> ExitCode {
+    if let Some(folder) = std::env::var_os(CALLED_FROM)
+        && let Err(error) = std::env::set_current_dir(&folder)
+    {
+        eprintln!(
+            "error: cannot go to {}: {error}",
+            Path::new(&folder).display()
+        );
+        return ExitCode::FAILURE;
+    }
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures, prints, compares; whether nothing is slower than it may be.
+fn run(arguments: &Arguments) -> Result<bool, String> {
+    let works = chosen(&arguments.names)?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let python = match arguments.against {
+        Some(Side::Torch) => Some(torch::interpreter(arguments.python.as_deref(), &root)?),
+        None => None,
+    };
+    let before = arguments.baseline.as_deref().map(Baseline::read);
+    let before = before.transpose()?;
+    let device = open_device(Backend::Cpu, 0).map_err(|error| error.to_string())?;
+    let calibration = Calibration::measure();
+    let mut lines = Vec::new();
+    for work in works {
+        eprintln!("{} ...", work.name);
+        lines.push(line(work, &device, python.as_deref())?);
+    }
+    let now = Baseline::new(&lines, &calibration);
+    let slower = before
+        .map(|before| now.slower_than(&before, arguments.tolerance))
+        .unwrap_or_default();
+    if let Some(path) = &arguments.save {
+        now.write(path)?;
+    }
+    match arguments.json {
+        true => println!("{}", table::json(&lines, &calibration)?),
+        false => print!("{}", table::text(&lines, &calibration)),
+    }
+    for slow in &slower {
+        eprintln!("slower than the baseline: {slow}");
+    }
+    Ok(slower.is_empty())
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Work>, String> {
+    let known = || WORKS.iter().map(|work| work.name).collect::<Vec<_>>();
+    if let Some(unknown) = names.iter().find(|name| !known().contains(&name.as_str())) {
+        return Err(format!(
+            "no bench {unknown:?}; there are {}",
+            known().join(", ")
+        ));
+    }
+    let wanted = |work: &&Work| names.is_empty() || names.iter().any(|name| name == work.name);
+    Ok(WORKS.iter().filter(wanted).collect())
+}
+
+/// One line of the table.
+fn line(work: &Work, device: &Device, python: Option<&Path>) -> Result<Line, String> {
+    let mut ours = (work.set_up)(device)?;
+    let mut torch = match python {
+        Some(python) => Some(start(work, python)?),
+        None => None,
+    };
+    let (ours, theirs) = measure(&mut *ours, torch.as_mut(), work.rounds)?;
+    Ok(Line {
+        name: work.name,
+        what: work.what,
+        goal: work.goal,
+        ours,
+        theirs,
+        memory: torch.as_mut().map(Torch::memory).transpose()?,
+    })
+}
+
+fn start(work: &Work, python: &Path) -> Result<Torch, String> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let files = match work.name {
+        "tokenize" => works::tokenizer_files()?.to_vec(),
+        _ => Vec::new(),
+    };
+    Torch::start(python, work.name, threads, &files)
+}
