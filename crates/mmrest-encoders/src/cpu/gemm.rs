@@ -4,7 +4,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
-use super::math::vectorised;
+use super::math::{Kernel, vectorised};
 
 /// Multiply-adds of a tile: about a millisecond of one thread.
 const TILE: usize = 1 << 24;
@@ -66,9 +66,23 @@ pub(crate) fn small_product<const ADD: bool>(
     #[cfg(not(target_arch = "x86_64"))]
     let fused = cfg!(target_arch = "aarch64");
     if fused {
-        vectorised(|| panels::<ADD, true>(out, a, b, depth, columns));
+        vectorised(Panels::<ADD, true>, (out, a, b, depth, columns));
     } else {
-        vectorised(|| panels::<ADD, false>(out, a, b, depth, columns));
+        vectorised(Panels::<ADD, false>, (out, a, b, depth, columns));
+    }
+}
+
+/// The product, panel by panel of `b`; with or without fused multiply-adds.
+struct Panels<const ADD: bool, const FUSED: bool>;
+
+impl<const ADD: bool, const FUSED: bool> Kernel<(&mut [f32], &[f32], &[f32], usize, usize)>
+    for Panels<ADD, FUSED>
+{
+    #[inline(always)]
+    fn run(
+        (out, a, b, depth, columns): (&mut [f32], &[f32], &[f32], usize, usize),
+    ) {
+        panels::<ADD, FUSED>(out, a, b, depth, columns);
     }
 }
 

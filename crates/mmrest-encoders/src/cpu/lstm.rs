@@ -16,8 +16,8 @@ use faer::Accum;
 use rayon::prelude::*;
 
 use super::gemm::{matrix, matrix_mut, product, small_product};
-use super::math::{sigmoid, tanh, vectorised};
-use super::operation::{Tape, apply, input};
+use super::math::{sigmoid, tanh, kernel, vectorised};
+use super::operation::{Input, Tape, apply, input};
 use super::scratch::{Scratch, parts};
 use crate::schedule::Schedule;
 
@@ -57,18 +57,10 @@ pub(crate) fn last_hidden(
             tanhs: Scratch::new(count * hidden),
             previous: Scratch::new(count * hidden),
             groups,
-            frames: Vec::new(),
-            w_ih: Vec::new(),
-            w_hh: Vec::new(),
+            inputs: [frames.clone(), w_ih.clone(), w_hh.clone()],
         };
         let output = run.forward(frames.values(), w_ih.values(), w_hh.values(), &bias, batch);
-        let tape = record.then(|| {
-            run.frames = frames.values().to_vec();
-            run.w_ih = w_ih.values().to_vec();
-            run.w_hh = w_hh.values().to_vec();
-            run
-        });
-        (output, [batch, hidden], tape)
+        (output, [batch, hidden], record.then_some(run))
     })
 }
 
@@ -85,10 +77,8 @@ struct Run {
     tanhs: Scratch,
     /// `[frames, H]`: the hidden state before the step.
     previous: Scratch,
-    /// What backward needs of the inputs; empty when there is none.
-    frames: Vec<f32>,
-    w_ih: Vec<f32>,
-    w_hh: Vec<f32>,
+    /// The frames and the two weights.
+    inputs: [Input; 3],
 }
 
 /// The rows of one group.
@@ -161,7 +151,8 @@ impl Tape<5> for Run {
     fn backward(mut self, gradient: &[f32], wanted: [bool; 5]) -> [Option<Vec<f32>>; 5] {
         let (features, hidden) = (self.features, self.hidden);
         let wide = 4 * hidden;
-        let transposed = transpose(&self.w_hh, hidden, wide);
+        let [frames, w_ih, w_hh] = self.inputs.clone();
+        let transposed = transpose(w_hh.values(), hidden, wide);
         let sums: Vec<Vec<f32>> = self
             .rows()
             .into_par_iter()
@@ -181,18 +172,18 @@ impl Tape<5> for Run {
             product(matrix_mut(&mut out, width, wide), Accum::Replace, rows, gates);
             out
         };
-        let (w_ih, w_hh) = rayon::join(
-            || wanted[1].then(|| weight(&self.frames, features)),
+        let (to_ih, to_hh) = rayon::join(
+            || wanted[1].then(|| weight(frames.values(), features)),
             || wanted[2].then(|| weight(&self.previous, hidden)),
         );
         let frames = wanted[0].then(|| {
             let mut out = vec![0.0; count * features];
-            let back = matrix(&self.w_ih, features, wide).transpose();
+            let back = matrix(w_ih.values(), features, wide).transpose();
             product(matrix_mut(&mut out, count, features), Accum::Replace, gates, back);
             out
         });
         let [b_ih, b_hh] = [wanted[3], wanted[4]].map(|wanted| wanted.then(|| bias.clone()));
-        [frames, w_ih, w_hh, b_ih, b_hh]
+        [frames, to_ih, to_hh, b_ih, b_hh]
     }
 }
 
@@ -219,19 +210,7 @@ impl Rows<'_> {
             let (past, cells) = self.cells.split_at_mut(rows.start);
             let past = if step == 0 { &zeros[..] } else { &past[before * size..] };
             let tanhs = &mut self.tanhs[rows];
-            vectorised(|| {
-                let states = cells
-                    .chunks_exact_mut(size)
-                    .zip(tanhs.chunks_exact_mut(size))
-                    .zip(hidden.chunks_exact_mut(size));
-                for ((gates, past), ((cell, tanh), hidden)) in gates
-                    .chunks_exact_mut(wide)
-                    .zip(past.chunks_exact(size))
-                    .zip(states)
-                {
-                    forward_row(gates, past, cell, tanh, hidden);
-                }
-            });
+            vectorised(forward_rows, (gates, past, (cells, tanhs, hidden), size));
             before = start;
             start += count;
         }
@@ -260,27 +239,48 @@ impl Rows<'_> {
                 None => &zeros[..],
             };
             let tanhs = &self.tanhs[start * size..(start + count) * size];
-            vectorised(|| {
-                let states = tanhs
-                    .chunks_exact(size)
-                    .zip(hidden.chunks_exact(size))
-                    .zip(cell.chunks_exact_mut(size));
-                for ((gates, past), ((tanh, hidden), cell)) in gates
-                    .chunks_exact_mut(wide)
-                    .zip(past.chunks_exact(size))
-                    .zip(states)
-                {
-                    backward_row(gates, past, tanh, hidden, cell);
-                    for (sum, gate) in sums.iter_mut().zip(&*gates) {
-                        *sum += *gate;
-                    }
-                }
-            });
+            let states = (tanhs, &hidden[..], &mut cell[..]);
+            vectorised(backward_rows, (&mut *gates, past, states, &mut sums, size));
             if step > 0 {
                 small_product::<false>(&mut hidden[..count * size], gates, w_hh, wide, size);
             }
         }
         sums
+    }
+}
+
+kernel! {
+    /// A step of all sequences that are alive: [`forward_row`] of each.
+    fn forward_rows(
+        (gates, past, (cells, tanhs, hidden), size): (&mut [f32], &[f32], (&mut [f32], &mut [f32], &mut [f32]), usize)
+    ) {
+        let states = cells
+            .chunks_exact_mut(size)
+            .zip(tanhs.chunks_exact_mut(size))
+            .zip(hidden.chunks_exact_mut(size));
+        let gates = gates.chunks_exact_mut(4 * size).zip(past.chunks_exact(size));
+        for ((gates, past), ((cell, tanh), hidden)) in gates.zip(states) {
+            forward_row(gates, past, cell, tanh, hidden);
+        }
+    }
+}
+
+kernel! {
+    /// A step back of all sequences that are alive: [`backward_row`] of each, and the sums of the gates' gradients.
+    fn backward_rows(
+        (gates, past, (tanhs, hidden, cell), sums, size): (&mut [f32], &[f32], (&[f32], &[f32], &mut [f32]), &mut Vec<f32>, usize)
+    ) {
+        let states = tanhs
+            .chunks_exact(size)
+            .zip(hidden.chunks_exact(size))
+            .zip(cell.chunks_exact_mut(size));
+        let gates = gates.chunks_exact_mut(4 * size).zip(past.chunks_exact(size));
+        for ((gates, past), ((tanh, hidden), cell)) in gates.zip(states) {
+            backward_row(gates, past, tanh, hidden, cell);
+            for (sum, gate) in sums.iter_mut().zip(&*gates) {
+                *sum += *gate;
+            }
+        }
     }
 }
 

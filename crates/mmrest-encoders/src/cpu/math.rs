@@ -3,10 +3,45 @@
 //! Polynomials and constants are those of Cephes (Moshier, `expf.c`, `tanhf.c`) and, for the error function,
 //! Abramowitz & Stegun 7.1.26. The tests give their errors.
 
-/// Runs a loop compiled for the widest vectors of this processor. What it calls has to be `#[inline(always)]`.
-#[inline(always)]
-pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
-    faer::traits::pulp::Arch::new().dispatch(body)
+use std::marker::PhantomData;
+
+/// A loop over values, to be compiled for the widest vectors of the processor it runs on.
+///
+/// Only what is inlined is compiled so: `run` and all that it calls have to be `#[inline(always)]`, which neither a
+/// closure nor a function passed as a value can be. [`kernel!`] writes one like a function.
+pub(crate) trait Kernel<A> {
+    fn run(arguments: A);
+}
+
+/// Makes a [`Kernel`] of a function of one tuple.
+macro_rules! kernel {
+    ($(#[$about:meta])* $visible:vis fn $name:ident($arguments:tt : $types:ty) $body:block) => {
+        $(#[$about])*
+        #[allow(non_camel_case_types)]
+        $visible struct $name;
+
+        impl $crate::cpu::math::Kernel<$types> for $name {
+            #[inline(always)]
+            fn run($arguments: $types) $body
+        }
+    };
+}
+pub(crate) use kernel;
+
+/// Runs a kernel on the widest vectors of this processor.
+pub(crate) fn vectorised<A, K: Kernel<A>>(_: K, arguments: A) {
+    faer::traits::pulp::Arch::new().dispatch(Call::<A, K>(arguments, PhantomData));
+}
+
+struct Call<A, K>(A, PhantomData<K>);
+
+impl<A, K: Kernel<A>> faer::traits::pulp::NullaryFnOnce for Call<A, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        K::run(self.0);
+    }
 }
 
 /// e^x, to 2e-7 of it, for x within ±87; what lies beyond counts as the bound.

@@ -13,6 +13,11 @@ mod math;
 mod operation;
 mod scratch;
 
+pub(crate) mod attention;
+pub(crate) mod gelu;
+pub(crate) mod linear;
 pub(crate) mod lstm;
+pub(crate) mod norm;
+pub(crate) mod random;
 
 pub(crate) use operation::takes;

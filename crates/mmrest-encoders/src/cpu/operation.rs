@@ -31,6 +31,7 @@ pub(crate) trait Tape<const N: usize>: Clone + Debug + Send + 'static {
 }
 
 /// An input of an operation: its values, row-major.
+#[derive(Clone, Debug)]
 pub(crate) struct Input(FlexTensor);
 
 impl Input {
