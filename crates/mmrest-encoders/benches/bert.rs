@@ -19,7 +19,10 @@ fn main() -> Result<()> {
     let tracked = config.init(&Device::flex().autodiff());
     let plain = config.init(&Device::flex());
     let (tokens, longest) = (batch.ids.len(), batch.max_len());
-    println!("{} sentences, {tokens} tokens, the longest {longest}", batch.len());
+    println!(
+        "{} sentences, {tokens} tokens, the longest {longest}",
+        batch.len()
+    );
     common::compare(
         "bert.py",
         &lengths,

@@ -231,7 +231,10 @@ mod tests {
         let lstm = LstmConfig::new(20, 64).init(&device);
         let x = Tensor::random([40, 50, 20], Distribution::Default, &device);
         let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             pool.install(|| results(&lstm, &x, |lstm, x| lstm.last_hidden_cpu(x, &lengths)))
         };
         assert!(on(1) == on(3));

@@ -37,11 +37,14 @@ impl Schedule {
 
     /// Frames of the batch `[batch * time]` in the order they are read: step by step, longest sequence first.
     pub(crate) fn frames(&self, time: usize) -> impl Iterator<Item = usize> + '_ {
-        self.active.iter().enumerate().flat_map(move |(step, count)| {
-            self.order[..*count]
-                .iter()
-                .map(move |sequence| sequence * time + step)
-        })
+        self.active
+            .iter()
+            .enumerate()
+            .flat_map(move |(step, count)| {
+                self.order[..*count]
+                    .iter()
+                    .map(move |sequence| sequence * time + step)
+            })
     }
 
     /// Number of frames that are read.

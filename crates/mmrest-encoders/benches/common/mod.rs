@@ -19,12 +19,19 @@ pub(crate) fn compare(script: &str, lengths: &[usize], mut parts: Vec<Part<'_>>)
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--python" => python = Some(arguments.next().context("--python takes a path")?),
-            "--repeats" => repeats = arguments.next().context("--repeats takes a number")?.parse()?,
+            "--repeats" => {
+                repeats = arguments
+                    .next()
+                    .context("--repeats takes a number")?
+                    .parse()?
+            }
             "--bench" => {}
             other => bail!("{other}: only --python PATH and --repeats N are known"),
         }
     }
-    let mut torch = python.map(|path| Torch::start(&path, script, lengths)).transpose()?;
+    let mut torch = python
+        .map(|path| Torch::start(&path, script, lengths))
+        .transpose()?;
     for (name, run) in &mut parts {
         let mut times = (Vec::new(), Vec::new());
         for repeat in 0..repeats + 2 {
@@ -43,7 +50,10 @@ pub(crate) fn compare(script: &str, lengths: &[usize], mut parts: Vec<Part<'_>>)
             true => println!(),
             false => {
                 let theirs = Spread::of(times.1);
-                println!(", PyTorch {theirs}, ratio {:.2}", ours.median / theirs.median);
+                println!(
+                    ", PyTorch {theirs}, ratio {:.2}",
+                    ours.median / theirs.median
+                );
             }
         }
     }
@@ -61,7 +71,11 @@ impl Spread {
         times.sort_by(f64::total_cmp);
         let at = |quarter: usize| times.get((times.len() * quarter / 4).min(times.len() - 1));
         let [lower, median, upper] = [1, 2, 3].map(|quarter| at(quarter).copied().unwrap_or(0.0));
-        Self { lower, median, upper }
+        Self {
+            lower,
+            median,
+            upper,
+        }
     }
 }
 
@@ -80,7 +94,9 @@ struct Torch {
 
 impl Torch {
     fn start(python: &str, script: &str, lengths: &[usize]) -> Result<Self> {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/torch").join(script);
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("benches/torch")
+            .join(script);
         let lengths: Vec<String> = lengths.iter().map(usize::to_string).collect();
         let mut process = Command::new(python)
             .arg(script)

@@ -250,7 +250,9 @@ impl BertLayer {
     /// [`forward_first`](Self::forward_first) on the CPU.
     fn forward_first_cpu(&self, hidden: Tensor<2>, offsets: &[usize]) -> Tensor<2> {
         let first = Bert::first_token(hidden.clone(), offsets);
-        let attended = self.attention.forward_first_cpu(first.clone(), hidden, offsets);
+        let attended = self
+            .attention
+            .forward_first_cpu(first.clone(), hidden, offsets);
         self.feed_forward_cpu(first, attended)
     }
 
@@ -258,11 +260,22 @@ impl BertLayer {
     fn feed_forward_cpu(&self, hidden: Tensor<2>, attended: Tensor<2>) -> Tensor<2> {
         let mask = || Mask::draw(&self.dropout, &hidden.device());
         let (first, second) = (mask(), mask());
-        let attended =
-            residual_norm(hidden, attended, first, &self.attention_norm, self.norm_epsilon);
+        let attended = residual_norm(
+            hidden,
+            attended,
+            first,
+            &self.attention_norm,
+            self.norm_epsilon,
+        );
         let wide = project::<3>(attended.clone(), &[&self.intermediate]);
         let output = project::<3>(self.activation.forward(wide), &[&self.output]);
-        residual_norm(attended, output, second, &self.output_norm, self.norm_epsilon)
+        residual_norm(
+            attended,
+            output,
+            second,
+            &self.output_norm,
+            self.norm_epsilon,
+        )
     }
 
     /// `a = LayerNorm(x + Attention(x))`, then `LayerNorm(a + W2 act(W1 a))`, row by row.
@@ -315,7 +328,10 @@ mod tests {
             Some(*end)
         }));
         let shape = [LENGTHS.iter().sum(), 24];
-        (Tensor::random(shape, Distribution::Normal(0.1, 1.0), device), offsets)
+        (
+            Tensor::random(shape, Distribution::Normal(0.1, 1.0), device),
+            offsets,
+        )
     }
 
     struct Collect<'a>(&'a Gradients, Vec<Vec<f32>>);
@@ -355,7 +371,10 @@ mod tests {
             let scale = expected.iter().fold(1.0f32, |most, v| most.max(v.abs()));
             assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(expected) {
-                assert!((found - expected).abs() <= 2e-5 * scale, "part {part}: {found} {expected}");
+                assert!(
+                    (found - expected).abs() <= 2e-5 * scale,
+                    "part {part}: {found} {expected}"
+                );
             }
         }
     }
@@ -374,7 +393,9 @@ mod tests {
 
         let general = |layer: &BertLayer, x| layer.forward_first(x, &offsets, &packing);
         let general = results(&layer, &hidden, general);
-        let cpu = results(&layer, &hidden, |layer, x| layer.forward_first_cpu(x, &offsets));
+        let cpu = results(&layer, &hidden, |layer, x| {
+            layer.forward_first_cpu(x, &offsets)
+        });
         assert_close(&cpu, &general);
     }
 }

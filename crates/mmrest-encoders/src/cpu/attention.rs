@@ -16,8 +16,8 @@ use rayon::prelude::*;
 
 use super::gemm::{matrix, matrix_mut};
 use super::math::{exp, kernel, vectorised};
-use super::operation::{Input, Tape, apply, input};
 use super::norm::drop_values;
+use super::operation::{Input, Tape, apply, input};
 use super::random::Mask;
 use super::scratch::{Scratch, parts};
 
@@ -160,8 +160,14 @@ impl<const N: usize> Attention<N> {
         let mut out = vec![0.0; asked * hidden];
         let mut chances = std::mem::replace(&mut self.chances, Scratch::new(0));
         let this = &*self;
-        let rows = parts(&mut out, this.spans.iter().map(|span| span.queries.len() * hidden));
-        let scores = parts(&mut chances, this.spans.iter().map(|span| span.scores.len()));
+        let rows = parts(
+            &mut out,
+            this.spans.iter().map(|span| span.queries.len() * hidden),
+        );
+        let scores = parts(
+            &mut chances,
+            this.spans.iter().map(|span| span.scores.len()),
+        );
         this.spans
             .par_iter()
             .zip(rows)
@@ -265,7 +271,11 @@ impl<const N: usize> Attention<N> {
 
 /// Some rows of a row-major matrix.
 fn matrix_rows<'a>(values: &'a [f32], rows: &Range<usize>, width: usize) -> MatRef<'a, f32> {
-    matrix(&values[rows.start * width..rows.end * width], rows.len(), width)
+    matrix(
+        &values[rows.start * width..rows.end * width],
+        rows.len(),
+        width,
+    )
 }
 
 impl<const N: usize> Tape<N> for Attention<N> {
@@ -285,15 +295,21 @@ impl<const N: usize> Tape<N> for Attention<N> {
         });
         let mut of_spans: Vec<Vec<&mut [f32]>> = self.spans.iter().map(|_| Vec::new()).collect();
         for (index, out) in outs.iter_mut().enumerate() {
-            let lengths = self.spans.iter().map(|span| rows(index, span).len() * widths[index]);
+            let lengths = self
+                .spans
+                .iter()
+                .map(|span| rows(index, span).len() * widths[index]);
             for (of_span, part) in of_spans.iter_mut().zip(parts(out, lengths)) {
                 of_span.push(part);
             }
         }
-        self.spans.par_iter().zip(of_spans).for_each(|(span, outs)| {
-            let rows = span.queries.start * hidden..span.queries.end * hidden;
-            self.backward_span(span, &gradient[rows], outs);
-        });
+        self.spans
+            .par_iter()
+            .zip(of_spans)
+            .for_each(|(span, outs)| {
+                let rows = span.queries.start * hidden..span.queries.end * hidden;
+                self.backward_span(span, &gradient[rows], outs);
+            });
         outs.map(Some)
     }
 }

@@ -3,7 +3,7 @@
 use burn::prelude::*;
 use rayon::prelude::*;
 
-use super::math::{normal, kernel, vectorised};
+use super::math::{kernel, normal, vectorised};
 use super::operation::{Tape, apply, input};
 use super::scratch::Scratch;
 

@@ -79,9 +79,7 @@ impl<const ADD: bool, const FUSED: bool> Kernel<(&mut [f32], &[f32], &[f32], usi
     for Panels<ADD, FUSED>
 {
     #[inline(always)]
-    fn run(
-        (out, a, b, depth, columns): (&mut [f32], &[f32], &[f32], usize, usize),
-    ) {
+    fn run((out, a, b, depth, columns): (&mut [f32], &[f32], &[f32], usize, usize)) {
         panels::<ADD, FUSED>(out, a, b, depth, columns);
     }
 }
@@ -96,10 +94,7 @@ fn panels<const ADD: bool, const FUSED: bool>(
 ) {
     let whole = columns - columns % COLUMNS;
     for at in (0..whole).step_by(COLUMNS) {
-        for (out, a) in out
-            .chunks_mut(ROWS * columns)
-            .zip(a.chunks(ROWS * depth))
-        {
+        for (out, a) in out.chunks_mut(ROWS * columns).zip(a.chunks(ROWS * depth)) {
             if out.len() == ROWS * columns {
                 tile::<ADD, FUSED, ROWS>(out, a, b, depth, columns, at);
             } else {
@@ -193,13 +188,17 @@ mod tests {
     fn assert_close(found: &[f32], expected: &[f64]) {
         assert_eq!(found.len(), expected.len());
         for (found, expected) in found.iter().zip(expected) {
-            assert!((f64::from(*found) - expected).abs() < 2e-5, "{found} {expected}");
+            assert!(
+                (f64::from(*found) - expected).abs() < 2e-5,
+                "{found} {expected}"
+            );
         }
     }
 
     #[test]
     fn small_products_are_those_of_a_loop() {
-        for (rows, depth, columns) in [(1, 1, 1), (3, 7, 20), (4, 64, 256), (9, 33, 47), (8, 5, 16)] {
+        for (rows, depth, columns) in [(1, 1, 1), (3, 7, 20), (4, 64, 256), (9, 33, 47), (8, 5, 16)]
+        {
             let (a, b) = (values(rows * depth, 1), values(depth * columns, 2));
             let expected = naive(&a, &b, depth, columns);
             let mut out = vec![9.0; rows * columns];
@@ -223,7 +222,10 @@ mod tests {
         );
         let expected = naive(&a, &b, depth, columns);
         for (found, expected) in out.iter().zip(&expected) {
-            assert!((f64::from(*found) - expected).abs() < 1e-3, "{found} {expected}");
+            assert!(
+                (f64::from(*found) - expected).abs() < 1e-3,
+                "{found} {expected}"
+            );
         }
     }
 }

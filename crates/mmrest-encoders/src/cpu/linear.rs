@@ -79,7 +79,12 @@ impl<const N: usize> Projection<N> {
         let x = matrix(self.inputs[0].values(), self.rows, self.width);
         for (at, width, weight) in self.blocks() {
             let columns = matrix_mut(&mut out, self.rows, total).subcols_mut(at, width);
-            product(columns, Accum::Add, x, matrix(weight.values(), self.width, width));
+            product(
+                columns,
+                Accum::Add,
+                x,
+                matrix(weight.values(), self.width, width),
+            );
         }
         out
     }

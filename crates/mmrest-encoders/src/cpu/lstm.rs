@@ -16,7 +16,7 @@ use faer::Accum;
 use rayon::prelude::*;
 
 use super::gemm::{matrix, matrix_mut, product, small_product};
-use super::math::{sigmoid, tanh, kernel, vectorised};
+use super::math::{kernel, sigmoid, tanh, vectorised};
 use super::operation::{Input, Tape, apply, input};
 use super::scratch::{Scratch, parts};
 use crate::schedule::Schedule;
@@ -169,7 +169,12 @@ impl Tape<5> for Run {
         let weight = |rows: &[f32], width: usize| {
             let mut out = vec![0.0; width * wide];
             let rows = matrix(rows, count, width).transpose();
-            product(matrix_mut(&mut out, width, wide), Accum::Replace, rows, gates);
+            product(
+                matrix_mut(&mut out, width, wide),
+                Accum::Replace,
+                rows,
+                gates,
+            );
             out
         };
         let (to_ih, to_hh) = rayon::join(
@@ -179,7 +184,12 @@ impl Tape<5> for Run {
         let frames = wanted[0].then(|| {
             let mut out = vec![0.0; count * features];
             let back = matrix(w_ih.values(), features, wide).transpose();
-            product(matrix_mut(&mut out, count, features), Accum::Replace, gates, back);
+            product(
+                matrix_mut(&mut out, count, features),
+                Accum::Replace,
+                gates,
+                back,
+            );
             out
         });
         let [b_ih, b_hh] = [wanted[3], wanted[4]].map(|wanted| wanted.then(|| bias.clone()));
@@ -208,7 +218,11 @@ impl Rows<'_> {
                 small_product::<true>(gates, hidden, w_hh, size, wide);
             }
             let (past, cells) = self.cells.split_at_mut(rows.start);
-            let past = if step == 0 { &zeros[..] } else { &past[before * size..] };
+            let past = if step == 0 {
+                &zeros[..]
+            } else {
+                &past[before * size..]
+            };
             let tanhs = &mut self.tanhs[rows];
             vectorised(forward_rows, (gates, past, (cells, tanhs, hidden), size));
             before = start;
@@ -294,19 +308,29 @@ fn forward_row(
     hidden: &mut [f32],
 ) {
     let size = cell.len();
-    let (i, rest) = gates.split_at_mut(size);
-    let (f, rest) = rest.split_at_mut(size);
-    let (g, o) = rest.split_at_mut(size);
-    let (o, past) = (&mut o[..size], &past[..size]);
-    let (tanh_cell, hidden) = (&mut tanh_cell[..size], &mut hidden[..size]);
-    for k in 0..size {
-        i[k] = sigmoid(i[k]);
-        f[k] = sigmoid(f[k]);
-        g[k] = tanh(g[k]);
-        o[k] = sigmoid(o[k]);
-        cell[k] = f[k] * past[k] + i[k] * g[k];
-        tanh_cell[k] = tanh(cell[k]);
-        hidden[k] = o[k] * tanh_cell[k];
+    let (input_forget, rest) = gates.split_at_mut(2 * size);
+    let (candidate, output) = rest.split_at_mut(size);
+    // One loop a result: with all in one, too many slices might overlap for the compiler to use vectors.
+    for gate in &mut *input_forget {
+        *gate = sigmoid(*gate);
+    }
+    for gate in &mut *output {
+        *gate = sigmoid(*gate);
+    }
+    for value in &mut *candidate {
+        *value = tanh(*value);
+    }
+    let (input, forget) = input_forget.split_at(size);
+    let kept = forget.iter().zip(past);
+    let added = input.iter().zip(&*candidate);
+    for ((cell, (forget, past)), (input, candidate)) in cell.iter_mut().zip(kept).zip(added) {
+        *cell = forget * past + input * candidate;
+    }
+    for (tanh_cell, cell) in tanh_cell.iter_mut().zip(&*cell) {
+        *tanh_cell = tanh(*cell);
+    }
+    for ((hidden, output), tanh_cell) in hidden.iter_mut().zip(&*output).zip(&*tanh_cell) {
+        *hidden = output * tanh_cell;
     }
 }
 

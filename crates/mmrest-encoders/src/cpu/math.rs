@@ -54,7 +54,13 @@ pub(crate) fn exp(x: f32) -> f32 {
     let power = rounded - ROUND;
     let rest = x - power * 0.693_359_4 + power * 2.121_944_4e-4;
     let mut series = 1.987_569_1e-4;
-    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
+    for coefficient in [
+        1.398_199_9e-3,
+        8.333_452e-3,
+        4.166_579_6e-2,
+        0.166_666_65,
+        0.5,
+    ] {
         series = series * rest + coefficient;
     }
     let scale = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
@@ -110,11 +116,23 @@ mod tests {
 
     #[test]
     fn relative_errors_stay_below_a_millionth() {
-        assert!(worst(86.0, exp, f64::exp) < 3e-7, "{}", worst(86.0, exp, f64::exp));
+        assert!(
+            worst(86.0, exp, f64::exp) < 3e-7,
+            "{}",
+            worst(86.0, exp, f64::exp)
+        );
         let exact = |x: f64| 1.0 / (1.0 + (-x).exp());
-        assert!(worst(80.0, sigmoid, exact) < 5e-7, "{}", worst(80.0, sigmoid, exact));
+        assert!(
+            worst(80.0, sigmoid, exact) < 5e-7,
+            "{}",
+            worst(80.0, sigmoid, exact)
+        );
         for range in [0.01, 1.0, 20.0] {
-            assert!(worst(range, tanh, f64::tanh) < 5e-7, "{}", worst(range, tanh, f64::tanh));
+            assert!(
+                worst(range, tanh, f64::tanh) < 5e-7,
+                "{}",
+                worst(range, tanh, f64::tanh)
+            );
         }
     }
 

@@ -43,7 +43,11 @@ impl Mask {
     #[inline(always)]
     pub(crate) fn factor(&self, place: u32) -> f32 {
         let number = mix(mix(place ^ self.key[0]).wrapping_add(self.key[1]));
-        if number < self.threshold { 0.0 } else { self.scale }
+        if number < self.threshold {
+            0.0
+        } else {
+            self.scale
+        }
     }
 }
 
@@ -82,7 +86,9 @@ mod tests {
     #[test]
     fn masks_of_different_keys_are_independent() {
         let (a, b) = (Mask::new([1, 5], 0.5), Mask::new([2, 5], 0.5));
-        let same = (0..100_000).filter(|p| a.factor(*p) == b.factor(*p)).count();
+        let same = (0..100_000)
+            .filter(|p| a.factor(*p) == b.factor(*p))
+            .count();
         assert!((48_500..51_500).contains(&same), "{same}");
     }
 
