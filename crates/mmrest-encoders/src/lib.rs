@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 pub mod bert;
+mod cpu;
 mod error;
 pub mod init;
 mod lstm;
 mod packed;
+mod schedule;
 mod sequence;
 pub mod tokenizer;
 

@@ -8,6 +8,7 @@
 //! h_t = σ(o) tanh(c_t)
 //! ```
 //!
+//! On the CPU all of it is one operation ([`crate::cpu::lstm`]); elsewhere it is burn's operations, step by step.
 //! Slicing one large tracked tensor over time makes backward quadratic in time, so the (untracked) frames are what is
 //! sliced, and every step projects its own. Sequences are sorted by length: those that have ended leave the step.
 
@@ -15,7 +16,9 @@ use burn::module::Param;
 use burn::prelude::*;
 use burn::tensor::activation::{sigmoid, tanh};
 
+use crate::cpu;
 use crate::init::{bias_init, xavier_normal_init};
+use crate::schedule::Schedule;
 
 /// Sizes of an [`Lstm`].
 #[derive(Config, Debug)]
@@ -73,12 +76,36 @@ impl Lstm {
     ///
     /// When there are not as many lengths as sequences, or no frame at all.
     pub fn last_hidden(&self, x: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
-        let [batch, time, _] = x.dims();
+        let [batch, _, _] = x.dims();
         assert_eq!(batch, lengths.len(), "one length a sequence");
+        if cpu::takes(&x) && cpu::takes(&self.weight_ih.val()) {
+            self.last_hidden_cpu(x, lengths)
+        } else {
+            self.last_hidden_by_steps(x, lengths)
+        }
+    }
+
+    /// [`last_hidden`](Self::last_hidden) as a single operation on the CPU.
+    fn last_hidden_cpu(&self, x: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
+        let time = x.dims()[1];
+        let groups = Schedule::groups(lengths, time, cpu::lstm::GROUP);
+        let frames: Vec<usize> = groups.iter().flat_map(|group| group.frames(time)).collect();
+        let weights = (
+            self.weight_ih.val(),
+            self.weight_hh.val(),
+            self.bias_ih.val(),
+            self.bias_hh.val(),
+        );
+        cpu::lstm::last_hidden(rows(x, &frames), weights, groups)
+    }
+
+    /// [`last_hidden`](Self::last_hidden) by burn's operations, for any device.
+    fn last_hidden_by_steps(&self, x: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
+        let time = x.dims()[1];
         let schedule = Schedule::new(lengths, time);
-        let frames = schedule.pack(x);
-        let last = self.run(frames, &schedule.active);
-        last.select(0, index(&schedule.place, &self.weight_ih.device()))
+        let frames: Vec<usize> = schedule.frames(time).collect();
+        let last = self.run(rows(x, &frames), &schedule.active);
+        last.select(0, index(&schedule.place(), &self.weight_ih.device()))
     }
 
     /// Steps through packed frames; `active[t]` sequences are alive at step t. Last hidden states, longest first.
@@ -122,53 +149,12 @@ fn step(gates: Tensor<2>, cell: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     (hidden, cell)
 }
 
-/// In which order a batch is stepped through.
-struct Schedule {
-    /// Frames of the batch `[batch * time]` in the order they are read: step by step, longest sequence first.
-    frames: Vec<usize>,
-    /// Sequences alive at each step, never increasing.
-    active: Vec<usize>,
-    /// Where each sequence is in the order of lengths.
-    place: Vec<usize>,
-}
-
-impl Schedule {
-    fn new(lengths: &[usize], time: usize) -> Self {
-        let lengths: Vec<usize> = lengths
-            .iter()
-            .map(|length| (*length).min(time).max(1))
-            .collect();
-        let mut order: Vec<usize> = (0..lengths.len()).collect();
-        order.sort_by_key(|sequence| std::cmp::Reverse(lengths[*sequence]));
-        let mut place = vec![0; order.len()];
-        for (position, sequence) in order.iter().enumerate() {
-            place[*sequence] = position;
-        }
-        let steps = order.first().map_or(0, |longest| lengths[*longest]);
-        let active: Vec<usize> = (0..steps)
-            .map(|step| order.partition_point(|sequence| lengths[*sequence] > step))
-            .collect();
-        let order = &order;
-        let read = |(step, count): (usize, &usize)| {
-            order[..*count]
-                .iter()
-                .map(move |sequence| sequence * time + step)
-        };
-        let frames = active.iter().enumerate().flat_map(read).collect();
-        Self {
-            frames,
-            active,
-            place,
-        }
-    }
-
-    /// `[batch, time, feature]` to the frames that are read, in order: `[frames, feature]`.
-    fn pack(&self, x: Tensor<3>) -> Tensor<2> {
-        let [batch, time, features] = x.dims();
-        let device = x.device();
-        x.reshape([batch * time, features])
-            .select(0, index(&self.frames, &device))
-    }
+/// Frames of `[batch, time, feature]` by their number in `[batch * time]`: `[frames, feature]`.
+fn rows(x: Tensor<3>, frames: &[usize]) -> Tensor<2> {
+    let [batch, time, features] = x.dims();
+    let device = x.device();
+    x.reshape([batch * time, features])
+        .select(0, index(frames, &device))
 }
 
 fn index(values: &[usize], device: &Device) -> Tensor<1, Int> {
@@ -178,13 +164,79 @@ fn index(values: &[usize], device: &Device) -> Tensor<1, Int> {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Distribution;
+
     use super::*;
 
+    /// Output, and gradients of the frames and all weights, of a loss that weighs every hidden unit differently.
+    fn results(
+        lstm: &Lstm,
+        x: &Tensor<3>,
+        run: impl Fn(&Lstm, Tensor<3>) -> Tensor<2>,
+    ) -> Vec<Vec<f32>> {
+        let x = x.clone().detach().require_grad();
+        let output = run(lstm, x.clone());
+        let [batch, hidden] = output.dims();
+        let weigh = Tensor::arange(0..(batch * hidden) as i64, &output.device())
+            .float()
+            .sin()
+            .reshape([batch, hidden]);
+        let gradients = (output.clone() * weigh).sum().backward();
+        fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+            tensor.into_data().try_to_vec().unwrap()
+        }
+        vec![
+            read(output),
+            read(x.grad(&gradients).unwrap()),
+            read(lstm.weight_ih.grad(&gradients).unwrap()),
+            read(lstm.weight_hh.grad(&gradients).unwrap()),
+            read(lstm.bias_ih.grad(&gradients).unwrap()),
+            read(lstm.bias_hh.grad(&gradients).unwrap()),
+        ]
+    }
+
     #[test]
-    fn the_schedule_reads_every_live_frame_once() {
-        let schedule = Schedule::new(&[2, 4, 0, 9], 4);
-        assert_eq!(schedule.active, [4, 3, 2, 2]);
-        assert_eq!(schedule.place, [2, 0, 3, 1]);
-        assert_eq!(schedule.frames, [4, 12, 0, 8, 5, 13, 1, 6, 14, 7, 15]);
+    fn the_single_operation_is_the_steps() {
+        let device = Device::flex().autodiff();
+        device.seed(7);
+        for (input, hidden, time, lengths) in [
+            (5, 8, 7, vec![7, 1, 3, 3, 0, 5, 7, 2, 6, 1, 4]),
+            (3, 16, 4, vec![4; 9]),
+            (20, 64, 30, vec![12]),
+            (2, 5, 1, vec![1, 1, 1]),
+            (1, 3, 12, vec![1, 12]),
+        ] {
+            let lstm = LstmConfig::new(input, hidden).init(&device);
+            let shape = [lengths.len(), time, input];
+            let x = Tensor::random(shape, Distribution::Normal(0.0, 1.5), &device);
+            let steps = results(&lstm, &x, |lstm, x| lstm.last_hidden_by_steps(x, &lengths));
+            let single = results(&lstm, &x, |lstm, x| lstm.last_hidden_cpu(x, &lengths));
+            for (part, (single, steps)) in single.iter().zip(&steps).enumerate() {
+                let scale = steps.iter().fold(1.0f32, |most, v| most.max(v.abs()));
+                for (single, steps) in single.iter().zip(steps) {
+                    assert!(
+                        (single - steps).abs() <= 1e-5 * scale,
+                        "part {part} of {lengths:?}: {single} {steps}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        let device = Device::flex().autodiff();
+        device.seed(3);
+        let lengths: Vec<usize> = (0..40).map(|i| 1 + i * 7 % 50).collect();
+        let lstm = LstmConfig::new(20, 64).init(&device);
+        let x = Tensor::random([40, 50, 20], Distribution::Default, &device);
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| results(&lstm, &x, |lstm, x| lstm.last_hidden_cpu(x, &lengths)))
+        };
+        assert!(on(1) == on(3));
     }
 }

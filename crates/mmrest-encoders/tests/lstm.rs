@@ -149,3 +149,84 @@ proptest! {
         }
     }
 }
+
+/// Weighted sum of the last hidden states in f64, from PyTorch's formulas; weights `[in, 4H]`, `[H, 4H]`, `[4H]`, `[4H]`.
+fn reference(x: &[f64], lengths: &[usize], weights: &[Vec<f64>; 4], sizes: [usize; 3]) -> f64 {
+    let [time, features, size] = sizes;
+    let [w_ih, w_hh, b_ih, b_hh] = weights;
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+    let mut loss = 0.0;
+    for (sequence, length) in lengths.iter().enumerate() {
+        let (mut hidden, mut cell) = (vec![0.0; size], vec![0.0; size]);
+        for step in 0..*length {
+            let frame = &x[(sequence * time + step) * features..][..features];
+            let past = hidden.clone();
+            let gate = |column: usize| -> f64 {
+                let seen = frame.iter().enumerate();
+                let seen: f64 = seen.map(|(k, v)| v * w_ih[k * 4 * size + column]).sum();
+                let kept = past.iter().enumerate();
+                let kept: f64 = kept.map(|(k, v)| v * w_hh[k * 4 * size + column]).sum();
+                seen + kept + b_ih[column] + b_hh[column]
+            };
+            for unit in 0..size {
+                let [i, f, g, o] = [0, 1, 2, 3].map(|at| gate(at * size + unit));
+                cell[unit] = sigmoid(f) * cell[unit] + sigmoid(i) * g.tanh();
+                hidden[unit] = sigmoid(o) * cell[unit].tanh();
+            }
+        }
+        let weigh = |(unit, value): (usize, &f64)| value * ((sequence * size + unit) as f64).cos();
+        loss += hidden.iter().enumerate().map(weigh).sum::<f64>();
+    }
+    loss
+}
+
+#[test]
+fn gradients_are_the_slopes_of_the_formulas() {
+    let device = Device::flex().autodiff();
+    let (lengths, [time, features, size]) = ([6, 1, 3], [6, 3, 5]);
+    let lstm = LstmConfig::new(features, size).init(&device);
+    let x = frames(lengths.len(), time, features, 17, &device).require_grad();
+    let weigh: Vec<f32> = (0..lengths.len() * size)
+        .map(|k| (k as f32).cos())
+        .collect();
+    let weigh = Tensor::<2>::from_data(TensorData::new(weigh, [lengths.len(), size]), &device);
+    let output = (lstm.last_hidden(x.clone(), &lengths) * weigh).sum();
+    let gradients = output.clone().backward();
+
+    fn wide<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+        values(tensor).into_iter().map(f64::from).collect()
+    }
+    let found = [
+        wide(lstm.weight_ih.val().grad(&gradients).unwrap()),
+        wide(lstm.weight_hh.val().grad(&gradients).unwrap()),
+        wide(lstm.bias_ih.val().grad(&gradients).unwrap()),
+        wide(lstm.bias_hh.val().grad(&gradients).unwrap()),
+        wide(x.clone().grad(&gradients).unwrap()),
+    ];
+    let weights = [
+        wide(lstm.weight_ih.val()),
+        wide(lstm.weight_hh.val()),
+        wide(lstm.bias_ih.val()),
+        wide(lstm.bias_hh.val()),
+    ];
+    let x = wide(x);
+    let loss = |part: usize, place: usize, step: f64| {
+        let (mut weights, mut x) = (weights.clone(), x.clone());
+        match weights.get_mut(part) {
+            Some(weight) => weight[place] += step,
+            None => x[place] += step,
+        }
+        reference(&x, &lengths, &weights, [time, features, size])
+    };
+    let value = wide(output)[0];
+    assert!((value - loss(0, 0, 0.0)).abs() < 1e-5, "{value}");
+    for (part, found) in found.iter().enumerate() {
+        for (place, found) in found.iter().enumerate() {
+            let slope = (loss(part, place, 1e-5) - loss(part, place, -1e-5)) / 2e-5;
+            assert!(
+                (found - slope).abs() < 1e-5,
+                "part {part}, {place}: {found} {slope}"
+            );
+        }
+    }
+}

@@ -6,6 +6,9 @@ use burn::tensor::activation::softmax;
 
 use super::BertConfig;
 use super::model::linear;
+use crate::cpu::attention::{attend, attend_first};
+use crate::cpu::linear::project;
+use crate::cpu::random::Mask;
 use crate::packed::lens;
 
 /// What is added to the scores of padding: exp of it is 0, and half precision can hold it.
@@ -141,6 +144,28 @@ impl SelfAttention {
             .reshape([batch, self.heads, 1, width / self.heads]);
         self.output
             .forward(self.attend(query, hidden, packing).reshape([batch, width]))
+    }
+
+    /// [`forward`](Self::forward) on the CPU, where sequences are not padded.
+    pub(super) fn forward_cpu(&self, hidden: Tensor<2>, offsets: &[usize]) -> Tensor<2> {
+        let mask = Mask::draw(&self.dropout, &hidden.device());
+        let all = project::<7>(hidden, &[&self.query, &self.key, &self.value]);
+        let attended = attend(all, offsets, self.heads, mask);
+        project::<3>(attended, &[&self.output])
+    }
+
+    /// [`forward_first`](Self::forward_first) on the CPU.
+    pub(super) fn forward_first_cpu(
+        &self,
+        first: Tensor<2>,
+        hidden: Tensor<2>,
+        offsets: &[usize],
+    ) -> Tensor<2> {
+        let mask = Mask::draw(&self.dropout, &hidden.device());
+        let queries = project::<3>(first, &[&self.query]);
+        let keys_values = project::<5>(hidden, &[&self.key, &self.value]);
+        let attended = attend_first(queries, keys_values, offsets, self.heads, mask);
+        project::<3>(attended, &[&self.output])
     }
 
     /// `softmax(Q K^T / sqrt(d)) V` for queries `[batch, heads, any, d]`.

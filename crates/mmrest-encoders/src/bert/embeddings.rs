@@ -5,6 +5,7 @@ use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, La
 use burn::prelude::*;
 
 use super::BertConfig;
+use crate::cpu;
 use crate::packed::{PackedTokens, lens};
 
 /// `LayerNorm(word + position + type 0)` of every token.
@@ -45,7 +46,12 @@ impl Embeddings {
         let positions = lens(&batch.offsets).flat_map(|len| 0..len as i64).collect();
         let token_type = self.token_type.weight.val().narrow(0, 0, 1);
         let sum = lookup(&self.word, words) + lookup(&self.position, positions) + token_type;
-        self.dropout.forward(self.norm.forward(sum))
+        let normal = self.norm.forward(sum);
+        if cpu::takes(&normal) {
+            let mask = cpu::random::Mask::draw(&self.dropout, &normal.device());
+            return cpu::norm::dropout(normal, mask);
+        }
+        self.dropout.forward(normal)
     }
 
     pub(super) fn positions(&self) -> usize {

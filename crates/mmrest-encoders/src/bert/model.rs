@@ -9,6 +9,10 @@ use burn::prelude::*;
 
 use super::attention::Packing;
 use super::{Activation, BertConfig, Embeddings, SelfAttention, load};
+use crate::cpu;
+use crate::cpu::linear::project;
+use crate::cpu::norm::residual_norm;
+use crate::cpu::random::Mask;
 use crate::{EncoderError, PackedTokens};
 
 /// BERT without a head: the hidden state of every token. Start with [`Bert::load_dir`] or [`BertConfig::init`].
@@ -28,6 +32,7 @@ pub struct BertLayer {
     pub(super) intermediate: Linear,
     pub(super) output: Linear,
     pub(super) output_norm: LayerNorm,
+    norm_epsilon: f64,
     dropout: Dropout,
     #[module(skip)]
     activation: Activation,
@@ -148,8 +153,11 @@ impl Bert {
     /// # let _ = gradients;
     /// ```
     pub fn layers(&self, hidden: Tensor<2>, offsets: &[usize], range: Range<usize>) -> Tensor<2> {
-        let packing = Packing::new(offsets, &hidden.device());
         let layers = self.layers.iter().take(range.end).skip(range.start);
+        if cpu::takes(&hidden) {
+            return layers.fold(hidden, |hidden, layer| layer.forward_cpu(hidden, offsets));
+        }
+        let packing = Packing::new(offsets, &hidden.device());
         layers.fold(hidden, |hidden, layer| layer.forward(hidden, &packing))
     }
 
@@ -175,6 +183,9 @@ impl Bert {
             return Self::first_token(hidden, offsets);
         }
         let hidden = self.layers(hidden, offsets, range.start..end - 1);
+        if cpu::takes(&hidden) {
+            return self.layers[end - 1].forward_first_cpu(hidden, offsets);
+        }
         let packing = Packing::new(offsets, &hidden.device());
         self.layers[end - 1].forward_first(hidden, offsets, &packing)
     }
@@ -211,6 +222,7 @@ impl BertLayer {
             intermediate: linear(config, config.hidden_size, config.intermediate_size, device),
             output: linear(config, config.intermediate_size, config.hidden_size, device),
             output_norm: norm(),
+            norm_epsilon: config.layer_norm_eps,
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
             activation: config.activation(),
         }
@@ -227,6 +239,43 @@ impl BertLayer {
         let first = Bert::first_token(hidden.clone(), offsets);
         let attended = self.attention.forward_first(first.clone(), hidden, packing);
         self.feed_forward(first, attended)
+    }
+
+    /// [`forward`](Self::forward) on the CPU.
+    fn forward_cpu(&self, hidden: Tensor<2>, offsets: &[usize]) -> Tensor<2> {
+        let attended = self.attention.forward_cpu(hidden.clone(), offsets);
+        self.feed_forward_cpu(hidden, attended)
+    }
+
+    /// [`forward_first`](Self::forward_first) on the CPU.
+    fn forward_first_cpu(&self, hidden: Tensor<2>, offsets: &[usize]) -> Tensor<2> {
+        let first = Bert::first_token(hidden.clone(), offsets);
+        let attended = self
+            .attention
+            .forward_first_cpu(first.clone(), hidden, offsets);
+        self.feed_forward_cpu(first, attended)
+    }
+
+    /// [`feed_forward`](Self::feed_forward) on the CPU.
+    fn feed_forward_cpu(&self, hidden: Tensor<2>, attended: Tensor<2>) -> Tensor<2> {
+        let mask = || Mask::draw(&self.dropout, &hidden.device());
+        let (first, second) = (mask(), mask());
+        let attended = residual_norm(
+            hidden,
+            attended,
+            first,
+            &self.attention_norm,
+            self.norm_epsilon,
+        );
+        let wide = project::<3>(attended.clone(), &[&self.intermediate]);
+        let output = project::<3>(self.activation.forward(wide), &[&self.output]);
+        residual_norm(
+            attended,
+            output,
+            second,
+            &self.output_norm,
+            self.norm_epsilon,
+        )
     }
 
     /// `a = LayerNorm(x + Attention(x))`, then `LayerNorm(a + W2 act(W1 a))`, row by row.
@@ -253,4 +302,100 @@ pub(super) fn linear(config: &BertConfig, input: usize, output: usize, device: &
         .init(device);
     linear.bias = Some(Initializer::Zeros.init([output], device));
     linear
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::{ModuleVisitor, Param};
+    use burn::tensor::{Distribution, Gradients};
+
+    use super::*;
+
+    const LENGTHS: [usize; 6] = [5, 1, 9, 2, 9, 4];
+
+    fn layer(device: &Device) -> BertLayer {
+        let mut config = BertConfig::small(10, 24, 1, 3, 40);
+        config.hidden_dropout_prob = 0.0;
+        config.attention_probs_dropout_prob = 0.0;
+        config.initializer_range = 0.3;
+        BertLayer::new(&config, device)
+    }
+
+    fn hidden(device: &Device) -> (Tensor<2>, Vec<usize>) {
+        let mut offsets = vec![0];
+        offsets.extend(LENGTHS.iter().scan(0, |end, len| {
+            *end += len;
+            Some(*end)
+        }));
+        let shape = [LENGTHS.iter().sum(), 24];
+        (
+            Tensor::random(shape, Distribution::Normal(0.1, 1.0), device),
+            offsets,
+        )
+    }
+
+    struct Collect<'a>(&'a Gradients, Vec<Vec<f32>>);
+
+    impl ModuleVisitor for Collect<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = param.val().grad(self.0).unwrap();
+            self.1.push(gradient.into_data().try_to_vec().unwrap());
+        }
+    }
+
+    /// Output, and gradients of the input and all parameters, of a loss that weighs every value differently.
+    fn results(
+        layer: &BertLayer,
+        hidden: &Tensor<2>,
+        run: impl Fn(&BertLayer, Tensor<2>) -> Tensor<2>,
+    ) -> Vec<Vec<f32>> {
+        let hidden = hidden.clone().detach().require_grad();
+        let output = run(layer, hidden.clone());
+        let [rows, width] = output.dims();
+        let weigh = Tensor::arange(0..(rows * width) as i64, &output.device())
+            .float()
+            .sin()
+            .reshape([rows, width]);
+        let gradients = (output.clone() * weigh).sum().backward();
+        let mut all = Collect(&gradients, Vec::new());
+        layer.visit(&mut all);
+        for tensor in [output, hidden.grad(&gradients).unwrap()] {
+            all.1.push(tensor.into_data().try_to_vec().unwrap());
+        }
+        all.1
+    }
+
+    fn assert_close(found: &[Vec<f32>], expected: &[Vec<f32>]) {
+        assert_eq!(found.len(), expected.len());
+        for (part, (found, expected)) in found.iter().zip(expected).enumerate() {
+            let scale = expected.iter().fold(1.0f32, |most, v| most.max(v.abs()));
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(
+                    (found - expected).abs() <= 2e-5 * scale,
+                    "part {part}: {found} {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_cpu_computes_what_burn_does() {
+        let device = Device::flex().autodiff();
+        device.seed(5);
+        let layer = layer(&device);
+        let (hidden, offsets) = hidden(&device);
+        let packing = Packing::new(&offsets, &device);
+        let general = results(&layer, &hidden, |layer, x| layer.forward(x, &packing));
+        let cpu = results(&layer, &hidden, |layer, x| layer.forward_cpu(x, &offsets));
+        assert_eq!(general.len(), 18);
+        assert_close(&cpu, &general);
+
+        let general = |layer: &BertLayer, x| layer.forward_first(x, &offsets, &packing);
+        let general = results(&layer, &hidden, general);
+        let cpu = results(&layer, &hidden, |layer, x| {
+            layer.forward_first_cpu(x, &offsets)
+        });
+        assert_close(&cpu, &general);
+    }
 }

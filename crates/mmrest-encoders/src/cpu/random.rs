@@ -1,0 +1,103 @@
+//! Dropout without a stream of random numbers: whether a value is kept is a function of a key and its place.
+//!
+//! The key is drawn from the device, so the device's seed decides every mask; backward computes the mask again instead
+//! of keeping it. The function is twice Chris Wellons' `lowbias32`, a bijection of 32 bits whose every output bit depends
+//! on every input bit, with one half of the key before each.
+
+use burn::nn::Dropout;
+use burn::prelude::*;
+use burn::tensor::Distribution;
+
+/// Which values one application of dropout keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mask {
+    key: [u32; 2],
+    /// Values whose number is below are dropped.
+    threshold: u32,
+    /// What values that are kept are multiplied with.
+    scale: f32,
+}
+
+impl Mask {
+    /// The next mask of a device; none where dropout does nothing, as in evaluation.
+    pub(crate) fn draw(dropout: &Dropout, device: &Device) -> Option<Self> {
+        if !dropout.training.is_enabled() || !device.is_autodiff() || dropout.prob == 0.0 {
+            return None;
+        }
+        let sixteen_bits = Distribution::Uniform(0.0, 65_536.0);
+        let drawn = Tensor::<1>::random([4], sixteen_bits, &device.clone().inner()).into_data();
+        let mut bits = drawn.iter::<f32>().map(|value| value as u32 & 0xffff);
+        let mut word = || bits.next().unwrap_or(0) << 16 | bits.next().unwrap_or(0);
+        Some(Self::new([word(), word()], dropout.prob))
+    }
+
+    fn new(key: [u32; 2], prob: f64) -> Self {
+        Self {
+            key,
+            threshold: (prob * 4_294_967_296.0) as u32,
+            scale: (1.0 / (1.0 - prob)) as f32,
+        }
+    }
+
+    /// What the value at a place is multiplied with: 0, or 1 / (1 - p).
+    #[inline(always)]
+    pub(crate) fn factor(&self, place: u32) -> f32 {
+        let number = mix(mix(place ^ self.key[0]).wrapping_add(self.key[1]));
+        if number < self.threshold {
+            0.0
+        } else {
+            self.scale
+        }
+    }
+}
+
+#[inline(always)]
+fn mix(mut x: u32) -> u32 {
+    x ^= x >> 16;
+    x = x.wrapping_mul(0x7feb_352d);
+    x ^= x >> 15;
+    x = x.wrapping_mul(0x846c_a68b);
+    x ^ (x >> 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::DropoutConfig;
+
+    #[test]
+    fn as_many_are_dropped_as_asked_and_neighbours_do_not_care() {
+        for (prob, key) in [(0.1, [0, 0]), (0.5, [1, 2]), (0.1, [0xdead_beef, 7])] {
+            let mask = Mask::new(key, prob);
+            let dropped: Vec<f64> = (0..200_000)
+                .map(|place| f64::from(u8::from(mask.factor(place) == 0.0)))
+                .collect();
+            let share = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / 200_000.0;
+            let one = share(&mut dropped.iter().copied());
+            assert!((one - prob).abs() < 0.004, "{one}");
+            for step in [1, 2, 32, 384] {
+                let pairs = dropped.iter().zip(&dropped[step..]);
+                let both = share(&mut pairs.map(|(a, b)| a * b));
+                assert!((both - prob * prob).abs() < 0.004, "{both} at {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn masks_of_different_keys_are_independent() {
+        let (a, b) = (Mask::new([1, 5], 0.5), Mask::new([2, 5], 0.5));
+        let same = (0..100_000)
+            .filter(|p| a.factor(*p) == b.factor(*p))
+            .count();
+        assert!((48_500..51_500).contains(&same), "{same}");
+    }
+
+    #[test]
+    fn evaluation_draws_no_mask() {
+        let dropout = DropoutConfig::new(0.1).init();
+        assert!(Mask::draw(&dropout, &Device::flex()).is_none());
+        assert!(Mask::draw(&dropout, &Device::flex().autodiff()).is_some());
+        let none = DropoutConfig::new(0.0).init();
+        assert!(Mask::draw(&none, &Device::flex().autodiff()).is_none());
+    }
+}
