@@ -158,12 +158,12 @@ fn data(folder: &Path) -> Vec<Row> {
         row(
             "data/mosi",
             contents(&folder.join("mosi")),
-            "CMU-MOSI: its files go here; data/README.md says whence",
+            "CMU-MOSI: cargo xtask data fetch mosi",
         ),
         row(
             "data/mosei",
             contents(&folder.join("mosei")),
-            "CMU-MOSEI: its files go here; data/README.md says whence",
+            "CMU-MOSEI: cargo xtask data fetch mosei",
         ),
         row(
             "data/sample",

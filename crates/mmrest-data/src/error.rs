@@ -92,8 +92,8 @@ pub enum DataError {
         /// What is wrong, and where in it.
         reason: String,
     },
-    /// Whoever watched the work asked to stop it; nothing is left behind.
-    #[error("stopped before it was done; nothing was written")]
+    /// Whoever watched the work asked to stop it; of the file being written nothing is left.
+    #[error("stopped before it was done")]
     Stopped,
     /// A label table lacks a column it must have.
     #[error("{}: no column {column:?}; the columns are {}", path.display(), found.join(", "))]

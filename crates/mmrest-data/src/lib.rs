@@ -9,6 +9,7 @@ mod dataset;
 mod error;
 #[cfg(feature = "fetch")]
 pub mod fetch;
+pub mod files;
 pub mod folds;
 mod frames;
 mod hdf5;
@@ -39,7 +40,7 @@ pub use load::load_unlabelled;
 pub use missing::MissingFiles;
 pub use modality::Modality;
 pub use overlap::{TOLERANCE, is_too_short, overlapping};
-pub use report::{DataReport, DropReason};
+pub use report::{DataReport, DropReason, Unit};
 pub use segment::Segment;
 pub use source::SourceFile;
 pub use split::Split;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Download;
 use crate::catalogue::{self, SERVER};
+use crate::inspect::count;
 
 /// Files a configuration names that are not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +47,7 @@ impl Download {
 
 impl fmt::Display for MissingFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.files.len();
-        let s = if count == 1 { "" } else { "s" };
-        write!(f, "{count} data file{s} not found:")?;
+        write!(f, "{} not found:", count(self.files.len(), "data file"))?;
         let mut fetchable = false;
         for path in &self.files {
             write!(f, "\n  {}", path.display())?;

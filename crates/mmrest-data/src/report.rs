@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::inspect::count;
 use crate::{Modality, Split};
 
 /// Facts about a loaded data set that its user should know, counted instead of warned about one by one.
@@ -12,19 +13,25 @@ use crate::{Modality, Split};
 /// [`Display`](fmt::Display) says them in a few lines; those that are zero are left out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DataReport {
-    /// Videos with labelled intervals.
+    /// What segments are made from.
+    #[serde(default)]
+    pub unit: Unit,
+    /// Videos with labelled intervals (rows, segments).
     pub videos: usize,
-    /// Labelled intervals.
+    /// Labelled intervals of computational sequences, rows of a table, segments of a release.
     pub intervals: usize,
     /// Labelled intervals shorter than [`TOLERANCE`](crate::TOLERANCE): no frame or word lies in them. One is kept only
     /// where its text comes from the table.
     pub empty_intervals: usize,
     /// Segments kept, by split.
     pub segments: BTreeMap<Split, usize>,
-    /// Intervals that became no segment, by reason.
+    /// Intervals, rows or segments that were left out, by reason.
     pub dropped: BTreeMap<DropReason, usize>,
     /// Labelled videos that are in no fold.
     pub videos_in_no_fold: Vec<String>,
+    /// Videos with segments in more than one split, as where a release is split by segment.
+    #[serde(default)]
+    pub videos_in_two_splits: usize,
     /// Videos of the folds without any labelled interval.
     pub fold_videos_without_labels: usize,
     /// Rows of the table that belong to no labelled interval.
@@ -49,7 +56,31 @@ pub struct DataReport {
     pub text_mismatches: usize,
 }
 
-/// Why a labelled interval became no segment.
+/// What the segments of a data set are made from, one of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Labelled intervals of computational sequences.
+    #[default]
+    Intervals,
+    /// Rows of a table.
+    Rows,
+    /// Segments that are cut already.
+    Segments,
+}
+
+impl Unit {
+    /// One of many.
+    fn one(self) -> &'static str {
+        match self {
+            Self::Intervals => "labelled interval",
+            Self::Rows => "row",
+            Self::Segments => "segment",
+        }
+    }
+}
+
+/// Why a labelled interval, row or segment was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -87,6 +118,7 @@ impl DataReport {
         add(&mut self.segments, other.segments);
         add(&mut self.dropped, other.dropped);
         self.videos_in_no_fold.extend(other.videos_in_no_fold);
+        self.videos_in_two_splits += other.videos_in_two_splits;
         self.fold_videos_without_labels += other.fold_videos_without_labels;
         self.table_rows_unused += other.table_rows_unused;
         self.labels_clamped += other.labels_clamped;
@@ -146,8 +178,8 @@ impl DataReport {
             let reasons = listed(&self.dropped);
             write!(
                 f,
-                "\nOf {} labelled intervals, {dropped} were left out: {reasons}.",
-                self.intervals
+                "\nOf {}, {dropped} were left out: {reasons}.",
+                count(self.intervals, self.unit.one())
             )?;
         }
         if let Some(first) = self.videos_in_no_fold.first() {
@@ -157,19 +189,18 @@ impl DataReport {
                 "\n{count} labelled videos are in no fold, the first {first:?}."
             )?;
         }
+        if self.videos_in_two_splits > 0 {
+            let videos = count(self.videos_in_two_splits, "video");
+            write!(f, "\nIn more than one split: {videos}.")?;
+        }
+        let one = self.unit.one();
         if self.fold_videos_without_labels > 0 {
-            let count = self.fold_videos_without_labels;
-            write!(
-                f,
-                "\n{count} videos of the folds have no labelled interval."
-            )?;
+            let videos = self.fold_videos_without_labels;
+            write!(f, "\nVideos of the folds without a {one}: {videos}.")?;
         }
         if self.table_rows_unused > 0 {
-            let count = self.table_rows_unused;
-            write!(
-                f,
-                "\n{count} rows of the table belong to no labelled interval."
-            )?;
+            let rows = self.table_rows_unused;
+            write!(f, "\nRows of the table that belong to no {one}: {rows}.")?;
         }
         Ok(())
     }

@@ -8,8 +8,10 @@ use crate::{Frames, Modality};
 /// width, or empty text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segment {
-    /// The SDK's key: `video[i]`, `i` counting the video's labelled intervals from 0; a whole entry of
-    /// [new data](crate::load_unlabelled) has the entry's own id, perhaps plain `video`.
+    /// Of computational sequences the SDK's key `video[i]`, `i` counting the video's labelled intervals from 0 (a whole entry
+    /// of [new data](crate::load_unlabelled) has the entry's own id, perhaps plain `video`); of tables and processed
+    /// releases `video$_$clip`, or `video$_$start_end` where a release names stretches of time; of packed sets what their
+    /// source had.
     pub id: String,
     /// The video it is cut from.
     pub video: String,
@@ -19,7 +21,8 @@ pub struct Segment {
     pub vision: Frames,
     /// How it sounds, `[frames, width]`.
     pub audio: Frames,
-    /// Sentiment in -3 (negative) to 3 (positive); none for a segment still to be judged.
+    /// Sentiment within the configuration's `label_range` (-3, negative, to 3, positive, in CMU-MOSI and CMU-MOSEI; -1 to 1
+    /// in CH-SIMS); none for a segment still to be judged.
     pub label: Option<f32>,
 }
 

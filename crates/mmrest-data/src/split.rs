@@ -1,5 +1,6 @@
 //! The three parts of a data set.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -56,5 +57,34 @@ impl Split {
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// The videos that are in more than one split, each once.
+pub(crate) fn in_two_splits<'a>(of: impl IntoIterator<Item = (&'a str, Split)>) -> Vec<&'a str> {
+    let mut splits: BTreeMap<&str, (Split, bool)> = BTreeMap::new();
+    for (video, split) in of {
+        let (first, two) = splits.entry(video).or_insert((split, false));
+        *two |= *first != split;
+    }
+    let two = splits.into_iter().filter(|(_, (_, two))| *two);
+    two.map(|(video, _)| video).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_video_in_two_splits_is_found_once() {
+        let of = [
+            ("b", Split::Train),
+            ("a", Split::Train),
+            ("b", Split::Test),
+            ("b", Split::Valid),
+            ("a", Split::Train),
+        ];
+        assert_eq!(in_two_splits(of), ["b"]);
+        assert!(in_two_splits([]).is_empty());
     }
 }

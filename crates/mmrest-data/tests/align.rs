@@ -218,7 +218,7 @@ fn metadata_is_carried_over() {
     };
     let written = Aligner::open(&files, config)
         .unwrap()
-        .write(&toy.path("out"), false)
+        .write(&toy.path("out"), false, &mut |_| true)
         .unwrap();
     let face = ComputationalSequence::open(&written.files[1]).unwrap();
     let found = face.metadata();

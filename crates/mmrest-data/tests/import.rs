@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use made::{array, dict, list, number, pickle, text};
 use mmrest_data::import::import;
+use mmrest_data::inspect;
 use mmrest_data::packed::PackedSet;
 use mmrest_data::{
     DataConfig, DataError, Dataset, DropReason, Frames, Kind, Missing, Modality, Segment, Split,
-    load,
+    Unit, load,
 };
 use serde_json::Value as Json;
 
@@ -459,4 +460,45 @@ fn an_import_that_fails_or_is_stopped_leaves_nothing() {
     let stopped = import(&pickle, None, [-1.0, 1.0], &path, &mut |_| false);
     assert!(matches!(stopped, Err(DataError::Stopped)));
     assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_video_in_two_splits_is_counted_and_told_everywhere() {
+    let mut test = part("w$_$1");
+    test[1] = ("id", list(&[text("v$_$3"), text("w$_$1")]));
+    let both = dict(&[("train", dict(&part("v$_$1"))), ("test", dict(&test))]);
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("made.pkl");
+    std::fs::write(&made, pickle(&both)).unwrap();
+    let set = folder.path().join("made.h5");
+    let imported = import(&made, None, [-3.0, 3.0], &set, &mut |_| true).unwrap();
+    let by_pickle = load_it(&config(folder.path(), "made.pkl", None)).unwrap();
+    let packed = DataConfig {
+        kind: Kind::Packed,
+        ..config(folder.path(), "made.h5", None)
+    };
+    let by_set = load_it(&packed).unwrap();
+    for report in [imported, by_pickle.report, by_set.report] {
+        assert_eq!(report.videos_in_two_splits, 1);
+        assert_eq!(report.unit, Unit::Segments);
+        let told = report.to_string();
+        assert!(
+            told.contains("\nIn more than one split: 1 video."),
+            "{told}"
+        );
+        assert!(
+            told.contains("\nOf 4 segments, 2 were left out: "),
+            "{told}"
+        );
+    }
+    for path in [made, set] {
+        let seen = inspect::inspect(&path, &inspect::Options::default()).unwrap();
+        assert_eq!(seen.videos_in_two_splits, ["v"], "{}", path.display());
+        let found = seen.findings.iter();
+        let found = found.filter(|finding| finding.code == "video_in_two_splits");
+        assert_eq!(
+            found.map(|f| f.level).collect::<Vec<_>>(),
+            [inspect::Level::Note]
+        );
+    }
 }

@@ -33,6 +33,7 @@ fn made(size: &LikeMosei, at: &Path) -> Vec<(String, usize, usize)> {
     let mut told = Vec::new();
     let files = write_like_mosei(size, at, &mut |file, done, of| {
         told.push((file.to_owned(), done, of));
+        true
     })
     .unwrap();
     assert_eq!(files.len(), 8);
@@ -182,10 +183,26 @@ fn three_segments_fill_every_split_and_nonsense_is_refused() {
             "vision",
         ),
     ] {
-        let error = write_like_mosei(&nonsense, folder.path(), &mut |_, _, _| {}).unwrap_err();
+        let error = write_like_mosei(&nonsense, folder.path(), &mut |_, _, _| true).unwrap_err();
         assert!(
             matches!(error, DataError::Config(_)) && error.to_string().contains(word),
             "{error}"
         );
     }
+}
+
+#[test]
+fn it_stops_when_told_to_and_leaves_no_half_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut told = 0;
+    let error = write_like_mosei(&small(), folder.path(), &mut |_, _, _| {
+        told += 1;
+        told < 60
+    });
+    assert!(matches!(error, Err(DataError::Stopped)), "{error:?}");
+    let names: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["CMU_MOSEI_TimestampedWords.csd"]);
 }

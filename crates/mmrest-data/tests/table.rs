@@ -75,6 +75,11 @@ fn every_labelled_row_is_a_segment() {
     assert_eq!(data.widths.vision + data.widths.audio, 0);
     let report = &data.report;
     assert_eq!((report.videos, report.intervals, report.total()), (4, 7, 4));
+    let told = report.to_string();
+    assert!(
+        told.contains("Of 7 rows, 3 were left out: 3 without a label."),
+        "{told}"
+    );
     assert_eq!(report.segments[&Split::Valid], 2);
     assert_eq!(report.dropped[&DropReason::NoLabel], 3);
     assert_eq!(report.labels_clamped, 1);
@@ -220,7 +225,22 @@ fn what_cannot_be_understood_is_refused_with_its_line() {
         ),
         (
             below("a,1,\"x,1,train\na,2,y,1,train\n"),
-            "line 2: 3 cells, where the first line has 5; a cell with a separator in it must be quoted, and every quote closed",
+            "line 2: a quote opens a cell on this line and is never closed",
+        ),
+        (
+            refused(
+                "video_id,clip_id,label,mode,text\na,1,1,train,x\na,2,1,train,\"y\na,3,1,train,z\n",
+            ),
+            "line 3: a quote opens a cell on this line and is never closed",
+        ),
+        (
+            refused("video_id,clip_id,text,label,\"mode\na,1,x,1,train\n"),
+            "line 1: a quote opens a cell on this line and is never closed",
+        ),
+        (
+            // What a later quote closes makes a row of another width, and that is told first.
+            below("a,1,\"x,1,train\nb,2,\"y, z\",1,train\nc,1,\"x,1,train\n"),
+            "line 2: 6 cells, where the first line has 5; a cell with a separator in it must be quoted, and every quote closed",
         ),
         (
             refused([HEADER.as_bytes(), b"a,1,x,1,train\na,2,caf\xe9,1,train\n"].concat()),

@@ -3,6 +3,7 @@
 mod adam;
 mod bins;
 mod clusters;
+mod cpu;
 mod distance;
 mod error;
 pub mod kmeans;

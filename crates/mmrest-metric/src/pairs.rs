@@ -35,6 +35,10 @@ pub fn signed_laplacian(
     stream: u64,
 ) -> Option<Vec<f32>> {
     let bins: Vec<usize> = field.iter().map(|&row| row_bins[row]).collect();
+    let [same, other] = counts(&bins);
+    if same.max(other) <= max_pairs {
+        return (same + other > 0).then(|| laplacian_of_all(&bins));
+    }
     let (same, other) = sides(&bins);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(stream);
@@ -54,6 +58,33 @@ pub fn signed_laplacian(
         }
     }
     Some(laplacian)
+}
+
+/// How many pairs of rows have the same bin, and how many have not.
+fn counts(bins: &[usize]) -> [usize; 2] {
+    let mut sorted = bins.to_vec();
+    sorted.sort_unstable();
+    let pairs = |count: usize| count * count.saturating_sub(1) / 2;
+    let runs = sorted.chunk_by(|a, b| a == b);
+    let same = runs.map(|run| pairs(run.len())).sum();
+    [same, pairs(bins.len()) - same]
+}
+
+/// The Laplacian of every pair.
+fn laplacian_of_all(bins: &[usize]) -> Vec<f32> {
+    let size = bins.len();
+    let mut laplacian = Vec::with_capacity(size * size);
+    for (row, bin) in bins.iter().enumerate() {
+        let start = laplacian.len();
+        laplacian.extend(
+            bins.iter()
+                .map(|other| if other == bin { -1.0 } else { 1.0 }),
+        );
+        // Rows sum to 0.
+        laplacian[start + row] = 0.0;
+        laplacian[start + row] = -laplacian[start..].iter().sum::<f32>();
+    }
+    laplacian
 }
 
 type Pairs = Vec<(usize, usize)>;
@@ -87,6 +118,22 @@ mod tests {
                 assert_eq!(row[b], laplacian[b * 6 + a]);
             }
         }
+    }
+
+    #[test]
+    fn all_pairs_are_those_of_the_lists() {
+        let bins = [4, 0, 4, 2, 2, 4, 0, 1];
+        let (same, other) = sides(&bins);
+        assert_eq!(counts(&bins), [same.len(), other.len()]);
+        let laplacian = laplacian_of_all(&bins);
+        for (pairs, weight) in [(same, 1.0), (other, -1.0)] {
+            assert!(pairs.iter().all(|&(a, b)| laplacian[a * 8 + b] == -weight));
+        }
+        for row in laplacian.chunks_exact(8) {
+            assert_eq!(row.iter().sum::<f32>(), 0.0);
+        }
+        assert_eq!(counts(&[]), [0, 0]);
+        assert_eq!(counts(&[3]), [0, 0]);
     }
 
     #[test]

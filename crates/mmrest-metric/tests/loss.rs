@@ -274,7 +274,9 @@ fn gradients_are_slopes_of_the_naive_loss() {
     };
     let data = TensorData::new(case.rows.clone(), [count, dim]);
     let rows = Tensor::<2>::from_data(data, &device).require_grad();
-    let metric = case.metric(&device);
+    let mut metric = case.metric(&device);
+    metric.global = metric.global.map(Tensor::require_grad);
+    metric.local = metric.local.map(Tensor::require_grad);
     let (assignment, fields) = (case.assignment(), case.fields());
     let loss = config
         .forward(
@@ -287,29 +289,33 @@ fn gradients_are_slopes_of_the_naive_loss() {
             0,
         )
         .unwrap();
-    let gradient = host(rows.grad(&loss.total.backward()).unwrap());
-    let total = |rows: &[f32]| {
-        let moved = Case {
-            rows: rows.to_vec(),
-            ..case.clone()
-        };
+    let gradients = loss.total.backward();
+    let total = |moved: &Case| {
         assert_eq!(moved.fields(), fields);
         let (intra, inter) = moved.naive(&config);
         intra + 0.8 * inter
     };
-    let slopes: Vec<f32> = (0..count * dim)
-        .map(|at| {
-            let mut moved = case.rows.clone();
-            moved[at] += 1e-3;
-            let (up, right) = (total(&moved), moved[at]);
-            moved[at] = case.rows[at] - 1e-3;
-            ((up - total(&moved)) / f64::from(right - moved[at])) as f32
-        })
-        .collect();
-    assert!(
-        relative(&gradient, &slopes) < 2e-3,
-        "{gradient:?} {slopes:?}"
-    );
+    let check = |gradient: Vec<f32>, values: fn(&mut Case) -> &mut Vec<f32>| {
+        let slope = |at: usize| {
+            let mut moved = case.clone();
+            let old = values(&mut moved)[at];
+            values(&mut moved)[at] = old + 1e-3;
+            let (up, right) = (total(&moved), values(&mut moved)[at]);
+            values(&mut moved)[at] = old - 1e-3;
+            let (down, left) = (total(&moved), values(&mut moved)[at]);
+            ((up - down) / f64::from(right - left)) as f32
+        };
+        let slopes: Vec<f32> = (0..gradient.len()).map(slope).collect();
+        assert!(
+            relative(&gradient, &slopes) < 2e-3,
+            "{gradient:?} {slopes:?}"
+        );
+    };
+    check(host(rows.grad(&gradients).unwrap()), |case| &mut case.rows);
+    let global = metric.global.val().grad(&gradients);
+    check(host(global.unwrap()), |case| &mut case.global);
+    let local = metric.local.val().grad(&gradients);
+    check(host(local.unwrap()), |case| &mut case.local);
 }
 
 #[test]

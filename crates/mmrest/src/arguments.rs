@@ -98,7 +98,8 @@ pub(crate) struct EvalArguments {
 pub(crate) struct PredictArguments {
     /// The run's folder.
     pub(crate) run: PathBuf,
-    /// JSON lines ({"id", "text", "vision": [[...]], "audio": [[...]]}), a folder of computational sequences, or - for standard input.
+    /// JSON lines ({"id", "text", "vision": [[...]], "audio": [[...]]}), a folder of computational sequences, a pickle of a
+    /// processed release, a packed set, or - for standard input.
     #[arg(long, value_name = "FILE|DIR|-")]
     pub(crate) input: PathBuf,
     /// Where the JSON lines go [default: standard output].

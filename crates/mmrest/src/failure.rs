@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 
+use mmrest_data::DataError;
+
 /// The error and its causes in one line; a cause that is already told by what stands before it is not told again.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut told = String::new();
@@ -23,11 +25,16 @@ pub(crate) fn reader_is_gone(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Whether an error is that the user asked to stop.
+pub(crate) fn was_asked_for(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().map(|cause| cause.downcast_ref());
+    causes.any(|cause| matches!(cause, Some(DataError::Stopped)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use anyhow::Context;
-    use mmrest_data::DataError;
     use mmrest_learner::LearnerError;
 
     fn gone() -> std::io::Error {
@@ -54,6 +61,13 @@ mod tests {
         }
         let error = Err::<(), _>(gone()).context("cannot start").unwrap_err();
         assert_eq!(sentence(&error), "cannot start: it is gone");
+    }
+
+    #[test]
+    fn being_stopped_is_known_below_its_context() {
+        let stopped = anyhow::Error::from(DataError::Stopped).context("cannot import");
+        assert!(was_asked_for(&stopped));
+        assert!(!was_asked_for(&gone().into()));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The program: trains, evaluates and uses MMRest.
 //!
-//! Exit codes: 0 done, 1 an error, said in one sentence, 2 wrong arguments, 130 interrupted (the run can be resumed).
+//! Exit codes: 0 done, 1 an error, said in one sentence, 2 wrong arguments, 130 interrupted (a run can be
+//! resumed; of other files, those not finished are gone).
 
 mod arguments;
 mod commands;
 mod display;
 mod failure;
+mod interrupt;
 mod logging;
 mod plot;
 mod project;
@@ -18,20 +20,29 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     pin_default_device();
-    let outcome = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    let outcome = interrupt::listen().and_then(|()| run(arguments.command));
+    match outcome {
+        Ok(code) => code,
+        Err(error) if failure::reader_is_gone(&error) => ExitCode::SUCCESS,
+        Err(error) if failure::was_asked_for(&error) => {
+            interrupt::say("interrupted");
+            interrupt::code()
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {}", failure::sentence(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Conformance(arguments) => commands::conformance::run(&arguments),
         Command::Data(command) => commands::data::run(&command),
-    };
-    match outcome {
-        Ok(code) => code,
-        Err(error) if failure::reader_is_gone(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {}", failure::sentence(&error));
-            ExitCode::FAILURE
-        }
     }
 }
 

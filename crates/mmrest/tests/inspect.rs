@@ -115,3 +115,35 @@ fn what_is_not_as_known_is_exit_code_1() {
     let checks = checks["checks"].as_array().unwrap();
     assert!(checks.iter().all(|check| check["outcome"] != "differs"));
 }
+
+#[test]
+fn what_cannot_be_looked_at_is_one_sentence() {
+    let (folder, data) = sample();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir(path("empty")).unwrap();
+    std::fs::create_dir(path("other")).unwrap();
+    std::fs::write(path("other/notes.bin"), "hello").unwrap();
+    let labels = format!("{data}/SAMPLE_Labels.csd");
+    for (arguments, said) in [
+        (vec![labels.clone(), labels.clone()], "is given twice"),
+        (vec![data, labels], "is given twice"),
+        (vec![path("empty")], "there is no file in this folder"),
+        (
+            vec![path("other")],
+            "no file in this folder is of a kind that this program reads: notes.bin",
+        ),
+        (
+            vec![path("nowhere")],
+            "nowhere: there is no such file or folder",
+        ),
+    ] {
+        let all = ["data", "inspect"].into_iter();
+        let all: Vec<&str> = all.chain(arguments.iter().map(String::as_str)).collect();
+        let output = run(&all);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        assert!(errors.contains(said), "{errors}");
+        assert!(output.stdout.is_empty());
+    }
+}

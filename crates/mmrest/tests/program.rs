@@ -93,6 +93,7 @@ fn a_run_is_trained_evaluated_and_used() {
     evaluates(&trained, &metrics);
     predicts_lines(&trained);
     predicts_a_folder(&trained);
+    predicts_a_packed_set(&trained);
     predicts_into_a_file(&trained);
     a_closed_pipe_is_no_error(&trained);
 }
@@ -159,7 +160,35 @@ fn predicts_a_folder(trained: &Trained) {
         trained.path("scores.jsonl"),
     );
     succeed(&["predict", &run, "--input", &data, "--output", &out]);
-    let text = std::fs::read_to_string(out).unwrap();
+    assert_scores_as_evaluated(trained, &out);
+}
+
+/// The same data as a packed set, and what such files are refused for.
+fn predicts_a_packed_set(trained: &Trained) {
+    let (run, set, out) = (
+        trained.path("run"),
+        trained.path("sample.h5"),
+        trained.path("packed.jsonl"),
+    );
+    let config = trained.folder.path().join("run/config.toml");
+    let config = mmrest_learner::Config::load(&config, &[]).unwrap().data;
+    let source = mmrest_data::open(&config, &workspace()).unwrap();
+    let about = mmrest_data::packed::About::default();
+    mmrest_data::packed::pack(source.as_ref(), true, about, Path::new(&set), &mut |_| true)
+        .unwrap();
+    succeed(&["predict", &run, "--input", &set, "--output", &out]);
+    assert_scores_as_evaluated(trained, &out);
+    let sequence = trained.path("sample/SAMPLE_Vision.csd");
+    let errors = fail(&["predict", &run, "--input", &sequence]);
+    assert!(errors.contains("give the folder it is in"), "{errors}");
+    let pickles = workspace().join("crates/mmrest-data/tests/pickles/sims.pkl");
+    let errors = fail(&["predict", &run, "--input", pickles.to_str().unwrap()]);
+    assert!(errors.contains("vision has 2 features a frame"), "{errors}");
+}
+
+/// Every segment is scored as the run's own table has it.
+fn assert_scores_as_evaluated(trained: &Trained, scores: &str) {
+    let text = std::fs::read_to_string(scores).unwrap();
     assert_eq!(text.lines().count(), 600);
     let csv = std::fs::read_to_string(trained.path("run/predictions.csv")).unwrap();
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
@@ -199,7 +228,7 @@ fn predicts_into_a_file(trained: &Trained) {
     assert!(
         !left
             .into_iter()
-            .any(|n| n.to_string_lossy().contains("part"))
+            .any(|n| n.to_string_lossy().starts_with(".tmp"))
     );
     #[cfg(unix)]
     succeed(&[

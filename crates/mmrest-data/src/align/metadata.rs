@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{AlignConfig, Aligner};
 use crate::csd::{self, ComputationalSequence, Metadata};
+use crate::source::hex;
 
 impl Aligner {
     /// The file's own metadata, as the SDK carries it over: with a new `uuid` and no `md5`. Keys the SDK asks for are
@@ -53,7 +54,6 @@ fn uuid() -> String {
     let mut bytes: [u8; 16] = rand::rng().random();
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
     let (a, b, c, d, e) = (
         &bytes[..4],
         &bytes[4..6],

@@ -44,7 +44,7 @@
 //!     collapse: vec![Collapse::Mean],
 //!     ..AlignConfig::to("words")
 //! };
-//! let aligned = Aligner::open(&files, config)?.write(&folder.path().join("aligned"), false)?;
+//! let aligned = Aligner::open(&files, config)?.write(&folder.path().join("aligned"), false, &mut |_| true)?;
 //! assert_eq!(aligned.report.sequences[1].entries, 2);
 //!
 //! let voice = ComputationalSequence::open(&aligned.files[1])?;

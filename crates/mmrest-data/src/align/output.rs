@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::ScopedJoinHandle;
 
 use super::{AlignReport, Aligned, Aligner};
-use crate::csd::{self, ComputationalSequence, Entry, Metadata};
+use crate::csd::{self, Entry, Metadata};
+use crate::files::{Desk, same_file};
 use crate::{DataError, Result};
 
 /// Entries on their way to a file at most, so that what is not yet written stays little.
@@ -23,17 +24,23 @@ pub struct Written {
 impl Aligner {
     /// Aligns, and writes every sequence as `folder/<root name>.csd`: all of them whole, or none.
     ///
-    /// The inputs are read once. Each file's metadata is carried over with what the SDK's own `deploy` changes.
+    /// The inputs are read once. Each file's metadata is carried over with what the SDK's own `deploy` changes. `watch` is
+    /// told the number of entries made so far, and answers whether to go on.
     ///
     /// # Errors
     ///
     /// Those of [`visit`](Self::visit) and of [`csd::write`]; [`DataError::Align`] for a file that is there already, unless
-    /// `overwrite`, and always for one of the inputs.
-    pub fn write(&self, folder: &Path, overwrite: bool) -> Result<Written> {
+    /// `overwrite`, and always for one of the inputs; [`DataError::Stopped`] when `watch` says so.
+    pub fn write(
+        &self,
+        folder: &Path,
+        overwrite: bool,
+        watch: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Written> {
         let files = self.targets(folder, overwrite)?;
         let new = !folder.exists();
         std::fs::create_dir_all(folder).map_err(|error| DataError::io(folder, error))?;
-        let written = self.write_to(folder, &files);
+        let written = self.write_to(folder, &files, watch);
         if new && written.is_err() {
             // Only an empty folder can be removed so; whether it can changes nothing.
             let _ = std::fs::remove_dir(folder);
@@ -55,7 +62,7 @@ impl Aligner {
                 return Err(DataError::Align(reason));
             }
             let target = folder.join(name);
-            if self.files().any(|file| same_file(file, &target)) {
+            if self.files().any(|file| same_file(file.path(), &target)) {
                 let target = target.display();
                 let reason = format!("{target} is one of the inputs; write to another folder");
                 return Err(DataError::Align(reason));
@@ -73,21 +80,28 @@ impl Aligner {
     }
 
     /// Everything is written into a folder of its own first.
-    fn write_to(&self, folder: &Path, targets: &[PathBuf]) -> Result<AlignReport> {
-        let draft = tempfile::Builder::new()
-            .prefix(".aligning-")
-            .tempdir_in(folder)
-            .map_err(|error| DataError::io(folder, error))?;
+    fn write_to(
+        &self,
+        folder: &Path,
+        targets: &[PathBuf],
+        watch: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<AlignReport> {
+        let desk = Desk::within(folder, ".aligning-")?;
         let drafts: Vec<PathBuf> = (0..targets.len())
-            .map(|i| draft.path().join(format!("{i}.csd")))
+            .map(|i| desk.path().join(format!("{i}.csd")))
             .collect();
-        let report = self.write_drafts(&drafts)?;
+        let report = self.write_drafts(&drafts, watch)?;
         put(&drafts, targets)?;
         Ok(report)
     }
 
     /// One thread a file takes entries as they are made.
-    fn write_drafts(&self, drafts: &[PathBuf]) -> Result<AlignReport> {
+    fn write_drafts(
+        &self,
+        drafts: &[PathBuf],
+        watch: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<AlignReport> {
+        let mut made = 0;
         std::thread::scope(|scope| {
             let mut lines: Vec<SyncSender<(String, Entry)>> = Vec::new();
             let mut writers: Vec<ScopedJoinHandle<'_, Result<()>>> = Vec::new();
@@ -98,6 +112,10 @@ impl Aligner {
                 writers.push(scope.spawn(move || write(draft, file.root(), &metadata, entries)));
             }
             let aligned = self.visit(&mut |aligned: Aligned<'_>| {
+                made += 1;
+                if !watch(made) {
+                    return Err(DataError::Stopped);
+                }
                 let gone = || stopped(aligned.root);
                 let line = lines.get(aligned.sequence).ok_or_else(gone)?;
                 line.send((aligned.key, aligned.entry)).map_err(|_| gone())
@@ -158,9 +176,4 @@ fn put(drafts: &[PathBuf], targets: &[PathBuf]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn same_file(file: &ComputationalSequence, target: &Path) -> bool {
-    let [file, target] = [file.path(), target].map(Path::canonicalize);
-    matches!((file, target), (Ok(file), Ok(target)) if file == target)
 }

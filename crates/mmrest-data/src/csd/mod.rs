@@ -34,4 +34,5 @@ pub use entry::{Entry, Features};
 pub use pieces::split_id;
 pub(crate) use pieces::{append, merge, nothing};
 pub use read::ComputationalSequence;
+pub(crate) use write::try_write;
 pub use write::{Metadata, metadata, write, write_at_level};

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Entry, Features};
-use crate::hdf5::{Bytes, Kind, NewFile, Sink, is_name, string_bytes};
+use crate::files::NewFile;
+use crate::hdf5::{Bytes, Kind, Sink, is_name, string_bytes};
 use crate::{DataError, Result};
 
 /// Metadata by key, each value any JSON.
@@ -92,6 +93,17 @@ where
     I: IntoIterator<Item = (S, Entry)>,
     S: AsRef<str>,
 {
+    try_write(path, root, metadata, level, entries.into_iter().map(Ok))
+}
+
+/// As [`write_at_level`], of entries that are made on the way; the first that cannot be ends it, and nothing is written.
+pub(crate) fn try_write<S: AsRef<str>>(
+    path: &Path,
+    root: &str,
+    metadata: &Metadata,
+    level: u32,
+    entries: impl Iterator<Item = Result<(S, Entry)>>,
+) -> Result<()> {
     if level > SDK_LEVEL {
         return Err(refused(path)(format!(
             "no gzip level {level}, 9 is the highest"
@@ -107,7 +119,8 @@ where
     let sink = Sink::new(file.writer()?).map_err(&wrong)?;
     let mut sink = sink.at_level(level);
     let mut seen = HashSet::new();
-    for (id, entry) in entries {
+    for made in entries {
+        let (id, entry) = made?;
         let id = id.as_ref();
         check(path, id, &entry)?;
         if !seen.insert(id.to_owned()) {

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::check::{check_bert, check_config, check_vocabulary};
-use super::part::sync_folder;
 use super::place::record_sha256;
 use super::probe::{Known, probe};
 use super::{Content, Fetched, Fetcher, Hub, ModelName, Progress, Source, Target};
+use crate::files::sync_folder;
 use crate::{DataError, Result, SourceFile};
 
 const CONFIG: &str = "config.json";

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Target;
-use super::place::write_text;
+use crate::files::{self, sync_folder};
 use crate::{DataError, Result};
 
 /// What the server said of the file that is being downloaded.
@@ -106,7 +106,7 @@ impl Part {
         self.file.seek(SeekFrom::Start(0)).map_err(wrap)?;
         self.length = 0;
         let text = serde_json::to_string(&note).unwrap_or_default();
-        write_text(&self.note_path, &format!("{text}\n"))?;
+        files::write(&self.note_path, format!("{text}\n").as_bytes())?;
         self.note = note;
         Ok(())
     }
@@ -170,11 +170,4 @@ fn lock(file: &File, path: &Path, target: &Target) -> Result<()> {
 
 fn read_note(path: &Path) -> Option<Note> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-}
-
-/// Makes a rename lasting, where the system lets folders be synced.
-pub(super) fn sync_folder(path: &Path) {
-    if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
-        let _ = folder.sync_all();
-    }
 }

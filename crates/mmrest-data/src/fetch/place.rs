@@ -1,12 +1,10 @@
 //! Files in their place, and their checksums beside them.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use super::target::beside;
 use super::{Fetched, Source, Target};
-use crate::{DataError, Result, SourceFile};
+use crate::{Result, SourceFile, files};
 
 /// The file a target asks for, if it is there and whole: of the right content, and of the recorded checksum if there is
 /// a record. One without gets it.
@@ -52,20 +50,6 @@ pub(super) fn is_sha256(text: &str) -> bool {
 /// Writes `NAME.sha256` as `sha256sum` does, so that `sha256sum -c` checks the file.
 pub(super) fn record_sha256(path: &Path, sha256: &str) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    write_text(&beside(path, ".sha256"), &format!("{sha256}  {name}\n"))
-}
-
-/// Writes a small text whole or not at all. It is finished in a temporary folder rather than as a temporary file, so
-/// that it gets the permissions any new file gets.
-pub(super) fn write_text(path: &Path, text: &str) -> Result<()> {
-    let wrap = |error| DataError::io(path, error);
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let desk = tempfile::tempdir_in(folder.unwrap_or(Path::new("."))).map_err(wrap)?;
-    let draft = desk.path().join("draft");
-    let mut file = File::create(&draft).map_err(wrap)?;
-    file.write_all(text.as_bytes()).map_err(wrap)?;
-    file.sync_all().map_err(wrap)?;
-    std::fs::rename(&draft, path).map_err(wrap)
+    let text = format!("{sha256}  {name}\n");
+    files::write(&beside(path, ".sha256"), text.as_bytes())
 }

@@ -8,7 +8,6 @@
 //! The format is that of the *HDF5 File Format Specification*, version 3.0.
 
 mod encode;
-mod file;
 mod group;
 mod header;
 mod sink;
@@ -19,6 +18,5 @@ mod tree;
 mod tests;
 
 pub(crate) use encode::{Bytes, string_bytes};
-pub(crate) use file::NewFile;
 pub(crate) use header::Kind;
 pub(crate) use sink::{Sink, is_name};

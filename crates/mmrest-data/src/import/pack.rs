@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Release, ReleaseSource};
 use crate::config::Files;
+use crate::files::same_file;
 use crate::packed::{About, PackedSet, pack};
 use crate::{DataConfig, DataError, DataReport, Kind, Modality, Result, SourceFile};
 
@@ -14,7 +15,7 @@ use crate::{DataConfig, DataError, DataReport, Kind, Modality, Result, SourceFil
 /// The same files make the same set, byte for byte. Frames are read a few megabytes at a time, so that the pickle may be
 /// larger than memory.
 ///
-/// `watch` is told the number of segments written so far, and answers whether to go on.
+/// `watch` is told the number of segments written so far (0 while checksums are computed), and answers whether to go on.
 ///
 /// # Errors
 ///
@@ -54,7 +55,7 @@ pub fn import(
     let read: Vec<SourceFile> = files
         .all()
         .into_iter()
-        .map(SourceFile::read)
+        .map(|path| SourceFile::read_while(path, &mut || watch(0)))
         .collect::<Result<_>>()?;
     let about = About {
         key: key(&read, label_range),
@@ -77,14 +78,9 @@ fn key(files: &[SourceFile], [least, greatest]: [f32; 2]) -> String {
 
 /// Refuses to write over what is read.
 fn refuse_own_file(out: &Path, read: [Option<&Path>; 2]) -> Result<()> {
-    let Ok(target) = out.canonicalize() else {
-        return Ok(());
-    };
-    for path in read.into_iter().flatten() {
-        if path.canonicalize().is_ok_and(|path| path == target) {
-            let error = std::io::Error::other("this file is read; write to another one");
-            return Err(DataError::io(out, error));
-        }
+    if read.into_iter().flatten().any(|path| same_file(path, out)) {
+        let error = std::io::Error::other("this file is read; write to another one");
+        return Err(DataError::io(out, error));
     }
     Ok(())
 }

@@ -8,9 +8,11 @@ use super::sequence::{Padding, sequence};
 use super::{Layout, Release, join};
 use crate::config::Files;
 use crate::load::{clamped, complete, tidy};
+use crate::split::in_two_splits;
 use crate::stream::{SegmentSource, Visit};
 use crate::{
-    DataConfig, DataError, DataReport, DropReason, Frames, Modality, Result, Segment, Split, Widths,
+    DataConfig, DataError, DataReport, DropReason, Frames, Modality, Result, Segment, Split, Unit,
+    Widths,
 };
 
 /// Bytes of frames read at a time.
@@ -244,13 +246,19 @@ impl SegmentSource for ReleaseSource {
 
 /// What can be told of a release from its ids.
 fn about(parts: &[Part]) -> DataReport {
-    let mut report = DataReport::default();
+    let mut report = DataReport {
+        unit: Unit::Segments,
+        ..DataReport::default()
+    };
     for split in Split::ALL {
         report.segments.insert(split, 0);
     }
-    let keys = parts.iter().flat_map(|part| &part.keys);
-    let videos: HashSet<&str> = keys.map(super::ids::Key::video).collect();
-    report.videos = videos.len();
+    let of = || {
+        let parts = parts.iter();
+        parts.flat_map(|part| part.keys.iter().map(|key| (key.video(), part.split)))
+    };
+    report.videos = of().map(|(video, _)| video).collect::<HashSet<_>>().len();
+    report.videos_in_two_splits = in_two_splits(of()).len();
     report.intervals = parts.iter().map(|part| part.keys.len()).sum();
     report
 }

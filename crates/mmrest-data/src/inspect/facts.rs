@@ -8,8 +8,10 @@ use serde_json::Value;
 
 use super::{
     FileKind, Finding, Ids, Intervals, Labels, Level, Membership, Percentiles, Usable, Values,
+    count, few,
 };
 use crate::Split;
+use crate::split::in_two_splits;
 
 /// Everything found out about one file or directory. Serialised, its keys are stable; a part that the kind of file does
 /// not have is null or empty.
@@ -35,6 +37,8 @@ pub struct Inspection {
     pub labels: Option<Labels>,
     /// Segments or videos by split, where the file says so itself.
     pub splits: BTreeMap<Split, usize>,
+    /// Videos with segments in more than one split, where the file says the splits itself.
+    pub videos_in_two_splits: Vec<String>,
     /// How its videos stand in the standard folds.
     pub folds: Vec<Membership>,
     /// What the program would use it as.
@@ -110,6 +114,7 @@ impl Inspection {
             sequences: Vec::new(),
             labels: None,
             splits: BTreeMap::new(),
+            videos_in_two_splits: Vec::new(),
             folds: Vec::new(),
             usable: Usable::default(),
             findings: Vec::new(),
@@ -130,6 +135,24 @@ impl Inspection {
 
     pub(super) fn find(&mut self, finding: Finding) {
         self.findings.push(finding);
+    }
+
+    /// Finds the videos with segments in more than one split, which pickles and packed sets may have.
+    pub(super) fn find_in_two_splits<'a>(&mut self, of: impl Iterator<Item = (&'a str, Split)>) {
+        let two = in_two_splits(of);
+        if two.is_empty() {
+            return;
+        }
+        self.find(Finding::note(
+            "video_in_two_splits",
+            format!(
+                "{} in more than one split: {}",
+                count(two.len(), "video"),
+                few(&two, 4)
+            ),
+            "as where a release is split by segment (CH-SIMS): speakers of the test are known from training",
+        ));
+        self.videos_in_two_splits = two.into_iter().map(str::to_owned).collect();
     }
 
     /// Notes that nothing of the file can be read, and why.

@@ -90,6 +90,8 @@ fn rows(inspection: &mut Inspection, set: &PackedSet, options: &Options) {
         ids.push(set.id(row).to_owned());
     }
     let ids = Ids::of(ids, &|video| options.knows(video));
+    let rows = 0..set.len();
+    inspection.find_in_two_splits(rows.map(|row| (set.video(row), set.split_of(row))));
     inspection.folds = options.memberships(&ids, &mut inspection.findings);
     labels.findings(&mut inspection.findings);
     inspection.labels = Some(labels);

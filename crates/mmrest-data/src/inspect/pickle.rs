@@ -3,8 +3,8 @@
 use super::finding::count;
 use super::hdf5::AGAIN;
 use super::{
-    Finding, Ids, Inspection, Labels, Options, Percentiles, Role, Sequence, Stored, Usable, Values,
-    Words,
+    Finding, IdStyle, Ids, Inspection, Labels, Options, Percentiles, Role, Sequence, Stored,
+    Usable, Values, Words,
 };
 use crate::Split;
 use crate::pickle::{Array, Kind, Pickle, Value};
@@ -67,6 +67,8 @@ fn stored(name: &str, value: Value<'_>) -> Option<Stored> {
 /// What is summed up over splits.
 struct Pass {
     ids: Vec<String>,
+    /// Of each id.
+    splits: Vec<Split>,
     labels: Labels,
     has_text: bool,
     texts: Sequence,
@@ -201,6 +203,7 @@ impl Pass {
     fn new(options: &Options) -> Self {
         Self {
             ids: Vec::new(),
+            splits: Vec::new(),
             labels: Labels::new(options.scale),
             has_text: false,
             texts: Sequence {
@@ -234,6 +237,7 @@ impl Pass {
             #[allow(clippy::cast_possible_truncation)]
             self.labels.push(Some(label as f32), Some(split), place);
         }
+        self.splits.extend(ids.iter().map(|_| split));
         self.ids.extend(ids);
         if let Some(texts) = value.get("raw_text") {
             self.has_text = true;
@@ -273,6 +277,9 @@ impl Pass {
                 "one segment in two places; in different splits it leaks",
             ));
         }
+        let knows = |video: &str| options.knows(video);
+        let videos = ids.all.iter().map(|id| IdStyle::parse(id, &knows).0);
+        inspection.find_in_two_splits(videos.zip(self.splits));
         if let Some(first) = self.unreadable.first() {
             inspection.find(Finding::problem("unreadable", first.clone(), AGAIN));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 
 use super::finding::{count, few};
@@ -10,7 +10,8 @@ use super::{
     Finding, Ids, Inspection, Labels, Options, Percentiles, Role, Sequence, Stored, Usable, Words,
 };
 use crate::Split;
-use crate::table::Table;
+use crate::split::in_two_splits;
+use crate::table::{Table, separator};
 
 /// Columns the program reads.
 const COLUMNS: [&str; 5] = ["video_id", "clip_id", "text", "label", "mode"];
@@ -92,18 +93,12 @@ fn read(
     Ok(headers)
 }
 
-/// What separates cells: a comma, semicolon or tab, whichever the header has most of.
+/// What separates cells, as the beginning of the file tells.
 fn delimiter(path: &Path) -> u8 {
-    let mut header = Vec::new();
-    let read = File::open(path)
-        .and_then(|file| BufReader::new(file.take(1 << 16)).read_until(b'\n', &mut header));
-    if read.is_err() {
-        return b',';
-    }
-    let count = |mark: u8| header.iter().filter(|&&byte| byte == mark).count();
-    // Of equally many the last is taken: a comma.
-    let marks = [b'\t', b';', b','].into_iter();
-    marks.max_by_key(|&mark| count(mark)).unwrap_or(b',')
+    let mut beginning = Vec::new();
+    // What cannot be read is told of by the reader itself.
+    let _ = File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut beginning));
+    separator(&beginning)
 }
 
 /// What is summed up over rows.
@@ -114,8 +109,8 @@ struct Rows {
     has_labels: bool,
     splits: BTreeMap<Split, usize>,
     modes: BTreeMap<String, usize>,
-    split_of: HashMap<String, Split>,
-    in_two: Vec<String>,
+    /// Of each row that has one.
+    split_of: Vec<(String, Split)>,
     texts: HashMap<String, usize>,
     empty_texts: usize,
     words: Vec<usize>,
@@ -134,8 +129,7 @@ impl Rows {
             has_labels: false,
             splits: BTreeMap::new(),
             modes: BTreeMap::new(),
-            split_of: HashMap::new(),
-            in_two: Vec::new(),
+            split_of: Vec::new(),
             texts: HashMap::new(),
             empty_texts: 0,
             words: Vec::new(),
@@ -156,7 +150,8 @@ impl Rows {
             (None, None) => {}
         }
         let video = video.unwrap_or_default();
-        self.see_video(&video, split);
+        self.split_of
+            .extend(split.map(|split| (video.clone(), split)));
         let id = match clip {
             Some(clip) => format!("{video}$_${clip}"),
             None => video.clone(),
@@ -176,14 +171,6 @@ impl Rows {
         }
     }
 
-    fn see_video(&mut self, video: &str, split: Option<Split>) {
-        let Some(split) = split else { return };
-        let first = *self.split_of.entry(video.to_owned()).or_insert(split);
-        if first != split && !self.in_two.iter().any(|known| known == video) {
-            self.in_two.push(video.to_owned());
-        }
-    }
-
     fn see_text(&mut self, text: String) {
         if text.is_empty() {
             self.empty_texts += 1;
@@ -197,7 +184,7 @@ impl Rows {
 
     fn finish(self, inspection: &mut Inspection, options: &Options) {
         let ids = Ids::of(self.ids.clone(), &|video| options.knows(video));
-        self.findings(&ids, &mut inspection.findings);
+        self.findings(&ids, inspection);
         inspection.folds = options.memberships(&ids, &mut inspection.findings);
         inspection.ids = Some(ids);
         inspection.splits = self.splits;
@@ -225,7 +212,8 @@ impl Rows {
         }
     }
 
-    fn findings(&self, ids: &Ids, found: &mut Vec<Finding>) {
+    fn findings(&self, ids: &Ids, inspection: &mut Inspection) {
+        let found = &mut inspection.findings;
         if !ids.duplicates.is_empty() {
             found.push(Finding::problem(
                 "id_twice",
@@ -237,17 +225,20 @@ impl Rows {
                 "the program refuses the table: keep one row of each",
             ));
         }
-        if !self.in_two.is_empty() {
+        let of = self.split_of.iter();
+        let in_two = in_two_splits(of.map(|(video, split)| (video.as_str(), *split)));
+        if !in_two.is_empty() {
             found.push(Finding::problem(
                 "video_in_two_splits",
                 format!(
                     "{} in more than one split: {}",
-                    count(self.in_two.len(), "video"),
-                    few(&self.in_two, 4)
+                    count(in_two.len(), "video"),
+                    few(&in_two, 4)
                 ),
                 "the speaker would be known at test: put each video into one split",
             ));
         }
+        inspection.videos_in_two_splits = in_two.into_iter().map(str::to_owned).collect();
         if !self.modes.is_empty() {
             let modes: Vec<String> = self
                 .modes

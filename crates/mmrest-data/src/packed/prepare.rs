@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rayon::prelude::*;
@@ -11,12 +12,12 @@ use sha2::{Digest, Sha256};
 
 use super::about::VERSION;
 use super::{About, PackedSet, pack};
-use crate::source::hex;
-use crate::{DataConfig, DataError, Kind, Missing, Modality, Result, SourceFile, stream};
+use crate::source::{hex, watched};
+use crate::{DataConfig, DataError, Kind, Missing, Modality, Result, SourceFile, files, stream};
 
 /// What a segment is made of, beside files and configuration: raised when reading, cutting or mending changes, so that
 /// sets made by an older program are made again.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// Where checksums of files are remembered, in the folder of packed sets.
 const STAMPS: &str = "checksums.json";
@@ -37,8 +38,8 @@ pub struct Prepared {
 ///
 /// It is kept in the configured cache folder under a name that follows from the files' SHA-256 and from what the
 /// configuration asks of them, so that a changed file or a changed key leads to another set. Checksums are computed anew
-/// where a file's size or time has changed. `watch` hears how many segments are packed, and says whether to go on. A
-/// configuration of [`Kind::Packed`] whose set already is as asked is opened as it is.
+/// where a file's size or time has changed. `watch` hears how many segments are packed (0 while checksums are computed),
+/// and says whether to go on. A configuration of [`Kind::Packed`] whose set already is as asked is opened as it is.
 ///
 /// # Errors
 ///
@@ -49,17 +50,17 @@ pub fn prepare(
     root: &Path,
     watch: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Prepared> {
-    let files = config.files(root)?;
+    let named = config.files(root)?;
     let cache = root.join(&config.cache);
-    let paths: Vec<&Path> = files.all();
-    let hashed = checksums(&paths, &cache)?;
-    if let (Kind::Packed, Some(path)) = (config.kind, &files.file) {
+    let paths: Vec<&Path> = named.all();
+    let hashed = checksums(&paths, &cache, &mut || watch(0))?;
+    if let (Kind::Packed, Some(path)) = (config.kind, &named.file) {
         let set = PackedSet::open(path)?;
         if is_as_asked(&set, config) {
             return Ok(Prepared { set, files: hashed });
         }
     }
-    let roles: Vec<_> = files.roles().map(|(role, _)| role).collect();
+    let roles: Vec<_> = named.roles().map(|(role, _)| role).collect();
     let key = key(config, &roles, &hashed)?;
     let path = cache.join(format!("data-{}.h5", &key[..32]));
     if let Some(set) = kept(&path, &key) {
@@ -159,15 +160,19 @@ struct Stamp {
 type Stamps = BTreeMap<PathBuf, Stamp>;
 
 /// The files with their checksums; those of unchanged files are remembered, for a data set may be many gigabytes.
-fn checksums(paths: &[&Path], cache: &Path) -> Result<Vec<SourceFile>> {
+fn checksums(
+    paths: &[&Path],
+    cache: &Path,
+    watch: &mut dyn FnMut() -> bool,
+) -> Result<Vec<SourceFile>> {
     let stamps_file = cache.join(STAMPS);
     let text = std::fs::read_to_string(&stamps_file).unwrap_or_default();
     let mut stamps: Stamps = serde_json::from_str(&text).unwrap_or_default();
     let known = stamps.clone();
-    let hashed = paths
-        .par_iter()
-        .map(|path| checksum(path, &known))
-        .collect::<Result<Vec<_>>>()?;
+    let hashed = watched(watch, |stop| {
+        let hashed = paths.par_iter().map(|path| checksum(path, &known, stop));
+        hashed.collect::<Result<Vec<_>>>()
+    })?;
     for (file, stamp) in &hashed {
         if let (Some(stamp), Ok(whole)) = (stamp, file.path.canonicalize()) {
             stamps.insert(whole, stamp.clone());
@@ -182,7 +187,7 @@ fn checksums(paths: &[&Path], cache: &Path) -> Result<Vec<SourceFile>> {
     Ok(hashed.into_iter().map(|(file, _)| file).collect())
 }
 
-fn checksum(path: &Path, known: &Stamps) -> Result<(SourceFile, Option<Stamp>)> {
+fn checksum(path: &Path, known: &Stamps, stop: &AtomicBool) -> Result<(SourceFile, Option<Stamp>)> {
     let wrong = |error| DataError::io(path, error);
     let about = std::fs::metadata(path).map_err(wrong)?;
     let modified = about.modified().map_err(wrong)?;
@@ -200,7 +205,7 @@ fn checksum(path: &Path, known: &Stamps) -> Result<(SourceFile, Option<Stamp>)> 
         };
         return Ok((file, None));
     }
-    let file = SourceFile::read(path)?;
+    let file = SourceFile::read_while(path, &mut || !stop.load(Ordering::Relaxed))?;
     let settled = modified.elapsed().is_ok_and(|age| age > SETTLED);
     let stamp = settled.then(|| Stamp {
         bytes: file.bytes,
@@ -210,11 +215,10 @@ fn checksum(path: &Path, known: &Stamps) -> Result<(SourceFile, Option<Stamp>)> 
     Ok((file, stamp))
 }
 
-fn remember(path: &Path, stamps: &Stamps) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&file, stamps)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+fn remember(path: &Path, stamps: &Stamps) -> Result<()> {
+    let text = serde_json::to_vec_pretty(stamps);
+    files::write(
+        path,
+        &text.map_err(|error| DataError::io(path, error.into()))?,
+    )
 }

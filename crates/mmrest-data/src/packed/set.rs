@@ -12,7 +12,7 @@ use super::About;
 use super::about::{Checksums, decode};
 use super::file::read_at;
 use super::open::{Element, Place, Structure};
-use super::writer::hexadecimal;
+use crate::source::hex;
 use crate::{DataError, Frames, Modality, Result, Segment, Split, Widths};
 
 /// Bytes checksummed at a time.
@@ -287,7 +287,7 @@ impl PackedSet {
             hasher.update(piece);
             at += length;
         }
-        Ok(hexadecimal(hasher))
+        Ok(hex(&hasher.finalize()))
     }
 
     fn track(&self, modality: Modality) -> Option<&Track> {

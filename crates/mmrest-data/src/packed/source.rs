@@ -3,12 +3,10 @@
 use std::path::Path;
 
 use super::PackedSet;
-use crate::load::tidy::{clamped, tidy};
+use crate::load::{clamped, complete, tidy};
+use crate::split::in_two_splits;
 use crate::stream::{SegmentSource, Visit};
-use crate::{
-    DataConfig, DataError, DataReport, DropReason, Frames, Missing, Modality, Result, Segment,
-    Split, Widths,
-};
+use crate::{DataConfig, DataError, DataReport, Frames, Modality, Result, Segment, Split, Widths};
 
 impl SegmentSource for PackedSet {
     fn widths(&self) -> Widths {
@@ -78,33 +76,13 @@ impl Chosen {
         })
     }
 
-    /// Whether a segment stays, by what it lacks.
-    fn stays(&self, segment: &Segment, report: &mut DataReport) -> Result<bool> {
-        let used = self.config.modalities.iter().copied();
-        let absent: Vec<Modality> = used.filter(|&modality| segment.lacks(modality)).collect();
-        for &modality in &absent {
-            *report.absent.entry(modality).or_default() += 1;
-        }
-        match (absent.first(), self.config.missing) {
-            (None, _) | (Some(_), Missing::Zero) => Ok(true),
-            (Some(_), Missing::Drop) => {
-                *report
-                    .dropped
-                    .entry(DropReason::MissingModality)
-                    .or_default() += 1;
-                Ok(false)
-            }
-            (Some(&modality), Missing::Error) => Err(DataError::MissingModality {
-                id: segment.id.clone(),
-                modality,
-            }),
-        }
-    }
-
     /// The stored report without what is counted anew, or is about a modality not in use.
     fn report(&self) -> DataReport {
         let mut report = self.set.about().report.clone();
         report.segments = Split::ALL.map(|split| (split, 0)).into();
+        let rows = 0..self.set.len();
+        let of = rows.map(|row| (self.set.video(row), self.set.split_of(row)));
+        report.videos_in_two_splits = in_two_splits(of).len();
         report.absent.clear();
         report
             .non_finite
@@ -130,7 +108,8 @@ impl SegmentSource for Chosen {
         let mut report = self.report();
         for row in 0..self.set.len() {
             let segment = self.segment(row, &mut report)?;
-            if !self.stays(&segment, &mut report)? {
+            if let Err(reason) = complete(&segment, &self.config, &mut report)? {
+                *report.dropped.entry(reason).or_default() += 1;
                 continue;
             }
             let split = self.set.split_of(row);

@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::About;
 use super::about::{Checksums, encode};
-use crate::hdf5::{Bytes, Kind, NewFile, Sink, string_bytes};
+use crate::files::NewFile;
+use crate::hdf5::{Bytes, Kind, Sink, string_bytes};
+use crate::source::hex;
 use crate::{DataError, Frames, Modality, Result, Segment, Split, Widths};
 
 /// Ids and names of videos are stored at the length of the longest: none may be so long as to waste a file.
@@ -266,7 +268,7 @@ impl Output {
         let shape = [track.frames() as u64, track.width as u64];
         let path = format!("/{}/values", track.modality);
         self.sink.end(&path, Kind::F32, &shape)?;
-        self.checksums.insert(path, hexadecimal(track.hasher));
+        self.checksums.insert(path, hex(&track.hasher.finalize()));
         self.offsets(track.modality, &track.offsets)
     }
 
@@ -301,7 +303,7 @@ impl Output {
     }
 
     fn dataset(&mut self, path: &str, kind: Kind, shape: &[u64], bytes: &[u8]) -> io::Result<()> {
-        let checksum = hexadecimal(Sha256::new_with_prefix(bytes));
+        let checksum = hex(&Sha256::digest(bytes));
         self.checksums.insert(path.to_owned(), checksum);
         self.sink.dataset(path, kind, shape, bytes)
     }
@@ -313,10 +315,4 @@ impl Output {
             .dataset("/metadata", kind, &[], metadata.as_bytes())?;
         self.sink.finish().map(drop)
     }
-}
-
-/// A finished checksum in lowercase hexadecimal.
-pub(super) fn hexadecimal(hasher: Sha256) -> String {
-    let digest = hasher.finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

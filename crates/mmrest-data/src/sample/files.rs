@@ -1,7 +1,5 @@
 //! The sample as files.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -59,7 +57,7 @@ pub fn write(config: &SampleConfig, dir: &Path) -> Result<Vec<PathBuf>> {
     let small = [(PathBuf::from(FOLDS), pretty(&folds(&sample)))];
     for (name, text) in small.into_iter().chain(bert::files()) {
         let path = dir.join(name);
-        place(&path, &text)?;
+        crate::files::write(&path, text.as_bytes())?;
         files.push(path);
     }
     Ok(files)
@@ -131,18 +129,4 @@ fn folds(sample: &Sample) -> Value {
 
 pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
-}
-
-/// Puts a text file at `path`, making its folder, by renaming a finished file over it. The file is finished in a temporary
-/// folder beside it rather than as a temporary file, so that it gets the permissions any new file gets.
-pub(super) fn place(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(|error| DataError::io(folder, error))?;
-    let wrap = |error| DataError::io(path, error);
-    let desk = tempfile::tempdir_in(folder).map_err(wrap)?;
-    let draft = desk.path().join("draft");
-    let mut file = File::create(&draft).map_err(wrap)?;
-    file.write_all(text.as_bytes()).map_err(wrap)?;
-    file.sync_all().map_err(wrap)?;
-    std::fs::rename(&draft, path).map_err(wrap)
 }

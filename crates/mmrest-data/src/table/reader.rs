@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use csv::{ErrorKind, StringRecord};
+use csv::{ErrorKind, Position, StringRecord};
 
 use super::Row;
 use super::columns::{Places, Required};
@@ -25,21 +25,41 @@ pub(super) fn rows(path: &Path, columns: &Columns, required: Required) -> Result
         .delimiter(separator(text))
         .trim(csv::Trim::Headers)
         .from_reader(text);
+    let open = open_quote(text, separator(text));
+    // Of the line a quote opens on, if what was just read goes on to the end because of it.
+    let unclosed = |at: &Position| {
+        let to_the_end = usize::try_from(at.byte()).is_ok_and(|at| at >= text.len());
+        let open = open.filter(|_| to_the_end)?;
+        let line = 1 + line_ends(text, 0, open);
+        let reason = "a quote opens a cell on this line and is never closed";
+        Some(wrong(line, reason.to_owned()))
+    };
     let header = match reader.headers() {
         Ok(header) => header.clone(),
         Err(error) => return Err(wrong(1, reason(&error, &StringRecord::new()))),
     };
+    if let Some(error) = unclosed(reader.position()) {
+        return Err(error);
+    }
     if header.iter().all(str::is_empty) {
         let reason = "the file is empty, where a line with the names of its columns is expected";
         return Err(wrong(1, reason.to_owned()));
     }
     let places = Places::find(path, &header, columns, required)?;
     let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| {
+    let mut record = StringRecord::new();
+    loop {
+        let read = reader.read_record(&mut record);
+        if let Some(error) = unclosed(reader.position()) {
+            return Err(error);
+        }
+        let more = read.map_err(|error| {
             let line = error.position().map_or(1, |at| lines.line(at.byte()));
             wrong(line, reason(&error, &header))
         })?;
+        if !more {
+            break;
+        }
         let line = record.position().map_or(1, |at| lines.line(at.byte()));
         rows.push(
             places
@@ -57,7 +77,7 @@ pub(super) fn rows(path: &Path, columns: &Columns, required: Required) -> Result
 }
 
 /// What separates cells: of comma, semicolon and tab the one that the first line has most of, outside quotes.
-fn separator(text: &[u8]) -> u8 {
+pub(crate) fn separator(text: &[u8]) -> u8 {
     let mut counts = [(b'\t', 0), (b';', 0), (b',', 0)];
     let mut quoted = false;
     for &byte in text {
@@ -76,6 +96,25 @@ fn separator(text: &[u8]) -> u8 {
         .into_iter()
         .max_by_key(|&(_, count)| count)
         .map_or(b',', |(separator, _)| separator)
+}
+
+/// Where the quote opens that is never closed, by the reader's own rules: a quote opens at the start of a cell only, and
+/// two within are one that is meant.
+fn open_quote(text: &[u8], separator: u8) -> Option<usize> {
+    let mut open = None;
+    let mut start = true;
+    let mut bytes = text.iter().copied().enumerate().peekable();
+    while let Some((place, byte)) = bytes.next() {
+        match (open, byte) {
+            (Some(_), b'"') if bytes.next_if(|&(_, next)| next == b'"').is_some() => {}
+            (Some(_), b'"') => open = None,
+            (Some(_), _) => {}
+            (None, b'"') if start => open = Some(place),
+            (None, _) => {}
+        }
+        start = byte == separator || is_line_end(byte);
+    }
+    open
 }
 
 /// Why a record could not be read.
@@ -152,6 +191,21 @@ mod tests {
             ("", b','),
         ] {
             assert_eq!(separator(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_quote_is_open_where_the_reader_takes_it_for_one() {
+        for (text, expected) in [
+            ("a,\"b", Some(2)),
+            ("a,\"b\nc,d\n", Some(2)),
+            ("a,\"b \"\"c\"\"\"\n", None),
+            ("a,\"b\"\"\n", Some(2)),
+            ("a,b \"c\nd", None),
+            ("a,\"b\"c\"\n\"", Some(8)),
+            ("", None),
+        ] {
+            assert_eq!(open_quote(text.as_bytes(), b','), expected, "{text:?}");
         }
     }
 

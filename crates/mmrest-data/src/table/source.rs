@@ -11,7 +11,7 @@ use crate::missing::MissingFiles;
 use crate::stream::{SegmentSource, Visit};
 use crate::{
     DataConfig, DataError, DataReport, Download, DropReason, Frames, Result, Segment, Split,
-    SplitFrom, Widths,
+    SplitFrom, Unit, Widths,
 };
 
 /// A table and who decides the splits.
@@ -66,6 +66,7 @@ impl TableSource {
     /// What can be told of the videos before any row becomes a segment.
     fn about_videos(&self) -> DataReport {
         let mut report = DataReport {
+            unit: Unit::Rows,
             intervals: self.table.rows().len(),
             ..DataReport::default()
         };

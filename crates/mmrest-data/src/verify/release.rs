@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::videos::{check_folds, check_table, find_table, sum};
+use super::videos::{check_folds, check_in_two, check_table, find_table, sum};
 use super::{Checks, Known};
 use crate::folds::Folds;
 use crate::inspect::{self, Inspection, Options};
@@ -76,8 +76,10 @@ fn check_facts(checks: &mut Checks, set: Known, facts: &Inspection, folds: Optio
     if let Some(ids) = &facts.ids {
         let videos: BTreeSet<&str> = ids.video_names(&|_| false);
         check_folds(checks, set, folds, &videos);
-        let name = format!("{name}: ids that occur twice");
-        checks.equal(&name, ids.duplicates.len(), 0);
+        let twice = format!("{name}: ids that occur twice");
+        checks.equal(&twice, ids.duplicates.len(), 0);
+        let two = format!("{name}: videos in two splits");
+        check_in_two(checks, set, &two, &facts.videos_in_two_splits);
     }
     for sequence in &facts.sequences {
         if let Some(values) = &sequence.values {

@@ -7,6 +7,7 @@ use super::{Checks, Known};
 use crate::Split;
 use crate::folds::Folds;
 use crate::inspect::few;
+use crate::split::in_two_splits;
 use crate::table::Table;
 
 /// `1284 + 229 + 686`.
@@ -82,18 +83,9 @@ pub(super) fn check_table(checks: &mut Checks, set: Known, table: &Table, folds:
     for row in table.rows() {
         splits.entry(&row.video).or_default().extend(row.split);
     }
-    let in_two: Vec<&str> = splits
-        .iter()
-        .filter(|(_, splits)| splits.len() > 1)
-        .map(|(video, _)| *video)
-        .collect();
-    // CH-SIMS was split by segment: clips of one video are in several.
-    if set == Known::Sims {
-        let why = "CH-SIMS is split by segment, not by video: speakers of the test are known from training";
-        checks.unknown("videos in two splits", in_two.len(), why);
-    } else {
-        checks.equal("videos in two splits", in_two.len(), 0).detail = few(&in_two, 5);
-    }
+    let rows = table.rows().iter();
+    let of = rows.filter_map(|row| Some((row.video.as_str(), row.split?)));
+    check_in_two(checks, set, "videos in two splits", &in_two_splits(of));
     let Some(folds) = folds else { return };
     let other: Vec<String> = splits
         .iter()
@@ -104,6 +96,17 @@ pub(super) fn check_table(checks: &mut Checks, set: Known, table: &Table, folds:
         .collect();
     let name = "videos split otherwise than by the folds";
     checks.equal(name, other.len(), 0).detail = few(&other, 3);
+}
+
+/// That no video is in two splits, where a set is split by video.
+pub(super) fn check_in_two<T: ToString>(checks: &mut Checks, set: Known, name: &str, two: &[T]) {
+    // CH-SIMS was split by segment: clips of one video are in several.
+    if set == Known::Sims {
+        let why = "CH-SIMS is split by segment, not by video: speakers of the test are known from training";
+        checks.unknown(name, two.len(), why);
+    } else {
+        checks.equal(name, two.len(), 0).detail = few(two, 5);
+    }
 }
 
 /// The first of these tables that is in the folder, read; a damaged one is a difference.

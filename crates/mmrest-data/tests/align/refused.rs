@@ -142,19 +142,39 @@ fn files_that_are_there_stay() {
     let out = toy.path("out");
     std::fs::create_dir(&out).unwrap();
     std::fs::write(out.join("voice.csd"), "mine").unwrap();
-    let error = aligner.write(&out, false).unwrap_err().to_string();
+    let error = aligner
+        .write(&out, false, &mut |_| true)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("voice.csd is there already; give --force"),
         "{error}"
     );
     assert_eq!(names_in(&out), ["voice.csd"]);
-    aligner.write(&out, true).unwrap();
+    aligner.write(&out, true, &mut |_| true).unwrap();
     assert_eq!(names_in(&out), ["voice.csd", "words.csd"]);
-    let error = aligner.write(toy.0.path(), true).unwrap_err();
+    let error = aligner
+        .write(toy.0.path(), true, &mut |_| true)
+        .unwrap_err();
     assert!(
         matches!(error, DataError::Align(_)) && error.to_string().contains("is one of the inputs"),
         "{error}"
     );
+}
+
+#[test]
+fn aligning_that_is_stopped_leaves_nothing() {
+    let toy = Toy::new();
+    let aligner = Aligner::open(&toy.files(&["words", "voice"]), summed()).unwrap();
+    let out = toy.path("out");
+    let mut entries = 0;
+    let stopped = aligner.write(&out, false, &mut |made| {
+        entries = made;
+        made < 2
+    });
+    assert!(matches!(stopped, Err(DataError::Stopped)), "{stopped:?}");
+    assert_eq!(entries, 2);
+    assert!(!out.exists());
 }
 
 fn names_in(folder: &Path) -> Vec<String> {

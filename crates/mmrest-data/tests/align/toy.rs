@@ -73,7 +73,8 @@ impl Toy {
         config: AlignConfig,
     ) -> Result<(AlignReport, Outcome)> {
         let out = self.path("aligned");
-        let written = Aligner::open(&self.files(names), config)?.write(&out, true)?;
+        let written =
+            Aligner::open(&self.files(names), config)?.write(&out, true, &mut |_| true)?;
         println!("{}", written.report);
         let read = |file: &PathBuf| {
             let sequence = ComputationalSequence::open(file).unwrap();

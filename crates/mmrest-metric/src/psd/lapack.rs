@@ -8,13 +8,31 @@ use nalgebra_lapack::SymmetricEigen;
 
 use super::Eigen;
 
-/// Decomposes a symmetric matrix `[dim, dim]`; `None` when the iteration does not converge.
-pub(super) fn decompose(matrix: &[f64], dim: usize) -> Option<Eigen> {
-    // Column-major and row-major are the same for a symmetric matrix.
-    let matrix = DMatrix::from_column_slice(dim, dim, matrix);
-    let eigen = SymmetricEigen::try_new(matrix)?;
-    Some(Eigen {
-        values: eigen.eigenvalues.iter().copied().collect(),
-        vectors: eigen.eigenvectors.as_slice().to_vec(),
-    })
+/// Decomposes matrices of one size, one after another.
+pub(super) struct Solver {
+    dim: usize,
+    eigen: Eigen,
+}
+
+impl Solver {
+    pub(super) fn new(dim: usize) -> Self {
+        Self {
+            dim,
+            eigen: Eigen::new(dim),
+        }
+    }
+
+    /// Decomposes a symmetric matrix `[dim, dim]`; `None` when the iteration does not converge.
+    pub(super) fn decompose(&mut self, matrix: &[f64]) -> Option<&Eigen> {
+        // Column-major and row-major are the same for a symmetric matrix.
+        let matrix = DMatrix::from_column_slice(self.dim, self.dim, matrix);
+        let eigen = SymmetricEigen::try_new(matrix)?;
+        self.eigen
+            .values
+            .copy_from_slice(eigen.eigenvalues.as_slice());
+        self.eigen
+            .vectors
+            .copy_from_slice(eigen.eigenvectors.as_slice());
+        Some(&self.eigen)
+    }
 }

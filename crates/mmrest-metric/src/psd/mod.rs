@@ -6,16 +6,19 @@
 mod faer;
 #[cfg(feature = "lapack")]
 mod lapack;
+mod projection;
 
 use rayon::prelude::*;
 
 #[cfg(not(feature = "lapack"))]
-use self::faer::decompose;
+use self::faer::Solver;
 #[cfg(feature = "lapack")]
-use self::lapack::decompose;
+use self::lapack::Solver;
+use self::projection::Projector;
 use crate::MetricError;
 
 /// `A = sum_k values[k] v_k v_k^T` of a symmetric matrix.
+#[derive(Clone)]
 struct Eigen {
     /// Eigenvalues in any order.
     values: Vec<f64>,
@@ -24,6 +27,13 @@ struct Eigen {
 }
 
 impl Eigen {
+    fn new(dim: usize) -> Self {
+        Self {
+            values: vec![0.0; dim],
+            vectors: vec![0.0; dim * dim],
+        }
+    }
+
     /// The eigenvalues, each with its vector.
     fn pairs(&self) -> impl Iterator<Item = (f64, &[f64])> {
         let dim = self.values.len();
@@ -55,12 +65,14 @@ pub fn project_psd_f64(matrices: &mut [f64], dim: usize) -> Result<(), MetricErr
     matrices
         .par_chunks_exact_mut(dim * dim)
         .enumerate()
-        .try_for_each(|(index, matrix)| {
-            symmetrise(matrix, dim);
-            let eigen = decompose(matrix, dim).ok_or(MetricError::Eigen { index, dim })?;
-            clamp_negative(matrix, &eigen);
-            Ok(())
-        })
+        .try_for_each_init(
+            || Projector::new(dim),
+            |projector, (index, matrix)| {
+                symmetrise(matrix, dim);
+                let done = projector.project(matrix);
+                done.ok_or(MetricError::Eigen { index, dim })
+            },
+        )
 }
 
 /// The smallest eigenvalue of the symmetric part of each matrix of `[count, dim, dim]`.
@@ -135,6 +147,11 @@ fn decompose_symmetric_part(
     decompose(&matrix, dim).ok_or(MetricError::Eigen { index, dim })
 }
 
+/// Decomposes one symmetric matrix; `None` when the iteration does not converge.
+fn decompose(matrix: &[f64], dim: usize) -> Option<Eigen> {
+    Solver::new(dim).decompose(matrix).cloned()
+}
+
 /// `A <- (A + A^T) / 2`.
 fn symmetrise(matrix: &mut [f64], dim: usize) {
     for row in 0..dim {
@@ -143,41 +160,6 @@ fn symmetrise(matrix: &mut [f64], dim: usize) {
             let mean = 0.5 * matrix[below] + 0.5 * matrix[above];
             matrix[below] = mean;
             matrix[above] = mean;
-        }
-    }
-}
-
-/// `A <- sum over non-negative values of v v^T value`, by whichever of adding those and taking away the negative
-/// ones has fewer terms: fewer roundings.
-fn clamp_negative(matrix: &mut [f64], eigen: &Eigen) {
-    let dim = eigen.values.len();
-    let negative = eigen.values.iter().filter(|&&value| value < 0.0).count();
-    if negative == 0 {
-        return;
-    }
-    let subtract = 2 * negative <= dim;
-    if !subtract {
-        matrix.fill(0.0);
-    }
-    for (value, vector) in eigen.pairs() {
-        if (value < 0.0) == subtract {
-            add_outer(matrix, value.abs(), vector);
-        }
-    }
-    for row in 0..dim {
-        for column in 0..row {
-            matrix[column * dim + row] = matrix[row * dim + column];
-        }
-    }
-}
-
-/// `A <- A + scale v v^T`, the lower triangle only.
-fn add_outer(matrix: &mut [f64], scale: f64, vector: &[f64]) {
-    let rows = matrix.chunks_exact_mut(vector.len());
-    for (index, (row, entry)) in rows.zip(vector).enumerate() {
-        let factor = scale * entry;
-        for (value, other) in row[..=index].iter_mut().zip(vector) {
-            *value += factor * other;
         }
     }
 }

@@ -97,8 +97,8 @@ proptest! {
     #[test]
     fn both_decompositions_agree((dim, mut matrix) in square_matrix()) {
         symmetrise(&mut matrix, dim);
-        let ours = faer::decompose(&matrix, dim).unwrap();
-        let theirs = lapack::decompose(&matrix, dim).unwrap();
+        let ours = faer::Solver::new(dim).decompose(&matrix).cloned().unwrap();
+        let theirs = lapack::Solver::new(dim).decompose(&matrix).cloned().unwrap();
         let sorted = |eigen: &Eigen| {
             let mut values = eigen.values.clone();
             values.sort_by(f64::total_cmp);
@@ -115,6 +115,49 @@ fn a_psd_matrix_is_only_symmetrised() {
     let mut matrices = vec![2.0, 0.3, 0.1, 1.0, 1.0, 0.0, 0.0, 0.0];
     project_psd_f64(&mut matrices, 2).unwrap();
     assert_eq!(matrices, [2.0, 0.2, 0.2, 1.0, 1.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
+fn large_matrices_are_projected_as_small_ones() {
+    for dim in [31, 32, 33, 64, 130] {
+        let entry = |i: usize| ((i * 2_654_435) % 1009) as f64 / 504.5 - 1.0;
+        let matrix: Vec<f64> = (0..dim * dim).map(entry).collect();
+        let mut projected = matrix.clone();
+        project_psd_f64(&mut projected, dim).unwrap();
+        let apart = distance(&projected, &naive_projection(&matrix, dim));
+        assert!(apart < 1e-11, "{dim}: {apart}");
+        let mut symmetric = matrix.clone();
+        symmetrise(&mut symmetric, dim);
+        let composed = compose(&decompose(&symmetric, dim).unwrap());
+        assert!(distance(&composed, &symmetric) < 1e-11, "{dim}");
+
+        // With a heavy diagonal it is positive definite.
+        let mut definite = matrix;
+        for value in definite.iter_mut().step_by(dim + 1) {
+            *value += 2.0 * dim as f64;
+        }
+        let mut expected = definite.clone();
+        symmetrise(&mut expected, dim);
+        project_psd_f64(&mut definite, dim).unwrap();
+        assert_eq!(definite, expected);
+    }
+}
+
+/// Several matrices share memory: what one leaves in it must not reach the next.
+#[test]
+fn matrices_do_not_see_each_other() {
+    let dim = 6;
+    let entry = |i: usize| ((i * 7919) % 97) as f64 / 48.5 - 1.0;
+    let mut together: Vec<f64> = (0..40 * dim * dim).map(entry).collect();
+    for value in together.iter_mut().take(20 * dim * dim).step_by(dim + 1) {
+        *value += 3.0;
+    }
+    let mut alone = together.clone();
+    project_psd_f64(&mut together, dim).unwrap();
+    for matrix in alone.chunks_exact_mut(dim * dim) {
+        project_psd_f64(matrix, dim).unwrap();
+    }
+    assert_eq!(together, alone);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: how long the work takes, alone, beside PyTorch, or beside what it took before.
 
 mod baseline;
+mod growth;
 mod lengths;
+mod memory;
 mod table;
 mod timing;
 mod torch;
@@ -45,6 +47,12 @@ struct Arguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Measure how cost grows with sizes instead, print a Markdown table and draw it into this SVG file.
+    #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["names", "against", "baseline", "save", "json"])]
+    growth: Option<PathBuf>,
+    /// Measure this process's memory instead.
+    #[arg(long, hide = true)]
+    peak_memory: bool,
     /// What `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -81,6 +89,17 @@ fn main() -> ExitCode {
 
 /// Measures, prints, compares; whether nothing is slower than it may be.
 fn run(arguments: &Arguments) -> Result<bool, String> {
+    let device = open_device(Backend::Cpu, 0).map_err(|error| error.to_string())?;
+    if arguments.peak_memory {
+        println!("{}", memory::child(&device)?);
+        return Ok(true);
+    }
+    if let Some(path) = &arguments.growth {
+        let curves = growth::measure(&device)?;
+        print!("{}\n\n{}", Calibration::measure(), growth::table(&curves));
+        growth::plot(&curves, path)?;
+        return Ok(true);
+    }
     let works = chosen(&arguments.names)?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let python = match arguments.against {
@@ -89,13 +108,19 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     };
     let before = arguments.baseline.as_deref().map(Baseline::read);
     let before = before.transpose()?;
-    let device = open_device(Backend::Cpu, 0).map_err(|error| error.to_string())?;
     let calibration = Calibration::measure();
     let mut lines = Vec::new();
     for work in works {
         eprintln!("{} ...", work.name);
         lines.push(line(work, &device, python.as_deref())?);
     }
+    let memory = match arguments.names.is_empty() || arguments.names.iter().any(|n| n == MEMORY) {
+        true => {
+            eprintln!("{MEMORY} ...");
+            Some(memory::measure(python.as_deref(), threads())?)
+        }
+        false => None,
+    };
     let now = Baseline::new(&lines, &calibration);
     let slower = before
         .map(|before| now.slower_than(&before, arguments.tolerance))
@@ -104,8 +129,8 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         now.write(path)?;
     }
     match arguments.json {
-        true => println!("{}", table::json(&lines, &calibration)?),
-        false => print!("{}", table::text(&lines, &calibration)),
+        true => println!("{}", table::json(&lines, &calibration, memory)?),
+        false => print!("{}", table::text(&lines, &calibration, memory)),
     }
     for slow in &slower {
         eprintln!("slower than the baseline: {slow}");
@@ -113,8 +138,18 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     Ok(slower.is_empty())
 }
 
+/// The line that is no time: the most memory training holds.
+const MEMORY: &str = "memory";
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn chosen(names: &[String]) -> Result<Vec<&'static Work>, String> {
-    let known = || WORKS.iter().map(|work| work.name).collect::<Vec<_>>();
+    let known = || {
+        let works = WORKS.iter().map(|work| work.name);
+        works.chain([MEMORY]).collect::<Vec<_>>()
+    };
     if let Some(unknown) = names.iter().find(|name| !known().contains(&name.as_str())) {
         return Err(format!(
             "no bench {unknown:?}; there are {}",
@@ -139,15 +174,13 @@ fn line(work: &Work, device: &Device, python: Option<&Path>) -> Result<Line, Str
         goal: work.goal,
         ours,
         theirs,
-        memory: torch.as_mut().map(Torch::memory).transpose()?,
     })
 }
 
 fn start(work: &Work, python: &Path) -> Result<Torch, String> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let files = match work.name {
         "tokenize" => works::tokenizer_files()?.to_vec(),
         _ => Vec::new(),
     };
-    Torch::start(python, work.name, threads, &files)
+    Torch::start(python, work.name, threads(), &files)
 }

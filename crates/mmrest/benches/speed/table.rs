@@ -7,6 +7,12 @@ use serde_json::json;
 use crate::baseline::Calibration;
 use crate::timing::Samples;
 
+/// Ours and the other side's most memory in MiB, where they were measured.
+type Memory = Option<(f64, Option<f64>)>;
+
+/// What of the other side's memory training may hold at most.
+const MEMORY_GOAL: f64 = 0.7;
+
 /// One line of the table.
 pub(crate) struct Line {
     pub(crate) name: &'static str,
@@ -15,8 +21,6 @@ pub(crate) struct Line {
     pub(crate) goal: f64,
     pub(crate) ours: Samples,
     pub(crate) theirs: Option<Samples>,
-    /// Most memory the other side held, in MiB.
-    pub(crate) memory: Option<f64>,
 }
 
 impl Line {
@@ -28,7 +32,7 @@ impl Line {
 }
 
 /// The table as people read it.
-pub(crate) fn text(lines: &[Line], calibration: &Calibration) -> String {
+pub(crate) fn text(lines: &[Line], calibration: &Calibration, memory: Memory) -> String {
     let mut text = format!("{calibration}\n\n");
     let against = lines.iter().any(|line| line.theirs.is_some());
     let _ = write!(
@@ -60,6 +64,18 @@ pub(crate) fn text(lines: &[Line], calibration: &Calibration) -> String {
         }
         text.push('\n');
     }
+    if let Some((ours, theirs)) = memory {
+        let _ = write!(text, "{:14} {ours:>7.0} MiB {:15}", "memory", "");
+        if let Some(theirs) = theirs {
+            let ratio = ours / theirs;
+            let mark = if ratio <= MEMORY_GOAL { "" } else { " !" };
+            let _ = write!(
+                text,
+                " {theirs:>7.0} MiB {ratio:>7.2} {MEMORY_GOAL:>6.2}{mark}"
+            );
+        }
+        text.push('\n');
+    }
     text.push('\n');
     for line in lines {
         let _ = writeln!(text, "{:14} {}", line.name, line.what);
@@ -76,7 +92,11 @@ fn seconds(value: f64) -> String {
 }
 
 /// The same, with every sample.
-pub(crate) fn json(lines: &[Line], calibration: &Calibration) -> Result<String, String> {
+pub(crate) fn json(
+    lines: &[Line],
+    calibration: &Calibration,
+    memory: Memory,
+) -> Result<String, String> {
     let lines: Vec<_> = lines
         .iter()
         .map(|line| {
@@ -89,10 +109,14 @@ pub(crate) fn json(lines: &[Line], calibration: &Calibration) -> Result<String, 
                 "other_median_seconds": line.theirs.as_ref().map(Samples::median),
                 "other_seconds": line.theirs.as_ref().map(|theirs| &theirs.0),
                 "ratio": line.ratio(),
-                "other_peak_memory_mib": line.memory,
             })
         })
         .collect();
-    let whole = json!({"calibration": calibration, "lines": lines});
+    let whole = json!({
+        "calibration": calibration,
+        "lines": lines,
+        "peak_memory_mib": memory.map(|(ours, _)| ours),
+        "other_peak_memory_mib": memory.and_then(|(_, theirs)| theirs),
+    });
     serde_json::to_string_pretty(&whole).map_err(|error| error.to_string())
 }

@@ -7,7 +7,7 @@ use mmrest_learner::train::learner;
 use mmrest_learner::{Config, Example, HostBatch, MmRest, TextFeatures};
 
 use crate::lengths;
-use crate::works::{BATCH, clusters, minilm};
+use crate::works::{BATCH, CLUSTERS, DIM, clusters, minilm};
 
 /// Segments of CMU-MOSI's training split.
 const SEGMENTS: usize = 1284;
@@ -37,7 +37,7 @@ impl Training {
         let bert_config = minilm();
         let bert = Some((bert_config.init(&device), &bert_config));
         let model = MmRest::new(&config, widths, bert, &device).map_err(text)?;
-        model.context.state().clusters = Some(clusters());
+        model.context.state().clusters = Some(clusters(CLUSTERS, DIM));
         let batches = batches(by_length);
         let learner = learner(model, &config.train).map_err(text)?;
         Ok(Self {

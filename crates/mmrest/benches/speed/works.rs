@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_encoders::{Bert, BertConfig, LstmConfig, PackedTokens, Tokenizer, TokenizerOptions};
 use mmrest_metric::{
-    Clusters, KMeansConfig, MmcLossConfig, MultiMetricConfig, ReceptiveField, Rows, assign,
-    project_psd_f64, receptive_fields,
+    Clusters, KMeansConfig, MmcLossConfig, MultiMetric, MultiMetricConfig, ReceptiveField, Rows,
+    assign, project_psd_f64, receptive_fields,
 };
 
 use crate::lengths;
@@ -193,45 +193,75 @@ fn kmeans(_: &Device) -> Result<Once, String> {
     }))
 }
 
-/// Seven clusters, centre k the first row of its kind.
-pub(crate) fn clusters() -> Clusters {
+/// Clusters, centre k the first row of its kind.
+pub(crate) fn clusters(count: usize, dim: usize) -> Clusters {
     Clusters {
-        dim: DIM,
-        centers: lengths::rows(CLUSTERS, DIM, CLUSTERS),
-        bins: (0..CLUSTERS).collect(),
-        metric: (0..CLUSTERS).collect(),
+        dim,
+        centers: lengths::rows(count, dim, count),
+        bins: (0..count).map(|cluster| cluster % 7).collect(),
+        metric: (0..count).collect(),
+    }
+}
+
+/// L_MMC of some rows.
+pub(crate) struct Mmc {
+    rows: TensorData,
+    bins: Vec<usize>,
+    assignment: Vec<usize>,
+    fields: Vec<Vec<usize>>,
+    clusters: Clusters,
+    metric: MultiMetric,
+    device: Device,
+}
+
+impl Mmc {
+    pub(crate) fn new(
+        device: &Device,
+        count: usize,
+        clusters: usize,
+        dim: usize,
+    ) -> Result<Self, String> {
+        let device = device.clone().autodiff();
+        let values = lengths::rows(count, dim, clusters);
+        let metric = MultiMetricConfig {
+            dim,
+            clusters,
+            ridge: 0.01,
+        };
+        let clusters = self::clusters(clusters, dim);
+        let rows = Rows::new(&values, dim).map_err(|error| error.to_string())?;
+        let assignment = assign(rows, &clusters.centers);
+        let field = ReceptiveField::Nearest(32);
+        Ok(Self {
+            fields: receptive_fields(rows, &clusters.centers, &assignment, field),
+            bins: (0..count).map(|row| row % 7).collect(),
+            rows: TensorData::new(values, [count, dim]),
+            metric: metric.init(&device),
+            assignment,
+            clusters,
+            device,
+        })
+    }
+
+    /// Forward and backward.
+    pub(crate) fn once(&self) {
+        let rows = Tensor::<2>::from_data(self.rows.clone(), &self.device).require_grad();
+        let loss = MmcLossConfig::default().forward(
+            rows,
+            &self.bins,
+            &self.assignment,
+            &self.fields,
+            &self.clusters,
+            &self.metric,
+            1,
+        );
+        keep(loss.map(|loss| loss.total.backward()));
     }
 }
 
 fn mmc(device: &Device, count: usize) -> Result<Once, String> {
-    let device = device.clone().autodiff();
-    let values = lengths::rows(count, DIM, CLUSTERS);
-    let clusters = clusters();
-    let rows = Rows::new(&values, DIM).map_err(|error| error.to_string())?;
-    let assignment = assign(rows, &clusters.centers);
-    let field = ReceptiveField::Nearest(32);
-    let fields = receptive_fields(rows, &clusters.centers, &assignment, field);
-    let bins: Vec<usize> = (0..count).map(|row| row % CLUSTERS).collect();
-    let metric = MultiMetricConfig {
-        dim: DIM,
-        clusters: CLUSTERS,
-        ridge: 0.01,
-    }
-    .init(&device);
-    let data = TensorData::new(values.clone(), [count, DIM]);
-    Ok(Box::new(move || {
-        let rows = Tensor::<2>::from_data(data.clone(), &device).require_grad();
-        let loss = MmcLossConfig::default().forward(
-            rows,
-            &bins,
-            &assignment,
-            &fields,
-            &clusters,
-            &metric,
-            1,
-        );
-        keep(loss.map(|loss| loss.total.backward()));
-    }))
+    let mmc = Mmc::new(device, count, CLUSTERS, DIM)?;
+    Ok(Box::new(move || mmc.once()))
 }
 
 /// 23,000 texts of pieces of a vocabulary of BERT's size, written where both sides read them.

@@ -2,6 +2,7 @@
 
 mod lines;
 mod output;
+mod sets;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -15,6 +16,7 @@ use mmrest_learner::{Predictor, open_device};
 
 use self::lines::{Scored, parse_line};
 use self::output::{Output, refuse_the_input};
+use self::sets::{as_set, score_set};
 use crate::arguments::PredictArguments;
 use crate::logging;
 
@@ -28,6 +30,12 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     refuse_the_input(input, output)?;
     let device = open_device(arguments.device.backend, arguments.device.device)?;
     let predictor = Predictor::load(&RunFolder::new(&arguments.run).model(), &device)?;
+    if let Some(config) = as_set(&predictor.bundle().config.data, input)? {
+        let mut output = Output::open(output)?;
+        score_set(&predictor, &config, &mut output)?;
+        output.keep()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if input.is_dir() {
         let segments = read_folder(&predictor, input)?;
         let mut output = Output::open(output)?;

@@ -1,6 +1,5 @@
 //! `mmrest train`.
 
-use std::io::Write;
 use std::path::{Path, absolute};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,11 +14,9 @@ use mmrest_learner::{Backend, Config};
 use super::data::ensure_sample;
 use crate::arguments::TrainArguments;
 use crate::display::{Display, Style};
+use crate::interrupt::{self, say};
 use crate::project::{ConfigFile, find_config};
 use crate::{failure, logging};
-
-/// Exit code of an interrupted run, as shells know it.
-const INTERRUPTED: u8 = 130;
 
 /// `mmrest train`.
 pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
@@ -34,7 +31,7 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     logging::to_file(&folder.log())?;
     let interrupter = Interrupter::new();
     let resume = how_to_resume(arguments, folder.path());
-    stop_on_interrupt(&interrupter, &folder, &resume)?;
+    stop_on_interrupt(&interrupter, &folder, &resume);
     let options = RunOptions {
         folder: folder.clone(),
         resume: arguments.resume,
@@ -64,7 +61,7 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
             display.clear();
             let what = format!("interrupted; {epochs} epoch(s) are kept.");
             say_interrupted(&folder, &what, &resume);
-            Ok(ExitCode::from(INTERRUPTED))
+            Ok(interrupt::code())
         }
     }
 }
@@ -114,18 +111,16 @@ fn resolve(file: &Path, arguments: &TrainArguments) -> Result<Config> {
 }
 
 /// The first Ctrl-C stops at the next batch, the second at once.
-fn stop_on_interrupt(interrupter: &Interrupter, folder: &RunFolder, resume: &str) -> Result<()> {
+fn stop_on_interrupt(interrupter: &Interrupter, folder: &RunFolder, resume: &str) {
     let (interrupter, folder) = (interrupter.clone(), folder.clone());
     let resume = resume.to_string();
-    ctrlc::set_handler(move || {
-        if interrupter.should_stop() {
-            say_interrupted(&folder, "interrupted.", &resume);
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        say("stopping; once more to stop at once");
-        interrupter.stop(Some("interrupted"));
-    })
-    .context("cannot listen for Ctrl-C")
+    interrupt::gently(
+        move || {
+            say("stopping; once more to stop at once");
+            interrupter.stop(Some("interrupted"));
+        },
+        move || say_interrupted(&folder, "interrupted.", &resume),
+    );
 }
 
 /// The last words of an interrupted run: what happened, and how to go on where there is something to go on with.
@@ -135,11 +130,6 @@ fn say_interrupted(folder: &RunFolder, what: &str, resume: &str) {
         false => say("interrupted before the run began"),
     }
     remove_if_nothing_began(folder);
-}
-
-/// A line on standard error, if anybody reads it.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The command that goes on with an interrupted run: its folder knows the rest.

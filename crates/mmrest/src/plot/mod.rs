@@ -5,11 +5,11 @@ mod labels;
 mod lengths;
 mod values;
 
-use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use mmrest_data::Split;
+use mmrest_data::files;
 use mmrest_data::inspect::{Inspection, Sequence};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -90,7 +90,7 @@ pub(crate) fn inspection(files: &[Inspection], path: &Path) -> Result<()> {
         }
         root.present().map_err(fault)?;
     }
-    write(path, &svg)
+    Ok(files::write(path, svg.as_bytes())?)
 }
 
 fn panels(files: &[Inspection]) -> Vec<Panel<'_>> {
@@ -106,20 +106,6 @@ fn panels(files: &[Inspection]) -> Vec<Panel<'_>> {
         panels.extend(sequences.map(|sequence| Panel::Sequence(file, sequence)));
     }
     panels
-}
-
-fn write(path: &Path, svg: &str) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let cannot = || format!("cannot write {}", path.display());
-    let desk = tempfile::tempdir_in(folder).with_context(cannot)?;
-    let draft = desk.path().join("draft");
-    let mut file = std::fs::File::create(&draft).with_context(cannot)?;
-    file.write_all(svg.as_bytes()).with_context(cannot)?;
-    file.sync_all().with_context(cannot)?;
-    std::fs::rename(&draft, path).with_context(cannot)
 }
 
 /// Drawing into memory does not fail but for a fault of the drawing itself.

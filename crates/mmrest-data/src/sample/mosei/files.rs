@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::super::files::{place, pretty};
+use super::super::files::pretty;
 use super::super::noise::{Noise, Purpose};
 use super::super::{FOLDS, bert};
 use super::LikeMosei;
 use super::frames::Recorder;
 use super::script::Script;
 use crate::csd::{self, Entry, Features};
-use crate::{Result, Split};
+use crate::{DataError, Result, Split, files};
 
 /// Columns of the labels, in the order of CMU-MOSEI's.
 const LABELS: [&str; 7] = [
@@ -39,7 +39,7 @@ struct Sequence<'a> {
 /// `CMU_MOSEI_VisualFacet42.csd`, `CMU_MOSEI_COVAREP.csd`, `CMU_MOSEI_Labels.csd` (seven columns, the first is sentiment),
 /// `folds.json`, and the small BERT without weights of the [sample](crate::sample::write). The content is the same on every
 /// machine. Returns the files' paths. `progress` is told the file that is being written and how many videos of how many are
-/// in it.
+/// in it, and answers whether to go on; of the file that is being written when it is to stop nothing is left.
 ///
 /// At its full size it takes some gigabytes and many minutes: lower rates and fewer features make it smaller.
 ///
@@ -49,7 +49,7 @@ struct Sequence<'a> {
 /// # fn main() -> mmrest_data::Result<()> {
 /// let folder = tempfile::tempdir().unwrap();
 /// let config = LikeMosei { segments: 20, audio_features: 5, audio_rate: 20, ..LikeMosei::default() };
-/// let files = write_like_mosei(&config, folder.path(), &mut |_, _, _| {})?;
+/// let files = write_like_mosei(&config, folder.path(), &mut |_, _, _| true)?;
 /// assert!(files[0].ends_with("CMU_MOSEI_TimestampedWords.csd"));
 /// # Ok(())
 /// # }
@@ -57,17 +57,17 @@ struct Sequence<'a> {
 ///
 /// # Errors
 ///
-/// [`DataError::Config`](crate::DataError::Config) for a size that cannot be made;
-/// [`DataError::Io`](crate::DataError::Io) where the folder cannot be written to.
+/// [`DataError::Config`] for a size that cannot be made; [`DataError::Io`] where the folder cannot be written to;
+/// [`DataError::Stopped`] when `progress` says so.
 pub fn write_like_mosei(
     config: &LikeMosei,
     dir: &Path,
-    progress: &mut dyn FnMut(&str, usize, usize),
+    progress: &mut dyn FnMut(&str, usize, usize) -> bool,
 ) -> Result<Vec<PathBuf>> {
     config.check()?;
     let counts = segments_by_video(config);
     let videos = counts.len();
-    let mut files = Vec::new();
+    let mut written = Vec::new();
     for sequence in sequences(config) {
         let path = dir.join(sequence.file);
         let mut metadata = csd::metadata(sequence.root, sequence.about);
@@ -76,21 +76,23 @@ pub fn write_like_mosei(
             json!("made by mmrest, like CMU-MOSEI"),
         );
         let entries = counts.iter().enumerate().map(|(index, &segments)| {
-            progress(sequence.file, index, videos);
+            if !progress(sequence.file, index, videos) {
+                return Err(DataError::Stopped);
+            }
             let script = Script::new(config, index, segments);
-            (name(index), (sequence.entry)(&script, index))
+            Ok((name(index), (sequence.entry)(&script, index)))
         });
-        csd::write_at_level(&path, sequence.root, &metadata, GZIP_LEVEL, entries)?;
+        csd::try_write(&path, sequence.root, &metadata, GZIP_LEVEL, entries)?;
         progress(sequence.file, videos, videos);
-        files.push(path);
+        written.push(path);
     }
     let small = [(PathBuf::from(FOLDS), pretty(&folds(config, videos)))];
     for (name, text) in small.into_iter().chain(bert::files()) {
         let path = dir.join(name);
-        place(&path, &text)?;
-        files.push(path);
+        files::write(&path, text.as_bytes())?;
+        written.push(path);
     }
-    Ok(files)
+    Ok(written)
 }
 
 /// Gigabytes of noise are hardly smaller at higher levels, and take many minutes.

@@ -9,6 +9,8 @@ use clap::Args;
 use mmrest_data::align::{AlignConfig, Aligner, Collapse, Written};
 use serde_json::json;
 
+use crate::interrupt;
+
 /// `mmrest data align`'s arguments.
 #[derive(Debug, Args)]
 pub(crate) struct AlignArguments {
@@ -55,8 +57,9 @@ pub(crate) fn run(arguments: &AlignArguments) -> Result<ExitCode> {
         hard_unify: arguments.hard_unify,
         revert: arguments.revert,
     };
+    let go_on = interrupt::watched();
     let aligner = Aligner::open(&arguments.files, config)?;
-    let written = aligner.write(&arguments.out, arguments.force)?;
+    let written = aligner.write(&arguments.out, arguments.force, &mut |_| go_on())?;
     print(&written, arguments.json).context("cannot write the output")?;
     Ok(ExitCode::SUCCESS)
 }

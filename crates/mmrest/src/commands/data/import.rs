@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use mmrest_data::import::import;
 
+use crate::interrupt;
+
 /// `mmrest data import`'s arguments.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
@@ -27,12 +29,13 @@ pub(crate) struct ImportArguments {
 
 /// `mmrest data import`.
 pub(crate) fn run(arguments: &ImportArguments) -> Result<ExitCode> {
+    let go_on = interrupt::watched();
     let report = import(
         &arguments.path,
         arguments.labels.as_deref(),
         arguments.label_range,
         &arguments.out,
-        &mut |_| true,
+        &mut |_| go_on(),
     )?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{report}\n{}", arguments.out.display()).context("cannot write the output")?;

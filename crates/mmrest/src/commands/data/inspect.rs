@@ -1,5 +1,6 @@
 //! `mmrest data inspect`.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,12 +41,9 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
         ..Options::default()
     };
     let options = options.with_folds_of(&project::root(&here).join("data/folds"));
-    let mut inspections = Vec::new();
-    for path in &arguments.paths {
-        for file in inspect::expand(path)? {
-            inspections.push(inspect::inspect(&file, &options)?);
-        }
-    }
+    let files = files(&arguments.paths)?;
+    let inspections = files.iter().map(|file| inspect::inspect(file, &options));
+    let inspections: Vec<Inspection> = inspections.collect::<Result<_, _>>()?;
     let comparison = inspect::compare(&inspections, &options);
     if let Some(file) = &arguments.plot {
         plot::inspection(&inspections, file)?;
@@ -58,6 +56,25 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
         write!(out, "{}", told(&inspections, &comparison)).context("cannot write the output")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The files of all paths, each of them given once.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut seen = HashSet::new();
+    for path in paths {
+        for file in inspect::expand(path)? {
+            // What leads nowhere is told of when it is looked at.
+            if file.canonicalize().is_ok_and(|same| !seen.insert(same)) {
+                bail!(
+                    "{} is given twice: name each file once, or the folder it is in",
+                    file.display()
+                );
+            }
+            files.push(file);
+        }
+    }
+    Ok(files)
 }
 
 /// Every file, then all together, then the sum of problems.

@@ -1,11 +1,11 @@
 //! Where scores go: standard output, or a file that appears with all of them.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, BufWriter, StdoutLock, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use tempfile::NamedTempFile;
+use mmrest_data::files::NewFile;
 
 /// The place of the scores.
 pub(super) enum Output {
@@ -14,10 +14,7 @@ pub(super) enum Output {
     /// A device or a pipe, which can only be written to as it is.
     Device(BufWriter<File>),
     /// A file, written beside the one it becomes in the end.
-    Draft {
-        file: BufWriter<NamedTempFile>,
-        path: PathBuf,
-    },
+    Draft { file: NewFile, out: BufWriter<File> },
 }
 
 impl Output {
@@ -26,38 +23,31 @@ impl Output {
         let Some(path) = path else {
             return Ok(Self::Stdout(io::stdout().lock()));
         };
-        Self::at(path).with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    fn at(path: &Path) -> io::Result<Self> {
         let Ok(there) = path.metadata() else {
-            return Ok(Self::Draft {
-                file: BufWriter::new(draft(path)?),
-                path: path.to_path_buf(),
-            });
+            return Self::draft(NewFile::create(path)?);
         };
         if !there.is_file() {
-            let file = File::options().write(true).open(path)?;
+            let file = File::options().write(true).open(path);
+            let file = file.with_context(|| cannot_write(path))?;
             return Ok(Self::Device(BufWriter::new(file)));
         }
-        let path = path.canonicalize()?; // a link stays a link
-        let file = draft(&path)?;
-        file.as_file().set_permissions(there.permissions())?;
-        Ok(Self::Draft {
-            file: BufWriter::new(file),
-            path,
-        })
+        let own = path.canonicalize(); // a link stays a link
+        let file = NewFile::create(&own.with_context(|| cannot_write(path))?)?;
+        let permitted = file.file().set_permissions(there.permissions());
+        permitted.with_context(|| cannot_write(path))?;
+        Self::draft(file)
+    }
+
+    fn draft(file: NewFile) -> Result<Self> {
+        let out = file.writer()?;
+        Ok(Self::Draft { file, out })
     }
 
     /// All is written: a file takes its place.
     pub(super) fn keep(mut self) -> Result<()> {
         self.flush().context("cannot write the output")?;
-        if let Self::Draft { file, path } = self {
-            let place = || format!("cannot write {}", path.display());
-            let file = file.into_inner().map_err(|error| error.into_error());
-            let file = file.with_context(place)?;
-            let kept = file.persist(&path).map_err(|error| error.error);
-            kept.with_context(place)?;
+        if let Self::Draft { file, .. } = self {
+            file.keep()?;
         }
         Ok(())
     }
@@ -68,7 +58,7 @@ impl Write for Output {
         match self {
             Self::Stdout(out) => out.write(bytes),
             Self::Device(file) => file.write(bytes),
-            Self::Draft { file, .. } => file.write(bytes),
+            Self::Draft { out, .. } => out.write(bytes),
         }
     }
 
@@ -76,7 +66,7 @@ impl Write for Output {
         match self {
             Self::Stdout(out) => out.flush(),
             Self::Device(file) => file.flush(),
-            Self::Draft { file, .. } => file.flush(),
+            Self::Draft { out, .. } => out.flush(),
         }
     }
 }
@@ -98,30 +88,6 @@ pub(super) fn refuse_the_input(input: &Path, output: Option<&Path>) -> Result<()
     Ok(())
 }
 
-/// A new file beside `path`, gone if it is dropped, with the permissions any new file gets.
-fn draft(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut prefix = path.file_name().unwrap_or_default().to_os_string();
-    prefix.push(".");
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".part");
-    if let Some(permissions) = permissions_of_new_files() {
-        builder.permissions(permissions);
-    }
-    builder.tempfile_in(folder)
-}
-
-/// What the system takes the user's mask from; a temporary file is private otherwise.
-#[cfg(unix)]
-fn permissions_of_new_files() -> Option<Permissions> {
-    use std::os::unix::fs::PermissionsExt;
-    Some(Permissions::from_mode(0o666))
-}
-
-#[cfg(not(unix))]
-fn permissions_of_new_files() -> Option<Permissions> {
-    None
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
 }

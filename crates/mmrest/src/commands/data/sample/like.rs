@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf, absolute};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mmrest_data::files;
 use mmrest_data::sample::{BERT, LikeMosei, write_like_mosei};
 
 use super::SampleArguments;
+use crate::interrupt;
 
 /// The data sets whose like can be made.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -65,9 +67,11 @@ impl LikeArguments {
 /// Writes the data and returns the files' paths.
 pub(super) fn write(arguments: &SampleArguments) -> Result<Vec<PathBuf>> {
     let size = arguments.like.size(arguments.seed);
+    let go_on = interrupt::watched();
     let mut progress = Progress::default();
     let mut files = write_like_mosei(&size, &arguments.out, &mut |file, done, videos| {
         progress.tell(file, done, videos);
+        go_on()
     })?;
     if arguments.like.config {
         files.push(write_config(&arguments.out)?);
@@ -135,11 +139,7 @@ metric_learning_rate = 1e-3
         string(&folder.join(BERT)),
     );
     let path = folder.join("config.toml");
-    let wrap = || format!("cannot write {}", path.display());
-    let mut draft = tempfile::NamedTempFile::new_in(&folder).with_context(wrap)?;
-    draft.write_all(text.as_bytes()).with_context(wrap)?;
-    draft.as_file().sync_all().with_context(wrap)?;
-    draft.persist(&path).with_context(wrap)?;
+    files::write(&path, text.as_bytes())?;
     Ok(path)
 }
 
@@ -159,7 +159,7 @@ mod tests {
             vision_features: 3,
             ..LikeMosei::default()
         };
-        write_like_mosei(&size, folder.path(), &mut |_, _, _| {}).unwrap();
+        write_like_mosei(&size, folder.path(), &mut |_, _, _| true).unwrap();
         let config = Config::load(&write_config(folder.path()).unwrap(), &[]).unwrap();
         let data = mmrest_data::load(&config.data, Path::new("elsewhere")).unwrap();
         assert_eq!(data.report.total(), 12);

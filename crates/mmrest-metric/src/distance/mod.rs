@@ -1,6 +1,12 @@
 //! Squared Mahalanobis distances between rows and centres, each centre under its own metric.
 
+mod cpu;
+#[cfg(test)]
+mod tests;
+
 use burn::tensor::Tensor;
+
+use crate::cpu::takes;
 
 /// `d[n, k] = (p_n - c_k)^T M_k (p_n - c_k)`, squared: no root is taken (paper eq. of d_M).
 ///
@@ -24,6 +30,18 @@ use burn::tensor::Tensor;
 /// ```
 #[must_use]
 pub fn distances(rows: Tensor<2>, centers: Tensor<2>, metrics: Tensor<3>) -> Tensor<2> {
+    let [clusters, dim] = centers.dims();
+    let fits = rows.dims()[1] == dim && metrics.dims() == [clusters, dim, dim];
+    let some = clusters > 0 && dim > 0;
+    if fits && some && takes(&rows) && takes(&centers) && takes(&metrics) {
+        cpu::distances(rows, centers, metrics)
+    } else {
+        by_tensors(rows, centers, metrics)
+    }
+}
+
+/// The distances by burn's own operations: on any device.
+pub(crate) fn by_tensors(rows: Tensor<2>, centers: Tensor<2>, metrics: Tensor<3>) -> Tensor<2> {
     let difference = rows.unsqueeze_dim::<3>(0) - centers.unsqueeze_dim::<3>(1); // [K, N, D]
     let weighted = difference.clone().matmul(metrics);
     (weighted * difference)

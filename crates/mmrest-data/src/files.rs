@@ -1,0 +1,277 @@
+//! Files that appear whole or not at all.
+//!
+//! They are written beside their future path and renamed; what is dropped before is gone. A program that is told to end
+//! at once calls [`remove_unfinished`], since nothing is dropped then.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::{DataError, Result};
+
+/// Bytes that a writer holds back.
+const BUFFER: usize = 1 << 16;
+
+/// Everything of this process that is still being written.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes what this process is still writing, for a process that ends without dropping it.
+///
+/// Nothing can be begun or finished afterwards: a thread that tries waits for the process to end, so that nothing appears
+/// behind its back.
+pub fn remove_unfinished() {
+    let unfinished = unfinished();
+    for path in unfinished.iter() {
+        // What cannot be removed stays: there is nobody left to tell.
+        let _ = match path.is_dir() {
+            true => std::fs::remove_dir_all(path),
+            false => std::fs::remove_file(path),
+        };
+    }
+    std::mem::forget(unfinished);
+}
+
+/// A place in the list of what is being written.
+#[derive(Debug)]
+struct Listed(PathBuf);
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        unfinished().remove(&self.0);
+    }
+}
+
+/// Creates something and puts it on the list, with no moment between.
+fn listed<T>(
+    create: impl FnOnce() -> std::io::Result<T>,
+    path: impl Fn(&T) -> &Path,
+) -> std::io::Result<(T, Listed)> {
+    let mut unfinished = unfinished();
+    let made = create()?;
+    let path = path(&made).to_path_buf();
+    unfinished.insert(path.clone());
+    Ok((made, Listed(path)))
+}
+
+/// A file being written beside its future path; dropped without [`keep`](Self::keep) it is gone. It has the permissions
+/// any new file gets.
+///
+/// ```
+/// use std::io::Write;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("new/words.txt");
+/// let file = mmrest_data::files::NewFile::create(&path)?;
+/// file.file().write_all(b"well")?;
+/// assert!(!path.exists());
+/// file.keep()?;
+/// assert_eq!(std::fs::read(&path)?, b"well");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct NewFile {
+    path: PathBuf,
+    // Dropped before its place in the list.
+    file: NamedTempFile,
+    listed: Listed,
+}
+
+impl NewFile {
+    /// Creates a file in the folder of `path`, and the folder.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Io`].
+    pub fn create(path: &Path) -> Result<Self> {
+        let folder = folder(path);
+        std::fs::create_dir_all(folder).map_err(|error| DataError::io(folder, error))?;
+        let create = || shared(tempfile::Builder::new().suffix(".tmp")).tempfile_in(folder);
+        let (file, listed) =
+            listed(create, NamedTempFile::path).map_err(|error| DataError::io(path, error))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+            listed,
+        })
+    }
+
+    /// Where the file will be.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file as it is so far.
+    pub fn file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// Writes into it; the file's own handle keeps it alive.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Io`].
+    pub fn writer(&self) -> Result<BufWriter<File>> {
+        let file = self.file().try_clone();
+        let file = file.map_err(|error| DataError::io(&self.path, error))?;
+        Ok(BufWriter::with_capacity(BUFFER, file))
+    }
+
+    /// A file without a name beside it, for what has to wait; gone when dropped.
+    pub(crate) fn spool(&self) -> Result<File> {
+        tempfile::tempfile_in(folder(&self.path)).map_err(|error| DataError::io(&self.path, error))
+    }
+
+    /// Puts the file at its path, over whatever is there.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Io`]; what was there then stays.
+    pub fn keep(self) -> Result<()> {
+        let Self { path, file, listed } = self;
+        let wrap = |error| DataError::io(&path, error);
+        file.as_file().sync_all().map_err(wrap)?;
+        let mut unfinished = unfinished();
+        let kept = file.persist(&path);
+        unfinished.remove(&listed.0);
+        drop(unfinished);
+        kept.map_err(|error| wrap(error.error))?;
+        sync_folder(&path);
+        Ok(())
+    }
+}
+
+/// Writes a small file whole or not at all, and the folder it is in.
+///
+/// # Errors
+///
+/// [`DataError::Io`]; what was there then stays.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = NewFile::create(path)?;
+    let written = file.file().write_all(bytes);
+    written.map_err(|error| DataError::io(path, error))?;
+    file.keep()
+}
+
+/// A folder for what is made on the way; dropped, it is gone with all that is in it.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    // Dropped before its place in the list.
+    folder: TempDir,
+    _listed: Listed,
+}
+
+impl Desk {
+    /// Makes a folder in another one, its name beginning with `prefix`.
+    pub(crate) fn within(folder: &Path, prefix: &str) -> Result<Self> {
+        let create = || tempfile::Builder::new().prefix(prefix).tempdir_in(folder);
+        let made = listed(create, TempDir::path);
+        let (made, _listed) = made.map_err(|error| DataError::io(folder, error))?;
+        Ok(Self {
+            folder: made,
+            _listed,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The folder of a file.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether two paths lead to one file that is there.
+pub(crate) fn same_file(one: &Path, other: &Path) -> bool {
+    let [one, other] = [one, other].map(Path::canonicalize);
+    matches!((one, other), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Makes a rename lasting, where the system lets folders be synced.
+pub(crate) fn sync_folder(path: &Path) {
+    if let Ok(folder) = File::open(folder(path)) {
+        let _ = folder.sync_all();
+    }
+}
+
+/// The permissions any new file gets, rather than a temporary file's private ones.
+#[cfg(unix)]
+fn shared<'a>(
+    builder: &'a mut tempfile::Builder<'static, 'static>,
+) -> &'a mut tempfile::Builder<'static, 'static> {
+    use std::os::unix::fs::PermissionsExt;
+    builder.permissions(std::fs::Permissions::from_mode(0o666))
+}
+
+#[cfg(not(unix))]
+fn shared<'a>(
+    builder: &'a mut tempfile::Builder<'static, 'static>,
+) -> &'a mut tempfile::Builder<'static, 'static> {
+    builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    #[test]
+    fn what_is_dropped_is_gone_and_off_the_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = NewFile::create(&folder.path().join("a")).unwrap();
+        let desk = Desk::within(folder.path(), ".desk-").unwrap();
+        let (draft, place) = (file.listed.0.clone(), desk.path().to_path_buf());
+        assert!(draft.is_file() && place.is_dir());
+        assert!(unfinished().contains(&draft) && unfinished().contains(&place));
+        drop((file, desk));
+        assert!(names(folder.path()).is_empty());
+        assert!(!unfinished().contains(&draft) && !unfinished().contains(&place));
+    }
+
+    #[test]
+    fn what_is_kept_is_whole_alone_and_off_the_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        for text in ["one", "two"] {
+            let file = NewFile::create(&path).unwrap();
+            file.file().write_all(text.as_bytes()).unwrap();
+            let draft = file.listed.0.clone();
+            file.keep().unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            assert!(!unfinished().contains(&draft));
+        }
+        assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_are_as_readable_as_any_new_one() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let (own, any) = (folder.path().join("own"), folder.path().join("any"));
+        write(&own, b"1").unwrap();
+        std::fs::write(&any, "1").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&own), mode(&any));
+    }
+}

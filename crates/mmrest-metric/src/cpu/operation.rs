@@ -1,0 +1,141 @@
+//! An operation of several tensors with its own backward, as burn's autodiff records it.
+//!
+//! mmrest-encoders has the same glue: the two crates know nothing of each other, and nothing but burn's way to register
+//! an operation is in it.
+
+use std::fmt::Debug;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{
+    Autodiff, BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, Flex,
+    TensorMetadata,
+};
+use burn::prelude::*;
+use burn::tensor::{DType, Shape};
+
+type Tracked = FloatTensor<Autodiff<Flex>>;
+
+/// Whether operations of this module can take a tensor: it is on the CPU and holds `f32`.
+pub(crate) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
+    use burn::backend::DispatchDevice as Kind;
+    let device = tensor.device().inner();
+    matches!(device.as_dispatch(), Kind::Flex(_)) && tensor.dtype() == DType::F32
+}
+
+/// What an operation keeps of its forward pass for its backward one.
+pub(crate) trait Tape<const N: usize>: Clone + Debug + Send + 'static {
+    /// Gradients of the inputs from that of the output, row-major; only those `wanted` have to be there.
+    fn backward(self, gradient: &[f32], wanted: [bool; N]) -> [Option<Vec<f32>>; N];
+}
+
+/// An input of an operation: its values, row-major.
+#[derive(Clone, Debug)]
+pub(crate) struct Input(FlexTensor);
+
+impl Input {
+    pub(crate) fn values(&self) -> &[f32] {
+        self.0.as_slice().unwrap_or_default()
+    }
+
+    fn new(tensor: FlexTensor) -> Self {
+        Self(if tensor.is_contiguous() {
+            tensor
+        } else {
+            tensor.to_contiguous()
+        })
+    }
+}
+
+/// Any tensor as an input.
+pub(crate) fn input<const D: usize>(tensor: Tensor<D>) -> DispatchTensor {
+    tensor.into_dispatch()
+}
+
+/// Computes an operation. `forward` is told whether a backward may follow, and gives the output and, if so, the tape.
+///
+/// # Panics
+///
+/// On tensors that [`takes`] refuses.
+pub(crate) fn apply<const N: usize, const D: usize, T: Tape<N>>(
+    inputs: [DispatchTensor; N],
+    forward: impl FnOnce([Input; N], bool) -> (Vec<f32>, [usize; D], Option<T>),
+) -> Tensor<D> {
+    let context = inputs
+        .iter()
+        .map(|input| input.autodiff)
+        .fold(DispatchAutodiffContext::Disabled, |all, one| all.merge(one));
+    let inputs = inputs.map(|input| tracked(input.kind));
+    let record = inputs.iter().any(Tracked::is_tracked);
+    let shapes = Shapes(inputs.each_ref().map(TensorMetadata::shape));
+    let guards = inputs.each_ref().map(Tracked::node);
+    let values = inputs.map(|input| Input::new(input.into_primitive()));
+    let (output, shape, tape) = forward(values, record);
+    let output = FlexTensor::from_data(TensorData::new(output, shape));
+
+    let kind = match context {
+        DispatchAutodiffContext::Disabled => DispatchTensorKind::Flex(BackendTensor::Float(output)),
+        DispatchAutodiffContext::Enabled(_) => {
+            let prepared = Step::<T>::default()
+                .prepare::<NoCheckpointing>(guards)
+                .compute_bound();
+            let output = match (prepared.stateful(), tape) {
+                (OpsKind::Tracked(prepared), Some(tape)) => prepared.finish((tape, shapes), output),
+                (OpsKind::UnTracked(prepared), _) => prepared.finish(output),
+                (OpsKind::Tracked(_), None) => unreachable!("a recorded operation has a tape"),
+            };
+            DispatchTensorKind::Autodiff(Box::new(DispatchTensorKind::Flex(
+                BackendTensor::Autodiff(output),
+            )))
+        }
+    };
+    Tensor::from_dispatch(DispatchTensor {
+        kind,
+        autodiff: context,
+    })
+}
+
+/// A tensor as autodiff has it; one from outside autodiff as a constant.
+fn tracked(kind: DispatchTensorKind) -> Tracked {
+    match kind {
+        DispatchTensorKind::Flex(BackendTensor::Float(tensor)) => Tracked::new(tensor),
+        DispatchTensorKind::Flex(BackendTensor::Autodiff(tensor)) => tensor,
+        DispatchTensorKind::Autodiff(inner) => tracked(*inner),
+        _ => panic!("an operation of the CPU got a tensor that is not its own"),
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Shapes<const N: usize>([Shape; N]);
+
+/// One node of the graph.
+#[derive(Debug)]
+struct Step<T>(std::marker::PhantomData<fn() -> T>);
+
+impl<T> Default for Step<T> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl<const N: usize, T: Tape<N>> Backward<Flex, N> for Step<T> {
+    type State = (T, Shapes<N>);
+
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = Input::new(grads.consume::<Flex>(&ops.node));
+        let (tape, Shapes(shapes)) = ops.state;
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let gradients = tape.backward(gradient.values(), wanted);
+        let parents = ops.parents.into_iter().zip(shapes).zip(gradients);
+        for ((parent, shape), gradient) in parents {
+            if let (Some(parent), Some(gradient)) = (parent, gradient) {
+                let gradient = FlexTensor::from_data(TensorData::new(gradient, shape));
+                grads.register::<Flex>(parent.id, gradient);
+            }
+        }
+    }
+}
