@@ -37,12 +37,12 @@ pub(crate) struct Work {
 const LONG: Rounds = Rounds {
     least: 5,
     most: 30,
-    seconds: 40.0,
+    seconds: 20.0,
 };
 const SHORT: Rounds = Rounds {
     least: 15,
     most: 200,
-    seconds: 10.0,
+    seconds: 5.0,
 };
 
 /// Every line of the table.

@@ -139,7 +139,7 @@ def projection(rows, centers, metrics):
     return along / (length + 1e-8)
 
 
-def mmc_loss(rows, bins, fields, centers, center_bins, metrics, globally):
+def mmc_loss(rows, bins, fields, centers, metrics, globally):
     """L_MMC, vectorised over the pairs of a receptive field by their signed graph Laplacian."""
     intra = rows.new_zeros(())
     for cluster, field in enumerate(fields):
@@ -151,10 +151,11 @@ def mmc_loss(rows, bins, fields, centers, center_bins, metrics, globally):
         spread = members.T @ laplacian @ members
         pairs = len(field) * (len(field) - 1)
         intra = intra + torch.relu(3.0 + (metrics[cluster] * spread).sum() / pairs)
-    apart = distances(centers, centers, metrics)
-    other = center_bins[:, None] != center_bins[None]
-    margin = (center_bins[:, None] - center_bins[None]).abs().float()
-    inter = torch.relu(margin - apart)[other].sum()
+    apart = distances(rows, centers, metrics)
+    nearest = torch.cdist(rows.detach(), centers).argmin(dim=1)
+    own = apart.gather(1, nearest[:, None])
+    margin = torch.cdist(centers, centers)[nearest] ** 2
+    inter = torch.relu(own - apart + margin).sum()
     return (intra + 0.8 * inter + (globally**2).sum()) / len(rows)
 
 
@@ -180,7 +181,6 @@ class Step:
         self.frames = [torch.randn(n, 75) for n in self.frame_lengths]
         self.labels = torch.rand(SEGMENTS) * 6 - 3
         self.centers = torch.randn(CLUSTERS, HIDDEN)
-        self.center_bins = torch.arange(CLUSTERS)
         metrics = [self.model.globally, self.model.locally]
         own = {id(p) for p in metrics}
         bert = list(self.model.bert.parameters()) if self.model.bert is not None else []
@@ -218,7 +218,7 @@ class Step:
         bins = torch.bucketize(labels, torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])).repeat(2)
         fields = nearest_fields(shared.detach(), self.centers, 32)
         loss = (prediction - labels).abs().mean() + 0.01 * mmc_loss(
-            shared, bins, fields, self.centers, self.center_bins, self.model.metrics(), self.model.globally
+            shared, bins, fields, self.centers, self.model.metrics(), self.model.globally
         )
         self.optimizer.zero_grad()
         loss.backward()
@@ -303,7 +303,7 @@ def mmc(count):
         for leaf in (rows, globally, locally):
             leaf.grad = None
         metrics = globally + locally + 0.01 * torch.eye(HIDDEN)
-        mmc_loss(rows, bins, fields, centers, torch.arange(CLUSTERS), metrics, globally).backward()
+        mmc_loss(rows, bins, fields, centers, metrics, globally).backward()
 
     return work
 
