@@ -7,7 +7,7 @@ use std::path::Path;
 use hdf5_reader::Hdf5File;
 use serde_json::Value;
 
-use crate::csd::ComputationalSequence;
+use crate::csd::{Backend, ComputationalSequence};
 use crate::{DataError, Result};
 
 /// What every HDF5 file begins with.
@@ -76,9 +76,10 @@ fn is_web_page(head: &[u8]) -> bool {
         .any(|tag| text.starts_with(tag))
 }
 
+/// Read in pure Rust, whatever the default: what a server sent may be anything.
 fn check_sequence(path: &Path, root: Option<&str>, name: &str) -> Result<(), String> {
     let length = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    let sequence = ComputationalSequence::open(path);
+    let sequence = ComputationalSequence::open_with(path, Backend::Rust);
     let end = end_of_file(path);
     if let Some(end) = end.filter(|end| *end > length.len()) {
         return Err(format!(

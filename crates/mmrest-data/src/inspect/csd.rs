@@ -11,14 +11,14 @@ use super::{
     Finding, Ids, Inspection, Intervals, Labels, Options, Percentiles, Role, Sequence, Usable,
     Values, Words,
 };
-use crate::csd::{ComputationalSequence, Features, split_id};
+use crate::csd::{Backend, ComputationalSequence, Features, split_id};
 
 /// Entries in memory at a time.
 const AT_A_TIME: usize = 32;
 
-/// Reads every entry once, several side by side.
+/// Reads every entry once, several side by side; in pure Rust, whatever the default: the file may be damaged.
 pub(super) fn inspect(inspection: &mut Inspection, options: &Options) {
-    let sequence = match ComputationalSequence::open(&inspection.path) {
+    let sequence = match ComputationalSequence::open_with(&inspection.path, Backend::Rust) {
         Ok(sequence) => sequence,
         Err(error) => {
             inspection.unreadable(error, AGAIN);

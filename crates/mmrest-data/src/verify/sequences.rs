@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use super::agreement;
 use super::videos::{check_folds, check_table, find_table};
 use super::{Checks, Known, Outcome};
-use crate::csd::ComputationalSequence;
+use crate::csd::{Backend, ComputationalSequence};
 use crate::folds::Folds;
 use crate::inspect::{self, FileKind, Inspection, Options, Role, few};
 
 pub(super) fn check(checks: &mut Checks, set: Known, dir: &Path, folds: Option<&Folds>) {
     let path = dir.join(set.labels());
-    let labels = match ComputationalSequence::open(&path) {
+    let labels = match ComputationalSequence::open_with(&path, Backend::Rust) {
         Ok(labels) => labels,
         Err(error) => {
             let expected = format!("{} in {}", set.labels(), dir.display());
@@ -43,14 +43,15 @@ pub(super) fn check(checks: &mut Checks, set: Known, dir: &Path, folds: Option<&
     let words = others
         .iter()
         .find(|file| file.usable.role == Some(Role::Words));
-    let words = words.and_then(|file| ComputationalSequence::open(&file.path).ok());
+    let words =
+        words.and_then(|file| ComputationalSequence::open_with(&file.path, Backend::Rust).ok());
     if let Some(table) = &table {
         agreement::labels(checks, &labels, table);
         agreement::texts(checks, set, &labels, table, words.as_ref());
     }
     let sequences: Vec<ComputationalSequence> = others
         .iter()
-        .filter_map(|file| ComputationalSequence::open(&file.path).ok())
+        .filter_map(|file| ComputationalSequence::open_with(&file.path, Backend::Rust).ok())
         .collect();
     agreement::coverage(checks, &labels, &sequences);
 }

@@ -78,7 +78,7 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 pub(crate) fn tanh(x: f32) -> f32 {
     let square = x * x;
     let mut series = -5.704_988_7e-3;
-    for coefficient in [2.063_908_9e-2, -5.373_971_5e-2, 0.133_314_42, -0.333_332_8] {
+    for coefficient in [2.063_909e-2, -5.373_971_5e-2, 0.133_314_42, -0.333_332_8] {
         series = series * square + coefficient;
     }
     let near = series * square * x + x;
