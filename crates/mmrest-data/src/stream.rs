@@ -24,7 +24,7 @@ pub trait SegmentSource: Send + Sync {
 ///
 /// # Errors
 ///
-/// [`DataError::Config`] for a configuration that contradicts itself; [`DataError::Missing`] naming every file that is
+/// [`DataError::Config`](crate::DataError::Config) for a configuration that contradicts itself; [`DataError::Missing`](crate::DataError::Missing) naming every file that is
 /// not there; the errors of opening each file.
 pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> {
     let files = config.files(root)?;
@@ -48,8 +48,8 @@ pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> 
 ///
 /// # Errors
 ///
-/// Those of [`open()`] and of reading; [`DataError::MissingModality`] when the configuration asks for it;
-/// [`DataError::Empty`] when no segment is left.
+/// Those of [`open()`] and of reading; [`DataError::MissingModality`](crate::DataError::MissingModality) when the configuration asks for it;
+/// [`DataError::Empty`](crate::DataError::Empty) when no segment is left.
 pub fn load(config: &DataConfig, root: &Path) -> Result<Dataset> {
     let source = open(config, root)?;
     let mut parts: [Vec<Segment>; 3] = Default::default();

@@ -7,7 +7,7 @@
 //! 2. *Align*: row `i` of the reference, unless it is shorter than [`TOLERANCE`](crate::TOLERANCE), makes the key
 //!    `id[i]`. From each other sequence, whose entries `id[k]` are merged and stably sorted by start, it takes the rows of
 //!    [`overlapping`](crate::overlapping), whole, their intervals cut to its own; a sequence without such rows has no such key.
-//! 3. *[Collapse](Collapse)*, if asked for: the rows of a key become one, from the earliest start to the latest end.
+//! 3. *[Collapse]*, if asked for: the rows of a key become one, from the earliest start to the latest end.
 //! 4. *Impute*, if asked for: a key a sequence lacks becomes a row of zeros (an empty word).
 //! 5. *Then* the same again, if asked for, to another sequence, which takes no part before: words averaged first, the
 //!    labelled intervals cut out of that. This time nothing is collapsed.

@@ -33,7 +33,7 @@ pub(crate) struct AlignArguments {
     /// At last put the rows of each id together again; implies --hard-unify.
     #[arg(long)]
     pub(crate) revert: bool,
-    /// The folder the aligned sequences go to, each as <root name>.csd.
+    /// The folder the aligned sequences go to, each under the name of its root, NAME.csd.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
     /// Overwrite files that are there.

@@ -23,7 +23,7 @@ pub(crate) struct FetchArguments {
     /// mosi, mosei, mosi-words, bert or bert:NAME (any BERT of the Hugging Face hub).
     #[arg(value_parser = What::parse)]
     pub(crate) what: What,
-    /// Address of a server laid out as the data sets' own [default: http://immortal.multicomp.cs.cmu.edu].
+    /// Address of a server laid out as the data sets' own [default: the CMU-MultimodalSDK's].
     #[arg(long, value_name = "URL")]
     pub(crate) base: Option<String>,
     /// Which files: labels, words, facet42, ..., or vision and audio for the configuration's choice
