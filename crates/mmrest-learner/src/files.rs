@@ -1,8 +1,9 @@
 //! Files written whole or not at all: temporary file, sync, rename.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
+
+use mmrest_data::DataError;
 
 use crate::error::LearnerError;
 
@@ -12,16 +13,10 @@ use crate::error::LearnerError;
 ///
 /// The folder cannot be written; the old file is then untouched.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), LearnerError> {
-    let wrong = |e| LearnerError::io("write", path, e);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(wrong)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(wrong)?;
-    file.write_all(bytes).map_err(wrong)?;
-    readable_by_all(file.as_file()).map_err(wrong)?;
-    file.as_file().sync_all().map_err(wrong)?;
-    file.persist(path).map_err(|e| wrong(e.error))?;
-    sync_folder(folder);
-    Ok(())
+    mmrest_data::files::write(path, bytes).map_err(|error| match error {
+        DataError::Io { path, source } => LearnerError::io("write", &path, source),
+        other => other.into(),
+    })
 }
 
 /// Writes a value as JSON, indented.
@@ -70,18 +65,6 @@ pub(crate) fn replace_folder(finished: &Path, target: &Path) -> Result<(), Learn
     if old.exists() {
         std::fs::remove_dir_all(old).map_err(wrong)?;
     }
-    Ok(())
-}
-
-/// Temporary files are private to their owner; results are not.
-#[cfg(unix)]
-fn readable_by_all(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn readable_by_all(_: &File) -> std::io::Result<()> {
     Ok(())
 }
 
