@@ -32,6 +32,51 @@ pub(crate) fn warm(
     Ok(named(rows, row_bins, bins, field, warm.fit.centers, metric))
 }
 
+/// One cluster for each sentiment bin that has rows: its centre is their mean, its local metric the bin's own.
+pub(crate) fn by_sentiment(rows: Rows<'_>, row_bins: &[usize], bins: usize) -> Clusters {
+    let (sums, counts) = sums(rows, row_bins, bins);
+    let dim = rows.dim();
+    let present: Vec<usize> = (0..bins).filter(|&bin| counts[bin] > 0).collect();
+    let center = |&bin: &usize| {
+        let count = counts[bin] as f64;
+        let sums = &sums[bin * dim..(bin + 1) * dim];
+        sums.iter().map(move |sum| (sum / count) as f32)
+    };
+    Clusters {
+        dim,
+        centers: present.iter().flat_map(center).collect(),
+        bins: present.clone(),
+        metric: present,
+    }
+}
+
+/// The cluster of each row's own bin; of the nearest centre where no cluster has that bin.
+pub(crate) fn assign_by_sentiment(
+    clusters: &Clusters,
+    rows: Rows<'_>,
+    row_bins: &[usize],
+) -> Vec<usize> {
+    let own = |bin: usize| clusters.bins.iter().position(|&of| of == bin);
+    let nearest = clusters.assign(rows).into_iter();
+    let rows = row_bins.iter().zip(nearest);
+    rows.map(|(&bin, nearest)| own(bin).unwrap_or(nearest))
+        .collect()
+}
+
+/// The sum of each cluster's rows, `[clusters, dim]`, and how many there are.
+fn sums(rows: Rows<'_>, assignment: &[usize], clusters: usize) -> (Vec<f64>, Vec<usize>) {
+    let dim = rows.dim();
+    let mut sums = vec![0.0_f64; clusters * dim];
+    let mut counts = vec![0_usize; clusters];
+    for (row, &cluster) in rows.iter().zip(assignment) {
+        counts[cluster] += 1;
+        for (sum, &value) in sums[cluster * dim..][..dim].iter_mut().zip(row) {
+            *sum += f64::from(value);
+        }
+    }
+    (sums, counts)
+}
+
 /// Gives each centre the sentiment of its receptive field.
 fn named(
     rows: Rows<'_>,
@@ -54,14 +99,7 @@ fn named(
 /// Moves each centre by `momentum` towards the mean of the rows assigned to it; a centre without rows stays.
 pub(crate) fn follow(clusters: &mut Clusters, rows: Rows<'_>, assignment: &[usize], momentum: f64) {
     let dim = clusters.dim;
-    let mut sums = vec![0.0_f64; clusters.centers.len()];
-    let mut counts = vec![0_usize; clusters.len()];
-    for (row, &cluster) in rows.iter().zip(assignment) {
-        counts[cluster] += 1;
-        for (sum, &value) in sums[cluster * dim..][..dim].iter_mut().zip(row) {
-            *sum += f64::from(value);
-        }
-    }
+    let (sums, counts) = sums(rows, assignment, clusters.len());
     for (cluster, &count) in counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
         let span = cluster * dim..(cluster + 1) * dim;
         for (center, sum) in clusters.centers[span.clone()].iter_mut().zip(&sums[span]) {
@@ -123,6 +161,20 @@ mod tests {
         for (a, b) in after.centers.iter().zip(&before.centers) {
             assert!((a - b - 0.3).abs() < 1e-5);
         }
+    }
+
+    #[test]
+    fn clusters_by_sentiment_are_the_means_of_their_bins() {
+        let (values, row_bins) = rows();
+        let rows = Rows::new(&values, 2).unwrap();
+        let clusters = by_sentiment(rows, &row_bins, 7);
+        assert_eq!(clusters.bins, [0, 3, 6]);
+        assert_eq!(clusters.metric, clusters.bins);
+        assert_eq!(clusters.center(0), [-5.1, 0.0]);
+        // A row of bin 6 near the centre of bin 3 belongs to its own bin, one of a bin without rows to the nearest.
+        let values = [0.1, 0.0, 0.1, 0.0];
+        let rows = Rows::new(&values, 2).unwrap();
+        assert_eq!(assign_by_sentiment(&clusters, rows, &[6, 5]), [2, 1]);
     }
 
     #[test]

@@ -7,11 +7,11 @@ use mmrest_data::{Modality, Widths};
 use mmrest_encoders::{
     Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig, init::xavier_linear_init,
 };
-use mmrest_metric::{MultiMetric, MultiMetricConfig};
+use mmrest_metric::{Clusters, MultiMetric, MultiMetricConfig, expected_sentiment};
 use mmrest_pdlf::{Fusion, FusionConfig, Projection, mean_over_modalities, projection};
 
 use crate::batch::{Batch, TextBatch};
-use crate::config::{Config, MetricKind};
+use crate::config::{Config, MetricKind, ProjectionKind};
 use crate::error::LearnerError;
 use crate::state::{Geometry, StepContext};
 
@@ -201,13 +201,8 @@ impl MmRest {
                 .as_ref()
                 .filter(|(_, geometry)| geometry.bias)
                 .map(|(projection, geometry)| {
-                    let settings = self.context.settings();
-                    let value = match settings.signed {
-                        true => projection.signed(&geometry.clusters.bins),
-                        false => projection.value.clone(),
-                    };
-                    let modalities = representations.modalities();
-                    mean_over_modalities(value, modalities).mul_scalar(settings.gamma)
+                    let bias = self.bias(&representations, &score, projection, &geometry.clusters);
+                    bias.mul_scalar(self.context.settings().gamma)
                 });
         let projection = placed.map(|(projection, _)| projection);
         let prediction = match &bias {
@@ -220,6 +215,36 @@ impl MmRest {
             bias,
             projection,
             prediction,
+        }
+    }
+}
+
+impl MmRest {
+    /// The bias of a batch before it is weighed: `[batch]`.
+    fn bias(
+        &self,
+        representations: &Representations,
+        score: &Tensor<1>,
+        projection: &Projection,
+        clusters: &Clusters,
+    ) -> Tensor<1> {
+        let settings = self.context.settings();
+        let modalities = representations.modalities();
+        match (settings.projection, &self.metric) {
+            (ProjectionKind::Expectation, Some(metric)) => {
+                let shares = metric.log_memberships(
+                    representations.rows(),
+                    modalities,
+                    clusters,
+                    settings.ordinal.temperature,
+                );
+                let expected = expected_sentiment(shares, &settings.sentiments_of(clusters));
+                expected - score.clone()
+            }
+            _ if settings.signed => {
+                mean_over_modalities(projection.signed(&clusters.bins), modalities)
+            }
+            _ => mean_over_modalities(projection.value.clone(), modalities),
         }
     }
 }

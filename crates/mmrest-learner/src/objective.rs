@@ -6,7 +6,7 @@ use mmrest_metric::{Clusters, MetricError, MmcLoss, Rows, assign, receptive_fiel
 
 use crate::batch::Batch;
 use crate::clustering;
-use crate::config::ClusterScope;
+use crate::config::{ClusterBy, ClusterScope, LossForm, TaskOn};
 use crate::error::LearnerError;
 use crate::model::{Forward, MmRest};
 use crate::seed;
@@ -40,7 +40,11 @@ impl MmRest {
             TensorData::new(batch.labels.clone(), [batch.len()]),
             &device,
         );
-        let task = (forward.prediction.clone() - labels).abs().mean();
+        let compared = match self.context.settings().task {
+            TaskOn::Prediction => forward.prediction.clone(),
+            TaskOn::Score => forward.score.clone(),
+        };
+        let task = (compared - labels).abs().mean();
         let Some(on) = self.move_clusters_from(batch, forward)? else {
             return Ok(Objective {
                 total: task.clone(),
@@ -48,7 +52,7 @@ impl MmRest {
                 mmc: None,
             });
         };
-        let mmc = self.mmc_loss(forward, &on)?;
+        let mmc = self.mmc_loss(batch, forward, &on)?;
         let total = match &mmc {
             Some(mmc) => {
                 task.clone()
@@ -75,8 +79,11 @@ impl MmRest {
         let host = host_rows(batch, forward, settings)?;
         let rows = Rows::new(&host.values, host.dim)?;
         let mut state = self.context.state();
-        let clusters = match (settings.scope, &state.clusters) {
-            (ClusterScope::Train, Some(clusters)) => clusters.clone(),
+        let clusters = match (settings.scope, settings.by, &state.clusters) {
+            (ClusterScope::Train, _, Some(clusters)) => clusters.clone(),
+            (_, ClusterBy::Sentiment, _) => {
+                clustering::by_sentiment(rows, &host.bins, settings.bins.len())
+            }
             _ => {
                 let path = [seed::KMEANS, state.epoch as u64, state.step as u64];
                 let seed = seed::mix(settings.seed, &path);
@@ -90,7 +97,10 @@ impl MmRest {
                 )?
             }
         };
-        let assignment = assign(rows, &clusters.centers);
+        let assignment = match settings.by {
+            ClusterBy::Kmeans => assign(rows, &clusters.centers),
+            ClusterBy::Sentiment => clustering::assign_by_sentiment(&clusters, rows, &host.bins),
+        };
         let fields = receptive_fields(rows, &clusters.centers, &assignment, settings.field);
         let mut next = clusters.clone();
         if settings.scope == ClusterScope::Train {
@@ -107,23 +117,36 @@ impl MmRest {
         }))
     }
 
-    fn mmc_loss(&self, forward: &Forward, on: &OnBatch) -> Result<Option<MmcLoss>, MetricError> {
+    fn mmc_loss(
+        &self,
+        batch: &Batch,
+        forward: &Forward,
+        on: &OnBatch,
+    ) -> Result<Option<MmcLoss>, MetricError> {
         let settings = self.context.settings();
-        match &self.metric {
-            Some(metric) if settings.mmc => settings
-                .loss
-                .forward(
-                    forward.representations.rows(),
-                    &on.bins,
-                    &on.assignment,
-                    &on.fields,
-                    &on.clusters,
-                    metric,
-                    on.seed,
-                )
-                .map(Some),
-            _ => Ok(None),
-        }
+        let Some(metric) = self.metric.as_ref().filter(|_| settings.mmc) else {
+            return Ok(None);
+        };
+        let rows = forward.representations.rows();
+        let loss = match settings.form {
+            LossForm::Hinge => settings.loss.forward(
+                rows,
+                &on.bins,
+                &on.assignment,
+                &on.fields,
+                &on.clusters,
+                metric,
+                on.seed,
+            ),
+            LossForm::Ordinal => settings.ordinal.forward(
+                rows,
+                &batch.labels,
+                &settings.sentiments_of(&on.clusters),
+                &on.clusters,
+                metric,
+            ),
+        };
+        loss.map(Some)
     }
 }
 

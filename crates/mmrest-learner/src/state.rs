@@ -2,9 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mmrest_metric::{Clusters, KMeansConfig, MmcLossConfig, ReceptiveField, SentimentBins};
+use mmrest_metric::{
+    Clusters, KMeansConfig, MmcLossConfig, OrdinalLossConfig, ReceptiveField, SentimentBins,
+};
 
-use crate::config::{ClusterScope, Config, MetricKind, ReceptiveFieldKind};
+use crate::config::{
+    ClusterBy, ClusterScope, Config, LossForm, MetricKind, ProjectionKind, ReceptiveFieldKind,
+    TaskOn,
+};
 use crate::error::LearnerError;
 use crate::figures::FigureSet;
 
@@ -17,12 +22,16 @@ pub struct Settings {
     pub bias: bool,
     /// Whether the bias is added at evaluation too.
     pub bias_at_evaluation: bool,
+    /// What the bias is.
+    pub projection: ProjectionKind,
     /// Weight gamma of the bias.
     pub gamma: f64,
     /// Whether the bias has the sign of the two clusters' sentiments.
     pub signed: bool,
     /// Whether metrics are learned.
     pub learned: bool,
+    /// What makes a cluster.
+    pub by: ClusterBy,
     /// Which rows k-means sees.
     pub scope: ClusterScope,
     /// Parameters of k-means.
@@ -33,10 +42,18 @@ pub struct Settings {
     pub momentum: f64,
     /// Weight eta of L_MMC.
     pub mmc_weight: f64,
-    /// The terms of L_MMC.
+    /// What L_MMC is made of.
+    pub form: LossForm,
+    /// The terms of L_MMC in form `hinge`.
     pub loss: MmcLossConfig,
+    /// The terms of L_MMC in form `ordinal`.
+    pub ordinal: OrdinalLossConfig,
+    /// What the L1 loss compares with the label.
+    pub task: TaskOn,
     /// Sentiment bins.
     pub bins: SentimentBins,
+    /// The sentiment each bin stands for, in label units.
+    pub sentiments: Vec<f32>,
     /// The sentiment class of each bin.
     pub labels: Vec<i32>,
     /// Which figures judge predictions.
@@ -57,9 +74,11 @@ impl Settings {
             mmc: config.mmc,
             bias: config.bias,
             bias_at_evaluation: config.projection.at_evaluation,
+            projection: config.projection.kind,
             gamma: config.projection.gamma,
             signed: config.projection.signed,
             learned: config.metric == MetricKind::Learned,
+            by: config.clusters.by,
             scope: config.clusters.scope,
             kmeans: KMeansConfig {
                 clusters: config.clusters.count,
@@ -73,14 +92,23 @@ impl Settings {
             },
             momentum: config.clusters.momentum,
             mmc_weight: config.loss.mmc_weight,
+            form: config.loss.form,
+            ordinal: OrdinalLossConfig {
+                temperature: config.clusters.temperature,
+                smoothing: config.loss.smoothing,
+                anchor_weight: config.loss.frobenius_weight,
+            },
+            task: config.loss.task,
             loss: MmcLossConfig {
                 inter_weight: config.loss.inter_weight,
                 frobenius_weight: config.loss.frobenius_weight,
                 margin: config.loss.margin,
                 margin_scale: config.loss.margin_scale,
                 max_pairs: config.loss.max_pairs,
+                means: config.loss.means,
             },
             bins: config.bins.bins()?,
+            sentiments: config.bins.sentiments(config.data.label_range),
             labels: config.bins.labels.clone(),
             figures: config.figures,
             clip: config.train.clip,
@@ -88,6 +116,15 @@ impl Settings {
             lower_layers: lower_layers(config, text_layers),
             seed: config.seed,
         })
+    }
+}
+
+impl Settings {
+    /// The sentiment of each cluster, in label units.
+    pub fn sentiments_of(&self, clusters: &Clusters) -> Vec<f32> {
+        let bins = clusters.bins.iter();
+        let sentiment = |&bin: &usize| self.sentiments.get(bin).copied().unwrap_or_default();
+        bins.map(sentiment).collect()
     }
 }
 

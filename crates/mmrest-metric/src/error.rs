@@ -63,6 +63,17 @@ pub enum MetricError {
         at: f32,
     },
 
+    /// Sentiments of clusters that are not in order.
+    #[error(
+        "the sentiment of cluster {index} ({at}) must be larger than that of the cluster before it"
+    )]
+    Sentiments {
+        /// Which cluster.
+        index: usize,
+        /// Its sentiment.
+        at: f32,
+    },
+
     /// A centre of a cluster is NaN or infinite somewhere.
     #[error("centre {center}, column {column} is not a finite number")]
     NonFiniteCenter {

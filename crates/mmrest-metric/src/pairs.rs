@@ -34,10 +34,47 @@ pub fn signed_laplacian(
     seed: u64,
     stream: u64,
 ) -> Option<Vec<f32>> {
+    weighted_laplacian(field, row_bins, max_pairs, seed, stream, |_| [1.0, -1.0])
+}
+
+/// As [`signed_laplacian`], with pairs of the same bin weighing `1 / (their number)` and pairs of different bins
+/// `-1 / (their number)`: the difference of the two means, which does not grow with the field. A side without pairs
+/// counts 0.
+///
+/// ```
+/// use mmrest_metric::mean_laplacian;
+///
+/// // One pair of the same bin, two of different bins.
+/// let laplacian = mean_laplacian(&[0, 1, 2], &[5, 3, 5], 4000, 0, 0);
+/// assert_eq!(laplacian, Some(vec![0.5, 0.5, -1.0, 0.5, -1.0, 0.5, -1.0, 0.5, 0.5]));
+/// ```
+#[must_use]
+pub fn mean_laplacian(
+    field: &[usize],
+    row_bins: &[usize],
+    max_pairs: usize,
+    seed: u64,
+    stream: u64,
+) -> Option<Vec<f32>> {
+    let share = |count: usize| 1.0 / count.max(1) as f32;
+    weighted_laplacian(field, row_bins, max_pairs, seed, stream, |[same, other]| {
+        [share(same), -share(other)]
+    })
+}
+
+/// The Laplacian of pairs that weigh what `weights` says of the counted pairs of the same bin and of different bins.
+fn weighted_laplacian(
+    field: &[usize],
+    row_bins: &[usize],
+    max_pairs: usize,
+    seed: u64,
+    stream: u64,
+    weights: impl Fn([usize; 2]) -> [f32; 2],
+) -> Option<Vec<f32>> {
     let bins: Vec<usize> = field.iter().map(|&row| row_bins[row]).collect();
     let [same, other] = counts(&bins);
     if same.max(other) <= max_pairs {
-        return (same + other > 0).then(|| laplacian_of_all(&bins));
+        return (same + other > 0).then(|| laplacian_of_all(&bins, weights([same, other])));
     }
     let (same, other) = sides(&bins);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -49,7 +86,8 @@ pub fn signed_laplacian(
     }
     let size = bins.len();
     let mut laplacian = vec![0.0; size * size];
-    for (pairs, weight) in [(same, 1.0), (other, -1.0)] {
+    let weights = weights([same.len(), other.len()]);
+    for (pairs, weight) in [same, other].into_iter().zip(weights) {
         for (a, b) in pairs {
             laplacian[a * size + a] += weight;
             laplacian[b * size + b] += weight;
@@ -71,15 +109,12 @@ fn counts(bins: &[usize]) -> [usize; 2] {
 }
 
 /// The Laplacian of every pair.
-fn laplacian_of_all(bins: &[usize]) -> Vec<f32> {
+fn laplacian_of_all(bins: &[usize], [same, other]: [f32; 2]) -> Vec<f32> {
     let size = bins.len();
     let mut laplacian = Vec::with_capacity(size * size);
     for (row, bin) in bins.iter().enumerate() {
         let start = laplacian.len();
-        laplacian.extend(
-            bins.iter()
-                .map(|other| if other == bin { -1.0 } else { 1.0 }),
-        );
+        laplacian.extend(bins.iter().map(|of| if of == bin { -same } else { -other }));
         // Rows sum to 0.
         laplacian[start + row] = 0.0;
         laplacian[start + row] = -laplacian[start..].iter().sum::<f32>();
@@ -125,7 +160,7 @@ mod tests {
         let bins = [4, 0, 4, 2, 2, 4, 0, 1];
         let (same, other) = sides(&bins);
         assert_eq!(counts(&bins), [same.len(), other.len()]);
-        let laplacian = laplacian_of_all(&bins);
+        let laplacian = laplacian_of_all(&bins, [1.0, -1.0]);
         for (pairs, weight) in [(same, 1.0), (other, -1.0)] {
             assert!(pairs.iter().all(|&(a, b)| laplacian[a * 8 + b] == -weight));
         }

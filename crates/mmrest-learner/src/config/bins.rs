@@ -36,6 +36,14 @@ impl BinsConfig {
         SentimentBins::between(&edges, self.side)
     }
 
+    /// The sentiment each bin stands for, ascending, in label units: the middle of an inner bin, and the end of `range`,
+    /// the scale of the labels, for the outer two.
+    pub fn sentiments(&self, [least, greatest]: [f32; 2]) -> Vec<f32> {
+        let middle = |pair: &[f64]| ((pair[0] + pair[1]) / 2.0) as f32;
+        let inner = self.edges.windows(2).map(middle);
+        [least].into_iter().chain(inner).chain([greatest]).collect()
+    }
+
     /// Checks edges and labels; every edge must lie in `range`, the scale of the labels.
     pub(super) fn check(&self, range: [f32; 2]) -> Result<(), String> {
         if self.edges.is_empty() {

@@ -16,6 +16,23 @@ at_evaluation = false
 selection = "test_among_improving"
 "#;
 
+/// What the `ordinal` preset sets differently from the `paper` preset.
+const ORDINAL: &str = r#"
+[clusters]
+by = "sentiment"
+[loss]
+form = "ordinal"
+task = "score"
+mmc_weight = 1.0
+frobenius_weight = 0.0
+[projection]
+kind = "expectation"
+gamma = 0.5
+[train]
+metric_learning_rate = 1e-3
+metric_clip = 0.0
+"#;
+
 /// Splits `key.path=value`. The value is TOML (`3`, `0.5`, `true`, `["text"]`, `"a b"`); anything else is taken as a string.
 ///
 /// # Errors
@@ -49,12 +66,12 @@ pub(super) fn resolve<T: DeserializeOwned>(
     for (key, value) in overrides {
         set(&mut explicit, key, value.clone())?;
     }
-    let mut merged = match explicit.get("preset").and_then(Value::as_str) {
-        Some("official") => OFFICIAL
-            .parse::<Table>()
-            .map_err(|e: toml::de::Error| sentence(&e))?,
-        _ => Table::new(),
+    let preset = match explicit.get("preset").and_then(Value::as_str) {
+        Some("official") => OFFICIAL,
+        Some("ordinal") => ORDINAL,
+        _ => "",
     };
+    let mut merged: Table = preset.parse().map_err(|e: toml::de::Error| sentence(&e))?;
     merge(&mut merged, explicit);
     serde_path_to_error::deserialize(Value::Table(merged))
         .map_err(|e| format!("{}: {}", e.path(), sentence(e.inner())))

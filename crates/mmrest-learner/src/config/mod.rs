@@ -10,8 +10,9 @@ mod sections;
 pub use bins::BinsConfig;
 pub use layers::parse_override;
 pub use sections::{
-    ClusterConfig, ClusterScope, LossConfig, MetricKind, ModelConfig, ProjectionConfig,
-    ReceptiveFieldKind, Selection, SequenceConfig, TextConfig, TrainConfig,
+    ClusterBy, ClusterConfig, ClusterScope, LossConfig, LossForm, MetricKind, ModelConfig,
+    ProjectionConfig, ProjectionKind, ReceptiveFieldKind, Selection, SequenceConfig, TaskOn,
+    TextConfig, TrainConfig,
 };
 
 use std::path::Path;
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::LearnerError;
 use crate::figures::FigureSet;
 
-/// Which of the two readings of the method the defaults follow (docs/src/method.md).
+/// Which reading of the method the defaults follow (docs/src/method.md).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
@@ -31,6 +32,9 @@ pub enum Preset {
     Paper,
     /// What the published code computes.
     Official,
+    /// The form of the method in which clusters and metrics measurably help: clusters by sentiment, ordinal L_MMC, and
+    /// a bias towards the sentiment expected of the clusters around.
+    Ordinal,
 }
 
 /// Everything that decides a run. `Config::default()` is the `paper` preset without data.
@@ -136,6 +140,29 @@ impl Config {
         self.mmc || self.bias
     }
 
+    /// Checks what clusters by sentiment, the ordinal loss and the expected sentiment ask of each other.
+    fn check_ordinal(&self) -> Result<(), String> {
+        let bins = self.bins.labels.len();
+        let by_sentiment = self.clusters.by == ClusterBy::Sentiment;
+        if by_sentiment && self.clusters.count != bins {
+            return Err(format!(
+                "clusters.by = \"sentiment\" makes one cluster of each of the {bins} bins: set clusters.count = {bins}, found {}",
+                self.clusters.count
+            ));
+        }
+        if self.loss.form == LossForm::Ordinal && !by_sentiment {
+            return Err(
+                "loss.form = \"ordinal\" compares clusters whose sentiments ascend: set clusters.by = \"sentiment\", found \"kmeans\"".into(),
+            );
+        }
+        match self.clusters.temperature {
+            above if above.is_finite() && above > 0.0 => Ok(()),
+            found => Err(format!(
+                "clusters.temperature must be a number > 0, found {found}"
+            )),
+        }
+    }
+
     /// Checks ranges and combinations.
     fn check(&self) -> Result<(), String> {
         let positive = |key: &str, value: usize| match value {
@@ -181,6 +208,7 @@ impl Config {
             ("loss.margin", self.loss.margin),
             ("loss.margin_scale", self.loss.margin_scale),
             ("loss.ridge", self.loss.ridge),
+            ("loss.smoothing", self.loss.smoothing),
             ("projection.gamma", self.projection.gamma),
             ("train.learning_rate", self.train.learning_rate),
             ("train.text_learning_rate", self.train.text_learning_rate),
@@ -195,6 +223,7 @@ impl Config {
         ] {
             at_least_zero(key, value)?;
         }
+        self.check_ordinal()?;
         positive("train.epochs", self.train.epochs)?;
         positive("train.batch_size", self.train.batch_size)?;
         positive("train.patience", self.train.patience)?;

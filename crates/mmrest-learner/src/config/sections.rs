@@ -106,10 +106,23 @@ pub enum ReceptiveFieldKind {
     Cell,
 }
 
+/// What makes a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClusterBy {
+    /// Nearness: k-means.
+    #[default]
+    Kmeans,
+    /// The label: one cluster a sentiment bin, its centre the mean of the bin's rows.
+    Sentiment,
+}
+
 /// `[clusters]`: k-means and receptive fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterConfig {
+    /// What makes a cluster.
+    pub by: ClusterBy,
     /// Clusters asked for, K.
     pub count: usize,
     /// Which rows k-means sees.
@@ -124,11 +137,15 @@ pub struct ClusterConfig {
     pub receptive_field: ReceptiveFieldKind,
     /// Rows of a receptive field `nearest`, M.
     pub nearest: usize,
+    /// Squared distance over which a cluster's share of a segment falls to 1/e (`loss.form = "ordinal"`,
+    /// `projection.kind = "expectation"`).
+    pub temperature: f64,
 }
 
 impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
+            by: ClusterBy::Kmeans,
             count: 7,
             scope: ClusterScope::Train,
             momentum: 0.05,
@@ -136,19 +153,50 @@ impl Default for ClusterConfig {
             max_iterations: 100,
             receptive_field: ReceptiveFieldKind::Nearest,
             nearest: 32,
+            temperature: 64.0,
         }
     }
+}
+
+/// What L_MMC is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossForm {
+    /// Hinges over pairs and over clusters, as published.
+    #[default]
+    Hinge,
+    /// Cross-entropy of a segment's shares of the clusters against the label's place between their sentiments.
+    Ordinal,
+}
+
+/// What the L1 loss compares with the label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskOn {
+    /// y, bias included, as published.
+    #[default]
+    Prediction,
+    /// y' alone; the bias learns from L_MMC only.
+    Score,
 }
 
 /// `[loss]`: the terms of L = L1 + eta L_MMC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossConfig {
+    /// What L_MMC is made of.
+    pub form: LossForm,
+    /// What the L1 loss compares with the label.
+    pub task: TaskOn,
+    /// Form `hinge`: pairs and parts count by their means, not their sums.
+    pub means: bool,
+    /// Form `ordinal`: standard deviation of the label's place, in label units; 0: between its two neighbours.
+    pub smoothing: f64,
     /// Weight eta of L_MMC.
     pub mmc_weight: f64,
     /// Weight v1 of the inter-cluster term.
     pub inter_weight: f64,
-    /// Weight v2 of the squared Frobenius norm of M0.
+    /// Weight v2 of the squared Frobenius norm of M0; in form `ordinal`, of the metrics' distance from the identity.
     pub frobenius_weight: f64,
     /// Margin xi of the intra-cluster hinge.
     pub margin: f64,
@@ -163,6 +211,10 @@ pub struct LossConfig {
 impl Default for LossConfig {
     fn default() -> Self {
         Self {
+            form: LossForm::Hinge,
+            task: TaskOn::Prediction,
+            means: false,
+            smoothing: 0.0,
             mmc_weight: 0.01,
             inter_weight: 0.8,
             frobenius_weight: 1.0,
@@ -174,21 +226,35 @@ impl Default for LossConfig {
     }
 }
 
+/// What the bias is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProjectionKind {
+    /// How far a row lies from its nearest centre along the way to the second-nearest, as published.
+    #[default]
+    Length,
+    /// How far the score is from the sentiment expected of the clusters around, by their shares of the segment.
+    Expectation,
+}
+
 /// `[projection]`: the geometric projection bias.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProjectionConfig {
+    /// What the bias is.
+    pub kind: ProjectionKind,
     /// Weight gamma of the bias in the score.
     pub gamma: f64,
     /// Whether the bias is added at evaluation and prediction too.
     pub at_evaluation: bool,
-    /// Give the bias the sign of (sentiment of the second-nearest cluster) - (sentiment of the nearest).
+    /// Kind `length`: give the bias the sign of (sentiment of the second-nearest cluster) - (sentiment of the nearest).
     pub signed: bool,
 }
 
 impl Default for ProjectionConfig {
     fn default() -> Self {
         Self {
+            kind: ProjectionKind::Length,
             gamma: 0.05,
             at_evaluation: true,
             signed: false,

@@ -17,7 +17,7 @@ use super::observer::Observer;
 use super::progress::{EpochRow, Progress};
 use crate::bundle::Bundle;
 use crate::clustering;
-use crate::config::ClusterScope;
+use crate::config::{ClusterBy, ClusterScope};
 use crate::error::LearnerError;
 use crate::evaluate::figures;
 use crate::figures::Figures;
@@ -145,6 +145,9 @@ impl EpochLoop {
         let rows = Rows::new(&values, self.bundle.config.model.representation)?;
         let before = model.context.clusters();
         let clusters = match before {
+            _ if settings.by == ClusterBy::Sentiment => {
+                clustering::by_sentiment(rows, &bins, settings.bins.len())
+            }
             Some(before) => clustering::warm(
                 rows,
                 &bins,

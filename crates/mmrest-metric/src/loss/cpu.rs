@@ -34,10 +34,11 @@ pub(super) fn forward(rows: Tensor<2>, metric: &MultiMetric, setting: &Setting<'
             doubles: &doubles,
         };
         let (inter, fields) = rayon::join(|| batch.inter(), || batch.fields());
-        let count = setting.assignment.len() as f32;
         let intra: f64 = fields.iter().map(|field| field.hinge).sum();
         let squares = dot(global.values(), global.values());
-        let parts = [intra as f32, inter.sum as f32, squares].map(|part| part / count);
+        let divisors = setting.divisors();
+        let sums = [intra as f32, inter.sum as f32, squares];
+        let parts = [0, 1, 2].map(|part| sums[part] / divisors[part]);
         let weights = setting.weights();
         let total: f32 = parts.iter().zip(weights).map(|(part, w)| w * part).sum();
         let tape = record.then(|| Terms {
@@ -52,7 +53,7 @@ pub(super) fn forward(rows: Tensor<2>, metric: &MultiMetric, setting: &Setting<'
                 .collect(),
             inter,
             weights,
-            count,
+            divisors,
         });
         (vec![total, parts[0], parts[1], parts[2]], [4], tape)
     });
@@ -230,7 +231,7 @@ struct Terms {
     fields: Vec<Field>,
     inter: Inter,
     weights: [f32; 3],
-    count: f32,
+    divisors: [f32; 3],
 }
 
 impl Terms {
@@ -288,7 +289,9 @@ impl Tape<3> for Terms {
     fn backward(self, gradient: &[f32], wanted: [bool; 3]) -> [Option<Vec<f32>>; 3] {
         let dim = self.centers.len() / self.which.len();
         // Of each part, from that of the total and its own.
-        let of = |part: usize| (gradient[0] * self.weights[part] + gradient[1 + part]) / self.count;
+        let of = |part: usize| {
+            (gradient[0] * self.weights[part] + gradient[1 + part]) / self.divisors[part]
+        };
         let [intra, inter, frobenius] = [of(0), of(1), of(2)];
         let rows = wanted[0].then(|| self.of_rows(intra, inter, dim));
         if !wanted[1] && !wanted[2] {

@@ -1,15 +1,18 @@
 //! `L_MMC`: rows of a sentiment together, clusters apart, the shared metric small.
 
 mod cpu;
+mod ordinal;
 mod tensors;
 #[cfg(test)]
 mod tests;
+
+pub use ordinal::{OrdinalLossConfig, ordinal_shares};
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::rows::squared_distance;
-use crate::{Clusters, MetricError, MultiMetric, signed_laplacian};
+use crate::{Clusters, MetricError, MultiMetric, mean_laplacian, signed_laplacian};
 
 /// Weights and margins of `L_MMC`, with the published values as defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +28,9 @@ pub struct MmcLossConfig {
     pub margin_scale: f64,
     /// At most so many pairs of the same bin, and so many of different bins, count in a receptive field.
     pub max_pairs: usize,
+    /// Whether a field's hinge is about the means of its pairs' distances instead of their sums, and each part is a
+    /// mean over what it sums: fields, rows and other clusters, entries on the diagonal.
+    pub means: bool,
 }
 
 impl Default for MmcLossConfig {
@@ -35,6 +41,7 @@ impl Default for MmcLossConfig {
             margin: 3.0,
             margin_scale: 1.0,
             max_pairs: 4000,
+            means: false,
         }
     }
 }
@@ -113,7 +120,10 @@ impl MmcLossConfig {
             .enumerate()
             .filter_map(|(cluster, rows)| {
                 let stream = cluster as u64;
-                let laplacian = signed_laplacian(rows, row_bins, self.max_pairs, seed, stream)?;
+                let laplacian = match self.means {
+                    true => mean_laplacian(rows, row_bins, self.max_pairs, seed, stream)?,
+                    false => signed_laplacian(rows, row_bins, self.max_pairs, seed, stream)?,
+                };
                 Some(FieldPairs {
                     cluster,
                     rows,
@@ -149,6 +159,16 @@ struct Setting<'a> {
 }
 
 impl Setting<'_> {
+    /// What each part is divided by.
+    fn divisors(&self) -> [f32; 3] {
+        let rows = self.assignment.len();
+        if !self.config.means {
+            return [rows as f32; 3];
+        }
+        let others = self.clusters.len().saturating_sub(1);
+        [self.pairs.len(), rows * others, self.clusters.dim].map(|count| count.max(1) as f32)
+    }
+
     /// Of the parts in the total.
     fn weights(&self) -> [f32; 3] {
         let config = self.config;

@@ -10,7 +10,7 @@ use crate::{MultiMetric, distance};
 pub(super) fn forward(rows: Tensor<2>, metric: &MultiMetric, setting: &Setting<'_>) -> MmcLoss {
     let (config, clusters) = (setting.config, setting.clusters);
     let device = rows.device();
-    let count = setting.assignment.len() as f64;
+    let divisors = setting.divisors();
     let shape = [clusters.len(), clusters.dim];
     let batch = Batch {
         rows,
@@ -18,10 +18,12 @@ pub(super) fn forward(rows: Tensor<2>, metric: &MultiMetric, setting: &Setting<'
         metrics: metric.metrics(&clusters.metric),
         device,
     };
-    let intra = batch.intra(&setting.pairs, config.margin).div_scalar(count);
+    let intra = batch
+        .intra(&setting.pairs, config.margin)
+        .div_scalar(divisors[0]);
     let inter = batch.inter(setting.assignment, &setting.margins);
-    let inter = inter.div_scalar(count);
-    let frobenius = metric.global.val().square().sum().div_scalar(count);
+    let inter = inter.div_scalar(divisors[1]);
+    let frobenius = metric.global.val().square().sum().div_scalar(divisors[2]);
     let total = intra.clone()
         + inter.clone().mul_scalar(config.inter_weight)
         + frobenius.clone().mul_scalar(config.frobenius_weight);
