@@ -22,6 +22,7 @@ mod schedule;
 mod seed;
 mod source;
 mod state;
+pub mod statistics;
 mod step;
 pub mod train;
 

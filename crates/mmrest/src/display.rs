@@ -255,6 +255,7 @@ mod tests {
                 loss_inter: 0.1,
                 loss_frobenius: 0.1,
                 valid: Figures::of(set, &[0.9, -0.3], &[0.6, -0.4]),
+                test: None,
                 learning_rate: 1e-4,
                 text_learning_rate: 1e-4,
                 metric_learning_rate: 1e-4,

@@ -235,6 +235,8 @@ pub struct TrainConfig {
     pub patience: usize,
     /// What decides which epoch's model is kept.
     pub selection: Selection,
+    /// Whether the test split's figures are recorded after every epoch; nothing goes by them.
+    pub record_test: bool,
 }
 
 impl Default for TrainConfig {
@@ -252,6 +254,7 @@ impl Default for TrainConfig {
             plateau_patience: 20,
             patience: 10,
             selection: Selection::ValidMae,
+            record_test: false,
         }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct EpochLoop {
     pub train_in_order: SegmentLoader,
     /// Validation batches.
     pub valid: SegmentLoader,
-    /// Test batches; looked at while training only where selection says so.
+    /// Test batches; looked at while training only where selection or `train.record_test` say so.
     pub test: SegmentLoader,
     /// The autodiff device.
     pub device: Device,
@@ -228,6 +228,7 @@ impl EpochLoop {
             loss_inter: 0.0,
             loss_frobenius: 0.0,
             valid: Figures::of(config.figures, &[], &[]),
+            test: None,
             learning_rate: config.train.learning_rate * factor,
             text_learning_rate: config.train.text_learning_rate * factor,
             metric_learning_rate: config.train.metric_learning_rate * factor,
@@ -259,11 +260,20 @@ impl EpochLoop {
             Ok::<_, LearnerError>(figures)
         };
         row.valid = of(&self.valid)?;
+        if config.train.record_test {
+            self.observer.stage("recording the test split");
+            row.test = Some(of(&self.test)?);
+        }
         let mut progress = self.lock();
-        row.selected =
-            progress.observe(row.epoch, row.valid.mae(), config.train.selection, || {
-                Ok(of(&self.test)?.mae())
-            })?;
+        row.selected = progress.observe(
+            row.epoch,
+            row.valid.mae(),
+            config.train.selection,
+            || match &row.test {
+                Some(recorded) => Ok(recorded.mae()),
+                None => Ok(of(&self.test)?.mae()),
+            },
+        )?;
         if row.selected {
             self.bundle
                 .save(&evaluating, row.epoch, &self.model_folder)?;
