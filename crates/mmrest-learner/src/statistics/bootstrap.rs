@@ -87,7 +87,10 @@ impl Bootstrap {
     fn resample(&self, set: FigureSet, repeated: &Repeated, resample: usize) -> Vec<f64> {
         let (truth, rows) = (repeated.truth(), repeated.predictions());
         let mut rng = seed::rng(self.seed, &[RESAMPLES, resample as u64]);
-        let segments: Vec<usize> = truth.iter().map(|_| rng.random_range(0..truth.len())).collect();
+        let segments: Vec<usize> = truth
+            .iter()
+            .map(|_| rng.random_range(0..truth.len()))
+            .collect();
         let mut drawn = vec![0_u32; rows.len()];
         for _ in rows {
             drawn[rng.random_range(0..rows.len())] += 1;

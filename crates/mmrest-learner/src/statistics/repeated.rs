@@ -3,7 +3,7 @@
 use crate::figures::{FigureSet, Figures};
 
 /// The predictions of several seeds for the same segments.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Repeated {
     truth: Vec<f32>,
     /// One row a seed, each as long as `truth`.
@@ -27,7 +27,7 @@ impl Repeated {
         &self.predictions
     }
 
-    /// A figure of each seed.
+    /// The figures of each seed.
     pub fn figures(&self, set: FigureSet) -> Vec<Figures> {
         let rows = self.predictions.iter();
         rows.map(|row| Figures::of(set, row, &self.truth)).collect()
@@ -66,7 +66,11 @@ mod tests {
         assert_eq!(repeated.absolute_errors(FigureSet::Mosi), [0.5, 1.0]);
         assert_eq!(repeated.correctness(FigureSet::Mosi), [0.5, 0.0]);
         assert_eq!(repeated.absolute_errors(FigureSet::Sims), [0.0, 1.0]);
-        let mae: f64 = repeated.figures(FigureSet::Mosi).iter().map(Figures::mae).sum();
+        let mae: f64 = repeated
+            .figures(FigureSet::Mosi)
+            .iter()
+            .map(Figures::mae)
+            .sum();
         assert_eq!(mae / 2.0, 0.75);
     }
 

@@ -64,7 +64,10 @@ mod tests {
         let values = sorted(&[4.0, f64::NAN, 1.0, 3.0, 2.0]);
         // numpy.quantile([1, 2, 3, 4], [0.025, 0.5, 0.975])
         for (share, expected) in [(0.025, 1.075), (0.5, 2.5), (0.975, 3.925), (1.0, 4.0)] {
-            assert!((quantile(&values, share) - expected).abs() < 1e-12, "{share}");
+            assert!(
+                (quantile(&values, share) - expected).abs() < 1e-12,
+                "{share}"
+            );
         }
         assert!(quantile(&[], 0.5).is_nan());
         assert_eq!(median(&[7.0]), 7.0);

@@ -93,7 +93,10 @@ impl Children {
         };
         let errors = std::thread::scope(|scope| {
             let errors = scope.spawn(|| everything(child_err));
-            for line in child_out.iter_mut().flat_map(|out| BufReader::new(out).lines()) {
+            for line in child_out
+                .iter_mut()
+                .flat_map(|out| BufReader::new(out).lines())
+            {
                 let line = line.unwrap_or_default();
                 if let Ok(row) = serde_json::from_str::<EpochLine>(&line) {
                     epoch(row.epoch);
@@ -147,7 +150,7 @@ fn command(run: &Run, resume: bool, launch: &Launch) -> Result<Command> {
 
 fn everything(from: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
-    for mut from in from {
+    if let Some(mut from) = from {
         let _ = from.read_to_end(&mut bytes); // what came before an error is all there is
     }
     String::from_utf8_lossy(&bytes).into_owned()
@@ -170,7 +173,10 @@ fn interrupt(child: &mut Child) {
 /// How a run ended, from its exit code and what it said.
 fn ended(status: Option<ExitStatus>, errors: &str, stopping: bool) -> Ended {
     let code = status.and_then(|status| status.code());
-    let said = errors.lines().rev().find_map(|line| line.strip_prefix("error: "));
+    let said = errors
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("error: "));
     match (code, said) {
         (Some(0), _) => Ended::Finished,
         _ if stopping => Ended::Interrupted,

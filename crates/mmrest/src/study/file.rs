@@ -67,8 +67,8 @@ pub(crate) struct SweepEntry {
 impl StudyFile {
     /// Reads and checks a study's file.
     pub(crate) fn load(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         Self::parse(&text).map_err(|error| anyhow!("{}: {error}", path.display()))
     }
 
@@ -87,10 +87,17 @@ impl StudyFile {
             check_name(&variant.name)?;
             let before = &self.variants[..index];
             if before.iter().any(|other| other.name == variant.name) {
-                bail!("two variants are called '{}': give one another name", variant.name);
+                bail!(
+                    "two variants are called '{}': give one another name",
+                    variant.name
+                );
             }
         }
-        if !self.variants.iter().any(|variant| variant.name == self.reference) {
+        if !self
+            .variants
+            .iter()
+            .any(|variant| variant.name == self.reference)
+        {
             bail!(
                 "reference = \"{}\" is the name of no [[variant]]: add one, or name one that is there",
                 self.reference
@@ -191,12 +198,18 @@ mod tests {
     fn a_study_is_read_with_dotted_and_nested_keys() {
         let study = StudyFile::parse(STUDY).unwrap();
         assert_eq!(study.title, "Bias");
-        assert_eq!(overrides(&study.base), [("train.epochs".into(), Value::Integer(3))]);
+        assert_eq!(
+            overrides(&study.base),
+            [("train.epochs".into(), Value::Integer(3))]
+        );
         let set = overrides(&study.variants[1].set);
         let keys: Vec<&str> = set.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["bias", "data.modalities", "loss.margin"]);
         let sweep = &study.sweeps[0];
-        assert_eq!(sweep.variant_name(&sweep.values[1]).unwrap(), "clusters.count=5");
+        assert_eq!(
+            sweep.variant_name(&sweep.values[1]).unwrap(),
+            "clusters.count=5"
+        );
     }
 
     #[test]
@@ -208,12 +221,21 @@ mod tests {
             ("name = \"no-bias\"", "name = \"full\"", "two variants"),
             ("name = \"no-bias\"", "name = \"../x\"", "'../x'"),
             ("symbol = \"K\"", "symbole = \"K\"", "symbole"),
-            ("values = [3, 5]", "values = []", "clusters.count has no values"),
+            (
+                "values = [3, 5]",
+                "values = []",
+                "clusters.count has no values",
+            ),
             ("values = [3, 5]", "values = [[3]]", "[[variant]]"),
             ("base.train", "seeds = 0\nbase.train", "seeds"),
         ] {
-            let error = StudyFile::parse(&STUDY.replacen(from, to, 1)).unwrap_err().to_string();
-            assert!(error.contains(said) && error.lines().count() == 1, "{to}: {error}");
+            let error = StudyFile::parse(&STUDY.replacen(from, to, 1))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(said) && error.lines().count() == 1,
+                "{to}: {error}"
+            );
         }
     }
 }

@@ -123,7 +123,10 @@ impl Plan {
     /// Takes a variant in, unless there is nothing to run; returns the name under which it is found.
     fn admit(&mut self, variant: Variant, own: &Config) -> Result<Option<String>> {
         if variant.config.figures != own.figures {
-            bail!("variant '{}' has other figures, which cannot be compared", variant.name);
+            bail!(
+                "variant '{}' has other figures, which cannot be compared",
+                variant.name
+            );
         }
         let lacks = |m: &&Modality| variant.config.uses(**m) && !own.uses(**m);
         if let Some(missing) = Modality::ALL.iter().find(lacks) {
@@ -136,7 +139,10 @@ impl Plan {
         if self.variants.iter().any(|other| other.name == variant.name) {
             bail!("two variants are called '{}': take one away", variant.name);
         }
-        let twin = self.variants.iter().find(|other| other.config == variant.config);
+        let twin = self
+            .variants
+            .iter()
+            .find(|other| other.config == variant.config);
         if let Some(twin) = twin.map(|twin| twin.name.clone()) {
             self.same.push(Same {
                 name: variant.name,
@@ -160,7 +166,10 @@ impl Plan {
         let mut points = Vec::new();
         for value in &entry.values {
             let name = entry.variant_name(value)?;
-            let written = name.split_once('=').map_or("", |(_, value)| value).to_string();
+            let written = name
+                .split_once('=')
+                .map_or("", |(_, value)| value)
+                .to_string();
             let mut set = toml::Table::new();
             set.insert(entry.key.clone(), value.clone());
             let variant = VariantEntry {
@@ -200,10 +209,14 @@ impl Plan {
 
     /// The variant of that name, or the one that it is the same as.
     fn find(&self, name: &str) -> Option<&str> {
-        let own = self.variants.iter().map(|variant| (&variant.name, &variant.name));
+        let own = self
+            .variants
+            .iter()
+            .map(|variant| (&variant.name, &variant.name));
         let same = self.same.iter().map(|same| (&same.name, &same.variant));
         let mut all = own.chain(same);
-        all.find(|(known, _)| *known == name).map(|(_, found)| found.as_str())
+        all.find(|(known, _)| *known == name)
+            .map(|(_, found)| found.as_str())
     }
 
     fn unknown(&self, wanted: &str) -> String {
@@ -213,7 +226,10 @@ impl Plan {
         let names = self.variants.iter().map(|variant| variant.name.as_str());
         let keys = self.sweeps.iter().map(|sweep| sweep.key.as_str());
         let known: Vec<&str> = names.chain(keys).collect();
-        format!("--only {wanted}: the study has no such variant; it has {}", known.join(", "))
+        format!(
+            "--only {wanted}: the study has no such variant; it has {}",
+            known.join(", ")
+        )
     }
 }
 
@@ -245,7 +261,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.toml");
         std::fs::write(&file, config).unwrap();
-        let common = common.iter().map(|(key, value)| ((*key).to_string(), value.clone()));
+        let common = common
+            .iter()
+            .map(|(key, value)| ((*key).to_string(), value.clone()));
         Plan::make(&StudyFile::parse(study).unwrap(), &file, &common.collect())
     }
 
@@ -299,9 +317,22 @@ mod tests {
         };
         assert_eq!(chosen(&[]).unwrap().len(), 4);
         assert_eq!(chosen(&["text", "both"]).unwrap(), ["full", "text"]);
-        assert_eq!(chosen(&["clusters.count"]).unwrap(), ["full", "clusters.count=5"]);
-        assert!(chosen(&["vision"]).unwrap_err().to_string().contains("no vision"));
-        assert!(chosen(&["nothing"]).unwrap_err().to_string().contains("no-bias"));
+        assert_eq!(
+            chosen(&["clusters.count"]).unwrap(),
+            ["full", "clusters.count=5"]
+        );
+        assert!(
+            chosen(&["vision"])
+                .unwrap_err()
+                .to_string()
+                .contains("no vision")
+        );
+        assert!(
+            chosen(&["nothing"])
+                .unwrap_err()
+                .to_string()
+                .contains("no-bias")
+        );
     }
 
     #[test]

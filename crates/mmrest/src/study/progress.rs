@@ -75,7 +75,10 @@ impl Progress {
     pub(crate) fn start(&self) {
         let known = self.lock();
         if known.done > 0 {
-            self.line(&format!("{} of {} runs are finished already", known.done, known.total));
+            self.line(&format!(
+                "{} of {} runs are finished already",
+                known.done, known.total
+            ));
         }
         self.show(&known, "");
     }
@@ -96,7 +99,10 @@ impl Progress {
     /// A run has ended.
     pub(crate) fn end(&self, run: &Run, ended: &Ended) {
         let mut known = self.lock();
-        let took = known.running.remove(&name(run)).map(|since| since.elapsed());
+        let took = known
+            .running
+            .remove(&name(run))
+            .map(|since| since.elapsed());
         match ended {
             Ended::Interrupted => return,
             Ended::Failed(error) => {
@@ -174,7 +180,9 @@ impl Known {
         }
         let mean = self.seconds.iter().sum::<f64>() / self.seconds.len() as f64;
         let running = self.running.values();
-        let done: f64 = running.map(|since| since.elapsed().as_secs_f64().min(mean)).sum();
+        let done: f64 = running
+            .map(|since| since.elapsed().as_secs_f64().min(mean))
+            .sum();
         let at_once = jobs.min(left) as f64;
         Duration::try_from_secs_f64((mean * left as f64 - done) / at_once).ok()
     }

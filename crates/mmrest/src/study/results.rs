@@ -46,7 +46,9 @@ impl RunResult {
         let folder = &run.folder;
         let rows: Vec<PredictionRow> = csv_rows(&folder.predictions())?;
         let of = |split: Split| {
-            let rows = rows.iter().filter(move |row| row.split == split.to_string());
+            let rows = rows
+                .iter()
+                .filter(move |row| row.split == split.to_string());
             rows.map(|row| (row.id.clone(), (row.label, row.prediction)))
         };
         Ok(Self {
@@ -65,7 +67,11 @@ impl RunResult {
         let mae = |epoch: &&Epoch| epoch.get("test_mae").copied().unwrap_or(f64::NAN);
         let known = self.epochs.iter().filter(|epoch| !mae(epoch).is_nan());
         let best = known.min_by(|a, b| mae(a).total_cmp(&mae(b)))?;
-        let figure = |name| best.get(&format!("test_{name}")).copied().unwrap_or(f64::NAN);
+        let figure = |name| {
+            best.get(&format!("test_{name}"))
+                .copied()
+                .unwrap_or(f64::NAN)
+        };
         Some(set.names().map(figure).collect())
     }
 }
@@ -82,7 +88,9 @@ fn epochs(path: &Path) -> Result<Vec<Epoch>> {
     let rows: Vec<BTreeMap<String, String>> = csv_rows(path)?;
     let numbers = |row: BTreeMap<String, String>| {
         let cells = row.into_iter();
-        cells.filter_map(|(name, cell)| Some((name, cell.parse().ok()?))).collect()
+        cells
+            .filter_map(|(name, cell)| Some((name, cell.parse().ok()?)))
+            .collect()
     };
     let epochs: Vec<Epoch> = rows.into_iter().map(numbers).collect();
     match epochs.is_empty() {

@@ -57,7 +57,8 @@ impl<'a> Run<'a> {
     pub(crate) fn write_config(&self) -> Result<()> {
         let path = self.config_file();
         let text = self.config().to_toml()?;
-        files::write(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+        files::write(&path, text.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// How far it has come; an error where the folder holds a run of another configuration.
@@ -90,6 +91,10 @@ impl<'a> Run<'a> {
 /// The runs of some variants, seed by seed, so that a study that is stopped has something of every variant.
 pub(crate) fn of<'a>(out: &Path, variants: &[&'a Variant], seeds: u64) -> Vec<Run<'a>> {
     let seeds = 1..=seeds;
-    let of_seed = |seed| variants.iter().map(move |variant| Run::new(out, variant, seed));
+    let of_seed = |seed| {
+        variants
+            .iter()
+            .map(move |variant| Run::new(out, variant, seed))
+    };
     seeds.flat_map(of_seed).collect()
 }

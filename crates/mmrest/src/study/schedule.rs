@@ -54,7 +54,9 @@ pub(crate) fn work(
         let outcomes = workers.into_iter().filter_map(|worker| worker.join().ok());
         outcomes.collect::<Result<()>>()
     })?;
-    Ok(failures.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(failures
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
