@@ -135,6 +135,24 @@ fn figures_that_no_resample_has_have_no_interval() {
     assert!(intervals.len() == 6 && intervals.iter().all(|i| i.low.is_nan()));
 }
 
+/// Of one seed a side only the segments vary: the interval is that of a mean of paired differences.
+#[test]
+fn a_difference_is_bracketed_by_what_its_seeds_and_segments_allow() {
+    let bootstrap = Bootstrap::default();
+    let one = vec![vec![1.0, 2.0, 3.0, 4.0]];
+    let constant = bootstrap.difference(&one, &[vec![0.5, 1.5, 2.5, 3.5]]);
+    assert!((constant.low - 0.5).abs() < 1e-12 && (constant.high - 0.5).abs() < 1e-12);
+    let [low, high] = [vec![1.0; 6], vec![2.0; 6]];
+    let seeds = bootstrap.difference(&[low.clone(), high], &[low.clone()]);
+    assert_eq!((seeds.low, seeds.high), (0.0, 1.0));
+    for (one, other) in [
+        (vec![], vec![low.clone()]),
+        (vec![low.clone()], vec![vec![1.0]]),
+    ] {
+        assert!(bootstrap.difference(&one, &other).low.is_nan());
+    }
+}
+
 fn runs() -> impl Strategy<Value = Repeated> {
     let values = |count| prop::collection::vec(-3.0_f32..3.0, count);
     (2_usize..30, 1_usize..4).prop_flat_map(move |(segments, seeds)| {

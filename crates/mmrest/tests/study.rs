@@ -12,6 +12,7 @@ use serde_json::Value;
 const VARIANTS: &str = r#"
 title = "Two"
 reference = "full"
+seeds = 2
 base = { train.epochs = 2 }
 [[variant]]
 name = "full"
@@ -52,7 +53,7 @@ impl Bench {
         let cache = self.path("cache");
         command
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
-            .args(["ablate", "sample", "--seeds", "2", "--study"])
+            .args(["ablate", "sample", "--study"])
             .arg(self.path("study.toml"))
             .arg("--data")
             .arg(self.path("sample"))
@@ -98,9 +99,18 @@ fn a_study_that_is_stopped_goes_on_where_it_was() {
     let mut child = bench.command(&[]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
-    assert!(first.starts_with("full seed 1") && first.contains("valid mae"), "{first}");
+    assert!(
+        first.starts_with("full seed 1") && first.contains("valid mae"),
+        "{first}"
+    );
     let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     let stopped = child.wait_with_output().unwrap();
     assert_eq!(stopped.status.code(), Some(130), "{}", errors(&stopped));
     assert!(errors(&stopped).contains("the same command goes on"));
@@ -111,10 +121,22 @@ fn a_study_that_is_stopped_goes_on_where_it_was() {
 
     let whole = bench.run(&["--jobs", "2"]);
     assert!(whole.status.success(), "{}", errors(&whole));
-    assert!(out(&whole).contains("1 of 4 runs are finished already"), "{}", out(&whole));
+    assert!(
+        out(&whole).contains("1 of 4 runs are finished already"),
+        "{}",
+        out(&whole)
+    );
     assert_eq!(out(&whole).matches("valid mae").count(), 3);
-    assert!(errors(&whole).contains("4 of 4 runs, best so far"), "{}", errors(&whole));
-    assert_eq!(bench.read("full/seed-1/run.json"), kept, "a finished run is kept");
+    assert!(
+        errors(&whole).contains("4 of 4 runs, best so far"),
+        "{}",
+        errors(&whole)
+    );
+    assert_eq!(
+        bench.read("full/seed-1/run.json"),
+        kept,
+        "a finished run is kept"
+    );
     summary_is_whole(&bench);
 
     let again = bench.run(&["--quiet"]);
@@ -136,8 +158,13 @@ fn summary_is_whole(bench: &Bench) {
             let metrics: Value = serde_json::from_str(&metrics).unwrap();
             let mae = metrics["test"]["mae"].as_f64().unwrap();
             assert_eq!(variant["test"]["mae"]["values"][seed - 1], mae);
-            let chosen = variant["test_chosen"]["mae"]["values"][seed - 1].as_f64().unwrap();
-            assert!(chosen <= mae, "chosen on test: {chosen}, by validation: {mae}");
+            let chosen = variant["test_chosen"]["mae"]["values"][seed - 1]
+                .as_f64()
+                .unwrap();
+            assert!(
+                chosen <= mae,
+                "chosen on test: {chosen}, by validation: {mae}"
+            );
             mean += mae / 2.0;
         }
         let mae = &variant["test"]["mae"];
@@ -149,7 +176,11 @@ fn summary_is_whole(bench: &Bench) {
     }
     let tested = &summary["variants"][1]["comparison"]["absolute_error"];
     let difference = tested["difference"].as_f64().unwrap();
-    let mean = |index: usize| summary["variants"][index]["test"]["mae"]["mean"].as_f64().unwrap();
+    let mean = |index: usize| {
+        summary["variants"][index]["test"]["mae"]["mean"]
+            .as_f64()
+            .unwrap()
+    };
     assert!((difference - (mean(1) - mean(0))).abs() < 1e-6);
     assert!(tested["p"].as_f64().unwrap() > 0.0 && tested["p_holm"] == tested["p"]);
     assert_eq!(summary["mag_bert"][0]["parameters"], 1_222_656);
@@ -163,6 +194,11 @@ fn summary_is_whole(bench: &Bench) {
     for part in ["without bias", "not honest", "1,351,680", "p (Holm)", "±"] {
         assert!(markdown.contains(part), "{part} is not in\n{markdown}");
     }
+    let page = bench.read("report.html");
+    for part in ["without bias", "not honest", "1,351,680", "acc7 by variant"] {
+        assert!(page.contains(part), "{part} is not on the page");
+    }
+    assert!(bench.path("out/pictures/variants-mae.svg").exists());
 }
 
 #[test]
@@ -171,14 +207,28 @@ fn a_run_that_fails_does_not_keep_the_others() {
     let bench = Bench::new(&failing);
     let output = bench.run(&["--seeds", "1"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(errors(&output).contains("error: 1 of 2 runs failed"), "{}", errors(&output));
-    assert!(out(&output).contains("no-bias seed 1  failed: "), "{}", out(&output));
+    assert!(
+        errors(&output).contains("error: 1 of 2 runs failed"),
+        "{}",
+        errors(&output)
+    );
+    assert!(
+        out(&output).contains("no-bias seed 1  failed: "),
+        "{}",
+        out(&output)
+    );
     let summary = bench.summary();
     assert_eq!(summary["runs"]["finished"], 1);
     let failed = &summary["failed"][0];
-    assert_eq!((&failed["variant"], &failed["seed"]), (&"no-bias".into(), &1.into()));
-    assert!(failed["error"].as_str().unwrap().contains("max_tokens"), "{failed}");
-    assert!(bench.read("summary.md").contains("`no-bias` seed 1 failed"));
+    assert_eq!(
+        (&failed["variant"], &failed["seed"]),
+        (&"no-bias".into(), &1.into())
+    );
+    assert!(
+        failed["error"].as_str().unwrap().contains("max_tokens"),
+        "{failed}"
+    );
+    assert!(bench.read("summary.md").contains("- no-bias seed 1 failed"));
 }
 
 #[test]
@@ -190,10 +240,20 @@ fn a_study_that_was_changed_is_refused_or_begun_afresh() {
     let refused = bench.run(&only);
     assert_eq!(refused.status.code(), Some(1));
     let said = errors(&refused);
-    assert!(said.contains("loss.margin = 3.0") && said.contains("--fresh"), "{said}");
+    assert!(
+        said.contains("loss.margin = 3.0") && said.contains("--fresh"),
+        "{said}"
+    );
     assert_eq!(said.lines().count(), 1, "{said}");
     let fresh = bench.run(&[&only[..], &["--fresh"]].concat());
     assert!(fresh.status.success(), "{}", errors(&fresh));
-    assert!(bench.read("no-bias/seed-1/config.toml").contains("margin = 9.0"));
-    assert!(!bench.path("out/full").exists(), "--only leaves the others out");
+    assert!(
+        bench
+            .read("no-bias/seed-1/config.toml")
+            .contains("margin = 9.0")
+    );
+    assert!(
+        !bench.path("out/full").exists(),
+        "--only leaves the others out"
+    );
 }

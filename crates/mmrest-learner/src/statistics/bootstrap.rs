@@ -1,6 +1,7 @@
 //! Bootstrap intervals over seeds and segments.
 
 use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::repeated::Repeated;
@@ -45,6 +46,14 @@ pub struct Interval {
     pub high: f64,
 }
 
+impl Interval {
+    /// No interval.
+    const NONE: Self = Self {
+        low: f64::NAN,
+        high: f64::NAN,
+    };
+}
+
 impl Bootstrap {
     /// The interval of every figure of a set, in the set's order. Resamples in which a figure is undefined are left out.
     ///
@@ -61,43 +70,64 @@ impl Bootstrap {
     pub fn intervals(&self, set: FigureSet, repeated: &Repeated) -> Vec<Interval> {
         let names = set.names().len();
         if repeated.truth().is_empty() || repeated.predictions().is_empty() {
-            let none = Interval {
-                low: f64::NAN,
-                high: f64::NAN,
-            };
-            return vec![none; names];
+            return vec![Interval::NONE; names];
         }
         let resamples = (0..self.resamples).into_par_iter();
         let values: Vec<Vec<f64>> = resamples
             .map(|resample| self.resample(set, repeated, resample))
             .collect();
-        let tail = (1.0 - self.level) / 2.0;
-        let interval = |figure: usize| {
-            let of_figure: Vec<f64> = values.iter().map(|values| values[figure]).collect();
-            let ascending = sorted(&of_figure);
-            Interval {
-                low: quantile(&ascending, tail),
-                high: quantile(&ascending, 1.0 - tail),
-            }
+        let of_figure = |figure: usize| values.iter().map(|values| values[figure]).collect();
+        (0..names)
+            .map(|figure| self.interval(of_figure(figure)))
+            .collect()
+    }
+
+    /// The interval of a difference of means: `one` less `other`, each one row a seed, of something measured on every
+    /// segment. The segments drawn are the same for both, the seeds of each are drawn by themselves.
+    ///
+    /// Nothing to draw from, or rows of several lengths, have no interval.
+    pub fn difference(&self, one: &[Vec<f64>], other: &[Vec<f64>]) -> Interval {
+        let segments = one.first().map_or(0, Vec::len);
+        let mut rows = one.iter().chain(other);
+        if segments == 0 || other.is_empty() || rows.any(|row| row.len() != segments) {
+            return Interval::NONE;
+        }
+        let resamples = (0..self.resamples).into_par_iter();
+        let difference = |resample| {
+            let mut draws = Draws::new(self.seed, resample, segments);
+            let mut mean = |rows: &[Vec<f64>]| {
+                let times = draws.seeds(rows.len());
+                let drawn = rows.iter().zip(times).filter(|&(_, times)| times > 0);
+                let sums = drawn.map(|(row, times)| {
+                    let segments = draws.segments.iter();
+                    f64::from(times) * segments.map(|&segment| row[segment]).sum::<f64>()
+                });
+                sums.sum::<f64>() / (rows.len() * segments) as f64
+            };
+            mean(one) - mean(other)
         };
-        (0..names).map(interval).collect()
+        self.interval(resamples.map(difference).collect())
+    }
+
+    /// What lies between equal tails of the values.
+    fn interval(&self, values: Vec<f64>) -> Interval {
+        let ascending = sorted(&values);
+        let tail = (1.0 - self.level) / 2.0;
+        Interval {
+            low: quantile(&ascending, tail),
+            high: quantile(&ascending, 1.0 - tail),
+        }
     }
 
     /// A resample's figures, means over its seeds.
     fn resample(&self, set: FigureSet, repeated: &Repeated, resample: usize) -> Vec<f64> {
         let (truth, rows) = (repeated.truth(), repeated.predictions());
-        let mut rng = seed::rng(self.seed, &[RESAMPLES, resample as u64]);
-        let segments: Vec<usize> = truth
-            .iter()
-            .map(|_| rng.random_range(0..truth.len()))
-            .collect();
-        let mut drawn = vec![0_u32; rows.len()];
-        for _ in rows {
-            drawn[rng.random_range(0..rows.len())] += 1;
-        }
+        let mut draws = Draws::new(self.seed, resample, truth.len());
+        let times = draws.seeds(rows.len());
+        let segments = &draws.segments;
         let labels: Vec<f32> = segments.iter().map(|&segment| truth[segment]).collect();
         let mut means = vec![0.0; set.names().len()];
-        for (row, &times) in rows.iter().zip(&drawn).filter(|&(_, &times)| times > 0) {
+        for (row, times) in rows.iter().zip(times).filter(|&(_, times)| times > 0) {
             let predictions: Vec<f32> = segments.iter().map(|&segment| row[segment]).collect();
             let figures = Figures::of(set, &predictions, &labels);
             for (mean, (_, value)) in means.iter_mut().zip(figures.named()) {
@@ -105,5 +135,30 @@ impl Bootstrap {
             }
         }
         means
+    }
+}
+
+/// What a resample draws: its segments first, which are so the same for all that have as many.
+struct Draws {
+    rng: ChaCha8Rng,
+    segments: Vec<usize>,
+}
+
+impl Draws {
+    fn new(seed: u64, resample: usize, segments: usize) -> Self {
+        let mut rng = seed::rng(seed, &[RESAMPLES, resample as u64]);
+        let segments = (0..segments)
+            .map(|_| rng.random_range(0..segments))
+            .collect();
+        Self { rng, segments }
+    }
+
+    /// How often each of `count` seeds is drawn.
+    fn seeds(&mut self, count: usize) -> Vec<u32> {
+        let mut times = vec![0; count];
+        for _ in 0..count {
+            times[self.rng.random_range(0..count)] += 1;
+        }
+        times
     }
 }

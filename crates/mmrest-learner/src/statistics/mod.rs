@@ -11,5 +11,5 @@ mod spread;
 pub use bootstrap::{Bootstrap, Interval};
 pub use holm::holm;
 pub use permutation::{PairedTest, SignFlips};
-pub use repeated::Repeated;
+pub use repeated::{Repeated, column_means};
 pub use spread::{Spread, median};

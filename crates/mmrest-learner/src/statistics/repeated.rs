@@ -33,26 +33,37 @@ impl Repeated {
         rows.map(|row| Figures::of(set, row, &self.truth)).collect()
     }
 
-    /// Every segment's absolute error, mean over the seeds, in the figures' units: CH-SIMS's clamps both sides first.
-    pub fn absolute_errors(&self, set: FigureSet) -> Vec<f64> {
+    /// Every segment's absolute error, one row a seed, in the figures' units: CH-SIMS's clamps both sides first.
+    pub fn absolute_errors(&self, set: FigureSet) -> Vec<Vec<f64>> {
         self.each(|prediction, truth| Figures::of(set, &[prediction], &[truth]).mae())
     }
 
-    /// The share of seeds that give a segment its right class, of the set's finest classes.
-    pub fn correctness(&self, set: FigureSet) -> Vec<f64> {
+    /// Whether every segment gets its right class, 1 or 0, one row a seed; of the set's finest classes.
+    pub fn hits(&self, set: FigureSet) -> Vec<Vec<f64>> {
         self.each(|prediction, truth| Figures::of(set, &[prediction], &[truth]).finest().1)
     }
 
-    /// Something of every segment, mean over the seeds.
-    fn each(&self, of: impl Fn(f32, f32) -> f64) -> Vec<f64> {
-        let seeds = self.predictions.len() as f64;
-        let segments = self.truth.iter().enumerate();
-        let mean = |(segment, &truth): (usize, &f32)| {
-            let rows = self.predictions.iter();
-            rows.map(|row| of(row[segment], truth)).sum::<f64>() / seeds
+    /// Something of every segment, one row a seed.
+    fn each(&self, of: impl Fn(f32, f32) -> f64) -> Vec<Vec<f64>> {
+        let of_row = |row: &Vec<f32>| {
+            let segments = row.iter().zip(&self.truth);
+            segments
+                .map(|(&prediction, &truth)| of(prediction, truth))
+                .collect()
         };
-        segments.map(mean).collect()
+        self.predictions.iter().map(of_row).collect()
     }
+}
+
+/// The mean of every column of rows of one length: of every segment over the seeds.
+pub fn column_means(rows: &[Vec<f64>]) -> Vec<f64> {
+    let mut means = vec![0.0; rows.first().map_or(0, Vec::len)];
+    for row in rows {
+        for (mean, value) in means.iter_mut().zip(row) {
+            *mean += value / rows.len() as f64;
+        }
+    }
+    means
 }
 
 #[cfg(test)]
@@ -60,12 +71,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments_are_judged_by_the_mean_over_seeds() {
+    fn segments_are_judged_one_by_one_and_by_their_means_over_seeds() {
         let rows = vec![vec![1.0, -1.0], vec![2.0, -1.0]];
         let repeated = Repeated::new(vec![1.0, 0.0], rows).unwrap();
-        assert_eq!(repeated.absolute_errors(FigureSet::Mosi), [0.5, 1.0]);
-        assert_eq!(repeated.correctness(FigureSet::Mosi), [0.5, 0.0]);
-        assert_eq!(repeated.absolute_errors(FigureSet::Sims), [0.0, 1.0]);
+        let errors = |set| column_means(&repeated.absolute_errors(set));
+        assert_eq!(errors(FigureSet::Mosi), [0.5, 1.0]);
+        assert_eq!(errors(FigureSet::Sims), [0.0, 1.0]);
+        assert_eq!(repeated.hits(FigureSet::Mosi), [[1.0, 0.0], [0.0, 0.0]]);
         let mae: f64 = repeated
             .figures(FigureSet::Mosi)
             .iter()

@@ -18,11 +18,12 @@ use crate::study::cost::Gate;
 use crate::study::file::StudyFile;
 use crate::study::plan::Plan;
 use crate::study::progress::Progress;
+use crate::study::report::write_report;
 use crate::study::results::RunResult;
 use crate::study::runs::{self, Run, State};
 use crate::study::schedule::{Failure, work};
 use crate::study::summary::{Names, Results, Summary};
-use crate::study::tables;
+use crate::study::{markdown, sheet};
 
 /// Seeds a variant, where neither the command line nor the study says a number.
 const SEEDS: usize = 5;
@@ -63,9 +64,9 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
     };
     let (failures, stopped) = train_all(arguments, &plan, &listed)?;
     let summary = summarise(names, &plan, &out, seeds, &failures)?;
-    write(&summary, &out)?;
+    let page = write(&summary, &out)?;
     if !arguments.quiet {
-        say(&format!("wrote {}", out.join("summary.md").display()));
+        say(&format!("wrote {}", page.display()));
     }
     if stopped {
         say("interrupted; the same command goes on");
@@ -148,7 +149,8 @@ fn train_all(
         },
     );
     let progress = Progress::new(listed, jobs, arguments.quiet);
-    for skipped in &plan.skipped {
+    let left_out = plan.skipped.iter().filter(|_| arguments.only.is_empty());
+    for skipped in left_out {
         progress.line(&format!("{} is left out: {}", skipped.name, skipped.reason));
     }
     progress.start();
@@ -193,7 +195,7 @@ fn summarise(
 }
 
 /// Writes the summary in all its forms.
-fn write(summary: &Summary, out: &Path) -> Result<()> {
+fn write(summary: &Summary, out: &Path) -> Result<PathBuf> {
     let write = |name: &str, bytes: &[u8]| {
         let path = out.join(name);
         files::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
@@ -201,6 +203,7 @@ fn write(summary: &Summary, out: &Path) -> Result<()> {
     let mut json = serde_json::to_string_pretty(summary).context("cannot write the summary")?;
     json.push('\n');
     write("summary.json", json.as_bytes())?;
-    write("summary.csv", &tables::csv(summary)?)?;
-    write("summary.md", tables::markdown(summary).as_bytes())
+    write("summary.csv", &sheet::csv(summary)?)?;
+    write("summary.md", markdown::markdown(summary).as_bytes())?;
+    write_report(summary, out).context("cannot write the report")
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use mmrest_learner::FigureSet;
-use mmrest_learner::statistics::{Bootstrap, PairedTest, Repeated, SignFlips, Spread, holm};
+use mmrest_learner::statistics::{
+    Bootstrap, Interval, PairedTest, Repeated, SignFlips, Spread, column_means, holm,
+};
 use serde::Serialize;
 
 use super::cost::{Cost, Gate};
@@ -127,7 +129,7 @@ pub(crate) struct Comparison {
     /// Segments that both have.
     pub(crate) segments: usize,
     pub(crate) absolute_error: Tested,
-    /// Shares of seeds that give a segment its right class, of the finest classes.
+    /// Of the finest classes.
     pub(crate) accuracy: Tested,
 }
 
@@ -136,6 +138,9 @@ pub(crate) struct Comparison {
 pub(crate) struct Tested {
     /// Variant less reference, mean over the segments.
     pub(crate) difference: f64,
+    /// Ends of its bootstrap interval over seeds and segments.
+    pub(crate) low: f64,
+    pub(crate) high: f64,
     pub(crate) p: f64,
     /// p after Holm's correction over the study's variants.
     pub(crate) p_holm: f64,
@@ -178,7 +183,7 @@ impl Summary {
         let mut compared = Vec::new();
         for (index, variant) in plan.variants.iter().enumerate() {
             if variant.name != plan.reference {
-                let tests = compare(figures, &flips, runs_of(&variant.name), reference);
+                let tests = compare(figures, runs_of(&variant.name), reference);
                 compared.extend(tests.map(|tests| (index, tests)));
             }
         }
@@ -330,63 +335,82 @@ fn repeated<'a>(ids: &[String], runs: impl Iterator<Item = &'a Segments>) -> Rep
     Repeated::new(truth, predictions).unwrap_or_default()
 }
 
-/// Segments in common and the two paired tests, errors first; none where one has no finished run.
-type Tests = (usize, PairedTest, PairedTest);
+/// Two models on the segments they have in common: how many, errors, accuracy.
+type Tests = (usize, Paired, Paired);
 
-fn compare(
-    set: FigureSet,
-    flips: &SignFlips,
-    variant: &[RunResult],
-    reference: &[RunResult],
-) -> Option<Tests> {
+/// A paired test and the interval of its difference.
+#[derive(Clone, Copy, Debug)]
+struct Paired {
+    test: PairedTest,
+    interval: Interval,
+}
+
+/// Compares a variant's runs with the reference's; none where one has no finished run.
+fn compare(set: FigureSet, variant: &[RunResult], reference: &[RunResult]) -> Option<Tests> {
     if variant.is_empty() || reference.is_empty() {
         return None;
     }
     let ids = common(variant.iter().chain(reference).map(|run| &run.test));
     let [variant, reference] =
         [variant, reference].map(|runs| repeated(&ids, runs.iter().map(|run| &run.test)));
-    let errors = flips.test(
-        &variant.absolute_errors(set),
-        &reference.absolute_errors(set),
-    )?;
-    let accuracy = flips.test(&variant.correctness(set), &reference.correctness(set))?;
+    let errors = pair(variant.absolute_errors(set), reference.absolute_errors(set))?;
+    let accuracy = pair(variant.hits(set), reference.hits(set))?;
     Some((ids.len(), errors, accuracy))
+}
+
+/// Compares what is measured on every segment, one row a seed.
+fn pair(one: Vec<Vec<f64>>, other: Vec<Vec<f64>>) -> Option<Paired> {
+    let flips = SignFlips::default();
+    Some(Paired {
+        test: flips.test(&column_means(&one), &column_means(&other))?,
+        interval: Bootstrap::default().difference(&one, &other),
+    })
 }
 
 /// The comparisons with Holm's correction over all of them, errors and accuracy apart.
 fn corrected(compared: &[(usize, Tests)]) -> Vec<(usize, Comparison)> {
-    let adjusted = |of: fn(&Tests) -> PairedTest| {
-        let p: Vec<f64> = compared.iter().map(|(_, tests)| of(tests).p).collect();
-        let tested = compared.iter().zip(holm(&p)).map(|((_, tests), p_holm)| {
-            let PairedTest {
-                difference,
-                p,
-                effect,
-            } = of(tests);
-            Tested {
-                difference,
-                p,
-                p_holm,
-                effect,
-            }
-        });
-        tested.collect::<Vec<_>>()
+    let adjusted = |of: fn(&Tests) -> Paired| {
+        let p: Vec<f64> = compared.iter().map(|(_, tests)| of(tests).test.p).collect();
+        let tested = compared.iter().zip(holm(&p));
+        tested
+            .map(|((_, tests), p_holm)| Tested::of(of(tests), p_holm))
+            .collect::<Vec<_>>()
     };
     let (errors, accuracy) = (adjusted(|tests| tests.1), adjusted(|tests| tests.2));
     let both = errors.into_iter().zip(accuracy);
-    let comparisons = compared
-        .iter()
-        .zip(both)
-        .map(|(&(index, (segments, ..)), both)| {
-            let (absolute_error, accuracy) = both;
-            (
-                index,
-                Comparison {
-                    segments,
-                    absolute_error,
-                    accuracy,
-                },
-            )
-        });
-    comparisons.collect()
+    let comparisons = compared.iter().zip(both);
+    comparisons
+        .map(|(&(index, (segments, ..)), (absolute_error, accuracy))| {
+            let comparison = Comparison {
+                segments,
+                absolute_error,
+                accuracy,
+            };
+            (index, comparison)
+        })
+        .collect()
+}
+
+impl Tested {
+    /// Of nothing.
+    pub(crate) const NONE: Self = Self {
+        difference: f64::NAN,
+        low: f64::NAN,
+        high: f64::NAN,
+        p: f64::NAN,
+        p_holm: f64::NAN,
+        effect: f64::NAN,
+    };
+
+    fn of(paired: Paired, p_holm: f64) -> Self {
+        let Paired { test, interval } = paired;
+        Self {
+            difference: test.difference,
+            low: interval.low,
+            high: interval.high,
+            p: test.p,
+            p_holm,
+            effect: test.effect,
+        }
+    }
 }
