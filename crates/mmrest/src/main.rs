@@ -11,6 +11,8 @@ mod interrupt;
 mod logging;
 mod plot;
 mod project;
+#[allow(dead_code, unused_imports)]
+mod report;
 
 use std::io::Write;
 use std::process::ExitCode;
