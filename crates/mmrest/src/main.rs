@@ -11,6 +11,8 @@ mod interrupt;
 mod logging;
 mod plot;
 mod project;
+#[allow(dead_code, unused_imports)]
+mod report;
 mod study;
 
 use std::io::Write;

@@ -11,7 +11,7 @@ pub use bins::BinsConfig;
 pub use layers::parse_override;
 pub use sections::{
     ClusterConfig, ClusterScope, LossConfig, MetricKind, ModelConfig, ProjectionConfig,
-    ReceptiveFieldKind, Selection, SequenceConfig, TextConfig, TrainConfig,
+    ReceptiveFieldKind, ReportConfig, Selection, SequenceConfig, TextConfig, TrainConfig,
 };
 
 use std::path::Path;
@@ -67,6 +67,8 @@ pub struct Config {
     pub projection: ProjectionConfig,
     /// Optimiser, schedule, stopping, selection.
     pub train: TrainConfig,
+    /// What is kept for reports.
+    pub report: ReportConfig,
 }
 
 impl Default for Config {
@@ -87,6 +89,7 @@ impl Default for Config {
             loss: LossConfig::default(),
             projection: ProjectionConfig::default(),
             train: TrainConfig::default(),
+            report: ReportConfig::default(),
         }
     }
 }

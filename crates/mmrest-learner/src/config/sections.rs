@@ -258,3 +258,17 @@ impl Default for TrainConfig {
         }
     }
 }
+
+/// `[report]`: what a run leaves for `mmrest report`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportConfig {
+    /// Whether the shared space before and after training, and the metrics' eigenvalues, are kept in `geometry/`.
+    pub geometry: bool,
+}
+
+impl Default for ReportConfig {
+    fn default() -> Self {
+        Self { geometry: true }
+    }
+}
