@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::child::{Children, Ended, Launch};
 use super::progress::Progress;
@@ -51,8 +51,11 @@ pub(crate) fn work(
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(worker)).collect();
-        let outcomes = workers.into_iter().filter_map(|worker| worker.join().ok());
-        outcomes.collect::<Result<()>>()
+        let broken = || anyhow!("internal error: the watcher of a run panicked; please report it");
+        let outcomes = workers.into_iter().map(|worker| worker.join());
+        outcomes
+            .map(|outcome| outcome.unwrap_or_else(|_| Err(broken())))
+            .collect::<Result<()>>()
     })?;
     Ok(failures
         .into_inner()
