@@ -34,6 +34,10 @@ const PROGRAM: &[(&str, &str)] = &[
         "train",
         "train a model from a configuration; every run has a folder of its own",
     ),
+    (
+        "ablate",
+        "train variants of a configuration with several seeds, and compare them",
+    ),
     ("eval", "figures of a trained model on a split"),
     ("predict", "scores of segments by a trained model"),
     (

@@ -21,7 +21,9 @@ pub mod run;
 mod schedule;
 mod seed;
 mod source;
+mod space;
 mod state;
+pub mod statistics;
 mod step;
 pub mod train;
 
@@ -38,5 +40,6 @@ pub use model::{Forward, MmRest, Representations, TextEncoder};
 pub use objective::Objective;
 pub use predict::Predictor;
 pub use source::ExampleSource;
+pub use space::{Measures, Overlap, SpaceOverlap, SplitOverlap};
 pub use state::{Geometry, GradientNorms, Settings, StepContext, StepState};
 pub use step::{Losses, StepRecord};

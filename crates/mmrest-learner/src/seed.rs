@@ -14,6 +14,8 @@ pub(crate) const KMEANS: u64 = 3;
 pub(crate) const PAIRS: u64 = 4;
 /// Purpose: initial weights.
 pub(crate) const WEIGHTS: u64 = 5;
+/// Purpose: which rows of the shared space are measured and drawn.
+pub(crate) const SPACE: u64 = 6;
 
 /// Mixes a seed with a purpose and its coordinates (SplitMix64's finaliser over each word in turn).
 pub(crate) fn mix(seed: u64, path: &[u64]) -> u64 {

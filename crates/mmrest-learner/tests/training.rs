@@ -194,6 +194,50 @@ fn a_stopped_run_resumes_to_the_very_same_end() {
     }
 }
 
+/// The columns of `epochs.csv` whose names `wanted` takes, a row an epoch.
+fn epoch_columns(folder: &RunFolder, wanted: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
+    let text = read(folder.epochs());
+    let header: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    let row = |line: &str| {
+        let cells = header.iter().zip(line.split(','));
+        let kept = cells.filter(|(name, _)| wanted(name) && **name != "train_seconds");
+        kept.map(|(_, cell)| cell.to_string()).collect()
+    };
+    text.lines().map(row).collect()
+}
+
+#[test]
+fn recording_the_test_split_changes_nothing_else() {
+    let _turn = turn();
+    let bench = Bench::new();
+    for preset in ["preset=paper", "preset=official"] {
+        let [plain, recorded, stopped] = ["plain", "recorded", "stopped"]
+            .map(|name| bench.run_folder(&format!("{name}-{preset}")));
+        let set = [preset, "train.record_test=true"];
+        bench.train(&format!("plain-{preset}"), &[preset]);
+        let metrics = bench.train(&format!("recorded-{preset}"), &set);
+        assert!(read(plain.predictions()) == read(recorded.predictions()));
+        assert_eq!(read(plain.metrics()), read(recorded.metrics()));
+        let but_test = |folder| epoch_columns(folder, |name| !name.starts_with("test_"));
+        assert_eq!(but_test(&plain), but_test(&recorded));
+        let mae = epoch_columns(&recorded, |name| name == "test_mae");
+        assert_eq!(mae[0], ["test_mae"]);
+        let selected: f64 = mae[metrics.selected_epoch][0].parse().unwrap();
+        assert_eq!(selected, metrics.test.mae());
+
+        let mut options = bench.options(&format!("stopped-{preset}"));
+        options.observer = Arc::new(StopAfter {
+            epoch: 2,
+            interrupter: options.interrupter.clone(),
+        });
+        train(&bench.config(&set), &options).unwrap();
+        let mut options = bench.options(&format!("stopped-{preset}"));
+        options.resume = true;
+        finished(train(&bench.config(&set), &options));
+        assert_same_run(&recorded, &stopped);
+    }
+}
+
 #[test]
 fn resuming_refuses_another_configuration_and_starting_refuses_a_used_folder() {
     let _turn = turn();

@@ -20,6 +20,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Train a model and write a run's folder.
     Train(TrainArguments),
+    /// Train variants of a configuration with several seeds, and compare them.
+    Ablate(AblateArguments),
     /// Evaluate the model of a run.
     Eval(EvalArguments),
     /// Score new data with the model of a run.
@@ -78,6 +80,48 @@ pub(crate) struct TrainArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct AblateArguments {
+    /// A name under configs/, or a TOML file.
+    #[arg(default_value = "mosi-words")]
+    pub(crate) config: String,
+    /// The variants: a name under configs/ (ablate, sensitivity), or a TOML file.
+    #[arg(long, default_value = "ablate", value_name = "NAME|FILE")]
+    pub(crate) study: String,
+    /// Seeds a variant: 1 to N [default: the study's, or else 5].
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(crate) seeds: Option<usize>,
+    /// Train these variants alone: names, or keys of sweeps, separated by commas.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Any key of the configuration, for every variant; a variant's own keys win. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Folder of the data, in place of the configured one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Directory of a BERT, in place of the configured one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) bert: Option<PathBuf>,
+    /// Most epochs.
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+    /// Runs at a time; the processor's threads are divided between them.
+    #[arg(long, default_value = "1", value_name = "N", value_parser = parse_count)]
+    pub(crate) jobs: usize,
+    /// The study's folder [default: runs/studies/STUDY-CONFIG].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Throw away runs of another configuration than the study has now, and run them again.
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Print nothing but errors.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct EvalArguments {
     /// The run's folder.
     pub(crate) run: PathBuf,
@@ -121,6 +165,23 @@ pub(crate) struct ConformanceArguments {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
+}
+
+impl DeviceArguments {
+    /// The options that ask for it.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let (backend, device) = (self.backend.to_string(), self.device.to_string());
+        ["--backend", &backend, "--device", &device]
+            .map(String::from)
+            .to_vec()
+    }
+}
+
+fn parse_count(number: &str) -> Result<usize, String> {
+    match number.parse() {
+        Ok(0) | Err(_) => Err("give a whole number, at least 1".to_string()),
+        Ok(count) => Ok(count),
+    }
 }
 
 fn parse_split(name: &str) -> Result<Split, String> {

@@ -170,7 +170,7 @@ fn print_line(text: &str) {
 }
 
 /// `1:02:03` or `2:03`.
-fn clock(time: Duration) -> String {
+pub(crate) fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {
@@ -255,6 +255,7 @@ mod tests {
                 loss_inter: 0.1,
                 loss_frobenius: 0.1,
                 valid: Figures::of(set, &[0.9, -0.3], &[0.6, -0.4]),
+                test: None,
                 learning_rate: 1e-4,
                 text_learning_rate: 1e-4,
                 metric_learning_rate: 1e-4,

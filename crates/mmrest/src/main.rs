@@ -11,6 +11,9 @@ mod interrupt;
 mod logging;
 mod plot;
 mod project;
+#[allow(dead_code, unused_imports)]
+mod report;
+mod study;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Ablate(arguments) => commands::ablate::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Conformance(arguments) => commands::conformance::run(&arguments),

@@ -11,8 +11,8 @@ pub use bins::BinsConfig;
 pub use layers::parse_override;
 pub use sections::{
     ClusterBy, ClusterConfig, ClusterScope, LossConfig, LossForm, MetricKind, ModelConfig,
-    ProjectionConfig, ProjectionKind, ReceptiveFieldKind, Selection, SequenceConfig, TaskOn,
-    TextConfig, TrainConfig,
+    ProjectionConfig, ProjectionKind, ReceptiveFieldKind, ReportConfig, Selection, SequenceConfig,
+    TaskOn, TextConfig, TrainConfig,
 };
 
 use std::path::Path;
@@ -71,6 +71,8 @@ pub struct Config {
     pub projection: ProjectionConfig,
     /// Optimiser, schedule, stopping, selection.
     pub train: TrainConfig,
+    /// What is kept for reports.
+    pub report: ReportConfig,
 }
 
 impl Default for Config {
@@ -91,6 +93,7 @@ impl Default for Config {
             loss: LossConfig::default(),
             projection: ProjectionConfig::default(),
             train: TrainConfig::default(),
+            report: ReportConfig::default(),
         }
     }
 }

@@ -301,6 +301,8 @@ pub struct TrainConfig {
     pub patience: usize,
     /// What decides which epoch's model is kept.
     pub selection: Selection,
+    /// Whether the test split's figures are recorded after every epoch; nothing goes by them.
+    pub record_test: bool,
 }
 
 impl Default for TrainConfig {
@@ -318,6 +320,21 @@ impl Default for TrainConfig {
             plateau_patience: 20,
             patience: 10,
             selection: Selection::ValidMae,
+            record_test: false,
         }
+    }
+}
+
+/// `[report]`: what a run leaves for `mmrest report`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportConfig {
+    /// Whether the shared space before and after training, and the metrics' eigenvalues, are kept in `geometry/`.
+    pub geometry: bool,
+}
+
+impl Default for ReportConfig {
+    fn default() -> Self {
+        Self { geometry: true }
     }
 }

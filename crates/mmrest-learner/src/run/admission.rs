@@ -1,5 +1,7 @@
 //! What must hold before a run may begin or go on.
 
+use std::collections::BTreeSet;
+
 use mmrest_data::Split;
 use mmrest_data::packed::PackedSet;
 
@@ -39,22 +41,54 @@ fn check_configuration(folder: &RunFolder, config: &Config) -> Result<(), Learne
     ))
 }
 
-/// The first line in which two configurations differ.
-fn first_difference(stored: &Config, given: &Config) -> String {
-    let (Ok(stored), Ok(given)) = (stored.to_toml(), given.to_toml()) else {
+/// The first key in which two configurations differ, with what each has: `'loss.margin = 3.0' there, ...`.
+pub fn first_difference(stored: &Config, given: &Config) -> String {
+    let (Ok(stored), Ok(given)) = (toml::Table::try_from(stored), toml::Table::try_from(given))
+    else {
         return String::from("unreadable");
     };
-    let differing = stored.lines().zip(given.lines()).find(|(a, b)| a != b);
-    match differing {
-        Some((stored, given)) => format!("'{}' there, '{}' now", stored.trim(), given.trim()),
-        None => "one has more keys".into(),
+    let stored = toml::Value::Table(stored);
+    let given = toml::Value::Table(given);
+    match differing("", Some(&stored), Some(&given)) {
+        Some((key, stored, given)) => {
+            let told = |value: Option<String>| match value {
+                Some(value) => format!("'{key} = {value}'"),
+                None => format!("no {key}"),
+            };
+            format!("{} there, {} now", told(stored), told(given))
+        }
+        None => "no key".into(),
     }
+}
+
+/// A key and what either side has for it.
+type Difference = (String, Option<String>, Option<String>);
+
+/// The first key at or below `key` whose values differ.
+fn differing(
+    key: &str,
+    stored: Option<&toml::Value>,
+    given: Option<&toml::Value>,
+) -> Option<Difference> {
+    use toml::Value::Table;
+    if let (Some(Table(stored)), Some(Table(given))) = (stored, given) {
+        let names: BTreeSet<&String> = stored.keys().chain(given.keys()).collect();
+        return names.into_iter().find_map(|name| {
+            let below = match key {
+                "" => name.clone(),
+                _ => format!("{key}.{name}"),
+            };
+            differing(&below, stored.get(name), given.get(name))
+        });
+    }
+    let told = |value: Option<&toml::Value>| value.map(ToString::to_string);
+    (stored != given).then(|| (key.to_string(), told(stored), told(given)))
 }
 
 /// Training needs segments to fit on, and segments to choose by.
 pub(super) fn check_splits(config: &Config, set: &PackedSet) -> Result<(), LearnerError> {
     let mut needed = vec![Split::Train, Split::Valid];
-    if config.train.selection == Selection::TestAmongImproving {
+    if config.train.selection == Selection::TestAmongImproving || config.train.record_test {
         needed.push(Split::Test);
     }
     match needed.into_iter().find(|&split| set.rows(split).is_empty()) {
@@ -152,6 +186,12 @@ mod tests {
         assert!(
             sentence.contains("margin = 3") && sentence.contains("margin = 7"),
             "{sentence}"
+        );
+        let mut longer = Config::default();
+        longer.text.train_layers = Some(2);
+        assert_eq!(
+            first_difference(&Config::default(), &longer),
+            "no text.train_layers there, 'text.train_layers = 2' now"
         );
     }
 }

@@ -18,6 +18,7 @@ use crate::evaluate::{Prediction, figures};
 use crate::figures::Figures;
 use crate::files;
 use crate::model::MmRest;
+use crate::space::{Moment, Overlap, SplitRows, overlap};
 
 /// How many parameters a model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,9 @@ pub struct MetricsFile {
     pub test: Figures,
     /// Sizes of the model.
     pub parameters: ParameterCounts,
+    /// How far sentiments overlap in the shared space; absent from runs of before it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Overlap>,
 }
 
 /// A split's predictions and figures.
@@ -148,12 +152,19 @@ pub(crate) fn finish(
     let evaluated = [train?, valid?, test?];
     files::write(&folder.predictions(), &predictions_csv(&evaluated)?)?;
     let [_, valid, test] = &evaluated;
+    let [train_rows, valid_rows, test_rows] = [Split::Train, Split::Valid, Split::Test]
+        .map(|split| SplitRows::encode(&model, &splits.loader(split, device), split, &|| false));
+    let rows = [train_rows?, valid_rows?, test_rows?];
+    if let Some(snapshots) = folder.snapshots(&bundle.config) {
+        snapshots.write(&model, &rows, Moment::Selected)?;
+    }
     let metrics = MetricsFile {
         selected_epoch,
         selection: bundle.config.train.selection,
         valid: valid.figures.clone(),
         test: test.figures.clone(),
         parameters: ParameterCounts::of(&model),
+        overlap: Some(overlap(&model, &rows)?),
     };
     files::write_json(&folder.metrics(), &metrics)?;
     Ok(metrics)

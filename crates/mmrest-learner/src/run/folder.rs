@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::error::LearnerError;
+use crate::space::Snapshots;
 
 /// A run's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,11 @@ impl RunFolder {
         self.0.join("model")
     }
 
+    /// The shared space before training and of the selected model, and the metrics' eigenvalues.
+    pub fn geometry(&self) -> PathBuf {
+        self.0.join("geometry")
+    }
+
     /// What resuming needs.
     pub fn checkpoints(&self) -> PathBuf {
         self.0.join("checkpoints")
@@ -58,6 +64,14 @@ impl RunFolder {
     /// The log, JSON lines.
     pub fn log(&self) -> PathBuf {
         self.0.join("log.jsonl")
+    }
+
+    /// Where what reports need is kept, unless the configuration says that it is not.
+    pub(crate) fn snapshots(&self, config: &Config) -> Option<Snapshots> {
+        config
+            .report
+            .geometry
+            .then(|| Snapshots::new(self.geometry()))
     }
 
     /// Whether a run has begun here.

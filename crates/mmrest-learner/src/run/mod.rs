@@ -9,6 +9,7 @@ mod prepare;
 mod record;
 mod start;
 
+pub use admission::first_difference;
 pub use finish::{EvaluatedSplit, MetricsFile, ParameterCounts, evaluate_run};
 pub use folder::RunFolder;
 pub use record::{Resumption, RunRecord};

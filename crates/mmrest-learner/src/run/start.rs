@@ -184,6 +184,7 @@ fn run_epochs(
         model_folder: options.folder.model(),
         epochs_file: options.folder.epochs(),
         checkpoints,
+        snapshots: options.folder.snapshots(&config),
         factor,
         observer: Arc::clone(&options.observer),
         progress: Mutex::new(progress),

@@ -33,6 +33,9 @@ pub struct EpochRow {
     pub loss_frobenius: f64,
     /// Figures of the validation split.
     pub valid: Figures,
+    /// Figures of the test split, where `train.record_test` asks for them; nothing goes by them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Figures>,
     /// Learning rate of the network.
     pub learning_rate: f64,
     /// Learning rate of the text encoder.
@@ -73,6 +76,9 @@ impl EpochRow {
         number("loss_frobenius", self.loss_frobenius);
         for (name, value) in self.valid.named() {
             number(&format!("valid_{name}"), value);
+        }
+        for (name, value) in self.test.iter().flat_map(Figures::named) {
+            number(&format!("test_{name}"), value);
         }
         number("learning_rate", self.learning_rate);
         number("text_learning_rate", self.text_learning_rate);

@@ -10,6 +10,7 @@ use burn::train::{
     Interrupter, Learner, SupervisedLearningStrategy, SupervisedTrainingEventProcessor,
     TrainLoader, TrainingComponents, ValidLoader,
 };
+use mmrest_data::Split;
 use mmrest_metric::Rows;
 
 use super::checkpoint::Checkpoints;
@@ -26,6 +27,7 @@ use crate::model::MmRest;
 use crate::objective::to_host;
 use crate::schedule::SharedFactor;
 use crate::seed;
+use crate::space::{Moment, Snapshots, SplitRows};
 use crate::step::{Losses, seed_dropout};
 
 /// Where a run reads and writes while it trains.
@@ -36,7 +38,7 @@ pub(crate) struct EpochLoop {
     pub train_in_order: SegmentLoader,
     /// Validation batches.
     pub valid: SegmentLoader,
-    /// Test batches; looked at while training only where selection says so.
+    /// Test batches; looked at while training only where selection or `train.record_test` say so.
     pub test: SegmentLoader,
     /// The autodiff device.
     pub device: Device,
@@ -48,6 +50,8 @@ pub(crate) struct EpochLoop {
     pub epochs_file: PathBuf,
     /// The run's checkpoints.
     pub checkpoints: Checkpoints,
+    /// What is kept for reports, where anything is.
+    pub snapshots: Option<Snapshots>,
     /// The factor of the learning rates.
     pub factor: SharedFactor,
     /// Who watches.
@@ -111,10 +115,34 @@ impl EpochLoop {
             (state.epoch, state.step) = (epoch, 0);
         }
         self.recluster(&model, epoch, interrupter)?;
+        if epoch == 1 {
+            self.keep_start(&model, interrupter)?;
+        }
         seed_dropout(&self.device, self.bundle.config.seed, epoch);
         let mut row = self.train_pass(learner, epoch, interrupter)?;
         row.train_seconds = started.elapsed().as_secs_f64();
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.add_spectra(&learner.model(), epoch)?;
+        }
         self.judge(&learner.model(), row)
+    }
+
+    /// The shared space before the first step.
+    fn keep_start(&self, model: &MmRest, interrupter: &Interrupter) -> Result<(), LearnerError> {
+        let Some(snapshots) = &self.snapshots else {
+            return Ok(());
+        };
+        self.observer.stage("keeping the shared space for reports");
+        let evaluating = model.valid();
+        let encode = |loader: &SegmentLoader, split| {
+            SplitRows::encode(&evaluating, loader, split, &|| interrupter.should_stop())
+        };
+        let splits = [
+            encode(&self.train_in_order, Split::Train)?,
+            encode(&self.valid, Split::Valid)?,
+            encode(&self.test, Split::Test)?,
+        ];
+        snapshots.write(model, &splits, Moment::Before)
     }
 
     /// k-means over the whole training set, warm-started from the centres in force (docs/src/method.md, "a stable set").
@@ -231,6 +259,7 @@ impl EpochLoop {
             loss_inter: 0.0,
             loss_frobenius: 0.0,
             valid: Figures::of(config.figures, &[], &[]),
+            test: None,
             learning_rate: config.train.learning_rate * factor,
             text_learning_rate: config.train.text_learning_rate * factor,
             metric_learning_rate: config.train.metric_learning_rate * factor,
@@ -262,11 +291,20 @@ impl EpochLoop {
             Ok::<_, LearnerError>(figures)
         };
         row.valid = of(&self.valid)?;
+        if config.train.record_test {
+            self.observer.stage("recording the test split");
+            row.test = Some(of(&self.test)?);
+        }
         let mut progress = self.lock();
-        row.selected =
-            progress.observe(row.epoch, row.valid.mae(), config.train.selection, || {
-                Ok(of(&self.test)?.mae())
-            })?;
+        row.selected = progress.observe(
+            row.epoch,
+            row.valid.mae(),
+            config.train.selection,
+            || match &row.test {
+                Some(recorded) => Ok(recorded.mae()),
+                None => Ok(of(&self.test)?.mae()),
+            },
+        )?;
         if row.selected {
             self.bundle
                 .save(&evaluating, row.epoch, &self.model_folder)?;

@@ -75,6 +75,31 @@ pub fn project_psd_f64(matrices: &mut [f64], dim: usize) -> Result<(), MetricErr
         )
 }
 
+/// All eigenvalues of the symmetric part of each matrix of `[count, dim, dim]`: `[count, dim]`, the largest of each first.
+///
+/// ```
+/// let values = mmrest_metric::eigenvalues_f64(&[0.0, 1.0, 1.0, 0.0], 2)?;
+/// assert!((values[0] - 1.0).abs() < 1e-12 && (values[1] + 1.0).abs() < 1e-12);
+/// # Ok::<(), mmrest_metric::MetricError>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`project_psd_f64`].
+pub fn eigenvalues_f64(matrices: &[f64], dim: usize) -> Result<Vec<f64>, MetricError> {
+    check(matrices, dim)?;
+    let all: Result<Vec<Vec<f64>>, MetricError> = matrices
+        .par_chunks_exact(dim * dim)
+        .enumerate()
+        .map(|(index, matrix)| {
+            let mut values = decompose_symmetric_part(matrix, dim, index)?.values;
+            values.sort_by(|a, b| b.total_cmp(a));
+            Ok(values)
+        })
+        .collect();
+    Ok(all?.concat())
+}
+
 /// The smallest eigenvalue of the symmetric part of each matrix of `[count, dim, dim]`.
 ///
 /// ```

@@ -1,6 +1,6 @@
 //! `mmrest train`.
 
-use std::path::{Path, absolute};
+use std::path::{Path, PathBuf, absolute};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let folder = out.unwrap_or_else(|| default_folder(&file.root, &file.name, config.seed));
     let display = Arc::new(Display::new(Style::choose(arguments.quiet, arguments.json)));
     let data = config.data.folder(&file.root);
-    let made = wants_sample(&file, arguments, &config)? && ensure_sample(&data)?;
+    let made = wants_sample(&file, arguments.resume, &config)? && ensure_sample(&data)?;
     logging::to_file(&folder.log())?;
     let interrupter = Interrupter::new();
     let resume = how_to_resume(arguments, folder.path());
@@ -67,8 +67,8 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
 }
 
 /// Whether the built-in sample is what is to be trained on: by the project's own configuration, unchanged in that, anew.
-fn wants_sample(file: &ConfigFile, arguments: &TrainArguments, config: &Config) -> Result<bool> {
-    if arguments.resume || !file.is_own("sample") {
+pub(crate) fn wants_sample(file: &ConfigFile, resume: bool, config: &Config) -> Result<bool> {
+    if resume || !file.is_own("sample") {
         return Ok(false);
     }
     Ok(Config::load(&file.path, &[])?.data.dir == config.data.dir)
@@ -84,30 +84,44 @@ fn remove_if_nothing_began(folder: &RunFolder) {
 
 /// The configuration that file and options make; a resumed run's file is its own.
 fn resolve(file: &Path, arguments: &TrainArguments) -> Result<Config> {
+    let overrides = overrides(
+        &arguments.set,
+        [
+            ("data.dir", &arguments.data),
+            ("text.bert", &arguments.bert),
+        ],
+        [
+            ("seed", arguments.seed),
+            ("train.epochs", arguments.epochs.map(|epochs| epochs as u64)),
+        ],
+    )?;
+    Ok(Config::load(file, &overrides)?)
+}
+
+/// What `--set` and options that stand for keys come to; later ones win.
+pub(crate) fn overrides(
+    set: &[String],
+    paths: [(&str, &Option<PathBuf>); 2],
+    numbers: [(&str, Option<u64>); 2],
+) -> Result<Vec<(String, toml::Value)>> {
     let mut overrides = Vec::new();
-    for set in &arguments.set {
+    for set in set {
         overrides.push(parse_override(set).map_err(|message| anyhow!(message))?);
     }
-    let mut path = |key: &str, value: &Option<std::path::PathBuf>| -> Result<()> {
-        if let Some(value) = value {
-            let value = absolute(value).with_context(|| format!("{}", value.display()))?;
-            let value = toml::Value::String(value.to_string_lossy().into_owned());
+    for (key, path) in paths {
+        if let Some(path) = path {
+            let path = absolute(path).with_context(|| format!("{}", path.display()))?;
+            let value = toml::Value::String(path.to_string_lossy().into_owned());
             overrides.push((key.to_string(), value));
         }
-        Ok(())
-    };
-    path("data.dir", &arguments.data)?;
-    path("text.bert", &arguments.bert)?;
-    let mut number = |key: &str, value: Option<u64>| -> Result<()> {
-        if let Some(value) = value {
-            let value = i64::try_from(value).with_context(|| format!("{key} is too large"))?;
-            overrides.push((key.to_string(), toml::Value::Integer(value)));
+    }
+    for (key, number) in numbers {
+        if let Some(number) = number {
+            let number = i64::try_from(number).with_context(|| format!("{key} is too large"))?;
+            overrides.push((key.to_string(), toml::Value::Integer(number)));
         }
-        Ok(())
-    };
-    number("seed", arguments.seed)?;
-    number("train.epochs", arguments.epochs.map(|epochs| epochs as u64))?;
-    Ok(Config::load(file, &overrides)?)
+    }
+    Ok(overrides)
 }
 
 /// The first Ctrl-C stops at the next batch, the second at once.

@@ -1,0 +1,140 @@
+//! `geometry/` of a run: the shared space before training and of the selected model, and the metrics' spectra.
+
+use std::path::{Path, PathBuf};
+
+use mmrest_metric::overlap::sample;
+use safetensors::tensor::{Dtype, TensorView, serialize};
+
+use super::{HostMetrics, SplitRows, spectra};
+use crate::error::LearnerError;
+use crate::files;
+use crate::model::MmRest;
+use crate::seed;
+
+/// Segments of a split that are kept, at most: they are only drawn.
+const MOST_SEGMENTS: usize = 3000;
+
+/// Which state of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Before the first step, with the first clusters.
+    Before,
+    /// The selected model.
+    Selected,
+}
+
+/// The folder of a run's snapshots.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshots {
+    folder: PathBuf,
+}
+
+impl Snapshots {
+    /// Snapshots in `folder`, made with the first.
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Adds an epoch's eigenvalues to `spectra.csv`, in place of what an earlier start may have written of it or of later ones.
+    pub(crate) fn add_spectra(&self, model: &MmRest, epoch: usize) -> Result<(), LearnerError> {
+        match HostMetrics::read(model, None)? {
+            Some(metrics) => spectra::add(&self.folder.join("spectra.csv"), epoch, &metrics),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a state of the shared space, and `segments.csv`, which is the same for both.
+    pub(crate) fn write(
+        &self,
+        model: &MmRest,
+        splits: &[SplitRows],
+        moment: Moment,
+    ) -> Result<(), LearnerError> {
+        let seed = model.context.settings().seed;
+        let kept: Vec<Vec<usize>> = splits.iter().map(|split| chosen(split, seed)).collect();
+        let mut tensors = Tensors::default();
+        for (split, rows) in splits.iter().zip(&kept) {
+            for (modality, values) in &split.modalities {
+                let name = format!("{}.{}", split.split, modality.name());
+                let chosen = rows
+                    .iter()
+                    .flat_map(|&row| &values[row * split.dim..][..split.dim]);
+                tensors.add(name, &[rows.len(), split.dim], chosen.copied());
+            }
+        }
+        self.add_clusters(model, &mut tensors)?;
+        let name = match moment {
+            Moment::Before => "before.safetensors",
+            Moment::Selected => "selected.safetensors",
+        };
+        files::write(&self.folder.join("segments.csv"), &segments(splits, &kept)?)?;
+        tensors.write(&self.folder.join(name))
+    }
+
+    fn add_clusters(&self, model: &MmRest, tensors: &mut Tensors) -> Result<(), LearnerError> {
+        let clusters = model.context.clusters();
+        if let Some(metrics) = HostMetrics::read(model, clusters.as_ref())? {
+            let dim = metrics.dim;
+            let count = metrics.own.len() / (dim * dim);
+            let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32);
+            tensors.add("global".into(), &[dim, dim], narrow(metrics.global));
+            tensors.add("metrics".into(), &[count, dim, dim], narrow(metrics.own));
+        }
+        if let Some(clusters) = clusters {
+            let bins: Vec<f32> = clusters.bins.iter().map(|&bin| bin as f32).collect();
+            tensors.add("cluster_bins".into(), &[bins.len()], bins.into_iter());
+            let shape = [clusters.len(), clusters.dim];
+            tensors.add("centers".into(), &shape, clusters.centers.into_iter());
+        }
+        Ok(())
+    }
+}
+
+fn chosen(split: &SplitRows, seed: u64) -> Vec<usize> {
+    let place = split.split as u64;
+    sample(
+        split.len(),
+        MOST_SEGMENTS,
+        seed::mix(seed, &[seed::SPACE, place]),
+    )
+}
+
+/// `split,id,label,bin`: a line for each row of the tensors, in their order.
+fn segments(splits: &[SplitRows], kept: &[Vec<usize>]) -> Result<Vec<u8>, LearnerError> {
+    let wrong = |e: csv::Error| LearnerError::Internal(e.to_string());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer
+        .write_record(["split", "id", "label", "bin"])
+        .map_err(wrong)?;
+    for (split, rows) in splits.iter().zip(kept) {
+        for &row in rows {
+            let (label, bin) = (split.labels[row].to_string(), split.bins[row].to_string());
+            let line = [&split.split.to_string(), &split.ids[row], &label, &bin];
+            writer.write_record(line).map_err(wrong)?;
+        }
+    }
+    writer
+        .into_inner()
+        .map_err(|e| LearnerError::Internal(e.to_string()))
+}
+
+/// Tensors of f32 for a safetensors file.
+#[derive(Default)]
+struct Tensors(Vec<(String, Vec<usize>, Vec<u8>)>);
+
+impl Tensors {
+    fn add(&mut self, name: String, shape: &[usize], values: impl Iterator<Item = f32>) {
+        let bytes = values.flat_map(f32::to_le_bytes).collect();
+        self.0.push((name, shape.to_vec(), bytes));
+    }
+
+    fn write(&self, path: &Path) -> Result<(), LearnerError> {
+        let wrong = |e: safetensors::SafeTensorError| LearnerError::Internal(e.to_string());
+        let mut views = Vec::new();
+        for (name, shape, bytes) in &self.0 {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(wrong)?;
+            views.push((name, view));
+        }
+        files::write(path, &serialize(views, None).map_err(wrong)?)
+    }
+}

@@ -1,0 +1,209 @@
+//! `mmrest ablate`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use mmrest_data::files;
+
+use super::data::ensure_sample;
+use super::train::{overrides, wants_sample};
+use crate::arguments::AblateArguments;
+use crate::interrupt::{self, say};
+use crate::logging;
+use crate::project::{ConfigFile, find_config, find_study};
+use crate::study::child::{Children, Launch};
+use crate::study::cost::Gate;
+use crate::study::file::StudyFile;
+use crate::study::plan::Plan;
+use crate::study::progress::Progress;
+use crate::study::report::write_report;
+use crate::study::results::RunResult;
+use crate::study::runs::{self, Run, State};
+use crate::study::schedule::{Failure, work};
+use crate::study::summary::{Names, Results, Summary};
+use crate::study::{markdown, sheet};
+
+/// Seeds a variant, where neither the command line nor the study says a number.
+const SEEDS: usize = 5;
+
+/// `mmrest ablate`.
+pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
+    logging::to_stderr()?;
+    let config = find_config(&arguments.config)?;
+    let study_file = find_study(&arguments.study)?;
+    let study = StudyFile::load(&study_file.path)?;
+    let common = overrides(
+        &arguments.set,
+        [
+            ("data.dir", &arguments.data),
+            ("text.bert", &arguments.bert),
+        ],
+        [
+            ("seed", None),
+            ("train.epochs", arguments.epochs.map(|epochs| epochs as u64)),
+        ],
+    )?;
+    let plan = Plan::make(&study, &config.path, &common)?;
+    let seeds = arguments.seeds.or(study.seeds).unwrap_or(SEEDS) as u64;
+    let out = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| default_out(&config, &study_file));
+    let _alone = alone(&out)?;
+    let chosen = plan.chosen(&arguments.only)?;
+    let listed = runs::of(&out, &chosen, seeds);
+    let listed = with_states(listed, arguments.fresh)?;
+    make_sample(&config, &plan)?;
+    let names = Names {
+        title: study.title.clone(),
+        note: study.note.clone(),
+        study: study_file.name.clone(),
+        config: config.name.clone(),
+    };
+    let (failures, stopped) = train_all(arguments, &plan, &listed)?;
+    let summary = summarise(names, &plan, &out, seeds, &failures)?;
+    let page = write(&summary, &out)?;
+    if !arguments.quiet {
+        say(&format!("wrote {}", page.display()));
+    }
+    if stopped {
+        say("interrupted; the same command goes on");
+        return Ok(interrupt::code());
+    }
+    match failures.len() {
+        0 => Ok(ExitCode::SUCCESS),
+        failed => bail!(
+            "{failed} of {} runs failed: {} says why, and the same command tries them again",
+            listed.len(),
+            out.join("summary.md").display()
+        ),
+    }
+}
+
+/// `runs/studies/<study>-<config>`.
+fn default_out(config: &ConfigFile, study: &ConfigFile) -> PathBuf {
+    let name = format!("{}-{}", study.name, config.name);
+    config.root.join("runs").join("studies").join(name)
+}
+
+/// Keeps a second study out of the folder for as long as what is returned lives.
+fn alone(out: &Path) -> Result<std::fs::File> {
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let path = out.join("study.lock");
+    let file = std::fs::File::create(&path);
+    let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => bail!(
+            "{} is being worked on by another study: wait for it, or choose another --out",
+            out.display()
+        ),
+        _ => Ok(file), // a file system without locks is trusted
+    }
+}
+
+/// The runs with how far each has come; where `fresh` says so, those of another configuration are removed.
+fn with_states(runs: Vec<Run>, fresh: bool) -> Result<Vec<(Run, State)>> {
+    let mut listed = Vec::with_capacity(runs.len());
+    for run in runs {
+        let state = match run.state() {
+            Err(_) if fresh => {
+                run.remove()?;
+                State::New
+            }
+            state => state?,
+        };
+        listed.push((run, state));
+    }
+    Ok(listed)
+}
+
+/// The project's own sample is written where it is what the study is about.
+fn make_sample(config: &ConfigFile, plan: &Plan) -> Result<()> {
+    if let Some(variant) = plan.variants.first()
+        && wants_sample(config, false, &variant.config)?
+    {
+        ensure_sample(&variant.config.data.folder(&config.root))?;
+    }
+    Ok(())
+}
+
+/// Does what is left to do; returns the runs that failed, and whether the study was stopped.
+fn train_all(
+    arguments: &AblateArguments,
+    plan: &Plan,
+    listed: &[(Run, State)],
+) -> Result<(Vec<Failure>, bool)> {
+    let jobs = arguments.jobs.clamp(1, listed.len().max(1));
+    let children = Arc::new(Children::default());
+    let [first, second] = [Arc::clone(&children), Arc::clone(&children)];
+    interrupt::gently(
+        move || {
+            say("stopping; once more to stop at once");
+            first.stop();
+        },
+        move || {
+            second.stop(); // a run's own second time
+            say("interrupted");
+        },
+    );
+    let progress = Progress::new(listed, jobs, arguments.quiet);
+    let left_out = plan.skipped.iter().filter(|_| arguments.only.is_empty());
+    for skipped in left_out {
+        progress.line(&format!("{} is left out: {}", skipped.name, skipped.reason));
+    }
+    progress.start();
+    let launch = Launch {
+        options: arguments.device.options(),
+        threads: (jobs > 1 && std::env::var_os("RAYON_NUM_THREADS").is_none()).then(|| {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            (cores / jobs).max(1)
+        }),
+    };
+    let failures = work(listed, jobs, &launch, &children, &progress);
+    progress.clear();
+    Ok((failures?, children.stopping()))
+}
+
+/// Compares all that is finished in the study's folder, whatever this start was to do.
+fn summarise(
+    names: Names,
+    plan: &Plan,
+    out: &Path,
+    seeds: u64,
+    failures: &[Failure],
+) -> Result<Summary> {
+    let mut results = Results::new();
+    let mut of_reference = None;
+    for variant in &plan.variants {
+        for run in runs::of(out, &[variant], seeds) {
+            if matches!(run.state(), Ok(State::Finished)) {
+                let result = RunResult::read(&run)?;
+                results
+                    .entry(variant.name.clone())
+                    .or_default()
+                    .push(result);
+                if variant.name == plan.reference {
+                    of_reference.get_or_insert(run.folder);
+                }
+            }
+        }
+    }
+    let gates = Gate::beside(of_reference.as_ref());
+    Ok(Summary::of(names, plan, seeds, &results, failures, gates))
+}
+
+/// Writes the summary in all its forms.
+fn write(summary: &Summary, out: &Path) -> Result<PathBuf> {
+    let write = |name: &str, bytes: &[u8]| {
+        let path = out.join(name);
+        files::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+    };
+    let mut json = serde_json::to_string_pretty(summary).context("cannot write the summary")?;
+    json.push('\n');
+    write("summary.json", json.as_bytes())?;
+    write("summary.csv", &sheet::csv(summary)?)?;
+    write("summary.md", markdown::markdown(summary).as_bytes())?;
+    write_report(summary, out).context("cannot write the report")
+}

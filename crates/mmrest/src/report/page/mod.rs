@@ -1,0 +1,215 @@
+//! A report: one HTML file that needs nothing else, and its pictures as files.
+//!
+//! Whatever is written into it is text: markup in names, ids and sentences is shown as it stands.
+
+mod table;
+
+pub(crate) use table::{Cell, Table};
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use mmrest_data::files;
+
+use super::escape;
+use super::picture::{Picture, dark_style};
+
+/// The page's file in its folder.
+const FILE: &str = "report.html";
+/// The pictures' folder beside it.
+const PICTURES: &str = "pictures";
+const STYLE: &str = include_str!("style.css");
+/// What the style sheet's own colours are in the dark.
+const DARK: &str = ":root { --ground: #16191d; --ink: #e4e6e8; --soft: #a3a9b0; --line: #3a3f46; --band: #1d2126; --best: #1c3a52; --link: #7cc0f0; }\n";
+
+/// A page: a title and sections.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    title: String,
+    notes: Vec<String>,
+    sections: Vec<Section>,
+}
+
+/// A part of a page under its own heading.
+#[derive(Clone, Debug)]
+pub(crate) struct Section {
+    title: String,
+    body: String,
+    pictures: Vec<Picture>,
+}
+
+impl Page {
+    /// A page without sections.
+    pub(crate) fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            notes: Vec::new(),
+            sections: Vec::new(),
+        }
+    }
+
+    /// Adds a sentence below the title.
+    pub(crate) fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// Adds a section.
+    pub(crate) fn add(&mut self, section: Section) {
+        self.sections.push(section);
+    }
+
+    /// Every picture, in order.
+    pub(crate) fn pictures(&self) -> impl Iterator<Item = &Picture> {
+        self.sections.iter().flat_map(|section| &section.pictures)
+    }
+
+    /// The whole page.
+    pub(crate) fn html(&self) -> String {
+        let title = escape(&self.title);
+        let notes: String = self
+            .notes
+            .iter()
+            .map(|note| format!("<p class=\"soft\">{}</p>\n", escape(note)))
+            .collect();
+        let links: String = self
+            .sections
+            .iter()
+            .enumerate()
+            .map(|(number, section)| {
+                format!("<a href=\"#s{number}\">{}</a>\n", escape(&section.title))
+            })
+            .collect();
+        let sections: String = self
+            .sections
+            .iter()
+            .enumerate()
+            .map(|(number, section)| {
+                let (title, body) = (escape(&section.title), &section.body);
+                format!("<section>\n<h2 id=\"s{number}\">{title}</h2>\n{body}</section>\n")
+            })
+            .collect();
+        let dark = dark_style();
+        format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
+             <style>\n{STYLE}@media screen and (prefers-color-scheme: dark) {{\n{DARK}{dark}}}\n</style>\n</head>\n<body>\n\
+             <h1>{title}</h1>\n{notes}<nav>\n{links}</nav>\n{sections}</body>\n</html>\n"
+        )
+    }
+
+    /// Writes `report.html` and `pictures/NAME.svg`, `pictures/NAME-dark.svg` into a folder, each whole or not at all.
+    /// Returns the page's path.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be written.
+    pub(crate) fn write(&self, folder: &Path) -> Result<PathBuf> {
+        for picture in self.pictures() {
+            let file = |ending: &str| {
+                folder
+                    .join(PICTURES)
+                    .join(format!("{}{ending}", picture.name))
+            };
+            files::write(&file(".svg"), picture.light().as_bytes())?;
+            files::write(&file("-dark.svg"), picture.dark().as_bytes())?;
+        }
+        let path = folder.join(FILE);
+        files::write(&path, self.html().as_bytes())?;
+        Ok(path)
+    }
+}
+
+impl Section {
+    /// A section with nothing in it.
+    pub(crate) fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            body: String::new(),
+            pictures: Vec::new(),
+        }
+    }
+
+    /// Adds a heading of the second order.
+    pub(crate) fn heading(&mut self, text: &str) {
+        self.body += &format!("<h3>{}</h3>\n", escape(text));
+    }
+
+    /// Adds a paragraph.
+    pub(crate) fn paragraph(&mut self, text: &str) {
+        self.body += &format!("<p>{}</p>\n", escape(text));
+    }
+
+    /// Adds a table.
+    pub(crate) fn table(&mut self, table: &Table) {
+        self.body += &table.html();
+    }
+
+    /// Adds a picture with what is to be said of it.
+    pub(crate) fn figure(&mut self, picture: Picture, caption: &str) {
+        self.body += &figure(&picture, caption);
+        self.pictures.push(picture);
+    }
+
+    /// Adds pictures beside each other, where the page is wide enough.
+    pub(crate) fn figures(&mut self, figures: Vec<(Picture, String)>) {
+        self.body += "<div class=\"row\">\n";
+        for (picture, caption) in figures {
+            self.body += &figure(&picture, &caption);
+            self.pictures.push(picture);
+        }
+        self.body += "</div>\n";
+    }
+}
+
+fn figure(picture: &Picture, caption: &str) -> String {
+    let (svg, caption) = (picture.inline(), escape(caption));
+    format!("<figure>\n{svg}\n<figcaption>{caption}</figcaption>\n</figure>\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Bar, Bars};
+
+    const EVIL: &str = "<script>alert('1')</script> & \"q\"";
+
+    #[test]
+    fn everything_is_escaped_and_written_whole() {
+        let bars = Bars {
+            name: "bars".into(),
+            title: EVIL.into(),
+            axis: EVIL.into(),
+            bars: vec![Bar {
+                name: EVIL.into(),
+                value: 1.0,
+                ..Bar::default()
+            }],
+            ..Bars::default()
+        };
+        let mut table = Table::new(EVIL, &[EVIL]);
+        table.row(vec![Cell::text(EVIL)]);
+        let mut section = Section::new(EVIL);
+        section.heading(EVIL);
+        section.paragraph(EVIL);
+        section.table(&table);
+        section.figure(bars.draw().unwrap(), EVIL);
+        section.figures(vec![(bars.draw().unwrap(), EVIL.into())]);
+        let mut page = Page::new(EVIL);
+        page.note(EVIL);
+        page.add(section);
+        let html = page.html();
+        assert!(
+            !html.contains("<script") && !html.contains("alert('1')"),
+            "{html}"
+        );
+        assert_eq!(html.matches("<svg class=\"picture\"").count(), 2);
+        assert!(html.contains("&lt;script&gt;"));
+        let folder = tempfile::tempdir().unwrap();
+        let path = page.write(folder.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), html);
+        for file in ["bars.svg", "bars-dark.svg"] {
+            let svg = std::fs::read_to_string(folder.path().join("pictures").join(file)).unwrap();
+            assert!(svg.starts_with("<svg") && !svg.contains("<script"), "{svg}");
+        }
+    }
+}

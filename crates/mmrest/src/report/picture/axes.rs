@@ -1,0 +1,177 @@
+//! Axes and keys, alike in every picture.
+
+use std::ops::Range;
+
+use anyhow::Result;
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+
+use super::Area;
+use crate::report::paint::{FAINT, GREY, fault, small, tick, title};
+
+/// A plane to draw on.
+pub(crate) type Chart<'a, 'b> =
+    ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// What an axis shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Axis<'t> {
+    pub(crate) title: &'t str,
+    pub(crate) range: Range<f64>,
+    /// About how many ticks; 0 for none.
+    pub(crate) ticks: usize,
+}
+
+impl<'t> Axis<'t> {
+    pub(crate) fn new(title: &'t str, range: Range<f64>) -> Self {
+        let range = match range.start < range.end {
+            true => range,
+            // A single value has room on both sides.
+            false => range.start - 0.5..range.start + 0.5,
+        };
+        Self {
+            title,
+            range,
+            ticks: 6,
+        }
+    }
+
+    /// An axis about values, with some room; about 0 to 1 where there are none.
+    pub(crate) fn about(title: &'t str, values: impl Iterator<Item = f64>) -> Self {
+        let (low, high) = ends(values).unwrap_or((0.0, 1.0));
+        let room = 0.05 * (high - low);
+        Self::new(title, low - room..high + room)
+    }
+}
+
+/// The least and the greatest of the numbers among values.
+pub(crate) fn ends(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    let mut numbers = values.filter(|value| value.is_finite());
+    let first = numbers.next()?;
+    Some(numbers.fold((first, first), |(low, high), v| (low.min(v), high.max(v))))
+}
+
+/// Height of a panel's title, and of a line of its key.
+pub(crate) const LINE: u32 = 26;
+
+/// A panel: its title, `keys` free lines below it, then the axes.
+pub(crate) fn axes<'a, 'b>(
+    area: &'a Area<'b>,
+    caption: &str,
+    keys: u32,
+    x: &Axis<'_>,
+    y: &Axis<'_>,
+) -> Result<Chart<'a, 'b>> {
+    area.draw_text(caption, &title(), (4, 2)).map_err(fault)?;
+    let above = i32::try_from(LINE * (keys + 1)).unwrap_or(30);
+    let mut chart = ChartBuilder::on(area)
+        .margin_top(above + 4)
+        .margin_right(14)
+        .x_label_area_size(if x.ticks > 0 { 50 } else { 26 })
+        .y_label_area_size(if y.ticks > 0 { 70 } else { 26 })
+        .build_cartesian_2d(x.range.clone(), y.range.clone())
+        .map_err(fault)?;
+    let mut mesh = chart.configure_mesh();
+    mesh.x_labels(x.ticks)
+        .y_labels(y.ticks)
+        .x_label_formatter(&|value| tick(*value))
+        .y_label_formatter(&|value| tick(*value))
+        .x_desc(x.title)
+        .y_desc(y.title)
+        .bold_line_style(FAINT)
+        .light_line_style(FAINT.mix(0.0))
+        .max_light_lines(0)
+        .axis_style(GREY)
+        .label_style(small())
+        .axis_desc_style(small());
+    if x.ticks == 0 {
+        mesh.disable_x_mesh();
+    }
+    if y.ticks == 0 {
+        mesh.disable_y_mesh();
+    }
+    mesh.draw().map_err(fault)?;
+    Ok(chart)
+}
+
+/// How something is marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Line,
+    Dashed,
+    Square,
+    Circle,
+    Triangle,
+    /// A triangle on its head.
+    Wedge,
+}
+
+/// A name of the key.
+pub(crate) type Key<'t> = (&'t str, Mark, RGBColor);
+
+/// Draws names with their marks in a line, and in further ones where they do not fit; from `line` on, 1 being the first
+/// below the title.
+pub(crate) fn key(area: &Area<'_>, line: u32, names: &[Key<'_>]) -> Result<()> {
+    let (width, _) = area.dim_in_pixel();
+    let width = i32::try_from(width).unwrap_or(1000);
+    let (mut x, mut y) = (8, i32::try_from(LINE * line).unwrap_or(0) + 4);
+    for &(name, mark, colour) in names {
+        let long = 34 + 8 * i32::try_from(name.chars().count()).unwrap_or(20);
+        if x > 8 && x + long > width {
+            (x, y) = (8, y + i32::try_from(LINE).unwrap_or(26));
+        }
+        area.draw(&marked(mark, (x + 8, y + 7), 6, colour.to_rgba()))
+            .map_err(fault)?;
+        area.draw_text(name, &small(), (x + 21, y)).map_err(fault)?;
+        x += long + 6;
+    }
+    Ok(())
+}
+
+/// A mark about a point in pixels.
+pub(crate) fn marked<'a, 'b>(
+    mark: Mark,
+    (x, y): (i32, i32),
+    size: i32,
+    colour: RGBAColor,
+) -> DynElement<'a, SVGBackend<'b>, (i32, i32)>
+where
+    'b: 'a,
+{
+    let filled = colour.filled();
+    match mark {
+        Mark::Line => PathElement::new(
+            [(x - size - 2, y), (x + size + 2, y)],
+            colour.stroke_width(3),
+        )
+        .into_dyn(),
+        Mark::Dashed => {
+            let dash =
+                |from, to| PathElement::new([(x + from, y), (x + to, y)], colour.stroke_width(3));
+            (EmptyElement::at((0, 0)) + dash(-size - 4, -2) + dash(3, size + 5)).into_dyn()
+        }
+        Mark::Square => {
+            Rectangle::new([(x - size, y - size), (x + size, y + size)], filled).into_dyn()
+        }
+        Mark::Circle => Circle::new((x, y), size, filled).into_dyn(),
+        Mark::Triangle => Polygon::new(
+            [(x, y - size), (x + size, y + size), (x - size, y + size)],
+            filled,
+        )
+        .into_dyn(),
+        Mark::Wedge => Polygon::new(
+            [(x, y + size), (x + size, y - size), (x - size, y - size)],
+            filled,
+        )
+        .into_dyn(),
+    }
+}
+
+/// Splits a picture's area into panels, row after row.
+pub(crate) fn grid<'b>(area: &Area<'b>, rows: usize, columns: usize) -> Vec<Area<'b>> {
+    let panels = area.split_evenly((rows, columns));
+    panels
+        .into_iter()
+        .map(|panel| panel.margin(8, 8, 6, 6))
+        .collect()
+}

@@ -1,0 +1,191 @@
+//! Bars beside each other, with intervals.
+
+use anyhow::Result;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::axes::{Chart, Key, Mark, ends, key};
+use super::{Area, Picture};
+use crate::report::paint::{
+    FAINT, GREY, INK, fault, placed, series, shortened, small, tick, title,
+};
+
+/// One bar.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bar {
+    /// What it stands for.
+    pub(crate) name: String,
+    /// Its length. What is not a number is not drawn, and said so.
+    pub(crate) value: f64,
+    /// An interval about it.
+    pub(crate) interval: Option<(f64, f64)>,
+    /// Single values behind it, such as those of seeds; drawn as small circles.
+    pub(crate) points: Vec<f64>,
+    /// Which colour it has: bars of one group are alike.
+    pub(crate) group: usize,
+}
+
+/// Horizontal bars, first on top.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bars {
+    /// The picture's file name, without ending.
+    pub(crate) name: String,
+    /// What stands above.
+    pub(crate) title: String,
+    /// What is measured, with its unit and what the interval is.
+    pub(crate) axis: String,
+    /// The bars.
+    pub(crate) bars: Vec<Bar>,
+    /// Where a line is drawn, such as the value of the full method.
+    pub(crate) reference: Option<f64>,
+    /// Whether the axis begins near the least value rather than at 0. Lengths would deceive then: the ends alone are drawn,
+    /// as dots.
+    pub(crate) zoom: bool,
+    /// Names of the groups, for a legend; none for no legend.
+    pub(crate) groups: Vec<String>,
+}
+
+const WIDTH: u32 = 1000;
+const ROW: u32 = 34;
+/// Above the bars: title and legend.
+const TOP: u32 = 40;
+const LEGEND: u32 = 26;
+/// Below them: ticks and what is measured.
+const BOTTOM: u32 = 62;
+/// Letters of a name, at most.
+const NAME: usize = 34;
+/// Right of the bars: the value.
+const VALUE: u32 = 96;
+
+impl Bars {
+    /// Draws the bars.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the drawing.
+    pub(crate) fn draw(&self) -> Result<Picture> {
+        let rows = u32::try_from(self.bars.len()).unwrap_or(1).max(1);
+        let above = TOP + if self.groups.is_empty() { 0 } else { LEGEND };
+        let size = (WIDTH, above + ROW * rows + BOTTOM);
+        Picture::draw(&self.name, &self.title, size, |area| {
+            area.draw_text(&self.title, &title(), (8, 8))
+                .map_err(fault)?;
+            let keys: Vec<Key<'_>> = self
+                .groups
+                .iter()
+                .enumerate()
+                .map(|(group, name)| (name.as_str(), Mark::Square, series(group)))
+                .collect();
+            key(area, 1, &keys)?;
+            self.plot(&area.margin(above, 0, 0, VALUE))
+        })
+    }
+
+    /// Least and greatest of what is drawn, with some room.
+    fn range(&self) -> (f64, f64) {
+        let values = self.bars.iter().flat_map(|bar| {
+            let ends = bar.interval.map(|(low, high)| [low, high]);
+            let ends = ends.into_iter().flatten();
+            ends.chain(bar.points.iter().copied()).chain([bar.value])
+        });
+        let (low, high) = match (ends(values.chain(self.reference)), self.zoom) {
+            (None, _) => (0.0, 1.0),
+            (Some(ends), true) => ends,
+            (Some((low, high)), false) => (low.min(0.0), high.max(0.0)),
+        };
+        let room = 0.04 * (high - low).max(1e-9);
+        match self.zoom {
+            true => (low - 2.0 * room, high + 2.0 * room),
+            false => (if low < 0.0 { low - room } else { 0.0 }, high + room),
+        }
+    }
+
+    fn plot(&self, area: &Area<'_>) -> Result<()> {
+        let (low, high) = self.range();
+        let rows = self.bars.len().max(1) as f64;
+        let longest = self
+            .bars
+            .iter()
+            .map(|bar| bar.name.chars().count().min(NAME));
+        let names = 24 + 8 * u32::try_from(longest.max().unwrap_or(0)).unwrap_or(30);
+        let mut chart = ChartBuilder::on(area)
+            .x_label_area_size(BOTTOM)
+            .y_label_area_size(names)
+            .build_cartesian_2d(low..high, rows..0.0)
+            .map_err(fault)?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .y_labels(0)
+            .x_labels(8)
+            .x_label_formatter(&|x| tick(*x))
+            .x_desc(&self.axis)
+            .bold_line_style(FAINT)
+            .light_line_style(FAINT.mix(0.0))
+            .axis_style(GREY)
+            .label_style(small())
+            .axis_desc_style(small())
+            .draw()
+            .map_err(fault)?;
+        if let Some(at) = self.reference {
+            let line = PathElement::new([(at, 0.0), (at, rows)], INK.mix(0.6).stroke_width(1));
+            chart.draw_series([line]).map_err(fault)?;
+        }
+        let (left, top) = area.get_base_pixel();
+        for (row, bar) in self.bars.iter().enumerate() {
+            let middle = row as f64 + 0.5;
+            let (x, y) = chart.backend_coord(&(low, middle));
+            let name = shortened(&bar.name, NAME);
+            let style = placed(HPos::Right, VPos::Center);
+            area.draw_text(&name, &style, (x - left - 8, y - top))
+                .map_err(fault)?;
+            marks(&mut chart, bar, middle, self.zoom)?;
+            let end = bar
+                .interval
+                .map_or(bar.value, |(_, high)| high.max(bar.value));
+            let end = bar.points.iter().copied().fold(end, f64::max);
+            let (x, _) = chart.backend_coord(&(if end.is_finite() { end } else { low }, middle));
+            let text = match bar.value.is_finite() {
+                true => tick(bar.value),
+                false => "none".to_owned(),
+            };
+            let style = placed(HPos::Left, VPos::Center);
+            // Right of the plot there is no other area: letters may run out into it.
+            area.draw_text(&text, &style, (x - left + 8, y - top))
+                .map_err(fault)?;
+        }
+        Ok(())
+    }
+}
+
+/// The bar or dot, its interval, and single values.
+fn marks(chart: &mut Chart<'_, '_>, bar: &Bar, middle: f64, zoom: bool) -> Result<()> {
+    let colour = series(bar.group);
+    if bar.value.is_finite() {
+        match zoom {
+            true => {
+                let dot = Circle::new((bar.value, middle), 6, colour.filled());
+                chart.draw_series([dot]).map_err(fault)?;
+            }
+            false => {
+                let corners = [(0.0, middle - 0.34), (bar.value, middle + 0.34)];
+                let bar = Rectangle::new(corners, colour.mix(0.75).filled());
+                chart.draw_series([bar]).map_err(fault)?;
+            }
+        }
+    }
+    let points = bar.points.iter().filter(|point| point.is_finite());
+    let dots = points.map(|&point| Circle::new((point, middle), 3, INK.mix(0.7)));
+    chart.draw_series(dots).map_err(fault)?;
+    let Some((low, high)) = bar.interval.filter(|(a, b)| a.is_finite() && b.is_finite()) else {
+        return Ok(());
+    };
+    let strokes = [
+        [(low, middle), (high, middle)],
+        [(low, middle - 0.16), (low, middle + 0.16)],
+        [(high, middle - 0.16), (high, middle + 0.16)],
+    ];
+    let strokes = strokes.map(|ends| PathElement::new(ends, INK.stroke_width(2)));
+    chart.draw_series(strokes).map_err(fault)?;
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! A run in a process of its own: what it breaks and how much memory it takes is its own.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::runs::Run;
+
+/// Between two looks at whether a process has ended.
+const LOOK: Duration = Duration::from_millis(20);
+/// Exit code of a run that was interrupted.
+const INTERRUPTED: i32 = 130;
+
+/// How a run is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    /// Options that every run gets, such as the device.
+    pub(crate) options: Vec<String>,
+    /// Threads of a run, where they are to be divided.
+    pub(crate) threads: Option<usize>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Ended {
+    /// It wrote its figures.
+    Finished,
+    /// It was asked to stop.
+    Interrupted,
+    /// Why it failed, in a sentence.
+    Failed(String),
+}
+
+/// The processes under way.
+#[derive(Default)]
+pub(crate) struct Children(Mutex<Registry>);
+
+#[derive(Default)]
+struct Registry {
+    stopping: bool,
+    next: u64,
+    running: BTreeMap<u64, Child>,
+}
+
+/// What is read of an epoch's line.
+#[derive(Deserialize)]
+struct EpochLine {
+    epoch: usize,
+}
+
+impl Children {
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether all were asked to stop.
+    pub(crate) fn stopping(&self) -> bool {
+        self.lock().stopping
+    }
+
+    /// Asks all to stop as Ctrl-C does, and lets none begin any more. They keep their last epoch.
+    pub(crate) fn stop(&self) {
+        let mut registry = self.lock();
+        registry.stopping = true;
+        registry.running.values_mut().for_each(interrupt);
+    }
+
+    /// Does a run from its start, or from where it was, to its end; `epoch` is told of each epoch done.
+    pub(crate) fn run(
+        &self,
+        run: &Run,
+        resume: bool,
+        launch: &Launch,
+        epoch: impl Fn(usize),
+    ) -> Result<Ended> {
+        let mut command = command(run, resume, launch)?;
+        let (id, mut child_out, child_err) = {
+            let mut registry = self.lock();
+            if registry.stopping {
+                return Ok(Ended::Interrupted);
+            }
+            let mut child = command.spawn().context("cannot start a run")?;
+            let pipes = (child.stdout.take(), child.stderr.take());
+            registry.next += 1;
+            let id = registry.next;
+            registry.running.insert(id, child);
+            (id, pipes.0, pipes.1)
+        };
+        let errors = std::thread::scope(|scope| {
+            let errors = scope.spawn(|| everything(child_err));
+            for line in child_out
+                .iter_mut()
+                .flat_map(|out| BufReader::new(out).lines())
+            {
+                let line = line.unwrap_or_default();
+                if let Ok(row) = serde_json::from_str::<EpochLine>(&line) {
+                    epoch(row.epoch);
+                }
+            }
+            errors.join().unwrap_or_default()
+        });
+        let status = self.wait(id)?;
+        Ok(ended(status, &errors, self.stopping()))
+    }
+
+    /// Waits for a process without keeping the others from being stopped.
+    fn wait(&self, id: u64) -> Result<Option<ExitStatus>> {
+        loop {
+            let mut registry = self.lock();
+            let Some(child) = registry.running.get_mut(&id) else {
+                return Ok(None);
+            };
+            if let Some(status) = child.try_wait().context("cannot wait for a run")? {
+                registry.running.remove(&id);
+                return Ok(Some(status));
+            }
+            drop(registry);
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// `mmrest train` of a run, in a process group of its own: Ctrl-C reaches it through this program alone.
+fn command(run: &Run, resume: bool, launch: &Launch) -> Result<Command> {
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let mut command = Command::new(program);
+    command
+        .arg("train")
+        .arg(run.config_file())
+        .arg("--out")
+        .arg(run.folder.path())
+        .args(resume.then_some("--resume"))
+        .arg("--json")
+        .args(&launch.options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(threads) = launch.threads {
+        command.env("RAYON_NUM_THREADS", threads.to_string());
+    }
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    Ok(command)
+}
+
+fn everything(from: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut from) = from {
+        let _ = from.read_to_end(&mut bytes); // what came before an error is all there is
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(unix)]
+fn interrupt(child: &mut Child) {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    if let Ok(id) = i32::try_from(child.id()) {
+        let _ = kill(Pid::from_raw(id), Signal::SIGINT); // one that has ended cannot be told
+    }
+}
+
+#[cfg(not(unix))]
+fn interrupt(child: &mut Child) {
+    let _ = child.kill(); // its checkpoints are whole at any moment
+}
+
+/// How a run ended, from its exit code and what it said.
+fn ended(status: Option<ExitStatus>, errors: &str, stopping: bool) -> Ended {
+    let code = status.and_then(|status| status.code());
+    let said = errors
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("error: "));
+    match (code, said) {
+        (Some(0), _) => Ended::Finished,
+        _ if stopping => Ended::Interrupted,
+        (Some(INTERRUPTED), _) => Ended::Failed("it was interrupted".into()),
+        (_, Some(said)) => Ended::Failed(said.to_string()),
+        (Some(code), None) => Ended::Failed(match errors.lines().rfind(|line| !line.is_empty()) {
+            Some(last) => format!("exit code {code}: {last}"),
+            None => format!("exit code {code}"),
+        }),
+        (None, None) => Ended::Failed(match status {
+            Some(status) => format!("the system ended it ({status}), for want of memory perhaps"),
+            None => "it was lost".into(),
+        }),
+    }
+}

@@ -1,0 +1,241 @@
+//! A study's file: named variants as overrides of a configuration (docs/src/studies.md).
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+/// A study as its file has it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StudyFile {
+    /// What it is called in tables.
+    pub(crate) title: String,
+    /// The variant that the others are compared with.
+    pub(crate) reference: String,
+    /// What is expected, or why it is done.
+    #[serde(default)]
+    pub(crate) note: String,
+    /// Seeds a variant, unless the command line says another number.
+    #[serde(default)]
+    pub(crate) seeds: Option<usize>,
+    /// Overrides for every variant.
+    #[serde(default)]
+    pub(crate) base: Table,
+    /// The variants.
+    #[serde(default, rename = "variant")]
+    pub(crate) variants: Vec<VariantEntry>,
+    /// Keys that are varied one at a time.
+    #[serde(default, rename = "sweep")]
+    pub(crate) sweeps: Vec<SweepEntry>,
+}
+
+/// `[[variant]]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VariantEntry {
+    /// Its name, which is its folder's too.
+    pub(crate) name: String,
+    /// What it is called in tables; its name where absent.
+    #[serde(default)]
+    pub(crate) title: Option<String>,
+    /// What is expected of it.
+    #[serde(default)]
+    pub(crate) note: String,
+    /// Overrides, dotted or nested.
+    #[serde(default)]
+    pub(crate) set: Table,
+}
+
+/// `[[sweep]]`: one key, several values; a variant each, called `key=value`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SweepEntry {
+    /// A key of the configuration.
+    pub(crate) key: String,
+    /// What it is called in tables; the key where absent.
+    #[serde(default)]
+    pub(crate) symbol: Option<String>,
+    /// What is expected of it.
+    #[serde(default)]
+    pub(crate) note: String,
+    /// Its values: numbers, booleans or words.
+    pub(crate) values: Vec<Value>,
+}
+
+impl StudyFile {
+    /// Reads and checks a study's file.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).map_err(|error| anyhow!("{}: {error}", path.display()))
+    }
+
+    /// As [`load`](Self::load), from the file's text.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let study: Self = toml::from_str(text).map_err(|error| anyhow!(one_line(text, &error)))?;
+        study.check()?;
+        Ok(study)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.seeds == Some(0) {
+            bail!("seeds must be at least 1, found 0");
+        }
+        for (index, variant) in self.variants.iter().enumerate() {
+            check_name(&variant.name)?;
+            let before = &self.variants[..index];
+            if before.iter().any(|other| other.name == variant.name) {
+                bail!(
+                    "two variants are called '{}': give one another name",
+                    variant.name
+                );
+            }
+        }
+        if !self
+            .variants
+            .iter()
+            .any(|variant| variant.name == self.reference)
+        {
+            bail!(
+                "reference = \"{}\" is the name of no [[variant]]: add one, or name one that is there",
+                self.reference
+            );
+        }
+        self.sweeps.iter().try_for_each(SweepEntry::check)
+    }
+}
+
+impl SweepEntry {
+    fn check(&self) -> Result<()> {
+        if self.values.is_empty() {
+            bail!("the sweep of {} has no values", self.key);
+        }
+        self.values
+            .iter()
+            .try_for_each(|value| check_name(&self.variant_name(value)?))
+    }
+
+    /// `key=value`.
+    pub(crate) fn variant_name(&self, value: &Value) -> Result<String> {
+        let value = match value {
+            Value::String(word) => word.clone(),
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => value.to_string(),
+            other => bail!(
+                "the sweep of {} has {other}, which makes no name: write such values as [[variant]]s",
+                self.key
+            ),
+        };
+        Ok(format!("{}={value}", self.key))
+    }
+}
+
+/// A name is a folder's name on every system, and can be given to `--only`.
+fn check_name(name: &str) -> Result<()> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.=+".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(fits) {
+        bail!(
+            "'{name}' cannot be a variant's name: use letters, digits and - _ . = +, and no dot at its beginning"
+        );
+    }
+    Ok(())
+}
+
+/// Overrides as dotted keys with their values, in the file's alphabetical order of keys.
+pub(crate) fn overrides(set: &Table) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for (key, value) in set {
+        match value {
+            Value::Table(inner) => {
+                let below = overrides(inner).into_iter();
+                found.extend(below.map(|(rest, value)| (format!("{key}.{rest}"), value)));
+            }
+            value => found.push((key.clone(), value.clone())),
+        }
+    }
+    found
+}
+
+/// Whether a TOML file is a study rather than a configuration.
+pub(crate) fn is_study(path: &Path) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let table: Table = text.parse().unwrap_or_default();
+    table.contains_key("variant") || table.contains_key("sweep")
+}
+
+/// TOML's message on one line, after the line it is about.
+fn one_line(text: &str, error: &toml::de::Error) -> String {
+    let lines: Vec<&str> = error.message().lines().map(str::trim).collect();
+    let message = lines.join(" ");
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STUDY: &str = r#"
+        title = "Bias"
+        reference = "full"
+        base.train.epochs = 3
+        [[variant]]
+        name = "full"
+        [[variant]]
+        name = "no-bias"
+        title = "without bias"
+        set = { bias = false, data.modalities = ["text"], "loss.margin" = 2 }
+        [[sweep]]
+        key = "clusters.count"
+        symbol = "K"
+        values = [3, 5]
+    "#;
+
+    #[test]
+    fn a_study_is_read_with_dotted_and_nested_keys() {
+        let study = StudyFile::parse(STUDY).unwrap();
+        assert_eq!(study.title, "Bias");
+        assert_eq!(
+            overrides(&study.base),
+            [("train.epochs".into(), Value::Integer(3))]
+        );
+        let set = overrides(&study.variants[1].set);
+        let keys: Vec<&str> = set.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["bias", "data.modalities", "loss.margin"]);
+        let sweep = &study.sweeps[0];
+        assert_eq!(
+            sweep.variant_name(&sweep.values[1]).unwrap(),
+            "clusters.count=5"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_study_is_said_in_one_line() {
+        for (from, to, said) in [
+            ("title = \"Bias\"", "", "title"),
+            ("title = \"Bias\"", "titel = \"Bias\"", "titel"),
+            ("reference = \"full\"", "reference = \"all\"", "\"all\""),
+            ("name = \"no-bias\"", "name = \"full\"", "two variants"),
+            ("name = \"no-bias\"", "name = \"../x\"", "'../x'"),
+            ("symbol = \"K\"", "symbole = \"K\"", "symbole"),
+            (
+                "values = [3, 5]",
+                "values = []",
+                "clusters.count has no values",
+            ),
+            ("values = [3, 5]", "values = [[3]]", "[[variant]]"),
+            ("base.train", "seeds = 0\nbase.train", "seeds"),
+        ] {
+            let error = StudyFile::parse(&STUDY.replacen(from, to, 1))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(said) && error.lines().count() == 1,
+                "{to}: {error}"
+            );
+        }
+    }
+}

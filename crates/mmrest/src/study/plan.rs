@@ -1,0 +1,355 @@
+//! What a study comes to for one configuration: which variants are run, which are not, and why.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+use mmrest_data::Modality;
+use mmrest_learner::Config;
+use toml::Value;
+
+use super::file::{StudyFile, SweepEntry, VariantEntry, overrides};
+
+/// Dotted keys with their values.
+pub(crate) type Overrides = Vec<(String, Value)>;
+
+/// Keys that are the study's own affair, with the reason.
+const KEPT: [(&str, &str); 3] = [
+    ("seed", "every variant is trained with the study's seeds"),
+    ("train.selection", "a study chooses models by validation"),
+    ("train.record_test", "a study always records the test split"),
+];
+
+/// A study of one configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The variants to run, the file's first, then the sweeps'.
+    pub(crate) variants: Vec<Variant>,
+    /// Name of the variant that the others are compared with.
+    pub(crate) reference: String,
+    /// Variants that are the same configuration as another.
+    pub(crate) same: Vec<Same>,
+    /// Variants that this configuration has no data for.
+    pub(crate) skipped: Vec<Skipped>,
+    /// Keys that are varied one at a time.
+    pub(crate) sweeps: Vec<Sweep>,
+}
+
+/// A variant to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Variant {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) note: String,
+    /// What it changes.
+    pub(crate) set: Overrides,
+    /// All it is, but for the seed.
+    pub(crate) config: Config,
+}
+
+/// A variant that another already is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Same {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    /// The other's name.
+    pub(crate) variant: String,
+}
+
+/// A variant that is not run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Skipped {
+    pub(crate) name: String,
+    pub(crate) reason: String,
+}
+
+/// A key and the variants that its values are.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sweep {
+    pub(crate) key: String,
+    pub(crate) symbol: String,
+    pub(crate) note: String,
+    /// Value as it is written, name of the variant that has it.
+    pub(crate) points: Vec<(String, String)>,
+}
+
+impl Plan {
+    /// What `study` comes to for the configuration in `file`, with `common` overrides for every variant. Where several
+    /// set a key, the variant wins over `common`, that over the study's `base`, and that over the file.
+    pub(crate) fn make(study: &StudyFile, file: &Path, common: &Overrides) -> Result<Self> {
+        let mut below = overrides(&study.base);
+        below.extend(common.iter().cloned());
+        check_keys("base and --set", &below)?;
+        let resolve = |set: &Overrides| resolve(file, &below, set);
+        let own = resolve(&Vec::new())?;
+        let mut plan = Self {
+            variants: Vec::new(),
+            reference: study.reference.clone(),
+            same: Vec::new(),
+            skipped: Vec::new(),
+            sweeps: Vec::new(),
+        };
+        for entry in &study.variants {
+            let variant = plan.variant(entry, &resolve)?;
+            plan.admit(variant, &own)?;
+        }
+        for entry in &study.sweeps {
+            plan.sweep(entry, &resolve, &own)?;
+        }
+        if !plan.variants.iter().any(|v| v.name == plan.reference) {
+            let why = plan.skipped.iter().find(|s| s.name == plan.reference);
+            let why = why.map_or("it is another variant's twin", |skipped| &skipped.reason);
+            bail!("the reference '{}' cannot be run: {why}", plan.reference);
+        }
+        Ok(plan)
+    }
+
+    fn variant(
+        &self,
+        entry: &VariantEntry,
+        resolve: &impl Fn(&Overrides) -> Result<Config>,
+    ) -> Result<Variant> {
+        let set = overrides(&entry.set);
+        check_keys(&format!("variant '{}'", entry.name), &set)?;
+        let config = resolve(&set).map_err(|e| anyhow!("variant '{}': {e}", entry.name))?;
+        Ok(Variant {
+            name: entry.name.clone(),
+            title: entry.title.clone().unwrap_or_else(|| entry.name.clone()),
+            note: entry.note.clone(),
+            set,
+            config,
+        })
+    }
+
+    /// Takes a variant in, unless there is nothing to run; returns the name under which it is found.
+    fn admit(&mut self, variant: Variant, own: &Config) -> Result<Option<String>> {
+        if variant.config.figures != own.figures {
+            bail!(
+                "variant '{}' has other figures, which cannot be compared",
+                variant.name
+            );
+        }
+        let lacks = |m: &&Modality| variant.config.uses(**m) && !own.uses(**m);
+        if let Some(missing) = Modality::ALL.iter().find(lacks) {
+            self.skipped.push(Skipped {
+                reason: format!("the configuration has no {missing}"),
+                name: variant.name,
+            });
+            return Ok(None);
+        }
+        if self.variants.iter().any(|other| other.name == variant.name) {
+            bail!("two variants are called '{}': take one away", variant.name);
+        }
+        let twin = self
+            .variants
+            .iter()
+            .find(|other| other.config == variant.config);
+        if let Some(twin) = twin.map(|twin| twin.name.clone()) {
+            self.same.push(Same {
+                name: variant.name,
+                title: variant.title,
+                variant: twin.clone(),
+            });
+            return Ok(Some(twin));
+        }
+        let name = variant.name.clone();
+        self.variants.push(variant);
+        Ok(Some(name))
+    }
+
+    fn sweep(
+        &mut self,
+        entry: &SweepEntry,
+        resolve: &impl Fn(&Overrides) -> Result<Config>,
+        own: &Config,
+    ) -> Result<()> {
+        let symbol = entry.symbol.clone().unwrap_or_else(|| entry.key.clone());
+        let mut points = Vec::new();
+        for value in &entry.values {
+            let name = entry.variant_name(value)?;
+            let written = name
+                .split_once('=')
+                .map_or("", |(_, value)| value)
+                .to_string();
+            let mut set = toml::Table::new();
+            set.insert(entry.key.clone(), value.clone());
+            let variant = VariantEntry {
+                title: Some(format!("{symbol} = {written}")),
+                note: String::new(),
+                name,
+                set,
+            };
+            let variant = self.variant(&variant, resolve)?;
+            points.extend(self.admit(variant, own)?.map(|found| (written, found)));
+        }
+        self.sweeps.push(Sweep {
+            key: entry.key.clone(),
+            symbol,
+            note: entry.note.clone(),
+            points,
+        });
+        Ok(())
+    }
+
+    /// The variants that `only` names, by their own names or by a sweep's key; all of them where it names none.
+    pub(crate) fn chosen(&self, only: &[String]) -> Result<Vec<&Variant>> {
+        let mut names: Vec<&str> = Vec::new();
+        for wanted in only {
+            let of_sweep = self.sweeps.iter().filter(|sweep| sweep.key == *wanted);
+            let points = of_sweep.flat_map(|sweep| &sweep.points);
+            let before = names.len();
+            names.extend(points.map(|(_, name)| name.as_str()));
+            names.extend(self.find(wanted));
+            if names.len() == before {
+                bail!("{}", self.unknown(wanted));
+            }
+        }
+        let wanted = |variant: &&Variant| only.is_empty() || names.contains(&variant.name.as_str());
+        Ok(self.variants.iter().filter(wanted).collect())
+    }
+
+    /// The variant of that name, or the one that it is the same as.
+    fn find(&self, name: &str) -> Option<&str> {
+        let own = self
+            .variants
+            .iter()
+            .map(|variant| (&variant.name, &variant.name));
+        let same = self.same.iter().map(|same| (&same.name, &same.variant));
+        let mut all = own.chain(same);
+        all.find(|(known, _)| *known == name)
+            .map(|(_, found)| found.as_str())
+    }
+
+    fn unknown(&self, wanted: &str) -> String {
+        if let Some(skipped) = self.skipped.iter().find(|skipped| skipped.name == wanted) {
+            return format!("--only {wanted}: {}", skipped.reason);
+        }
+        let names = self.variants.iter().map(|variant| variant.name.as_str());
+        let keys = self.sweeps.iter().map(|sweep| sweep.key.as_str());
+        let known: Vec<&str> = names.chain(keys).collect();
+        format!(
+            "--only {wanted}: the study has no such variant; it has {}",
+            known.join(", ")
+        )
+    }
+}
+
+/// A variant's configuration; its modalities in the order in which they are always named.
+fn resolve(file: &Path, below: &Overrides, set: &Overrides) -> Result<Config> {
+    let mut all: Overrides = below.iter().chain(set).cloned().collect();
+    all.push(("train.selection".into(), "valid_mae".into()));
+    all.push(("train.record_test".into(), true.into()));
+    let mut config = Config::load(file, &all)?;
+    let in_use = Modality::ALL.into_iter().filter(|&m| config.uses(m));
+    config.data.modalities = in_use.collect();
+    Ok(config)
+}
+
+fn check_keys(whose: &str, set: &Overrides) -> Result<()> {
+    for (key, why) in KEPT {
+        if set.iter().any(|(found, _)| found == key) {
+            bail!("{whose}: {key} cannot be set here, since {why}: leave it out");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(config: &str, study: &str, common: &[(&str, Value)]) -> Result<Plan> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        std::fs::write(&file, config).unwrap();
+        let common = common
+            .iter()
+            .map(|(key, value)| ((*key).to_string(), value.clone()));
+        Plan::make(&StudyFile::parse(study).unwrap(), &file, &common.collect())
+    }
+
+    const STUDY: &str = r#"
+        title = "T"
+        reference = "full"
+        variant = [
+            { name = "full" },
+            { name = "no-bias", set = { bias = false } },
+            { name = "text", set = { data.modalities = ["text"] } },
+            { name = "vision", set = { data.modalities = ["vision"] } },
+            { name = "both", set = { data.modalities = ["audio", "text"] } },
+        ]
+        sweep = [{ key = "clusters.count", symbol = "K", values = [5, 7] }]
+    "#;
+    const CONFIG: &str = "data.modalities = [\"text\", \"audio\"]";
+
+    #[test]
+    fn variants_are_run_once_and_only_where_there_are_data() {
+        let plan = plan(CONFIG, STUDY, &[]).unwrap();
+        let names: Vec<&str> = plan.variants.iter().map(|v| v.name.as_str()).collect();
+        assert_eq!(names, ["full", "no-bias", "text", "clusters.count=5"]);
+        assert_eq!(plan.skipped.len(), 1);
+        assert!(plan.skipped[0].reason.contains("vision"));
+        let same: Vec<&str> = plan.same.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(same, ["both", "clusters.count=7"]);
+        assert!(plan.same.iter().all(|same| same.variant == "full"));
+        let points = [("5", "clusters.count=5"), ("7", "full")];
+        let points = points.map(|(a, b)| (a.to_string(), b.to_string()));
+        assert_eq!(plan.sweeps[0].points, points);
+        assert!(plan.variants.iter().all(|v| v.config.train.record_test));
+    }
+
+    #[test]
+    fn a_variant_wins_over_what_is_set_for_all() {
+        let set = [("bias", true.into()), ("clusters.count", 3.into())];
+        let plan = plan(CONFIG, STUDY, &set).unwrap();
+        let of = |name: &str| plan.variants.iter().find(|v| v.name == name).unwrap();
+        assert!(!of("no-bias").config.bias);
+        assert_eq!(of("text").config.clusters.count, 3);
+        assert_eq!(of("clusters.count=7").config.clusters.count, 7);
+    }
+
+    #[test]
+    fn only_takes_names_and_keys_of_sweeps() {
+        let plan = plan(CONFIG, STUDY, &[]).unwrap();
+        let chosen = |only: &[&str]| {
+            let only: Vec<String> = only.iter().map(|s| (*s).to_string()).collect();
+            let chosen = plan.chosen(&only)?;
+            Ok::<_, anyhow::Error>(chosen.iter().map(|v| v.name.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(chosen(&[]).unwrap().len(), 4);
+        assert_eq!(chosen(&["text", "both"]).unwrap(), ["full", "text"]);
+        assert_eq!(
+            chosen(&["clusters.count"]).unwrap(),
+            ["full", "clusters.count=5"]
+        );
+        assert!(
+            chosen(&["vision"])
+                .unwrap_err()
+                .to_string()
+                .contains("no vision")
+        );
+        assert!(
+            chosen(&["nothing"])
+                .unwrap_err()
+                .to_string()
+                .contains("no-bias")
+        );
+    }
+
+    #[test]
+    fn keys_of_the_study_itself_and_bad_values_are_refused_by_name() {
+        let with = |set: &str| {
+            let study = STUDY.replace("bias = false", set);
+            plan(CONFIG, &study, &[]).unwrap_err().to_string()
+        };
+        for (set, said) in [
+            ("seed = 3", "'no-bias': seed"),
+            ("train.selection = \"valid_mae\"", "train.selection"),
+            ("figures = \"sims\"", "other figures"),
+            ("loss.eta = 1", "'no-bias'"),
+        ] {
+            assert!(with(set).contains(said), "{}", with(set));
+        }
+        let common = plan(CONFIG, STUDY, &[("seed", 3.into())]).unwrap_err();
+        assert!(common.to_string().contains("--set"), "{common}");
+    }
+}

@@ -1,0 +1,181 @@
+//! A study as a page: `report.html`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::summary::{Summary, SweepSummary, VariantSummary};
+use super::tables::{Part, Topic, about, finest, own_modules, parts};
+use crate::report::{Bar, Bars, Cell, Page, Picture, Section, Table};
+
+/// What the intervals of pictures are.
+const INTERVAL: &str = "bootstrap interval over seeds and segments; circles are seeds";
+
+/// Writes `report.html` and its pictures into the study's folder; returns the page's path.
+///
+/// # Errors
+///
+/// The folder cannot be written.
+pub(crate) fn write_report(summary: &Summary, out: &Path) -> Result<PathBuf> {
+    page(summary)?.write(out)
+}
+
+fn page(summary: &Summary) -> Result<Page> {
+    let mut page = Page::new(&summary.title);
+    page.note(about(summary));
+    if !summary.note.is_empty() {
+        page.note(&summary.note);
+    }
+    for part in parts(summary) {
+        let mut section = Section::new(&part.title);
+        if !part.lead.is_empty() {
+            section.paragraph(&part.lead);
+        }
+        pictures(summary, &part, &mut section)?;
+        if !part.rows.is_empty() {
+            section.table(&table(&part));
+        }
+        for line in part.lines.iter().chain([&part.note]) {
+            if !line.is_empty() {
+                section.paragraph(line);
+            }
+        }
+        page.add(section);
+    }
+    Ok(page)
+}
+
+fn table(part: &Part) -> Table {
+    let mut table = Table::new("", &part.header);
+    for row in &part.rows {
+        table.row(row.iter().map(Cell::text).collect());
+    }
+    table
+}
+
+/// What a part shows beside its table.
+fn pictures(summary: &Summary, part: &Part, section: &mut Section) -> Result<()> {
+    match part.topic {
+        Topic::Test => {
+            for figure in ["mae", finest(summary)] {
+                let picture = of_variants(summary, figure)?;
+                section.figure(picture, &format!("{figure} of the test split, {INTERVAL}."));
+            }
+        }
+        Topic::Sweep(index) => {
+            if let Some(sweep) = summary.sweeps.get(index) {
+                for figure in ["mae", finest(summary)] {
+                    let picture = of_sweep(summary, sweep, figure)?;
+                    section.figure(picture, &format!("{figure} of the test split, {INTERVAL}."));
+                }
+            }
+        }
+        Topic::Gates => {
+            let picture = of_gates(summary)?;
+            section.figure(picture, "What is trained beside the text encoder.");
+        }
+        Topic::Other => {}
+    }
+    Ok(())
+}
+
+/// A bar of a variant's figure; none without a finished run.
+fn bar(name: &str, variant: &VariantSummary, figure: &str, group: usize) -> Option<Bar> {
+    let estimate = variant.test.get(figure)?;
+    (!variant.seeds.is_empty()).then(|| Bar {
+        name: name.to_string(),
+        value: estimate.mean,
+        interval: Some((estimate.low, estimate.high)).filter(|(low, _)| low.is_finite()),
+        points: estimate.values.clone(),
+        group,
+    })
+}
+
+/// The reference's value, where it has one.
+fn reference(summary: &Summary, figure: &str) -> Option<f64> {
+    let estimate = summary.variant(&summary.reference)?.test.get(figure)?;
+    Some(estimate.mean).filter(|mean| mean.is_finite())
+}
+
+/// The file's own variants; those of sweeps have pictures of their own.
+fn of_variants(summary: &Summary, figure: &str) -> Result<Picture> {
+    let points = summary.sweeps.iter().flat_map(|sweep| &sweep.points);
+    let swept: Vec<&String> = points.map(|point| &point.variant).collect();
+    let own = summary
+        .variants
+        .iter()
+        .filter(|variant| variant.name == summary.reference || !swept.contains(&&variant.name));
+    let group = |variant: &VariantSummary| usize::from(variant.name != summary.reference);
+    Bars {
+        name: file_name(&["variants", figure]),
+        title: format!("{figure} by variant"),
+        axis: format!("{figure}, test split"),
+        bars: own
+            .filter_map(|variant| bar(&variant.title, variant, figure, group(variant)))
+            .collect(),
+        reference: reference(summary, figure),
+        zoom: true,
+        groups: Vec::new(),
+    }
+    .draw()
+}
+
+fn of_sweep(summary: &Summary, sweep: &SweepSummary, figure: &str) -> Result<Picture> {
+    let bars = sweep.points.iter().filter_map(|point| {
+        let variant = summary.variant(&point.variant)?;
+        let group = usize::from(point.variant != summary.reference);
+        bar(
+            &format!("{} = {}", sweep.symbol, point.value),
+            variant,
+            figure,
+            group,
+        )
+    });
+    Bars {
+        name: file_name(&[&sweep.key, figure]),
+        title: format!("{figure} by {}", sweep.symbol),
+        axis: format!("{figure}, test split"),
+        bars: bars.collect(),
+        reference: reference(summary, figure),
+        zoom: true,
+        groups: Vec::new(),
+    }
+    .draw()
+}
+
+/// MAG-BERT's module beside the reference.
+fn of_gates(summary: &Summary) -> Result<Picture> {
+    let gates = summary.mag_bert.iter().map(|gate| Bar {
+        name: format!(
+            "MAG-BERT, H {}, V {}, A {}",
+            gate.text, gate.vision, gate.audio
+        ),
+        value: gate.parameters as f64,
+        group: 1,
+        ..Bar::default()
+    });
+    let own = own_modules(summary)
+        .into_iter()
+        .map(|(name, parameters)| Bar {
+            name,
+            value: parameters as f64,
+            ..Bar::default()
+        });
+    Bars {
+        name: "parameters".into(),
+        title: "Parameters beside the text encoder".into(),
+        axis: "parameters".into(),
+        bars: gates.chain(own).collect(),
+        ..Bars::default()
+    }
+    .draw()
+}
+
+/// A picture's file name: lower-case letters, digits and hyphens.
+fn file_name(parts: &[&str]) -> String {
+    let plain = |c: char| match c.is_ascii_alphanumeric() {
+        true => c.to_ascii_lowercase(),
+        false => '-',
+    };
+    parts.join("-").chars().map(plain).collect()
+}

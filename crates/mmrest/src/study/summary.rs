@@ -1,0 +1,416 @@
+//! What a study found: docs/src/studies.md documents `summary.json`, which is this.
+
+use std::collections::BTreeMap;
+
+use mmrest_learner::FigureSet;
+use mmrest_learner::statistics::{
+    Bootstrap, Interval, PairedTest, Repeated, SignFlips, Spread, column_means, holm,
+};
+use serde::Serialize;
+
+use super::cost::{Cost, Gate};
+use super::json::Named;
+use super::plan::{Plan, Variant};
+use super::results::{RunResult, Segments};
+use super::schedule::Failure;
+
+/// `summary.json`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Summary {
+    /// Version of this layout.
+    pub(crate) format: u32,
+    pub(crate) title: String,
+    pub(crate) note: String,
+    /// Names of the study and of the configuration.
+    pub(crate) study: String,
+    pub(crate) config: String,
+    /// Name of the variant that the others are compared with.
+    pub(crate) reference: String,
+    pub(crate) figures: FigureSet,
+    pub(crate) runs: Runs,
+    pub(crate) statistics: Settings,
+    pub(crate) variants: Vec<VariantSummary>,
+    pub(crate) sweeps: Vec<SweepSummary>,
+    /// Variants that are another's configuration, with that one's name.
+    pub(crate) same: Named<String>,
+    /// Variants that were left out, with the reason.
+    pub(crate) skipped: Named<String>,
+    pub(crate) failed: Vec<FailedRun>,
+    pub(crate) mag_bert: Vec<Gate>,
+}
+
+/// How many runs there are.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Runs {
+    pub(crate) seeds: u64,
+    pub(crate) planned: usize,
+    pub(crate) finished: usize,
+}
+
+/// How the statistics were made.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Settings {
+    pub(crate) resamples: usize,
+    pub(crate) level: f64,
+    pub(crate) draws: usize,
+    pub(crate) seed: u64,
+}
+
+/// A run that failed.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FailedRun {
+    pub(crate) variant: String,
+    pub(crate) seed: u64,
+    pub(crate) error: String,
+}
+
+/// A key that was varied.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SweepSummary {
+    pub(crate) key: String,
+    pub(crate) symbol: String,
+    pub(crate) note: String,
+    /// Each value and the variant that has it.
+    pub(crate) points: Vec<SweepPoint>,
+}
+
+/// A value of a key.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SweepPoint {
+    pub(crate) value: String,
+    pub(crate) variant: String,
+}
+
+/// What a variant came to.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct VariantSummary {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) note: String,
+    /// What it changes.
+    pub(crate) set: Named<toml::Value>,
+    /// The seeds that are finished; the lists below are in their order.
+    pub(crate) seeds: Vec<u64>,
+    pub(crate) selected_epochs: Vec<usize>,
+    /// Of the test split, the model chosen by validation.
+    pub(crate) test: Named<Estimate>,
+    /// Of the validation split, the same model.
+    pub(crate) valid: Named<Estimate>,
+    /// Of the test split, the epoch chosen on the test split.
+    pub(crate) test_chosen: Named<Chosen>,
+    /// Against the reference, on the test split; null for the reference itself, and without finished runs of both.
+    pub(crate) comparison: Option<Comparison>,
+    pub(crate) cost: Option<Cost>,
+}
+
+/// A figure over the seeds.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Estimate {
+    pub(crate) mean: f64,
+    pub(crate) sd: f64,
+    /// Ends of the bootstrap interval.
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    /// One a seed.
+    pub(crate) values: Vec<f64>,
+}
+
+/// A figure of epochs chosen on the test split.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Chosen {
+    pub(crate) mean: f64,
+    pub(crate) sd: f64,
+    pub(crate) values: Vec<f64>,
+}
+
+/// A variant beside the reference, segment by segment.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Comparison {
+    /// Segments that both have.
+    pub(crate) segments: usize,
+    pub(crate) absolute_error: Tested,
+    /// Of the finest classes.
+    pub(crate) accuracy: Tested,
+}
+
+/// A paired test.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Tested {
+    /// Variant less reference, mean over the segments.
+    pub(crate) difference: f64,
+    /// Ends of its bootstrap interval over seeds and segments.
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) p: f64,
+    /// p after Holm's correction over the study's variants.
+    pub(crate) p_holm: f64,
+    /// Cohen's d_z.
+    pub(crate) effect: f64,
+}
+
+/// The names of a study and its configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    pub(crate) title: String,
+    pub(crate) note: String,
+    pub(crate) study: String,
+    pub(crate) config: String,
+}
+
+/// The finished runs of every variant, by its name.
+pub(crate) type Results = BTreeMap<String, Vec<RunResult>>;
+
+impl Summary {
+    /// Compares what is finished.
+    pub(crate) fn of(
+        names: Names,
+        plan: &Plan,
+        seeds: u64,
+        results: &Results,
+        failures: &[Failure],
+        gates: Vec<Gate>,
+    ) -> Self {
+        let (bootstrap, flips) = (Bootstrap::default(), SignFlips::default());
+        let figures = plan
+            .variants
+            .first()
+            .map_or(FigureSet::default(), |v| v.config.figures);
+        let none = Vec::new();
+        let runs_of = |name: &str| results.get(name).unwrap_or(&none);
+        let summed = |v: &Variant| VariantSummary::of(v, runs_of(&v.name), figures, &bootstrap);
+        let mut variants: Vec<VariantSummary> = plan.variants.iter().map(summed).collect();
+        let reference = runs_of(&plan.reference);
+        let mut compared = Vec::new();
+        for (index, variant) in plan.variants.iter().enumerate() {
+            if variant.name != plan.reference {
+                let tests = compare(figures, runs_of(&variant.name), reference);
+                compared.extend(tests.map(|tests| (index, tests)));
+            }
+        }
+        for (index, comparison) in corrected(&compared) {
+            variants[index].comparison = Some(comparison);
+        }
+        Self {
+            format: 1,
+            title: names.title,
+            note: names.note,
+            study: names.study,
+            config: names.config,
+            reference: plan.reference.clone(),
+            figures,
+            runs: Runs {
+                seeds,
+                planned: plan.variants.len() * usize::try_from(seeds).unwrap_or(usize::MAX),
+                finished: results.values().map(Vec::len).sum(),
+            },
+            statistics: Settings {
+                resamples: bootstrap.resamples,
+                level: bootstrap.level,
+                draws: flips.draws,
+                seed: bootstrap.seed,
+            },
+            variants,
+            sweeps: sweeps(plan),
+            same: pairs(plan.same.iter().map(|same| (&same.name, &same.variant))),
+            skipped: pairs(plan.skipped.iter().map(|s| (&s.name, &s.reason))),
+            failed: failures.iter().map(FailedRun::from).collect(),
+            mag_bert: gates,
+        }
+    }
+
+    /// The variant of a name.
+    pub(crate) fn variant(&self, name: &str) -> Option<&VariantSummary> {
+        self.variants.iter().find(|variant| variant.name == name)
+    }
+}
+
+impl From<&Failure> for FailedRun {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            variant: failure.variant.clone(),
+            seed: failure.seed,
+            error: failure.error.clone(),
+        }
+    }
+}
+
+fn pairs<'a>(from: impl Iterator<Item = (&'a String, &'a String)>) -> Named<String> {
+    Named(
+        from.map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    )
+}
+
+fn sweeps(plan: &Plan) -> Vec<SweepSummary> {
+    let point = |(value, variant): &(String, String)| SweepPoint {
+        value: value.clone(),
+        variant: variant.clone(),
+    };
+    let sweeps = plan.sweeps.iter().map(|sweep| SweepSummary {
+        key: sweep.key.clone(),
+        symbol: sweep.symbol.clone(),
+        note: sweep.note.clone(),
+        points: sweep.points.iter().map(point).collect(),
+    });
+    sweeps.collect()
+}
+
+impl VariantSummary {
+    fn of(variant: &Variant, runs: &[RunResult], set: FigureSet, bootstrap: &Bootstrap) -> Self {
+        let estimated = |segments: fn(&RunResult) -> &Segments| {
+            let ids = common(runs.iter().map(segments));
+            estimates(set, &repeated(&ids, runs.iter().map(segments)), bootstrap)
+        };
+        let chosen: Vec<Vec<f64>> = runs
+            .iter()
+            .filter_map(|run| run.chosen_on_test(set))
+            .collect();
+        let test_chosen = set.names().enumerate().map(|(figure, name)| {
+            let values: Vec<f64> = chosen.iter().map(|values| values[figure]).collect();
+            let Spread { mean, sd } = Spread::of(&values);
+            (name.to_string(), Chosen { mean, sd, values })
+        });
+        Self {
+            name: variant.name.clone(),
+            title: variant.title.clone(),
+            note: variant.note.clone(),
+            set: Named(variant.set.clone()),
+            seeds: runs.iter().map(|run| run.seed).collect(),
+            selected_epochs: runs.iter().map(|run| run.metrics.selected_epoch).collect(),
+            test: estimated(|run| &run.test),
+            valid: estimated(|run| &run.valid),
+            test_chosen: Named(test_chosen.collect()),
+            comparison: None,
+            cost: Cost::of(runs, variant.config.train.batch_size),
+        }
+    }
+}
+
+/// Every figure of a set over the seeds, with its interval.
+fn estimates(set: FigureSet, repeated: &Repeated, bootstrap: &Bootstrap) -> Named<Estimate> {
+    let of_seeds = repeated.figures(set);
+    let intervals = bootstrap.intervals(set, repeated);
+    let estimates = set.names().zip(intervals).map(|(name, interval)| {
+        let values: Vec<f64> = of_seeds
+            .iter()
+            .filter_map(|figures| figures.get(name))
+            .collect();
+        let Spread { mean, sd } = Spread::of(&values);
+        let estimate = Estimate {
+            mean,
+            sd,
+            low: interval.low,
+            high: interval.high,
+            values,
+        };
+        (name.to_string(), estimate)
+    });
+    Named(estimates.collect())
+}
+
+/// The ids that all have, in their order.
+fn common<'a>(mut of: impl Iterator<Item = &'a Segments>) -> Vec<String> {
+    let mut ids: Vec<String> = of
+        .next()
+        .into_iter()
+        .flat_map(Segments::keys)
+        .cloned()
+        .collect();
+    for other in of {
+        ids.retain(|id| other.contains_key(id));
+    }
+    ids
+}
+
+/// Some segments, as several runs predict them.
+fn repeated<'a>(ids: &[String], runs: impl Iterator<Item = &'a Segments>) -> Repeated {
+    let mut truth = Vec::new();
+    let mut predictions = Vec::new();
+    for run in runs {
+        let (labels, row): (Vec<f32>, Vec<f32>) =
+            ids.iter().filter_map(|id| run.get(id)).copied().unzip();
+        truth = labels;
+        predictions.push(row);
+    }
+    Repeated::new(truth, predictions).unwrap_or_default()
+}
+
+/// Two models on the segments they have in common: how many, errors, accuracy.
+type Tests = (usize, Paired, Paired);
+
+/// A paired test and the interval of its difference.
+#[derive(Clone, Copy, Debug)]
+struct Paired {
+    test: PairedTest,
+    interval: Interval,
+}
+
+/// Compares a variant's runs with the reference's; none where one has no finished run.
+fn compare(set: FigureSet, variant: &[RunResult], reference: &[RunResult]) -> Option<Tests> {
+    if variant.is_empty() || reference.is_empty() {
+        return None;
+    }
+    let ids = common(variant.iter().chain(reference).map(|run| &run.test));
+    let [variant, reference] =
+        [variant, reference].map(|runs| repeated(&ids, runs.iter().map(|run| &run.test)));
+    let errors = pair(variant.absolute_errors(set), reference.absolute_errors(set))?;
+    let accuracy = pair(variant.hits(set), reference.hits(set))?;
+    Some((ids.len(), errors, accuracy))
+}
+
+/// Compares what is measured on every segment, one row a seed.
+fn pair(one: Vec<Vec<f64>>, other: Vec<Vec<f64>>) -> Option<Paired> {
+    let flips = SignFlips::default();
+    Some(Paired {
+        test: flips.test(&column_means(&one), &column_means(&other))?,
+        interval: Bootstrap::default().difference(&one, &other),
+    })
+}
+
+/// The comparisons with Holm's correction over all of them, errors and accuracy apart.
+fn corrected(compared: &[(usize, Tests)]) -> Vec<(usize, Comparison)> {
+    let adjusted = |of: fn(&Tests) -> Paired| {
+        let p: Vec<f64> = compared.iter().map(|(_, tests)| of(tests).test.p).collect();
+        let tested = compared.iter().zip(holm(&p));
+        tested
+            .map(|((_, tests), p_holm)| Tested::of(of(tests), p_holm))
+            .collect::<Vec<_>>()
+    };
+    let (errors, accuracy) = (adjusted(|tests| tests.1), adjusted(|tests| tests.2));
+    let both = errors.into_iter().zip(accuracy);
+    let comparisons = compared.iter().zip(both);
+    comparisons
+        .map(|(&(index, (segments, ..)), (absolute_error, accuracy))| {
+            let comparison = Comparison {
+                segments,
+                absolute_error,
+                accuracy,
+            };
+            (index, comparison)
+        })
+        .collect()
+}
+
+impl Tested {
+    /// Of nothing.
+    pub(crate) const NONE: Self = Self {
+        difference: f64::NAN,
+        low: f64::NAN,
+        high: f64::NAN,
+        p: f64::NAN,
+        p_holm: f64::NAN,
+        effect: f64::NAN,
+    };
+
+    fn of(paired: Paired, p_holm: f64) -> Self {
+        let Paired { test, interval } = paired;
+        Self {
+            difference: test.difference,
+            low: interval.low,
+            high: interval.high,
+            p: test.p,
+            p_holm,
+            effect: test.effect,
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! A study as tables to read, of words, for Markdown and HTML alike.
+
+use super::cost::Cost;
+use super::summary::{Comparison, Estimate, Summary, SweepPoint, SweepSummary, VariantSummary};
+
+/// What stands where there is no number.
+const NONE: &str = "-";
+
+/// What a part is about, for those who draw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Topic {
+    /// The figures of the test split.
+    Test,
+    /// The sweep of that number.
+    Sweep(usize),
+    /// Parameters beside MAG-BERT's.
+    Gates,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+/// A table under a heading, or lines where there is none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) topic: Topic,
+    pub(crate) title: String,
+    /// What is said before it.
+    pub(crate) lead: String,
+    pub(crate) header: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
+    /// How it is to be read.
+    pub(crate) note: String,
+    /// Lines of their own.
+    pub(crate) lines: Vec<String>,
+}
+
+/// The whole study, part by part; parts without anything are left out.
+pub(crate) fn parts(summary: &Summary) -> Vec<Part> {
+    let test = estimates(summary, "Test split, model chosen by validation", |v| {
+        &v.test.0
+    });
+    let test = Part {
+        topic: Topic::Test,
+        ..test
+    };
+    let mut parts = vec![test, comparisons(summary)];
+    let sweeps = summary.sweeps.iter().enumerate();
+    parts.extend(sweeps.map(|(index, sweep)| Part {
+        topic: Topic::Sweep(index),
+        ..of_sweep(summary, sweep)
+    }));
+    parts.extend([
+        estimates(summary, "Validation split, the same models", |v| &v.valid.0),
+        chosen(summary),
+        costs(summary),
+        gates(summary),
+        left_out(summary),
+    ]);
+    parts.retain(|part| !part.rows.is_empty() || !part.lines.is_empty());
+    parts
+}
+
+/// What the study is, in a sentence.
+pub(crate) fn about(summary: &Summary) -> String {
+    let runs = summary.runs;
+    format!(
+        "Configuration {}, study {}: {} of {} runs, {} a variant.",
+        summary.config,
+        summary.study,
+        runs.finished,
+        runs.planned,
+        match runs.seeds {
+            1 => "one seed".to_string(),
+            seeds => format!("{seeds} seeds"),
+        }
+    )
+}
+
+/// The accuracy of the most classes.
+pub(crate) fn finest(summary: &Summary) -> &'static str {
+    mmrest_learner::Figures::of(summary.figures, &[], &[])
+        .finest()
+        .0
+}
+
+/// `0.7123 ± 0.0045`; a deviation of one value is left out.
+pub(crate) fn spread(mean: f64, sd: f64) -> String {
+    match (mean.is_finite(), sd.is_finite()) {
+        (false, _) => NONE.into(),
+        (true, false) => format!("{mean:.4}"),
+        (true, true) => format!("{mean:.4} ± {sd:.4}"),
+    }
+}
+
+/// `0.7123 ± 0.0045 [0.6876, 0.7391]`.
+fn estimate(estimate: &Estimate) -> String {
+    let spread = spread(estimate.mean, estimate.sd);
+    match estimate.low.is_finite() {
+        true => format!("{spread} [{:.4}, {:.4}]", estimate.low, estimate.high),
+        false => spread,
+    }
+}
+
+fn number(value: f64, digits: usize) -> String {
+    match value.is_finite() {
+        true => format!("{value:.digits$}"),
+        false => NONE.into(),
+    }
+}
+
+fn header<'a>(first: &[&'a str], then: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let first = first.iter().copied();
+    first.chain(then).map(String::from).collect()
+}
+
+fn finished(summary: &Summary) -> impl Iterator<Item = &VariantSummary> {
+    summary
+        .variants
+        .iter()
+        .filter(|variant| !variant.seeds.is_empty())
+}
+
+fn estimates(
+    summary: &Summary,
+    title: &str,
+    of: fn(&VariantSummary) -> &Vec<(String, Estimate)>,
+) -> Part {
+    let row = |variant: &VariantSummary| {
+        let mut row = vec![variant.title.clone(), variant.seeds.len().to_string()];
+        row.extend(of(variant).iter().map(|(_, value)| estimate(value)));
+        row
+    };
+    Part {
+        title: title.into(),
+        header: header(&["variant", "seeds"], summary.figures.names()),
+        rows: finished(summary).map(row).collect(),
+        note: format!(
+            "Mean ± standard deviation over seeds [{:.0} % bootstrap interval over seeds and segments, {} resamples].",
+            100.0 * summary.statistics.level,
+            summary.statistics.resamples
+        ),
+        ..Part::default()
+    }
+}
+
+fn comparisons(summary: &Summary) -> Part {
+    let finest = finest(summary);
+    let compared = summary.variants.iter();
+    let compared = compared.filter_map(|v| Some((v, v.comparison.as_ref()?)));
+    let row = |(variant, comparison): (&VariantSummary, &Comparison)| {
+        let mut row = vec![variant.title.clone(), comparison.segments.to_string()];
+        for tested in [&comparison.absolute_error, &comparison.accuracy] {
+            let interval = format!("[{:+.4}, {:+.4}]", tested.low, tested.high);
+            row.push(format!("{:+.4} {interval}", tested.difference));
+            row.extend([tested.p, tested.p_holm].map(|p| number(p, 4)));
+            row.push(number(tested.effect, 3));
+        }
+        row
+    };
+    let of = |name: &str| ["Δ", "p", "p (Holm)", "d_z"].map(|what| format!("{name} {what}"));
+    let mut names = header(&["variant", "segments"], std::iter::empty());
+    names.extend(of("mae").into_iter().chain(of(finest)));
+    Part {
+        title: format!("Against {}", summary.reference),
+        header: names,
+        rows: compared.map(row).collect(),
+        note: format!(
+            "Δ: variant less reference, on the test split [{:.0} % bootstrap interval over seeds and segments]. p: paired \
+             permutation test over segments, means over seeds, {} draws: of these trained models on other segments, not of \
+             other seeds. d_z: mean of the paired differences by their standard deviation.",
+            100.0 * summary.statistics.level,
+            summary.statistics.draws
+        ),
+        ..Part::default()
+    }
+}
+
+fn of_sweep(summary: &Summary, sweep: &SweepSummary) -> Part {
+    let names = ["mae", "corr", finest(summary)];
+    let row = |point: &SweepPoint| {
+        let variant = summary.variant(&point.variant)?;
+        let cells = names.map(|name| variant.test.get(name).map_or(NONE.into(), estimate));
+        let mut row = vec![match point.variant == summary.reference {
+            true => format!("{} ({})", point.value, point.variant),
+            false => point.value.clone(),
+        }];
+        row.extend(cells);
+        (!variant.seeds.is_empty()).then_some(row)
+    };
+    Part {
+        title: match sweep.symbol == sweep.key {
+            true => sweep.key.clone(),
+            false => format!("{}, {}", sweep.symbol, sweep.key),
+        },
+        lead: sweep.note.clone(),
+        header: header(&[sweep.symbol.as_str()], names.into_iter()),
+        rows: sweep.points.iter().filter_map(row).collect(),
+        ..Part::default()
+    }
+}
+
+fn chosen(summary: &Summary) -> Part {
+    let row = |variant: &VariantSummary| {
+        let mut row = vec![variant.title.clone()];
+        let values = variant.test_chosen.0.iter();
+        row.extend(values.map(|(_, chosen)| spread(chosen.mean, chosen.sd)));
+        row
+    };
+    Part {
+        title: "Chosen on test, as the literature reports (not honest)".into(),
+        header: header(&["variant"], summary.figures.names()),
+        rows: finished(summary).map(row).collect(),
+        note: "All figures of the epoch whose test MAE is lowest: to compare with publications that choose so, and for \
+               nothing else."
+            .into(),
+        ..Part::default()
+    }
+}
+
+fn costs(summary: &Summary) -> Part {
+    let row = |(variant, cost): (&VariantSummary, &Cost)| {
+        let counts = cost.parameters;
+        let counts = [
+            counts.text_encoder,
+            counts.rest,
+            counts.metrics,
+            counts.total,
+        ];
+        let mut row = vec![variant.title.clone()];
+        row.extend(counts.map(thousands));
+        row.push(number(1000.0 * cost.seconds_per_step, 1));
+        row.push(number(cost.epochs, 0));
+        row.push(number(cost.training_seconds, 0));
+        row.push(number(cost.peak_memory_mib.unwrap_or(f64::NAN), 0));
+        row
+    };
+    let names = [
+        "variant",
+        "text encoder",
+        "rest",
+        "metrics",
+        "all parameters",
+        "ms a step",
+        "epochs",
+        "training, s",
+        "peak memory, MiB",
+    ];
+    let known = summary.variants.iter();
+    let known = known.filter_map(|v| Some((v, v.cost.as_ref()?)));
+    Part {
+        title: "Cost".into(),
+        header: header(&names, std::iter::empty()),
+        rows: known.map(row).collect(),
+        note: "A step: median over epochs of training time by steps, clustering included. Runs that share the machine slow \
+               one another down."
+            .into(),
+        ..Part::default()
+    }
+}
+
+/// MAG-BERT's module and what takes its place here: everything but the text encoder.
+fn gates(summary: &Summary) -> Part {
+    let row = |whose: &str, parameters: usize| vec![whose.to_string(), thousands(parameters)];
+    let gates = summary.mag_bert.iter();
+    let mut rows: Vec<Vec<String>> = gates
+        .map(|gate| {
+            let dimensions = format!("H {}, V {}, A {}", gate.text, gate.vision, gate.audio);
+            row(
+                &format!("MAG-BERT, {}: {dimensions}", gate.whose),
+                gate.parameters,
+            )
+        })
+        .collect();
+    let own = own_modules(summary).into_iter();
+    rows.extend(own.map(|(name, parameters)| row(&name, parameters)));
+    Part {
+        topic: Topic::Gates,
+        title: "Beside MAG-BERT".into(),
+        header: header(&["beside the text encoder", "parameters"], std::iter::empty()),
+        rows,
+        note: "MAG-BERT's module: 2 H² + 2 H (V + A) + 6 H, of the widths of text encoder, vision and audio.".into(),
+        ..Part::default()
+    }
+}
+
+/// What takes the place of MAG-BERT's module in the reference, without and with metrics; nothing until it has a finished run.
+pub(crate) fn own_modules(summary: &Summary) -> Vec<(String, usize)> {
+    let reference = summary.variant(&summary.reference);
+    let cost = reference.and_then(|reference| reference.cost.as_ref());
+    let modules = cost.map(|cost| {
+        let counts = cost.parameters;
+        [
+            ("without metrics", counts.rest),
+            ("with metrics", counts.rest + counts.metrics),
+        ]
+    });
+    let named = modules.into_iter().flatten();
+    named
+        .map(|(what, parameters)| (format!("{}, {what}", summary.reference), parameters))
+        .collect()
+}
+
+fn left_out(summary: &Summary) -> Part {
+    let mut lines = Vec::new();
+    for (name, variant) in &summary.same.0 {
+        lines.push(format!("{name} is the same configuration as {variant}."));
+    }
+    for (name, reason) in &summary.skipped.0 {
+        lines.push(format!("{name} was left out: {reason}."));
+    }
+    for failed in &summary.failed {
+        lines.push(format!(
+            "{} seed {} failed: {}",
+            failed.variant, failed.seed, failed.error
+        ));
+    }
+    let unfinished = summary
+        .variants
+        .iter()
+        .filter(|variant| variant.seeds.is_empty());
+    lines.extend(unfinished.map(|variant| format!("{} has no finished run.", variant.name)));
+    Part {
+        title: "Not in the tables".into(),
+        lines,
+        ..Part::default()
+    }
+}
+
+/// `1,222,656`.
+pub(crate) fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .filter_map(|group| std::str::from_utf8(group).ok())
+        .collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_papers_write_them() {
+        assert_eq!(thousands(1_222_656), "1,222,656");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(spread(0.5, 0.25), "0.5000 ± 0.2500");
+        assert_eq!(spread(0.5, f64::NAN), "0.5000");
+        assert_eq!(spread(f64::NAN, f64::NAN), NONE);
+        assert_eq!(number(f64::NAN, 2), NONE);
+    }
+}
