@@ -29,6 +29,10 @@ impl Features {
     /// The choice itself, from facts alone.
     fn select(args: &[OsString], x86_v4: bool, extra: &str) -> Self {
         let mut set: BTreeSet<String> = backends(args).into_iter().map(str::to_owned).collect();
+        if args.first().is_some_and(|first| first == "report") && args.iter().any(|a| a == "--png")
+        {
+            set.insert("png".to_owned());
+        }
         if x86_v4 {
             set.insert("x86-v4".to_owned());
         }
@@ -99,6 +103,16 @@ mod tests {
             select("--backend=wgpu eval run", false, ""),
             features("mmrest/wgpu")
         );
+    }
+
+    #[test]
+    fn pictures_as_png_are_built_in_for_reports_that_ask() {
+        assert_eq!(
+            select("report a b --png", false, ""),
+            features("mmrest/png")
+        );
+        assert!(select("report a", false, "").is_empty());
+        assert!(select("predict --png", false, "").is_empty());
     }
 
     #[test]

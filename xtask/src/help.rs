@@ -41,6 +41,10 @@ const PROGRAM: &[(&str, &str)] = &[
     ("eval", "figures of a trained model on a split"),
     ("predict", "scores of segments by a trained model"),
     (
+        "report",
+        "a page of pictures, measures and cases of a run; several runs side by side",
+    ),
+    (
         "data inspect",
         "what a file or folder of data is and holds, and what of it can be used",
     ),

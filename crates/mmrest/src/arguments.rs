@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Eval(EvalArguments),
     /// Score new data with the model of a run.
     Predict(PredictArguments),
+    /// Make a report with pictures of a run, or lay several side by side.
+    Report(ReportArguments),
     /// Compute golden numbers from given inputs, to compare implementations.
     Conformance(ConformanceArguments),
     /// Get, look at, align, import or make data.
@@ -151,6 +153,25 @@ pub(crate) struct PredictArguments {
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// Folders of finished runs; two or more are laid side by side.
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Folder of the report [default: RUN/report, or runs/reports/NAMES of several].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Whose predictions and shared space: train, valid or test.
+    #[arg(long, default_value = "test", value_parser = parse_split)]
+    pub(crate) split: Split,
+    /// Folder of the data, in place of the runs', for the texts of cases.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Write the pictures as PNG too.
+    #[arg(long)]
+    pub(crate) png: bool,
 }
 
 #[derive(Debug, Args)]

@@ -11,7 +11,6 @@ mod interrupt;
 mod logging;
 mod plot;
 mod project;
-#[allow(dead_code, unused_imports)]
 mod report;
 mod study;
 
@@ -45,6 +44,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Ablate(arguments) => commands::ablate::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
+        Command::Report(arguments) => commands::report::run(&arguments),
         Command::Conformance(arguments) => commands::conformance::run(&arguments),
         Command::Data(command) => commands::data::run(&command),
     }

@@ -5,4 +5,5 @@ pub(crate) mod conformance;
 pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod predict;
+pub(crate) mod report;
 pub(crate) mod train;

@@ -55,6 +55,8 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     match outcome {
         Outcome::Finished(metrics) => {
             display.finished(&metrics);
+            let folder = quoted(&folder.path().display().to_string());
+            display.line(&format!("Pictures and cases: cargo xtask report {folder}"));
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted { epochs } => {

@@ -14,16 +14,12 @@ use mmrest_data::inspect::{Inspection, Sequence};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use crate::report::paint::{BLUE, GREEN, GREY, INK, ORANGE, VERMILION, fault, shortened, tick};
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 const WIDTH: u32 = 1000;
 const MARGIN: u32 = 14;
-const BLUE: RGBColor = RGBColor(0, 114, 178);
-const ORANGE: RGBColor = RGBColor(230, 159, 0);
-const GREEN: RGBColor = RGBColor(0, 158, 115);
-const VERMILION: RGBColor = RGBColor(213, 94, 0);
-const GREY: RGBColor = RGBColor(153, 153, 153);
-const INK: RGBColor = RGBColor(40, 40, 40);
 
 /// The colour of a split, the same everywhere.
 const fn colour(split: Split) -> RGBColor {
@@ -108,11 +104,6 @@ fn panels(files: &[Inspection]) -> Vec<Panel<'_>> {
     panels
 }
 
-/// Drawing into memory does not fail but for a fault of the drawing itself.
-fn fault(error: impl std::fmt::Display) -> anyhow::Error {
-    anyhow!("cannot draw: {error}")
-}
-
 /// A title's font.
 fn title() -> TextStyle<'static> {
     ("sans-serif", 15).into_font().color(&INK)
@@ -121,25 +112,6 @@ fn title() -> TextStyle<'static> {
 /// The font of axes and legends.
 fn small() -> TextStyle<'static> {
     ("sans-serif", 12).into_font().color(&INK)
-}
-
-/// A number as an axis shows it.
-fn tick(value: f64) -> String {
-    let size = value.abs();
-    if size >= 1e5 || (size > 0.0 && size < 1e-3) {
-        return format!("{value:e}");
-    }
-    let text = format!("{value:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// A name that fits into so many letters.
-fn shortened(name: &str, letters: usize) -> String {
-    if name.chars().count() <= letters {
-        return name.to_owned();
-    }
-    let start: String = name.chars().take(letters.saturating_sub(1)).collect();
-    format!("{start}…")
 }
 
 #[cfg(test)]
@@ -178,13 +150,5 @@ mod tests {
             assert!(svg.contains(part), "{part}");
         }
         assert!(inspection(&[], &folder.path().join("none.svg")).is_err());
-    }
-
-    #[test]
-    fn ticks_are_short() {
-        assert_eq!(tick(0.0), "0");
-        assert_eq!(tick(-1.5), "-1.5");
-        assert_eq!(tick(1e6), "1e6");
-        assert_eq!(shortened("abcdef", 4), "abc…");
     }
 }

@@ -1,11 +1,23 @@
 //! Reports: HTML pages with pictures, light and dark.
 
+mod build;
+mod cases;
+mod compare;
+mod distances;
+mod embedding;
+mod figures;
 mod page;
 pub(crate) mod paint;
 mod picture;
+#[cfg(feature = "png")]
+mod png;
+pub(crate) mod run;
 
+pub(crate) use build::report;
+pub(crate) use compare::compare;
 pub(crate) use page::{Cell, Page, Section, Table};
 pub(crate) use picture::{Bar, Bars, Picture};
+pub(crate) use run::{Run, Scale};
 
 /// Text as HTML and SVG hold it, in attributes too.
 fn escape(text: &str) -> String {

@@ -97,6 +97,24 @@ impl Page {
         )
     }
 
+    /// Writes `pictures/NAME.png` and `pictures/NAME-dark.png` beside the SVG files.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be written; a fault of the drawing.
+    #[cfg(feature = "png")]
+    pub(crate) fn write_png(&self, folder: &Path) -> Result<()> {
+        for picture in self.pictures() {
+            for (ending, svg) in [(".png", picture.light()), ("-dark.png", picture.dark())] {
+                let file = folder
+                    .join(PICTURES)
+                    .join(format!("{}{ending}", picture.name));
+                files::write(&file, &super::png::png(&svg)?)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes `report.html` and `pictures/NAME.svg`, `pictures/NAME-dark.svg` into a folder, each whole or not at all.
     /// Returns the page's path.
     ///

@@ -107,7 +107,7 @@ pub(crate) enum Mark {
 }
 
 /// A name of the key.
-pub(crate) type Key<'t> = (&'t str, Mark, RGBColor);
+pub(crate) type Key<'t> = (&'t str, Mark, RGBAColor);
 
 /// Draws names with their marks in a line, and in further ones where they do not fit; from `line` on, 1 being the first
 /// below the title.
@@ -120,7 +120,7 @@ pub(crate) fn key(area: &Area<'_>, line: u32, names: &[Key<'_>]) -> Result<()> {
         if x > 8 && x + long > width {
             (x, y) = (8, y + i32::try_from(LINE).unwrap_or(26));
         }
-        area.draw(&marked(mark, (x + 8, y + 7), 6, colour.to_rgba()))
+        area.draw(&marked(mark, (x + 8, y + 7), 6, colour))
             .map_err(fault)?;
         area.draw_text(name, &small(), (x + 21, y)).map_err(fault)?;
         x += long + 6;
@@ -174,4 +174,23 @@ pub(crate) fn grid<'b>(area: &Area<'b>, rows: usize, columns: usize) -> Vec<Area
         .into_iter()
         .map(|panel| panel.margin(8, 8, 6, 6))
         .collect()
+}
+
+/// Draws a mark at a place of a chart on `area`.
+pub(crate) fn put(
+    area: &Area<'_>,
+    chart: &Chart<'_, '_>,
+    at: (f64, f64),
+    mark: Mark,
+    size: i32,
+    colour: RGBAColor,
+) -> Result<()> {
+    area.draw(&marked(mark, place(area, chart, at), size, colour))
+        .map_err(fault)
+}
+
+/// A place of a chart in pixels of `area`.
+pub(crate) fn place(area: &Area<'_>, chart: &Chart<'_, '_>, at: (f64, f64)) -> (i32, i32) {
+    let ((x, y), (left, top)) = (chart.backend_coord(&at), area.get_base_pixel());
+    (x - left, y - top)
 }

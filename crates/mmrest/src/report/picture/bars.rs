@@ -74,7 +74,7 @@ impl Bars {
                 .groups
                 .iter()
                 .enumerate()
-                .map(|(group, name)| (name.as_str(), Mark::Square, series(group)))
+                .map(|(group, name)| (name.as_str(), Mark::Square, series(group).to_rgba()))
                 .collect();
             key(area, 1, &keys)?;
             self.plot(&area.margin(above, 0, 0, VALUE))

@@ -35,17 +35,34 @@ fn histogram(area: &Area<'_>, predictions: &[Prediction]) -> Result<()> {
         counts[place] += 1;
     }
     let most = counts.iter().copied().max().unwrap_or(1) as f64;
-    let x = Axis::new("gamma times the bias (units of the label)", low..low + step * BARS as f64);
+    let x = Axis::new(
+        "gamma times the bias (units of the label)",
+        low..low + step * BARS as f64,
+    );
     let y = Axis::new("segments", 0.0..most * 1.06);
     let mut chart = axes(area, "The bias", 1, &x, &y)?;
-    let bars = counts.iter().enumerate().filter(|&(_, &count)| count > 0).map(|(place, &count)| {
-        let left = low + step * place as f64;
-        Rectangle::new([(left, 0.0), (left + 0.92 * step, count as f64)], BLUE.mix(0.75).filled())
-    });
+    let bars = counts
+        .iter()
+        .enumerate()
+        .filter(|&(_, &count)| count > 0)
+        .map(|(place, &count)| {
+            let left = low + step * place as f64;
+            Rectangle::new(
+                [(left, 0.0), (left + 0.92 * step, count as f64)],
+                BLUE.mix(0.75).filled(),
+            )
+        });
     chart.draw_series(bars).map_err(fault)?;
     let zero = DashedLineSeries::new([(0.0, 0.0), (0.0, most * 1.06)], 6, 4, GREY.stroke_width(2));
     chart.draw_series(zero).map_err(fault)?;
-    key(area, 1, &[("segments", Mark::Square, BLUE), ("no bias", Mark::Dashed, GREY)])
+    key(
+        area,
+        1,
+        &[
+            ("segments", Mark::Square, BLUE.to_rgba()),
+            ("no bias", Mark::Dashed, GREY.to_rgba()),
+        ],
+    )
 }
 
 fn errors(area: &Area<'_>, predictions: &[Prediction]) -> Result<()> {
@@ -54,7 +71,10 @@ fn errors(area: &Area<'_>, predictions: &[Prediction]) -> Result<()> {
         errors.sort_by(f64::total_cmp);
         errors
     };
-    let (with, without) = (sorted(Prediction::error), sorted(Prediction::error_without_bias));
+    let (with, without) = (
+        sorted(Prediction::error),
+        sorted(Prediction::error_without_bias),
+    );
     let most = ends(with.iter().chain(&without).copied()).map_or(1.0, |(_, most)| most);
     let x = Axis::new("|error| (units of the label)", 0.0..most.max(1e-9) * 1.02);
     let y = Axis::new("share of segments below", 0.0..1.0);
@@ -76,7 +96,14 @@ fn errors(area: &Area<'_>, predictions: &[Prediction]) -> Result<()> {
         format!("with: mean {:.4}", mean(&with)),
         format!("without: mean {:.4}", mean(&without)),
     );
-    key(area, 1, &[(&with, Mark::Line, BLUE), (&without, Mark::Dashed, VERMILION)])
+    key(
+        area,
+        1,
+        &[
+            (&with, Mark::Line, BLUE.to_rgba()),
+            (&without, Mark::Dashed, VERMILION.to_rgba()),
+        ],
+    )
 }
 
 /// The cumulative distribution, at most some hundreds of points of it.

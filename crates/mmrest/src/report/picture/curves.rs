@@ -9,10 +9,18 @@ use crate::report::paint::{GREY, fault, series, shortened};
 use crate::report::run::{Epochs, Run};
 
 /// A panel: title, what is measured, and the columns of `epochs.csv` in it with their names.
-type Panel = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+type Panel = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
 
 const PANELS: [Panel; 6] = [
-    ("Loss of training", "loss", &[("loss", "L"), ("loss_task", "L1 (task)")]),
+    (
+        "Loss of training",
+        "loss",
+        &[("loss", "L"), ("loss_task", "L1 (task)")],
+    ),
     (
         "Parts of L_MMC, per row",
         "loss, before its weight",
@@ -23,8 +31,16 @@ const PANELS: [Panel; 6] = [
             ("loss_frobenius", "Frobenius"),
         ],
     ),
-    ("Validation: error", "MAE (units of the label)", &[("valid_mae", "MAE")]),
-    ("Validation: correlation", "Pearson r", &[("valid_corr", "r")]),
+    (
+        "Validation: error",
+        "MAE (units of the label)",
+        &[("valid_mae", "MAE")],
+    ),
+    (
+        "Validation: correlation",
+        "Pearson r",
+        &[("valid_corr", "r")],
+    ),
     (
         "Validation: accuracy",
         "share correct",
@@ -39,7 +55,10 @@ const PANELS: [Panel; 6] = [
     (
         "Gradient norms before clipping",
         "norm",
-        &[("gradient_norm", "model"), ("metric_gradient_norm", "metrics")],
+        &[
+            ("gradient_norm", "model"),
+            ("metric_gradient_norm", "metrics"),
+        ],
     ),
 ];
 
@@ -65,25 +84,32 @@ pub(crate) fn compared(runs: &[(String, &Epochs)]) -> Result<Picture> {
     let rows = runs.len().div_ceil(2).max(1) as u32;
     let names: Vec<String> = runs.iter().map(|(name, _)| shortened(name, 44)).collect();
     let size = (1000, 420 + LINE * rows);
-    Picture::draw("curves-compared", "Training loss and validation error of each run", size, |area| {
-        let keys: Vec<Key<'_>> = names
-            .iter()
-            .enumerate()
-            .map(|(place, name)| (name.as_str(), Mark::Line, series(place)))
-            .collect();
-        let (above, below) = area.split_vertically(LINE * rows + 6);
-        key(&above, 0, &keys)?;
-        let panels = [
-            ("Loss of training", "loss", "loss"),
-            ("Validation error", "MAE (units of the label)", "valid_mae"),
-        ];
-        for (area, (title, unit, column)) in grid(&below, 1, 2).iter().zip(panels) {
-            let lines: Vec<(&str, Vec<(f64, f64)>)> =
-                runs.iter().map(|(_, epochs)| ("", epochs.curve(column))).collect();
-            panel(area, title, unit, &lines, None)?;
-        }
-        Ok(())
-    })
+    Picture::draw(
+        "curves-compared",
+        "Training loss and validation error of each run",
+        size,
+        |area| {
+            let keys: Vec<Key<'_>> = names
+                .iter()
+                .enumerate()
+                .map(|(place, name)| (name.as_str(), Mark::Line, series(place).to_rgba()))
+                .collect();
+            let (above, below) = area.split_vertically(LINE * rows + 6);
+            key(&above, 0, &keys)?;
+            let panels = [
+                ("Loss of training", "loss", "loss"),
+                ("Validation error", "MAE (units of the label)", "valid_mae"),
+            ];
+            for (area, (title, unit, column)) in grid(&below, 1, 2).iter().zip(panels) {
+                let lines: Vec<(&str, Vec<(f64, f64)>)> = runs
+                    .iter()
+                    .map(|(_, epochs)| ("", epochs.curve(column)))
+                    .collect();
+                panel(area, title, unit, &lines, None)?;
+            }
+            Ok(())
+        },
+    )
 }
 
 fn panel(
@@ -101,7 +127,7 @@ fn panel(
         .iter()
         .enumerate()
         .filter(|(_, (name, _))| !name.is_empty())
-        .map(|(place, &(name, _))| (name, Mark::Line, series(place)))
+        .map(|(place, &(name, _))| (name, Mark::Line, series(place).to_rgba()))
         .collect();
     let mut chart = axes(area, title, u32::from(!named.is_empty()), &x, &y)?;
     if let Some(at) = selected {
@@ -112,11 +138,16 @@ fn panel(
     for (place, (_, line)) in lines.iter().enumerate() {
         let colour = series(place);
         chart
-            .draw_series(LineSeries::new(line.iter().copied(), colour.stroke_width(2)))
+            .draw_series(LineSeries::new(
+                line.iter().copied(),
+                colour.stroke_width(2),
+            ))
             .map_err(fault)?;
         // A short run's epochs can be told apart.
         if line.len() <= 30 {
-            let dots = line.iter().map(|&point| Circle::new(point, 3, colour.filled()));
+            let dots = line
+                .iter()
+                .map(|&point| Circle::new(point, 3, colour.filled()));
             chart.draw_series(dots).map_err(fault)?;
         }
     }

@@ -2,8 +2,18 @@
 
 mod axes;
 mod bars;
+mod bias;
+mod curves;
+mod outcome;
+mod space;
+mod spectra;
 
 pub(crate) use bars::{Bar, Bars};
+pub(crate) use bias::bias;
+pub(crate) use curves::{compared, curves};
+pub(crate) use outcome::{against_label, confusion};
+pub(crate) use space::{Distances, Scene, Spread, distances, layouts};
+pub(crate) use spectra::spectra;
 
 use anyhow::Result;
 use plotters::coord::Shift;

@@ -11,35 +11,45 @@ use crate::report::run::{Prediction, Scale};
 
 /// Each segment's prediction over its label, and the mean prediction of each class of labels.
 pub(crate) fn against_label(predictions: &[Prediction], scale: &Scale) -> Result<Picture> {
-    Picture::draw("prediction-label", "Prediction against label", (640, 640), |area| {
-        let area = area.margin(6, 6, 6, 6);
-        let (low, high) = scale.range;
-        let room = 0.06 * (high - low);
-        let drawn = predictions.iter().map(|p| p.prediction).chain([low, high]);
-        let (least, most) = ends(drawn).unwrap_or((low, high));
-        let x = Axis::new("label (sentiment)", low - room..high + room);
-        let y = Axis::new("prediction (sentiment)", least - room..most + room);
-        let mut chart = axes(&area, "Prediction against label", 1, &x, &y)?;
-        let equal = DashedLineSeries::new([(low, low), (high, high)], 8, 5, GREY.stroke_width(2));
-        chart.draw_series(equal).map_err(fault)?;
-        let dots = predictions.iter().map(|p| {
-            Circle::new((p.label, p.prediction), 3, BLUE.mix(0.45).filled())
-        });
-        chart.draw_series(dots).map_err(fault)?;
-        let means = means(predictions, scale);
-        let line = LineSeries::new(means.iter().copied(), VERMILION.stroke_width(2));
-        chart.draw_series(line).map_err(fault)?;
-        let squares = means
-            .iter()
-            .map(|&at| EmptyElement::at(at) + Rectangle::new([(-5, -5), (5, 5)], VERMILION.filled()));
-        chart.draw_series(squares).map_err(fault)?;
-        let keys = [
-            ("segment", Mark::Circle, BLUE),
-            ("mean of a class of labels", Mark::Square, VERMILION),
-            ("equal", Mark::Dashed, GREY),
-        ];
-        key(&area, 1, &keys)
-    })
+    Picture::draw(
+        "prediction-label",
+        "Prediction against label",
+        (640, 640),
+        |area| {
+            let area = area.margin(6, 6, 6, 6);
+            let (low, high) = scale.range;
+            let room = 0.06 * (high - low);
+            let drawn = predictions.iter().map(|p| p.prediction).chain([low, high]);
+            let (least, most) = ends(drawn).unwrap_or((low, high));
+            let x = Axis::new("label (sentiment)", low - room..high + room);
+            let y = Axis::new("prediction (sentiment)", least - room..most + room);
+            let mut chart = axes(&area, "Prediction against label", 1, &x, &y)?;
+            let equal =
+                DashedLineSeries::new([(low, low), (high, high)], 8, 5, GREY.stroke_width(2));
+            chart.draw_series(equal).map_err(fault)?;
+            let dots = predictions
+                .iter()
+                .map(|p| Circle::new((p.label, p.prediction), 3, BLUE.mix(0.45).filled()));
+            chart.draw_series(dots).map_err(fault)?;
+            let means = means(predictions, scale);
+            let line = LineSeries::new(means.iter().copied(), VERMILION.stroke_width(2));
+            chart.draw_series(line).map_err(fault)?;
+            let squares = means.iter().map(|&at| {
+                EmptyElement::at(at) + Rectangle::new([(-5, -5), (5, 5)], VERMILION.filled())
+            });
+            chart.draw_series(squares).map_err(fault)?;
+            let keys = [
+                ("segment", Mark::Circle, BLUE.to_rgba()),
+                (
+                    "mean of a class of labels",
+                    Mark::Square,
+                    VERMILION.to_rgba(),
+                ),
+                ("equal", Mark::Dashed, GREY.to_rgba()),
+            ];
+            key(&area, 1, &keys)
+        },
+    )
 }
 
 /// Mean label and mean prediction of each class of labels.
@@ -69,12 +79,17 @@ pub(crate) fn counts(predictions: &[Prediction], scale: &Scale) -> Vec<Vec<usize
 /// The matrix of classes: counts, and the share of each row as depth of colour.
 pub(crate) fn confusion(predictions: &[Prediction], scale: &Scale) -> Result<Picture> {
     let counts = counts(predictions, scale);
-    Picture::draw("confusion", "Confusion matrix of sentiment classes", (640, 640), |area| {
-        let area = area.margin(6, 6, 6, 6);
-        area.draw_text("Confusion matrix: segments, depth by row", &title(), (4, 2))
-            .map_err(fault)?;
-        matrix(&area, &counts, &scale.labels)
-    })
+    Picture::draw(
+        "confusion",
+        "Confusion matrix of sentiment classes",
+        (640, 640),
+        |area| {
+            let area = area.margin(6, 6, 6, 6);
+            area.draw_text("Confusion matrix: segments, depth by row", &title(), (4, 2))
+                .map_err(fault)?;
+            matrix(&area, &counts, &scale.labels)
+        },
+    )
 }
 
 fn matrix(area: &Area<'_>, counts: &[Vec<usize>], labels: &[i32]) -> Result<()> {
@@ -98,9 +113,11 @@ fn matrix(area: &Area<'_>, counts: &[Vec<usize>], labels: &[i32]) -> Result<()> 
             let share = count as f64 / all.max(1) as f64;
             let corners = [(x + 1, y + 1), (x + across - 1, y + down - 1)];
             let colour = BLUE.mix(0.05 + 0.95 * share);
-            area.draw(&Rectangle::new(corners, colour.filled())).map_err(fault)?;
+            area.draw(&Rectangle::new(corners, colour.filled()))
+                .map_err(fault)?;
             if row == column {
-                area.draw(&Rectangle::new(corners, INK.stroke_width(2))).map_err(fault)?;
+                area.draw(&Rectangle::new(corners, INK.stroke_width(2)))
+                    .map_err(fault)?;
             }
             let ink = if share > 0.5 { GROUND } else { INK };
             let middle = (x + across / 2, y + down / 2);
@@ -113,12 +130,21 @@ fn matrix(area: &Area<'_>, counts: &[Vec<usize>], labels: &[i32]) -> Result<()> 
         let name = format!("{label:+}").replace("+0", "0");
         area.draw_text(&name, &centred, (x + across / 2, at(0, size).1 + 14))
             .map_err(fault)?;
-        area.draw_text(&name, &centred, (LEFT - 18, y + down / 2)).map_err(fault)?;
+        area.draw_text(&name, &centred, (LEFT - 18, y + down / 2))
+            .map_err(fault)?;
     }
-    let below = (LEFT + across * i32::try_from(size).unwrap_or(7) / 2, at(0, size).1 + 40);
-    area.draw_text("predicted class", &centred, below).map_err(fault)?;
+    let below = (
+        LEFT + across * i32::try_from(size).unwrap_or(7) / 2,
+        at(0, size).1 + 40,
+    );
+    area.draw_text("predicted class", &centred, below)
+        .map_err(fault)?;
     let turned = small().transform(FontTransform::Rotate270);
-    let turned = turned.pos(plotters::style::text_anchor::Pos::new(HPos::Center, VPos::Center));
+    let turned = turned.pos(plotters::style::text_anchor::Pos::new(
+        HPos::Center,
+        VPos::Center,
+    ));
     let beside = (16, TOP + down * i32::try_from(size).unwrap_or(7) / 2);
-    area.draw_text("class of the label", &turned, beside).map_err(fault)
+    area.draw_text("class of the label", &turned, beside)
+        .map_err(fault)
 }

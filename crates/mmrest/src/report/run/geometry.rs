@@ -58,7 +58,10 @@ impl Geometry {
         let before = folder.join("before.safetensors");
         let spectra = folder.join("spectra.csv");
         Ok(Some(Self {
-            before: before.exists().then(|| Space::read(&before, split, &bins)).transpose()?,
+            before: before
+                .exists()
+                .then(|| Space::read(&before, split, &bins))
+                .transpose()?,
             selected: Space::read(&selected, split, &bins)?,
             spectra: match spectra.exists() {
                 true => rows(&spectra)?,
@@ -79,7 +82,10 @@ impl Space {
                 continue;
             };
             if shape.first() != Some(&bins.len()) {
-                bail!("{}: has other segments than segments.csv beside it", path.display());
+                bail!(
+                    "{}: has other segments than segments.csv beside it",
+                    path.display()
+                );
             }
             space.dim = shape.get(1).copied().unwrap_or(1).max(1);
             space.rows.extend(values);
@@ -88,7 +94,10 @@ impl Space {
         }
         let numbers = |name: &str| floats(&file, name).map_or(Vec::new(), |(_, values)| values);
         space.centers = numbers("centers");
-        space.center_bins = numbers("cluster_bins").iter().map(|&bin| bin as usize).collect();
+        space.center_bins = numbers("cluster_bins")
+            .iter()
+            .map(|&bin| bin as usize)
+            .collect();
         space.global = numbers("global").into_iter().map(f64::from).collect();
         Ok(space)
     }
@@ -122,6 +131,11 @@ impl Space {
 /// Shape and values of a tensor of f32.
 fn floats(file: &SafeTensors<'_>, name: &str) -> Option<(Vec<usize>, Vec<f32>)> {
     let view = file.tensor(name).ok()?;
-    let values = view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    let values = view
+        .data()
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes));
     Some((view.shape().to_vec(), values.collect()))
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use mmrest_metric::SentimentBins;
 use serde_json::Value;
 
 /// The classes of the sentiment scale.
@@ -19,6 +20,20 @@ pub(crate) struct Scale {
     pub(crate) range: (f64, f64),
     /// The class of each bin.
     pub(crate) labels: Vec<i32>,
+    pub(crate) bins: SentimentBins,
+}
+
+impl Scale {
+    /// The place of a value's class. On the scale of the seven classes from -3 to 3 that is the one of Acc-7: rounded, halves
+    /// to even; on any other its bin.
+    pub(crate) fn class(&self, value: f64) -> usize {
+        let (low, high) = self.range;
+        let value = value.clamp(low, high);
+        match self.labels[..] == [-3, -2, -1, 0, 1, 2, 3] && (low, high) == (-3.0, 3.0) {
+            true => (value.round_ties_even() + 3.0) as usize,
+            false => self.bins.bin(value as f32),
+        }
+    }
 }
 
 /// A run as its folder has it.
@@ -83,14 +98,20 @@ impl Run {
 
     /// A number of `metrics.json`, by keys from the outside in.
     pub(crate) fn metric(&self, path: &[&str]) -> Option<f64> {
-        let found = path.iter().try_fold(&self.metrics, |value, key| value.get(key));
+        let found = path
+            .iter()
+            .try_fold(&self.metrics, |value, key| value.get(key));
         found.and_then(Value::as_f64)
     }
 
-    /// Names of the figures of its splits, in their order of `metrics.json`... which is alphabetical for JSON objects.
+    /// Names of its figures, errors first, then from many classes to few.
     pub(crate) fn figures(&self) -> Vec<String> {
         let figures = self.metrics.get("test").and_then(Value::as_object);
-        figures.map_or(Vec::new(), |figures| figures.keys().cloned().collect())
+        let mut names: Vec<String> = figures.map_or(Vec::new(), |f| f.keys().cloned().collect());
+        let known = ["mae", "corr", "acc7", "acc5", "acc3", "acc2", "f1"];
+        let place = |name: &String| known.iter().position(|known| name.starts_with(known));
+        names.sort_by_key(|name| (name.ends_with("_non0"), place(name).unwrap_or(known.len())));
+        names
     }
 
     /// Whether a bias was added to any score.
@@ -101,14 +122,21 @@ impl Run {
 
 /// The last two parts of a path.
 fn short_name(folder: &Path) -> String {
-    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    let whole = folder
+        .canonicalize()
+        .unwrap_or_else(|_| folder.to_path_buf());
     let parts: Vec<String> = whole
         .components()
         .rev()
         .take(2)
         .map(|part| part.as_os_str().to_string_lossy().into_owned())
         .collect();
-    let parts: Vec<&str> = parts.iter().rev().map(String::as_str).filter(|p| *p != "/").collect();
+    let parts: Vec<&str> = parts
+        .iter()
+        .rev()
+        .map(String::as_str)
+        .filter(|p| *p != "/")
+        .collect();
     parts.join("/")
 }
 
@@ -124,7 +152,12 @@ fn clusters(folder: &Path, scale: &Scale) -> Result<Vec<i32>> {
         scale.labels.get(bin).copied()
     };
     let classes: Option<Vec<i32>> = bins.iter().map(class).collect();
-    classes.with_context(|| format!("{}: names a bin that the configuration does not have", path.display()))
+    classes.with_context(|| {
+        format!(
+            "{}: names a bin that the configuration does not have",
+            path.display()
+        )
+    })
 }
 
 fn read(path: &Path) -> Result<String> {

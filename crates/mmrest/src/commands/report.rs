@@ -1,0 +1,97 @@
+//! `mmrest report`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use mmrest_data::Split;
+use mmrest_data::packed::prepare;
+use mmrest_learner::Config;
+use mmrest_learner::run::RunFolder;
+
+use crate::arguments::ReportArguments;
+use crate::report::{Page, Run, Scale, compare, report};
+use crate::{logging, project};
+
+/// `mmrest report`.
+pub(crate) fn run(arguments: &ReportArguments) -> Result<ExitCode> {
+    logging::to_stderr()?;
+    if arguments.png && !cfg!(feature = "png") {
+        bail!(
+            "this program was built without PNG: 'cargo xtask report --png' builds it with that, or give --features mmrest/png to cargo"
+        );
+    }
+    let (mut runs, mut pages) = (Vec::new(), Vec::new());
+    for folder in &arguments.runs {
+        let run = read(folder, arguments)?;
+        pages.push(report(&run)?);
+        runs.push(run);
+    }
+    let (page, folder) = match (&runs[..], pages.pop()) {
+        ([run], Some(page)) => (page, run.folder.join("report")),
+        (runs, last) => {
+            pages.extend(last);
+            (compare(runs, &pages)?, side_by_side(runs)?)
+        }
+    };
+    let folder = arguments.out.clone().unwrap_or(folder);
+    write(&page, &folder, arguments.png)
+}
+
+fn write(page: &Page, folder: &Path, png: bool) -> Result<ExitCode> {
+    use std::io::Write;
+    let path = page.write(folder)?;
+    if png {
+        #[cfg(feature = "png")]
+        page.write_png(folder)?;
+    }
+    writeln!(std::io::stdout(), "{}", path.display()).context("cannot write the output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `runs/reports/A+B` below the project's root.
+fn side_by_side(runs: &[Run]) -> Result<PathBuf> {
+    let names: Vec<String> = runs.iter().map(|run| run.name.replace('/', "-")).collect();
+    let first = runs.first().map_or(Path::new("."), |run| &run.folder);
+    let mut name = names.join("+");
+    // File systems take names of 255 bytes.
+    if name.len() > 200 {
+        name = format!(
+            "{}-runs-from-{}",
+            runs.len(),
+            names.first().map_or("", |n| n)
+        );
+    }
+    let root = project::root_of_run(first)?;
+    Ok(root.join("runs").join("reports").join(name))
+}
+
+fn read(folder: &Path, arguments: &ReportArguments) -> Result<Run> {
+    let mut config = RunFolder::new(folder).read_config()?;
+    let [low, high] = config.data.label_range.map(f64::from);
+    let scale = Scale {
+        range: (low, high),
+        labels: config.bins.labels.clone(),
+        bins: config.bins.bins()?,
+    };
+    let mut run = Run::read(folder, arguments.split.name(), scale)?;
+    if let Some(data) = &arguments.data {
+        config.data.dir.clone_from(data);
+    }
+    match texts(&config, &project::root_of_run(folder)?, arguments.split) {
+        Ok(texts) => run.texts = texts,
+        // A report can be made anywhere; the page says what it lacks.
+        Err(error) => tracing::warn!("texts are left out: {}", crate::failure::sentence(&error)),
+    }
+    Ok(run)
+}
+
+/// The texts of a split, by segment.
+fn texts(config: &Config, root: &Path, split: Split) -> Result<BTreeMap<String, String>> {
+    let set = prepare(&config.data, root, &mut |_| true)?.set;
+    let rows = set.rows(split).iter();
+    Ok(rows
+        .map(|&row| (set.id(row).to_owned(), set.text(row).to_owned()))
+        .collect())
+}

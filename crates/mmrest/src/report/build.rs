@@ -1,0 +1,191 @@
+//! The report of one run.
+
+use anyhow::Result;
+
+use super::cases;
+use super::distances::{MOST_ROWS, distances};
+use super::embedding::{MOST_SEGMENTS, PERPLEXITY, layout};
+use super::figures;
+use super::page::{Page, Section};
+use super::picture::{self, Picture, Scene};
+use super::run::{Geometry, Run, Space};
+
+/// The whole page of a run.
+///
+/// # Errors
+///
+/// The run's geometry holds numbers that are not finite; a fault of the drawing.
+pub(crate) fn report(run: &Run) -> Result<Page> {
+    let mut page = Page::new(format!("Run {}", run.name));
+    page.note(summary(run));
+    page.add(figures::section(run));
+    let mut training = Section::new("Training");
+    training.figure(
+        picture::curves(run)?,
+        "Means over each epoch's segments; the dashed line is the selected epoch. Parts of L_MMC are before their weights.",
+    );
+    page.add(training);
+    page.add(predictions(run)?);
+    page.add(bias(run)?);
+    page.add(space(run)?);
+    page.add(spectra(run)?);
+    page.add(cases::section(run));
+    Ok(page)
+}
+
+fn summary(run: &Run) -> String {
+    let known = |key: &str| {
+        run.record
+            .get(key)
+            .and_then(|v| v.as_str())
+            .unwrap_or("unknown")
+    };
+    let number = |key: &str| run.metric(&[key]).map_or("?".into(), |v| v.to_string());
+    format!(
+        "{} split, {} segments. Epoch {} of {} was selected. mmrest {}, {}, seed {}.",
+        run.split,
+        run.predictions.len(),
+        number("selected_epoch"),
+        run.epochs.len(),
+        known("version"),
+        known("backend"),
+        run.record
+            .get("seed")
+            .map_or("?".into(), ToString::to_string),
+    )
+}
+
+fn predictions(run: &Run) -> Result<Section> {
+    let mut section = Section::new("Predictions");
+    if run.predictions.is_empty() {
+        section.paragraph(&format!("The {} split has no segment.", run.split));
+        return Ok(section);
+    }
+    section.figures(vec![
+        (
+            picture::against_label(&run.predictions, &run.scale)?,
+            "A perfect model's points lie on the dashed line. A flat line of squares is a model that plays safe.".into(),
+        ),
+        (
+            picture::confusion(&run.predictions, &run.scale)?,
+            "Segments by class of label and of prediction; the colour is the share of the row. The framed diagonal is what the finest accuracy counts.".into(),
+        ),
+    ]);
+    Ok(section)
+}
+
+fn bias(run: &Run) -> Result<Section> {
+    let mut section = Section::new("The bias");
+    if !run.has_bias() {
+        section.paragraph("This run adds no bias to its predictions: its configuration turns it off, here or at evaluation.");
+        return Ok(section);
+    }
+    let closer = run
+        .predictions
+        .iter()
+        .filter(|p| p.error() < p.error_without_bias());
+    let share = 100.0 * closer.count() as f64 / run.predictions.len().max(1) as f64;
+    section.paragraph(&format!(
+        "The bias moves {share:.1} % of the segments closer to their label. The score alone was trained together with it, so this is not what a model without the bias would do: that needs a run of its own (bias = false)."
+    ));
+    section.figure(
+        picture::bias(&run.predictions)?,
+        "Left: what the bias adds to the score. Right: the share of segments whose error is below each size; the upper line is the better one.",
+    );
+    Ok(section)
+}
+
+const NO_GEOMETRY: &str =
+    "This run has kept no geometry/: it is of an earlier version, or report.geometry is false.";
+
+fn space(run: &Run) -> Result<Section> {
+    let mut section = Section::new("The shared space");
+    section.table(&figures::overlap(run));
+    section.paragraph(figures::OVERLAP);
+    let Some(geometry) = &run.geometry else {
+        section.paragraph(NO_GEOMETRY);
+        return Ok(section);
+    };
+    if geometry.selected.len() < 8 {
+        section.paragraph("There are too few rows to draw.");
+        return Ok(section);
+    }
+    section.figure(layouts(run, geometry)?, &layout_caption(run));
+    section.figure(all_distances(run, geometry)?, &format!(
+        "Distances between pairs of rows (at most {MOST_ROWS} of them, of all modalities) by the sentiment bin of the first. Sentiments that are told apart have the blue well below the orange. Learned: the root of the squared Mahalanobis distance under M0."
+    ));
+    Ok(section)
+}
+
+/// The states of a run's space, in order, with their names.
+fn moments(geometry: &Geometry) -> Vec<(&'static str, &Space)> {
+    let before = geometry
+        .before
+        .iter()
+        .map(|space| ("Before training", space));
+    before
+        .chain([("After training", &geometry.selected)])
+        .collect()
+}
+
+fn layouts(run: &Run, geometry: &Geometry) -> Result<Picture> {
+    let scenes: Result<Vec<Scene<'_>>> = moments(geometry)
+        .into_iter()
+        .map(|(title, space)| {
+            Ok(Scene {
+                title,
+                layout: layout(space)?,
+            })
+        })
+        .collect();
+    picture::layouts("space", &scenes?, &run.scale.labels)
+}
+
+fn layout_caption(run: &Run) -> String {
+    let mut caption = format!(
+        "t-SNE (perplexity {PERPLEXITY}) of up to {MOST_SEGMENTS} segments of the {} split, a mark for each modality of each. Neighbours in the picture are neighbours in the space; sizes of groups and distances between them mean nothing.",
+        run.split
+    );
+    caption += match run.clusters.is_empty() {
+        true => " This run has no clusters.",
+        false => " Rings are the clusters' centres with their sentiment.",
+    };
+    caption
+}
+
+fn all_distances(run: &Run, geometry: &Geometry) -> Result<Picture> {
+    let bins = run.scale.labels.len();
+    let mut all = Vec::new();
+    for (title, space) in moments(geometry) {
+        all.push(distances(
+            space,
+            bins,
+            &format!("{title}, Euclidean"),
+            false,
+        )?);
+    }
+    if !geometry.selected.global.is_empty() {
+        for (title, space) in moments(geometry) {
+            all.push(distances(
+                space,
+                bins,
+                &format!("{title}, learned (M0)"),
+                true,
+            )?);
+        }
+    }
+    picture::distances(&all, &run.scale.labels)
+}
+
+fn spectra(run: &Run) -> Result<Section> {
+    let mut section = Section::new("The metrics");
+    match run.geometry.as_ref().map(|geometry| &geometry.spectra) {
+        None => section.paragraph(NO_GEOMETRY),
+        Some(spectra) if spectra.is_empty() => section.paragraph("This run has no metrics."),
+        Some(spectra) => section.figure(
+            picture::spectra(spectra)?,
+            "Eigenvalues at a few epochs' ends, largest first. All begin flat, M0 at 1 and the others at 2 and the ridge: what grows is stretched, what falls to 0 is ignored by the metric.",
+        ),
+    }
+    Ok(section)
+}

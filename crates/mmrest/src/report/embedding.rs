@@ -1,0 +1,205 @@
+//! The shared space laid out in a plane by t-SNE, repeatably.
+
+use anyhow::{Result, anyhow};
+use bhtsne::{Neighbor, tSNE};
+use mmrest_metric::factor_psd_f64;
+use mmrest_metric::overlap::sample;
+use rayon::prelude::*;
+
+use super::run::Space;
+
+/// Segments that are laid out, at most.
+pub(crate) const MOST_SEGMENTS: usize = 400;
+/// About how many neighbours a row looks at.
+pub(crate) const PERPLEXITY: f32 = 30.0;
+/// Accuracy of the Barnes-Hut approximation.
+const THETA: f32 = 0.5;
+/// Which segments are laid out is drawn by this.
+const SEED: u64 = 1;
+/// How wide the layout is before the first step, as is usual.
+const START: f64 = 1e-4;
+
+/// Rows of a space with their places in the plane.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// The rows that were laid out, and the centres.
+    pub(crate) space: Space,
+    /// Where each row is.
+    pub(crate) rows: Vec<(f64, f64)>,
+    /// Where each centre is.
+    pub(crate) centers: Vec<(f64, f64)>,
+}
+
+/// Lays out rows and centres together, by their Euclidean distances.
+///
+/// Neighbours are found exhaustively, the start is the first two principal components, and one thread does the sums: the
+/// same rows are laid out alike every time.
+///
+/// # Errors
+///
+/// There are too few rows, or a number of theirs is not finite.
+pub(crate) fn layout(space: &Space) -> Result<Layout> {
+    let segments = space.segments();
+    let space = space.choose(&sample(segments, MOST_SEGMENTS, SEED), segments);
+    let all = [&space.rows[..], &space.centers].concat();
+    if all.iter().any(|value| !value.is_finite()) {
+        return Err(anyhow!(
+            "the shared space holds numbers that are not finite"
+        ));
+    }
+    let points: Vec<&[f32]> = all.chunks_exact(space.dim.max(1)).collect();
+    let places = places(&points)?;
+    let (rows, centers) = places.split_at(space.len());
+    Ok(Layout {
+        rows: rows.to_vec(),
+        centers: centers.to_vec(),
+        space,
+    })
+}
+
+fn places(points: &[&[f32]]) -> Result<Vec<(f64, f64)>> {
+    // Each row needs more neighbours than the perplexity asks for.
+    let perplexity = PERPLEXITY.min((points.len().saturating_sub(1) / 3) as f32);
+    if perplexity < 1.0 {
+        return Err(anyhow!("{} rows are too few to lay out", points.len()));
+    }
+    let neighbors = neighbors(points, (3.0 * perplexity) as usize);
+    let start = principal(points)?;
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    let embedding = one.install(|| {
+        let mut tsne: tSNE<'_, f32, &[f32]> = tSNE::new(points);
+        tsne.perplexity(perplexity).initial_embedding(start);
+        tsne.barnes_hut_with_neighbors(THETA, &neighbors);
+        tsne.embedding()
+    });
+    let pairs = embedding.as_chunks::<2>().0.iter();
+    Ok(pairs.map(|&[x, y]| (f64::from(x), f64::from(y))).collect())
+}
+
+/// The nearest other points of each, nearest first, lower indices first among equals.
+fn neighbors(points: &[&[f32]], count: usize) -> Vec<Vec<Neighbor<f32>>> {
+    let of = |index: usize| {
+        let others = (0..points.len()).filter(|&other| other != index);
+        let mut all: Vec<(f32, usize)> = others
+            .map(|other| (distance(points[index], points[other]), other))
+            .collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        all.truncate(count);
+        let neighbor = |(distance, index)| Neighbor { index, distance };
+        all.into_iter().map(neighbor).collect()
+    };
+    (0..points.len()).into_par_iter().map(of).collect()
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b) * (a - b))
+        .sum::<f32>()
+        .sqrt()
+}
+
+/// The first two principal components of each point, scaled to a small start.
+fn principal(points: &[&[f32]]) -> Result<Vec<f32>> {
+    let dim = points.first().map_or(1, |point| point.len());
+    let count = points.len() as f64;
+    let mut mean = vec![0.0; dim];
+    for point in points {
+        mean.iter_mut()
+            .zip(*point)
+            .for_each(|(m, &x)| *m += f64::from(x) / count);
+    }
+    let centred: Vec<Vec<f64>> = points
+        .iter()
+        .map(|point| {
+            point
+                .iter()
+                .zip(&mean)
+                .map(|(&x, m)| f64::from(x) - m)
+                .collect()
+        })
+        .collect();
+    let mut covariance = vec![0.0; dim * dim];
+    for point in &centred {
+        for (row, a) in covariance.chunks_exact_mut(dim).zip(point) {
+            row.iter_mut()
+                .zip(point)
+                .for_each(|(sum, b)| *sum += a * b / count);
+        }
+    }
+    // Its rows are the eigenvectors, each as long as its standard deviation.
+    let factor = factor_psd_f64(&covariance, dim)?;
+    let length = |axis: &[f64]| axis.iter().map(|x| x * x).sum::<f64>();
+    let mut axes: Vec<&[f64]> = factor.chunks_exact(dim).collect();
+    axes.sort_by(|a, b| length(b).total_cmp(&length(a)));
+    axes.truncate(2);
+    let widest = axes.first().map_or(1.0, |axis| length(axis)).max(1e-30);
+    let along = |point: &[f64], axis: Option<&&[f64]>| {
+        let axis = axis.copied().unwrap_or(&[]);
+        // An eigenvector may point either way: its first large part is positive.
+        let sign = axis
+            .iter()
+            .find(|x| x.abs() > 1e-6 * widest.sqrt())
+            .map_or(1.0, |x| x.signum());
+        let product: f64 = point.iter().zip(axis).map(|(a, b)| a * b).sum();
+        (sign * product / widest * START) as f32
+    };
+    let both = |point: &Vec<f64>| [along(point, axes.first()), along(point, axes.get(1))];
+    Ok(centred.iter().flat_map(both).collect())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Two well-separated heaps of segments, both modalities, with a centre in each.
+    pub(crate) fn heaps(segments: usize) -> Space {
+        let dim = 4;
+        let value = |row: usize, column: usize| {
+            let heap = if row % 2 == 0 { -5.0 } else { 5.0 };
+            heap + ((row * 31 + column * 17) % 23) as f32 / 23.0
+        };
+        let rows =
+            (0..2 * segments).flat_map(|row| (0..dim).map(move |c| value(row % segments, c)));
+        Space {
+            dim,
+            rows: rows.collect(),
+            bins: (0..2 * segments)
+                .map(|row| if row % segments % 2 == 0 { 1 } else { 5 })
+                .collect(),
+            modality: (0..2 * segments)
+                .map(|row| if row < segments { 0 } else { 2 })
+                .collect(),
+            centers: [vec![-4.5; dim], vec![5.5; dim]].concat(),
+            center_bins: vec![1, 5],
+            global: (0..dim * dim)
+                .map(|i| if i % (dim + 1) == 0 { 1.01 } else { 0.0 })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_layout_keeps_heaps_apart_and_is_the_same_again() {
+        let space = heaps(60);
+        let first = layout(&space).unwrap();
+        let second = layout(&space).unwrap();
+        assert_eq!(first.rows, second.rows);
+        assert_eq!((first.rows.len(), first.centers.len()), (120, 2));
+        let far = |a: (f64, f64), b: (f64, f64)| (a.0 - b.0).hypot(a.1 - b.1);
+        for (place, bin) in first.rows.iter().zip(&first.space.bins) {
+            let (own, other) = match bin {
+                1 => (first.centers[0], first.centers[1]),
+                _ => (first.centers[1], first.centers[0]),
+            };
+            assert!(far(*place, own) < far(*place, other));
+        }
+    }
+
+    #[test]
+    fn too_little_to_lay_out_is_an_error() {
+        assert!(layout(&Space::default()).is_err());
+        let mut space = heaps(60);
+        space.rows[3] = f32::NAN;
+        assert!(layout(&space).is_err());
+    }
+}

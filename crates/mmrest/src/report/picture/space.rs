@@ -1,0 +1,185 @@
+//! The shared space: laid out in a plane, and its distances by sentiment.
+
+use anyhow::Result;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::axes::{Axis, Key, LINE, Mark, axes, ends, grid, key, place, put};
+use super::{Area, Picture};
+use crate::report::embedding::Layout;
+use crate::report::paint::{BLUE, GREEN, GROUND, INK, ORANGE, fault, placed, sentiment};
+
+/// Name, mark and colour of each modality.
+const MODALITIES: [(&str, Mark, RGBColor); 3] = [
+    ("text", Mark::Circle, BLUE),
+    ("vision", Mark::Triangle, ORANGE),
+    ("audio", Mark::Square, GREEN),
+];
+
+/// The space at one moment.
+pub(crate) struct Scene<'t> {
+    /// When.
+    pub(crate) title: &'t str,
+    pub(crate) layout: Layout,
+}
+
+/// Each scene twice: by sentiment, and beside it by modality; the centres with their sentiment.
+pub(crate) fn layouts(name: &str, scenes: &[Scene<'_>], labels: &[i32]) -> Result<Picture> {
+    let height = 490 * u32::try_from(scenes.len().max(1)).unwrap_or(1);
+    let title =
+        "The shared space by t-SNE: by sentiment and by modality, with the centres of the clusters";
+    Picture::draw(name, title, (1000, height + 2 * LINE + 10), |area| {
+        let names: Vec<String> = labels.iter().map(|label| signed(*label)).collect();
+        let bins = labels.len();
+        let keys: Vec<Key<'_>> = names
+            .iter()
+            .enumerate()
+            .map(|(bin, name)| {
+                (
+                    name.as_str(),
+                    sign(bin, bins),
+                    sentiment(bin, bins).to_rgba(),
+                )
+            })
+            .collect();
+        let (above, below) = area.split_vertically(2 * LINE + 10);
+        let modalities = MODALITIES.map(|(name, mark, colour)| (name, mark, colour.to_rgba()));
+        key(&above, 0, &[&keys[..], &modalities].concat())?;
+        let panels = grid(&below, scenes.len().max(1), 2);
+        for (scene, panels) in scenes.iter().zip(panels.chunks(2)) {
+            for (panel, by_modality) in panels.iter().zip([false, true]) {
+                one(panel, scene, by_modality, labels)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Shapes tell the side, colours how far.
+fn sign(bin: usize, bins: usize) -> Mark {
+    match (2 * bin + 1).cmp(&bins) {
+        std::cmp::Ordering::Less => Mark::Wedge,
+        std::cmp::Ordering::Equal => Mark::Circle,
+        std::cmp::Ordering::Greater => Mark::Triangle,
+    }
+}
+
+fn signed(label: i32) -> String {
+    match label {
+        0 => "0".into(),
+        label => format!("{label:+}"),
+    }
+}
+
+fn one(area: &Area<'_>, scene: &Scene<'_>, by_modality: bool, labels: &[i32]) -> Result<()> {
+    let layout = &scene.layout;
+    let places = || layout.rows.iter().chain(&layout.centers).copied();
+    let plain = |title, values: Vec<f64>| {
+        let mut axis = Axis::about(title, values.into_iter());
+        axis.ticks = 0;
+        axis
+    };
+    let x = plain("t-SNE 1 (no unit)", places().map(|(x, _)| x).collect());
+    let y = plain("t-SNE 2", places().map(|(_, y)| y).collect());
+    let by = if by_modality {
+        "by modality"
+    } else {
+        "by sentiment"
+    };
+    let chart = axes(area, &format!("{}, {by}", scene.title), 0, &x, &y)?;
+    let bins = labels.len();
+    for (row, &at) in layout.rows.iter().enumerate() {
+        let (mark, colour) = match by_modality {
+            true => {
+                let modality = layout.space.modality.get(row).copied().unwrap_or(0);
+                let (_, mark, colour) = MODALITIES[modality.min(2)];
+                (mark, colour)
+            }
+            false => {
+                let bin = layout.space.bins.get(row).copied().unwrap_or(0);
+                (sign(bin, bins), sentiment(bin, bins))
+            }
+        };
+        put(area, &chart, at, mark, 3, colour.mix(0.8))?;
+    }
+    let centred = placed(HPos::Center, VPos::Center);
+    for (&at, &bin) in layout.centers.iter().zip(&layout.space.center_bins) {
+        let name = labels
+            .get(bin)
+            .map_or(String::new(), |label| signed(*label));
+        let at = place(area, &chart, at);
+        area.draw(&Circle::new(at, 14, GROUND.mix(0.9).filled()))
+            .map_err(fault)?;
+        area.draw(&Circle::new(at, 14, INK.stroke_width(2)))
+            .map_err(fault)?;
+        area.draw_text(&name, &centred, at).map_err(fault)?;
+    }
+    Ok(())
+}
+
+/// Mean, and 10th and 90th percentile, of distances within and between sentiment bins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) low: f64,
+    pub(crate) mean: f64,
+    pub(crate) high: f64,
+}
+
+/// Distances of a space, by bin: among its rows, and to the rows of others.
+pub(crate) struct Distances {
+    /// What was measured, when.
+    pub(crate) title: String,
+    pub(crate) within: Vec<Option<Spread>>,
+    pub(crate) between: Vec<Option<Spread>>,
+}
+
+/// Distances within and between sentiments, a panel each.
+pub(crate) fn distances(all: &[Distances], labels: &[i32]) -> Result<Picture> {
+    let rows = all.len().div_ceil(2).max(1);
+    let height = 400 * u32::try_from(rows).unwrap_or(1);
+    let title = "Distances within and between sentiment bins";
+    Picture::draw("distances", title, (1000, height), |area| {
+        let panels = grid(area, rows, 2);
+        for (distances, panel) in all.iter().zip(&panels) {
+            by_bin(panel, distances, labels)?;
+        }
+        Ok(())
+    })
+}
+
+fn by_bin(area: &Area<'_>, distances: &Distances, labels: &[i32]) -> Result<()> {
+    let all = || distances.within.iter().chain(&distances.between).flatten();
+    let most = ends(all().map(|spread| spread.high)).map_or(1.0, |(_, most)| most);
+    let bins = labels.len();
+    let mut x = Axis::new("sentiment bin", -0.5..bins as f64 - 0.5);
+    x.ticks = 0;
+    let y = Axis::new("distance (mean, 10–90 %)", 0.0..most.max(1e-9) * 1.05);
+    let mut chart = axes(area, &distances.title, 1, &x, &y)?;
+    let series = [
+        (&distances.within, -0.14, BLUE, Mark::Circle),
+        (&distances.between, 0.14, ORANGE, Mark::Square),
+    ];
+    for (spreads, shift, colour, mark) in series {
+        for (bin, spread) in spreads.iter().enumerate() {
+            let Some(spread) = spread else { continue };
+            let at = bin as f64 + shift;
+            let line = PathElement::new(
+                [(at, spread.low), (at, spread.high)],
+                colour.stroke_width(3),
+            );
+            chart.draw_series([line]).map_err(fault)?;
+            put(area, &chart, (at, spread.mean), mark, 6, colour.to_rgba())?;
+        }
+    }
+    for (bin, label) in labels.iter().enumerate() {
+        let (x, y) = place(area, &chart, (bin as f64, 0.0));
+        let style = placed(HPos::Center, VPos::Top);
+        area.draw_text(&signed(*label), &style, (x, y + 4))
+            .map_err(fault)?;
+    }
+    let keys = [
+        ("within the bin", Mark::Circle, BLUE.to_rgba()),
+        ("to rows of other bins", Mark::Square, ORANGE.to_rgba()),
+    ];
+    key(area, 1, &keys)
+}
