@@ -150,7 +150,7 @@ fn of_gates(summary: &Summary) -> Result<Picture> {
             "MAG-BERT, H {}, V {}, A {}",
             gate.text, gate.vision, gate.audio
         ),
-        value: gate.parameters as f64,
+        value: gate.parameters as f64 / 1000.0,
         group: 1,
         ..Bar::default()
     });
@@ -158,13 +158,13 @@ fn of_gates(summary: &Summary) -> Result<Picture> {
         .into_iter()
         .map(|(name, parameters)| Bar {
             name,
-            value: parameters as f64,
+            value: parameters as f64 / 1000.0,
             ..Bar::default()
         });
     Bars {
         name: "parameters".into(),
         title: "Parameters beside the text encoder".into(),
-        axis: "parameters".into(),
+        axis: "parameters, in thousands".into(),
         bars: gates.chain(own).collect(),
         ..Bars::default()
     }
