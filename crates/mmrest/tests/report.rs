@@ -47,10 +47,10 @@ impl Bench {
             arguments.extend(["--set", key]);
         }
         let printed = succeed(&arguments);
+        let last = printed.lines().last().unwrap();
         assert!(
-            printed
-                .trim_end()
-                .ends_with(&format!("cargo xtask report {run}"))
+            last.contains("cargo xtask report ") && last.contains(name),
+            "{last}"
         );
         run
     }

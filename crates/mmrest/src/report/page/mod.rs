@@ -147,11 +147,6 @@ impl Section {
         }
     }
 
-    /// Adds a heading of the second order.
-    pub(crate) fn heading(&mut self, text: &str) {
-        self.body += &format!("<h3>{}</h3>\n", escape(text));
-    }
-
     /// Adds a paragraph.
     pub(crate) fn paragraph(&mut self, text: &str) {
         self.body += &format!("<p>{}</p>\n", escape(text));
@@ -207,7 +202,6 @@ mod tests {
         let mut table = Table::new(EVIL, &[EVIL]);
         table.row(vec![Cell::text(EVIL)]);
         let mut section = Section::new(EVIL);
-        section.heading(EVIL);
         section.paragraph(EVIL);
         section.table(&table);
         section.figure(bars.draw().unwrap(), EVIL);

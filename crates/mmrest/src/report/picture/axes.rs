@@ -67,7 +67,7 @@ pub(crate) fn axes<'a, 'b>(
     let mut chart = ChartBuilder::on(area)
         .margin_top(above + 4)
         .margin_right(14)
-        .x_label_area_size(if x.ticks > 0 { 50 } else { 26 })
+        .x_label_area_size(if x.ticks > 0 { 50 } else { 46 })
         .y_label_area_size(if y.ticks > 0 { 70 } else { 26 })
         .build_cartesian_2d(x.range.clone(), y.range.clone())
         .map_err(fault)?;
@@ -148,7 +148,7 @@ where
         Mark::Dashed => {
             let dash =
                 |from, to| PathElement::new([(x + from, y), (x + to, y)], colour.stroke_width(3));
-            (EmptyElement::at((0, 0)) + dash(-size - 4, -2) + dash(3, size + 5)).into_dyn()
+            (EmptyElement::at((0, 0)) + dash(-size - 4, -2) + dash(2, size + 3)).into_dyn()
         }
         Mark::Square => {
             Rectangle::new([(x - size, y - size), (x + size, y + size)], filled).into_dyn()

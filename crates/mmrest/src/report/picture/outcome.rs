@@ -119,7 +119,7 @@ fn matrix(area: &Area<'_>, counts: &[Vec<usize>], labels: &[i32]) -> Result<()> 
                 area.draw(&Rectangle::new(corners, INK.stroke_width(2)))
                     .map_err(fault)?;
             }
-            let ink = if share > 0.5 { GROUND } else { INK };
+            let ink = if share > 0.7 { GROUND } else { INK };
             let middle = (x + across / 2, y + down / 2);
             area.draw_text(&count.to_string(), &centred.color(&ink), middle)
                 .map_err(fault)?;

@@ -43,8 +43,18 @@ pub(crate) fn layouts(name: &str, scenes: &[Scene<'_>], labels: &[i32]) -> Resul
             })
             .collect();
         let (above, below) = area.split_vertically(2 * LINE + 10);
-        let modalities = MODALITIES.map(|(name, mark, colour)| (name, mark, colour.to_rgba()));
-        key(&above, 0, &[&keys[..], &modalities].concat())?;
+        let modalities: Vec<Key<'_>> = MODALITIES
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| {
+                scenes
+                    .iter()
+                    .any(|s| s.layout.space.modality.contains(place))
+            })
+            .map(|(_, &(name, mark, colour))| (name, mark, colour.to_rgba()))
+            .collect();
+        key(&above, 0, &keys)?;
+        key(&above, 1, &modalities)?;
         let panels = grid(&below, scenes.len().max(1), 2);
         for (scene, panels) in scenes.iter().zip(panels.chunks(2)) {
             for (panel, by_modality) in panels.iter().zip([false, true]) {

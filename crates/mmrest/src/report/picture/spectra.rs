@@ -62,7 +62,7 @@ fn by_metric(values: &[Spectrum]) -> Spectra<'_> {
 /// Words of `spectra.csv` as a title.
 fn named(metric: &str) -> String {
     match metric.strip_prefix("local-") {
-        Some(local) => format!("metric M of local {local}"),
+        Some(local) => format!("local metric {local}: M"),
         None => "global metric M0".into(),
     }
 }

@@ -42,7 +42,6 @@ pub(super) fn predictions(path: &Path, split: &str) -> Result<Vec<Prediction>> {
 pub(crate) struct Spectrum {
     pub(crate) epoch: usize,
     pub(crate) metric: String,
-    pub(crate) index: usize,
     pub(crate) eigenvalue: f64,
 }
 
