@@ -174,7 +174,7 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
 fn a_stopped_run_resumes_to_the_very_same_end() {
     let _turn = turn();
     let bench = Bench::new();
-    for preset in ["preset=paper", "preset=official"] {
+    for preset in ["preset=paper", "preset=official", "preset=ordinal"] {
         let whole = format!("whole-{preset}");
         bench.train(&whole, &[preset]);
         for stop in [0, 1, 3] {
@@ -210,7 +210,7 @@ fn epoch_columns(folder: &RunFolder, wanted: impl Fn(&str) -> bool) -> Vec<Vec<S
 fn recording_the_test_split_changes_nothing_else() {
     let _turn = turn();
     let bench = Bench::new();
-    for preset in ["preset=paper", "preset=official"] {
+    for preset in ["preset=paper", "preset=official", "preset=ordinal"] {
         let [plain, recorded, stopped] = ["plain", "recorded", "stopped"]
             .map(|name| bench.run_folder(&format!("{name}-{preset}")));
         let set = [preset, "train.record_test=true"];
@@ -317,6 +317,7 @@ fn evaluation_repeats_the_figures_to_the_last_digit() {
     for set in [
         &[][..],
         &["preset=official"],
+        &["preset=ordinal"],
         &["text.train_layers=1"],
         &["text.freeze=true"],
         &["data.modalities=[\"audio\"]"],
@@ -331,6 +332,40 @@ fn evaluation_repeats_the_figures_to_the_last_digit() {
             assert_eq!(format!("{:?}", again.figures), format!("{figures:?}"));
             assert!(again.predictions.iter().all(|p| p.near.len() == 2));
         }
+    }
+}
+
+#[test]
+fn the_ordinal_preset_pulls_scores_towards_the_sentiment_of_the_clusters_around() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    for (name, set) in [
+        ("train", &["preset=ordinal", "train.epochs=2"][..]),
+        (
+            "batch",
+            &["preset=ordinal", "train.epochs=2", "clusters.scope=batch"],
+        ),
+    ] {
+        bench.train(name, set);
+        let folder = bench.run_folder(name);
+        let clusters: Clusters =
+            serde_json::from_str(&read(folder.model().join("clusters.json"))).unwrap();
+        assert!(clusters.bins.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(clusters.metric, clusters.bins);
+        let root = bench.folder.path();
+        let test = evaluate_run(&folder, Split::Test, None, root, &device).unwrap();
+        let expected = test.predictions.iter().map(|p| p.score + p.bias / 0.5);
+        let expected: Vec<f32> = expected.collect();
+        assert!(expected.iter().all(|s| (-3.001..3.001).contains(s)));
+        let [least, greatest] = [f32::min, f32::max].map(|of| expected.iter().copied().reduce(of));
+        assert!(greatest.unwrap() - least.unwrap() > 0.01, "{name}");
+        for p in &test.predictions {
+            assert!((p.prediction - p.score - p.bias).abs() < 1e-5);
+        }
+        let inter = epoch_columns(&folder, |column| column == "loss_inter");
+        let mut epochs = inter[1..].iter(); // below the header
+        assert!(epochs.all(|row| row[0].parse::<f64>().unwrap() > 0.0));
     }
 }
 
@@ -420,6 +455,8 @@ fn every_switch_trains_and_absent_modalities_have_no_parameters() {
         "bias=false",
         "metric=single",
         "projection.signed=true",
+        "loss.means=true",
+        "clusters.by=sentiment",
     ] {
         assert_eq!(train(&[set]).parameters.metrics, full.metrics);
     }

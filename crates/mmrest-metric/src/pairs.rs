@@ -187,4 +187,27 @@ mod tests {
         );
         assert_eq!(signed_laplacian(&field, &bins, 0, 1, 0), None);
     }
+
+    #[test]
+    fn means_are_the_sums_over_the_pairs_that_were_drawn() {
+        let bins = [0, 1, 1, 2, 0, 0, 1];
+        let field = [0, 2, 3, 4, 5, 6];
+        let x = [0.5_f32, -1.0, 2.0, 0.25, 3.0, -0.75];
+        let form = |laplacian: &[f32]| {
+            let entry = |at: usize| laplacian[at] * x[at / 6] * x[at % 6];
+            (0..36).map(entry).sum::<f32>()
+        };
+        let squared = |a: usize, b: usize| (x[a] - x[b]) * (x[a] - x[b]);
+        let mean = |same: bool| {
+            let pairs = (0..6).flat_map(|a| (a + 1..6).map(move |b| (a, b)));
+            let of_side = |&(a, b): &(usize, usize)| (bins[field[a]] == bins[field[b]]) == same;
+            let pairs: Vec<(usize, usize)> = pairs.filter(of_side).collect();
+            pairs.iter().map(|&(a, b)| squared(a, b)).sum::<f32>() / pairs.len() as f32
+        };
+        let laplacian = mean_laplacian(&field, &bins, 4000, 7, 1).unwrap();
+        assert!((form(&laplacian) - (mean(true) - mean(false))).abs() < 1e-5);
+        // Thinned to one pair a side, each weighs 1.
+        let thinned = mean_laplacian(&field, &bins, 1, 7, 1).unwrap();
+        assert_eq!(thinned, signed_laplacian(&field, &bins, 1, 7, 1).unwrap());
+    }
 }

@@ -61,6 +61,7 @@ fn loss_and_gradients_are_the_published_ones() {
             margin: number("xi"),
             margin_scale: number("alpha_"),
             max_pairs: 4000,
+            means: false,
         };
         let features = golden.tensor::<2>("features", &device).require_grad();
         let loss = config

@@ -260,6 +260,26 @@ mod tests {
     }
 
     #[test]
+    fn the_ordinal_form_asks_for_one_cluster_a_bin() {
+        let ordinal = Config::parse("preset = \"ordinal\"", &[]).unwrap();
+        assert_eq!(ordinal.clusters.by, ClusterBy::Sentiment);
+        assert_eq!(ordinal.loss.form, LossForm::Ordinal);
+        assert_eq!(ordinal.projection.kind, ProjectionKind::Expectation);
+        let refused = |text: &str| Config::parse(text, &[]).unwrap_err();
+        let count = refused("preset = \"ordinal\"\n[clusters]\ncount = 5");
+        assert!(count.contains("clusters.count = 7"), "{count}");
+        let kmeans = refused("[loss]\nform = \"ordinal\"");
+        assert!(kmeans.contains("clusters.by"), "{kmeans}");
+        let cold = refused("[clusters]\ntemperature = 0.0");
+        assert!(cold.contains("clusters.temperature"), "{cold}");
+        let fewer = "preset = \"ordinal\"\n[data]\nlabel_range = [-1.0, 1.0]\n[bins]\n\
+                     edges = [-0.7, -0.1, 0.1, 0.7]\nlabels = [-2, -1, 0, 1, 2]\n[clusters]\ncount = 5";
+        let fewer = Config::parse(fewer, &[]).unwrap();
+        let sentiments = fewer.bins.sentiments(fewer.data.label_range);
+        assert_eq!(sentiments, [-1.0, -0.4, 0.0, 0.4, 1.0]);
+    }
+
+    #[test]
     fn an_override_wins_over_file_and_may_choose_the_preset() {
         let overrides = [
             parse_override("preset=official").unwrap(),

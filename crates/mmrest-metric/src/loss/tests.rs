@@ -109,6 +109,13 @@ fn shapes() -> Vec<Shape> {
             config: flat,
             ..shape(70, 4, &[0, 1, 2], 3, 1)
         },
+        Shape {
+            config: MmcLossConfig {
+                means: true,
+                ..config
+            },
+            ..shape(129, 17, &[2, 0, 1], 3, 1)
+        },
     ]
 }
 
