@@ -48,7 +48,7 @@ impl Bench {
             folder: self.run_folder(name),
             resume: false,
             backend: Backend::Cpu,
-            device: 0,
+            devices: vec![0],
             root: self.folder.path().to_path_buf(),
             observer: Arc::new(Silent),
             interrupter: Interrupter::new(),

@@ -11,5 +11,5 @@ mod start;
 
 pub use finish::{EvaluatedSplit, MetricsFile, ParameterCounts, evaluate_run};
 pub use folder::RunFolder;
-pub use record::{Resumption, RunRecord};
+pub use record::{Computer, Resumption, RunRecord};
 pub use start::{Outcome, RunOptions, default_folder, train};
