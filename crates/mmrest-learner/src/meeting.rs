@@ -43,7 +43,7 @@ impl fmt::Debug for Table {
 pub(crate) struct PartRows {
     /// `[modalities * segments, dim]`
     pub values: Vec<f32>,
-    /// The sentiment bin of each segment.
+    /// The sentiment bin of each row.
     pub bins: Vec<usize>,
 }
 

@@ -91,7 +91,7 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
     config.data.check_files(&options.root)?;
     let restored = newest_checkpoint(config, options, &checkpoints)?;
     options.observer.stage("loading the text encoder");
-    let text = load_text(config, &options.root, main)?;
+    let text = load_text(config, &options.root, &first_device())?;
     options.observer.stage("reading the data");
     let stop = || options.interrupter.should_stop();
     let data = prepare(&config.data, &options.root, &mut |_| !stop())?;
@@ -116,7 +116,11 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
     let mut record = admit(record, options)?;
     options.observer.stage("preparing text and features");
     let features = FeatureSpec::fit(config, &set, &stop)?;
-    let (bundle, model) = start_model(config, features, text, main)?;
+    let (bundle, model) = start_model(config, features, text, &first_device())?;
+    let model = match options.backend {
+        Backend::Cpu => model,
+        _ => model.fork(main),
+    };
     let splits = Splits::prepare(&set, &bundle, &model.valid(), &options.root, &stop)?;
     files::write(&options.folder.config(), config.to_toml()?.as_bytes())?;
     files::write_json(&options.folder.record(), &record)?;
@@ -149,6 +153,11 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
     record.note_peak_memory();
     files::write_json(&options.folder.record(), &record)?;
     Ok(outcome)
+}
+
+/// Where a model is made before it moves to its own device: initial weights are the same on every backend.
+fn first_device() -> Device {
+    Device::flex().autodiff()
 }
 
 /// Opens every device that is asked for, and says which they are.
