@@ -29,13 +29,13 @@ struct Meeting {
 struct Table {
     brought: Vec<(usize, PartRows)>,
     made: Option<Arc<Gathered>>,
-    /// Somebody will not come, or what was brought led to an error.
-    lost: bool,
+    /// Why there will be nothing: somebody does not come, or what was brought led to an error.
+    lost: Option<String>,
 }
 
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} brought, lost: {}", self.brought.len(), self.lost)
+        write!(f, "{} brought, lost: {:?}", self.brought.len(), self.lost)
     }
 }
 
@@ -109,7 +109,7 @@ impl Part {
         let made = make(&rows).map(Arc::new);
         match &made {
             Ok(made) => table.made = Some(Arc::clone(made)),
-            Err(_) => table.lost = true,
+            Err(error) => table.lost = Some(error.to_string()),
         }
         self.meeting.changed.notify_all();
         made
@@ -119,8 +119,8 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         let mut table = self.meeting.lock();
-        if table.made.is_none() {
-            table.lost = true;
+        if table.made.is_none() && table.lost.is_none() {
+            table.lost = Some("another device's part of the step failed".into());
             self.meeting.changed.notify_all();
         }
     }
@@ -132,13 +132,12 @@ impl Meeting {
     }
 
     fn wait(&self, table: MutexGuard<'_, Table>) -> Result<Arc<Gathered>, LearnerError> {
-        let waiting = |table: &mut Table| table.made.is_none() && !table.lost;
+        let waiting = |table: &mut Table| table.made.is_none() && table.lost.is_none();
         let table = self
             .changed
             .wait_while(table, waiting)
             .unwrap_or_else(PoisonError::into_inner);
-        table.made.clone().ok_or_else(|| {
-            LearnerError::Training("another device's part of the step failed".into())
-        })
+        let why = || LearnerError::Device(table.lost.clone().unwrap_or_default());
+        table.made.clone().ok_or_else(why)
     }
 }

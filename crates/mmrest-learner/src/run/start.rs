@@ -131,7 +131,8 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
         restored,
         checkpoints,
         options,
-        autodiff,
+        autodiff.clone(),
+        main,
     )?;
     let interrupted = options.interrupter.should_stop();
     let outcome = match (progress.selected_epoch, interrupted) {
@@ -191,10 +192,10 @@ fn run_epochs(
     checkpoints: Checkpoints,
     options: &RunOptions,
     devices: Vec<Device>,
+    main: &Device,
 ) -> Result<Progress, LearnerError> {
     let config = bundle.config.clone();
-    let autodiff = devices[0].clone();
-    let device = &autodiff.clone().inner();
+    let device = &main.clone().inner();
     let factor = SharedFactor::new();
     let (mut model, mut optimizer) = (model, optimizer(&config.train)?);
     let mut scheduler = scheduler(&config.train, &factor)?;
@@ -213,7 +214,7 @@ fn run_epochs(
     let clusters = progress.clusters.clone();
     model.context.state().clusters = clusters;
     let learner = Learner::new(model, optimizer, scheduler);
-    let train = splits.loader(Split::Train, &autodiff).shuffled(config.seed);
+    let train = splits.loader(Split::Train, main).shuffled(config.seed);
     let valid = splits.loader(Split::Valid, device);
     let [model_part, optimizer_part, scheduler_part] = checkpoints.parts();
     let epoch_loop = Arc::new(EpochLoop {
