@@ -83,7 +83,7 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
         .map(|d| d.device.clone().autodiff())
         .collect();
     let (Some(device), Some(main)) = (devices.first(), autodiff.first()) else {
-        return Err(LearnerError::Device("no device to train on".into()));
+        return Err(no_device());
     };
     let device = &device.device;
     let checkpoints = Checkpoints::new(options.folder.checkpoints());
@@ -132,7 +132,6 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
         checkpoints,
         options,
         autodiff.clone(),
-        main,
     )?;
     let interrupted = options.interrupter.should_stop();
     let outcome = match (progress.selected_epoch, interrupted) {
@@ -159,6 +158,10 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
 /// Where a model is made before it moves to its own device: initial weights are the same on every backend.
 fn first_device() -> Device {
     Device::flex().autodiff()
+}
+
+fn no_device() -> LearnerError {
+    LearnerError::Device("no device to train on".into())
 }
 
 /// Opens every device that is asked for, and says which they are.
@@ -192,9 +195,9 @@ fn run_epochs(
     checkpoints: Checkpoints,
     options: &RunOptions,
     devices: Vec<Device>,
-    main: &Device,
 ) -> Result<Progress, LearnerError> {
     let config = bundle.config.clone();
+    let main = devices.first().cloned().ok_or_else(no_device)?;
     let device = &main.clone().inner();
     let factor = SharedFactor::new();
     let (mut model, mut optimizer) = (model, optimizer(&config.train)?);
@@ -214,7 +217,7 @@ fn run_epochs(
     let clusters = progress.clusters.clone();
     model.context.state().clusters = clusters;
     let learner = Learner::new(model, optimizer, scheduler);
-    let train = splits.loader(Split::Train, main).shuffled(config.seed);
+    let train = splits.loader(Split::Train, &main).shuffled(config.seed);
     let valid = splits.loader(Split::Valid, device);
     let [model_part, optimizer_part, scheduler_part] = checkpoints.parts();
     let epoch_loop = Arc::new(EpochLoop {
