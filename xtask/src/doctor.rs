@@ -5,7 +5,7 @@ use std::{ffi::OsString, fs, path::Path, process::ExitCode};
 use crate::{
     Outcome,
     cargo::{program_path, workspace_root},
-    library::{HDF5, LAPACK, Linked, cuda_driver, vulkan_drivers, vulkan_loader},
+    library::{HDF5, LAPACK, Linked, cuda_compiler, cuda_driver, vulkan_drivers, vulkan_loader},
     machine::{cores, first_line, has_avx2, has_x86_v4, memory, system},
 };
 
@@ -118,6 +118,7 @@ fn features() -> Vec<Row> {
         .map(|name| name.to_string_lossy())
         .collect();
     let cuda = cuda_driver().map(|path| path.display().to_string());
+    let llvm = cuda_compiler().map(|path| path.display().to_string());
     let gpu = first_line(
         "nvidia-smi",
         &[
@@ -142,7 +143,7 @@ fn features() -> Vec<Row> {
         row(
             "Vulkan drivers",
             (!names.is_empty()).then(|| names.join(", ")),
-            "only for --backend wgpu: the GPU maker's driver",
+            "only for --backend wgpu: the GPU maker's driver, or in software: apt install mesa-vulkan-drivers",
         ),
         row(
             "CUDA driver",
@@ -150,6 +151,11 @@ fn features() -> Vec<Row> {
             "only for --backend cuda: NVIDIA's driver",
         ),
         row("NVIDIA GPU", gpu, "only for --backend cuda"),
+        row(
+            "LLVM for CUDA",
+            llvm,
+            "only to build for --backend cuda: the first build fetches it from github.com",
+        ),
     ]
 }
 

@@ -47,6 +47,11 @@ impl Features {
         self
     }
 
+    /// Whether a feature is among them.
+    pub(crate) fn has(&self, feature: &str) -> bool {
+        self.0.contains(feature)
+    }
+
     /// The arguments for a cargo command that builds several packages: `--features mmrest/a,mmrest/b`, or none.
     pub(crate) fn arguments(&self) -> Vec<String> {
         if self.0.is_empty() {
@@ -144,6 +149,7 @@ mod tests {
             base.clone().with("cuda").arguments(),
             features("mmrest/cuda,mmrest/x86-v4")
         );
+        assert!(base.has("x86-v4") && !base.has("cuda"));
         assert_eq!(base.clone().with("x86-v4"), base);
     }
 

@@ -77,6 +77,23 @@ pub(crate) fn cuda_driver() -> Option<PathBuf> {
     )
 }
 
+/// The LLVM that burn's CUDA compiler is built with: its build script fetches one, once, from GitHub.
+pub(crate) fn cuda_compiler() -> Option<PathBuf> {
+    let home = |below: &str| env::var_os("HOME").map(|home| Path::new(&home).join(below));
+    let variables = ["XDG_DATA_HOME", "LOCALAPPDATA"];
+    let folders = variables
+        .into_iter()
+        .filter_map(|name| env::var_os(name).map(PathBuf::from))
+        .chain(home(".local/share"))
+        .chain(home("Library/Application Support"));
+    let installed = |folder: PathBuf| {
+        let entries = fs::read_dir(folder.join("tracel")).ok()?;
+        let mut paths = entries.flatten().map(|entry| entry.path());
+        paths.find(|path| path.join(".tracel-llvm-installed").is_file())
+    };
+    folders.into_iter().find_map(installed)
+}
+
 /// The Vulkan loader.
 pub(crate) fn vulkan_loader() -> Option<PathBuf> {
     find_file(
@@ -91,8 +108,34 @@ pub(crate) fn vulkan_loader() -> Option<PathBuf> {
     )
 }
 
-/// The Vulkan drivers' description files: those the loader's variables name, or else those in its folders.
+/// The Vulkan drivers' description files whose library is there.
 pub(crate) fn vulkan_drivers() -> Vec<PathBuf> {
+    let mut files = described_drivers();
+    files.retain(|file| {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        library_of(&text).is_some_and(|library| has_library(file, library))
+    });
+    files
+}
+
+/// The value of `library_path` in a driver's description.
+fn library_of(description: &str) -> Option<&str> {
+    let (_, rest) = description.split_once("\"library_path\"")?;
+    rest.split('"').nth(1)
+}
+
+/// Whether the library that `file` names is there: a path from the file's folder on, or a bare name for the loader.
+fn has_library(file: &Path, library: &str) -> bool {
+    match library.contains(['/', '\\']) {
+        true => file
+            .parent()
+            .is_some_and(|folder| folder.join(library).is_file()),
+        false => find_file(&library_folders(), &[library]).is_some(),
+    }
+}
+
+/// The drivers' description files: those the loader's variables name, or else those in its folders.
+fn described_drivers() -> Vec<PathBuf> {
     if let Some(named) = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"]
         .into_iter()
         .find_map(env::var_os)
@@ -160,6 +203,21 @@ fn library_folders() -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_driver_counts_where_its_library_is() {
+        let root = env::temp_dir().join(format!("xtask-driver-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        fs::write(root.join("libdriver.so"), "").unwrap();
+        let file = root.join("icd.json");
+        let text = r#"{"ICD": {"api_version": "1.4", "library_path": "./libdriver.so"}}"#;
+        assert_eq!(library_of(text), Some("./libdriver.so"));
+        assert!(has_library(&file, "./libdriver.so"));
+        assert!(!has_library(&file, "./libother.so"));
+        assert!(!has_library(&file, "libsurely-nowhere.so"));
+        assert_eq!(library_of("{}"), None);
+        fs::remove_dir_all(&root).unwrap();
+    }
 
     #[test]
     fn files_are_found_by_folder_first_and_name_second() {

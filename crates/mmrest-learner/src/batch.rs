@@ -1,10 +1,13 @@
 //! Batches of examples, laid out on a device.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_data::{Frames, PaddedFrames, SequenceBatch};
 use mmrest_encoders::PackedTokens;
 
 use crate::example::{Example, TextFeatures};
+use crate::meeting::Part;
 
 /// A batch's input to the text encoder.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub struct Batch {
     pub labels: Vec<f32>,
     /// Where each example stands in its split.
     pub rows: Vec<usize>,
+    /// Which part of a larger batch this is, where several devices take a step together.
+    pub part: Option<Arc<Part>>,
 }
 
 /// A batch on no device yet: what is prepared on another thread while a step runs.
@@ -64,6 +69,35 @@ impl HostBatch {
         }
     }
 
+    /// Lays examples side by side in at most `parts` even parts, in order.
+    pub(crate) fn split(examples: &[Example], rows: &[usize], parts: usize) -> Vec<Self> {
+        let parts = parts.min(examples.len()).max(1);
+        let (least, larger) = (examples.len() / parts, examples.len() % parts);
+        let mut first = 0;
+        let part = |part: usize| {
+            let own = first..first + least + usize::from(part < larger);
+            first = own.end;
+            Self::new(&examples[own.clone()], rows[own].to_vec())
+        };
+        (0..parts).map(part).collect()
+    }
+
+    /// Puts each part of a batch on a device of its own.
+    pub(crate) fn upload_parts(parts: Vec<Self>, devices: &[Device]) -> Vec<Batch> {
+        let sizes: Vec<usize> = parts.iter().map(|part| part.labels.len()).collect();
+        let mut batches: Vec<Batch> = parts
+            .into_iter()
+            .zip(devices)
+            .map(|(part, device)| part.upload(device))
+            .collect();
+        if sizes.len() > 1 {
+            for (batch, part) in batches.iter_mut().zip(Part::of(&sizes)) {
+                batch.part = Some(Arc::new(part));
+            }
+        }
+        batches
+    }
+
     /// The batch on a device.
     pub fn upload(self, device: &Device) -> Batch {
         let tensor = |values: Vec<f32>, width: usize| {
@@ -82,6 +116,7 @@ impl HostBatch {
             audio: self.audio.map(|frames| frames.upload(device)),
             labels: self.labels,
             rows: self.rows,
+            part: None,
         }
     }
 }

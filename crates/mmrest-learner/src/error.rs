@@ -6,6 +6,7 @@ use burn::data::dataset::DatasetError;
 use mmrest_data::DataError;
 use mmrest_encoders::EncoderError;
 use mmrest_metric::MetricError;
+use mmrest_pdlf::PdlfError;
 use thiserror::Error;
 
 /// An error of this crate. Its `Display` is one sentence that names file, key or id, and says what to do.
@@ -46,6 +47,9 @@ pub enum LearnerError {
     /// Clusters or metrics got input they cannot work with.
     #[error(transparent)]
     Metric(#[from] MetricError),
+    /// Rows could not be placed among the clusters.
+    #[error(transparent)]
+    Placing(#[from] PdlfError),
     /// A batch could not be read while training or evaluating.
     #[error(transparent)]
     Loading(#[from] DatasetError),

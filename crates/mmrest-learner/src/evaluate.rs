@@ -1,6 +1,7 @@
 //! Predictions of a trained model, with their parts.
 
-use mmrest_metric::Clusters;
+use burn::tensor::Tensor;
+use mmrest_metric::{Clusters, host};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
@@ -8,7 +9,6 @@ use crate::error::LearnerError;
 use crate::figures::{FigureSet, Figures};
 use crate::loader::SegmentLoader;
 use crate::model::{Forward, MmRest};
-use crate::objective::to_host;
 
 /// A cluster as a segment sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl MmRest {
     /// The device cannot be read.
     pub fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError> {
         let geometry = self.context.evaluation_geometry();
-        let forward = self.forward(batch, geometry.as_ref());
+        let forward = self.forward(batch, geometry.as_ref())?;
         let clusters = geometry.map(|geometry| geometry.clusters);
         let near = near_clusters(
             &forward,
@@ -52,19 +52,18 @@ impl MmRest {
             &self.context.settings().labels,
             batch.len(),
         );
-        let bias = match forward.bias {
-            Some(bias) => to_host(bias)?,
-            None => vec![0.0; batch.len()],
-        };
-        let score = to_host(forward.score)?;
-        let prediction = to_host(forward.prediction)?;
+        let biased = forward.bias.is_some();
+        let columns = [Some(forward.score), Some(forward.prediction), forward.bias];
+        let columns = columns.into_iter().flatten().collect();
+        let values = host::read("predictions", Tensor::cat(columns, 0))?;
+        let at = |column: usize, row: usize| values[column * batch.len() + row];
         Ok((0..batch.len())
             .zip(near)
             .map(|(i, near)| Prediction {
                 row: batch.rows[i],
-                prediction: prediction[i],
-                score: score[i],
-                bias: bias[i],
+                prediction: at(1, i),
+                score: at(0, i),
+                bias: if biased { at(2, i) } else { 0.0 },
                 near,
             })
             .collect())

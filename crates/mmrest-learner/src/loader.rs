@@ -77,17 +77,24 @@ impl SegmentLoader {
 
     /// The batches of one pass. A thread of their own prepares them; it ends with the pass, or when the pass is dropped.
     pub fn pass(&self) -> Batches<'_> {
+        Batches {
+            parted: self.pass_on(std::slice::from_ref(&self.device)),
+        }
+    }
+
+    /// The batches of one pass, each in even parts, the first on the first device.
+    pub(crate) fn pass_on<'a>(&self, devices: &'a [Device]) -> PartedBatches<'a> {
         let mut order: Vec<usize> = self.range.clone().collect();
         if let Some(Shuffle { seed, epoch }) = &self.shuffle {
             let epoch = epoch.load(Ordering::Relaxed) as u64;
             order.shuffle(&mut seed::rng(*seed, &[seed::ORDER, epoch]));
         }
         let (ready, batches) = sync_channel(READY);
-        let total = order.len();
+        let (total, parts) = (order.len(), devices.len());
         let (examples, batch_size) = (Arc::clone(&self.examples), self.batch_size);
-        std::thread::spawn(move || prepare(examples.as_ref(), &order, batch_size, &ready));
-        Batches {
-            device: &self.device,
+        std::thread::spawn(move || prepare(examples.as_ref(), &order, batch_size, parts, &ready));
+        PartedBatches {
+            devices,
             batches,
             done: 0,
             total,
@@ -95,16 +102,20 @@ impl SegmentLoader {
     }
 }
 
+/// A batch in its parts, or why there is none.
+type Prepared = Result<Vec<HostBatch>, LearnerError>;
+
 /// Prepares batches in order until nobody wants more.
 fn prepare(
     examples: &dyn ExampleSource,
     order: &[usize],
     batch_size: usize,
-    ready: &SyncSender<Result<HostBatch, LearnerError>>,
+    parts: usize,
+    ready: &SyncSender<Prepared>,
 ) {
     for rows in order.chunks(batch_size) {
         let chosen: Result<Vec<_>, _> = rows.iter().map(|&row| examples.example(row)).collect();
-        let batch = chosen.map(|chosen| HostBatch::new(&chosen, rows.to_vec()));
+        let batch = chosen.map(|chosen| HostBatch::split(&chosen, rows, parts));
         let failed = batch.is_err();
         if ready.send(batch).is_err() || failed {
             return;
@@ -114,14 +125,30 @@ fn prepare(
 
 /// One pass over a split.
 pub struct Batches<'a> {
-    device: &'a Device,
-    batches: Receiver<Result<HostBatch, LearnerError>>,
+    parted: PartedBatches<'a>,
+}
+
+/// One pass over a split, on several devices.
+pub(crate) struct PartedBatches<'a> {
+    devices: &'a [Device],
+    batches: Receiver<Prepared>,
     done: usize,
     total: usize,
 }
 
 impl Iterator for Batches<'_> {
     type Item = Result<Batch, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.parted.next()? {
+            Ok(parts) => parts.into_iter().next().map(Ok),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl Iterator for PartedBatches<'_> {
+    type Item = Result<Vec<Batch>, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done == self.total {
@@ -133,10 +160,10 @@ impl Iterator for Batches<'_> {
             return Some(Err(DatasetError::new(LearnerError::Internal(lost.into()))));
         };
         Some(match batch {
-            Ok(batch) => {
-                let batch = batch.upload(self.device);
-                self.done += batch.len();
-                Ok(batch)
+            Ok(parts) => {
+                let parts = HostBatch::upload_parts(parts, self.devices);
+                self.done += parts.iter().map(Batch::len).sum::<usize>();
+                Ok(parts)
             }
             Err(error) => {
                 self.done = self.total;
@@ -148,7 +175,7 @@ impl Iterator for Batches<'_> {
 
 impl DataLoaderIterator<Batch> for Batches<'_> {
     fn progress(&self) -> Progress {
-        Progress::new(self.done, self.total, Some("segments".into()))
+        Progress::new(self.parted.done, self.parted.total, Some("segments".into()))
     }
 }
 
@@ -230,6 +257,18 @@ mod tests {
         let mut sorted = third.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_batch_is_split_evenly_and_in_order() {
+        let devices = [Device::flex(), Device::flex(), Device::flex()];
+        let loader = SegmentLoader::in_order(examples(9), 4, &devices[0]);
+        let batches: Vec<Vec<Vec<usize>>> = loader
+            .pass_on(&devices)
+            .map(|parts| parts.unwrap().into_iter().map(|part| part.rows).collect())
+            .collect();
+        let four = |first: usize| vec![vec![first, first + 1], vec![first + 2], vec![first + 3]];
+        assert_eq!(batches, [four(0), four(4), vec![vec![8]]]);
     }
 
     #[test]

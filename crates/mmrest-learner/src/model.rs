@@ -8,11 +8,12 @@ use mmrest_encoders::{
     Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig, init::xavier_linear_init,
 };
 use mmrest_metric::{Clusters, MultiMetric, MultiMetricConfig, expected_sentiment};
-use mmrest_pdlf::{Fusion, FusionConfig, Projection, mean_over_modalities, projection};
+use mmrest_pdlf::{Fusion, FusionConfig, Projection, mean_over_modalities};
 
 use crate::batch::{Batch, TextBatch};
 use crate::config::{Config, MetricKind, ProjectionKind};
 use crate::error::LearnerError;
+use crate::placing::Placed;
 use crate::state::{Geometry, StepContext};
 
 /// BERT and the linear map into the shared space.
@@ -86,6 +87,8 @@ pub struct Forward {
     pub bias: Option<Tensor<1>>,
     /// Distances and nearest clusters of every row, where there are clusters.
     pub projection: Option<Projection>,
+    /// The rows of C on the host, where there are clusters: they were read with the distances.
+    pub rows_on_host: Option<Vec<f32>>,
     /// y = y' + gamma bias, `[batch]`.
     pub prediction: Tensor<1>,
 }
@@ -176,46 +179,65 @@ impl MmRest {
     }
 
     /// Score and bias of a batch. Without `geometry` there is no bias.
-    pub fn forward(&self, batch: &Batch, geometry: Option<&Geometry>) -> Forward {
+    ///
+    /// # Errors
+    ///
+    /// As [`MmRest::decide`].
+    pub fn forward(
+        &self,
+        batch: &Batch,
+        geometry: Option<&Geometry>,
+    ) -> Result<Forward, LearnerError> {
         let representations = self.encode(batch);
         self.decide(representations, geometry)
     }
 
     /// Score and bias from the shared space (docs/src/method.md, "PDLF").
-    pub fn decide(&self, representations: Representations, geometry: Option<&Geometry>) -> Forward {
+    ///
+    /// # Errors
+    ///
+    /// Clusters that do not fit the model, or a device that cannot be read.
+    pub fn decide(
+        &self,
+        representations: Representations,
+        geometry: Option<&Geometry>,
+    ) -> Result<Forward, LearnerError> {
         let score = self.fusion.forward(
             representations.first_token.clone(),
             representations.vision.clone(),
             representations.audio.clone(),
         );
-        let placed = self
-            .metric
+        let placed = match (&self.metric, geometry) {
+            (Some(metric), Some(geometry)) => Some(Placed::new(
+                representations.rows(),
+                &geometry.clusters,
+                metric,
+            )?),
+            _ => None,
+        };
+        let bias = placed
             .as_ref()
-            .zip(geometry)
-            .map(|(metric, geometry)| {
-                let projection = projection(representations.rows(), &geometry.clusters, metric);
-                (projection, geometry)
+            .zip(geometry.filter(|geometry| geometry.bias))
+            .map(|(placed, geometry)| {
+                let projection = &placed.projection;
+                let bias = self.bias(&representations, &score, projection, &geometry.clusters);
+                bias.mul_scalar(self.context.settings().gamma)
             });
-        let bias =
-            placed
-                .as_ref()
-                .filter(|(_, geometry)| geometry.bias)
-                .map(|(projection, geometry)| {
-                    let bias = self.bias(&representations, &score, projection, &geometry.clusters);
-                    bias.mul_scalar(self.context.settings().gamma)
-                });
-        let projection = placed.map(|(projection, _)| projection);
+        let (projection, rows_on_host) = placed
+            .map(|placed| (placed.projection, placed.rows))
+            .unzip();
         let prediction = match &bias {
             Some(bias) => score.clone() + bias.clone(),
             None => score.clone(),
         };
-        Forward {
+        Ok(Forward {
             representations,
             score,
             bias,
             projection,
+            rows_on_host,
             prediction,
-        }
+        })
     }
 }
 

@@ -1,13 +1,16 @@
 //! The objective L = L1(y, label) + eta L_MMC of a batch, and the clusters it works on.
 
+use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::TensorData;
-use mmrest_metric::{Clusters, MetricError, MmcLoss, Rows, assign, receptive_fields};
+use mmrest_metric::{Clusters, MmcLoss, MultiMetric, Rows, assign, host, receptive_fields};
 
 use crate::batch::Batch;
 use crate::clustering;
 use crate::config::{ClusterBy, ClusterScope, LossForm, TaskOn};
 use crate::error::LearnerError;
+use crate::gather;
+use crate::meeting::{Gathered, PartRows};
 use crate::model::{Forward, MmRest};
 use crate::seed;
 
@@ -21,19 +24,12 @@ pub struct Objective {
     pub mmc: Option<MmcLoss>,
 }
 
-/// A batch's rows in the shared space, read to the host once.
-struct HostRows {
-    values: Vec<f32>,
-    dim: usize,
-    bins: Vec<usize>,
-}
-
 impl MmRest {
     /// The objective of a batch. Clusters move on: to this batch's own (scope `batch`), or towards its rows (scope `train`).
     ///
     /// # Errors
     ///
-    /// Rows that are not finite, which k-means refuses.
+    /// Rows that are not finite, which k-means refuses; another device's part of the step failed.
     pub fn objective(&self, batch: &Batch, forward: &Forward) -> Result<Objective, LearnerError> {
         let device = forward.prediction.device();
         let labels = Tensor::from_data(
@@ -45,51 +41,76 @@ impl MmRest {
             TaskOn::Score => forward.score.clone(),
         };
         let task = (compared - labels).abs().mean();
-        let Some(on) = self.move_clusters_from(batch, forward)? else {
-            return Ok(Objective {
-                total: task.clone(),
-                task,
-                mmc: None,
-            });
+        let task = match &batch.part {
+            Some(part) => task.mul_scalar(batch.len() as f64 / part.segments() as f64),
+            None => task,
         };
-        let mmc = self.mmc_loss(batch, forward, &on)?;
+        let mmc = match &self.metric {
+            Some(metric) => self.mmc(batch, forward, metric)?,
+            None => None,
+        };
         let total = match &mmc {
             Some(mmc) => {
-                task.clone()
-                    + mmc
-                        .total
-                        .clone()
-                        .mul_scalar(self.context.settings().mmc_weight)
+                let weight = self.context.settings().mmc_weight;
+                task.clone() + mmc.total.clone().mul_scalar(weight)
             }
             None => task.clone(),
         };
         Ok(Objective { total, task, mmc })
     }
 
-    /// Reads the rows, finds the clusters that L_MMC is about, and leaves in the context those that the next step's bias is about.
-    fn move_clusters_from(
+    /// L_MMC, where it is in use; the clusters move on in any case.
+    fn mmc(
         &self,
         batch: &Batch,
         forward: &Forward,
-    ) -> Result<Option<OnBatch>, LearnerError> {
-        if self.metric.is_none() {
-            return Ok(None);
+        metric: &MultiMetric,
+    ) -> Result<Option<MmcLoss>, LearnerError> {
+        let own = self.host_rows(batch, forward)?;
+        let rows = forward.representations.rows();
+        let modalities = forward.representations.modalities();
+        let Some(part) = &batch.part else {
+            let on = self.move_clusters(&own.values, &own.labels, modalities)?;
+            return self.mmc_loss(rows, &on, metric);
+        };
+        let [_, dim] = rows.dims();
+        let gathered = part.meet(own, |parts| {
+            let (values, labels) = gather::in_order(parts, modalities, dim);
+            let on = self.move_clusters(&values, &labels, modalities)?;
+            Ok(Gathered { values, on })
+        })?;
+        let all = gather::among(rows, &gathered.values, part, modalities);
+        match part.index() {
+            0 => self.mmc_loss(all, &gathered.on, metric),
+            // The metrics' own gradient is the whole batch's on every device: it is taken once.
+            _ => self.mmc_loss(all, &gathered.on, &metric.clone().no_grad()),
         }
+    }
+
+    /// Finds the clusters that L_MMC is about, and leaves in the context those that the next step's bias is about.
+    /// `values` and `labels` are those of all rows.
+    fn move_clusters(
+        &self,
+        values: &[f32],
+        labels: &[f32],
+        modalities: usize,
+    ) -> Result<OnBatch, LearnerError> {
         let settings = self.context.settings();
-        let host = host_rows(batch, forward, settings)?;
-        let rows = Rows::new(&host.values, host.dim)?;
+        let bins: Vec<usize> = labels.iter().map(|&l| settings.bins.bin(l)).collect();
+        let dim = values.len() / labels.len().max(1);
+        let rows = Rows::new(values, dim)?;
         let mut state = self.context.state();
         let clusters = match (settings.scope, settings.by, &state.clusters) {
             (ClusterScope::Train, _, Some(clusters)) => clusters.clone(),
             (_, ClusterBy::Sentiment, _) => {
-                clustering::by_sentiment(rows, &host.bins, settings.bins.len())
+                clustering::by_sentiment(rows, &bins, settings.bins.len())
             }
             _ => {
                 let path = [seed::KMEANS, state.epoch as u64, state.step as u64];
                 let seed = seed::mix(settings.seed, &path);
                 clustering::fresh(
                     rows,
-                    &host.bins,
+                    &bins,
                     &settings.bins,
                     &settings.kmeans,
                     settings.field,
@@ -99,7 +120,7 @@ impl MmRest {
         };
         let assignment = match settings.by {
             ClusterBy::Kmeans => assign(rows, &clusters.centers),
-            ClusterBy::Sentiment => clustering::assign_by_sentiment(&clusters, rows, &host.bins),
+            ClusterBy::Sentiment => clustering::assign_by_sentiment(&clusters, rows, &bins),
         };
         let fields = receptive_fields(rows, &clusters.centers, &assignment, settings.field);
         let mut next = clusters.clone();
@@ -108,26 +129,26 @@ impl MmRest {
         }
         state.clusters = Some(next);
         let path = [seed::PAIRS, state.epoch as u64, state.step as u64];
-        Ok(Some(OnBatch {
+        Ok(OnBatch {
             clusters,
             assignment,
             fields,
-            bins: host.bins,
+            bins,
+            labels: labels[..labels.len() / modalities.max(1)].to_vec(),
             seed: seed::mix(settings.seed, &path),
-        }))
+        })
     }
 
     fn mmc_loss(
         &self,
-        batch: &Batch,
-        forward: &Forward,
+        rows: Tensor<2>,
         on: &OnBatch,
-    ) -> Result<Option<MmcLoss>, MetricError> {
+        metric: &MultiMetric,
+    ) -> Result<Option<MmcLoss>, LearnerError> {
         let settings = self.context.settings();
-        let Some(metric) = self.metric.as_ref().filter(|_| settings.mmc) else {
+        if !settings.mmc {
             return Ok(None);
-        };
-        let rows = forward.representations.rows();
+        }
         let loss = match settings.form {
             LossForm::Hinge => settings.loss.forward(
                 rows,
@@ -140,47 +161,41 @@ impl MmRest {
             ),
             LossForm::Ordinal => settings.ordinal.forward(
                 rows,
-                &batch.labels,
+                &on.labels,
                 &settings.sentiments_of(&on.clusters),
                 &on.clusters,
                 metric,
             ),
+        }?;
+        Ok(Some(loss))
+    }
+
+    /// A batch's rows on the host, read once a step: with the distances, where there were any to read.
+    fn host_rows(&self, batch: &Batch, forward: &Forward) -> Result<PartRows, LearnerError> {
+        let values = match &forward.rows_on_host {
+            Some(values) => values.clone(),
+            None => to_host(forward.representations.rows().inner())?,
         };
-        loss.map(Some)
+        Ok(PartRows {
+            values,
+            labels: batch.labels.repeat(forward.representations.modalities()),
+        })
     }
 }
 
 /// Clusters as a batch's rows see them.
-struct OnBatch {
+pub(crate) struct OnBatch {
     clusters: Clusters,
     assignment: Vec<usize>,
     fields: Vec<Vec<usize>>,
+    /// The sentiment bin of each row.
     bins: Vec<usize>,
+    /// The label of each segment.
+    labels: Vec<f32>,
     seed: u64,
-}
-
-fn host_rows(
-    batch: &Batch,
-    forward: &Forward,
-    settings: &crate::state::Settings,
-) -> Result<HostRows, LearnerError> {
-    let rows = forward.representations.rows().detach();
-    let [_, dim] = rows.dims();
-    let values = to_host(rows)?;
-    let bins = batch.labels.iter().map(|&label| settings.bins.bin(label));
-    let bins: Vec<usize> = bins.collect();
-    Ok(HostRows {
-        values,
-        dim,
-        bins: bins.repeat(forward.representations.modalities()),
-    })
 }
 
 /// Reads a tensor to the host, row-major.
 pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, LearnerError> {
-    tensor
-        .into_data()
-        .convert::<f32>()
-        .try_to_vec()
-        .map_err(|e| LearnerError::Device(format!("cannot read a tensor from the device: {e:?}")))
+    Ok(host::read("values", tensor)?)
 }

@@ -157,6 +157,8 @@ pub struct StepState {
     pub clusters: Option<Clusters>,
     /// Gradient norms of the last step.
     pub norms: GradientNorms,
+    /// The norms of gradients that are yet to be clipped, where they were read with the losses.
+    pub(crate) measured: Option<GradientNorms>,
     /// Why the last step could not be taken.
     pub failure: Option<String>,
 }

@@ -1,12 +1,12 @@
 //! A training step and an evaluation step, as burn-train asks for them.
 
-use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, ExecutionError, Tensor};
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 
 use crate::batch::Batch;
+use crate::clip::Squares;
 use crate::error::LearnerError;
 use crate::model::MmRest;
 use crate::objective::{Objective, to_host};
@@ -42,8 +42,10 @@ impl Losses {
 /// What a step leaves for the epoch's record: everything on the host.
 #[derive(Clone, Debug, Default)]
 pub struct StepRecord {
-    /// The step's losses.
+    /// The step's losses, or a part's.
     pub losses: Losses,
+    /// Which part of the step this is, where several devices take it together.
+    pub part: usize,
 }
 
 impl ItemLazy for StepRecord {
@@ -58,18 +60,15 @@ impl TrainStep for MmRest {
 
     fn step(&self, batch: Batch) -> TrainOutput<StepRecord> {
         let geometry = self.context.training_geometry();
-        let forward = self.forward(&batch, geometry.as_ref());
-        let outcome = self.objective(&batch, &forward).and_then(|objective| {
-            let record = record(&objective)?;
-            Ok((objective, record))
-        });
-        match outcome {
-            Ok((objective, record)) if record.losses.total.is_finite() => {
-                TrainOutput::new(self, objective.total.backward(), record)
-            }
-            Ok((_, record)) => self.refuse(
-                format!("the loss is not finite ({})", record.losses.named()),
-                record,
+        let objective = self
+            .forward(&batch, geometry.as_ref())
+            .and_then(|forward| self.objective(&batch, &forward));
+        let part = batch.part.as_ref().map(|part| part.index());
+        match objective.and_then(|objective| self.differentiate(objective, part)) {
+            Ok(output) if output.item.losses.total.is_finite() => output,
+            Ok(output) => self.refuse(
+                format!("the loss is not finite ({})", output.item.losses.named()),
+                output.item,
             ),
             Err(error) => self.refuse(error.to_string(), StepRecord::default()),
         }
@@ -84,7 +83,14 @@ impl TrainStep for MmRest {
         if self.context.state().failure.is_some() {
             return self;
         }
-        let (gradients, norms) = self.clip(gradients);
+        let measured = self.context.state().measured.take();
+        let norms = match measured.map_or_else(|| self.squares(&gradients).read(), Ok) {
+            Ok(norms) => norms,
+            Err(error) => {
+                self.context.state().failure = Some(error.to_string());
+                return self;
+            }
+        };
         self.context.state().norms = norms;
         if !(norms.model.is_finite() && norms.metrics.is_finite()) {
             self.context.state().failure = Some(format!(
@@ -93,6 +99,7 @@ impl TrainStep for MmRest {
             ));
             return self;
         }
+        let gradients = self.clip(gradients, &norms);
         let mut model = optimizer.step(learning_rate, self, gradients);
         if model.context.settings().learned
             && let Some(metric) = model.metric.take()
@@ -120,130 +127,61 @@ impl InferenceStep for MmRest {
 }
 
 impl MmRest {
-    /// Notes why a step cannot be taken; the model stays as it is.
+    /// Gradients and, in one read from the device, the losses with the gradients' norms. The norms of a part say nothing:
+    /// they are measured where the parts' gradients have been added up.
+    fn differentiate(
+        &self,
+        objective: Objective,
+        part: Option<usize>,
+    ) -> Result<TrainOutput<StepRecord>, LearnerError> {
+        let mut wanted = losses(&objective);
+        let count = wanted.len();
+        let grads = GradientsParams::from_grads(objective.total.backward(), self);
+        let squares = part.is_none().then(|| self.squares(&grads));
+        wanted.extend(squares.iter().flat_map(Squares::tensors));
+        let values = to_host(Tensor::cat(wanted, 0))?;
+        let (losses, rest) = values.split_at(count.min(values.len()));
+        let norms: Option<GradientNorms> = squares.map(|squares| squares.norms(rest));
+        self.context.state().measured = norms;
+        let at = |index: usize| losses.get(index).copied().map_or(0.0, f64::from);
+        let item = StepRecord {
+            losses: Losses {
+                total: at(0),
+                task: at(1),
+                mmc: at(2),
+                intra: at(3),
+                inter: at(4),
+                frobenius: at(5),
+            },
+            part: part.unwrap_or(0),
+        };
+        Ok(TrainOutput { grads, item })
+    }
+
+    /// Notes why a step cannot be taken; the model stays as it is. Of several parts' reasons the first is kept.
     fn refuse(&self, reason: String, record: StepRecord) -> TrainOutput<StepRecord> {
-        self.context.state().failure = Some(reason);
+        self.context.state().failure.get_or_insert(reason);
         TrainOutput {
             grads: GradientsParams::new(),
             item: record,
         }
     }
-
-    /// Clips the gradients of the model and, apart, of the metrics to their largest global norms, as
-    /// `torch.nn.utils.clip_grad_norm_` does: g * min(1, max / (norm + 1e-6)).
-    fn clip(&self, mut gradients: GradientsParams) -> (GradientsParams, GradientNorms) {
-        let settings = self.context.settings();
-        let metric_ids = match &self.metric {
-            Some(metric) => vec![metric.global.id, metric.local.id],
-            None => Vec::new(),
-        };
-        let norm = |metrics: bool, gradients: &GradientsParams| {
-            let mut visitor = SquaredSums {
-                gradients,
-                metrics,
-                metric_ids: &metric_ids,
-                sums: Vec::new(),
-            };
-            self.visit(&mut visitor);
-            global_norm(visitor.sums)
-        };
-        let norms = GradientNorms {
-            model: norm(false, &gradients),
-            metrics: norm(true, &gradients),
-        };
-        for (metrics, norm, max) in [
-            (false, norms.model, settings.clip),
-            (true, norms.metrics, settings.metric_clip),
-        ] {
-            let scale = max / (norm + 1e-6);
-            if max > 0.0 && scale < 1.0 {
-                self.visit(&mut Scale {
-                    gradients: &mut gradients,
-                    metrics,
-                    metric_ids: &metric_ids,
-                    scale,
-                });
-            }
-        }
-        (gradients, norms)
-    }
 }
 
-/// Reads a step's losses to the host in one go.
-fn record(objective: &Objective) -> Result<StepRecord, LearnerError> {
-    let mut parts = vec![objective.total.clone(), objective.task.clone()];
+/// The losses in the order of [`Losses`], on the device.
+fn losses(objective: &Objective) -> Vec<Tensor<1>> {
+    let mut parts = vec![&objective.total, &objective.task];
     if let Some(mmc) = &objective.mmc {
-        parts.extend([
-            mmc.total.clone(),
-            mmc.intra.clone(),
-            mmc.inter.clone(),
-            mmc.frobenius.clone(),
-        ]);
+        parts.extend([&mmc.total, &mmc.intra, &mmc.inter, &mmc.frobenius]);
     }
-    let values = to_host(Tensor::cat(parts, 0).detach())?;
-    let part = |index: usize| values.get(index).copied().map_or(0.0, f64::from);
-    Ok(StepRecord {
-        losses: Losses {
-            total: part(0),
-            task: part(1),
-            mmc: part(2),
-            intra: part(3),
-            inter: part(4),
-            frobenius: part(5),
-        },
-    })
+    parts.into_iter().map(|part| part.clone().inner()).collect()
 }
 
-/// Square root of the sum of sums: one read from the device.
-fn global_norm(sums: Vec<Tensor<1>>) -> f64 {
-    if sums.is_empty() {
-        return 0.0;
+/// Seeds dropout for one epoch, so that a resumed run draws the same masks; every device draws its own.
+pub(crate) fn seed_dropout(devices: &[Device], seed: u64, epoch: usize) {
+    for (index, device) in devices.iter().enumerate().rev() {
+        let mut path = vec![crate::seed::DROPOUT, epoch as u64];
+        path.extend((index > 0).then_some(index as u64));
+        device.seed(crate::seed::mix(seed, &path));
     }
-    match to_host(Tensor::cat(sums, 0)) {
-        Ok(sums) => sums.iter().map(|&s| f64::from(s)).sum::<f64>().sqrt(),
-        Err(_) => f64::NAN,
-    }
-}
-
-struct SquaredSums<'a> {
-    gradients: &'a GradientsParams,
-    metrics: bool,
-    metric_ids: &'a [burn::module::ParamId],
-    sums: Vec<Tensor<1>>,
-}
-
-impl ModuleVisitor for SquaredSums<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.metric_ids.contains(&param.id) == self.metrics
-            && let Some(gradient) = self.gradients.get::<D>(param.id)
-        {
-            self.sums.push(gradient.square().sum());
-        }
-    }
-}
-
-struct Scale<'a> {
-    gradients: &'a mut GradientsParams,
-    metrics: bool,
-    metric_ids: &'a [burn::module::ParamId],
-    scale: f64,
-}
-
-impl ModuleVisitor for Scale<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.metric_ids.contains(&param.id) == self.metrics
-            && let Some(gradient) = self.gradients.remove::<D>(param.id)
-        {
-            self.gradients
-                .register(param.id, gradient.mul_scalar(self.scale));
-        }
-    }
-}
-
-/// Seeds dropout for one epoch, so that a resumed run draws the same masks.
-pub(crate) fn seed_dropout(device: &Device, seed: u64, epoch: usize) {
-    device.seed(crate::seed::mix(
-        seed,
-        &[crate::seed::DROPOUT, epoch as u64],
-    ));
 }

@@ -56,7 +56,7 @@ fn run(data: &Path, set: &[String]) -> MetricsFile {
             folder: RunFolder::new(folder.path().join("run")),
             resume: false,
             backend: Backend::Cpu,
-            device: 0,
+            devices: vec![0],
             root: workspace(),
             observer: Arc::new(Silent),
             interrupter: Interrupter::new(),

@@ -48,7 +48,7 @@ impl Bench {
             folder: self.run_folder(name),
             resume: false,
             backend: Backend::Cpu,
-            device: 0,
+            devices: vec![0],
             root: self.folder.path().to_path_buf(),
             observer: Arc::new(Silent),
             interrupter: Interrupter::new(),
@@ -533,4 +533,38 @@ fn new_segments_are_scored_with_any_modality_absent() {
             .unwrap_err()
             .contains("vision has 1 features")
     );
+}
+
+#[test]
+fn several_devices_train_as_one_does() {
+    let _turn = turn();
+    let bench = Bench::new();
+    // Each device draws its own dropout.
+    let set = [
+        "data.modalities=[\"vision\", \"audio\"]",
+        "model.dropout=0.0",
+    ];
+    bench.train("one", &set);
+    for (name, devices) in [("two", vec![0, 0]), ("three", vec![0; 3])] {
+        let options = RunOptions {
+            devices: devices.clone(),
+            ..bench.options(name)
+        };
+        finished(train(&bench.config(&set), &options));
+        let record = read(options.folder.record());
+        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        assert_eq!(record["devices"], serde_json::json!(devices));
+        let one = epochs_without_times(&bench.run_folder("one"));
+        let several = epochs_without_times(&options.folder);
+        assert_eq!(one.len(), several.len());
+        for (a, b) in one.iter().flatten().zip(several.iter().flatten()) {
+            let number = |text: &str| text.parse::<f64>();
+            match (number(a), number(b)) {
+                (Ok(a), Ok(b)) => {
+                    assert!((a - b).abs() < 1e-3 * a.abs().max(1.0), "{a} and {b}");
+                }
+                _ => assert_eq!(a, b),
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod clusters;
 mod cpu;
 mod distance;
 mod error;
+pub mod host;
 pub mod kmeans;
 mod loss;
 mod memberships;

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricError, min_eigenvalues_f64, project_psd_f64};
+use crate::{MetricError, host, min_eigenvalues_f64, project_psd_f64};
 
 /// How many metrics of which size to start with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,12 +173,7 @@ impl MultiMetric {
             true => global,
             false => Tensor::cat(vec![global, self.local.val().detach()], 0),
         };
-        let values = all
-            .try_into_vec_as::<f32>()
-            .map_err(|error| MetricError::Read {
-                what: "metrics",
-                message: error.to_string(),
-            })?;
+        let values = host::read("metrics", all)?;
         Ok(values.into_iter().map(f64::from).collect())
     }
 }

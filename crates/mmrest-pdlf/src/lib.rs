@@ -6,4 +6,6 @@ mod projection;
 
 pub use error::PdlfError;
 pub use fusion::{Fusion, FusionConfig};
-pub use projection::{Projection, mean_over_modalities, projection, try_projection};
+pub use projection::{
+    Projection, mean_over_modalities, measure, place, projection, try_projection,
+};

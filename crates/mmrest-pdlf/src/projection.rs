@@ -11,7 +11,7 @@
 //! centre, `|v|_M0` at the second-nearest, negative on the far side of the nearest.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use mmrest_metric::{Clusters, MultiMetric, distances};
+use mmrest_metric::{Clusters, MetricError, MultiMetric, distances, host};
 
 use crate::PdlfError;
 
@@ -102,18 +102,63 @@ pub fn try_projection(
     metric: &MultiMetric,
 ) -> Result<Projection, PdlfError> {
     let [count, _] = rows.dims();
+    let measured = match clusters.is_empty() || count == 0 {
+        true => Vec::new(),
+        false => {
+            let measured = measure(rows.clone(), clusters, metric)?;
+            host::read("distances", measured).map_err(|error| PdlfError::Read {
+                rows: count,
+                clusters: clusters.len(),
+                message: error.to_string(),
+            })?
+        }
+    };
+    place(rows, clusters, metric, measured)
+}
+
+/// The squared Mahalanobis distances that [`place`] asks for, on the device and without gradients: `[rows, clusters]`.
+/// Who reads more than these from the device can read all at once.
+///
+/// # Errors
+///
+/// As [`place`].
+pub fn measure(
+    rows: Tensor<2>,
+    clusters: &Clusters,
+    metric: &MultiMetric,
+) -> Result<Tensor<2>, PdlfError> {
+    check(&rows, clusters, metric)?;
+    let centers = centers(clusters, &rows.device());
+    let metrics = metric.metrics(&clusters.metric).detach();
+    Ok(distances(rows.detach(), centers, metrics))
+}
+
+/// [`try_projection`], with the distances that were read from what [`measure`] gave.
+///
+/// # Errors
+///
+/// [`PdlfError::Width`] and [`PdlfError::Clusters`] when rows, clusters, metrics and distances do not fit together.
+pub fn place(
+    rows: Tensor<2>,
+    clusters: &Clusters,
+    metric: &MultiMetric,
+    measured: Vec<f32>,
+) -> Result<Projection, PdlfError> {
+    let [count, _] = rows.dims();
     let device = rows.device();
     check(&rows, clusters, metric)?;
-    if clusters.is_empty() || count == 0 {
-        return Ok(nowhere(count, Vec::new(), &device));
+    if measured.len() != count * clusters.len() {
+        return Err(PdlfError::Clusters(MetricError::Length {
+            what: "distances",
+            found: measured.len(),
+            expected: count * clusters.len(),
+        }));
     }
-    let shape = [clusters.len(), clusters.dim];
-    let centers = Tensor::<2>::from_data(TensorData::new(clusters.centers.clone(), shape), &device);
-    let measured = measure(&rows, &centers, clusters, metric)?;
-    if clusters.len() < 2 {
+    if clusters.len() < 2 || count == 0 {
         return Ok(nowhere(count, measured, &device));
     }
 
+    let centers = centers(clusters, &device);
     let pairs = measured.chunks_exact(clusters.len()).map(two_nearest);
     let (near, second): (Vec<usize>, Vec<usize>) = pairs.unzip();
     let origin = centers.clone().select(0, indices(&near, &device)); // Ce_near, [rows, dim]
@@ -172,22 +217,10 @@ fn check(rows: &Tensor<2>, clusters: &Clusters, metric: &MultiMetric) -> Result<
     fits("metrics", metric.dim())
 }
 
-/// The distances `d_{M_i}(row, Ce_i)` on the host, `[rows, clusters]`.
-fn measure(
-    rows: &Tensor<2>,
-    centers: &Tensor<2>,
-    clusters: &Clusters,
-    metric: &MultiMetric,
-) -> Result<Vec<f32>, PdlfError> {
-    let metrics = metric.metrics(&clusters.metric).detach();
-    let measured = distances(rows.clone().detach(), centers.clone(), metrics);
-    measured
-        .try_into_vec_as::<f32>()
-        .map_err(|error| PdlfError::Read {
-            rows: rows.dims()[0],
-            clusters: clusters.len(),
-            message: error.to_string(),
-        })
+/// The centres, `[clusters, dim]`.
+fn centers(clusters: &Clusters, device: &Device) -> Tensor<2> {
+    let shape = [clusters.len(), clusters.dim];
+    Tensor::from_data(TensorData::new(clusters.centers.clone(), shape), device)
 }
 
 /// The result without a second cluster: r = 0 everywhere.

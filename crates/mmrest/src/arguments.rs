@@ -35,6 +35,20 @@ pub(crate) enum Command {
     Data(DataCommand),
 }
 
+impl Command {
+    /// The backend that a command computes on.
+    pub(crate) fn backend(&self) -> Backend {
+        match self {
+            Self::Train(train) => train.device.backend,
+            Self::Eval(eval) => eval.device.backend,
+            Self::Predict(predict) => predict.device.backend,
+            Self::Conformance(conformance) => conformance.device.backend,
+            // The runs of a study are processes of their own.
+            Self::Ablate(_) | Self::Report(_) | Self::Data(_) => Backend::Cpu,
+        }
+    }
+}
+
 /// Where tensors live.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct DeviceArguments {
@@ -64,6 +78,14 @@ pub(crate) struct TrainArguments {
     pub(crate) epochs: Option<usize>,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
+    /// Numbers of several devices, such as 0,1: each takes its part of every batch.
+    #[arg(
+        long,
+        value_name = "N,N",
+        value_delimiter = ',',
+        conflicts_with = "device"
+    )]
+    pub(crate) devices: Vec<usize>,
     /// Any key of the configuration, such as loss.margin=2 or data.modalities=["text"]; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
@@ -79,6 +101,16 @@ pub(crate) struct TrainArguments {
     /// Print JSON, one object a line: the run's folder, notes, each epoch, and the figures as the last.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl TrainArguments {
+    /// The numbers of the devices to train on.
+    pub(crate) fn devices(&self) -> Vec<usize> {
+        match self.devices.is_empty() {
+            true => vec![self.device.device],
+            false => self.devices.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -226,5 +258,17 @@ mod tests {
     fn resume_needs_a_folder() {
         assert!(Arguments::try_parse_from(["mmrest", "train", "sample", "--resume"]).is_err());
         assert!(Arguments::try_parse_from(["mmrest", "eval", "run", "--split", "all"]).is_err());
+    }
+
+    #[test]
+    fn several_devices_are_a_list() {
+        let line = "mmrest train sample --backend wgpu --devices 0,2";
+        let parsed = Arguments::try_parse_from(line.split(' ')).unwrap();
+        let Command::Train(train) = parsed.command else {
+            panic!("not train");
+        };
+        assert_eq!(train.devices(), [0, 2]);
+        let both = format!("{line} --device 1");
+        assert!(Arguments::try_parse_from(both.split(' ')).is_err());
     }
 }

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod crash;
 mod display;
 mod failure;
 mod interrupt;
@@ -23,7 +24,9 @@ use clap::Parser;
 fn main() -> ExitCode {
     pin_default_device();
     let arguments = Arguments::parse();
-    let outcome = interrupt::listen().and_then(|()| run(arguments.command));
+    let backend = arguments.command.backend();
+    let outcome =
+        interrupt::listen().and_then(|()| crash::caught(backend, || run(arguments.command)));
     match outcome {
         Ok(code) => code,
         Err(error) if failure::reader_is_gone(&error) => ExitCode::SUCCESS,

@@ -36,7 +36,7 @@ pub(super) fn run(folders: &Folders<'_>, device: &Device) -> Result<PathBuf, Lea
     let inputs = Inputs::open(folders, FILE)?;
     let parameters: Parameters = folders.parameters("model_step")?;
     let step = Step::new(&inputs, &parameters, &device.clone().autodiff())?;
-    let forward = step.forward();
+    let forward = step.forward()?;
     let objective = step.model.objective(&step.batch, &forward)?;
 
     let mut results = Results::default();
@@ -128,11 +128,12 @@ impl Step {
                 audio: Some(voice),
                 labels: inputs.floats("labels", [count])?,
                 rows: (0..count).collect(),
+                part: None,
             },
         })
     }
 
-    fn forward(&self) -> Forward {
+    fn forward(&self) -> Result<Forward, LearnerError> {
         let text = self.projection.forward(self.first_token.clone());
         let representations = Representations {
             first_token: Some(self.first_token.clone()),

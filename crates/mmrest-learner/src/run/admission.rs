@@ -118,10 +118,11 @@ pub(super) fn admit(record: RunRecord, options: &RunOptions) -> Result<RunRecord
             "names another text encoder than text.bert leads to now: restore it, or start a new run",
         ));
     }
-    if first.backend != record.backend {
+    let (began, now) = (&first.computer, &record.computer);
+    if began.backend != now.backend {
         options.observer.note(&format!(
             "This run began on {}; on {} its figures will differ in their last digits.",
-            first.backend, record.backend
+            began.backend, now.backend
         ));
     }
     Ok(record.resume(first))

@@ -12,5 +12,5 @@ mod start;
 pub use admission::first_difference;
 pub use finish::{EvaluatedSplit, MetricsFile, ParameterCounts, evaluate_run};
 pub use folder::RunFolder;
-pub use record::{Resumption, RunRecord};
+pub use record::{Computer, Resumption, RunRecord};
 pub use start::{Outcome, RunOptions, default_folder, train};

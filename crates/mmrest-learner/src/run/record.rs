@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use mmrest_data::{DataReport, SourceFile};
 use serde::{Deserialize, Serialize};
 
-use crate::device::Backend;
+use crate::device::{Adapter, Backend};
 
 /// What ran, on what, when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,10 +22,9 @@ pub struct RunRecord {
     pub text_encoder: Option<String>,
     /// What was met while the data were read.
     pub data_report: serde_json::Value,
-    /// The backend.
-    pub backend: Backend,
-    /// The device's number.
-    pub device: usize,
+    /// What it ran on.
+    #[serde(flatten)]
+    pub computer: Computer,
     /// The seed.
     pub seed: u64,
     /// When training began, seconds since 1970; kept over resumptions.
@@ -47,8 +46,22 @@ pub struct Resumption {
     pub version: String,
     /// Commit of the project, if any.
     pub git_commit: Option<String>,
+    /// What it ran on from then.
+    #[serde(flatten)]
+    pub computer: Computer,
+}
+
+/// What a run computes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Computer {
     /// The backend.
     pub backend: Backend,
+    /// The devices' numbers.
+    #[serde(default)]
+    pub devices: Vec<usize>,
+    /// The devices by name; none for the CPU.
+    #[serde(default)]
+    pub adapters: Vec<Adapter>,
 }
 
 impl RunRecord {
@@ -56,8 +69,7 @@ impl RunRecord {
     pub(crate) fn begin(
         data_files: Vec<SourceFile>,
         report: &DataReport,
-        backend: Backend,
-        device: usize,
+        computer: Computer,
         seed: u64,
         root: &Path,
     ) -> Self {
@@ -67,8 +79,7 @@ impl RunRecord {
             data_files,
             text_encoder: None,
             data_report: serde_json::to_value(report).unwrap_or_default(),
-            backend,
-            device,
+            computer,
             seed,
             started: now(),
             resumptions: Vec::new(),
@@ -84,7 +95,7 @@ impl RunRecord {
             time: self.started,
             version: self.version,
             git_commit: self.git_commit,
-            backend: self.backend,
+            computer: self.computer,
         });
         Self {
             resumptions,

@@ -14,10 +14,10 @@ use super::admission::{admit, check_folder, check_splits, newest_checkpoint};
 use super::finish::{MetricsFile, finish};
 use super::folder::RunFolder;
 use super::prepare::{Splits, load_text, start_model};
-use super::record::{RunRecord, now};
+use super::record::{Computer, RunRecord, now};
 use crate::bundle::Bundle;
 use crate::config::Config;
-use crate::device::{Backend, open_device};
+use crate::device::{self, Backend, OpenDevice};
 use crate::error::LearnerError;
 use crate::example::FeatureSpec;
 use crate::files;
@@ -35,8 +35,8 @@ pub struct RunOptions {
     pub resume: bool,
     /// The backend.
     pub backend: Backend,
-    /// The device's number.
-    pub device: usize,
+    /// The numbers of the devices: training runs on all of them, everything else on the first.
+    pub devices: Vec<usize>,
     /// The project's root: relative paths of the configuration are looked up there when they do not exist as they stand.
     pub root: PathBuf,
     /// Who watches.
@@ -77,14 +77,21 @@ pub fn train(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerEr
 }
 
 fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
-    let device = open_device(options.backend, options.device)?;
-    let autodiff = device.clone().autodiff();
+    let devices = open_devices(options)?;
+    let autodiff: Vec<Device> = devices
+        .iter()
+        .map(|d| d.device.clone().autodiff())
+        .collect();
+    let (Some(device), Some(main)) = (devices.first(), autodiff.first()) else {
+        return Err(no_device());
+    };
+    let device = &device.device;
     let checkpoints = Checkpoints::new(options.folder.checkpoints());
     check_folder(config, options)?;
     config.data.check_files(&options.root)?;
     let restored = newest_checkpoint(config, options, &checkpoints)?;
     options.observer.stage("loading the text encoder");
-    let text = load_text(config, &options.root, &autodiff)?;
+    let text = load_text(config, &options.root, &first_device())?;
     options.observer.stage("reading the data");
     let stop = || options.interrupter.should_stop();
     let data = prepare(&config.data, &options.root, &mut |_| !stop())?;
@@ -97,8 +104,11 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
     let mut record = RunRecord::begin(
         data.files,
         report,
-        options.backend,
-        options.device,
+        Computer {
+            backend: options.backend,
+            devices: options.devices.clone(),
+            adapters: devices.iter().filter_map(|d| d.adapter.clone()).collect(),
+        },
         config.seed,
         &options.root,
     );
@@ -106,7 +116,11 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
     let mut record = admit(record, options)?;
     options.observer.stage("preparing text and features");
     let features = FeatureSpec::fit(config, &set, &stop)?;
-    let (bundle, model) = start_model(config, features, text, &autodiff)?;
+    let (bundle, model) = start_model(config, features, text, &first_device())?;
+    let model = match options.backend {
+        Backend::Cpu => model,
+        _ => model.fork(main),
+    };
     let splits = Splits::prepare(&set, &bundle, &model.valid(), &options.root, &stop)?;
     files::write(&options.folder.config(), config.to_toml()?.as_bytes())?;
     files::write_json(&options.folder.record(), &record)?;
@@ -117,7 +131,7 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
         restored,
         checkpoints,
         options,
-        &device,
+        autodiff.clone(),
     )?;
     let interrupted = options.interrupter.should_stop();
     let outcome = match (progress.selected_epoch, interrupted) {
@@ -126,7 +140,7 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
         },
         (Some(selected), false) => {
             options.observer.stage("evaluating the selected model");
-            let metrics = finish(&options.folder, &splits, selected, &device)?;
+            let metrics = finish(&options.folder, &splits, selected, device)?;
             record.finished = Some(now());
             Outcome::Finished(Box::new(metrics))
         }
@@ -141,6 +155,37 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
     Ok(outcome)
 }
 
+/// Where a model is made before it moves to its own device: initial weights are the same on every backend.
+fn first_device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn no_device() -> LearnerError {
+    LearnerError::Device("no device to train on".into())
+}
+
+/// Opens every device that is asked for, and says which they are.
+fn open_devices(options: &RunOptions) -> Result<Vec<OpenDevice>, LearnerError> {
+    let numbers = &options.devices;
+    let twice = (1..numbers.len()).find(|&at| numbers[..at].contains(&numbers[at]));
+    // The one CPU may take several parts, so that anyone can try how several devices work together.
+    if let Some(at) = twice.filter(|_| options.backend != Backend::Cpu) {
+        return Err(LearnerError::Device(format!(
+            "device {} is named twice: name each device once",
+            numbers[at]
+        )));
+    }
+    let mut opened = Vec::new();
+    for &index in numbers {
+        let open = device::open(options.backend, index)?;
+        if let Some(adapter) = &open.adapter {
+            options.observer.note(&format!("Device {index}: {adapter}"));
+        }
+        opened.push(open);
+    }
+    Ok(opened)
+}
+
 /// Hands everything to burn-train and takes back how far it came.
 fn run_epochs(
     model: MmRest,
@@ -149,10 +194,11 @@ fn run_epochs(
     restored: Option<Restored>,
     checkpoints: Checkpoints,
     options: &RunOptions,
-    device: &Device,
+    devices: Vec<Device>,
 ) -> Result<Progress, LearnerError> {
     let config = bundle.config.clone();
-    let autodiff = device.clone().autodiff();
+    let main = devices.first().cloned().ok_or_else(no_device)?;
+    let device = &main.clone().inner();
     let factor = SharedFactor::new();
     let (mut model, mut optimizer) = (model, optimizer(&config.train)?);
     let mut scheduler = scheduler(&config.train, &factor)?;
@@ -171,7 +217,7 @@ fn run_epochs(
     let clusters = progress.clusters.clone();
     model.context.state().clusters = clusters;
     let learner = Learner::new(model, optimizer, scheduler);
-    let train = splits.loader(Split::Train, &autodiff).shuffled(config.seed);
+    let train = splits.loader(Split::Train, &main).shuffled(config.seed);
     let valid = splits.loader(Split::Valid, device);
     let [model_part, optimizer_part, scheduler_part] = checkpoints.parts();
     let epoch_loop = Arc::new(EpochLoop {
@@ -179,7 +225,7 @@ fn run_epochs(
         train_in_order: splits.loader(Split::Train, device),
         valid: valid.clone(),
         test: splits.loader(Split::Test, device),
-        device: autodiff,
+        devices,
         bundle: Arc::new(bundle),
         model_folder: options.folder.model(),
         epochs_file: options.folder.epochs(),

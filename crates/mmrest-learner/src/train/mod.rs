@@ -5,6 +5,7 @@ mod observer;
 mod progress;
 mod renderer;
 mod strategy;
+mod workers;
 
 pub use checkpoint::{Checkpoints, Restored};
 pub use observer::{Observer, Silent};

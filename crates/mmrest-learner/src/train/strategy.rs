@@ -16,6 +16,7 @@ use mmrest_metric::Rows;
 use super::checkpoint::Checkpoints;
 use super::observer::Observer;
 use super::progress::{EpochRow, Progress};
+use super::workers::Workers;
 use crate::bundle::Bundle;
 use crate::clustering;
 use crate::config::{ClusterBy, ClusterScope};
@@ -40,8 +41,8 @@ pub(crate) struct EpochLoop {
     pub valid: SegmentLoader,
     /// Test batches; looked at while training only where selection or `train.record_test` say so.
     pub test: SegmentLoader,
-    /// The autodiff device.
-    pub device: Device,
+    /// The autodiff devices; the first holds the model.
+    pub devices: Vec<Device>,
     /// What goes into the model folder beside weights and clusters; its configuration rules the loop.
     pub bundle: Arc<Bundle>,
     /// Where the selected model is kept.
@@ -118,7 +119,7 @@ impl EpochLoop {
         if epoch == 1 {
             self.keep_start(&model, interrupter)?;
         }
-        seed_dropout(&self.device, self.bundle.config.seed, epoch);
+        seed_dropout(&self.devices, self.bundle.config.seed, epoch);
         let mut row = self.train_pass(learner, epoch, interrupter)?;
         row.train_seconds = started.elapsed().as_secs_f64();
         if let Some(snapshots) = &self.snapshots {
@@ -217,15 +218,16 @@ impl EpochLoop {
         self.train.set_epoch(epoch);
         let (mut sums, mut norms, mut steps, mut done) = (Losses::default(), [0.0; 2], 0, 0);
         let total = burn::data::dataloader::DataLoader::num_items(&self.train);
-        for batch in self.train.pass() {
+        let workers = Workers::new(&self.devices);
+        for parts in self.train.pass_on(&self.devices) {
             if interrupter.should_stop() {
                 return Err(LearnerError::Interrupted);
             }
-            let batch = batch?;
-            let ids = batch.rows.clone();
-            let size = batch.len();
+            let parts = parts?;
+            let ids: Vec<usize> = parts.iter().flat_map(|part| &part.rows).copied().collect();
+            let size = ids.len();
             context.state().step += 1;
-            let output = learner.train_step(batch);
+            let output = workers.step(learner, parts)?;
             learner.lr_step();
             learner.optimizer_step(output.grads);
             let state = context.state();

@@ -32,8 +32,12 @@ pub fn bert() -> Option<PathBuf> {
 }
 
 pub fn run(input: &Path, bert: Option<&Path>) -> tempfile::TempDir {
+    run_on(input, bert, &Device::flex())
+}
+
+pub fn run_on(input: &Path, bert: Option<&Path>, device: &Device) -> tempfile::TempDir {
     let out = tempfile::tempdir().unwrap();
-    for line in conformance::run(input, bert, out.path(), &Device::flex()).unwrap() {
+    for line in conformance::run(input, bert, out.path(), device).unwrap() {
         println!("{line}");
     }
     out

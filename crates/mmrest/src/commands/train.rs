@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         folder: folder.clone(),
         resume: arguments.resume,
         backend: arguments.device.backend,
-        device: arguments.device.device,
+        devices: arguments.devices(),
         root: file.root.clone(),
         observer: display.clone(),
         interrupter,
@@ -150,10 +150,11 @@ fn say_interrupted(folder: &RunFolder, what: &str, resume: &str) {
 
 /// The command that goes on with an interrupted run: its folder knows the rest.
 fn how_to_resume(arguments: &TrainArguments, folder: &Path) -> String {
-    let device = arguments.device;
     let mut command = format!("cargo xtask train {}", quoted(&arguments.config));
-    if device.backend != Backend::default() {
-        command += &format!(" --backend {} --device {}", device.backend, device.device);
+    let (backend, devices) = (arguments.device.backend, arguments.devices());
+    if backend != Backend::default() || devices.len() > 1 {
+        let devices: Vec<String> = devices.iter().map(usize::to_string).collect();
+        command += &format!(" --backend {backend} --devices {}", devices.join(","));
     }
     format!(
         "Go on with:\n  {command} --out {} --resume",

@@ -1,5 +1,10 @@
 //! The device a run computes on: chosen by the caller, always passed, never defaulted.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(feature = "wgpu")]
+mod wgpu;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -46,14 +51,57 @@ impl FromStr for Backend {
     }
 }
 
+/// A device that is open, and who it is.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenDevice {
+    /// The device, without autodiff.
+    pub device: Device,
+    /// Who it is; none for the CPU.
+    pub adapter: Option<Adapter>,
+}
+
+/// A GPU, or what stands in for one, as its driver names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adapter {
+    /// The device's name, such as "NVIDIA H100 PCIe".
+    pub name: String,
+    /// By which interface it is reached: vulkan, metal, dx12, gl or cuda.
+    pub api: String,
+    /// The driver's name and version, as far as it tells them.
+    pub driver: String,
+    /// Whether it is a program on the CPU, such as Mesa's lavapipe.
+    pub software: bool,
+}
+
+impl fmt::Display for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, by {}", self.name, self.api)?;
+        if !self.driver.is_empty() {
+            write!(f, ", driver {}", self.driver)?;
+        }
+        match self.software {
+            true => f.write_str(", in software"),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Opens device `index` of a backend, without autodiff.
 ///
 /// # Errors
 ///
 /// The program was built without the backend, or the machine has no driver or adapter for it.
 pub fn open_device(backend: Backend, index: usize) -> Result<Device, LearnerError> {
+    open(backend, index).map(|open| open.device)
+}
+
+/// [`open_device`], saying who it is.
+pub(crate) fn open(backend: Backend, index: usize) -> Result<OpenDevice, LearnerError> {
     match backend {
-        Backend::Cpu if index == 0 => Ok(Device::flex()),
+        Backend::Cpu if index == 0 => Ok(OpenDevice {
+            device: Device::flex(),
+            adapter: None,
+        }),
         Backend::Cpu => Err(LearnerError::Device(format!(
             "the cpu backend has one device, 0; found --device {index}"
         ))),
@@ -62,53 +110,39 @@ pub fn open_device(backend: Backend, index: usize) -> Result<Device, LearnerErro
     }
 }
 
+#[cfg(feature = "cuda")]
+use cuda::open as open_cuda;
+#[cfg(feature = "wgpu")]
+use wgpu::open as open_wgpu;
+
 #[cfg(not(feature = "wgpu"))]
-fn open_wgpu(_: usize) -> Result<Device, LearnerError> {
+fn open_wgpu(_: usize) -> Result<OpenDevice, LearnerError> {
     Err(built_without("wgpu"))
 }
 
-#[cfg(feature = "wgpu")]
-fn open_wgpu(index: usize) -> Result<Device, LearnerError> {
-    pick(
-        burn::tensor::DeviceType::Wgpu,
-        index,
-        "no GPU adapter found: install a Vulkan driver (Mesa's lavapipe is one in software), or use --backend cpu",
-    )
-}
-
 #[cfg(not(feature = "cuda"))]
-fn open_cuda(_: usize) -> Result<Device, LearnerError> {
+fn open_cuda(_: usize) -> Result<OpenDevice, LearnerError> {
     Err(built_without("cuda"))
-}
-
-#[cfg(feature = "cuda")]
-fn open_cuda(index: usize) -> Result<Device, LearnerError> {
-    pick(
-        burn::tensor::DeviceType::Cuda,
-        index,
-        "no CUDA driver or device found (libcuda.so): install NVIDIA's driver, or use --backend cpu",
-    )
-}
-
-/// Device `index` of a kind; `none` is what to say where there is none. Some drivers panic when they are missing.
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-fn pick(kind: burn::tensor::DeviceType, index: usize, none: &str) -> Result<Device, LearnerError> {
-    let found = std::panic::catch_unwind(|| Device::enumerate(kind).into_vec()).unwrap_or_default();
-    let count = found.len();
-    found.into_iter().nth(index).ok_or_else(|| {
-        LearnerError::Device(match count {
-            0 => none.to_string(),
-            _ => format!(
-                "this machine has {count} such device(s), numbered from 0; found --device {index}"
-            ),
-        })
-    })
 }
 
 #[cfg(not(all(feature = "wgpu", feature = "cuda")))]
 fn built_without(feature: &str) -> LearnerError {
     LearnerError::Device(format!(
         "this program was built without the feature '{feature}': run it by 'cargo xtask ... --backend {feature}', or build it with --features {feature}"
+    ))
+}
+
+/// What to say where device `index` was asked for and `found` are there.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+fn no_such_device(backend: Backend, index: usize, found: &[String]) -> LearnerError {
+    let listed: Vec<String> = found
+        .iter()
+        .enumerate()
+        .map(|(number, name)| format!("{number} ({name})"))
+        .collect();
+    LearnerError::Device(format!(
+        "no {backend} device {index}: this machine has {}",
+        listed.join(", ")
     ))
 }
 

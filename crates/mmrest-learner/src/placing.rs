@@ -1,0 +1,44 @@
+//! Rows among clusters: one read from the device gives the host all that it wants to know of them.
+
+use burn::tensor::Tensor;
+use mmrest_metric::{Clusters, MultiMetric, host};
+use mmrest_pdlf::{Projection, measure, place};
+
+use crate::error::LearnerError;
+
+/// Rows that are placed among clusters.
+pub(crate) struct Placed {
+    /// Where they lie.
+    pub projection: Projection,
+    /// The rows themselves, on the host.
+    pub rows: Vec<f32>,
+}
+
+impl Placed {
+    /// Places `rows`, `[rows, dim]`.
+    ///
+    /// # Errors
+    ///
+    /// Rows, clusters and metrics do not fit together, or the device cannot be read.
+    pub(crate) fn new(
+        rows: Tensor<2>,
+        clusters: &Clusters,
+        metric: &MultiMetric,
+    ) -> Result<Self, LearnerError> {
+        let [count, dim] = rows.dims();
+        let measured = measure(rows.clone(), clusters, metric)?;
+        let both = Tensor::cat(vec![rows.clone().inner(), measured.inner()], 1);
+        let both = host::read("representations", both)?;
+        let mut values = Vec::with_capacity(count * dim);
+        let mut distances = Vec::with_capacity(count * clusters.len());
+        for row in both.chunks_exact(dim + clusters.len()) {
+            let (row, measured) = row.split_at(dim);
+            values.extend_from_slice(row);
+            distances.extend_from_slice(measured);
+        }
+        Ok(Self {
+            projection: place(rows, clusters, metric, distances)?,
+            rows: values,
+        })
+    }
+}

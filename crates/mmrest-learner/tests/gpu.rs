@@ -1,0 +1,107 @@
+//! A GPU computes what the CPU does. With the feature `wgpu` and an adapter, which may be one in software:
+//! `MMREST_FEATURES=wgpu cargo xtask test -p mmrest-learner --test gpu -- --nocapture`.
+#![cfg(feature = "wgpu")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "conformance/support.rs"]
+#[allow(dead_code, reason = "shared with the conformance tests")]
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use burn::train::Interrupter;
+use mmrest_data::sample::{self, SampleConfig};
+use mmrest_learner::config::parse_override;
+use mmrest_learner::run::{Outcome, RunFolder, RunOptions, train};
+use mmrest_learner::train::Silent;
+use mmrest_learner::{Backend, Config, open_device};
+
+/// The machine's adapter, if it has one.
+fn adapter() -> Option<Device> {
+    let opened = open_device(Backend::Wgpu, 0);
+    opened.map_err(|error| println!("skipped: {error}")).ok()
+}
+
+#[test]
+fn golden_numbers_are_the_same_on_an_adapter() {
+    let Some(device) = adapter() else { return };
+    let bert = support::bert();
+    let out = support::run_on(&support::golden(), bert.as_deref(), &device);
+    for prefix in ["mmc_", "psd_adam", "model_step"] {
+        let files = support::files(prefix);
+        let compare = |file: &String| support::assert_golden(out.path(), file);
+        files.iter().for_each(compare);
+    }
+    if bert.is_some() {
+        support::assert_golden(out.path(), "bert.safetensors");
+    }
+}
+
+/// Dropout draws its masks on the device; without it two devices can be compared.
+fn without_dropout(bert: &Path) {
+    let mut config = support::json(bert);
+    for key in ["hidden_dropout_prob", "attention_probs_dropout_prob"] {
+        config[key] = 0.0.into();
+    }
+    std::fs::write(bert, config.to_string()).unwrap();
+}
+
+/// Losses and validation error of each epoch.
+fn epochs(root: &Path, backend: Backend) -> Vec<[f64; 4]> {
+    let text = std::fs::read_to_string(support::workspace().join("configs/sample.toml")).unwrap();
+    let set = ["train.epochs=2", "model.dropout=0.0"].map(|set| parse_override(set).unwrap());
+    let config = Config::parse(&text, &set).unwrap();
+    let folder = RunFolder::new(root.join(backend.to_string()));
+    let options = RunOptions {
+        folder: folder.clone(),
+        resume: false,
+        backend,
+        devices: vec![0],
+        root: root.to_path_buf(),
+        observer: Arc::new(Silent),
+        interrupter: Interrupter::new(),
+    };
+    assert!(matches!(
+        train(&config, &options).unwrap(),
+        Outcome::Finished(_)
+    ));
+    let mut rows = csv::Reader::from_path(folder.epochs()).unwrap();
+    let header = rows.headers().unwrap().clone();
+    let at = |name: &str| header.iter().position(|found| found == name).unwrap();
+    let columns = ["loss", "loss_task", "loss_mmc", "valid_mae"].map(at);
+    rows.records()
+        .map(|row| columns.map(|column| row.as_ref().unwrap()[column].parse().unwrap()))
+        .collect()
+}
+
+#[test]
+fn training_goes_the_same_way_on_an_adapter() {
+    if adapter().is_none() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let small = SampleConfig {
+        videos: 12,
+        ..SampleConfig::default()
+    };
+    let data = root.path().join("data/sample");
+    sample::write(&small, &data).unwrap();
+    without_dropout(&data.join("bert/config.json"));
+    let expected = epochs(root.path(), Backend::Cpu);
+    let found = epochs(root.path(), Backend::Wgpu);
+    println!("cpu {expected:?}\nwgpu {found:?}");
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found
+        .iter()
+        .zip(&expected)
+        .flat_map(|(a, b)| a.iter().zip(b))
+    {
+        let difference = (found - expected).abs();
+        assert!(
+            difference <= 1e-3 * expected.abs().max(1.0),
+            "{found} for {expected}"
+        );
+    }
+}
