@@ -143,7 +143,7 @@ fn a_difference_is_bracketed_by_what_its_seeds_and_segments_allow() {
     let constant = bootstrap.difference(&one, &[vec![0.5, 1.5, 2.5, 3.5]]);
     assert!((constant.low - 0.5).abs() < 1e-12 && (constant.high - 0.5).abs() < 1e-12);
     let [low, high] = [vec![1.0; 6], vec![2.0; 6]];
-    let seeds = bootstrap.difference(&[low.clone(), high], &[low.clone()]);
+    let seeds = bootstrap.difference(&[low.clone(), high], std::slice::from_ref(&low));
     assert_eq!((seeds.low, seeds.high), (0.0, 1.0));
     for (one, other) in [
         (vec![], vec![low.clone()]),

@@ -358,8 +358,9 @@ fn the_ordinal_preset_pulls_scores_towards_the_sentiment_of_the_clusters_around(
         let expected = test.predictions.iter().map(|p| p.score + p.bias / 0.5);
         let expected: Vec<f32> = expected.collect();
         assert!(expected.iter().all(|s| (-3.001..3.001).contains(s)));
+        // With the scope `batch` the last batch's clusters are left, which may be one.
         let [least, greatest] = [f32::min, f32::max].map(|of| expected.iter().copied().reduce(of));
-        assert!(greatest.unwrap() - least.unwrap() > 0.01, "{name}");
+        assert!(clusters.len() == 1 || greatest.unwrap() > least.unwrap() + 1e-3);
         for p in &test.predictions {
             assert!((p.prediction - p.score - p.bias).abs() < 1e-5);
         }

@@ -52,10 +52,8 @@ pub(crate) fn work(
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(worker)).collect();
         let broken = || anyhow!("internal error: the watcher of a run panicked; please report it");
-        let outcomes = workers.into_iter().map(|worker| worker.join());
-        outcomes
-            .map(|outcome| outcome.unwrap_or_else(|_| Err(broken())))
-            .collect::<Result<()>>()
+        let mut outcomes = workers.into_iter().map(|worker| worker.join());
+        outcomes.try_for_each(|outcome| outcome.unwrap_or_else(|_| Err(broken())))
     })?;
     Ok(failures
         .into_inner()
