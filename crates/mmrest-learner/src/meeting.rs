@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::error::LearnerError;
 
 /// A worker's place in a step that several take together. While it waits the others may be at work; dropping it without
-/// [`Part::meet`] tells them not to wait.
+/// `Part::meet` tells them not to wait.
 #[derive(Debug)]
 pub struct Part {
     index: usize,

@@ -156,7 +156,7 @@ pub(super) mod tests {
     pub(crate) fn heaps(segments: usize) -> Space {
         let dim = 4;
         let value = |row: usize, column: usize| {
-            let heap = if row % 2 == 0 { -5.0 } else { 5.0 };
+            let heap = if row.is_multiple_of(2) { -5.0 } else { 5.0 };
             heap + ((row * 31 + column * 17) % 23) as f32 / 23.0
         };
         let rows =
@@ -165,7 +165,13 @@ pub(super) mod tests {
             dim,
             rows: rows.collect(),
             bins: (0..2 * segments)
-                .map(|row| if row % segments % 2 == 0 { 1 } else { 5 })
+                .map(|row| {
+                    if (row % segments).is_multiple_of(2) {
+                        1
+                    } else {
+                        5
+                    }
+                })
                 .collect(),
             modality: (0..2 * segments)
                 .map(|row| if row < segments { 0 } else { 2 })

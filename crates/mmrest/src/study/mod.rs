@@ -1,6 +1,6 @@
 //! Studies: variants of one configuration, each trained with several seeds, compared in tables.
 //!
-//! A [`file`] names the variants, a [`plan`] makes runs of them, [`schedule`] has them done by [`child`] processes,
+//! A [`mod@file`] names the variants, a [`plan`] makes runs of them, [`schedule`] has them done by [`child`] processes,
 //! [`results`] reads what they left, [`summary`] compares it, [`tables`] has it in words, [`markdown`], [`sheet`] and
 //! [`report`] write it down.
 
