@@ -65,7 +65,7 @@ fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
 /// The loss of plain numbers, in f64.
 fn formula(rows: &[f64], global: &[f64], local: &[f64], config: &OrdinalLossConfig) -> f64 {
     let clusters = clusters();
-    let identity = |at: usize| f64::from(u8::from(at % (DIM * DIM) % (DIM + 1) == 0));
+    let identity = |at: usize| f64::from(u8::from((at % (DIM * DIM)).is_multiple_of(DIM + 1)));
     let distance = |row: &[f64], cluster: usize| {
         let center = clusters.center(cluster);
         let u: Vec<f64> = row
@@ -162,7 +162,7 @@ fn what_does_not_fit_is_refused() {
     let (rows, metric) = batch(&device);
     let refuse = |labels: &[f32], sentiments: &[f32], clusters: &Clusters| {
         let loss = config().forward(rows.clone(), labels, sentiments, clusters, &metric);
-        loss.err().expect("refused")
+        loss.expect_err("refused")
     };
     let good = clusters();
     assert!(matches!(
