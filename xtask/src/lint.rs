@@ -69,6 +69,7 @@ fn steps(features: &Features) -> Vec<Step> {
     // Type checks need no LLVM: without DOCS_RS the build script of CUDA's compiler fetches one.
     let mut cuda = call(&check, &features.clone().with("cuda"));
     cuda.env("DOCS_RS", "1");
+    let png = call(&check, &features.clone().with("png"));
     vec![
         Step {
             title: "formatting",
@@ -89,6 +90,10 @@ fn steps(features: &Features) -> Vec<Step> {
         Step {
             title: "type check with cuda",
             command: cuda,
+        },
+        Step {
+            title: "type check with png",
+            command: png,
         },
     ]
 }
@@ -135,8 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn the_gpu_checks_add_their_feature_to_the_machines() {
+    fn the_checks_of_features_add_their_feature_to_the_machines() {
         assert!(lines()[3].ends_with("--features mmrest/wgpu,mmrest/x86-v4"));
         assert!(lines()[4].ends_with("--features mmrest/cuda,mmrest/x86-v4"));
+        assert!(lines()[5].ends_with("--features mmrest/png,mmrest/x86-v4"));
     }
 }
