@@ -196,6 +196,7 @@ fn summary_is_whole(bench: &Bench) {
         assert!(markdown.contains(part), "{part} is not in\n{markdown}");
     }
     let page = bench.read("report.html");
+    assert!(page.contains("first run: The shared space"), "{page}");
     for part in ["without bias", "not honest", "1,351,680", "acc7 by variant"] {
         assert!(page.contains(part), "{part} is not on the page");
     }

@@ -5,14 +5,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use mmrest_data::files;
+use mmrest_data::{Split, files};
 
 use super::data::ensure_sample;
+use super::report::read_run;
 use super::train::{overrides, wants_sample};
 use crate::arguments::AblateArguments;
 use crate::interrupt::{self, say};
 use crate::logging;
 use crate::project::{ConfigFile, find_config, find_study};
+use crate::report::report;
 use crate::study::child::{Children, Launch};
 use crate::study::cost::Gate;
 use crate::study::file::StudyFile;
@@ -63,8 +65,8 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
         config: config.name.clone(),
     };
     let (failures, stopped) = train_all(arguments, &plan, &listed)?;
-    let summary = summarise(names, &plan, &out, seeds, &failures)?;
-    let page = write(&summary, &out)?;
+    let (summary, reference) = summarise(names, &plan, &out, seeds, &failures)?;
+    let page = write(&summary, reference.as_deref(), &out)?;
     if !arguments.quiet {
         say(&format!("wrote {}", page.display()));
     }
@@ -166,14 +168,15 @@ fn train_all(
     Ok((failures?, children.stopping()))
 }
 
-/// Compares all that is finished in the study's folder, whatever this start was to do.
+/// Compares all that is finished in the study's folder, whatever this start was to do. Returns the folder of the
+/// reference's first finished run too.
 fn summarise(
     names: Names,
     plan: &Plan,
     out: &Path,
     seeds: u64,
     failures: &[Failure],
-) -> Result<Summary> {
+) -> Result<(Summary, Option<PathBuf>)> {
     let mut results = Results::new();
     let mut of_reference = None;
     for variant in &plan.variants {
@@ -191,11 +194,13 @@ fn summarise(
         }
     }
     let gates = Gate::beside(of_reference.as_ref());
-    Ok(Summary::of(names, plan, seeds, &results, failures, gates))
+    let summary = Summary::of(names, plan, seeds, &results, failures, gates);
+    let reference = of_reference.map(|folder| folder.path().to_path_buf());
+    Ok((summary, reference))
 }
 
 /// Writes the summary in all its forms.
-fn write(summary: &Summary, out: &Path) -> Result<PathBuf> {
+fn write(summary: &Summary, reference: Option<&Path>, out: &Path) -> Result<PathBuf> {
     let write = |name: &str, bytes: &[u8]| {
         let path = out.join(name);
         files::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
@@ -205,5 +210,6 @@ fn write(summary: &Summary, out: &Path) -> Result<PathBuf> {
     write("summary.json", json.as_bytes())?;
     write("summary.csv", &sheet::csv(summary)?)?;
     write("summary.md", markdown::markdown(summary).as_bytes())?;
-    write_report(summary, out).context("cannot write the report")
+    let run = reference.map(|folder| report(&read_run(folder, None, Split::Test)?));
+    write_report(summary, run.transpose()?, out).context("cannot write the report")
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &ReportArguments) -> Result<ExitCode> {
     }
     let (mut runs, mut pages) = (Vec::new(), Vec::new());
     for folder in &arguments.runs {
-        let run = read(folder, arguments)?;
+        let run = read_run(folder, arguments.data.as_deref(), arguments.split)?;
         pages.push(report(&run)?);
         runs.push(run);
     }
@@ -67,7 +67,8 @@ fn side_by_side(runs: &[Run]) -> Result<PathBuf> {
     Ok(root.join("runs").join("reports").join(name))
 }
 
-fn read(folder: &Path, arguments: &ReportArguments) -> Result<Run> {
+/// A run's files; with its texts, where its data (or those in `data`) are there.
+pub(super) fn read_run(folder: &Path, data: Option<&Path>, split: Split) -> Result<Run> {
     let mut config = RunFolder::new(folder).read_config()?;
     let [low, high] = config.data.label_range.map(f64::from);
     let scale = Scale {
@@ -75,11 +76,11 @@ fn read(folder: &Path, arguments: &ReportArguments) -> Result<Run> {
         labels: config.bins.labels.clone(),
         bins: config.bins.bins()?,
     };
-    let mut run = Run::read(folder, arguments.split.name(), scale)?;
-    if let Some(data) = &arguments.data {
-        config.data.dir.clone_from(data);
+    let mut run = Run::read(folder, split.name(), scale)?;
+    if let Some(data) = data {
+        config.data.dir = data.to_path_buf();
     }
-    match texts(&config, &project::root_of_run(folder)?, arguments.split) {
+    match texts(&config, &project::root_of_run(folder)?, split) {
         Ok(texts) => run.texts = texts,
         // A report can be made anywhere; the page says what it lacks.
         Err(error) => tracing::warn!("texts are left out: {}", crate::failure::sentence(&error)),

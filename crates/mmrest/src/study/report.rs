@@ -11,13 +11,18 @@ use crate::report::{Bar, Bars, Cell, Page, Picture, Section, Table};
 /// What the intervals of pictures are.
 const INTERVAL: &str = "bootstrap interval over seeds and segments; circles are seeds";
 
-/// Writes `report.html` and its pictures into the study's folder; returns the page's path.
+/// Writes `report.html` and its pictures into the study's folder, with the page of a run of the reference where there is
+/// one; returns the page's path.
 ///
 /// # Errors
 ///
 /// The folder cannot be written.
-pub(crate) fn write_report(summary: &Summary, out: &Path) -> Result<PathBuf> {
-    page(summary)?.write(out)
+pub(crate) fn write_report(summary: &Summary, run: Option<Page>, out: &Path) -> Result<PathBuf> {
+    let mut page = page(summary)?;
+    if let Some(run) = run {
+        page.append(run, &format!("{}, first run: ", summary.reference));
+    }
+    page.write(out)
 }
 
 fn page(summary: &Summary) -> Result<Page> {

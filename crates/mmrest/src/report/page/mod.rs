@@ -58,6 +58,15 @@ impl Page {
         self.sections.push(section);
     }
 
+    /// Adds every section of another page, `prefix` before their headings.
+    pub(crate) fn append(&mut self, other: Page, prefix: &str) {
+        self.sections
+            .extend(other.sections.into_iter().map(|mut section| {
+                section.title.insert_str(0, prefix);
+                section
+            }));
+    }
+
     /// Every picture, in order.
     pub(crate) fn pictures(&self) -> impl Iterator<Item = &Picture> {
         self.sections.iter().flat_map(|section| &section.pictures)
