@@ -8,6 +8,7 @@
 //! | `config.toml` | the run's whole configuration |
 //! | `bert/` | `config.json`, `vocab.txt`, `tokenizer_config.json` of the text encoder |
 //! | `model.json` | format version, and the epoch |
+//! | `SHA256SUMS` | SHA-256 of each of them |
 
 use std::path::Path;
 
@@ -19,6 +20,7 @@ use mmrest_metric::Clusters;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::digests;
 use crate::error::LearnerError;
 use crate::example::FeatureSpec;
 use crate::files;
@@ -69,13 +71,8 @@ impl Bundle {
     ///
     /// The folder cannot be written.
     pub fn save(&self, model: &MmRest, epoch: usize, folder: &Path) -> Result<(), LearnerError> {
-        let mut growing = folder.as_os_str().to_owned();
-        growing.push(".growing");
-        let growing = Path::new(&growing);
-        if growing.exists() {
-            std::fs::remove_dir_all(growing).map_err(|e| LearnerError::io("clear", growing, e))?;
-        }
-        std::fs::create_dir_all(growing).map_err(|e| LearnerError::io("make", growing, e))?;
+        let growing = &files::beside(folder, ".growing");
+        files::empty_folder(growing)?;
         let weights = growing.join("weights.safetensors");
         let mut store = SafetensorsStore::from_file(&weights);
         model
@@ -102,6 +99,7 @@ impl Bundle {
             text_fingerprint: self.text.as_ref().map(|text| text.fingerprint.clone()),
         };
         files::write_json(&growing.join("model.json"), &stamp)?;
+        digests::write(growing)?;
         files::replace_folder(growing, folder)
     }
 
@@ -109,7 +107,8 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// A file is missing, damaged, or of another format version; the error names it.
+    /// A file is missing, damaged (by its digest in `SHA256SUMS`, which older folders lack), or of another format version;
+    /// the error names it.
     pub fn load(folder: &Path, device: &Device) -> Result<(Self, MmRest), LearnerError> {
         let stamp_file = folder.join("model.json");
         if !stamp_file.exists() {
@@ -127,6 +126,9 @@ impl Bundle {
                     stamp.format
                 ),
             ));
+        }
+        if !digests::verify(folder)? {
+            tracing::info!(model = %folder.display(), "no SHA256SUMS: an older model, read unchecked");
         }
         let config = Config::load(&folder.join("config.toml"), &[])?;
         let features: FeatureSpec = files::read_json(&folder.join("features.json"))?;
@@ -156,6 +158,19 @@ impl Bundle {
             text,
         };
         Ok((bundle, model.valid()))
+    }
+}
+
+/// The epoch of the model in a folder; none where there is no model.
+///
+/// # Errors
+///
+/// `model.json` is damaged.
+pub(crate) fn epoch_of(folder: &Path) -> Result<Option<usize>, LearnerError> {
+    let stamp = folder.join("model.json");
+    match stamp.exists() {
+        true => files::read_json::<Stamp>(&stamp).map(|stamp| Some(stamp.epoch)),
+        false => Ok(None),
     }
 }
 

@@ -137,7 +137,7 @@ impl Meeting {
             .changed
             .wait_while(table, waiting)
             .unwrap_or_else(PoisonError::into_inner);
-        let why = || LearnerError::Device(table.lost.clone().unwrap_or_default());
+        let why = || LearnerError::Elsewhere(table.lost.clone().unwrap_or_default());
         table.made.clone().ok_or_else(why)
     }
 }

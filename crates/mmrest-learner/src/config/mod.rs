@@ -230,6 +230,7 @@ impl Config {
         positive("train.epochs", self.train.epochs)?;
         positive("train.batch_size", self.train.batch_size)?;
         positive("train.patience", self.train.patience)?;
+        positive("train.non_finite_steps", self.train.non_finite_steps)?;
         Ok(())
     }
 }

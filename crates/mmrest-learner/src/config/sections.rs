@@ -299,6 +299,8 @@ pub struct TrainConfig {
     pub plateau_patience: usize,
     /// Epochs without improvement before training stops.
     pub patience: usize,
+    /// Steps in a row with a loss or gradient that is not finite, none of them taken, after which training stops.
+    pub non_finite_steps: usize,
     /// What decides which epoch's model is kept.
     pub selection: Selection,
     /// Whether the test split's figures are recorded after every epoch; nothing goes by them.
@@ -319,6 +321,7 @@ impl Default for TrainConfig {
             plateau_factor: 0.5,
             plateau_patience: 20,
             patience: 10,
+            non_finite_steps: 3,
             selection: Selection::ValidMae,
             record_test: false,
         }

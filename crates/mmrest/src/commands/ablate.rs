@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use mmrest_data::{Split, files};
+use mmrest_learner::run::FolderLock;
 
 use super::data::ensure_sample;
 use super::report::read_run;
@@ -53,7 +54,7 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
         .out
         .clone()
         .unwrap_or_else(|| default_out(&config, &study_file));
-    let _alone = alone(&out)?;
+    let _alone = FolderLock::take(&out, "study.lock")?;
     let chosen = plan.chosen(&arguments.only)?;
     let listed = runs::of(&out, &chosen, seeds);
     let listed = with_states(listed, arguments.fresh)?;
@@ -88,21 +89,6 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
 fn default_out(config: &ConfigFile, study: &ConfigFile) -> PathBuf {
     let name = format!("{}-{}", study.name, config.name);
     config.root.join("runs").join("studies").join(name)
-}
-
-/// Keeps a second study out of the folder for as long as what is returned lives.
-fn alone(out: &Path) -> Result<std::fs::File> {
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let path = out.join("study.lock");
-    let file = std::fs::File::create(&path);
-    let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-    match file.try_lock() {
-        Err(std::fs::TryLockError::WouldBlock) => bail!(
-            "{} is being worked on by another study: wait for it, or choose another --out",
-            out.display()
-        ),
-        _ => Ok(file), // a file system without locks is trusted
-    }
 }
 
 /// The runs with how far each has come; where `fresh` says so, those of another configuration are removed.
