@@ -11,7 +11,12 @@ const WIDTHS: Widths = Widths {
 };
 
 /// A data set of so many segments a split, and a configuration that trains on it.
-fn made(bench: &Bench, name: &str, sizes: [usize; 3], segment: impl Fn(usize) -> Segment) {
+pub(crate) fn made(
+    bench: &Bench,
+    name: &str,
+    sizes: [usize; 3],
+    segment: impl Fn(usize) -> Segment,
+) {
     let path = bench.path(&format!("{name}.h5"));
     let mut writer = PackedWriter::create(&path, WIDTHS, false).unwrap();
     let mut number = 0;
@@ -31,7 +36,7 @@ fn made(bench: &Bench, name: &str, sizes: [usize; 3], segment: impl Fn(usize) ->
 }
 
 /// A segment like no other.
-fn usual(number: usize) -> Segment {
+pub(crate) fn usual(number: usize) -> Segment {
     let value = |at: usize| ((number * 7 + at * 3) % 11) as f32 / 5.0 - 1.0;
     Segment {
         id: format!("v{number}[0]"),
@@ -49,7 +54,8 @@ fn usual(number: usize) -> Segment {
     }
 }
 
-const SIZES: [usize; 3] = [20, 5, 6];
+/// Segments of the three splits.
+pub(crate) const SIZES: [usize; 3] = [20, 5, 6];
 
 /// Trains in every preset; every prediction is a number, and two runs are the same.
 fn train(bench: &Bench, name: &str, more: &[&str]) {
