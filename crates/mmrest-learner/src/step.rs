@@ -68,7 +68,12 @@ impl TrainStep for MmRest {
     fn step(&self, batch: Batch) -> TrainOutput<StepRecord> {
         let geometry = self.context.training_geometry();
         let part = batch.part.as_ref().map(|part| part.index());
-        let forward = match self.forward(&batch, geometry.as_ref()) {
+        let forward = || self.forward(&batch, geometry.as_ref());
+        let forward = match batch.part.as_ref() {
+            Some(part) => part.draw(forward),
+            None => forward(),
+        };
+        let forward = match forward {
             Ok(forward) => forward,
             Err(error) => return self.refuse(part, reason(error), StepRecord::default()),
         };

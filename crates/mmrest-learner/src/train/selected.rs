@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn whatever_was_half_done_is_brought_to_the_checkpoint_s_epoch() {
         // What is there (epochs of model, model.next, model.old), the checkpoint's epoch, and what is to be.
-        let cases: [([Option<usize>; 3], Option<usize>, Option<usize>); 8] = [
+        type Epoch = Option<usize>;
+        let cases: [([Epoch; 3], Epoch, Epoch); 8] = [
             ([None, None, None], None, None),
             ([None, Some(1), None], None, None), // killed before the first checkpoint
             ([None, Some(1), None], Some(1), Some(1)), // killed after it

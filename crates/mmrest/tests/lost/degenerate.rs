@@ -11,12 +11,7 @@ const WIDTHS: Widths = Widths {
 };
 
 /// A data set of so many segments a split, and a configuration that trains on it.
-pub(crate) fn made(
-    bench: &Bench,
-    name: &str,
-    sizes: [usize; 3],
-    segment: impl Fn(usize) -> Segment,
-) {
+fn made(bench: &Bench, name: &str, sizes: [usize; 3], segment: impl Fn(usize) -> Segment) {
     let path = bench.path(&format!("{name}.h5"));
     let mut writer = PackedWriter::create(&path, WIDTHS, false).unwrap();
     let mut number = 0;
@@ -36,7 +31,7 @@ pub(crate) fn made(
 }
 
 /// A segment like no other.
-pub(crate) fn usual(number: usize) -> Segment {
+fn usual(number: usize) -> Segment {
     let value = |at: usize| ((number * 7 + at * 3) % 11) as f32 / 5.0 - 1.0;
     Segment {
         id: format!("v{number}[0]"),
@@ -55,7 +50,7 @@ pub(crate) fn usual(number: usize) -> Segment {
 }
 
 /// Segments of the three splits.
-pub(crate) const SIZES: [usize; 3] = [20, 5, 6];
+const SIZES: [usize; 3] = [20, 5, 6];
 
 /// Trains in every preset; every prediction is a number, and two runs are the same.
 fn train(bench: &Bench, name: &str, more: &[&str]) {

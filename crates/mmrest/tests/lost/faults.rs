@@ -32,6 +32,15 @@ fn limited(command: &Command, blocks: usize) -> Command {
 #[test]
 fn without_space_the_last_checkpoint_is_kept_and_one_sentence_is_said() {
     let bench = Bench::new();
+    let told = fail(&mut limited(&bench.train("new", &["--epochs", "1"]), 40));
+    assert!(
+        told.contains("too large") && told.contains("cache"),
+        "{told}"
+    );
+    assert!(
+        !bench.path("new").exists(),
+        "a run that did not begin has a folder"
+    );
     succeed(&mut bench.train("whole", &["--epochs", "3"]));
     succeed(&mut bench.train("run", &["--epochs", "1"]));
     let before = below(&bench.path("run/checkpoints"));

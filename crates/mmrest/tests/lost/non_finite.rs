@@ -1,7 +1,6 @@
 //! Steps whose loss is not finite are not taken, told, and after so many in a row the end of the run.
 
 use super::bench::{Bench, fail, succeed};
-use super::degenerate::{SIZES, made, usual};
 
 /// A margin so large that the intra part overflows wherever more than three cells have pairs: in some of these small
 /// batches, and not in others.
@@ -107,28 +106,4 @@ fn too_many_in_a_row_end_the_run_with_its_last_good_state() {
     succeed(&mut bench.train("run", &[&back[..], &accept, &["--resume"]].concat()));
     succeed(&mut bench.train("whole", &["--epochs", "3"]));
     assert!(bench.results("run") == bench.results("whole"));
-}
-
-/// One segment whose frames overflow: its batches are not taken, those without it are, and it is named.
-#[test]
-fn a_segment_of_enormous_values_is_named_and_the_others_are_learned() {
-    let bench = Bench::new();
-    made(&bench, "enormous", SIZES, |number| {
-        let mut segment = usual(number);
-        if number == 3 {
-            let values = segment.vision.values.iter_mut().enumerate();
-            values.for_each(|(at, value)| *value = if at % 2 == 0 { 3e38 } else { -3e38 });
-        }
-        segment
-    });
-    let more = ["data.standardize=false", "train.batch_size=4"];
-    let more: Vec<&str> = more.iter().flat_map(|set| ["--set", set]).collect();
-    let warned = succeed(&mut bench.train_own("enormous.toml", "run", &more));
-    println!("{warned}");
-    let told: Vec<&str> = warned
-        .lines()
-        .filter(|line| line.contains("not taken"))
-        .collect();
-    assert_eq!(bench.epochs("run", "skipped_steps"), [1.0, 1.0], "{warned}");
-    assert!(told.iter().all(|line| line.contains("v3[0]")), "{warned}");
 }
