@@ -24,6 +24,7 @@ mod predict;
 pub mod run;
 mod schedule;
 mod seed;
+mod size;
 mod source;
 mod space;
 mod state;

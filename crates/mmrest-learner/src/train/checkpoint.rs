@@ -94,16 +94,13 @@ impl Checkpoints {
     ///
     /// # Errors
     ///
-    /// A file of it is missing or damaged; the error names the folder.
+    /// A file of it is missing or damaged; the error names it.
     pub fn restore(&self, epoch: usize) -> Result<Restored, LearnerError> {
         let [model, optimizer, scheduler] = self.parts();
-        let wrong = |e: CheckpointerError| {
-            LearnerError::format(&self.path(epoch), format!("cannot be read: {e}"))
-        };
         Ok(Restored {
-            model: model.restore(epoch).map_err(wrong)?,
-            optimizer: optimizer.restore(epoch).map_err(wrong)?,
-            scheduler: scheduler.restore(epoch).map_err(wrong)?,
+            model: model.read(epoch)?,
+            optimizer: optimizer.read(epoch)?,
+            scheduler: scheduler.read(epoch)?,
             progress: self.progress(epoch)?,
         })
     }
@@ -189,6 +186,17 @@ fn sync(path: &Path) -> Result<(), LearnerError> {
 pub struct Part {
     name: &'static str,
     checkpoints: Checkpoints,
+}
+
+impl Part {
+    /// Reads the part of an epoch's checkpoint.
+    fn read<R: Checkpoint>(&self, epoch: usize) -> Result<R, LearnerError> {
+        self.restore(epoch).map_err(|e| {
+            let file = self.checkpoints.path(epoch);
+            let file = file.join(format!("{}.bpk", self.name));
+            LearnerError::format(&file, format!("cannot be read: {e}"))
+        })
+    }
 }
 
 impl<R: Checkpoint> Checkpointer<R> for Part {
