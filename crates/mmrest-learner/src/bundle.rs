@@ -260,7 +260,8 @@ pub(crate) fn check_text(
     }
 }
 
-fn check_clusters(clusters: &Clusters, config: &Config) -> Result<(), String> {
+/// Whether clusters from a file fit the configuration.
+pub(crate) fn check_clusters(clusters: &Clusters, config: &Config) -> Result<(), String> {
     if clusters.dim != config.model.representation {
         return Err(format!(
             "holds centres of {} numbers, but model.representation is {}",

@@ -4,7 +4,7 @@ mod data;
 mod model;
 
 pub use data::{csd, packed, pickle, release, sequences, table};
-pub use model::{Run, bert, config, lines};
+pub use model::{Run, bert, config, lines, pytorch};
 
 use std::path::Path;
 

@@ -13,6 +13,7 @@ use burn::train::checkpoint::{
 use burn::train::metric::store::EventStoreClient;
 
 use super::progress::Progress;
+use super::records;
 use crate::error::LearnerError;
 use crate::files;
 
@@ -94,9 +95,10 @@ impl Checkpoints {
     ///
     /// # Errors
     ///
-    /// A file of it is missing or damaged; the error names it.
+    /// A file of it is missing or damaged, or they are not of one model; the error names it.
     pub fn restore(&self, epoch: usize) -> Result<Restored, LearnerError> {
         let [model, optimizer, scheduler] = self.parts();
+        records::check(&model.file(epoch), &optimizer.file(epoch))?;
         Ok(Restored {
             model: model.read(epoch)?,
             optimizer: optimizer.read(epoch)?,
@@ -191,11 +193,14 @@ pub struct Part {
 impl Part {
     /// Reads the part of an epoch's checkpoint.
     fn read<R: Checkpoint>(&self, epoch: usize) -> Result<R, LearnerError> {
-        self.restore(epoch).map_err(|e| {
-            let file = self.checkpoints.path(epoch);
-            let file = file.join(format!("{}.bpk", self.name));
-            LearnerError::format(&file, format!("cannot be read: {e}"))
-        })
+        self.restore(epoch)
+            .map_err(|e| LearnerError::format(&self.file(epoch), format!("cannot be read: {e}")))
+    }
+
+    /// Where it is in an epoch's checkpoint.
+    fn file(&self, epoch: usize) -> PathBuf {
+        let folder = self.checkpoints.path(epoch);
+        folder.join(format!("{}.bpk", self.name))
     }
 }
 
@@ -218,9 +223,7 @@ impl<R: Checkpoint> Checkpointer<R> for Part {
     /// Reads the whole file: a record that burn reads from a path would go back to it at the first step, when the checkpoint
     /// may be gone.
     fn restore(&self, epoch: usize) -> Result<R, CheckpointerError> {
-        let folder = self.checkpoints.path(epoch);
-        let bytes = std::fs::read(folder.join(format!("{}.bpk", self.name)))
-            .map_err(CheckpointerError::IOError)?;
+        let bytes = std::fs::read(self.file(epoch)).map_err(CheckpointerError::IOError)?;
         R::checkpoint_from_bytes(Bytes::from_bytes_vec(bytes)).map_err(CheckpointerError::Record)
     }
 }

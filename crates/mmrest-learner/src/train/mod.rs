@@ -3,6 +3,7 @@
 mod checkpoint;
 mod observer;
 mod progress;
+mod records;
 mod renderer;
 mod strategy;
 mod workers;

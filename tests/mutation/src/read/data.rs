@@ -11,8 +11,8 @@ use mmrest_data::{DataConfig, DataError, Kind, Modality, SplitFrom, TextFrom, sa
 
 use super::{ANY, CSD, PACKED, PICKLE, TABLE, told};
 
-/// Values of a pickle looked at: what it shares is met again and again.
-const VALUES: usize = 20_000;
+/// Values of a pickle looked at: what it shares is met again and again, and a list may hold itself.
+const VALUES: usize = 100_000;
 
 /// The first error, after everything else was read all the same.
 #[derive(Default)]
@@ -77,20 +77,21 @@ pub fn packed(folder: &Path) -> Result<(), String> {
 pub fn pickle(folder: &Path) -> Result<(), String> {
     let mut first = First::default();
     if let Some(pickle) = first.keep(Pickle::open(&folder.join(PICKLE))) {
-        let mut waiting = vec![pickle.root()];
-        for _ in 0..VALUES {
-            let Some(value) = waiting.pop() else { break };
-            visit(value, &mut waiting, &mut first);
+        let (mut waiting, mut seen) = (vec![pickle.root()], 0);
+        while let Some(value) = waiting.pop()
+            && seen < VALUES
+        {
+            seen += 1 + visit(value, &mut waiting, &mut first);
         }
     }
     first.end()
 }
 
-fn visit<'a>(value: Node<'a>, waiting: &mut Vec<Node<'a>>, first: &mut First) {
-    let room = VALUES.saturating_sub(waiting.len());
-    waiting.extend(value.items().into_iter().flatten().take(room));
+/// Looks at a value, and says how many more it holds.
+fn visit<'a>(value: Node<'a>, waiting: &mut Vec<Node<'a>>, first: &mut First) -> usize {
+    let mut parts = value.items().unwrap_or_default();
     let entries = value.entries().into_iter().flatten();
-    waiting.extend(entries.flat_map(|(key, of)| [key, of]).take(room));
+    parts.extend(entries.flat_map(|(key, of)| [key, of]));
     let _ = (
         value.as_i64(),
         value.as_f64(),
@@ -106,6 +107,9 @@ fn visit<'a>(value: Node<'a>, waiting: &mut Vec<Node<'a>>, first: &mut First) {
             first.keep(value.bytes());
         }
     }
+    let count = parts.len();
+    waiting.append(&mut parts);
+    count
 }
 
 fn elements(array: &Array, first: &mut First) {

@@ -100,6 +100,26 @@ pub fn bert(folder: &Path) {
     write("model.safetensors", &weights);
 }
 
+/// Writes a BERT directory whose weights PyTorch wrote: made-up numbers, by
+/// `crates/mmrest-encoders/tests/fixtures/make_tiny_bert.py`.
+///
+/// # Panics
+///
+/// Where the folder cannot be written.
+pub fn pytorch(folder: &Path) {
+    let config = json!({
+        "model_type": "bert", "vocab_size": 12, "hidden_size": 8, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "intermediate_size": 12, "max_position_embeddings": 10,
+    });
+    let made = "../../crates/mmrest-encoders/tests/fixtures/tiny-bert/pytorch_model.bin";
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join(made);
+    std::fs::create_dir_all(folder).expect("a folder");
+    std::fs::copy(made, folder.join("pytorch_model.bin")).expect("a file");
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a file");
+    write("config.json", &config.to_string());
+    write("vocab.txt", VOCABULARY);
+}
+
 /// A run of one epoch of a model of some hundred numbers.
 #[derive(Debug)]
 pub struct Run {

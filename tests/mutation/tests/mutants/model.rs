@@ -54,6 +54,24 @@ fn bert_directories() {
     .run(&scratch());
 }
 
+/// burn's own reader of PyTorch's files.
+#[test]
+fn weights_of_pytorch() {
+    let folder = valid("pytorch");
+    seed::pytorch(&folder);
+    let (weights, beside): (Vec<_>, Vec<_>) = seed::files(&folder)
+        .into_iter()
+        .partition(|path| path.extension().is_some_and(|e| e == "bin"));
+    Trial {
+        kind: "pytorch",
+        subjects: subjects(&folder, &weights, |_| Form::Bytes),
+        beside: subjects(&folder, &beside, form),
+        read: &read::bert,
+        place: anywhere,
+    }
+    .run(&scratch());
+}
+
 #[test]
 fn model_folders() {
     let folder = run().path().join("model");
