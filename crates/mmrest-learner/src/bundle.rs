@@ -15,6 +15,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Device;
+use mmrest_data::Modality;
 use mmrest_encoders::{BertConfig, Tokenizer};
 use mmrest_metric::Clusters;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,7 @@ use crate::error::LearnerError;
 use crate::example::FeatureSpec;
 use crate::files;
 use crate::model::MmRest;
+use crate::size;
 
 /// Version of the model folder's layout.
 const FORMAT: u32 = 1;
@@ -132,8 +134,10 @@ impl Bundle {
         }
         let config = Config::load(&folder.join("config.toml"), &[])?;
         let features: FeatureSpec = files::read_json(&folder.join("features.json"))?;
+        check_features(&features)
+            .map_err(|message| LearnerError::format(&folder.join("features.json"), message))?;
         let bert_folder = folder.join("bert");
-        let text = match config.uses(mmrest_data::Modality::Text) {
+        let text = match config.uses(Modality::Text) {
             true => Some(TextParts {
                 bert: BertConfig::from_dir(&bert_folder)?,
                 tokenizer: Tokenizer::from_dir(&bert_folder)?,
@@ -141,11 +145,15 @@ impl Bundle {
             }),
             false => None,
         };
-        let bert = text
-            .as_ref()
-            .map(|text| (text.bert.init(device), &text.bert));
+        if let Some(text) = &text {
+            check_text(&config, &bert_folder, &text.bert, &text.tokenizer)?;
+        }
+        let weights = folder.join("weights.safetensors");
+        let encoder = text.as_ref().map(|text| &text.bert);
+        check_size(&weights, size::model(&config, features.widths, encoder))?;
+        let bert = encoder.map(|bert| (bert.init(device), bert));
         let mut model = MmRest::new(&config, features.widths, bert, device)?;
-        load_weights(&mut model, &folder.join("weights.safetensors"))?;
+        load_weights(&mut model, &weights)?;
         let clusters: Option<Clusters> = files::read_json(&folder.join("clusters.json"))?;
         if let Some(clusters) = &clusters {
             check_clusters(clusters, &config)
@@ -174,13 +182,48 @@ pub(crate) fn epoch_of(folder: &Path) -> Result<Option<usize>, LearnerError> {
     }
 }
 
-fn load_weights(model: &mut MmRest, path: &Path) -> Result<(), LearnerError> {
-    if !path.exists() {
-        return Err(LearnerError::format(
-            path,
-            "is missing from the model folder",
-        ));
+/// Statistics of as many features as a frame has, or of none where there was no frame to learn them from.
+fn check_features(features: &FeatureSpec) -> Result<(), String> {
+    let widths = features.widths;
+    for (modality, stats, width) in [
+        (Modality::Vision, &features.vision, widths.vision),
+        (Modality::Audio, &features.audio, widths.audio),
+    ] {
+        let Some(stats) = stats else { continue };
+        let lengths = [stats.mean.len(), stats.scale.len()];
+        if lengths != [width; 2] && lengths != [0; 2] {
+            return Err(format!(
+                "has means of {} and scales of {} features of {modality}, whose frames have {width}",
+                lengths[0], lengths[1]
+            ));
+        }
     }
+    Ok(())
+}
+
+/// Refuses a model that its file cannot hold, before any of it is built.
+fn check_size(path: &Path, parameters: u128) -> Result<(), LearnerError> {
+    let about = std::fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            LearnerError::format(path, "is missing from the model folder")
+        }
+        _ => LearnerError::io("read", path, error),
+    })?;
+    // Every parameter is stored in single precision.
+    let room = u128::from(about.len() / 4);
+    if parameters <= room {
+        return Ok(());
+    }
+    Err(LearnerError::format(
+        path,
+        format!(
+            "has room for {room} numbers, but config.toml, features.json and bert/config.json call for {parameters}: \
+             they are not of one model, or the file is cut short"
+        ),
+    ))
+}
+
+fn load_weights(model: &mut MmRest, path: &Path) -> Result<(), LearnerError> {
     let mut store = SafetensorsStore::from_file(path);
     let result = model
         .load_from(&mut store)
@@ -194,7 +237,46 @@ fn load_weights(model: &mut MmRest, path: &Path) -> Result<(), LearnerError> {
     }
 }
 
-fn check_clusters(clusters: &Clusters, config: &Config) -> Result<(), String> {
+/// What configuration and encoder must agree on.
+pub(crate) fn check_text(
+    config: &Config,
+    folder: &Path,
+    bert: &BertConfig,
+    tokenizer: &Tokenizer,
+) -> Result<(), LearnerError> {
+    let wrong = |file: &str, message: String| {
+        let path = folder.join(file);
+        Err(LearnerError::format(&path, message))
+    };
+    if config.text.max_tokens > bert.max_position_embeddings {
+        let message = format!(
+            "has positions for {} tokens, but text.max_tokens is {}: lower it",
+            bert.max_position_embeddings, config.text.max_tokens
+        );
+        return wrong("config.json", message);
+    }
+    if tokenizer.vocab_size() > bert.vocab_size {
+        let message = format!(
+            "has {} words, but config.json says vocab_size {}: the two are not of one model",
+            tokenizer.vocab_size(),
+            bert.vocab_size
+        );
+        return wrong("vocab.txt", message);
+    }
+    match config.text.train_layers {
+        Some(layers) if layers > bert.num_hidden_layers => wrong(
+            "config.json",
+            format!(
+                "has {} layers, but text.train_layers is {layers}: lower it",
+                bert.num_hidden_layers
+            ),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Whether clusters from a file fit the configuration.
+pub(crate) fn check_clusters(clusters: &Clusters, config: &Config) -> Result<(), String> {
     if clusters.dim != config.model.representation {
         return Err(format!(
             "holds centres of {} numbers, but model.representation is {}",

@@ -27,6 +27,7 @@ mod refusal;
 pub mod run;
 mod schedule;
 mod seed;
+mod size;
 mod source;
 mod space;
 mod state;

@@ -8,7 +8,7 @@ mod layers;
 mod sections;
 
 pub use bins::BinsConfig;
-pub use layers::parse_override;
+pub use layers::{check_brackets, parse_override};
 pub use sections::{
     ClusterBy, ClusterConfig, ClusterScope, LossConfig, LossForm, MetricKind, ModelConfig,
     ProjectionConfig, ProjectionKind, ReceptiveFieldKind, ReportConfig, Selection, SequenceConfig,

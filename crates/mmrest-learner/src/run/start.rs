@@ -17,7 +17,7 @@ use super::folder::RunFolder;
 use super::lock::FolderLock;
 use super::prepare::{Splits, load_text, start_model};
 use super::record::{Computer, RunRecord, now};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, check_clusters};
 use crate::config::Config;
 use crate::device::{self, Backend, OpenDevice};
 use crate::error::LearnerError;
@@ -269,6 +269,12 @@ fn run_epochs(
         progress = restored.progress;
     }
     let clusters = progress.clusters.clone();
+    if let Some(clusters) = &clusters {
+        check_clusters(clusters, &config).map_err(|message| {
+            let message = format!("the checkpoint's progress.json {message}");
+            LearnerError::format(options.folder.path(), message)
+        })?;
+    }
     model.context.state().clusters = clusters;
     let learner = Learner::new(model, optimizer, scheduler);
     let train = splits.loader(Split::Train, &main).shuffled(config.seed);

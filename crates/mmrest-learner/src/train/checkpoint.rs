@@ -13,6 +13,7 @@ use burn::train::checkpoint::{
 use burn::train::metric::store::EventStoreClient;
 
 use super::progress::Progress;
+use super::records;
 use crate::digests;
 use crate::error::LearnerError;
 use crate::files;
@@ -112,16 +113,14 @@ impl Checkpoints {
     ///
     /// # Errors
     ///
-    /// A file of it is missing or cannot be read; the error names the folder.
+    /// A file of it is missing or damaged, or they are not of one model; the error names it.
     pub fn restore(&self, epoch: usize) -> Result<Restored, LearnerError> {
         let [model, optimizer, scheduler] = self.parts();
-        let wrong = |e: CheckpointerError| {
-            LearnerError::format(&self.path(epoch), format!("cannot be read: {}", plain(&e)))
-        };
+        records::check(&model.file(epoch), &optimizer.file(epoch))?;
         Ok(Restored {
-            model: model.restore(epoch).map_err(wrong)?,
-            optimizer: optimizer.restore(epoch).map_err(wrong)?,
-            scheduler: scheduler.restore(epoch).map_err(wrong)?,
+            model: model.read(epoch)?,
+            optimizer: optimizer.read(epoch)?,
+            scheduler: scheduler.read(epoch)?,
             progress: self.progress(epoch)?,
         })
     }
@@ -207,6 +206,21 @@ pub struct Part {
     checkpoints: Checkpoints,
 }
 
+impl Part {
+    /// Reads the part of an epoch's checkpoint.
+    fn read<R: Checkpoint>(&self, epoch: usize) -> Result<R, LearnerError> {
+        self.restore(epoch).map_err(|e| {
+            LearnerError::format(&self.file(epoch), format!("cannot be read: {}", plain(&e)))
+        })
+    }
+
+    /// Where it is in an epoch's checkpoint.
+    fn file(&self, epoch: usize) -> PathBuf {
+        let folder = self.checkpoints.path(epoch);
+        folder.join(format!("{}.bpk", self.name))
+    }
+}
+
 impl<R: Checkpoint> Checkpointer<R> for Part {
     fn save(&self, epoch: usize, record: R) -> Result<(), CheckpointerError> {
         let mut report = Report {
@@ -232,9 +246,7 @@ impl<R: Checkpoint> Checkpointer<R> for Part {
     /// Reads the whole file: a record that burn reads from a path would go back to it at the first step, when the checkpoint
     /// may be gone.
     fn restore(&self, epoch: usize) -> Result<R, CheckpointerError> {
-        let folder = self.checkpoints.path(epoch);
-        let bytes = std::fs::read(folder.join(format!("{}.bpk", self.name)))
-            .map_err(CheckpointerError::IOError)?;
+        let bytes = std::fs::read(self.file(epoch)).map_err(CheckpointerError::IOError)?;
         R::checkpoint_from_bytes(Bytes::from_bytes_vec(bytes)).map_err(CheckpointerError::Record)
     }
 }

@@ -4,6 +4,7 @@ mod checkpoint;
 mod observer;
 mod pass;
 mod progress;
+mod records;
 mod renderer;
 mod selected;
 mod strategy;
