@@ -1,8 +1,9 @@
 //! The pairs of a receptive field: which pull together, which push apart.
 
 use rand::SeedableRng;
-use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
+
+use crate::mining::PairRanks;
 
 /// The signed graph Laplacian of a field's pairs, `[field.len(), field.len()]`; `None` if there is no pair.
 ///
@@ -72,15 +73,14 @@ fn weighted_laplacian(
     weights: impl Fn([usize; 2]) -> [f32; 2],
 ) -> Option<Vec<f32>> {
     let bins: Vec<usize> = field.iter().map(|&row| row_bins[row]).collect();
-    let [same, other] = counts(&bins);
+    let ranks = PairRanks::new(&bins);
+    let [same, other] = ranks.counts();
     if same.max(other) <= max_pairs {
         return (same + other > 0).then(|| laplacian_of_all(&bins, weights([same, other])));
     }
-    let (same, other) = sides(&bins);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(stream);
-    let same = thin(same, max_pairs, &mut rng);
-    let other = thin(other, max_pairs, &mut rng);
+    let [same, other] = ranks.thinned(max_pairs, &mut rng);
     if same.is_empty() && other.is_empty() {
         return None;
     }
@@ -98,16 +98,6 @@ fn weighted_laplacian(
     Some(laplacian)
 }
 
-/// How many pairs of rows have the same bin, and how many have not.
-fn counts(bins: &[usize]) -> [usize; 2] {
-    let mut sorted = bins.to_vec();
-    sorted.sort_unstable();
-    let pairs = |count: usize| count * count.saturating_sub(1) / 2;
-    let runs = sorted.chunk_by(|a, b| a == b);
-    let same = runs.map(|run| pairs(run.len())).sum();
-    [same, pairs(bins.len()) - same]
-}
-
 /// The Laplacian of every pair.
 fn laplacian_of_all(bins: &[usize], [same, other]: [f32; 2]) -> Vec<f32> {
     let size = bins.len();
@@ -120,23 +110,6 @@ fn laplacian_of_all(bins: &[usize], [same, other]: [f32; 2]) -> Vec<f32> {
         laplacian[start + row] = -laplacian[start..].iter().sum::<f32>();
     }
     laplacian
-}
-
-type Pairs = Vec<(usize, usize)>;
-
-/// The unordered pairs of the same bin and of different bins.
-fn sides(bins: &[usize]) -> (Pairs, Pairs) {
-    let pairs = (0..bins.len()).flat_map(|a| (a + 1..bins.len()).map(move |b| (a, b)));
-    pairs.partition(|&(a, b)| bins[a] == bins[b])
-}
-
-/// At most `max_pairs` of the pairs.
-fn thin(pairs: Pairs, max_pairs: usize, rng: &mut ChaCha8Rng) -> Pairs {
-    if pairs.len() <= max_pairs {
-        return pairs;
-    }
-    let chosen = sample(rng, pairs.len(), max_pairs);
-    chosen.into_iter().map(|index| pairs[index]).collect()
 }
 
 #[cfg(test)]
@@ -158,17 +131,15 @@ mod tests {
     #[test]
     fn all_pairs_are_those_of_the_lists() {
         let bins = [4, 0, 4, 2, 2, 4, 0, 1];
-        let (same, other) = sides(&bins);
-        assert_eq!(counts(&bins), [same.len(), other.len()]);
+        let pairs = crate::pairs(&bins, usize::MAX, 0);
         let laplacian = laplacian_of_all(&bins, [1.0, -1.0]);
-        for (pairs, weight) in [(same, 1.0), (other, -1.0)] {
+        for (pairs, weight) in [(pairs.same, 1.0), (pairs.other, -1.0)] {
             assert!(pairs.iter().all(|&(a, b)| laplacian[a * 8 + b] == -weight));
         }
         for row in laplacian.chunks_exact(8) {
             assert_eq!(row.iter().sum::<f32>(), 0.0);
         }
-        assert_eq!(counts(&[]), [0, 0]);
-        assert_eq!(counts(&[3]), [0, 0]);
+        assert_eq!(signed_laplacian(&[], &bins, 9, 0, 0), None);
     }
 
     #[test]
