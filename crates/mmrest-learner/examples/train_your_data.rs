@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (vision, audio) = (3, 2); // features a frame
     let mut set = PackedWriter::create("mine.h5".as_ref(), Widths { vision, audio }, true)?;
     for i in 0..160 {
-        let class = i * i % 7; // your segments: a text, frames of features, a label in -3 to 3
+        let class = i * 3 % 7; // your segments: a text, frames of features, a label in -3 to 3
         let frames = |width| Frames::new(vec![class as f32; 4 * width], width);
         let segment = Segment {
             id: format!("segment {i}"),
