@@ -17,18 +17,9 @@ use crate::mining::PairRanks;
 /// More than `max_pairs` pairs of one side are thinned to that many, drawn without replacement by `seed` and
 /// `stream` (one stream a field, so that fields do not depend on each other).
 ///
-/// ```
-/// use mmrest_metric::signed_laplacian;
-///
-/// // Rows 0 and 2 have the same bin, row 1 another.
-/// let laplacian = signed_laplacian(&[0, 1, 2], &[5, 3, 5], 4000, 0, 0);
-/// assert_eq!(laplacian, Some(vec![0.0, 1.0, -1.0, 1.0, -2.0, 1.0, -1.0, 1.0, 0.0]));
-/// assert_eq!(signed_laplacian(&[1], &[5, 3, 5], 4000, 0, 0), None);
-/// ```
-///
 /// Every row of the field must have a bin in `row_bins`.
 #[must_use]
-pub fn signed_laplacian(
+pub(crate) fn signed_laplacian(
     field: &[usize],
     row_bins: &[usize],
     max_pairs: usize,
@@ -41,16 +32,8 @@ pub fn signed_laplacian(
 /// As [`signed_laplacian`], with pairs of the same bin weighing `1 / (their number)` and pairs of different bins
 /// `-1 / (their number)`: the difference of the two means, which does not grow with the field. A side without pairs
 /// counts 0.
-///
-/// ```
-/// use mmrest_metric::mean_laplacian;
-///
-/// // One pair of the same bin, two of different bins.
-/// let laplacian = mean_laplacian(&[0, 1, 2], &[5, 3, 5], 4000, 0, 0);
-/// assert_eq!(laplacian, Some(vec![0.5, 0.5, -1.0, 0.5, -1.0, 0.5, -1.0, 0.5, 0.5]));
-/// ```
 #[must_use]
-pub fn mean_laplacian(
+pub(crate) fn mean_laplacian(
     field: &[usize],
     row_bins: &[usize],
     max_pairs: usize,
@@ -115,6 +98,17 @@ fn laplacian_of_all(bins: &[usize], [same, other]: [f32; 2]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights_are_signs_or_shares() {
+        // Rows 0 and 2 have the same bin, row 1 another.
+        let (field, bins) = ([0, 1, 2], [5, 3, 5]);
+        let signed = signed_laplacian(&field, &bins, 4000, 0, 0).unwrap();
+        assert_eq!(signed, [0.0, 1.0, -1.0, 1.0, -2.0, 1.0, -1.0, 1.0, 0.0]);
+        let mean = mean_laplacian(&field, &bins, 4000, 0, 0).unwrap();
+        assert_eq!(mean, [0.5, 0.5, -1.0, 0.5, -1.0, 0.5, -1.0, 0.5, 0.5]);
+        assert_eq!(signed_laplacian(&[1], &bins, 4000, 0, 0), None);
+    }
 
     #[test]
     fn rows_of_a_laplacian_sum_to_zero_and_it_is_symmetric() {
