@@ -19,6 +19,8 @@ mod meeting;
 mod model;
 mod objective;
 mod optimizer;
+#[cfg(doctest)]
+mod pages;
 mod placing;
 mod predict;
 pub mod run;

@@ -7,7 +7,7 @@ mod cpu;
 mod distance;
 mod error;
 pub mod host;
-pub mod kmeans;
+mod kmeans;
 mod laplacian;
 mod loss;
 mod mahalanobis;

@@ -28,12 +28,16 @@ fn with_numbers(word: &str) -> String {
     }
 }
 
-/// What is wrong with the words of a command; what is missing counts where they are the whole of it.
+/// What is wrong with the words of a command. In running text a part of one will do, and a name in capitals stands for
+/// one there is.
 fn fault(words: &[String], whole: bool) -> Option<String> {
+    let stands_for = |word: &String| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase());
+    let named = !whole && words.iter().any(stands_for);
     let words = words.iter().map(|word| with_numbers(word));
     let error = Arguments::try_parse_from(std::iter::once("mmrest".into()).chain(words)).err()?;
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => None,
+        ErrorKind::InvalidValue | ErrorKind::InvalidSubcommand if named => None,
         ErrorKind::MissingRequiredArgument
         | ErrorKind::MissingSubcommand
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
