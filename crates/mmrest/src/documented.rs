@@ -37,7 +37,11 @@ fn fault(words: &[String], whole: bool) -> Option<String> {
     let error = Arguments::try_parse_from(std::iter::once("mmrest".into()).chain(words)).err()?;
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => None,
-        ErrorKind::InvalidValue | ErrorKind::InvalidSubcommand if named => None,
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::InvalidSubcommand
+            if named =>
+        {
+            None
+        }
         ErrorKind::MissingRequiredArgument
         | ErrorKind::MissingSubcommand
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
