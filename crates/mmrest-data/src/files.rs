@@ -151,6 +151,14 @@ impl NewFile {
 
 /// Writes a small file whole or not at all, and the folder it is in.
 ///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("notes/today.txt");
+/// mmrest_data::files::write(&path, b"nothing")?;
+/// assert_eq!(std::fs::read(&path).unwrap(), b"nothing");
+/// # Ok::<(), mmrest_data::DataError>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`DataError::Io`]; what was there then stays.

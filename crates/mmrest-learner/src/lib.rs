@@ -21,6 +21,8 @@ mod model;
 mod objective;
 mod optimizer;
 mod origin;
+#[cfg(doctest)]
+mod pages;
 mod placing;
 mod predict;
 mod refusal;

@@ -22,6 +22,10 @@ const PYTORCH: &str = "pytorch_model.bin";
 /// Whether a directory has weights to load: `model.safetensors` or `pytorch_model.bin`.
 ///
 /// One with `config.json` and `vocab.txt` only can still start from scratch, by [`BertConfig::init`].
+///
+/// ```
+/// assert!(!mmrest_encoders::has_weights("no/such/folder".as_ref()));
+/// ```
 pub fn has_weights(dir: &Path) -> bool {
     weights_file(dir).is_some()
 }

@@ -35,6 +35,16 @@ metric_clip = 0.0
 
 /// Splits `key.path=value`. The value is TOML (`3`, `0.5`, `true`, `["text"]`, `"a b"`); anything else is taken as a string.
 ///
+/// ```
+/// use mmrest_learner::Config;
+/// use mmrest_learner::config::parse_override;
+///
+/// let epochs = parse_override("train.epochs=3")?;
+/// assert_eq!(Config::parse("", &[epochs])?.train.epochs, 3);
+/// assert!(parse_override("train.epochs").is_err());
+/// # Ok::<(), String>(())
+/// ```
+///
 /// # Errors
 ///
 /// There is no `=`, or the key is empty.

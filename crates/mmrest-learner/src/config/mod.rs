@@ -113,6 +113,19 @@ impl Config {
     }
 
     /// As [`Config::load`], from the text of a TOML file; the error is the bare sentence.
+    ///
+    /// ```
+    /// use mmrest_learner::Config;
+    ///
+    /// let config = Config::parse("seed = 7\n[loss]\nmargin = 2.0", &[])?;
+    /// assert_eq!((config.seed, config.loss.margin), (7, 2.0));
+    /// assert!(Config::parse("sed = 7", &[]).unwrap_err().contains("sed")); // unknown keys are refused
+    /// # Ok::<(), String>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`], but for the reading.
     pub fn parse(text: &str, overrides: &[(String, toml::Value)]) -> Result<Self, String> {
         let config: Self = layers::resolve(text, overrides)?;
         config.check()?;

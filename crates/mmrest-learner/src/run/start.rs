@@ -28,6 +28,7 @@ use crate::optimizer::optimizer;
 use crate::schedule::{SharedFactor, scheduler};
 use crate::train::{
     Checkpoints, EpochLoop, EveryEpoch, NoRenderer, Observer, Progress, Restored, SelectedModel,
+    Silent,
 };
 
 /// Where and how a run runs; what it computes is its [`Config`].
@@ -47,6 +48,32 @@ pub struct RunOptions {
     pub observer: Arc<dyn Observer>,
     /// Stops the run from another thread, at the next batch.
     pub interrupter: Interrupter,
+}
+
+impl RunOptions {
+    /// A new run in `folder` on the CPU that nobody watches; paths of its configuration are relative to `root`.
+    ///
+    /// ```
+    /// use mmrest_learner::run::{RunFolder, RunOptions};
+    ///
+    /// let options = RunOptions {
+    ///     resume: true,
+    ///     ..RunOptions::new(RunFolder::new("runs/first"), ".")
+    /// };
+    /// assert_eq!(options.devices, [0]);
+    /// ```
+    #[must_use]
+    pub fn new(folder: RunFolder, root: impl Into<PathBuf>) -> Self {
+        Self {
+            folder,
+            resume: false,
+            backend: Backend::Cpu,
+            devices: vec![0],
+            root: root.into(),
+            observer: Arc::new(Silent),
+            interrupter: Interrupter::new(),
+        }
+    }
 }
 
 /// How a run ended.
