@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adam;
 mod batch;
 mod bundle;
 mod clip;

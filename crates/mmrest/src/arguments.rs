@@ -159,6 +159,9 @@ pub(crate) struct AblateArguments {
     /// Throw away runs of another configuration than the study has now, and run them again.
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// Write the report's pictures as PNG too.
+    #[arg(long)]
+    pub(crate) png: bool,
     /// Print nothing but errors.
     #[arg(long)]
     pub(crate) quiet: bool,

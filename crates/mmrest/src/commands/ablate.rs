@@ -9,7 +9,7 @@ use mmrest_data::{Split, files};
 use mmrest_learner::run::FolderLock;
 
 use super::data::ensure_sample;
-use super::report::read_run;
+use super::report::{check_png, read_run};
 use super::train::{overrides, wants_sample};
 use crate::arguments::AblateArguments;
 use crate::interrupt::{self, say};
@@ -34,6 +34,7 @@ const SEEDS: usize = 5;
 /// `mmrest ablate`.
 pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
     logging::to_stderr()?;
+    check_png(arguments.png)?;
     let config = find_config(&arguments.config)?;
     let study_file = find_study(&arguments.study)?;
     let study = StudyFile::load(&study_file.path)?;
@@ -67,7 +68,7 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
     };
     let (failures, stopped) = train_all(arguments, &plan, &listed)?;
     let (summary, reference) = summarise(names, &plan, &out, seeds, &failures)?;
-    let page = write(&summary, reference.as_deref(), &out)?;
+    let page = write(&summary, reference.as_deref(), &out, arguments.png)?;
     if !arguments.quiet {
         say(&format!("wrote {}", page.display()));
     }
@@ -186,7 +187,7 @@ fn summarise(
 }
 
 /// Writes the summary in all its forms.
-fn write(summary: &Summary, reference: Option<&Path>, out: &Path) -> Result<PathBuf> {
+fn write(summary: &Summary, reference: Option<&Path>, out: &Path, png: bool) -> Result<PathBuf> {
     let write = |name: &str, bytes: &[u8]| {
         let path = out.join(name);
         files::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
@@ -197,5 +198,5 @@ fn write(summary: &Summary, reference: Option<&Path>, out: &Path) -> Result<Path
     write("summary.csv", &sheet::csv(summary)?)?;
     write("summary.md", markdown::markdown(summary).as_bytes())?;
     let run = reference.map(|folder| report(&read_run(folder, None, Split::Test)?));
-    write_report(summary, run.transpose()?, out).context("cannot write the report")
+    write_report(summary, run.transpose()?, out, png).context("cannot write the report")
 }
