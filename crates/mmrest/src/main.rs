@@ -9,6 +9,7 @@ mod crash;
 mod display;
 mod failure;
 mod interrupt;
+mod lines;
 mod logging;
 mod plot;
 mod project;

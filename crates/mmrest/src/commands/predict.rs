@@ -1,6 +1,5 @@
 //! `mmrest predict`.
 
-mod lines;
 mod output;
 mod sets;
 
@@ -14,10 +13,10 @@ use mmrest_data::Segment;
 use mmrest_learner::run::RunFolder;
 use mmrest_learner::{Predictor, open_device};
 
-use self::lines::{Scored, parse_line};
 use self::output::{Output, refuse_the_input};
 use self::sets::{as_set, score_set};
 use crate::arguments::PredictArguments;
+use crate::lines::{Scored, parse_line};
 use crate::logging;
 
 /// Segments read before they are scored.

@@ -1,8 +1,7 @@
-//! The JSON lines that go in and come out of `predict`.
+//! A line in: one segment to score.
 
 use mmrest_data::{Frames, Segment};
-use mmrest_learner::{NearCluster, Prediction};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// One segment to score; every modality may be absent.
 #[derive(Debug, Deserialize)]
@@ -18,34 +17,8 @@ struct Line {
     audio: Option<Vec<Vec<f32>>>,
 }
 
-/// One score.
-#[derive(Debug, Serialize)]
-pub(super) struct Scored<'a> {
-    id: &'a str,
-    /// y = y' + gamma bias.
-    prediction: f32,
-    /// y'.
-    score: f32,
-    /// gamma bias.
-    bias: f32,
-    /// The two nearest clusters.
-    clusters: &'a [NearCluster],
-}
-
-impl<'a> Scored<'a> {
-    pub(super) fn new(id: &'a str, prediction: &'a Prediction) -> Self {
-        Self {
-            id,
-            prediction: prediction.prediction,
-            score: prediction.score,
-            bias: prediction.bias,
-            clusters: &prediction.near,
-        }
-    }
-}
-
 /// Reads one line; without an id it is called by its number.
-pub(super) fn parse_line(line: &str, number: usize) -> Result<Segment, String> {
+pub(crate) fn parse_line(line: &str, number: usize) -> Result<Segment, String> {
     let line: Line = serde_json::from_str(line).map_err(|e| format!("not a segment: {e}"))?;
     let id = line.id.unwrap_or_else(|| number.to_string());
     Ok(Segment {
