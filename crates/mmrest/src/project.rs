@@ -266,7 +266,7 @@ mod tests {
             (
                 "c",
                 Kind::Study,
-                "one of ablate, ordinal-search, s, sensitivity, the",
+                "one of ablate, ordinal, ordinal-search, s, sensitivity, the",
             ),
             (
                 "c",

@@ -115,7 +115,7 @@ impl Predictor {
         let predictions = std::mem::take(&mut worth[all]);
         let queries = self.queries(segments, &predictions, own)?;
         let near = match &self.neighbours {
-            Some(known) if neighbours > 0 => known.nearest(&queries, neighbours)?,
+            Some(known) if neighbours > 0 => known.nearest(&queries, neighbours),
             _ => vec![Vec::new(); rows.len()],
         };
         let explain = |(place, (prediction, neighbours)): (usize, (Prediction, Vec<Neighbour>))| {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use mmrest_data::Modality;
-use mmrest_metric::overlap::{carried, sample};
-use mmrest_metric::{MetricError, Rows};
+use mmrest_metric::overlap::sample;
+use mmrest_metric::{MetricError, factor_psd_f64};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use safetensors::{SafeTensorError, SafeTensors};
@@ -67,14 +67,42 @@ pub(super) struct Neighbours {
     dim: usize,
     /// `[segments, dim]` of each modality in use.
     rows: Vec<(Modality, Vec<f32>)>,
-    /// The metrics distances may be measured under: one a cluster, or the global one alone, or none (Euclidean).
-    metrics: Vec<Vec<f64>>,
-    /// The rows where each metric is Euclidean, made when they are first needed.
-    carried: Vec<OnceLock<Carried>>,
+    /// What distances may be measured under: a metric for each cluster, the global one alone, or the identity.
+    metrics: Vec<Metric>,
 }
 
-/// The rows of each modality in use, where a metric is Euclidean.
-type Carried = Vec<Vec<f32>>;
+/// A metric, and the training segments where it is Euclidean.
+#[derive(Debug)]
+struct Metric {
+    /// `L` with `L^T L = M`, `[dim, dim]`; none for the identity.
+    factor: Option<Vec<f64>>,
+    /// `L x` of the rows of each modality in use, made when they are first needed.
+    carried: OnceLock<Vec<Vec<f32>>>,
+}
+
+impl Metric {
+    fn new(metric: Option<&[f64]>, dim: usize) -> Result<Self, MetricError> {
+        let factor = metric.map(|metric| factor_psd_f64(metric, dim));
+        Ok(Self {
+            factor: factor.transpose()?,
+            carried: OnceLock::new(),
+        })
+    }
+
+    /// `L x` of rows of `dim` numbers.
+    fn carry(&self, rows: &[f32], dim: usize) -> Vec<f32> {
+        let Some(factor) = &self.factor else {
+            return rows.to_vec();
+        };
+        let rows = rows.chunks_exact(dim).flat_map(|row| {
+            factor.chunks_exact(dim).map(move |factor| {
+                let terms = factor.iter().zip(row).map(|(f, &x)| f * f64::from(x));
+                terms.sum::<f64>() as f32
+            })
+        });
+        rows.collect()
+    }
+}
 
 /// Writes the neighbours of a model: a sample of its training segments, by the run's seed.
 ///
@@ -133,15 +161,16 @@ impl Neighbours {
             Err(error) => return Err(LearnerError::io("read", &path, error)),
         };
         let clusters = model.context.clusters();
-        let metrics = match HostMetrics::read(model, clusters.as_ref())? {
-            Some(metrics) if clusters.is_some() => {
-                let one = metrics.dim * metrics.dim;
-                metrics.own.chunks_exact(one).map(<[f64]>::to_vec).collect()
-            }
-            Some(metrics) => vec![metrics.global],
-            None => Vec::new(),
-        };
         let dim = model.context.settings().representation;
+        let metrics: Vec<Metric> = match HostMetrics::read(model, clusters.as_ref())? {
+            Some(metrics) if clusters.is_some() => {
+                let own = metrics.own.chunks_exact(dim * dim);
+                own.map(|metric| Metric::new(Some(metric), dim))
+                    .collect::<Result<_, _>>()?
+            }
+            Some(metrics) => vec![Metric::new(Some(&metrics.global), dim)?],
+            None => vec![Metric::new(None, dim)?],
+        };
         let read = Self::parse(&bytes, used, dim, metrics);
         let wrong = |message| {
             let advice = "delete it to predict without neighbours";
@@ -157,7 +186,7 @@ impl Neighbours {
         bytes: &[u8],
         used: &[Modality],
         dim: usize,
-        metrics: Vec<Vec<f64>>,
+        metrics: Vec<Metric>,
     ) -> Result<Self, String> {
         let said = |error: SafeTensorError| error.to_string();
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(said)?;
@@ -187,65 +216,53 @@ impl Neighbours {
             labels: values(LABELS, &[ids.len()])?,
             ids,
             dim,
-            carried: (0..metrics.len().max(1)).map(|_| OnceLock::new()).collect(),
             metrics,
         })
     }
 
     /// The nearest of each query, nearest first; of those equally near the first in the file.
-    pub(super) fn nearest(
-        &self,
-        queries: &[Query],
-        most: usize,
-    ) -> Result<Vec<Vec<Neighbour>>, LearnerError> {
-        let found = queries.par_iter().map(|query| self.of(query, most));
-        Ok(found.collect::<Result<_, _>>()?)
+    pub(super) fn nearest(&self, queries: &[Query], most: usize) -> Vec<Vec<Neighbour>> {
+        let queries = queries.par_iter();
+        queries.map(|query| self.of(query, most)).collect()
     }
 
-    fn of(&self, query: &Query, most: usize) -> Result<Vec<Neighbour>, MetricError> {
-        let which = query.cluster.unwrap_or(0).min(self.carried.len() - 1);
-        let known = match self.carried[which].get() {
-            Some(known) => known,
-            None => {
-                let rows = self.rows.iter();
-                let rows = rows.map(|(_, values)| self.carry(values, which));
-                let rows = rows.collect::<Result<Vec<_>, _>>()?;
-                self.carried[which].get_or_init(|| rows)
-            }
+    fn of(&self, query: &Query, most: usize) -> Vec<Neighbour> {
+        let which = query
+            .cluster
+            .unwrap_or(0)
+            .min(self.metrics.len().saturating_sub(1));
+        let Some(metric) = self.metrics.get(which).filter(|_| !query.rows.is_empty()) else {
+            return Vec::new();
         };
+        let carried = metric.carried.get_or_init(|| {
+            let rows = self.rows.iter();
+            rows.map(|(_, values)| metric.carry(values, self.dim))
+                .collect()
+        });
         let mut distances = vec![0.0; self.ids.len()];
         for (modality, row) in &query.rows {
-            let row = self.carry(row, which)?;
-            let place = self.rows.iter().position(|(known, _)| known == modality);
-            let Some(known) = place.map(|place| &known[place]) else {
-                continue;
-            };
-            for (sum, other) in distances.iter_mut().zip(known.chunks_exact(self.dim)) {
-                let squares = row.iter().zip(other).map(|(a, b)| (a - b) * (a - b));
-                *sum += squares.sum::<f32>() / query.rows.len() as f32;
+            let row = metric.carry(row, self.dim);
+            let known = self.rows.iter().zip(carried);
+            for (_, known) in known.filter(|((known, _), _)| known == modality) {
+                for (sum, other) in distances.iter_mut().zip(known.chunks_exact(self.dim)) {
+                    let squares = row.iter().zip(other).map(|(a, b)| (a - b) * (a - b));
+                    *sum += squares.sum::<f32>() / query.rows.len() as f32;
+                }
             }
         }
-        if query.rows.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut order: Vec<usize> = (0..distances.len()).collect();
-        order.sort_by(|&a, &b| distances[a].total_cmp(&distances[b]));
-        let nearest = order.into_iter().take(most);
-        Ok(nearest
-            .map(|at| Neighbour {
-                id: self.ids[at].clone(),
-                label: self.labels[at],
-                distance: distances[at],
-            })
-            .collect())
-    }
-
-    /// Rows where a metric is Euclidean.
-    fn carry(&self, rows: &[f32], which: usize) -> Result<Vec<f32>, MetricError> {
-        match self.metrics.get(which) {
-            Some(metric) => carried(Rows::new(rows, self.dim)?, metric),
-            None => Ok(rows.to_vec()),
+        let nearer = |a: &usize, b: &usize| distances[*a].total_cmp(&distances[*b]).then(a.cmp(b));
+        if most < order.len() {
+            order.select_nth_unstable_by(most, nearer);
+            order.truncate(most);
         }
+        order.sort_unstable_by(nearer);
+        let nearest = order.into_iter().map(|at| Neighbour {
+            id: self.ids[at].clone(),
+            label: self.labels[at],
+            distance: distances[at],
+        });
+        nearest.collect()
     }
 }
 
@@ -274,6 +291,17 @@ mod tests {
         std::fs::read(folder.path().join(FILE)).unwrap()
     }
 
+    fn metrics(of: &[&[f64]]) -> Vec<Metric> {
+        let metrics = of
+            .iter()
+            .map(|metric| Metric::new(Some(metric), 2).unwrap());
+        metrics.collect()
+    }
+
+    fn identity() -> Vec<Metric> {
+        vec![Metric::new(None, 2).unwrap()]
+    }
+
     fn query(cluster: usize, rows: &[(Modality, [f32; 2])]) -> Query {
         let rows = rows.iter().map(|&(modality, row)| (modality, row.to_vec()));
         Query {
@@ -284,13 +312,13 @@ mod tests {
 
     #[test]
     fn distances_are_those_of_the_nearest_clusters_metric_over_what_there_is() {
-        let (first, second) = (vec![1.0, 0.0, 0.0, 1.0], vec![2.0, 1.0, 1.0, 3.0]);
-        let known = Neighbours::parse(&written(4), &USED, 2, vec![first, second.clone()]).unwrap();
+        let (first, second) = ([1.0, 0.0, 0.0, 1.0], [2.0, 1.0, 1.0, 3.0]);
+        let known = Neighbours::parse(&written(4), &USED, 2, metrics(&[&first, &second])).unwrap();
         let text = [2.5_f32, 2.0];
         let audio = [6.0_f32, 9.0];
         let both = query(1, &[(Modality::Text, text), (Modality::Audio, audio)]);
         let alone = query(1, &[(Modality::Audio, audio)]);
-        let found = known.nearest(&[both, alone], 4).unwrap();
+        let found = known.nearest(&[both, alone], 4);
         let squared = |a: [f32; 2], b: [f32; 2]| {
             let d = [f64::from(a[0] - b[0]), f64::from(a[1] - b[1])];
             second[0] * d[0] * d[0]
@@ -318,9 +346,9 @@ mod tests {
 
     #[test]
     fn without_metrics_distances_are_euclidean_and_a_segment_without_anything_has_no_neighbours() {
-        let known = Neighbours::parse(&written(3), &USED, 2, Vec::new()).unwrap();
+        let known = Neighbours::parse(&written(3), &USED, 2, identity()).unwrap();
         let here = query(5, &[(Modality::Text, [2.0, 4.0])]);
-        let found = known.nearest(&[here, query(0, &[])], 2).unwrap();
+        let found = known.nearest(&[here, query(0, &[])], 2);
         assert_eq!(found[0].len(), 2);
         assert_eq!(
             (found[0][0].id.as_str(), found[0][0].distance),
@@ -331,7 +359,7 @@ mod tests {
 
     #[test]
     fn so_many_segments_are_kept_and_no_more() {
-        let known = Neighbours::parse(&written(MOST_SEGMENTS + 7), &USED, 2, Vec::new()).unwrap();
+        let known = Neighbours::parse(&written(MOST_SEGMENTS + 7), &USED, 2, identity()).unwrap();
         assert_eq!(known.ids.len(), MOST_SEGMENTS);
         assert_eq!(written(MOST_SEGMENTS + 7), written(MOST_SEGMENTS + 7));
     }
@@ -340,7 +368,7 @@ mod tests {
     fn what_does_not_fit_the_model_is_refused() {
         let bytes = written(3);
         let refused = |bytes: &[u8], used: &[Modality], dim| {
-            Neighbours::parse(bytes, used, dim, Vec::new()).unwrap_err()
+            Neighbours::parse(bytes, used, dim, identity()).unwrap_err()
         };
         assert!(refused(&bytes, &USED, 3).contains("not F32 [3, 3]"));
         let vision = refused(&bytes, &[Modality::Vision], 2);

@@ -22,6 +22,10 @@ struct Line {
 
 /// Reads one line; without an id it is called by its number.
 pub(crate) fn parse_line(line: &str, number: usize) -> Result<Segment, String> {
+    if !line.trim_start().starts_with('{') {
+        // A list in the fields' order would do for serde.
+        return Err("not a segment: an object is expected, such as {\"text\": \"fine\"}".into());
+    }
     let line: Line = serde_json::from_str(line).map_err(|error| {
         // Of the input's lines this is another than the first.
         let error = error
@@ -147,7 +151,8 @@ mod tests {
             (r#"{"text": "a", "text": "b"}"#, "duplicate field `text`"),
             (r#"{"text": "fine"} {"#, "trailing"),
             (r#"{"text": "fi"#, "at column 12"),
-            ("[]", "not a segment"),
+            ("[]", "not a segment: an object"),
+            ("[\"a\", \"fine\"]", "not a segment: an object"),
         ] {
             let error = parse_line(line, 1).unwrap_err();
             assert!(error.contains(said), "{line}: {error}");
