@@ -9,6 +9,7 @@
 //! | `bert/` | `config.json`, `vocab.txt`, `tokenizer_config.json` of the text encoder |
 //! | `model.json` | format version, and the epoch |
 //! | `SHA256SUMS` | SHA-256 of each of them |
+//! | `neighbours.safetensors` | once training has ended, not in the list: training segments in the shared space, with ids and labels |
 
 use std::path::Path;
 

@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::error::LearnerError;
 use crate::figures::{FigureSet, Figures};
 use crate::loader::SegmentLoader;
-use crate::model::{Forward, MmRest};
+use crate::model::{Forward, MmRest, Representations};
 
 /// A cluster as a segment sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,24 +43,33 @@ impl MmRest {
     ///
     /// The device cannot be read.
     pub fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError> {
+        self.judge(self.encode(batch), &batch.rows)
+    }
+
+    /// Predicts from the shared space; `rows` are the segments' places.
+    pub(crate) fn judge(
+        &self,
+        representations: Representations,
+        rows: &[usize],
+    ) -> Result<Vec<Prediction>, LearnerError> {
         let geometry = self.context.evaluation_geometry();
-        let forward = self.forward(batch, geometry.as_ref())?;
+        let forward = self.decide(representations, geometry.as_ref())?;
         let clusters = geometry.map(|geometry| geometry.clusters);
         let near = near_clusters(
             &forward,
             clusters.as_ref(),
             &self.context.settings().labels,
-            batch.len(),
+            rows.len(),
         );
         let biased = forward.bias.is_some();
         let columns = [Some(forward.score), Some(forward.prediction), forward.bias];
         let columns = columns.into_iter().flatten().collect();
         let values = host::read("predictions", Tensor::cat(columns, 0))?;
-        let at = |column: usize, row: usize| values[column * batch.len() + row];
-        Ok((0..batch.len())
+        let at = |column: usize, row: usize| values[column * rows.len() + row];
+        Ok((0..rows.len())
             .zip(near)
             .map(|(i, near)| Prediction {
-                row: batch.rows[i],
+                row: rows[i],
                 prediction: at(1, i),
                 score: at(0, i),
                 bias: if biased { at(2, i) } else { 0.0 },

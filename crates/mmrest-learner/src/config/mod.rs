@@ -244,6 +244,7 @@ impl Config {
         positive("train.batch_size", self.train.batch_size)?;
         positive("train.patience", self.train.patience)?;
         positive("train.non_finite_steps", self.train.non_finite_steps)?;
+        fraction("train.modality_dropout", self.train.modality_dropout)?;
         Ok(())
     }
 }
