@@ -76,7 +76,10 @@ pub(super) fn compared(runs: &[Run], letters: &[String]) -> Option<Section> {
     header.extend(with_text.then_some("text"));
     header.push("label");
     header.extend(letters.iter().map(String::as_str));
-    let mut table = Table::new("Predictions that differ most in their error", &header);
+    let mut table = Table::new(
+        "Predictions that differ most in their error; the nearest to the label is marked",
+        &header,
+    );
     for (_, row) in cases {
         let (id, label) = (&row[0].id, row[0].label);
         let mut cells = vec![Cell::text(id)];
