@@ -170,7 +170,6 @@ pub fn table(folder: &Path) -> Result<(), String> {
     let table = Table::read(&folder.join(TABLE)).map_err(|error| told(&error))?;
     let mut first = First::default();
     first.keep(table.check_clip_numbers());
-    first.keep(table.check_videos_apart());
     first.end()?;
     let config = DataConfig {
         kind: Kind::Table,
