@@ -244,12 +244,14 @@ mod tests {
     fn keys_are_told_apart_from_what_is_none() {
         let config = toml::Table::try_from(Config::default()).unwrap();
         let mut keys = vec!["text.train_layers".to_string(), "data.audio".into()];
-        for (name, value) in &config {
-            match value {
-                toml::Value::Table(inner) => {
-                    keys.extend(inner.keys().map(|key| format!("{name}.{key}")));
+        let mut tables = vec![(String::new(), &config)];
+        while let Some((above, table)) = tables.pop() {
+            for (name, value) in table {
+                let key = format!("{above}{name}");
+                match value.as_table() {
+                    Some(inner) => tables.push((format!("{key}."), inner)),
+                    None => keys.push(key),
                 }
-                _ => keys.push(name.clone()),
             }
         }
         assert!(keys.len() > 60, "{}", keys.len());
@@ -274,6 +276,7 @@ mod tests {
             "loss.eta",
             "train.patience.x",
             "data.",
+            "data.columns",
             "model",
         ] {
             let error = Accepted::parse(&[none.to_string()])

@@ -31,7 +31,8 @@ impl Moment {
         match case % 5 {
             0 | 1 => Self::Checkpoint(1 + random.below(EPOCHS)),
             2 => Self::Model,
-            _ => Self::Share(random.below(1000)),
+            3 => Self::Share(random.below(1000)),
+            _ => Self::Share(random.below(250)), // before or soon after the run begins
         }
     }
 
