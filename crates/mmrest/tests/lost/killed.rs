@@ -91,7 +91,7 @@ fn case(bench: &Bench, number: usize, whole: Duration, expected: &[String; 2], m
         let resume = ["--epochs", &epochs, "--resume"];
         bench.train(&name, &resume[..2 + usize::from(entered)])
     };
-    for kill in 0..1 + usize::from(number % 3 == 0) {
+    for kill in 0..1 + usize::from(number.is_multiple_of(3)) {
         let moment = Moment::draw(&mut random, number + kill);
         let mut child = start().spawn().unwrap();
         moment.wait(&mut child, &run, whole);
