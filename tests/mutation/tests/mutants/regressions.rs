@@ -30,7 +30,7 @@ fn kept(name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).unwrap()
 }
 
-/// A dataset that claims 768 MiB in a file of 10 KiB was made room for, and filled with zeros.
+/// A dataset in a file of 10 KiB claimed a shape that took 768 MiB, and was made room for and filled with zeros.
 #[test]
 fn a_dataset_larger_than_its_file() {
     let subject = Subject::new(
