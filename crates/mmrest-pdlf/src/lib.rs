@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod dropout;
 mod error;
 mod fusion;
 mod projection;
