@@ -46,9 +46,19 @@ impl MmRest {
         let geometry = self.context.evaluation_geometry();
         let forward = self.forward(batch, geometry.as_ref())?;
         let clusters = geometry.map(|geometry| geometry.clusters);
+        self.predictions(forward, clusters.as_ref(), batch)
+    }
+
+    /// What a forward pass says of each segment, read from the device.
+    pub(crate) fn predictions(
+        &self,
+        forward: Forward,
+        clusters: Option<&Clusters>,
+        batch: &Batch,
+    ) -> Result<Vec<Prediction>, LearnerError> {
         let near = near_clusters(
             &forward,
-            clusters.as_ref(),
+            clusters,
             &self.context.settings().labels,
             batch.len(),
         );

@@ -15,9 +15,9 @@ use crate::model::MmRest;
 /// A trained model, ready for segments it has not seen.
 #[derive(Debug)]
 pub struct Predictor {
-    bundle: Bundle,
-    model: MmRest,
-    device: Device,
+    pub(crate) bundle: Bundle,
+    pub(crate) model: MmRest,
+    pub(crate) device: Device,
 }
 
 impl Predictor {
@@ -69,12 +69,7 @@ impl Predictor {
     /// The device cannot be read, or a text is longer than the encoder takes.
     pub fn predict(&self, segments: &[Segment]) -> Result<Vec<Prediction>, LearnerError> {
         let segments: Vec<Segment> = segments.iter().map(|s| self.fitted(s)).collect();
-        let preparation = Preparation {
-            config: &self.bundle.config,
-            features: &self.bundle.features,
-            tokenizer: self.bundle.tokenizer(),
-        };
-        let examples = preparation.examples(segments);
+        let examples = self.preparation().examples(segments);
         let rows: Vec<usize> = (0..examples.len()).collect();
         let mut predictions = Vec::with_capacity(rows.len());
         for rows in rows.chunks(self.bundle.config.train.batch_size) {
@@ -85,8 +80,17 @@ impl Predictor {
         Ok(predictions)
     }
 
+    /// How segments become examples.
+    pub(crate) fn preparation(&self) -> Preparation<'_> {
+        Preparation {
+            config: &self.bundle.config,
+            features: &self.bundle.features,
+            tokenizer: self.bundle.tokenizer(),
+        }
+    }
+
     /// The segment with exactly the modalities the model uses, and frames treated as the data loader treats them.
-    fn fitted(&self, segment: &Segment) -> Segment {
+    pub(crate) fn fitted(&self, segment: &Segment) -> Segment {
         let widths = self.bundle.features.widths;
         let frames = |frames: &Frames, width: usize| {
             let mut frames = match frames.width == width {

@@ -6,4 +6,5 @@ pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod predict;
 pub(crate) mod report;
+pub(crate) mod serve;
 pub(crate) mod train;
