@@ -75,6 +75,11 @@ pub(super) fn read(
             return Err(Refusal::large(message));
         }
         let named = |message| Refusal::bad(format!("{place}{message}"));
+        if !json.trim_start().starts_with('{') {
+            let message =
+                "not a segment: an object such as {\"text\": \"a wonderful film\"} is expected";
+            return Err(named(message.to_string()));
+        }
         let segment = parse_line(json, number).map_err(named)?;
         check(&segment).map_err(named)?;
         segments.push(sized(segment, place)?);

@@ -4,12 +4,13 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 /// The page's files: address, content type, content.
-pub(super) const FILES: [(&str, &str, &str); 7] = [
+pub(super) const FILES: [(&str, &str, &str); 8] = [
     ("/", HTML, include_str!("page/index.html")),
     ("/app.css", CSS, include_str!("page/app.css")),
     ("/app.js", JS, include_str!("page/app.js")),
     ("/frames.js", JS, include_str!("page/frames.js")),
     ("/draw.js", JS, include_str!("page/draw.js")),
+    ("/map.js", JS, include_str!("page/map.js")),
     ("/results.js", JS, include_str!("page/results.js")),
     ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
 ];

@@ -1,6 +1,9 @@
 //! The page in a browser without a window.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::process::Command;
+use std::thread::{self, JoinHandle};
 
 use crate::program::{Served, trained};
 
@@ -97,4 +100,94 @@ fn the_page_scores_and_draws() {
         "{page}"
     );
     assert_eq!(text_of(&page, "status"), "");
+}
+
+/// What the page makes of feature files: its own script, asked in a browser.
+#[test]
+fn feature_files_are_read_as_frames() {
+    let Some(browser) = chromium() else {
+        println!("skipped: no chromium here");
+        return;
+    };
+    let (address, server) = files(vec![
+        (
+            "/",
+            "text/html",
+            "<!doctype html><pre id=\"said\"></pre><script type=\"module\" src=\"/test.js\"></script>",
+        ),
+        ("/test.js", "text/javascript", FRAMES_TEST),
+        (
+            "/frames.js",
+            "text/javascript",
+            include_str!("../../src/serve/page/frames.js"),
+        ),
+    ]);
+    let page = document(browser, &trained().path("profile-files"), &address);
+    let said: Vec<&str> = text_of(&page, "said").lines().collect();
+    let expected = [
+        "[[1,2],[3,-0.5]]",
+        "[[1,2]]",
+        "[[1,2],[3,4]]",
+        "[[5,6]]",
+        "[[7,8]]",
+        "frame 1 has 3 features, the model takes 2",
+        "frame 2 is not a list of numbers",
+        "frame 2 is not a list of numbers",
+        "it has no list \"audio\"",
+        "it is empty",
+    ];
+    assert_eq!(said, expected);
+    drop(server);
+}
+
+const FRAMES_TEST: &str = r#"
+import { parseFrames } from "/frames.js";
+const files = [
+  "1,2\n3,-0.5\n",
+  "first,second\r\n1,2\r\n",
+  "1;2\n\n3\t4",
+  "[[5, 6]]",
+  '{"id": "a", "audio": [[7, 8]]}',
+  "1,2,3",
+  "1,2\n3,x",
+  '[[1, 2], "no"]',
+  '{"vision": [[1, 2]]}',
+  " \n",
+];
+const said = files.map((file) => {
+  try {
+    return JSON.stringify(parseFrames(file, "audio", 2));
+  } catch (error) {
+    return error.message;
+  }
+});
+document.getElementById("said").textContent = said.join("\n");
+"#;
+
+/// A server of a few files, and its address; it ends with the test's program.
+fn files(files: Vec<(&'static str, &'static str, &'static str)>) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let answer = move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let head = BufReader::new(&stream).lines().map_while(Result::ok);
+            let head: Vec<String> = head.take_while(|line| !line.is_empty()).collect();
+            let asked = head.first().map_or("", String::as_str);
+            let path = asked.split(' ').nth(1).unwrap_or_default();
+            let found = files.iter().find(|(known, ..)| *known == path);
+            let (status, kind, content) = match found {
+                Some((_, kind, content)) => ("200 OK", *kind, *content),
+                None => ("404 Not Found", "text/plain", ""),
+            };
+            let length = content.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+            );
+            let _ = stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(content.as_bytes()));
+        }
+    };
+    (address, thread::spawn(answer))
 }

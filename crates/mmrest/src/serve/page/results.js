@@ -1,6 +1,7 @@
 // An answer on the page: numbers, tables, pictures.
 
-import { map, scale, signed } from "./draw.js";
+import { scale, signed } from "./draw.js";
+import { map } from "./map.js";
 
 const byId = (id) => document.getElementById(id);
 const number = (value, digits = 3) => (value === null ? "–" : (value < 0 ? "−" : "") + Math.abs(value).toFixed(digits));
@@ -73,8 +74,8 @@ function showClusters(model, answer) {
 
 function mapNote(model) {
   const [first, second] = model.explained.map((share) => `${Math.round(100 * share)} %`);
-  return "Circles are the clusters' centres with their sentiment; square, triangle and diamond the segment's text, vision and " +
-    "audio. Lines lead to each row's nearest (solid) and second-nearest (dashed) cluster, rings mark those of the segment. " +
+  return "Circles are the clusters' centres, each with its number and sentiment; square, triangle and diamond are the segment's " +
+    "text, vision and audio. Lines lead to each row's nearest (solid) and second-nearest (dashed) cluster, rings mark those of the segment. " +
     `The plane shows the centres' first two principal components under the global metric (${first} and ${second} of their ` +
     "variance): what counts are the distances in the table, under each cluster's own metric and in all dimensions.";
 }
