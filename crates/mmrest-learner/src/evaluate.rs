@@ -46,31 +46,31 @@ impl MmRest {
         let geometry = self.context.evaluation_geometry();
         let forward = self.forward(batch, geometry.as_ref())?;
         let clusters = geometry.map(|geometry| geometry.clusters);
-        self.predictions(forward, clusters.as_ref(), batch)
+        self.predictions(forward, clusters.as_ref(), &batch.rows)
     }
 
-    /// What a forward pass says of each segment, read from the device.
+    /// What a forward pass says of each segment, read from the device; `rows` are the segments' places.
     pub(crate) fn predictions(
         &self,
         forward: Forward,
         clusters: Option<&Clusters>,
-        batch: &Batch,
+        rows: &[usize],
     ) -> Result<Vec<Prediction>, LearnerError> {
         let near = near_clusters(
             &forward,
             clusters,
             &self.context.settings().labels,
-            batch.len(),
+            rows.len(),
         );
         let biased = forward.bias.is_some();
         let columns = [Some(forward.score), Some(forward.prediction), forward.bias];
         let columns = columns.into_iter().flatten().collect();
         let values = host::read("predictions", Tensor::cat(columns, 0))?;
-        let at = |column: usize, row: usize| values[column * batch.len() + row];
-        Ok((0..batch.len())
+        let at = |column: usize, row: usize| values[column * rows.len() + row];
+        Ok((0..rows.len())
             .zip(near)
             .map(|(i, near)| Prediction {
-                row: batch.rows[i],
+                row: rows[i],
                 prediction: at(1, i),
                 score: at(0, i),
                 bias: if biased { at(2, i) } else { 0.0 },

@@ -1,11 +1,15 @@
 //! Scores for new data, from a run's model folder alone.
 
+mod placement;
+
+pub use placement::{PlacedRow, Placement, SharedSpace};
+
 use std::path::Path;
 
 use burn::tensor::Device;
 use mmrest_data::{Frames, Modality, Segment};
 
-use crate::batch::HostBatch;
+use crate::batch::{Batch, HostBatch};
 use crate::bundle::Bundle;
 use crate::error::LearnerError;
 use crate::evaluate::Prediction;
@@ -15,9 +19,9 @@ use crate::model::MmRest;
 /// A trained model, ready for segments it has not seen.
 #[derive(Debug)]
 pub struct Predictor {
-    pub(crate) bundle: Bundle,
-    pub(crate) model: MmRest,
-    pub(crate) device: Device,
+    bundle: Bundle,
+    model: MmRest,
+    device: Device,
 }
 
 impl Predictor {
@@ -68,29 +72,29 @@ impl Predictor {
     ///
     /// The device cannot be read, or a text is longer than the encoder takes.
     pub fn predict(&self, segments: &[Segment]) -> Result<Vec<Prediction>, LearnerError> {
-        let segments: Vec<Segment> = segments.iter().map(|s| self.fitted(s)).collect();
-        let examples = self.preparation().examples(segments);
-        let rows: Vec<usize> = (0..examples.len()).collect();
+        let rows: Vec<usize> = (0..segments.len()).collect();
         let mut predictions = Vec::with_capacity(rows.len());
         for rows in rows.chunks(self.bundle.config.train.batch_size) {
-            let own = &examples[rows[0]..rows[0] + rows.len()];
-            let batch = HostBatch::new(own, rows.to_vec()).upload(&self.device);
+            let batch = self.batch(segments, rows);
             predictions.extend(self.model.predict_batch(&batch)?);
         }
         Ok(predictions)
     }
 
-    /// How segments become examples.
-    pub(crate) fn preparation(&self) -> Preparation<'_> {
-        Preparation {
+    /// Some of the segments as the network takes them.
+    fn batch(&self, segments: &[Segment], rows: &[usize]) -> Batch {
+        let preparation = Preparation {
             config: &self.bundle.config,
             features: &self.bundle.features,
             tokenizer: self.bundle.tokenizer(),
-        }
+        };
+        let chosen = rows.iter().map(|&row| self.fitted(&segments[row]));
+        let examples = preparation.examples(chosen.collect());
+        HostBatch::new(&examples, rows.to_vec()).upload(&self.device)
     }
 
     /// The segment with exactly the modalities the model uses, and frames treated as the data loader treats them.
-    pub(crate) fn fitted(&self, segment: &Segment) -> Segment {
+    fn fitted(&self, segment: &Segment) -> Segment {
         let widths = self.bundle.features.widths;
         let frames = |frames: &Frames, width: usize| {
             let mut frames = match frames.width == width {

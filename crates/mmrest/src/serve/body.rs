@@ -81,8 +81,9 @@ pub(super) fn read(
             return Err(named(message.to_string()));
         }
         let segment = parse_line(json, number).map_err(named)?;
+        let segment = sized(segment, place)?;
         check(&segment).map_err(named)?;
-        segments.push(sized(segment, place)?);
+        segments.push(segment);
         Ok(())
     };
     match shape {

@@ -193,6 +193,40 @@ fn stops(server: &mut Served) {
     );
 }
 
+/// A bias that is not a mean over rows has no shares; without clusters there is no geometry.
+#[test]
+fn other_models_say_what_they_have() {
+    let trained = trained();
+    let (ordinal, bare) = (trained.path("ordinal"), trained.path("bare"));
+    trained.train(&ordinal, &["--epochs", "1", "--set", "preset=ordinal"]);
+    let off = ["--set", "mmc=false", "--set", "bias=false"];
+    trained.train(&bare, &[&["--epochs", "1"][..], &off].concat());
+    let answer = |run: &str| {
+        let server = Served::of(run, &[]);
+        let body = "{\"text\": \"a wonderful film\"}";
+        let (status, answer) = server.post("/v1/predict?geometry=1", JSON, body);
+        assert_eq!(status, 200, "{answer}");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        (server.model(), answer)
+    };
+    let (model, scored) = answer(&ordinal);
+    assert_eq!(model["bias"]["kind"], "expectation");
+    assert!(number(&scored["bias"]) != 0.0, "{scored}");
+    let rows = scored["geometry"].as_array().unwrap();
+    assert!(rows.len() == 3 && rows.iter().all(|row| row["bias"].is_null()));
+    let (model, scored) = answer(&bare);
+    assert_eq!(
+        (&model["clusters"], &model["explained"]),
+        (&json!([]), &Value::Null)
+    );
+    assert_eq!(model["bias"]["on"], false);
+    assert_eq!(
+        (&scored["geometry"], &scored["clusters"]),
+        (&json!([]), &json!([]))
+    );
+    assert_eq!(scored["score"], scored["prediction"]);
+}
+
 #[test]
 fn what_keeps_it_from_serving_is_one_sentence() {
     let (run, nowhere) = (trained().path("run"), trained().path("nowhere"));

@@ -21,15 +21,7 @@ static TRAINED: LazyLock<Trained> = LazyLock::new(|| {
     };
     let (data, run) = (trained.path("sample"), trained.path("run"));
     succeed(&["data", "sample", "--out", &data]);
-    let bert = format!("{data}/bert");
-    let train = ["train", "sample", "--epochs", "2", "--quiet"];
-    succeed(
-        &[
-            &train[..],
-            &["--data", &data, "--bert", &bert, "--out", &run],
-        ]
-        .concat(),
-    );
+    trained.train(&run, &["--epochs", "2"]);
     trained
 });
 
@@ -41,6 +33,15 @@ pub(crate) fn trained() -> &'static Trained {
 impl Trained {
     pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_string()
+    }
+
+    /// Trains on the sample.
+    pub(crate) fn train(&self, run: &str, options: &[&str]) {
+        let data = self.path("sample");
+        let bert = format!("{data}/bert");
+        let places = ["--data", &data, "--bert", &bert, "--out", run];
+        let train = ["train", "sample", "--quiet"];
+        succeed(&[&train[..], &places, options].concat());
     }
 
     pub(crate) fn json(&self, name: &str) -> Value {
@@ -85,10 +86,14 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn new(arguments: &[&str]) -> Self {
+        Self::of(&trained().path("run"), arguments)
+    }
+
+    /// Serves another run.
+    pub(crate) fn of(run: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
-        let run = trained().path("run");
-        let mut child = mmrest(&[&["serve", &run, "--port", "0"], arguments].concat())
+        let mut child = mmrest(&[&["serve", run, "--port", "0"], arguments].concat())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).unwrap())
             .spawn()

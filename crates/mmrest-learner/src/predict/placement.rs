@@ -3,12 +3,12 @@
 use mmrest_data::{Modality, Segment};
 use mmrest_metric::{Clusters, host};
 
-use crate::batch::{Batch, HostBatch};
+use super::Predictor;
+use crate::batch::Batch;
 use crate::config::ProjectionKind;
 use crate::error::LearnerError;
 use crate::evaluate::Prediction;
 use crate::model::{Forward, MmRest};
-use crate::predict::Predictor;
 use crate::space::HostMetrics;
 
 /// A segment's prediction, and its rows in the shared space.
@@ -78,17 +78,11 @@ impl Predictor {
     ///
     /// As [`Predictor::predict`].
     pub fn place(&self, segments: &[Segment]) -> Result<Vec<Placement>, LearnerError> {
-        match segments.is_empty() {
+        let rows: Vec<usize> = (0..segments.len()).collect();
+        match rows.is_empty() {
             true => Ok(Vec::new()),
-            false => self.model.place_batch(&self.batch(segments)),
+            false => self.model.place_batch(&self.batch(segments, &rows)),
         }
-    }
-
-    /// Segments side by side on the model's device.
-    fn batch(&self, segments: &[Segment]) -> Batch {
-        let segments: Vec<Segment> = segments.iter().map(|s| self.fitted(s)).collect();
-        let examples = self.preparation().examples(segments);
-        HostBatch::new(&examples, (0..examples.len()).collect()).upload(&self.device)
     }
 }
 
@@ -103,7 +97,7 @@ impl MmRest {
         };
         let clusters = geometry.map(|geometry| geometry.clusters);
         let rows = placed_rows(&forward, shares.as_deref(), batch.len());
-        let predictions = self.predictions(forward, clusters.as_ref(), batch)?;
+        let predictions = self.predictions(forward, clusters.as_ref(), &batch.rows)?;
         let placements = predictions.into_iter().zip(rows);
         Ok(placements
             .map(|(prediction, rows)| Placement { prediction, rows })
