@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -23,6 +24,9 @@ use super::ticket::Failure;
 /// Bodies from this size on are read by a thread of their own, so that other requests go on.
 const LARGE: usize = 64 << 10;
 
+/// How long a body that is refused may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Scores the segments of a request.
 pub(super) async fn predict(
     State(server): State<Arc<Server>>,
@@ -30,18 +34,22 @@ pub(super) async fn predict(
 ) -> Result<Response, Refusal> {
     let deadline = Instant::now() + server.limits.timeout;
     let (head, body) = request.into_parts();
-    let kind = Kind::of(text(&head.headers, header::CONTENT_TYPE).as_deref())?;
-    let geometry = asks_for_geometry(head.uri.query())?;
-    let _held = hold(&server, &head.headers)?;
+    let asked = match Asked::of(&server, &head) {
+        Ok(asked) => asked,
+        Err(refusal) => {
+            discard(body, server.limits.body).await;
+            return Err(refusal);
+        }
+    };
     let bytes = receive(&server, body, deadline).await?;
-    let (shape, segments) = read(&server, kind, bytes).await?;
+    let (shape, segments) = read(&server, asked.kind, bytes).await?;
     let ids: Vec<String> = segments.iter().map(|s| s.id.clone()).collect();
     let placements = match segments.is_empty() {
         true => Vec::new(),
         false => scored(&server, segments, deadline).await?,
     };
     let plane = server.plane.as_ref();
-    let body = answer::write(shape, &ids, &placements, geometry, plane).map_err(|error| {
+    let body = answer::write(shape, &ids, &placements, asked.geometry, plane).map_err(|error| {
         let message = format!("the answer cannot be written: {error}; please report it");
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     })?;
@@ -52,6 +60,24 @@ pub(super) async fn predict(
     let mut response = ([(header::CONTENT_TYPE, kind)], body).into_response();
     response.extensions_mut().insert(Scores(ids.len()));
     Ok(response)
+}
+
+/// What the head of a request says.
+struct Asked {
+    kind: Kind,
+    geometry: bool,
+    /// Room for the body, held until the request is answered.
+    _held: OwnedSemaphorePermit,
+}
+
+impl Asked {
+    fn of(server: &Server, head: &Parts) -> Result<Self, Refusal> {
+        Ok(Self {
+            kind: Kind::of(text(&head.headers, header::CONTENT_TYPE).as_deref())?,
+            geometry: asks_for_geometry(head.uri.query())?,
+            _held: hold(server, &head.headers)?,
+        })
+    }
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
@@ -73,7 +99,7 @@ fn asks_for_geometry(query: Option<&str>) -> Result<bool, Refusal> {
     }
 }
 
-/// Room for the body, held until the request is answered.
+/// Room for the body.
 fn hold(server: &Server, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Refusal> {
     let most = server.limits.body;
     let said = text(headers, header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
@@ -92,6 +118,19 @@ fn too_large(most: usize) -> Refusal {
     Refusal::large(format!(
         "the body is larger than {most} bytes: send its segments in several requests"
     ))
+}
+
+/// Reads a body that is refused, and keeps nothing of it: many clients look at the answer only when all they have to say is
+/// said. What goes on for too long is cut off.
+async fn discard(mut body: Body, most: usize) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut left = most.saturating_mul(2);
+    while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            break;
+        }
+    }
 }
 
 /// The whole body, if it is no larger than it may be and comes in time.

@@ -137,6 +137,8 @@ fn statuses_say_what_is_wrong() {
     let large = format!("\"{}\"", "a".repeat(limits().body));
     let (status, answer) = server.post("application/json", &large);
     assert_eq!(status, 413, "{answer}");
+    let (status, answer) = server.post("text/plain", &large);
+    assert_eq!(status, 415, "{answer}");
     let many = vec![text("a"); limits().queue + 1];
     assert_eq!(server.json(&json!(many)).0, 413);
     assert_eq!(server.get("/v1/predict").0, 405);
