@@ -31,12 +31,21 @@ impl Folds {
     /// for a video in two lists, [`DataError::Duplicate`] for one twice in the same.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| DataError::io(path, error))?;
+        Self::parse(&text, path)
+    }
+
+    /// As [`read`](Self::read), from the text of a folds file; errors call it `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), but for [`DataError::Io`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let wrong = |reason| DataError::Folds {
             path: path.to_path_buf(),
             reason,
         };
         let lists: BTreeMap<String, Vec<String>> =
-            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
         let mut by_split = BTreeMap::new();
         for (name, videos) in lists {
             let split = Split::from_name(&name)

@@ -36,7 +36,7 @@ pub use config::{Columns, DataConfig, Download, Kind, Missing, Shorten, SplitFro
 pub use dataset::{Dataset, Widths};
 pub use error::{DataError, Result};
 pub use frames::Frames;
-pub use load::load_unlabelled;
+pub use load::{load_unlabelled, visit_unlabelled};
 pub use missing::MissingFiles;
 pub use modality::Modality;
 pub use overlap::{TOLERANCE, is_too_short, overlapping};

@@ -7,7 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use common::{mosi_config, numbers, shared_data, words, workspace, write};
-use mmrest_data::{DataConfig, DataError, Modality, Segment, TextFrom, load, load_unlabelled};
+use mmrest_data::{
+    DataConfig, DataError, Modality, Segment, TextFrom, load, load_unlabelled, visit_unlabelled,
+};
 use tempfile::TempDir;
 
 const TABLE: &str = "video_id,clip_id,text,label,mode\n\
@@ -87,6 +89,31 @@ fn without_labels_every_id_is_one_whole_segment() {
         assert_eq!(segment.label, None);
         assert_eq!((segment.vision.len(), segment.vision.width), (0, 0));
     }
+}
+
+#[test]
+fn a_visit_hands_over_in_order_and_ends_when_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..50).map(|number| format!("v[{number}]")).collect();
+    let entry = |name: &String| (name.clone(), numbers(&[([0.0, 1.0], &[1.0, 2.0])]));
+    let entries: Vec<_> = names.iter().rev().map(entry).collect();
+    let entries: Vec<_> = entries
+        .iter()
+        .map(|(n, e)| (n.as_str(), e.clone()))
+        .collect();
+    write(folder.path(), "audio.csd", &entries);
+    let segments = load_unlabelled(&config(), folder.path()).unwrap();
+    assert_eq!(ids(&segments), names);
+    let mut seen = 0;
+    let stopped = visit_unlabelled(&config(), folder.path(), &mut |_| {
+        seen += 1;
+        match seen {
+            20 => Err(DataError::Stopped),
+            _ => Ok(()),
+        }
+    });
+    assert!(matches!(stopped, Err(DataError::Stopped)));
+    assert_eq!(seen, 20);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! | `config.toml` | the run's whole configuration |
 //! | `bert/` | `config.json`, `vocab.txt`, `tokenizer_config.json` of the text encoder |
 //! | `model.json` | format version, and the epoch |
+//! | `neighbours.safetensors` | once training has ended: training segments in the shared space, with ids and labels |
 
 use std::path::Path;
 

@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::error::LearnerError;
 use crate::figures::{FigureSet, Figures};
 use crate::loader::SegmentLoader;
-use crate::model::{Forward, MmRest};
+use crate::model::{Forward, MmRest, Representations};
 
 /// A cluster as a segment sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,10 +43,19 @@ impl MmRest {
     ///
     /// The device cannot be read.
     pub fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError> {
+        self.judge(self.encode(batch), &batch.rows)
+    }
+
+    /// Predicts from the shared space; `rows` are the segments' places.
+    pub(crate) fn judge(
+        &self,
+        representations: Representations,
+        rows: &[usize],
+    ) -> Result<Vec<Prediction>, LearnerError> {
         let geometry = self.context.evaluation_geometry();
-        let forward = self.forward(batch, geometry.as_ref())?;
+        let forward = self.decide(representations, geometry.as_ref())?;
         let clusters = geometry.map(|geometry| geometry.clusters);
-        self.predictions(forward, clusters.as_ref(), &batch.rows)
+        self.predictions(forward, clusters.as_ref(), rows)
     }
 
     /// What a forward pass says of each segment, read from the device; `rows` are the segments' places.

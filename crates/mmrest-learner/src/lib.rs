@@ -16,6 +16,7 @@ mod frozen;
 mod gather;
 mod loader;
 mod meeting;
+mod modality_dropout;
 mod model;
 mod objective;
 mod optimizer;
@@ -43,7 +44,10 @@ pub use loader::{Batches, SegmentLoader};
 pub use meeting::Part;
 pub use model::{Forward, MmRest, Representations, TextEncoder};
 pub use objective::Objective;
-pub use predict::{PlacedRow, Placement, Predictor, SharedSpace};
+pub use predict::{
+    Contributions, Explanation, MOST_FRAMES, MOST_TEXT, Neighbour, PlacedRow, Placement, Predictor,
+    SharedSpace,
+};
 pub use source::ExampleSource;
 pub use space::{Measures, Overlap, SpaceOverlap, SplitOverlap};
 pub use state::{Geometry, GradientNorms, Settings, StepContext, StepState};

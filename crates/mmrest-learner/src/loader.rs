@@ -12,6 +12,8 @@ use rand::seq::SliceRandom;
 
 use crate::batch::{Batch, HostBatch};
 use crate::error::LearnerError;
+use crate::example::Example;
+use crate::modality_dropout::ModalityDropout;
 use crate::seed;
 use crate::source::ExampleSource;
 
@@ -25,6 +27,7 @@ pub struct SegmentLoader {
     range: std::ops::Range<usize>,
     batch_size: usize,
     shuffle: Option<Shuffle>,
+    dropout: Option<ModalityDropout>,
     device: Device,
 }
 
@@ -43,6 +46,7 @@ impl SegmentLoader {
             examples,
             batch_size,
             shuffle: None,
+            dropout: None,
             device: device.clone(),
         }
     }
@@ -54,6 +58,11 @@ impl SegmentLoader {
             shuffle: Some(Shuffle { seed, epoch }),
             ..self
         }
+    }
+
+    /// Segments that are without some of their modalities, by the epoch that [`SegmentLoader::set_epoch`] names.
+    pub(crate) fn dropping(self, dropout: Option<ModalityDropout>) -> Self {
+        Self { dropout, ..self }
     }
 
     /// Names the epoch whose order the next iteration has; every clone of this loader follows.
@@ -85,14 +94,20 @@ impl SegmentLoader {
     /// The batches of one pass, each in even parts, the first on the first device.
     pub(crate) fn pass_on<'a>(&self, devices: &'a [Device]) -> PartedBatches<'a> {
         let mut order: Vec<usize> = self.range.clone().collect();
+        let mut named = 0;
         if let Some(Shuffle { seed, epoch }) = &self.shuffle {
-            let epoch = epoch.load(Ordering::Relaxed) as u64;
-            order.shuffle(&mut seed::rng(*seed, &[seed::ORDER, epoch]));
+            named = epoch.load(Ordering::Relaxed) as u64;
+            order.shuffle(&mut seed::rng(*seed, &[seed::ORDER, named]));
         }
         let (ready, batches) = sync_channel(READY);
         let (total, parts) = (order.len(), devices.len());
-        let (examples, batch_size) = (Arc::clone(&self.examples), self.batch_size);
-        std::thread::spawn(move || prepare(examples.as_ref(), &order, batch_size, parts, &ready));
+        let reading = Reading {
+            examples: Arc::clone(&self.examples),
+            dropout: self.dropout.clone(),
+            epoch: named,
+        };
+        let batch_size = self.batch_size;
+        std::thread::spawn(move || prepare(&reading, &order, batch_size, parts, &ready));
         PartedBatches {
             devices,
             batches,
@@ -105,16 +120,33 @@ impl SegmentLoader {
 /// A batch in its parts, or why there is none.
 type Prepared = Result<Vec<HostBatch>, LearnerError>;
 
+/// How a pass reads its examples.
+struct Reading {
+    examples: Arc<dyn ExampleSource>,
+    dropout: Option<ModalityDropout>,
+    epoch: u64,
+}
+
+impl Reading {
+    fn example(&self, row: usize) -> Result<Example, LearnerError> {
+        let example = self.examples.example(row)?;
+        Ok(match &self.dropout {
+            Some(dropout) => dropout.apply(example, self.examples.has_text(row), self.epoch, row),
+            None => example,
+        })
+    }
+}
+
 /// Prepares batches in order until nobody wants more.
 fn prepare(
-    examples: &dyn ExampleSource,
+    reading: &Reading,
     order: &[usize],
     batch_size: usize,
     parts: usize,
     ready: &SyncSender<Prepared>,
 ) {
     for rows in order.chunks(batch_size) {
-        let chosen: Result<Vec<_>, _> = rows.iter().map(|&row| examples.example(row)).collect();
+        let chosen: Result<Vec<_>, _> = rows.iter().map(|&row| reading.example(row)).collect();
         let batch = chosen.map(|chosen| HostBatch::split(&chosen, rows, parts));
         let failed = batch.is_err();
         if ready.send(batch).is_err() || failed {
@@ -257,6 +289,32 @@ mod tests {
         let mut sorted = third.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn modalities_are_dropped_by_the_epoch_and_of_the_same_rows_in_any_order() {
+        let dropout = ModalityDropout::new(0.5, 1, TextFeatures::First(vec![-1.0]));
+        let frames = |loader: &SegmentLoader| {
+            let mut lengths = std::collections::BTreeMap::new();
+            for batch in loader.pass() {
+                let batch = batch.unwrap();
+                lengths.extend(batch.rows.into_iter().zip(batch.vision.unwrap().lengths));
+            }
+            lengths
+        };
+        let make = |batch_size, seed| {
+            SegmentLoader::in_order(examples(50), batch_size, &Device::flex()).shuffled(seed)
+        };
+        let (whole, a) = (make(8, 1), make(8, 1).dropping(Some(dropout.clone())));
+        let b = make(5, 2).dropping(Some(dropout)); // other batches, in another order
+        for loader in [&whole, &a, &b] {
+            loader.set_epoch(3);
+        }
+        let third = frames(&a);
+        assert_eq!(third, frames(&b));
+        assert_ne!(third, frames(&whole));
+        a.set_epoch(4);
+        assert_ne!(third, frames(&a));
     }
 
     #[test]

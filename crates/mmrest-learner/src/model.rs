@@ -67,6 +67,18 @@ impl Representations {
         Tensor::cat(present, 0)
     }
 
+    /// The modalities in use, in the order of the rows of C.
+    pub(crate) fn named(&self) -> Vec<(Modality, Tensor<2>)> {
+        let all = [
+            (Modality::Text, &self.text),
+            (Modality::Vision, &self.vision),
+            (Modality::Audio, &self.audio),
+        ];
+        all.into_iter()
+            .filter_map(|(modality, rows)| Some((modality, rows.clone()?)))
+            .collect()
+    }
+
     /// How many modalities are present.
     pub fn modalities(&self) -> usize {
         [&self.text, &self.vision, &self.audio]

@@ -16,6 +16,10 @@ pub(crate) const PAIRS: u64 = 4;
 pub(crate) const WEIGHTS: u64 = 5;
 /// Purpose: which rows of the shared space are measured and drawn.
 pub(crate) const SPACE: u64 = 6;
+/// Purpose: which modalities training segments are without.
+pub(crate) const MODALITIES: u64 = 7;
+/// Purpose: which training segments are kept as neighbours.
+pub(crate) const NEIGHBOURS: u64 = 8;
 
 /// Mixes a seed with a purpose and its coordinates (SplitMix64's finaliser over each word in turn).
 pub(crate) fn mix(seed: u64, path: &[u64]) -> u64 {

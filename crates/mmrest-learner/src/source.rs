@@ -24,6 +24,9 @@ pub trait ExampleSource: Send + Sync {
     /// The sentiment of one; NaN when unknown.
     fn label(&self, row: usize) -> f32;
 
+    /// Whether the text of one is more than empty.
+    fn has_text(&self, row: usize) -> bool;
+
     /// One of them, whole.
     ///
     /// # Errors
@@ -43,6 +46,16 @@ impl ExampleSource for Vec<Example> {
 
     fn label(&self, row: usize) -> f32 {
         self[row].label
+    }
+
+    fn has_text(&self, row: usize) -> bool {
+        match &self[row].text {
+            TextFeatures::Absent => false,
+            // The first and the last token stand in every text.
+            TextFeatures::Tokens(ids) => ids.len() > 2,
+            TextFeatures::Hidden(states) => states.len() > 2,
+            TextFeatures::First(_) => true,
+        }
     }
 
     fn example(&self, row: usize) -> Result<Example, LearnerError> {
@@ -80,6 +93,10 @@ impl ExampleSource for PackedSplit {
 
     fn label(&self, row: usize) -> f32 {
         self.set.label(self.rows[row]).unwrap_or(f32::NAN)
+    }
+
+    fn has_text(&self, row: usize) -> bool {
+        !self.set.text(self.rows[row]).trim().is_empty()
     }
 
     fn example(&self, row: usize) -> Result<Example, LearnerError> {

@@ -66,6 +66,8 @@ pub struct Settings {
     pub lower_layers: usize,
     /// Seed of the run.
     pub seed: u64,
+    /// Size of the shared space.
+    pub representation: usize,
 }
 
 impl Settings {
@@ -115,6 +117,7 @@ impl Settings {
             metric_clip: config.train.metric_clip,
             lower_layers: lower_layers(config, text_layers),
             seed: config.seed,
+            representation: config.model.representation,
         })
     }
 }

@@ -36,6 +36,10 @@ pub(crate) enum Command {
     /// Get, look at, align, import or make data.
     #[command(subcommand)]
     Data(DataCommand),
+    /// Print the script by which a shell completes this program's commands and options.
+    Completions(CompletionsArguments),
+    /// Write the manual: a page for the program and each of its commands.
+    Man(ManArguments),
 }
 
 impl Command {
@@ -48,7 +52,11 @@ impl Command {
             Self::Serve(serve) => serve.device.backend,
             Self::Conformance(conformance) => conformance.device.backend,
             // The runs of a study are processes of their own.
-            Self::Ablate(_) | Self::Report(_) | Self::Data(_) => Backend::Cpu,
+            Self::Ablate(_)
+            | Self::Report(_)
+            | Self::Data(_)
+            | Self::Completions(_)
+            | Self::Man(_) => Backend::Cpu,
         }
     }
 }
@@ -187,8 +195,20 @@ pub(crate) struct PredictArguments {
     /// Where the JSON lines go [default: standard output].
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Stop at the first line that cannot be scored, in place of passing it over.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Add to each line what each modality contributes, and the nearest training segments.
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Training segments that --explain names; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "explain")]
+    pub(crate) neighbours: usize,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
+    /// Do not say how many segments were scored and how fast.
+    #[arg(long)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]
@@ -254,6 +274,20 @@ pub(crate) struct ConformanceArguments {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// bash, elvish, fish, powershell or zsh.
+    #[arg(hide_possible_values = true)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArguments {
+    /// Folder of the pages; what is there of older ones is overwritten.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 impl DeviceArguments {

@@ -1,6 +1,7 @@
 //! The program: trains, evaluates and uses MMRest.
 //!
-//! Exit codes: 0 done, 1 an error, said in one sentence, 2 wrong arguments, 130 interrupted (a run can be
+//! Exit codes: 0 done, 1 an error, said in one sentence, 2 wrong arguments, 3 done but for lines that `predict` passed over, 130
+//! interrupted (a run can be
 //! resumed; of other files, those not finished are gone).
 
 mod arguments;
@@ -15,6 +16,7 @@ mod plot;
 mod project;
 mod report;
 mod serve;
+mod shipped;
 mod study;
 
 use std::io::Write;
@@ -37,7 +39,11 @@ fn main() -> ExitCode {
             interrupt::code()
         }
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {}", failure::sentence(&error));
+            let _ = writeln!(
+                std::io::stderr(),
+                "error: {}",
+                project::worded(&failure::sentence(&error))
+            );
             ExitCode::FAILURE
         }
     }
@@ -53,6 +59,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Conformance(arguments) => commands::conformance::run(&arguments),
         Command::Data(command) => commands::data::run(&command),
+        Command::Completions(arguments) => commands::completions::run(&arguments),
+        Command::Man(arguments) => commands::man::run(&arguments),
     }
 }
 

@@ -1,25 +1,68 @@
 //! Where the project is, and configurations by name.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use mmrest_learner::Config;
 
+use crate::shipped;
 use crate::study::file::is_study;
 
-/// A configuration: its name, its file, and the folder that its relative paths are meant from.
+/// A configuration or a study: its name, where it is, and the folder that its relative paths are meant from.
 #[derive(Debug, PartialEq)]
 pub(crate) struct ConfigFile {
     pub(crate) name: String,
-    pub(crate) path: PathBuf,
+    source: Source,
     pub(crate) root: PathBuf,
+}
+
+/// Where a configuration is.
+#[derive(Debug, PartialEq)]
+enum Source {
+    File(PathBuf),
+    /// In the program itself.
+    Shipped(&'static str),
 }
 
 impl ConfigFile {
     /// Whether this is the project's own configuration of that name, however it was given.
     pub(crate) fn is_own(&self, name: &str) -> bool {
+        let Source::File(path) = &self.source else {
+            return self.name == name;
+        };
         let own = self.root.join("configs").join(format!("{name}.toml"));
         let whole = |path: &Path| path.canonicalize().ok();
-        whole(&own).is_some_and(|own| whole(&self.path) == Some(own))
+        whole(&own).is_some_and(|own| whole(path) == Some(own))
+    }
+
+    /// What it is called in messages.
+    pub(crate) fn shown(&self) -> String {
+        match &self.source {
+            Source::File(path) => path.display().to_string(),
+            Source::Shipped(_) => format!("{}.toml of the program", self.name),
+        }
+    }
+
+    /// Its text.
+    pub(crate) fn text(&self) -> Result<Cow<'static, str>> {
+        match &self.source {
+            Source::File(path) => {
+                let text = std::fs::read_to_string(path);
+                let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+                Ok(Cow::Owned(text))
+            }
+            Source::Shipped(text) => Ok(Cow::Borrowed(text)),
+        }
+    }
+
+    /// The configuration that it and `overrides` make.
+    pub(crate) fn load(&self, overrides: &[(String, toml::Value)]) -> Result<Config> {
+        match &self.source {
+            Source::File(path) => Ok(Config::load(path, overrides)?),
+            Source::Shipped(text) => Config::parse(text, overrides)
+                .map_err(|message| anyhow!("{}: {message}", self.shown())),
+        }
     }
 }
 
@@ -50,8 +93,8 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(path: &Path) -> Self {
-        match is_study(path) {
+    fn of(text: &str) -> Self {
+        match is_study(text) {
             true => Self::Study,
             false => Self::Configuration,
         }
@@ -65,7 +108,7 @@ impl Kind {
     }
 }
 
-/// Finds a configuration by its name under `configs/`, or by its path.
+/// Finds a configuration by its path, by its name under `configs/`, or by its name among the program's own.
 pub(crate) fn find_config(given: &str) -> Result<ConfigFile> {
     find(given, Kind::Configuration)
 }
@@ -75,56 +118,97 @@ pub(crate) fn find_study(given: &str) -> Result<ConfigFile> {
     find(given, Kind::Study)
 }
 
+/// The configuration that has this name; none where nothing has.
+pub(crate) fn named_config(name: &str) -> Result<Option<ConfigFile>> {
+    Ok(by_name(name, &root(&here()?)))
+}
+
+fn here() -> Result<PathBuf> {
+    std::env::current_dir().context("cannot tell the current folder")
+}
+
 fn find(given: &str, kind: Kind) -> Result<ConfigFile> {
-    let here = std::env::current_dir().context("cannot tell the current folder")?;
-    find_from(given, kind, &here)
+    find_from(given, kind, &here()?)
 }
 
 fn find_from(given: &str, kind: Kind, here: &Path) -> Result<ConfigFile> {
     let root = root(here);
     let by_path = here.join(given);
-    let by_name = root.join("configs").join(format!("{given}.toml"));
-    let path = match (by_path.is_file(), by_name.is_file()) {
-        (true, _) => by_path,
-        (false, true) => by_name,
-        (false, false) => bail!(
-            "no {} '{given}': it is neither a file nor one of {} under {}",
+    let found = match by_path.is_file() {
+        true => {
+            let name = by_path.file_stem().unwrap_or_default().to_string_lossy();
+            Some(ConfigFile {
+                name: name.into_owned(),
+                source: Source::File(by_path),
+                root: root.clone(),
+            })
+        }
+        false => by_name(given, &root),
+    };
+    let Some(found) = found else {
+        bail!(
+            "no {} '{given}': it is neither a file nor one of {}, the program's own and those under {}",
             kind.name(),
             known(&root, kind).join(", "),
             root.join("configs").display()
-        ),
+        );
     };
-    if Kind::of(&path) != kind {
+    // What cannot be read is told of when it is read.
+    let is = Kind::of(&found.text().unwrap_or_default());
+    if is != kind {
         bail!(
             "{} is a {}, not a {}",
-            path.display(),
-            Kind::of(&path).name(),
+            found.shown(),
+            is.name(),
             kind.name()
         );
     }
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    Ok(ConfigFile {
-        name: name.into_owned(),
-        path,
-        root,
+    Ok(found)
+}
+
+/// The file of that name under `configs/`, or else what the program has of that name.
+fn by_name(name: &str, root: &Path) -> Option<ConfigFile> {
+    let path = root.join("configs").join(format!("{name}.toml"));
+    let source = match path.is_file() {
+        true => Source::File(path),
+        false => Source::Shipped(shipped::config(name)?),
+    };
+    Some(ConfigFile {
+        name: name.to_owned(),
+        source,
+        root: root.to_path_buf(),
     })
 }
 
 /// The configurations, or the studies, that have a name.
 fn known(root: &Path, kind: Kind) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(root.join("configs")) else {
-        return Vec::new();
-    };
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let name = entry.file_name().into_string().ok()?;
-            let name = name.strip_suffix(".toml")?.to_string();
-            (Kind::of(&entry.path()) == kind).then_some(name)
-        })
-        .collect();
+    let own = shipped::CONFIGS.iter();
+    let own = own.filter(|(_, text)| Kind::of(text) == kind);
+    let mut names: Vec<String> = own.map(|(name, _)| (*name).to_owned()).collect();
+    let entries = std::fs::read_dir(root.join("configs"));
+    names.extend(entries.into_iter().flatten().filter_map(|entry| {
+        let entry = entry.ok()?;
+        let name = entry.file_name().into_string().ok()?;
+        let name = name.strip_suffix(".toml")?.to_string();
+        let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+        (Kind::of(&text) == kind).then_some(name)
+    }));
     names.sort();
+    names.dedup();
     names
+}
+
+/// A message that names commands, as `cargo xtask COMMAND`, in the words of where the program was started: outside a checkout
+/// of the project there is no `cargo xtask`.
+pub(crate) fn worded(message: &str) -> String {
+    let checkout = here().is_ok_and(|here| {
+        let mut folders = here.ancestors();
+        folders.any(|folder| folder.join("xtask/Cargo.toml").is_file())
+    });
+    match checkout {
+        true => message.to_owned(),
+        false => message.replace("cargo xtask ", "mmrest "),
+    }
 }
 
 #[cfg(test)]
@@ -159,13 +243,36 @@ mod tests {
             error.contains("'c'") && error.contains("one of a"),
             "{error}"
         );
+        let own = find_from("mosi", Kind::Configuration, root).unwrap();
+        assert_eq!(
+            own.source,
+            Source::Shipped(shipped::config("mosi").unwrap())
+        );
+        assert_eq!(own.load(&[]).unwrap().data.dir, Path::new("data/mosi"));
+        assert!(own.is_own("mosi") && !own.is_own("a"));
+        std::fs::write(root.join("configs/mosi.toml"), "").unwrap();
+        let found = find_from("mosi", Kind::Configuration, root).unwrap();
+        assert_eq!(found.source, Source::File(root.join("configs/mosi.toml")));
         std::fs::write(root.join("configs/s.toml"), "[[variant]]\nname = \"x\"").unwrap();
         assert_eq!(find_from("s", Kind::Study, root).unwrap().name, "s");
         for (name, kind, said) in [
             ("s", Kind::Configuration, "s.toml is a study"),
             ("a", Kind::Study, "not a study"),
-            ("c", Kind::Study, "one of s under"),
-            ("c", Kind::Configuration, "one of a under"),
+            (
+                "ablate",
+                Kind::Configuration,
+                "ablate.toml of the program is a study",
+            ),
+            (
+                "c",
+                Kind::Study,
+                "one of ablate, ordinal, ordinal-search, s, sensitivity, the",
+            ),
+            (
+                "c",
+                Kind::Configuration,
+                "one of a, mosei, mosei-mmsa, mosi, ",
+            ),
         ] {
             let error = find_from(name, kind, root).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");

@@ -26,7 +26,7 @@ use tracks::Tracks;
 
 pub(crate) use check::{same_label, same_text};
 pub(crate) use tidy::{clamped, complete, tidy};
-pub use unlabelled::load_unlabelled;
+pub use unlabelled::{load_unlabelled, visit_unlabelled};
 
 /// Videos in memory at a time: enough for every core to have some, few enough to be small.
 const VIDEOS_AT_A_TIME: usize = 32;

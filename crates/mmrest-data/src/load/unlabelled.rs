@@ -66,35 +66,88 @@ use crate::{
 /// # }
 /// ```
 pub fn load_unlabelled(config: &DataConfig, dir: &Path) -> Result<Vec<Segment>> {
+    let mut segments = Vec::new();
+    visit_unlabelled(config, dir, &mut |segment| {
+        segments.push(segment);
+        Ok(())
+    })?;
+    Ok(segments)
+}
+
+/// As [`load_unlabelled`], one segment after another: of the features no more is in memory than a few videos' (of a table,
+/// which has none, all texts).
+///
+/// # Errors
+///
+/// As [`load_unlabelled`], some of them after segments have been handed over; and those of `take`, which end the visit.
+pub fn visit_unlabelled(
+    config: &DataConfig,
+    dir: &Path,
+    take: &mut dyn FnMut(Segment) -> Result<()>,
+) -> Result<()> {
     if config.kind == Kind::Table {
-        return crate::table::unlabelled(config, dir);
+        return crate::table::unlabelled(config, dir)?
+            .into_iter()
+            .try_for_each(take);
     }
     let new = NewData::open(config, dir)?;
     let labels = dir.join(&config.labels);
-    let (from, parts) = if labels.is_file() {
+    let mut seen = Seen::default();
+    let from = if labels.is_file() {
         let sequence = ComputationalSequence::open(&labels)?;
-        let videos = sequence.videos().par_iter();
-        let parts = videos.map(|video| new.labelled(&sequence, video));
-        (labels, parts.collect::<Result<Vec<_>>>()?)
+        let videos = sequence.videos();
+        seen.visit(videos, config, |video| new.labelled(&sequence, video), take)?;
+        labels
     } else {
-        let ids = new.ids()?;
-        let parts = ids.par_iter().map(|id| new.whole(id));
-        (dir.to_path_buf(), parts.collect::<Result<Vec<_>>>()?)
+        seen.visit(&new.ids()?, config, |id| new.whole(id), take)?;
+        dir.to_path_buf()
     };
-    let mut segments = Vec::new();
-    let mut report = DataReport::default();
-    for part in parts {
-        segments.extend(part.segments);
-        report.absorb(part.report);
-    }
-    if segments.is_empty() {
+    if seen.segments == 0 {
         return Err(DataError::Empty {
             labels: from,
-            report: Box::new(report),
+            report: Box::new(seen.report),
         });
     }
-    log(&segments, config, &report);
-    Ok(segments)
+    seen.log(config);
+    Ok(())
+}
+
+/// Videos, or ids, that are read at a time.
+const ABREAST: usize = 16;
+
+/// What was seen of the segments that were handed over.
+#[derive(Default)]
+struct Seen {
+    segments: usize,
+    lacking: BTreeMap<Modality, usize>,
+    report: DataReport,
+}
+
+impl Seen {
+    /// Reads some at a time, side by side, and hands over their segments in order.
+    fn visit<T: Sync>(
+        &mut self,
+        all: &[T],
+        config: &DataConfig,
+        read: impl Fn(&T) -> Result<Part> + Sync,
+        take: &mut dyn FnMut(Segment) -> Result<()>,
+    ) -> Result<()> {
+        for some in all.chunks(ABREAST) {
+            let parts = some.par_iter().map(&read).collect::<Result<Vec<_>>>()?;
+            for part in parts {
+                self.report.absorb(part.report);
+                for segment in part.segments {
+                    self.segments += 1;
+                    for &modality in &config.modalities {
+                        *self.lacking.entry(modality).or_default() +=
+                            usize::from(segment.lacks(modality));
+                    }
+                    take(segment)?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The files of the folder, open.
@@ -305,31 +358,27 @@ fn nothing(dir: &Path, files: Vec<PathBuf>) -> DataError {
     })
 }
 
-/// One line of what a user should know: a lack is a warning, the rest a note.
-fn log(segments: &[Segment], config: &DataConfig, report: &DataReport) {
-    let lacks = |modality| {
-        segments
+impl Seen {
+    /// One line of what a user should know: a lack is a warning, the rest a note.
+    fn log(&self, config: &DataConfig) {
+        let lacking: Vec<String> = config
+            .modalities
             .iter()
-            .filter(|segment| segment.lacks(modality))
-            .count()
-    };
-    let lacking: Vec<String> = config
-        .modalities
-        .iter()
-        .map(|&modality| (lacks(modality), modality))
-        .filter(|&(count, _)| count > 0)
-        .map(|(count, modality)| format!("{count} without {modality}"))
-        .collect();
-    let segments = segments.len();
-    let non_finite: usize = report.non_finite.values().sum();
-    let shortened: usize = report.shortened.values().sum();
-    let dropped: usize = report.dropped.values().sum();
-    if lacking.is_empty() {
-        tracing::info!(segments, non_finite, shortened, dropped, "new data");
-    } else {
-        let lacking = lacking.join(", ");
-        tracing::warn!(
-            segments, lacking, non_finite, shortened, dropped, "new data"
-        );
+            .filter_map(|modality| Some((self.lacking.get(modality)?, modality)))
+            .filter(|&(&count, _)| count > 0)
+            .map(|(count, modality)| format!("{count} without {modality}"))
+            .collect();
+        let (segments, report) = (self.segments, &self.report);
+        let non_finite: usize = report.non_finite.values().sum();
+        let shortened: usize = report.shortened.values().sum();
+        let dropped: usize = report.dropped.values().sum();
+        if lacking.is_empty() {
+            tracing::info!(segments, non_finite, shortened, dropped, "new data");
+        } else {
+            let lacking = lacking.join(", ");
+            tracing::warn!(
+                segments, lacking, non_finite, shortened, dropped, "new data"
+            );
+        }
     }
 }

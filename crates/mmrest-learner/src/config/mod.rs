@@ -230,6 +230,7 @@ impl Config {
         positive("train.epochs", self.train.epochs)?;
         positive("train.batch_size", self.train.batch_size)?;
         positive("train.patience", self.train.patience)?;
+        fraction("train.modality_dropout", self.train.modality_dropout)?;
         Ok(())
     }
 }

@@ -299,6 +299,8 @@ pub struct TrainConfig {
     pub plateau_patience: usize,
     /// Epochs without improvement before training stops.
     pub patience: usize,
+    /// Probability with which each modality of a training segment is taken for missing; never all of a segment.
+    pub modality_dropout: f64,
     /// What decides which epoch's model is kept.
     pub selection: Selection,
     /// Whether the test split's figures are recorded after every epoch; nothing goes by them.
@@ -319,6 +321,7 @@ impl Default for TrainConfig {
             plateau_factor: 0.5,
             plateau_patience: 20,
             patience: 10,
+            modality_dropout: 0.0,
             selection: Selection::ValidMae,
             record_test: false,
         }

@@ -132,13 +132,8 @@ fn placed_rows(forward: &Forward, shares: Option<&[f32]>, batch: usize) -> Vec<V
     let (Some(projection), Some(values)) = (&forward.projection, &forward.rows_on_host) else {
         return vec![Vec::new(); batch];
     };
-    let space = &forward.representations;
-    let used = [
-        (Modality::Text, space.text.is_some()),
-        (Modality::Vision, space.vision.is_some()),
-        (Modality::Audio, space.audio.is_some()),
-    ];
-    let used: Vec<Modality> = used.iter().filter(|(_, used)| *used).map(|m| m.0).collect();
+    let named = forward.representations.named();
+    let used: Vec<Modality> = named.into_iter().map(|(modality, _)| modality).collect();
     let count = projection.near.len().max(1);
     let (dim, clusters) = (values.len() / count, projection.distances.len() / count);
     let placed = |place: usize, modality: Modality, segment: usize| {

@@ -18,6 +18,7 @@ use crate::evaluate::{Prediction, figures};
 use crate::figures::Figures;
 use crate::files;
 use crate::model::MmRest;
+use crate::predict::neighbours;
 use crate::space::{Moment, Overlap, SplitRows, overlap};
 
 /// How many parameters a model has.
@@ -155,6 +156,7 @@ pub(crate) fn finish(
     let [train_rows, valid_rows, test_rows] = [Split::Train, Split::Valid, Split::Test]
         .map(|split| SplitRows::encode(&model, &splits.loader(split, device), split, &|| false));
     let rows = [train_rows?, valid_rows?, test_rows?];
+    neighbours::write(&rows[0], bundle.config.seed, &folder.model())?;
     if let Some(snapshots) = folder.snapshots(&bundle.config) {
         snapshots.write(&model, &rows, Moment::Selected)?;
     }

@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 use crate::bundle::{Bundle, TextParts};
 use crate::config::Config;
 use crate::error::LearnerError;
-use crate::example::{FeatureSpec, Preparation};
+use crate::example::{FeatureSpec, Preparation, TextFeatures};
 use crate::frozen::{Frozen, hex};
 use crate::loader::SegmentLoader;
+use crate::modality_dropout::ModalityDropout;
 use crate::model::MmRest;
 use crate::source::{ExampleSource, PackedSplit};
 use crate::state::lower_layers;
@@ -119,6 +120,8 @@ fn check_text(
 pub(crate) struct Splits {
     examples: [Arc<dyn ExampleSource>; 3],
     batch_size: usize,
+    /// What takes modalities from training segments, where anything does.
+    dropout: Option<ModalityDropout>,
 }
 
 impl Splits {
@@ -137,26 +140,37 @@ impl Splits {
             tokenizer: bundle.tokenizer(),
         };
         let cache = root.join(&bundle.config.text.cache);
+        let encoded = |texts: &[&str]| -> Result<Vec<TextFeatures>, LearnerError> {
+            let texts = preparation.texts(texts);
+            let (Some(parts), Some(text)) = (&bundle.text, &model.text) else {
+                return Ok(texts);
+            };
+            let frozen = Frozen {
+                bert: &text.bert,
+                lower_layers: lower_layers(&bundle.config, text.bert.depth()),
+                fingerprint: &parts.fingerprint,
+                cache: &cache,
+                stop,
+            };
+            frozen.apply(texts)
+        };
         let split = |split: Split| -> Result<Arc<dyn ExampleSource>, LearnerError> {
             let rows = set.rows(split).to_vec();
             let texts: Vec<&str> = rows.iter().map(|&row| set.text(row)).collect();
-            let mut texts = preparation.texts(&texts);
-            if let (Some(parts), Some(text)) = (&bundle.text, &model.text) {
-                let frozen = Frozen {
-                    bert: &text.bert,
-                    lower_layers: lower_layers(&bundle.config, text.bert.depth()),
-                    fingerprint: &parts.fingerprint,
-                    cache: &cache,
-                    stop,
-                };
-                texts = frozen.apply(texts)?;
-            }
             Ok(Arc::new(PackedSplit {
+                texts: encoded(&texts)?,
                 set: Arc::clone(set),
                 rows,
-                texts,
                 frames: preparation.frames(),
             }))
+        };
+        let dropout = match bundle.config.train.modality_dropout {
+            rate if rate > 0.0 => {
+                let absent_text = encoded(&[""])?.pop().unwrap_or(TextFeatures::Absent);
+                let seed = bundle.config.seed;
+                Some(ModalityDropout::new(rate, seed, absent_text))
+            }
+            _ => None,
         };
         Ok(Self {
             examples: [
@@ -165,6 +179,7 @@ impl Splits {
                 split(Split::Test)?,
             ],
             batch_size: bundle.config.train.batch_size,
+            dropout,
         })
     }
 
@@ -176,6 +191,13 @@ impl Splits {
             Split::Test => 2,
         };
         SegmentLoader::in_order(Arc::clone(&self.examples[index]), self.batch_size, device)
+    }
+
+    /// Batches to train on: in an order by seed and epoch, without the modalities that are dropped.
+    pub(crate) fn training_loader(&self, seed: u64, device: &Device) -> SegmentLoader {
+        self.loader(Split::Train, device)
+            .shuffled(seed)
+            .dropping(self.dropout.clone())
     }
 }
 

@@ -217,7 +217,7 @@ fn run_epochs(
     let clusters = progress.clusters.clone();
     model.context.state().clusters = clusters;
     let learner = Learner::new(model, optimizer, scheduler);
-    let train = splits.loader(Split::Train, &main).shuffled(config.seed);
+    let train = splits.training_loader(config.seed, &main);
     let valid = splits.loader(Split::Valid, device);
     let [model_part, optimizer_part, scheduler_part] = checkpoints.parts();
     let epoch_loop = Arc::new(EpochLoop {

@@ -14,7 +14,7 @@ use mmrest_metric::Clusters;
 
 use crate::error::LearnerError;
 use crate::loader::SegmentLoader;
-use crate::model::{MmRest, Representations};
+use crate::model::MmRest;
 use crate::objective::to_host;
 
 /// All segments of a split in the shared space, on the host.
@@ -44,7 +44,7 @@ impl SplitRows {
             if stop() {
                 return Err(LearnerError::Interrupted);
             }
-            let parts = named(model.encode(&batch?));
+            let parts = model.encode(&batch?).named();
             for (place, (modality, rows)) in parts.into_iter().enumerate() {
                 let rows = to_host(rows)?;
                 match modalities.get_mut(place) {
@@ -73,18 +73,6 @@ impl SplitRows {
     pub(crate) fn len(&self) -> usize {
         self.labels.len()
     }
-}
-
-/// The modalities in use, in the order of the rows of C.
-fn named(space: Representations) -> Vec<(Modality, burn::tensor::Tensor<2>)> {
-    let all = [
-        (Modality::Text, space.text),
-        (Modality::Vision, space.vision),
-        (Modality::Audio, space.audio),
-    ];
-    all.into_iter()
-        .filter_map(|(modality, rows)| Some((modality, rows?)))
-        .collect()
 }
 
 /// The metrics of a model on the host.

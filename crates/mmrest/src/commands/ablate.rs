@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
     logging::to_stderr()?;
     let config = find_config(&arguments.config)?;
     let study_file = find_study(&arguments.study)?;
-    let study = StudyFile::load(&study_file.path)?;
+    let study = StudyFile::load(&study_file)?;
     let common = overrides(
         &arguments.set,
         [
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
             ("train.epochs", arguments.epochs.map(|epochs| epochs as u64)),
         ],
     )?;
-    let plan = Plan::make(&study, &config.path, &common)?;
+    let plan = Plan::make(&study, &config, &common)?;
     let seeds = arguments.seeds.or(study.seeds).unwrap_or(SEEDS) as u64;
     let out = arguments
         .out

@@ -15,7 +15,8 @@ use super::data::ensure_sample;
 use crate::arguments::TrainArguments;
 use crate::display::{Display, Style};
 use crate::interrupt::{self, say};
-use crate::project::{ConfigFile, find_config};
+use crate::project::{ConfigFile, find_config, worded};
+use crate::shipped::ensure_folds;
 use crate::{failure, logging};
 
 /// `mmrest train`.
@@ -23,11 +24,12 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let file = find_config(&arguments.config)?;
     let out = arguments.out.as_ref().map(RunFolder::new);
     let own = out.as_ref().filter(|run| arguments.resume && run.exists());
-    let config = resolve(&own.map_or(file.path.clone(), RunFolder::config), arguments)?;
+    let config = resolve(&file, own, arguments)?;
     let folder = out.unwrap_or_else(|| default_folder(&file.root, &file.name, config.seed));
     let display = Arc::new(Display::new(Style::choose(arguments.quiet, arguments.json)));
     let data = config.data.folder(&file.root);
     let made = wants_sample(&file, arguments.resume, &config)? && ensure_sample(&data)?;
+    let folds = ensure_folds(&config.data, &file.root)?;
     logging::to_file(&folder.log())?;
     let interrupter = Interrupter::new();
     let resume = how_to_resume(arguments, folder.path());
@@ -45,6 +47,9 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     if made {
         display.note(&format!("wrote the built-in sample to {}", data.display()));
     }
+    if let Some(folds) = folds {
+        display.note(&format!("wrote the standard folds to {}", folds.display()));
+    }
     let outcome = train(&config, &options).map_err(|error| {
         let error = anyhow::Error::from(error);
         display.clear();
@@ -56,7 +61,8 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         Outcome::Finished(metrics) => {
             display.finished(&metrics);
             let folder = quoted(&folder.path().display().to_string());
-            display.line(&format!("Pictures and cases: cargo xtask report {folder}"));
+            let more = format!("Pictures and cases: cargo xtask report {folder}");
+            display.line(&worded(&more));
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted { epochs } => {
@@ -73,7 +79,7 @@ pub(crate) fn wants_sample(file: &ConfigFile, resume: bool, config: &Config) -> 
     if resume || !file.is_own("sample") {
         return Ok(false);
     }
-    Ok(Config::load(&file.path, &[])?.data.dir == config.data.dir)
+    Ok(file.load(&[])?.data.dir == config.data.dir)
 }
 
 /// A run that failed before it began leaves no folder behind.
@@ -85,7 +91,11 @@ fn remove_if_nothing_began(folder: &RunFolder) {
 }
 
 /// The configuration that file and options make; a resumed run's file is its own.
-fn resolve(file: &Path, arguments: &TrainArguments) -> Result<Config> {
+fn resolve(
+    file: &ConfigFile,
+    resumed: Option<&RunFolder>,
+    arguments: &TrainArguments,
+) -> Result<Config> {
     let overrides = overrides(
         &arguments.set,
         [
@@ -97,7 +107,10 @@ fn resolve(file: &Path, arguments: &TrainArguments) -> Result<Config> {
             ("train.epochs", arguments.epochs.map(|epochs| epochs as u64)),
         ],
     )?;
-    Ok(Config::load(file, &overrides)?)
+    match resumed {
+        Some(run) => Ok(Config::load(&run.config(), &overrides)?),
+        None => file.load(&overrides),
+    }
 }
 
 /// What `--set` and options that stand for keys come to; later ones win.
@@ -156,10 +169,10 @@ fn how_to_resume(arguments: &TrainArguments, folder: &Path) -> String {
         let devices: Vec<String> = devices.iter().map(usize::to_string).collect();
         command += &format!(" --backend {backend} --devices {}", devices.join(","));
     }
-    format!(
+    worded(&format!(
         "Go on with:\n  {command} --out {} --resume",
         quoted(&folder.display().to_string())
-    )
+    ))
 }
 
 /// A word as a shell takes it.

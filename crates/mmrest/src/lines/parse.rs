@@ -1,7 +1,10 @@
 //! A line in: one segment to score.
 
+use std::fmt;
+
 use mmrest_data::{Frames, Segment};
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 
 /// One segment to score; every modality may be absent.
 #[derive(Debug, Deserialize)]
@@ -12,14 +15,24 @@ struct Line {
     #[serde(default)]
     text: Option<String>,
     #[serde(default)]
-    vision: Option<Vec<Vec<f32>>>,
+    vision: Option<Listed>,
     #[serde(default)]
-    audio: Option<Vec<Vec<f32>>>,
+    audio: Option<Listed>,
 }
 
 /// Reads one line; without an id it is called by its number.
 pub(crate) fn parse_line(line: &str, number: usize) -> Result<Segment, String> {
-    let line: Line = serde_json::from_str(line).map_err(|e| format!("not a segment: {e}"))?;
+    if !line.trim_start().starts_with('{') {
+        // A list in the fields' order would do for serde.
+        return Err("not a segment: an object is expected, such as {\"text\": \"fine\"}".into());
+    }
+    let line: Line = serde_json::from_str(line).map_err(|error| {
+        // Of the input's lines this is another than the first.
+        let error = error
+            .to_string()
+            .replace(" at line 1 column ", " at column ");
+        format!("not a segment: {error}")
+    })?;
     let id = line.id.unwrap_or_else(|| number.to_string());
     Ok(Segment {
         video: id.clone(),
@@ -31,19 +44,81 @@ pub(crate) fn parse_line(line: &str, number: usize) -> Result<Segment, String> {
     })
 }
 
-fn frames(modality: &str, rows: Option<Vec<Vec<f32>>>) -> Result<Frames, String> {
-    let rows = rows.unwrap_or_default();
-    let width = rows.first().map_or(0, Vec::len);
-    if let Some(odd) = rows.iter().position(|row| row.len() != width) {
+fn frames(modality: &str, listed: Option<Listed>) -> Result<Frames, String> {
+    let listed = listed.unwrap_or_default();
+    if let Some((frame, features)) = listed.odd {
         return Err(format!(
-            "frame {odd} of {modality} has {} features, frame 0 has {width}",
-            rows[odd].len()
+            "frame {frame} of {modality} has {features} features, frame 0 has {}",
+            listed.frames.width
         ));
     }
-    Ok(Frames {
-        values: rows.concat(),
-        width,
-    })
+    Ok(listed.frames)
+}
+
+/// A list of lists of numbers, laid end to end as it is read: many short lists take no more than their numbers.
+#[derive(Debug, Default)]
+struct Listed {
+    frames: Frames,
+    /// The first list of another length than list 0, and its length.
+    odd: Option<(usize, usize)>,
+}
+
+impl<'de> Deserialize<'de> for Listed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Outer)
+    }
+}
+
+struct Outer;
+
+impl<'de> Visitor<'de> for Outer {
+    type Value = Listed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of frames, each a list of numbers")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut lists: A) -> Result<Listed, A::Error> {
+        let mut listed = Listed::default();
+        let mut index = 0;
+        let values = &mut listed.frames.values;
+        while let Some(features) = lists.next_element_seed(Inner(values))? {
+            if index == 0 {
+                listed.frames.width = features;
+            } else if features != listed.frames.width && listed.odd.is_none() {
+                listed.odd = Some((index, features));
+            }
+            index += 1;
+        }
+        Ok(listed)
+    }
+}
+
+/// Appends one list and says how long it is.
+struct Inner<'a>(&'a mut Vec<f32>);
+
+impl<'de> serde::de::DeserializeSeed<'de> for Inner<'_> {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Inner<'_> {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a frame, a list of numbers")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<usize, A::Error> {
+        let before = self.0.len();
+        while let Some(number) = numbers.next_element()? {
+            self.0.push(number);
+        }
+        Ok(self.0.len() - before)
+    }
 }
 
 #[cfg(test)]
@@ -55,14 +130,32 @@ mod tests {
         let segment = parse_line(r#"{"text": "fine", "audio": [[1, 2], [3, 4]]}"#, 7).unwrap();
         assert_eq!(segment.id, "7");
         assert_eq!((segment.audio.width, segment.audio.len()), (2, 2));
+        assert_eq!(segment.audio.values, [1.0, 2.0, 3.0, 4.0]);
         assert!(segment.vision.is_empty());
+        let null = parse_line(r#"{"text": null, "audio": null, "vision": []}"#, 7).unwrap();
+        assert!(null.text.is_empty() && null.audio.is_empty() && null.vision.is_empty());
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        let ragged = parse_line(r#"{"audio": [[1], [2, 3]]}"#, 1).unwrap_err();
-        assert!(ragged.contains("frame 1 of audio has 2"), "{ragged}");
-        let unknown = parse_line(r#"{"txt": "fine"}"#, 1).unwrap_err();
-        assert!(unknown.contains("txt"), "{unknown}");
+        for (line, said) in [
+            (r#"{"audio": [[1], [2, 3]]}"#, "frame 1 of audio has 2"),
+            (
+                r#"{"vision": [[1, 2], [2, 3], []]}"#,
+                "frame 2 of vision has 0",
+            ),
+            (r#"{"txt": "fine"}"#, "txt"),
+            (r#"{"audio": [1, 2]}"#, "a frame, a list of numbers"),
+            (r#"{"audio": 1}"#, "a list of frames"),
+            (r#"{"audio": [["1"]]}"#, "string"),
+            (r#"{"text": "a", "text": "b"}"#, "duplicate field `text`"),
+            (r#"{"text": "fine"} {"#, "trailing"),
+            (r#"{"text": "fi"#, "at column 12"),
+            ("[]", "not a segment: an object"),
+            ("[\"a\", \"fine\"]", "not a segment: an object"),
+        ] {
+            let error = parse_line(line, 1).unwrap_err();
+            assert!(error.contains(said), "{line}: {error}");
+        }
     }
 }

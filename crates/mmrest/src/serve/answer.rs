@@ -32,17 +32,25 @@ struct Row<'a> {
     bias: Option<f32>,
 }
 
+/// What is known of a segment before it is scored.
+#[derive(Clone, Debug)]
+pub(super) struct Name {
+    pub(super) id: String,
+    /// The modalities that the model uses and the segment lacks.
+    pub(super) missing: Vec<Modality>,
+}
+
 /// The body of an answer. `plane`: where geometry is asked for and there is one.
 pub(super) fn write(
     shape: Shape,
-    ids: &[String],
+    names: &[Name],
     placements: &[Placement],
     geometry: bool,
     plane: Option<&Plane>,
 ) -> serde_json::Result<Vec<u8>> {
-    let line = |(id, placement): (&'_ String, &'_ Placement)| -> serde_json::Result<Vec<u8>> {
+    let line = |(name, placement): (&Name, &Placement)| -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&Line {
-            scored: Scored::new(id, &placement.prediction),
+            scored: Scored::new(&name.id, &placement.prediction).missing(&name.missing),
             geometry: geometry.then(|| rows(&placement.rows, plane)),
         })
     };
@@ -52,7 +60,7 @@ pub(super) fn write(
         Shape::Lines => (b"", b"\n", b""),
     };
     let mut body = open.to_vec();
-    for (place, pair) in ids.iter().zip(placements).enumerate() {
+    for (place, pair) in names.iter().zip(placements).enumerate() {
         if place > 0 {
             body.extend_from_slice(between);
         }
@@ -90,19 +98,23 @@ mod tests {
     use super::*;
 
     fn written(shape: Shape, scores: &[f32]) -> String {
-        let ids: Vec<String> = (0..scores.len()).map(|i| format!("s{i}")).collect();
+        let name = |i| Name {
+            id: format!("s{i}"),
+            missing: vec![Modality::Audio; i],
+        };
+        let names: Vec<Name> = (0..scores.len()).map(name).collect();
         let placements: Vec<Placement> = scores.iter().map(|&s| placement(s)).collect();
-        String::from_utf8(write(shape, &ids, &placements, false, None).unwrap()).unwrap()
+        String::from_utf8(write(shape, &names, &placements, false, None).unwrap()).unwrap()
     }
 
     #[test]
     fn scores_come_in_the_shape_that_segments_came_in() {
-        let line = |id: &str, score: &str| {
+        let line = |id: &str, score: &str, missing: &str| {
             format!(
-                "{{\"id\":\"{id}\",\"prediction\":{score},\"score\":{score},\"bias\":0.0,\"clusters\":[]}}"
+                "{{\"id\":\"{id}\",\"prediction\":{score},\"score\":{score},\"bias\":0.0,\"clusters\":[],\"missing\":[{missing}]}}"
             )
         };
-        let (a, b) = (line("s0", "0.1"), line("s1", "-2.5"));
+        let (a, b) = (line("s0", "0.1", ""), line("s1", "-2.5", "\"audio\""));
         assert_eq!(written(Shape::One, &[0.1]), format!("{a}\n"));
         assert_eq!(
             written(Shape::Array, &[0.1, -2.5]),

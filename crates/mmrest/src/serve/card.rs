@@ -23,6 +23,8 @@ pub(crate) struct Card {
     label_range: [f32; 2],
     /// The sentiment classes.
     labels: Vec<i32>,
+    /// Whether training has shown the model segments that lack a modality.
+    knows_missing: bool,
     bias: Bias,
     limits: Taken,
     /// Shares of the centres' variance that the two axes of the plane have; null without clusters.
@@ -75,6 +77,7 @@ impl Card {
             features: widths,
             label_range: config.data.label_range,
             labels: config.bins.labels.clone(),
+            knows_missing: config.train.modality_dropout > 0.0,
             bias: Bias {
                 on: config.bias && config.projection.at_evaluation && space.is_some(),
                 kind: config.projection.kind,

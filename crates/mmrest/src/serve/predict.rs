@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::access::Scores;
-use super::answer;
+use super::answer::{self, Name};
 use super::body::{self, Kind, Shape};
 use super::queue::NotTaken;
 use super::refusal::Refusal;
@@ -43,22 +43,27 @@ pub(super) async fn predict(
     };
     let bytes = receive(&server, body, deadline).await?;
     let (shape, segments) = read(&server, asked.kind, bytes).await?;
-    let ids: Vec<String> = segments.iter().map(|s| s.id.clone()).collect();
+    let name = |segment: &Segment| Name {
+        id: segment.id.clone(),
+        missing: server.scorer.missing(segment),
+    };
+    let names: Vec<Name> = segments.iter().map(name).collect();
     let placements = match segments.is_empty() {
         true => Vec::new(),
         false => scored(&server, segments, deadline).await?,
     };
     let plane = server.plane.as_ref();
-    let body = answer::write(shape, &ids, &placements, asked.geometry, plane).map_err(|error| {
-        let message = format!("the answer cannot be written: {error}; please report it");
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
-    })?;
+    let body =
+        answer::write(shape, &names, &placements, asked.geometry, plane).map_err(|error| {
+            let message = format!("the answer cannot be written: {error}; please report it");
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+        })?;
     let kind = match shape {
         Shape::Lines => "application/x-ndjson",
         Shape::One | Shape::Array => "application/json",
     };
     let mut response = ([(header::CONTENT_TYPE, kind)], body).into_response();
-    response.extensions_mut().insert(Scores(ids.len()));
+    response.extensions_mut().insert(Scores(names.len()));
     Ok(response)
 }
 

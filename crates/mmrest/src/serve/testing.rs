@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use mmrest_data::{Frames, Segment};
+use mmrest_data::{Frames, Modality, Segment};
 use mmrest_learner::{Placement, Prediction};
 
 use super::limits::Limits;
@@ -80,6 +80,11 @@ impl Scorer for Fake {
                 "audio has {width} features a frame, the model takes 1"
             )),
         }
+    }
+
+    fn missing(&self, segment: &Segment) -> Vec<Modality> {
+        let all = [Modality::Text, Modality::Audio];
+        all.into_iter().filter(|&m| segment.lacks(m)).collect()
     }
 
     fn place(&self, segments: &[Segment]) -> Result<Vec<Placement>, String> {

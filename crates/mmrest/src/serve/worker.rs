@@ -23,6 +23,9 @@ pub(crate) trait Scorer: Send + Sync + 'static {
     /// Whether a segment can be scored; if not, what is wrong and what to do.
     fn check(&self, segment: &Segment) -> Result<(), String>;
 
+    /// The modalities that the model uses and a segment lacks.
+    fn missing(&self, segment: &Segment) -> Vec<Modality>;
+
     /// A placement a segment, in their order.
     fn place(&self, segments: &[Segment]) -> Result<Vec<Placement>, String>;
 }
@@ -30,6 +33,10 @@ pub(crate) trait Scorer: Send + Sync + 'static {
 impl Scorer for Predictor {
     fn check(&self, segment: &Segment) -> Result<(), String> {
         Predictor::check(self, segment)
+    }
+
+    fn missing(&self, segment: &Segment) -> Vec<Modality> {
+        Predictor::missing(self, segment)
     }
 
     fn place(&self, segments: &[Segment]) -> Result<Vec<Placement>, String> {

@@ -1,10 +1,10 @@
 //! A study's file: named variants as overrides of a configuration (docs/src/studies.md).
 
-use std::path::Path;
-
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use serde::Deserialize;
 use toml::{Table, Value};
+
+use crate::project::ConfigFile;
 
 /// A study as its file has it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -66,10 +66,8 @@ pub(crate) struct SweepEntry {
 
 impl StudyFile {
     /// Reads and checks a study's file.
-    pub(crate) fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&text).map_err(|error| anyhow!("{}: {error}", path.display()))
+    pub(crate) fn load(file: &ConfigFile) -> Result<Self> {
+        Self::parse(&file.text()?).map_err(|error| anyhow!("{}: {error}", file.shown()))
     }
 
     /// As [`load`](Self::load), from the file's text.
@@ -157,9 +155,8 @@ pub(crate) fn overrides(set: &Table) -> Vec<(String, Value)> {
     found
 }
 
-/// Whether a TOML file is a study rather than a configuration.
-pub(crate) fn is_study(path: &Path) -> bool {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+/// Whether the text of a TOML file is a study rather than a configuration.
+pub(crate) fn is_study(text: &str) -> bool {
     let table: Table = text.parse().unwrap_or_default();
     table.contains_key("variant") || table.contains_key("sweep")
 }

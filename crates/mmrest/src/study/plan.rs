@@ -1,13 +1,12 @@
 //! What a study comes to for one configuration: which variants are run, which are not, and why.
 
-use std::path::Path;
-
 use anyhow::{Result, anyhow, bail};
 use mmrest_data::Modality;
 use mmrest_learner::Config;
 use toml::Value;
 
 use super::file::{StudyFile, SweepEntry, VariantEntry, overrides};
+use crate::project::ConfigFile;
 
 /// Dotted keys with their values.
 pub(crate) type Overrides = Vec<(String, Value)>;
@@ -75,7 +74,7 @@ pub(crate) struct Sweep {
 impl Plan {
     /// What `study` comes to for the configuration in `file`, with `common` overrides for every variant. Where several
     /// set a key, the variant wins over `common`, that over the study's `base`, and that over the file.
-    pub(crate) fn make(study: &StudyFile, file: &Path, common: &Overrides) -> Result<Self> {
+    pub(crate) fn make(study: &StudyFile, file: &ConfigFile, common: &Overrides) -> Result<Self> {
         let mut below = overrides(&study.base);
         below.extend(common.iter().cloned());
         check_keys("base and --set", &below)?;
@@ -234,11 +233,11 @@ impl Plan {
 }
 
 /// A variant's configuration; its modalities in the order in which they are always named.
-fn resolve(file: &Path, below: &Overrides, set: &Overrides) -> Result<Config> {
+fn resolve(file: &ConfigFile, below: &Overrides, set: &Overrides) -> Result<Config> {
     let mut all: Overrides = below.iter().chain(set).cloned().collect();
     all.push(("train.selection".into(), "valid_mae".into()));
     all.push(("train.record_test".into(), true.into()));
-    let mut config = Config::load(file, &all)?;
+    let mut config = file.load(&all)?;
     let in_use = Modality::ALL.into_iter().filter(|&m| config.uses(m));
     config.data.modalities = in_use.collect();
     Ok(config)
@@ -261,6 +260,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.toml");
         std::fs::write(&file, config).unwrap();
+        let file = crate::project::find_config(file.to_str().unwrap()).unwrap();
         let common = common
             .iter()
             .map(|(key, value)| ((*key).to_string(), value.clone()));

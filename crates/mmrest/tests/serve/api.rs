@@ -78,6 +78,7 @@ fn same(answered: &[Value], predicted: &[Value]) {
     assert_eq!(answered.len(), predicted.len());
     for (ours, theirs) in answered.iter().zip(predicted) {
         assert_eq!(ours["id"], theirs["id"]);
+        assert_eq!(ours["missing"], theirs["missing"]);
         for key in ["prediction", "score", "bias"] {
             assert!(close(&ours[key], &theirs[key]), "{key}: {ours} {theirs}");
         }

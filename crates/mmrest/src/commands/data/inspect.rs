@@ -10,7 +10,7 @@ use clap::Args;
 use mmrest_data::inspect::{self, Comparison, Inspection, Options, Scale};
 use serde_json::json;
 
-use crate::{plot, project};
+use crate::{plot, project, shipped};
 
 /// `mmrest data inspect`'s arguments.
 #[derive(Debug, Args)]
@@ -36,11 +36,10 @@ pub(crate) struct InspectArguments {
 pub(crate) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
     let here = std::env::current_dir().context("cannot tell the current folder")?;
     let options = Options {
+        folds: shipped::folds(&project::root(&here))?,
         scale: arguments.label_range,
         check: arguments.check,
-        ..Options::default()
     };
-    let options = options.with_folds_of(&project::root(&here).join("data/folds"));
     let files = files(&arguments.paths)?;
     let inspections = files.iter().map(|file| inspect::inspect(file, &options));
     let inspections: Vec<Inspection> = inspections.collect::<Result<_, _>>()?;

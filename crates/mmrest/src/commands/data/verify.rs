@@ -6,10 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use mmrest_data::folds::Folds;
 use mmrest_data::verify::{self, Known};
 
-use crate::project;
+use crate::{project, shipped};
 
 /// `mmrest data verify`'s arguments.
 #[derive(Debug, Args)]
@@ -28,12 +27,11 @@ pub(crate) struct VerifyArguments {
 /// `mmrest data verify`: exit code 1 when anything differs from what is known.
 pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode> {
     let here = std::env::current_dir().context("cannot tell the current folder")?;
-    let folder = project::root(&here).join("data/folds");
+    let known = shipped::folds(&project::root(&here))?;
     let name = arguments.name.folds();
-    let path = name.map(|name| folder.join(format!("{name}.json")));
-    let path = path.filter(|path| path.is_file());
-    let folds = path.as_deref().map(Folds::read).transpose()?;
-    let verification = verify::verify(arguments.name, &arguments.dir, folds.as_ref())?;
+    let folds = known.iter().find(|(known, _)| Some(known.as_str()) == name);
+    let folds = folds.map(|(_, folds)| folds);
+    let verification = verify::verify(arguments.name, &arguments.dir, folds)?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let text = serde_json::to_string_pretty(&verification)?;

@@ -10,7 +10,7 @@ use mmrest_data::files::NewFile;
 /// The place of the scores.
 pub(super) enum Output {
     /// Standard output.
-    Stdout(StdoutLock<'static>),
+    Stdout(BufWriter<StdoutLock<'static>>),
     /// A device or a pipe, which can only be written to as it is.
     Device(BufWriter<File>),
     /// A file, written beside the one it becomes in the end.
@@ -21,7 +21,7 @@ impl Output {
     /// Opens `path`, or standard output without one. A file that is there stays as it is until [`Output::keep`].
     pub(super) fn open(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else {
-            return Ok(Self::Stdout(io::stdout().lock()));
+            return Ok(Self::Stdout(BufWriter::new(io::stdout().lock())));
         };
         let Ok(there) = path.metadata() else {
             return Self::draft(NewFile::create(path)?);

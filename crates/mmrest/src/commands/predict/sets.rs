@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf, absolute};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use mmrest_data::inspect::FileKind;
-use mmrest_data::{DataConfig, DataError, Kind, Missing};
-use mmrest_learner::Predictor;
+use mmrest_data::{DataConfig, Kind, Missing};
 
-use super::output::Output;
-use super::{CHUNK, score};
+use super::gather::Gather;
+use super::scorer::Scorer;
 
 /// How to read an input that is a pickle or a packed set, or a folder with the one that the model was trained on; none for
 /// any other. `config` is the model's own.
@@ -64,40 +63,14 @@ fn set_file(config: &DataConfig, input: &Path) -> Result<Option<PathBuf>> {
     Ok(Some(path))
 }
 
-/// Scores a whole set, a chunk at a time; its labels and splits play no part.
-pub(super) fn score_set(
-    predictor: &Predictor,
-    config: &DataConfig,
-    output: &mut Output,
-) -> Result<()> {
+/// Scores a whole set, a window at a time; its labels and splits play no part.
+pub(super) fn score_set(scorer: &mut Scorer, config: &DataConfig) -> Result<()> {
     let source = mmrest_data::open(config, Path::new(""))?;
-    let mut chunk = Vec::with_capacity(CHUNK);
-    let mut failed = None;
-    let visited = source.visit(&mut |_, segment| {
-        let checked = predictor.check(&segment);
-        let scored = match checked.map_err(|message| anyhow!("{}: {message}", segment.id)) {
-            Ok(()) if chunk.len() + 1 < CHUNK => {
-                chunk.push(segment);
-                return Ok(());
-            }
-            Ok(()) => {
-                chunk.push(segment);
-                score(predictor, &chunk, output)
-            }
-            Err(error) => Err(error),
-        };
-        chunk.clear();
-        scored.map_err(|error| {
-            failed = Some(error);
-            DataError::Stopped
-        })
-    });
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    let left_out: usize = visited?.dropped.values().sum();
+    let mut gather = Gather::new(scorer);
+    let visited = source.visit(&mut |_, segment| gather.take(segment));
+    let left_out: usize = gather.finish(visited)?.dropped.values().sum();
     if left_out > 0 {
         tracing::warn!("{left_out} segments without a label are not scored");
     }
-    score(predictor, &chunk, output)
+    Ok(())
 }

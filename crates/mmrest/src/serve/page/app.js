@@ -69,8 +69,7 @@ async function score() {
     const line = await segment();
     const headers = { "content-type": "application/json" };
     const answer = await ask("/v1/predict?geometry=1", { method: "POST", headers, body: JSON.stringify(line) });
-    const lacking = model.modalities.filter((modality) => !(line[modality]?.length > 0));
-    show(model, answer, lacking);
+    show(model, answer);
     say("");
   } catch (error) {
     byId("result").hidden = true;

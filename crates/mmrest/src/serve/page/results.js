@@ -6,23 +6,23 @@ import { map } from "./map.js";
 const byId = (id) => document.getElementById(id);
 const number = (value, digits = 3) => (value === null ? "–" : (value < 0 ? "−" : "") + Math.abs(value).toFixed(digits));
 
-// Shows what the server said of a segment. `lacking`: modalities that were left empty.
-export function show(model, answer, lacking) {
+// Shows what the server said of a segment.
+export function show(model, answer) {
   byId("prediction").textContent = number(answer.prediction);
   byId("sum").textContent = `y = y′ + bias = ${number(answer.score)} ${answer.bias < 0 ? "−" : "+"} ${number(Math.abs(answer.bias))}`;
   byId("scale").replaceChildren(scale(answer, model.label_range));
-  showRows(model, answer, lacking);
+  showRows(model, answer);
   showClusters(model, answer);
   byId("result").hidden = false;
 }
 
-function showRows(model, answer, lacking) {
+function showRows(model, answer) {
   const rows = answer.geometry;
   byId("rows").hidden = rows.length === 0;
-  byId("rows-note").textContent = note(model, rows);
+  byId("rows-note").textContent = note(model, rows) + noteOnMissing(model, answer);
   const cluster = (row, index) => `${index} (${named(model, index)}), ${number(row.distances[index], 1)}`;
   const cells = (row) => [
-    row.modality + (lacking.includes(row.modality) ? " (not given)" : ""),
+    row.modality + (answer.missing.includes(row.modality) ? " (not given)" : ""),
     row.bias === null ? "–" : signed(row.bias, 4),
     cluster(row, row.nearest),
     cluster(row, row.second),
@@ -39,6 +39,11 @@ function note(model, rows) {
   }
   return `A share is γ = ${model.bias.gamma} times how far the modality lies from its nearest cluster towards the second, ` +
     `divided by the ${rows.length} modalities.`;
+}
+
+function noteOnMissing(model, answer) {
+  if (answer.missing.length === 0 || model.knows_missing) return "";
+  return ` Training has not shown this model segments without ${answer.missing.join(" or ")}: the score is less sure.`;
 }
 
 function named(model, index) {

@@ -94,17 +94,13 @@ struct Named {
 }
 
 impl Named {
-    /// Those of the project's configuration of that name; outside a project the usual ones.
+    /// Those of the configuration of that name.
     fn of(name: &str) -> Result<Self> {
-        let here = std::env::current_dir().context("cannot tell the current folder")?;
-        let configs = project::root(&here).join("configs");
-        let path = configs.join(format!("{name}.toml"));
-        if !path.is_file() {
-            return Ok(Self::usual());
-        }
-        let text = std::fs::read_to_string(&path);
-        let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-        Self::read(&text).with_context(|| format!("{} is no configuration", path.display()))
+        let Some(file) = project::named_config(name)? else {
+            bail!("there is no configuration '{name}'");
+        };
+        let read = Self::read(&file.text()?);
+        read.with_context(|| format!("{} is no configuration", file.shown()))
     }
 
     fn read(text: &str) -> Result<Self, toml::de::Error> {
@@ -120,17 +116,6 @@ impl Named {
             labels: Some(data.labels),
             words: data.words,
         })
-    }
-
-    fn usual() -> Self {
-        let [labels, words, vision, audio] =
-            ["labels", "words", "facet42", "covarep"].map(|key| Some(key.to_owned()));
-        Self {
-            labels,
-            words,
-            vision,
-            audio,
-        }
     }
 }
 
@@ -151,11 +136,12 @@ mod tests {
 
     #[test]
     fn the_projects_configurations_name_the_usual_files() {
-        let usual = Named::usual();
-        let names = [usual.labels, usual.words, usual.vision, usual.audio];
+        let names = ["labels", "words", "facet42", "covarep"];
         for (name, set) in [("mosi", Download::Mosi), ("mosei", Download::Mosei)] {
-            let usual = names.iter().flatten();
-            let usual: Vec<_> = usual.filter_map(|key| catalogue::find(set, key)).collect();
+            let usual: Vec<_> = names
+                .iter()
+                .filter_map(|key| catalogue::find(set, key))
+                .collect();
             assert_eq!(choose(name, set, &[]).unwrap(), usual);
             let only = ["vision", "facet42", "audio"].map(str::to_owned);
             assert_eq!(choose(name, set, &only).unwrap(), usual[2..]);

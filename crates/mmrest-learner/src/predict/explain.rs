@@ -1,0 +1,264 @@
+//! Why a prediction is what it is: what each modality adds to it, and which training segments are like it.
+
+use burn::tensor::Tensor;
+use mmrest_data::{Modality, Segment};
+use serde::Serialize;
+
+use super::Predictor;
+use super::neighbours::{Neighbour, Query};
+use crate::error::LearnerError;
+use crate::evaluate::Prediction;
+use crate::model::Representations;
+use crate::objective::to_host;
+
+/// What each modality adds to a prediction. A modality that the segment lacks, or the model does not use, adds nothing.
+///
+/// These are the Shapley values of the game whose players are the modalities that the segment has, and in which a
+/// coalition is worth the model's prediction when the others are missing (empty text, one zero frame). So they add up to
+/// the prediction less [`Explanation::base`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Contributions {
+    /// Of the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<f32>,
+    /// Of vision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vision: Option<f32>,
+    /// Of audio.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio: Option<f32>,
+}
+
+impl Contributions {
+    /// That of a modality.
+    pub fn of(&self, modality: Modality) -> Option<f32> {
+        match modality {
+            Modality::Text => self.text,
+            Modality::Vision => self.vision,
+            Modality::Audio => self.audio,
+        }
+    }
+
+    /// Of all modalities together.
+    pub fn total(&self) -> f32 {
+        let all = Modality::ALL.into_iter();
+        all.filter_map(|modality| self.of(modality)).sum()
+    }
+}
+
+/// A prediction with its reasons.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The prediction, as [`Predictor::predict`] makes it.
+    pub prediction: Prediction,
+    /// What the model predicts of a segment that has no modality at all.
+    pub base: f32,
+    /// What each modality adds to that.
+    pub contributions: Contributions,
+    /// The training segments nearest to this one, nearest first; none without
+    /// [`Predictor::with_neighbours`], or of a segment that has no modality.
+    pub neighbours: Vec<Neighbour>,
+}
+
+/// A set of modalities: bit `n` is `Modality::ALL[n]`.
+type Subset = usize;
+
+/// How many subsets of modalities there are.
+const SUBSETS: usize = 1 << Modality::ALL.len();
+
+impl Predictor {
+    /// Scores segments as [`Predictor::predict`] does, in their order, and says why: the contribution of each modality,
+    /// and the `neighbours` training segments nearest in the shared space.
+    ///
+    /// The encoders run once; score and bias are computed for every subset of the modalities in use.
+    ///
+    /// # Errors
+    ///
+    /// As [`Predictor::predict`].
+    pub fn explain(
+        &self,
+        segments: &[Segment],
+        neighbours: usize,
+    ) -> Result<Vec<Explanation>, LearnerError> {
+        let nothing = Segment {
+            text: String::new(),
+            vision: mmrest_data::Frames::default(),
+            audio: mmrest_data::Frames::default(),
+            ..segments.first().cloned().unwrap_or_else(unnamed)
+        };
+        let absent = self.model.encode(&self.batch(&[nothing], &[0]));
+        let mut explained = Vec::with_capacity(segments.len());
+        for rows in self.batches(segments) {
+            let own = self.model.encode(&self.batch(segments, &rows));
+            let here: Vec<&Segment> = rows.iter().map(|&row| &segments[row]).collect();
+            explained.extend(self.explain_batch(&here, rows, &own, &absent, neighbours)?);
+        }
+        explained.sort_by_key(|explanation| explanation.prediction.row);
+        Ok(explained)
+    }
+
+    fn explain_batch(
+        &self,
+        segments: &[&Segment],
+        rows: Vec<usize>,
+        own: &Representations,
+        absent: &Representations,
+        neighbours: usize,
+    ) -> Result<Vec<Explanation>, LearnerError> {
+        let used = self.used();
+        let all = used.iter().fold(0, |subset, &m| subset | bit(m));
+        let mut worth: Vec<Vec<Prediction>> = vec![Vec::new(); SUBSETS];
+        for subset in (0..SUBSETS).filter(|subset| subset & !all == 0) {
+            let mixed = mixed(own, absent, subset, rows.len());
+            worth[subset] = self.model.judge(mixed, &rows)?;
+        }
+        let predictions = std::mem::take(&mut worth[all]);
+        let queries = self.queries(segments, &predictions, own)?;
+        let near = match &self.neighbours {
+            Some(known) if neighbours > 0 => known.nearest(&queries, neighbours),
+            _ => vec![Vec::new(); rows.len()],
+        };
+        let explain = |(place, (prediction, neighbours)): (usize, (Prediction, Vec<Neighbour>))| {
+            let lacks = self.missing(segments[place]);
+            let has = all & !lacks.iter().fold(0, |subset, &m| subset | bit(m));
+            let of = |subset: Subset| match subset == has {
+                // What is missing is what it is filled with.
+                true => prediction.prediction,
+                false => worth[subset][place].prediction,
+            };
+            let share = |modality| {
+                (has & bit(modality) != 0).then(|| shapley(bit(modality), has, &of) as f32)
+            };
+            Explanation {
+                base: of(0),
+                contributions: Contributions {
+                    text: share(Modality::Text),
+                    vision: share(Modality::Vision),
+                    audio: share(Modality::Audio),
+                },
+                neighbours,
+                prediction,
+            }
+        };
+        let each = predictions.into_iter().zip(near).enumerate();
+        Ok(each.map(explain).collect())
+    }
+
+    /// What neighbours are looked for by: the modalities that each segment has, in the shared space.
+    fn queries(
+        &self,
+        segments: &[&Segment],
+        predictions: &[Prediction],
+        own: &Representations,
+    ) -> Result<Vec<Query>, LearnerError> {
+        let mut queries: Vec<Query> = predictions.iter().map(Query::of).collect();
+        if self.neighbours.is_none() {
+            return Ok(queries);
+        }
+        for (modality, rows) in own.named() {
+            let dim = rows.dims()[1].max(1);
+            let values = to_host(rows)?;
+            let each = queries.iter_mut().zip(segments);
+            for ((query, segment), row) in each.zip(values.chunks_exact(dim)) {
+                if !self.missing(segment).contains(&modality) {
+                    query.rows.push((modality, row.to_vec()));
+                }
+            }
+        }
+        Ok(queries)
+    }
+}
+
+fn unnamed() -> Segment {
+    Segment {
+        id: String::new(),
+        video: String::new(),
+        text: String::new(),
+        vision: mmrest_data::Frames::default(),
+        audio: mmrest_data::Frames::default(),
+        label: None,
+    }
+}
+
+fn bit(modality: Modality) -> Subset {
+    1 << modality as usize
+}
+
+/// The modalities of `subset` from the segments themselves, the others as where they are missing.
+fn mixed(
+    own: &Representations,
+    absent: &Representations,
+    subset: Subset,
+    segments: usize,
+) -> Representations {
+    let choose = |modality, own: &Option<Tensor<2>>, absent: &Option<Tensor<2>>| match subset
+        & bit(modality)
+    {
+        0 => absent.clone().map(|row| row.repeat_dim(0, segments)),
+        _ => own.clone(),
+    };
+    Representations {
+        first_token: choose(Modality::Text, &own.first_token, &absent.first_token),
+        text: choose(Modality::Text, &own.text, &absent.text),
+        vision: choose(Modality::Vision, &own.vision, &absent.vision),
+        audio: choose(Modality::Audio, &own.audio, &absent.audio),
+    }
+}
+
+/// The Shapley value of `player`, one of `all`: the mean over all orders of the players of what it adds to those before
+/// it, `sum_S |S|! (n - |S| - 1)! / n! (v(S + player) - v(S))`.
+fn shapley(player: Subset, all: Subset, worth: impl Fn(Subset) -> f32) -> f64 {
+    let factorial = |n: u32| f64::from((1..=n).product::<u32>());
+    let players = all.count_ones();
+    let without = (0..=all).filter(|subset| subset & !all == 0 && subset & player == 0);
+    without
+        .map(|subset| {
+            let before = subset.count_ones();
+            let orders = factorial(before) * factorial(players - before - 1);
+            let added = f64::from(worth(subset | player)) - f64::from(worth(subset));
+            orders / factorial(players) * added
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The mean over all orders, one after another.
+    fn by_orders(player: usize, players: &[usize], worth: &impl Fn(Subset) -> f32) -> f64 {
+        fn orders(left: &[usize], so_far: &[usize], found: &mut Vec<Vec<usize>>) {
+            if left.is_empty() {
+                found.push(so_far.to_vec());
+            }
+            for (place, &next) in left.iter().enumerate() {
+                let mut rest = left.to_vec();
+                rest.remove(place);
+                orders(&rest, &[so_far, &[next]].concat(), found);
+            }
+        }
+        let mut all = Vec::new();
+        orders(players, &[], &mut all);
+        let added = all.iter().map(|order| {
+            let before = order.iter().take_while(|&&other| other != player);
+            let before: usize = before.map(|&other| 1 << other).sum();
+            f64::from(worth(before | 1 << player)) - f64::from(worth(before))
+        });
+        added.sum::<f64>() / all.len() as f64
+    }
+
+    #[test]
+    fn values_are_the_mean_over_all_orders_and_add_up() {
+        let worth = |subset: Subset| [0.3, 1.0, -0.5, 2.0, 0.1, 1.7, -2.5, 4.0][subset];
+        for players in [vec![0, 1, 2], vec![0, 2], vec![1]] {
+            let all: usize = players.iter().map(|player| 1 << player).sum();
+            let mut total = 0.0;
+            for &player in &players {
+                let value = shapley(1 << player, all, worth);
+                assert!((value - by_orders(player, &players, &worth)).abs() < 1e-9);
+                total += value;
+            }
+            assert!((total - f64::from(worth(all) - worth(0))).abs() < 1e-6);
+        }
+    }
+}

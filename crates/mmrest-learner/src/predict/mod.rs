@@ -1,0 +1,194 @@
+//! Scores for new data, from a run's model folder alone.
+
+mod explain;
+mod lengths;
+pub(crate) mod neighbours;
+mod placement;
+
+pub use explain::{Contributions, Explanation};
+pub use neighbours::Neighbour;
+pub use placement::{PlacedRow, Placement, SharedSpace};
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use mmrest_data::{Frames, Modality, Segment};
+
+use self::lengths::Length;
+use self::neighbours::Neighbours;
+use crate::batch::{Batch, HostBatch};
+use crate::bundle::Bundle;
+use crate::error::LearnerError;
+use crate::evaluate::Prediction;
+use crate::example::Preparation;
+use crate::model::MmRest;
+
+/// The most frames of a sequence that is scored, after `data.max_frames` has shortened it: a quarter of an hour at 100 frames
+/// a second. A batch holds no more padded frames of a modality either.
+pub const MOST_FRAMES: usize = 100_000;
+/// The most bytes of a text that is scored: `text.max_tokens` tokens are read of it.
+pub const MOST_TEXT: usize = 1 << 20;
+
+/// A trained model, ready for segments it has not seen.
+#[derive(Debug)]
+pub struct Predictor {
+    bundle: Bundle,
+    model: MmRest,
+    device: Device,
+    folder: PathBuf,
+    neighbours: Option<Neighbours>,
+}
+
+impl Predictor {
+    /// Reads a model folder. `device` is without autodiff.
+    ///
+    /// # Errors
+    ///
+    /// A file of the folder is missing or damaged.
+    pub fn load(model_folder: &Path, device: &Device) -> Result<Self, LearnerError> {
+        let (bundle, model) = Bundle::load(model_folder, device)?;
+        Ok(Self {
+            bundle,
+            model,
+            device: device.clone(),
+            folder: model_folder.to_path_buf(),
+            neighbours: None,
+        })
+    }
+
+    /// Reads the training segments among which [`explain`](Self::explain) finds neighbours, where the model folder has them:
+    /// folders of older versions have none ([`has_neighbours`](Self::has_neighbours)).
+    ///
+    /// # Errors
+    ///
+    /// Their file is damaged, or another model's.
+    pub fn with_neighbours(mut self) -> Result<Self, LearnerError> {
+        self.neighbours = Neighbours::read(&self.folder, &self.model, &self.used())?;
+        Ok(self)
+    }
+
+    /// Whether there are training segments to find neighbours among.
+    pub fn has_neighbours(&self) -> bool {
+        self.neighbours.is_some()
+    }
+
+    /// Whether training has taken modalities from its segments, as `train.modality_dropout` asks for: a model that has not
+    /// seen them missing fills in what it hardly knows.
+    pub fn knows_missing(&self) -> bool {
+        self.bundle.config.train.modality_dropout > 0.0
+    }
+
+    /// What the model was trained with.
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// The modalities that the model uses, in the order of the shared space.
+    fn used(&self) -> Vec<Modality> {
+        let used = |modality: &Modality| match modality {
+            Modality::Text => self.model.text.is_some(),
+            Modality::Vision => self.model.vision.is_some(),
+            Modality::Audio => self.model.audio.is_some(),
+        };
+        Modality::ALL.into_iter().filter(used).collect()
+    }
+
+    /// The modalities that the model uses and a segment lacks: they are filled by empty text or one zero frame.
+    pub fn missing(&self, segment: &Segment) -> Vec<Modality> {
+        let mut missing = self.used();
+        missing.retain(|&modality| segment.lacks(modality));
+        missing
+    }
+
+    /// Checks that a segment has frames of the widths the model knows, no more than [`MOST_FRAMES`] of them, and a text of no
+    /// more than [`MOST_TEXT`] bytes.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the modality, what was found and what is expected.
+    pub fn check(&self, segment: &Segment) -> Result<(), String> {
+        let widths = self.bundle.features.widths;
+        let most = self.bundle.config.data.max_frames.unwrap_or(usize::MAX);
+        if segment.text.len() > MOST_TEXT {
+            return Err(format!(
+                "text has {} bytes, at most {MOST_TEXT} are taken",
+                segment.text.len()
+            ));
+        }
+        for (modality, frames, width) in [
+            (Modality::Vision, &segment.vision, widths.vision),
+            (Modality::Audio, &segment.audio, widths.audio),
+        ] {
+            if width > 0 && !frames.is_empty() && frames.width != width {
+                return Err(format!(
+                    "{modality} has {} features a frame, the model takes {width}",
+                    frames.width
+                ));
+            }
+            if width > 0 && frames.len().min(most) > MOST_FRAMES {
+                return Err(format!(
+                    "{modality} has {} frames, at most {MOST_FRAMES} are taken",
+                    frames.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Scores segments, in their order; a modality the model does not use is ignored, one that a segment lacks is empty text
+    /// or one zero frame, as in training. Segments of similar length are computed together.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read, or a text is longer than the encoder takes.
+    pub fn predict(&self, segments: &[Segment]) -> Result<Vec<Prediction>, LearnerError> {
+        let mut predictions = Vec::with_capacity(segments.len());
+        for rows in self.batches(segments) {
+            let batch = self.batch(segments, &rows);
+            predictions.extend(self.model.predict_batch(&batch)?);
+        }
+        predictions.sort_by_key(|prediction| prediction.row);
+        Ok(predictions)
+    }
+
+    /// The places of segments that are computed together.
+    fn batches(&self, segments: &[Segment]) -> Vec<Vec<usize>> {
+        let most_frames = self.bundle.config.data.max_frames;
+        let length = |segment| Length::of(segment, most_frames);
+        let lengths: Vec<Length> = segments.iter().map(length).collect();
+        lengths::batches(&lengths, self.bundle.config.train.batch_size)
+    }
+
+    /// Some of the segments as the network takes them.
+    fn batch(&self, segments: &[Segment], rows: &[usize]) -> Batch {
+        let preparation = Preparation {
+            config: &self.bundle.config,
+            features: &self.bundle.features,
+            tokenizer: self.bundle.tokenizer(),
+        };
+        let chosen = rows.iter().map(|&row| self.fitted(&segments[row]));
+        let examples = preparation.examples(chosen.collect());
+        HostBatch::new(&examples, rows.to_vec()).upload(&self.device)
+    }
+
+    /// The segment with exactly the modalities the model uses, and frames treated as the data loader treats them.
+    fn fitted(&self, segment: &Segment) -> Segment {
+        let widths = self.bundle.features.widths;
+        let frames = |frames: &Frames, width: usize| {
+            let mut frames = match frames.width == width {
+                true => frames.clone(),
+                false => Frames::empty(width),
+            };
+            frames.zero_non_finite();
+            match self.bundle.config.data.max_frames {
+                Some(most) => frames.shortened(most, self.bundle.config.data.shorten),
+                None => frames,
+            }
+        };
+        Segment {
+            vision: frames(&segment.vision, widths.vision),
+            audio: frames(&segment.audio, widths.audio),
+            ..segment.clone()
+        }
+    }
+}

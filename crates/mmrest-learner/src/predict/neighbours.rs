@@ -1,0 +1,379 @@
+//! `neighbours.safetensors` of a model folder: training segments in the shared space, for `explain`.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use mmrest_data::Modality;
+use mmrest_metric::overlap::sample;
+use mmrest_metric::{MetricError, factor_psd_f64};
+use rayon::prelude::*;
+use safetensors::tensor::{Dtype, TensorView, serialize};
+use safetensors::{SafeTensorError, SafeTensors};
+use serde::Serialize;
+
+use crate::error::LearnerError;
+use crate::evaluate::Prediction;
+use crate::files;
+use crate::model::MmRest;
+use crate::seed;
+use crate::space::{HostMetrics, SplitRows};
+
+/// Training segments that are kept, at most.
+pub(crate) const MOST_SEGMENTS: usize = 5000;
+/// The file in the model folder.
+pub(crate) const FILE: &str = "neighbours.safetensors";
+/// The file's list of ids, a JSON array in its metadata.
+const IDS: &str = "ids";
+/// The tensor of labels.
+const LABELS: &str = "labels";
+
+/// A training segment near to a new one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Neighbour {
+    /// The training segment's id.
+    pub id: String,
+    /// Its label.
+    pub label: f32,
+    /// Squared Mahalanobis distance, mean over the modalities that the new segment has, under the metric of the cluster
+    /// nearest to the new segment.
+    pub distance: f32,
+}
+
+/// A new segment, as neighbours are looked for.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    /// The cluster nearest to it, where there are clusters.
+    cluster: Option<usize>,
+    /// What it has, in the shared space.
+    pub(super) rows: Vec<(Modality, Vec<f32>)>,
+}
+
+impl Query {
+    /// One that has nothing yet.
+    pub(super) fn of(prediction: &Prediction) -> Self {
+        Self {
+            cluster: prediction.near.first().map(|near| near.cluster),
+            rows: Vec::new(),
+        }
+    }
+}
+
+/// Training segments in the shared space.
+#[derive(Debug)]
+pub(super) struct Neighbours {
+    ids: Vec<String>,
+    labels: Vec<f32>,
+    dim: usize,
+    /// `[segments, dim]` of each modality in use.
+    rows: Vec<(Modality, Vec<f32>)>,
+    /// What distances may be measured under: a metric for each cluster, the global one alone, or the identity.
+    metrics: Vec<Metric>,
+}
+
+/// A metric, and the training segments where it is Euclidean.
+#[derive(Debug)]
+struct Metric {
+    /// `L` with `L^T L = M`, `[dim, dim]`; none for the identity.
+    factor: Option<Vec<f64>>,
+    /// `L x` of the rows of each modality in use, made when they are first needed.
+    carried: OnceLock<Vec<Vec<f32>>>,
+}
+
+impl Metric {
+    fn new(metric: Option<&[f64]>, dim: usize) -> Result<Self, MetricError> {
+        let factor = metric.map(|metric| factor_psd_f64(metric, dim));
+        Ok(Self {
+            factor: factor.transpose()?,
+            carried: OnceLock::new(),
+        })
+    }
+
+    /// `L x` of rows of `dim` numbers.
+    fn carry(&self, rows: &[f32], dim: usize) -> Vec<f32> {
+        let Some(factor) = &self.factor else {
+            return rows.to_vec();
+        };
+        let rows = rows.chunks_exact(dim).flat_map(|row| {
+            factor.chunks_exact(dim).map(move |factor| {
+                let terms = factor.iter().zip(row).map(|(f, &x)| f * f64::from(x));
+                terms.sum::<f64>() as f32
+            })
+        });
+        rows.collect()
+    }
+}
+
+/// Writes the neighbours of a model: a sample of its training segments, by the run's seed.
+///
+/// # Errors
+///
+/// The model folder cannot be written.
+pub(crate) fn write(train: &SplitRows, seed: u64, model_folder: &Path) -> Result<(), LearnerError> {
+    let kept = sample(
+        train.len(),
+        MOST_SEGMENTS,
+        seed::mix(seed, &[seed::NEIGHBOURS]),
+    );
+    let bytes = |values: &mut dyn Iterator<Item = f32>| -> Vec<u8> {
+        values.flat_map(f32::to_le_bytes).collect()
+    };
+    let mut tensors = vec![(
+        LABELS,
+        vec![kept.len()],
+        bytes(&mut kept.iter().map(|&row| train.labels[row])),
+    )];
+    for (modality, values) in &train.modalities {
+        let rows = kept
+            .iter()
+            .flat_map(|&row| &values[row * train.dim..][..train.dim]);
+        let shape = vec![kept.len(), train.dim];
+        tensors.push((modality.name(), shape, bytes(&mut rows.copied())));
+    }
+    let ids: Vec<&str> = kept.iter().map(|&row| train.ids[row].as_str()).collect();
+    let ids = serde_json::to_string(&ids).map_err(|e| LearnerError::Internal(e.to_string()))?;
+    let metadata = HashMap::from([(IDS.to_owned(), ids)]);
+    let wrong = |e: SafeTensorError| LearnerError::Internal(e.to_string());
+    let mut views = Vec::new();
+    for (name, shape, bytes) in &tensors {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(wrong)?;
+        views.push((*name, view));
+    }
+    let file = serialize(views, Some(metadata)).map_err(wrong)?;
+    files::write(&model_folder.join(FILE), &file)
+}
+
+impl Neighbours {
+    /// Reads the neighbours of `model`; none where the folder has none.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is damaged, or is another model's.
+    pub(super) fn read(
+        model_folder: &Path,
+        model: &MmRest,
+        used: &[Modality],
+    ) -> Result<Option<Self>, LearnerError> {
+        let path = model_folder.join(FILE);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(LearnerError::io("read", &path, error)),
+        };
+        let clusters = model.context.clusters();
+        let dim = model.context.settings().representation;
+        let metrics: Vec<Metric> = match HostMetrics::read(model, clusters.as_ref())? {
+            Some(metrics) if clusters.is_some() => {
+                let own = metrics.own.chunks_exact(dim * dim);
+                own.map(|metric| Metric::new(Some(metric), dim))
+                    .collect::<Result<_, _>>()?
+            }
+            Some(metrics) => vec![Metric::new(Some(&metrics.global), dim)?],
+            None => vec![Metric::new(None, dim)?],
+        };
+        let read = Self::parse(&bytes, used, dim, metrics);
+        let wrong = |message| {
+            let advice = "delete it to predict without neighbours";
+            LearnerError::format(
+                &path,
+                format!("not the neighbours of this model ({message}): {advice}"),
+            )
+        };
+        read.map(Some).map_err(wrong)
+    }
+
+    fn parse(
+        bytes: &[u8],
+        used: &[Modality],
+        dim: usize,
+        metrics: Vec<Metric>,
+    ) -> Result<Self, String> {
+        let said = |error: SafeTensorError| error.to_string();
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(said)?;
+        let file = SafeTensors::deserialize(bytes).map_err(said)?;
+        let ids = header.metadata().as_ref().and_then(|all| all.get(IDS));
+        let ids = ids.ok_or("it has no list of ids")?;
+        let ids: Vec<String> = serde_json::from_str(ids).map_err(|e| format!("ids: {e}"))?;
+        let values = |name: &str, shape: &[usize]| -> Result<Vec<f32>, String> {
+            let view = file.tensor(name).map_err(said)?;
+            if view.dtype() != Dtype::F32 || view.shape() != shape {
+                return Err(format!(
+                    "{name} is {:?} {:?}, not F32 {shape:?}",
+                    view.dtype(),
+                    view.shape()
+                ));
+            }
+            let numbers = view.data().chunks_exact(4);
+            let numbers = numbers.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            Ok(numbers.collect())
+        };
+        let rows = used.iter().map(|&modality| {
+            let rows = values(modality.name(), &[ids.len(), dim])?;
+            Ok((modality, rows))
+        });
+        Ok(Self {
+            rows: rows.collect::<Result<_, String>>()?,
+            labels: values(LABELS, &[ids.len()])?,
+            ids,
+            dim,
+            metrics,
+        })
+    }
+
+    /// The nearest of each query, nearest first; of those equally near the first in the file.
+    pub(super) fn nearest(&self, queries: &[Query], most: usize) -> Vec<Vec<Neighbour>> {
+        let queries = queries.par_iter();
+        queries.map(|query| self.of(query, most)).collect()
+    }
+
+    fn of(&self, query: &Query, most: usize) -> Vec<Neighbour> {
+        let which = query
+            .cluster
+            .unwrap_or(0)
+            .min(self.metrics.len().saturating_sub(1));
+        let Some(metric) = self.metrics.get(which).filter(|_| !query.rows.is_empty()) else {
+            return Vec::new();
+        };
+        let carried = metric.carried.get_or_init(|| {
+            let rows = self.rows.iter();
+            rows.map(|(_, values)| metric.carry(values, self.dim))
+                .collect()
+        });
+        let mut distances = vec![0.0; self.ids.len()];
+        for (modality, row) in &query.rows {
+            let row = metric.carry(row, self.dim);
+            let known = self.rows.iter().zip(carried);
+            for (_, known) in known.filter(|((known, _), _)| known == modality) {
+                for (sum, other) in distances.iter_mut().zip(known.chunks_exact(self.dim)) {
+                    let squares = row.iter().zip(other).map(|(a, b)| (a - b) * (a - b));
+                    *sum += squares.sum::<f32>() / query.rows.len() as f32;
+                }
+            }
+        }
+        let mut order: Vec<usize> = (0..distances.len()).collect();
+        let nearer = |a: &usize, b: &usize| distances[*a].total_cmp(&distances[*b]).then(a.cmp(b));
+        if most < order.len() {
+            order.select_nth_unstable_by(most, nearer);
+            order.truncate(most);
+        }
+        order.sort_unstable_by(nearer);
+        let nearest = order.into_iter().map(|at| Neighbour {
+            id: self.ids[at].clone(),
+            label: self.labels[at],
+            distance: distances[at],
+        });
+        nearest.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mmrest_data::Split;
+
+    fn train(segments: usize) -> SplitRows {
+        let rows = |shift: f32| (0..segments * 2).map(|i| i as f32 + shift).collect();
+        SplitRows {
+            split: Split::Train,
+            ids: (0..segments).map(|i| format!("v[{i}]")).collect(),
+            labels: (0..segments).map(|i| i as f32 / 10.0).collect(),
+            bins: vec![0; segments],
+            dim: 2,
+            modalities: vec![(Modality::Text, rows(0.0)), (Modality::Audio, rows(0.5))],
+        }
+    }
+
+    const USED: [Modality; 2] = [Modality::Text, Modality::Audio];
+
+    fn written(segments: usize) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        write(&train(segments), 1, folder.path()).unwrap();
+        std::fs::read(folder.path().join(FILE)).unwrap()
+    }
+
+    fn metrics(of: &[&[f64]]) -> Vec<Metric> {
+        let metrics = of
+            .iter()
+            .map(|metric| Metric::new(Some(metric), 2).unwrap());
+        metrics.collect()
+    }
+
+    fn identity() -> Vec<Metric> {
+        vec![Metric::new(None, 2).unwrap()]
+    }
+
+    fn query(cluster: usize, rows: &[(Modality, [f32; 2])]) -> Query {
+        let rows = rows.iter().map(|&(modality, row)| (modality, row.to_vec()));
+        Query {
+            cluster: Some(cluster),
+            rows: rows.collect(),
+        }
+    }
+
+    #[test]
+    fn distances_are_those_of_the_nearest_clusters_metric_over_what_there_is() {
+        let (first, second) = ([1.0, 0.0, 0.0, 1.0], [2.0, 1.0, 1.0, 3.0]);
+        let known = Neighbours::parse(&written(4), &USED, 2, metrics(&[&first, &second])).unwrap();
+        let text = [2.5_f32, 2.0];
+        let audio = [6.0_f32, 9.0];
+        let both = query(1, &[(Modality::Text, text), (Modality::Audio, audio)]);
+        let alone = query(1, &[(Modality::Audio, audio)]);
+        let found = known.nearest(&[both, alone], 4);
+        let squared = |a: [f32; 2], b: [f32; 2]| {
+            let d = [f64::from(a[0] - b[0]), f64::from(a[1] - b[1])];
+            second[0] * d[0] * d[0]
+                + (second[1] + second[2]) * d[0] * d[1]
+                + second[3] * d[1] * d[1]
+        };
+        let mut expected: Vec<(f64, f64, usize)> = (0..4_u8)
+            .map(|i| {
+                let (x, y) = (f32::from(2 * i), f32::from(2 * i + 1));
+                let of_audio = squared(audio, [x + 0.5, y + 0.5]);
+                let of_both = (squared(text, [x, y]) + of_audio) / 2.0;
+                (of_both, of_audio, usize::from(i))
+            })
+            .collect();
+        expected.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (neighbour, (distance, _, at)) in found[0].iter().zip(&expected) {
+            assert_eq!(neighbour.id, format!("v[{at}]"));
+            assert_eq!(neighbour.label, *at as f32 / 10.0);
+            assert!((f64::from(neighbour.distance) - distance).abs() < 1e-3);
+        }
+        expected.sort_by(|a, b| a.1.total_cmp(&b.1));
+        assert_eq!(found[1][0].id, format!("v[{}]", expected[0].2));
+        assert!((f64::from(found[1][0].distance) - expected[0].1).abs() < 1e-3);
+    }
+
+    #[test]
+    fn without_metrics_distances_are_euclidean_and_a_segment_without_anything_has_no_neighbours() {
+        let known = Neighbours::parse(&written(3), &USED, 2, identity()).unwrap();
+        let here = query(5, &[(Modality::Text, [2.0, 4.0])]);
+        let found = known.nearest(&[here, query(0, &[])], 2);
+        assert_eq!(found[0].len(), 2);
+        assert_eq!(
+            (found[0][0].id.as_str(), found[0][0].distance),
+            ("v[1]", 1.0)
+        );
+        assert!(found[1].is_empty());
+    }
+
+    #[test]
+    fn so_many_segments_are_kept_and_no_more() {
+        let known = Neighbours::parse(&written(MOST_SEGMENTS + 7), &USED, 2, identity()).unwrap();
+        assert_eq!(known.ids.len(), MOST_SEGMENTS);
+        assert_eq!(written(MOST_SEGMENTS + 7), written(MOST_SEGMENTS + 7));
+    }
+
+    #[test]
+    fn what_does_not_fit_the_model_is_refused() {
+        let bytes = written(3);
+        let refused = |bytes: &[u8], used: &[Modality], dim| {
+            Neighbours::parse(bytes, used, dim, identity()).unwrap_err()
+        };
+        assert!(refused(&bytes, &USED, 3).contains("not F32 [3, 3]"));
+        let vision = refused(&bytes, &[Modality::Vision], 2);
+        assert!(vision.contains("vision"), "{vision}");
+        assert!(!refused(&bytes[..bytes.len() - 1], &USED, 2).is_empty());
+        assert!(!refused(b"", &USED, 2).is_empty());
+    }
+}

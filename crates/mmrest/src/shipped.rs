@@ -1,0 +1,124 @@
+//! What the program carries with it: the project's configurations and studies, and the standard folds.
+//!
+//! `shipped/` holds links to the project's own files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use mmrest_data::folds::Folds;
+use mmrest_data::{DataConfig, SplitFrom, files};
+
+/// Name and text of files below `shipped/`.
+macro_rules! shipped {
+    ($folder:literal, $ending:literal, $($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!("../shipped/", $folder, "/", $name, $ending)))),+]
+    };
+}
+
+/// Configurations and studies, by name.
+pub(crate) const CONFIGS: [(&str, &str); 12] = shipped!(
+    "configs",
+    ".toml",
+    "ablate",
+    "mosei",
+    "mosei-mmsa",
+    "mosi",
+    "mosi-mmsa",
+    "mosi-words",
+    "ordinal",
+    "ordinal-search",
+    "sample",
+    "sensitivity",
+    "sims",
+    "table",
+);
+
+/// The standard folds, by name of the data set.
+const FOLDS: [(&str, &str); 2] = shipped!("folds", ".json", "mosei", "mosi");
+
+/// The configuration or study of that name.
+pub(crate) fn config(name: &str) -> Option<&'static str> {
+    let found = CONFIGS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, text)| *text)
+}
+
+/// Where the standard folds of a data set belong, below the root.
+fn place(name: &str) -> PathBuf {
+    Path::new("data/folds").join(format!("{name}.json"))
+}
+
+/// The standard folds: those of the folder `data/folds` below `root`, or else the program's own.
+pub(crate) fn folds(root: &Path) -> Result<Vec<(String, Folds)>> {
+    let read = |(name, text): &(&str, &str)| {
+        let path = root.join(place(name));
+        let folds = match path.is_file() {
+            true => Folds::read(&path)?,
+            false => Folds::parse(text, &path)?,
+        };
+        Ok(((*name).to_owned(), folds))
+    };
+    FOLDS.iter().rev().map(read).collect()
+}
+
+/// Writes the standard folds where a configuration looks for them, unless there are any; says where it did.
+pub(crate) fn ensure_folds(data: &DataConfig, root: &Path) -> Result<Option<PathBuf>> {
+    let named = FOLDS.iter().find(|(name, _)| data.folds == place(name));
+    let Some((_, text)) = named.filter(|_| data.split_from == SplitFrom::Folds) else {
+        return Ok(None);
+    };
+    let path = root.join(&data.folds);
+    if path.exists() || data.folder(root).join(&data.folds).exists() {
+        return Ok(None);
+    }
+    let written = files::write(&path, text.as_bytes());
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Some(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mmrest_learner::Config;
+
+    fn workspace() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    }
+
+    /// Name and text of the files of a folder of the project.
+    fn files_of(folder: &str, ending: &str) -> Vec<(String, String)> {
+        let entries = std::fs::read_dir(workspace().join(folder)).unwrap();
+        let mut files: Vec<(String, String)> = entries
+            .filter_map(|entry| {
+                let path = entry.unwrap().path();
+                let name = path.file_name()?.to_str()?.strip_suffix(ending)?.to_owned();
+                Some((name, std::fs::read_to_string(&path).unwrap()))
+            })
+            .collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn the_program_carries_all_configurations_and_folds_of_the_project() {
+        let owned = |all: &[(&str, &str)]| -> Vec<(String, String)> {
+            all.iter().map(|&(a, b)| (a.into(), b.into())).collect()
+        };
+        assert_eq!(owned(&CONFIGS), files_of("configs", ".toml"));
+        assert_eq!(owned(&FOLDS), files_of("data/folds", ".json"));
+    }
+
+    #[test]
+    fn folds_are_written_where_they_are_named_and_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let mosi = Config::parse(config("mosi").unwrap(), &[]).unwrap().data;
+        let path = ensure_folds(&mosi, root).unwrap().unwrap();
+        assert_eq!(path, root.join("data/folds/mosi.json"));
+        assert_eq!(ensure_folds(&mosi, root).unwrap(), None);
+        assert_eq!(Folds::read(&path).unwrap(), folds(root).unwrap()[0].1);
+        std::fs::write(&path, r#"{"train": ["a"], "valid": ["b"], "test": ["c"]}"#).unwrap();
+        assert_eq!(folds(root).unwrap()[0].1.videos().count(), 3, "its own win");
+        let sample = Config::parse(config("sample").unwrap(), &[]).unwrap().data;
+        assert_eq!(ensure_folds(&sample, root).unwrap(), None);
+    }
+}
