@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use mmrest_data::folds::Folds;
-use mmrest_data::{DataConfig, SplitFrom, files};
+use mmrest_data::{DataConfig, DataError, SplitFrom, files};
 
 /// Name and text of files below `shipped/`.
 macro_rules! shipped {
@@ -47,15 +47,15 @@ fn place(name: &str) -> PathBuf {
     Path::new("data/folds").join(format!("{name}.json"))
 }
 
-/// The standard folds: those of the folder `data/folds` below `root`, or else the program's own.
-pub(crate) fn folds(root: &Path) -> Result<Vec<(String, Folds)>> {
-    let read = |(name, text): &(&str, &str)| {
+/// The standard folds by name: those of the folder `data/folds` below `root`, or else the program's own.
+pub(crate) fn folds(root: &Path) -> Vec<(&'static str, Result<Folds, DataError>)> {
+    let read = |(name, text): &(&'static str, &str)| {
         let path = root.join(place(name));
         let folds = match path.is_file() {
-            true => Folds::read(&path)?,
-            false => Folds::parse(text, &path)?,
+            true => Folds::read(&path),
+            false => Folds::parse(text, &path),
         };
-        Ok(((*name).to_owned(), folds))
+        (*name, folds)
     };
     FOLDS.iter().rev().map(read).collect()
 }
@@ -115,9 +115,13 @@ mod tests {
         let path = ensure_folds(&mosi, root).unwrap().unwrap();
         assert_eq!(path, root.join("data/folds/mosi.json"));
         assert_eq!(ensure_folds(&mosi, root).unwrap(), None);
-        assert_eq!(Folds::read(&path).unwrap(), folds(root).unwrap()[0].1);
+        let found = || folds(root).swap_remove(0);
+        assert_eq!(found().0, "mosi");
+        assert_eq!(found().1.unwrap(), Folds::read(&path).unwrap());
         std::fs::write(&path, r#"{"train": ["a"], "valid": ["b"], "test": ["c"]}"#).unwrap();
-        assert_eq!(folds(root).unwrap()[0].1.videos().count(), 3, "its own win");
+        assert_eq!(found().1.unwrap().videos().count(), 3, "the folder's win");
+        std::fs::write(&path, "{").unwrap();
+        assert!(found().1.is_err());
         let sample = Config::parse(config("sample").unwrap(), &[]).unwrap().data;
         assert_eq!(ensure_folds(&sample, root).unwrap(), None);
     }

@@ -127,7 +127,7 @@ impl Predictor {
                 false => worth[subset][place].prediction,
             };
             let share = |modality| {
-                (has & bit(modality) != 0).then(|| shapley(bit(modality), has, &of) as f32)
+                (has & bit(modality) != 0).then(|| shapley(bit(modality), has, of) as f32)
             };
             Explanation {
                 base: of(0),

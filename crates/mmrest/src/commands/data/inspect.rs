@@ -35,8 +35,12 @@ pub(crate) struct InspectArguments {
 /// `mmrest data inspect`.
 pub(crate) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
     let here = std::env::current_dir().context("cannot tell the current folder")?;
+    let folds = shipped::folds(&project::root(&here)).into_iter();
     let options = Options {
-        folds: shipped::folds(&project::root(&here))?,
+        // Folds that cannot be read are told of when they are looked at themselves.
+        folds: folds
+            .filter_map(|(name, folds)| Some((name.to_owned(), folds.ok()?)))
+            .collect(),
         scale: arguments.label_range,
         check: arguments.check,
     };

@@ -27,11 +27,11 @@ pub(crate) struct VerifyArguments {
 /// `mmrest data verify`: exit code 1 when anything differs from what is known.
 pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode> {
     let here = std::env::current_dir().context("cannot tell the current folder")?;
-    let known = shipped::folds(&project::root(&here))?;
     let name = arguments.name.folds();
-    let folds = known.iter().find(|(known, _)| Some(known.as_str()) == name);
-    let folds = folds.map(|(_, folds)| folds);
-    let verification = verify::verify(arguments.name, &arguments.dir, folds)?;
+    let mut known = shipped::folds(&project::root(&here)).into_iter();
+    let folds = known.find(|(known, _)| Some(*known) == name);
+    let folds = folds.map(|(_, folds)| folds).transpose()?;
+    let verification = verify::verify(arguments.name, &arguments.dir, folds.as_ref())?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let text = serde_json::to_string_pretty(&verification)?;

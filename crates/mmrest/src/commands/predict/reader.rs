@@ -37,7 +37,8 @@ pub(super) enum Next {
 
 /// Lines, numbered from 1. Those without anything but white space are passed over.
 pub(super) struct Lines {
-    received: Receiver<std::io::Result<Line>>,
+    /// Lines, then none, or an error.
+    received: Receiver<std::io::Result<Option<Line>>>,
     waiting: Arc<AtomicBool>,
     budget: Arc<Budget>,
 }
@@ -55,9 +56,9 @@ impl Lines {
         };
         let (flag, own) = (Arc::clone(&waiting), Arc::clone(&budget));
         std::thread::spawn(move || {
-            if let Err(error) = read(BufReader::with_capacity(1 << 16, input), &send, &flag, &own) {
-                let _ = send.send(Err(error)); // nobody listens any more
-            }
+            let input = BufReader::with_capacity(1 << 16, input);
+            let end = read(input, &send, &flag, &own);
+            let _ = send.send(end.map(|()| None)); // perhaps nobody listens any more
         });
         Self {
             received,
@@ -70,9 +71,12 @@ impl Lines {
     pub(super) fn next(&self, patience: Duration) -> Next {
         loop {
             match self.received.recv_timeout(patience) {
-                Ok(Ok(line)) => return Next::Line(line),
-                Ok(Err(error)) => return Next::End(Err(error)),
-                Err(RecvTimeoutError::Disconnected) => return Next::End(Ok(())),
+                Ok(Ok(Some(line))) => return Next::Line(line),
+                Ok(end) => return Next::End(end.map(|_| ())),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let lost = "the thread that reads it has ended before its work was done";
+                    return Next::End(Err(std::io::Error::other(lost)));
+                }
                 Err(RecvTimeoutError::Timeout) if self.starved() => return Next::Idle,
                 // A line is being read: a long one takes its time.
                 Err(RecvTimeoutError::Timeout) => {}
@@ -100,7 +104,7 @@ impl Drop for Lines {
 /// Reads until the end, or until nobody wants more.
 fn read(
     mut input: impl BufRead,
-    send: &SyncSender<std::io::Result<Line>>,
+    send: &SyncSender<std::io::Result<Option<Line>>>,
     waiting: &AtomicBool,
     budget: &Budget,
 ) -> std::io::Result<()> {
@@ -119,7 +123,7 @@ fn read(
             bytes,
             text,
         };
-        if !budget.take(bytes, waiting) || send.send(Ok(line)).is_err() {
+        if !budget.take(bytes, waiting) || send.send(Ok(Some(line))).is_err() {
             break;
         }
     }

@@ -92,8 +92,8 @@ impl Scorer {
         self.warned = true;
         let names: Vec<&str> = first.iter().map(|modality| modality.name()).collect();
         tracing::warn!(
-            "a segment has no {}, and the model was trained without modality dropout: scores of segments that lack a \
-             modality (\"missing\" in the output) are less sure; train with train.modality_dropout to mend that",
+            "a segment has no {}, and the model was trained without train.modality_dropout: it has hardly seen segments \
+             that lack a modality (\"missing\" in the output), and scores them less surely",
             names.join(" and no ")
         );
     }
@@ -140,7 +140,9 @@ impl std::fmt::Display for Summary {
         };
         write!(f, "{} in {:.1} s", counted(scored, "segment"), self.seconds)?;
         if scored > 0 && self.seconds > 0.0 {
-            write!(f, ", {:.0} a second", scored as f64 / self.seconds)?;
+            let rate = scored as f64 / self.seconds;
+            let digits = usize::from(rate < 10.0);
+            write!(f, ", {rate:.digits$} a second")?;
         }
         if skipped > 0 {
             write!(f, "; {} skipped", counted(skipped, "line"))?;
@@ -166,7 +168,7 @@ mod tests {
         assert_eq!(said(300, 0, 2.0), "300 segments in 2.0 s, 150 a second");
         assert_eq!(
             said(1, 1, 0.5),
-            "1 segment in 0.5 s, 2 a second; 1 line skipped"
+            "1 segment in 0.5 s, 2.0 a second; 1 line skipped"
         );
         assert_eq!(said(0, 2, 0.0), "0 segments in 0.0 s; 2 lines skipped");
     }
