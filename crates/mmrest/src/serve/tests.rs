@@ -245,6 +245,20 @@ fn a_client_that_never_ends_does_not_keep_a_server_from_stopping() {
 }
 
 #[test]
+fn a_client_that_asks_nothing_does_not_keep_a_server_from_stopping() {
+    let patient = Limits {
+        drain: Duration::from_secs(600),
+        ..limits()
+    };
+    let mut server = Running::new(patient);
+    let _silent = std::net::TcpStream::connect(server.address).unwrap();
+    while server.metric("mmrest_connections") < 2.0 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(server.stop(), "nothing was asked, and yet not answered");
+}
+
+#[test]
 fn every_answer_tells_a_browser_to_be_careful() {
     let server = Running::new(limits());
     for (path, kind) in [
