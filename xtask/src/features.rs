@@ -29,8 +29,8 @@ impl Features {
     /// The choice itself, from facts alone.
     fn select(args: &[OsString], x86_v4: bool, extra: &str) -> Self {
         let mut set: BTreeSet<String> = backends(args).into_iter().map(str::to_owned).collect();
-        if args.first().is_some_and(|first| first == "report") && args.iter().any(|a| a == "--png")
-        {
+        let draws = args.first().is_some_and(|a| a == "report" || a == "ablate");
+        if draws && args.iter().any(|a| a == "--png") {
             set.insert("png".to_owned());
         }
         if x86_v4 {
@@ -114,6 +114,10 @@ mod tests {
     fn pictures_as_png_are_built_in_for_reports_that_ask() {
         assert_eq!(
             select("report a b --png", false, ""),
+            features("mmrest/png")
+        );
+        assert_eq!(
+            select("ablate mosi --png --seeds 2", false, ""),
             features("mmrest/png")
         );
         assert!(select("report a", false, "").is_empty());

@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting, clippy, documentation, and type checks of the GPU features.
+//! `cargo xtask lint`: formatting, clippy, documentation, type checks of the optional features, and the dependencies.
 //!
 //! All steps use the release profile: clippy, rustdoc and the checks then share one set of dependencies' metadata, and
 //! build scripts and procedural macros come from the tests' build.
@@ -12,6 +12,7 @@ use std::{
 use crate::{
     Outcome,
     cargo::{cargo, manifest_path},
+    deny,
     features::Features,
 };
 
@@ -27,7 +28,15 @@ pub(crate) fn main(args: &[OsString]) -> Outcome {
         return Err(format!("lint takes no argument, not {}", extra.display()));
     }
     let mut failures = Vec::new();
-    for Step { title, mut command } in steps(&Features::of_this_machine()) {
+    let mut steps = steps(&Features::of_this_machine());
+    match deny::command() {
+        Ok(command) => steps.push(Step {
+            title: "dependencies",
+            command,
+        }),
+        Err(reason) => println!("skipped: the dependencies' licences and advisories: {reason}"),
+    }
+    for Step { title, mut command } in steps {
         println!("lint: {title}");
         let start = Instant::now();
         let status = command

@@ -6,6 +6,7 @@
 
 mod bench;
 mod cargo;
+mod deny;
 mod doctor;
 mod features;
 mod help;

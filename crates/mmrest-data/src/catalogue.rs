@@ -281,6 +281,15 @@ pub fn private_files(set: Download) -> &'static [PrivateFile] {
 }
 
 /// A public file by its key or its name.
+///
+/// ```
+/// use mmrest_data::{Download, catalogue};
+///
+/// let words = catalogue::find(Download::Mosi, "words").unwrap();
+/// assert_eq!(words.name, "CMU_MOSI_TimestampedWords.csd");
+/// assert_eq!(catalogue::find(Download::Mosi, words.name), Some(words));
+/// assert_eq!(catalogue::find(Download::Mosi, "smell"), None);
+/// ```
 pub fn find(set: Download, key_or_name: &str) -> Option<&'static KnownFile> {
     let wanted = |file: &&KnownFile| file.key == key_or_name || file.name == key_or_name;
     public_files(set).iter().find(wanted)

@@ -96,7 +96,7 @@ pub enum DataError {
     #[error("stopped before it was done")]
     Stopped,
     /// A label table lacks a column it must have.
-    #[error("{}: no column {column:?}; the columns are {}", path.display(), found.join(", "))]
+    #[error("{}: no column {column:?}; the columns are {}", path.display(), listed(found))]
     Column {
         /// The table.
         path: PathBuf,
@@ -221,6 +221,16 @@ impl DataError {
             reason: reason.into(),
         }
     }
+}
+
+/// The columns of a table, as many and as much of their names as fit a message.
+fn listed(columns: &[String]) -> String {
+    let short = |name: &String| match name.char_indices().nth(40) {
+        Some((end, _)) => format!("{}..", &name[..end]),
+        None => name.clone(),
+    };
+    let names: Vec<String> = columns.iter().map(short).collect();
+    crate::inspect::few(&names, 30)
 }
 
 fn at(object: &str) -> String {

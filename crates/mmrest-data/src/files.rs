@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -94,7 +94,7 @@ impl NewFile {
     /// [`DataError::Io`].
     pub fn create(path: &Path) -> Result<Self> {
         let folder = folder(path);
-        std::fs::create_dir_all(folder).map_err(|error| DataError::io(folder, error))?;
+        make_folder(folder)?;
         let create = || shared(tempfile::Builder::new().suffix(".tmp")).tempfile_in(folder);
         let (file, listed) =
             listed(create, NamedTempFile::path).map_err(|error| DataError::io(path, error))?;
@@ -135,7 +135,7 @@ impl NewFile {
     ///
     /// # Errors
     ///
-    /// [`DataError::Io`]; what was there then stays.
+    /// [`DataError::Io`]; what was there then stays, unless the folder could not be synced.
     pub fn keep(self) -> Result<()> {
         let Self { path, file, listed } = self;
         let wrap = |error| DataError::io(&path, error);
@@ -145,12 +145,19 @@ impl NewFile {
         unfinished.remove(&listed.0);
         drop(unfinished);
         kept.map_err(|error| wrap(error.error))?;
-        sync_folder(&path);
-        Ok(())
+        sync_name(&path)
     }
 }
 
 /// Writes a small file whole or not at all, and the folder it is in.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("notes/today.txt");
+/// mmrest_data::files::write(&path, b"nothing")?;
+/// assert_eq!(std::fs::read(&path).unwrap(), b"nothing");
+/// # Ok::<(), mmrest_data::DataError>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -201,10 +208,49 @@ pub(crate) fn same_file(one: &Path, other: &Path) -> bool {
     matches!((one, other), (Ok(one), Ok(other)) if one == other)
 }
 
-/// Makes a rename lasting, where the system lets folders be synced.
-pub(crate) fn sync_folder(path: &Path) {
-    if let Ok(folder) = File::open(folder(path)) {
-        let _ = folder.sync_all();
+/// Makes a folder and what is missing above it, so that they outlast a power cut.
+///
+/// # Errors
+///
+/// [`DataError::Io`].
+pub fn make_folder(path: &Path) -> Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let above = folder(path);
+    make_folder(above)?;
+    match std::fs::create_dir(path) {
+        Err(error) if !(error.kind() == ErrorKind::AlreadyExists && path.is_dir()) => {
+            Err(DataError::io(path, error))
+        }
+        _ => sync_folder(above),
+    }
+}
+
+/// Makes a rename to `path` lasting.
+pub(crate) fn sync_name(path: &Path) -> Result<()> {
+    sync_folder(folder(path))
+}
+
+/// Makes what was made, renamed or removed in a folder lasting, where the system lets folders be synced.
+///
+/// # Errors
+///
+/// [`DataError::Io`] where the system has tried and failed.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    let Ok(opened) = File::open(folder) else {
+        return Ok(()); // Windows; a folder that may be written and not read
+    };
+    match opened.sync_all() {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                ErrorKind::InvalidInput | ErrorKind::Unsupported
+            ) =>
+        {
+            Err(DataError::io(folder, error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -260,6 +306,20 @@ mod tests {
             assert!(!unfinished().contains(&draft));
         }
         assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn folders_are_made_down_to_the_last_and_a_file_in_the_way_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b/c");
+        make_folder(&deep).unwrap();
+        make_folder(&deep).unwrap();
+        assert!(deep.is_dir());
+        let file = folder.path().join("file");
+        write(&file, b"1").unwrap();
+        let refused = make_folder(&file.join("b")).unwrap_err().to_string();
+        assert!(refused.contains("file"), "{refused}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"1");
     }
 
     #[cfg(unix)]

@@ -9,7 +9,7 @@ use crate::Shorten;
 /// ```
 /// use mmrest_data::Frames;
 ///
-/// let frames = Frames { values: vec![1.0, 2.0, 3.0, 4.0], width: 2 };
+/// let frames = Frames::new(vec![1.0, 2.0, 3.0, 4.0], 2);
 /// assert_eq!(frames.len(), 2);
 /// assert_eq!(frames.row(1), [3.0, 4.0]);
 /// assert_eq!(frames.averaged(1).values, [2.0, 3.0]);
@@ -23,6 +23,11 @@ pub struct Frames {
 }
 
 impl Frames {
+    /// Frames of `width` features each, one after another.
+    pub fn new(values: Vec<f32>, width: usize) -> Self {
+        Self { values, width }
+    }
+
     /// No frames of this width.
     pub fn empty(width: usize) -> Self {
         Self {

@@ -47,6 +47,17 @@ impl FeatureStats {
 }
 
 /// Running statistics of features, for data that come one sequence after another.
+///
+/// ```
+/// use mmrest_data::{FeatureMoments, Frames};
+///
+/// let mut moments = FeatureMoments::default();
+/// moments.push(&Frames::new(vec![1.0, 5.0], 1)); // two frames of one feature
+/// moments.push(&Frames::new(vec![3.0], 1));
+/// let stats = moments.stats();
+/// assert_eq!(stats.mean, [3.0]);
+/// assert!((stats.scale[0] - (8.0_f32 / 3.0).sqrt()).abs() < 1e-6);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct FeatureMoments(Vec<Moments>);
 

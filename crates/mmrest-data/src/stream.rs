@@ -22,6 +22,33 @@ pub trait SegmentSource: Send + Sync {
 
 /// Opens the data set that a configuration describes. Relative paths are relative to `root`.
 ///
+/// ```
+/// use mmrest_data::sample::{self, SampleConfig};
+/// use mmrest_data::{DataConfig, Modality, Split, open};
+///
+/// # fn main() -> mmrest_data::Result<()> {
+/// let folder = tempfile::tempdir().unwrap();
+/// sample::write(&SampleConfig { videos: 3, ..SampleConfig::default() }, folder.path())?;
+/// let config = DataConfig {
+///     dir: ".".into(),
+///     modalities: vec![Modality::Audio],
+///     labels: sample::LABELS.into(),
+///     audio: Some(sample::ACOUSTIC.into()),
+///     ..DataConfig::default()
+/// };
+/// let source = open(&config, folder.path())?;
+/// assert_eq!((source.widths().vision, source.widths().audio), (0, 10));
+///
+/// let mut train = 0;
+/// let report = source.visit(&mut |split, _segment| {
+///     train += usize::from(split == Split::Train);
+///     Ok(())
+/// })?;
+/// assert_eq!((report.videos, train), (3, 10));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`DataError::Config`](crate::DataError::Config) for a configuration that contradicts itself; [`DataError::Missing`](crate::DataError::Missing) naming every file that is
@@ -45,6 +72,32 @@ pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> 
 ///
 /// Relative paths of the configuration are relative to `root`. Segments are in the order of the source, whatever the
 /// number of threads.
+///
+/// ```
+/// use mmrest_data::{DataConfig, Kind, Modality, load};
+///
+/// # fn main() -> mmrest_data::Result<()> {
+/// let folder = tempfile::tempdir().unwrap();
+/// let table = "video_id,clip_id,text,label,mode\n\
+///     a,1,how nice,1.5,train\n\
+///     a,2,how dull,-2.0,train\n\
+///     b,1,well,0.0,valid\n\
+///     c,1,superb,3.0,test\n";
+/// std::fs::write(folder.path().join("label.csv"), table).unwrap();
+/// let config = DataConfig {
+///     kind: Kind::Table,
+///     dir: ".".into(),
+///     table: Some("label.csv".into()),
+///     modalities: vec![Modality::Text],
+///     split_from: mmrest_data::SplitFrom::Table,
+///     ..DataConfig::default()
+/// };
+/// let data = load(&config, folder.path())?;
+/// assert_eq!((data.train.len(), data.valid.len(), data.test.len()), (2, 1, 1));
+/// assert_eq!((data.train[1].text.as_str(), data.train[1].label), ("how dull", Some(-2.0)));
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 ///

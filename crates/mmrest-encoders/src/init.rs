@@ -39,6 +39,15 @@ pub fn bias_init(len: usize, fan_in: usize, device: &Device) -> Param<Tensor<1>>
 
 /// A linear layer `[..., input] -> [..., output]` with [Xavier-normal](xavier_normal_init) weight and
 /// [PyTorch's default](bias_init) bias.
+///
+/// ```
+/// use burn::prelude::*;
+/// use mmrest_encoders::init::xavier_linear_init;
+///
+/// let device = Device::flex();
+/// let linear = xavier_linear_init(8, 3, &device);
+/// assert_eq!(linear.forward(Tensor::<2>::ones([5, 8], &device)).dims(), [5, 3]);
+/// ```
 pub fn xavier_linear_init(input: usize, output: usize, device: &Device) -> Linear {
     let mut linear = LinearConfig::new(input, output).init(device);
     linear.weight = xavier_normal_init([input, output], input, output, device);

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-pub mod bert;
+mod bert;
 mod cpu;
 mod error;
 pub mod init;
@@ -8,7 +8,7 @@ mod lstm;
 mod packed;
 mod schedule;
 mod sequence;
-pub mod tokenizer;
+mod tokenizer;
 
 pub use bert::{Bert, BertConfig, has_weights};
 pub use error::EncoderError;

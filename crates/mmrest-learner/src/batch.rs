@@ -91,7 +91,9 @@ impl HostBatch {
             .map(|(part, device)| part.upload(device))
             .collect();
         if sizes.len() > 1 {
-            for (batch, part) in batches.iter_mut().zip(Part::of(&sizes)) {
+            let devices = &devices[..batches.len()];
+            let twice = (1..devices.len()).any(|at| devices[..at].contains(&devices[at]));
+            for (batch, part) in batches.iter_mut().zip(Part::of(&sizes, twice)) {
                 batch.part = Some(Arc::new(part));
             }
         }

@@ -8,22 +8,26 @@
 //! | `config.toml` | the run's whole configuration |
 //! | `bert/` | `config.json`, `vocab.txt`, `tokenizer_config.json` of the text encoder |
 //! | `model.json` | format version, and the epoch |
-//! | `neighbours.safetensors` | once training has ended: training segments in the shared space, with ids and labels |
+//! | `SHA256SUMS` | SHA-256 of each of them |
+//! | `neighbours.safetensors` | once training has ended, not in the list: training segments in the shared space, with ids and labels |
 
 use std::path::Path;
 
 use burn::module::Module;
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Device;
+use mmrest_data::Modality;
 use mmrest_encoders::{BertConfig, Tokenizer};
 use mmrest_metric::Clusters;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::digests;
 use crate::error::LearnerError;
 use crate::example::FeatureSpec;
 use crate::files;
 use crate::model::MmRest;
+use crate::size;
 
 /// Version of the model folder's layout.
 const FORMAT: u32 = 1;
@@ -70,13 +74,8 @@ impl Bundle {
     ///
     /// The folder cannot be written.
     pub fn save(&self, model: &MmRest, epoch: usize, folder: &Path) -> Result<(), LearnerError> {
-        let mut growing = folder.as_os_str().to_owned();
-        growing.push(".growing");
-        let growing = Path::new(&growing);
-        if growing.exists() {
-            std::fs::remove_dir_all(growing).map_err(|e| LearnerError::io("clear", growing, e))?;
-        }
-        std::fs::create_dir_all(growing).map_err(|e| LearnerError::io("make", growing, e))?;
+        let growing = &files::beside(folder, ".growing");
+        files::empty_folder(growing)?;
         let weights = growing.join("weights.safetensors");
         let mut store = SafetensorsStore::from_file(&weights);
         model
@@ -103,6 +102,7 @@ impl Bundle {
             text_fingerprint: self.text.as_ref().map(|text| text.fingerprint.clone()),
         };
         files::write_json(&growing.join("model.json"), &stamp)?;
+        digests::write(growing)?;
         files::replace_folder(growing, folder)
     }
 
@@ -110,7 +110,8 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// A file is missing, damaged, or of another format version; the error names it.
+    /// A file is missing, damaged (by its digest in `SHA256SUMS`, which older folders lack), or of another format version;
+    /// the error names it.
     pub fn load(folder: &Path, device: &Device) -> Result<(Self, MmRest), LearnerError> {
         let stamp_file = folder.join("model.json");
         if !stamp_file.exists() {
@@ -129,10 +130,15 @@ impl Bundle {
                 ),
             ));
         }
+        if !digests::verify(folder)? {
+            tracing::info!(model = %folder.display(), "no SHA256SUMS: an older model, read unchecked");
+        }
         let config = Config::load(&folder.join("config.toml"), &[])?;
         let features: FeatureSpec = files::read_json(&folder.join("features.json"))?;
+        check_features(&features)
+            .map_err(|message| LearnerError::format(&folder.join("features.json"), message))?;
         let bert_folder = folder.join("bert");
-        let text = match config.uses(mmrest_data::Modality::Text) {
+        let text = match config.uses(Modality::Text) {
             true => Some(TextParts {
                 bert: BertConfig::from_dir(&bert_folder)?,
                 tokenizer: Tokenizer::from_dir(&bert_folder)?,
@@ -140,11 +146,15 @@ impl Bundle {
             }),
             false => None,
         };
-        let bert = text
-            .as_ref()
-            .map(|text| (text.bert.init(device), &text.bert));
+        if let Some(text) = &text {
+            check_text(&config, &bert_folder, &text.bert, &text.tokenizer)?;
+        }
+        let weights = folder.join("weights.safetensors");
+        let encoder = text.as_ref().map(|text| &text.bert);
+        check_size(&weights, size::model(&config, features.widths, encoder))?;
+        let bert = encoder.map(|bert| (bert.init(device), bert));
         let mut model = MmRest::new(&config, features.widths, bert, device)?;
-        load_weights(&mut model, &folder.join("weights.safetensors"))?;
+        load_weights(&mut model, &weights)?;
         let clusters: Option<Clusters> = files::read_json(&folder.join("clusters.json"))?;
         if let Some(clusters) = &clusters {
             check_clusters(clusters, &config)
@@ -160,13 +170,61 @@ impl Bundle {
     }
 }
 
-fn load_weights(model: &mut MmRest, path: &Path) -> Result<(), LearnerError> {
-    if !path.exists() {
-        return Err(LearnerError::format(
-            path,
-            "is missing from the model folder",
-        ));
+/// The epoch of the model in a folder; none where there is no model.
+///
+/// # Errors
+///
+/// `model.json` is damaged.
+pub(crate) fn epoch_of(folder: &Path) -> Result<Option<usize>, LearnerError> {
+    let stamp = folder.join("model.json");
+    match stamp.exists() {
+        true => files::read_json::<Stamp>(&stamp).map(|stamp| Some(stamp.epoch)),
+        false => Ok(None),
     }
+}
+
+/// Statistics of as many features as a frame has, or of none where there was no frame to learn them from.
+fn check_features(features: &FeatureSpec) -> Result<(), String> {
+    let widths = features.widths;
+    for (modality, stats, width) in [
+        (Modality::Vision, &features.vision, widths.vision),
+        (Modality::Audio, &features.audio, widths.audio),
+    ] {
+        let Some(stats) = stats else { continue };
+        let lengths = [stats.mean.len(), stats.scale.len()];
+        if lengths != [width; 2] && lengths != [0; 2] {
+            return Err(format!(
+                "has means of {} and scales of {} features of {modality}, whose frames have {width}",
+                lengths[0], lengths[1]
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a model that its file cannot hold, before any of it is built.
+fn check_size(path: &Path, parameters: u128) -> Result<(), LearnerError> {
+    let about = std::fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            LearnerError::format(path, "is missing from the model folder")
+        }
+        _ => LearnerError::io("read", path, error),
+    })?;
+    // Every parameter is stored in single precision.
+    let room = u128::from(about.len() / 4);
+    if parameters <= room {
+        return Ok(());
+    }
+    Err(LearnerError::format(
+        path,
+        format!(
+            "has room for {room} numbers, but config.toml, features.json and bert/config.json call for {parameters}: \
+             they are not of one model, or the file is cut short"
+        ),
+    ))
+}
+
+fn load_weights(model: &mut MmRest, path: &Path) -> Result<(), LearnerError> {
     let mut store = SafetensorsStore::from_file(path);
     let result = model
         .load_from(&mut store)
@@ -180,7 +238,46 @@ fn load_weights(model: &mut MmRest, path: &Path) -> Result<(), LearnerError> {
     }
 }
 
-fn check_clusters(clusters: &Clusters, config: &Config) -> Result<(), String> {
+/// What configuration and encoder must agree on.
+pub(crate) fn check_text(
+    config: &Config,
+    folder: &Path,
+    bert: &BertConfig,
+    tokenizer: &Tokenizer,
+) -> Result<(), LearnerError> {
+    let wrong = |file: &str, message: String| {
+        let path = folder.join(file);
+        Err(LearnerError::format(&path, message))
+    };
+    if config.text.max_tokens > bert.max_position_embeddings {
+        let message = format!(
+            "has positions for {} tokens, but text.max_tokens is {}: lower it",
+            bert.max_position_embeddings, config.text.max_tokens
+        );
+        return wrong("config.json", message);
+    }
+    if tokenizer.vocab_size() > bert.vocab_size {
+        let message = format!(
+            "has {} words, but config.json says vocab_size {}: the two are not of one model",
+            tokenizer.vocab_size(),
+            bert.vocab_size
+        );
+        return wrong("vocab.txt", message);
+    }
+    match config.text.train_layers {
+        Some(layers) if layers > bert.num_hidden_layers => wrong(
+            "config.json",
+            format!(
+                "has {} layers, but text.train_layers is {layers}: lower it",
+                bert.num_hidden_layers
+            ),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Whether clusters from a file fit the configuration.
+pub(crate) fn check_clusters(clusters: &Clusters, config: &Config) -> Result<(), String> {
     if clusters.dim != config.model.representation {
         return Err(format!(
             "holds centres of {} numbers, but model.representation is {}",

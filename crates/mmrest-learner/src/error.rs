@@ -56,6 +56,15 @@ pub enum LearnerError {
     /// The device that was asked for is not there.
     #[error("{0}")]
     Device(String),
+    /// A step could not be taken because of another device's part of it.
+    #[error("{0}")]
+    Elsewhere(String),
+    /// Another program is at work in a folder.
+    #[error("{} is being worked on by another program: wait for it, or choose another folder", .0.display())]
+    Busy(PathBuf),
+    /// What is said to have changed cannot, or is no key.
+    #[error("{0}")]
+    Changes(String),
     /// Training had to stop.
     #[error("training stopped: {0}")]
     Training(String),

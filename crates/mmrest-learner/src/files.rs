@@ -1,7 +1,7 @@
-//! Files written whole or not at all: temporary file, sync, rename.
+//! Files and folders written whole or not at all: temporary name, sync, rename, sync of the folder.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mmrest_data::DataError;
 
@@ -13,10 +13,19 @@ use crate::error::LearnerError;
 ///
 /// The folder cannot be written; the old file is then untouched.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), LearnerError> {
-    mmrest_data::files::write(path, bytes).map_err(|error| match error {
+    mmrest_data::files::write(path, bytes).map_err(in_writing)
+}
+
+/// Makes a folder and those above it.
+pub(crate) fn make_folder(path: &Path) -> Result<(), LearnerError> {
+    mmrest_data::files::make_folder(path).map_err(in_writing)
+}
+
+fn in_writing(error: DataError) -> LearnerError {
+    match error {
         DataError::Io { path, source } => LearnerError::io("write", &path, source),
         other => other.into(),
-    })
+    }
 }
 
 /// Writes a value as JSON, indented.
@@ -42,37 +51,110 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
         .map_err(|e| LearnerError::format(path, format!("not what it should be: {e}")))
 }
 
-/// Puts a finished folder in place of `target`.
+/// `path` with `ending` behind its name.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Every file below a folder, in the order of their paths.
 ///
 /// # Errors
 ///
-/// The folders cannot be renamed.
-pub(crate) fn replace_folder(finished: &Path, target: &Path) -> Result<(), LearnerError> {
-    let wrong = |e| LearnerError::io("write", target, e);
-    let mut old = target.as_os_str().to_owned();
-    old.push(".old");
-    let old = Path::new(&old);
-    if old.exists() {
-        std::fs::remove_dir_all(old).map_err(wrong)?;
+/// The folder cannot be read.
+pub(crate) fn below(folder: &Path) -> Result<Vec<PathBuf>, LearnerError> {
+    let mut found = Vec::new();
+    for path in entries(folder)? {
+        match path.is_dir() {
+            true => found.extend(below(&path)?),
+            false => found.push(path),
+        }
     }
-    if target.exists() {
-        std::fs::rename(target, old).map_err(wrong)?;
-    }
-    std::fs::rename(finished, target).map_err(wrong)?;
-    if let Some(folder) = target.parent() {
-        sync_folder(folder);
-    }
-    if old.exists() {
-        std::fs::remove_dir_all(old).map_err(wrong)?;
-    }
-    Ok(())
+    found.sort();
+    Ok(found)
 }
 
-/// Makes a rename durable where the system has a way to ask for it.
-fn sync_folder(folder: &Path) {
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
+/// What is in a folder.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, LearnerError> {
+    let wrong = |e| LearnerError::io("read", folder, e);
+    let entries = std::fs::read_dir(folder).map_err(wrong)?;
+    entries
+        .map(|entry| entry.map(|entry| entry.path()).map_err(wrong))
+        .collect()
+}
+
+/// An empty folder in place of whatever was there.
+///
+/// # Errors
+///
+/// The folder cannot be made or cleared.
+pub(crate) fn empty_folder(path: &Path) -> Result<(), LearnerError> {
+    remove_folder(path)?;
+    make_folder(path)
+}
+
+/// Removes a folder with all that is in it, if it is there.
+pub(crate) fn remove_folder(path: &Path) -> Result<(), LearnerError> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(LearnerError::io("remove", path, error))
+        }
+        _ => Ok(()),
     }
+}
+
+/// Gives a folder another name, and makes that lasting.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), LearnerError> {
+    std::fs::rename(from, to).map_err(|e| LearnerError::io("write", to, e))?;
+    match to.parent() {
+        Some(folder) => mmrest_data::files::sync_folder(folder).map_err(in_writing),
+        None => Ok(()),
+    }
+}
+
+/// Puts a finished folder in place of `target`, once all that is in it is on the disk.
+///
+/// # Errors
+///
+/// The folders cannot be synced or renamed.
+pub(crate) fn replace_folder(finished: &Path, target: &Path) -> Result<(), LearnerError> {
+    sync_all(finished)?;
+    let old = beside(target, ".old");
+    remove_folder(&old)?;
+    if target.exists() {
+        rename(target, &old)?;
+    }
+    rename(finished, target)?;
+    remove_folder(&old)
+}
+
+/// Writes everything below a folder, and the folder, through to the disk.
+fn sync_all(folder: &Path) -> Result<(), LearnerError> {
+    for path in entries(folder)? {
+        if path.is_dir() {
+            sync_all(&path)?;
+        } else {
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(|e| LearnerError::io("write", &path, e))?;
+        }
+    }
+    mmrest_data::files::sync_folder(folder).map_err(in_writing)
+}
+
+/// Removes drafts of files that a killed program left in a folder; none other may be at work there.
+pub(crate) fn remove_drafts(folder: &Path) -> Result<(), LearnerError> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for path in entries(folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(".tmp") && name.ends_with(".tmp") && path.is_file() {
+            std::fs::remove_file(&path).map_err(|e| LearnerError::io("remove", &path, e))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -98,9 +180,24 @@ mod tests {
         let (new, target) = (folder.path().join("new"), folder.path().join("model"));
         for text in ["one", "two"] {
             write(&new.join("x"), text.as_bytes()).unwrap();
+            write(&new.join("deep/y"), text.as_bytes()).unwrap();
             replace_folder(&new, &target).unwrap();
             assert_eq!(std::fs::read_to_string(target.join("x")).unwrap(), text);
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let names = below(folder.path()).unwrap();
+        assert_eq!(names, [target.join("deep/y"), target.join("x")]);
+    }
+
+    #[test]
+    fn drafts_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        remove_drafts(&folder.path().join("nowhere")).unwrap();
+        for name in [".tmpA1b2.tmp", ".tmp", "mine.tmp", "x"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        remove_drafts(folder.path()).unwrap();
+        let left = below(folder.path()).unwrap();
+        assert_eq!(left.len(), 3, "{left:?}");
     }
 }

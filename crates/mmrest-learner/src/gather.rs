@@ -65,7 +65,7 @@ mod tests {
     fn gradients_flow_to_a_parts_own_rows() {
         let device = Device::flex().autodiff();
         let (values, _) = in_order(&parts(), 2, 1);
-        let second = &Part::of(&[2, 1])[1];
+        let second = &Part::of(&[2, 1], false)[1];
         let rows = Tensor::<2>::from_data([[2.0], [12.0]], &device).require_grad();
         let all = among(rows.clone(), &values, second, 2);
         assert_eq!(all.clone().into_data().try_to_vec::<f32>().unwrap(), values);

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adam;
 mod batch;
 mod bundle;
 mod clip;
@@ -7,6 +8,7 @@ mod clustering;
 pub mod config;
 pub mod conformance;
 mod device;
+mod digests;
 mod error;
 mod evaluate;
 mod example;
@@ -20,11 +22,16 @@ mod modality_dropout;
 mod model;
 mod objective;
 mod optimizer;
+mod origin;
+#[cfg(doctest)]
+mod pages;
 mod placing;
 mod predict;
+mod refusal;
 pub mod run;
 mod schedule;
 mod seed;
+mod size;
 mod source;
 mod space;
 mod state;
@@ -48,6 +55,7 @@ pub use predict::{
     Contributions, Explanation, MOST_FRAMES, MOST_TEXT, Neighbour, PlacedRow, Placement, Predictor,
     SharedSpace,
 };
+pub use refusal::{NonFinite, Refusal};
 pub use source::ExampleSource;
 pub use space::{Measures, Overlap, SpaceOverlap, SplitOverlap};
 pub use state::{Geometry, GradientNorms, Settings, StepContext, StepState};

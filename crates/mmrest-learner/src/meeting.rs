@@ -21,6 +21,8 @@ pub struct Part {
 #[derive(Debug)]
 struct Meeting {
     parts: usize,
+    /// Whether the parts draw their dropout from one generator, and so have to take turns.
+    one_generator: bool,
     table: Mutex<Table>,
     changed: Condvar,
 }
@@ -29,6 +31,8 @@ struct Meeting {
 struct Table {
     brought: Vec<(usize, PartRows)>,
     made: Option<Arc<Gathered>>,
+    /// Whose turn it is to draw.
+    turn: usize,
     /// Why there will be nothing: somebody does not come, or what was brought led to an error.
     lost: Option<String>,
 }
@@ -56,10 +60,12 @@ pub(crate) struct Gathered {
 }
 
 impl Part {
-    /// The places of workers that take so many segments of a batch each.
-    pub(crate) fn of(sizes: &[usize]) -> Vec<Self> {
+    /// The places of workers that take so many segments of a batch each. Where two are on one device, its generator is
+    /// theirs together.
+    pub(crate) fn of(sizes: &[usize], one_generator: bool) -> Vec<Self> {
         let meeting = Arc::new(Meeting {
             parts: sizes.len(),
+            one_generator,
             table: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -85,6 +91,25 @@ impl Part {
     /// Segments of the whole batch.
     pub(crate) fn segments(&self) -> usize {
         self.segments
+    }
+
+    /// Does what draws random numbers from the device: after the parts before this one where they have one generator, so
+    /// that each draws the same numbers every time.
+    pub(crate) fn draw<T>(&self, work: impl FnOnce() -> T) -> T {
+        if !self.meeting.one_generator {
+            return work();
+        }
+        let waiting = |table: &mut Table| table.turn != self.index && table.lost.is_none();
+        drop(
+            self.meeting
+                .changed
+                .wait_while(self.meeting.lock(), waiting)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        let done = work();
+        self.meeting.lock().turn = self.index + 1;
+        self.meeting.changed.notify_all();
+        done
     }
 
     /// Brings rows and waits for those of every other part; the last to come does what is to be done once, by `make`, with
@@ -137,7 +162,7 @@ impl Meeting {
             .changed
             .wait_while(table, waiting)
             .unwrap_or_else(PoisonError::into_inner);
-        let why = || LearnerError::Device(table.lost.clone().unwrap_or_default());
+        let why = || LearnerError::Elsewhere(table.lost.clone().unwrap_or_default());
         table.made.clone().ok_or_else(why)
     }
 }

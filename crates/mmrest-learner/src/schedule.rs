@@ -107,11 +107,8 @@ impl LrScheduler for Scaled {
         LrSchedulerRecord::new().with_scalar("base", self.base)
     }
 
-    fn load_record(&mut self, record: LrSchedulerRecord) {
-        if let Some(base) = record.scalar::<f64>("base") {
-            self.base = base;
-        }
-    }
+    /// The base is the configuration's, which a resumed run may have changed.
+    fn load_record(&mut self, _: LrSchedulerRecord) {}
 }
 
 /// The schedulers of all parameter groups.

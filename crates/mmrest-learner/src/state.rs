@@ -12,6 +12,7 @@ use crate::config::{
 };
 use crate::error::LearnerError;
 use crate::figures::FigureSet;
+use crate::refusal::{NonFinite, Refusal, Refusals};
 
 /// The parts of the configuration that a step and its evaluation read.
 #[derive(Clone, Debug)]
@@ -149,6 +150,22 @@ pub struct GradientNorms {
     pub metrics: f64,
 }
 
+impl GradientNorms {
+    /// A norm that is infinite though no gradient alone is.
+    pub(crate) fn too_large(&self) -> NonFinite {
+        let (which, value) = match self.model.is_finite() {
+            true => ("metrics", self.metrics),
+            false => ("model", self.model),
+        };
+        NonFinite {
+            part: "gradient",
+            tensor: format!("norm of the gradients of the {which}"),
+            value: value as f32,
+            row: None,
+        }
+    }
+}
+
 /// What changes from step to step.
 #[derive(Debug, Default)]
 pub struct StepState {
@@ -163,7 +180,28 @@ pub struct StepState {
     /// The norms of gradients that are yet to be clipped, where they were read with the losses.
     pub(crate) measured: Option<GradientNorms>,
     /// Why the last step could not be taken.
-    pub failure: Option<String>,
+    refusals: Refusals,
+}
+
+impl StepState {
+    /// Why the last step was not taken; none where it was.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusals.get()
+    }
+
+    /// Notes why a part of a step cannot be taken.
+    pub(crate) fn refuse(&mut self, part: usize, refusal: Refusal) {
+        self.refusals.note(part, refusal);
+    }
+
+    /// Why the last step was not taken. Nothing of that step is left for the next.
+    pub(crate) fn take_refusal(&mut self) -> Option<Refusal> {
+        let refusal = std::mem::take(&mut self.refusals).get().cloned();
+        if refusal.is_some() {
+            self.measured = None;
+        }
+        refusal
+    }
 }
 
 /// Settings and state, shared by every clone of a model.

@@ -10,6 +10,8 @@ use crate::clip::Squares;
 use crate::error::LearnerError;
 use crate::model::MmRest;
 use crate::objective::{Objective, to_host};
+use crate::origin;
+use crate::refusal::Refusal;
 use crate::state::GradientNorms;
 
 /// The losses of a step. L_MMC's three parts are unweighted; all are 0 where L_MMC is not in use.
@@ -30,12 +32,17 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// The parts by name, for a sentence.
-    fn named(&self) -> String {
-        format!(
-            "task {}, mmc {}: intra {}, inter {}, frobenius {}",
-            self.task, self.mmc, self.intra, self.inter, self.frobenius
-        )
+    /// The first part that is not finite, with its value: the parts before their sums.
+    pub(crate) fn non_finite(&self) -> Option<(&'static str, f64)> {
+        let parts = [
+            ("task", self.task),
+            ("intra", self.intra),
+            ("inter", self.inter),
+            ("frobenius", self.frobenius),
+            ("mmc", self.mmc),
+            ("total", self.total),
+        ];
+        parts.into_iter().find(|(_, value)| !value.is_finite())
     }
 }
 
@@ -60,18 +67,30 @@ impl TrainStep for MmRest {
 
     fn step(&self, batch: Batch) -> TrainOutput<StepRecord> {
         let geometry = self.context.training_geometry();
-        let objective = self
-            .forward(&batch, geometry.as_ref())
-            .and_then(|forward| self.objective(&batch, &forward));
         let part = batch.part.as_ref().map(|part| part.index());
-        match objective.and_then(|objective| self.differentiate(objective, part)) {
-            Ok(output) if output.item.losses.total.is_finite() => output,
-            Ok(output) => self.refuse(
-                format!("the loss is not finite ({})", output.item.losses.named()),
-                output.item,
-            ),
-            Err(error) => self.refuse(error.to_string(), StepRecord::default()),
-        }
+        let forward = || self.forward(&batch, geometry.as_ref());
+        let forward = match batch.part.as_ref() {
+            Some(part) => part.draw(forward),
+            None => forward(),
+        };
+        let forward = match forward {
+            Ok(forward) => forward,
+            Err(error) => return self.refuse(part, reason(error), StepRecord::default()),
+        };
+        let objective = self.objective(&batch, &forward);
+        let outcome = objective.and_then(|objective| self.differentiate(objective, part));
+        let (error, record) = match outcome {
+            Ok(output) if output.item.losses.non_finite().is_none() => return output,
+            Ok(output) => (None, output.item),
+            Err(error) => (Some(error), StepRecord::default()),
+        };
+        let losses = error.is_none().then_some(&record.losses);
+        let refusal = match (origin::in_step(&batch, &forward, losses), error) {
+            (Ok(Some(found)), _) => Refusal::NonFinite(found),
+            (_, Some(error)) | (Err(error), None) => reason(error),
+            (Ok(None), None) => Refusal::Failed("the loss is not finite".into()),
+        };
+        self.refuse(part, refusal, record)
     }
 
     fn optimize(
@@ -80,23 +99,25 @@ impl TrainStep for MmRest {
         learning_rate: ModuleLearningRate,
         gradients: GradientsParams,
     ) -> Self {
-        if self.context.state().failure.is_some() {
+        if self.context.state().refusal().is_some() {
             return self;
         }
         let measured = self.context.state().measured.take();
         let norms = match measured.map_or_else(|| self.squares(&gradients).read(), Ok) {
             Ok(norms) => norms,
             Err(error) => {
-                self.context.state().failure = Some(error.to_string());
+                self.context.state().refuse(0, reason(error));
                 return self;
             }
         };
         self.context.state().norms = norms;
         if !(norms.model.is_finite() && norms.metrics.is_finite()) {
-            self.context.state().failure = Some(format!(
-                "a gradient is not finite (norm {} of the model, {} of the metrics)",
-                norms.model, norms.metrics
-            ));
+            let refusal = match origin::in_gradients(&self, &gradients) {
+                Ok(Some(found)) => Refusal::NonFinite(found),
+                Ok(None) => Refusal::NonFinite(norms.too_large()),
+                Err(error) => reason(error),
+            };
+            self.context.state().refuse(0, refusal);
             return self;
         }
         let gradients = self.clip(gradients, &norms);
@@ -107,7 +128,7 @@ impl TrainStep for MmRest {
             model.metric = Some(match metric.clone().try_project_psd() {
                 Ok(projected) => projected,
                 Err(error) => {
-                    model.context.state().failure = Some(error.to_string());
+                    model.context.state().refuse(0, reason(error.into()));
                     metric
                 }
             });
@@ -158,13 +179,27 @@ impl MmRest {
         Ok(TrainOutput { grads, item })
     }
 
-    /// Notes why a step cannot be taken; the model stays as it is. Of several parts' reasons the first is kept.
-    fn refuse(&self, reason: String, record: StepRecord) -> TrainOutput<StepRecord> {
-        self.context.state().failure.get_or_insert(reason);
+    /// Notes why a step, or a part of one, cannot be taken.
+    fn refuse(
+        &self,
+        part: Option<usize>,
+        refusal: Refusal,
+        record: StepRecord,
+    ) -> TrainOutput<StepRecord> {
+        let part = part.unwrap_or(0);
+        self.context.state().refuse(part, refusal);
         TrainOutput {
             grads: GradientsParams::new(),
-            item: record,
+            item: StepRecord { part, ..record },
         }
+    }
+}
+
+/// What an error means for the step.
+fn reason(error: LearnerError) -> Refusal {
+    match error {
+        LearnerError::Elsewhere(message) => Refusal::Elsewhere(message),
+        error => Refusal::Failed(error.to_string()),
     }
 }
 

@@ -428,6 +428,8 @@ fn a_run_from_before_bins_and_figures_were_keys_is_read_as_it_was() {
         assert!(table.remove("figures").is_some() && table.remove("bins").is_some());
         std::fs::write(file, table.to_string()).unwrap();
     }
+    // Nor were there digests.
+    std::fs::remove_file(folder.model().join("SHA256SUMS")).unwrap();
     let device = open_device(Backend::Cpu, 0).unwrap();
     let test = evaluate_run(&folder, Split::Test, None, bench.folder.path(), &device).unwrap();
     assert_eq!(test.figures, metrics.test);

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricError, host, min_eigenvalues_f64, project_psd_f64};
+use crate::{Mahalanobis, MetricError, host, min_eigenvalues_f64, project_psd_f64};
 
 /// How many metrics of which size to start with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,6 +102,29 @@ impl MultiMetric {
         shared + self.locals(which)
     }
 
+    /// The metric of the clusters that use the local metric `which`, as one of its own: `M_0 + dM_which + ridge I`, with
+    /// all that a single metric offers. It shares nothing with this one.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use mmrest_metric::MultiMetricConfig;
+    ///
+    /// let device = Device::flex();
+    /// let metric = MultiMetricConfig { dim: 2, clusters: 3, ridge: 0.0 }.init(&device);
+    /// let rows = Tensor::<2>::from_data([[0.0, 0.0], [1.0, 1.0]], &device);
+    /// let distances = metric.mahalanobis(2)?.distances(rows.clone(), rows); // M_0 and dM_2 are the identity
+    /// assert_eq!(distances.into_data().try_to_vec::<f32>()?, [0.0, 2.0, 2.0, 0.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MetricError::Index`] when `which` is not below [`len`](Self::len).
+    pub fn mahalanobis(&self, which: usize) -> Result<Mahalanobis, MetricError> {
+        MetricError::check_indices("local metric", [which], self.len())?;
+        Mahalanobis::new(self.metrics(&[which]).squeeze_dim(0))
+    }
+
     /// `dM_which[i]`, without a gather when that is all of them in order.
     fn locals(&self, which: &[usize]) -> Tensor<3> {
         let local = self.local.val();
@@ -179,7 +202,10 @@ impl MultiMetric {
 }
 
 /// The parameter with another value: same id, same gradient requirement.
-fn replace<const D: usize>(param: Param<Tensor<D>>, value: Tensor<D>) -> Param<Tensor<D>> {
+pub(crate) fn replace<const D: usize>(
+    param: Param<Tensor<D>>,
+    value: Tensor<D>,
+) -> Param<Tensor<D>> {
     param.map(|old| {
         let require_grad = old.is_require_grad();
         value.detach().set_require_grad(require_grad)

@@ -15,6 +15,7 @@ use burn::tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use crate::PdlfError;
+use crate::dropout::dropout;
 
 /// How wide a [`Fusion`] is.
 ///
@@ -196,9 +197,8 @@ impl Fusion {
         let together = activation::relu(self.together.forward(Tensor::cat(present, 1)));
         let channels: Vec<Tensor<2>> = alone.into_iter().flatten().chain([together]).collect();
 
-        let joint = self
-            .dropout
-            .forward(self.joint.forward(Tensor::cat(channels, 1)));
+        let joint = self.joint.forward(Tensor::cat(channels, 1));
+        let joint = dropout(&self.dropout, joint);
         let hidden = activation::tanh(self.first.forward(joint));
         let hidden = activation::tanh(self.second.forward(hidden));
         self.score.forward(hidden).squeeze_dim(1)

@@ -92,6 +92,19 @@ pub fn projection(rows: Tensor<2>, clusters: &Clusters, metric: &MultiMetric) ->
 
 /// [`projection`], for clusters and metrics that may not fit the rows (read from a file, say).
 ///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use mmrest_metric::{Clusters, MultiMetricConfig};
+/// use mmrest_pdlf::{PdlfError, try_projection};
+///
+/// let device = Device::flex();
+/// let metric = MultiMetricConfig { dim: 2, clusters: 1, ridge: 0.01 }.init(&device);
+/// let clusters = Clusters { dim: 2, centers: vec![0.0; 2], bins: vec![3], metric: vec![0] };
+/// let rows = Tensor::<2>::zeros([4, 3], &device); // three columns, where the clusters have two
+/// let refused = try_projection(rows, &clusters, &metric);
+/// assert!(matches!(refused, Err(PdlfError::Width { .. })));
+/// ```
+///
 /// # Errors
 ///
 /// [`PdlfError::Width`] and [`PdlfError::Clusters`] when rows, clusters and metrics do not fit together,
@@ -118,6 +131,21 @@ pub fn try_projection(
 
 /// The squared Mahalanobis distances that [`place`] asks for, on the device and without gradients: `[rows, clusters]`.
 /// Who reads more than these from the device can read all at once.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use mmrest_metric::{Clusters, MultiMetricConfig};
+/// use mmrest_pdlf::{measure, place};
+///
+/// let device = Device::flex();
+/// let metric = MultiMetricConfig { dim: 1, clusters: 2, ridge: 0.0 }.init(&device);
+/// let clusters = Clusters { dim: 1, centers: vec![0.0, 4.0], bins: vec![2, 4], metric: vec![0, 1] };
+/// let rows = Tensor::<2>::from_data([[1.0]], &device);
+/// let distances = measure(rows.clone(), &clusters, &metric)?;
+/// let distances: Vec<f32> = distances.into_data().try_to_vec()?; // with whatever else is to be read
+/// assert_eq!(place(rows, &clusters, &metric, distances)?.near, [0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///

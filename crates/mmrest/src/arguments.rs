@@ -107,6 +107,15 @@ pub(crate) struct TrainArguments {
     /// Go on with the run in --out, by its own configuration.
     #[arg(long, requires = "out")]
     pub(crate) resume: bool,
+    /// What is meant to be another than when the run began: data, for the contents of its files, or keys given anew, such
+    /// as train.patience.
+    #[arg(
+        long,
+        value_name = "KEY,...",
+        value_delimiter = ',',
+        requires = "resume"
+    )]
+    pub(crate) accept_changed: Vec<String>,
     /// Print nothing but errors.
     #[arg(long, conflicts_with = "json")]
     pub(crate) quiet: bool,
@@ -162,6 +171,9 @@ pub(crate) struct AblateArguments {
     /// Throw away runs of another configuration than the study has now, and run them again.
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// Write the report's pictures as PNG too.
+    #[arg(long)]
+    pub(crate) png: bool,
     /// Print nothing but errors.
     #[arg(long)]
     pub(crate) quiet: bool,

@@ -156,6 +156,14 @@ impl Observer for Display {
             _ => self.line(message),
         }
     }
+
+    /// Goes to the log and, by the log's own way, to standard error.
+    fn warning(&self, message: &str) {
+        self.bar.suspend(|| tracing::warn!("{message}"));
+        if self.style == Style::Json {
+            print_json(&json!({ "warning": message }));
+        }
+    }
 }
 
 fn print_json(value: &impl serde::Serialize) {
@@ -261,6 +269,7 @@ mod tests {
                 metric_learning_rate: 1e-4,
                 gradient_norm: 1.0,
                 metric_gradient_norm: 1.0,
+                skipped_steps: 0,
                 clusters: 5,
                 selected: true,
             };

@@ -1,14 +1,16 @@
 //! The log: JSON lines in the run's folder, warnings on standard error.
 
-use std::fs::OpenOptions;
-use std::io::IsTerminal;
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use tracing::Level;
 use tracing_subscriber::filter::{EnvFilter, FilterFn};
 use tracing_subscriber::prelude::*;
+
+use crate::interrupt::say;
 
 /// Target of what the program prints itself at its end, and the log should hold too.
 pub(crate) const OUTCOME: &str = "outcome";
@@ -30,7 +32,7 @@ pub(crate) fn to_file(file: &Path) -> Result<()> {
         .with_context(|| format!("cannot write {}", file.display()))?;
     let json = tracing_subscriber::fmt::layer()
         .json()
-        .with_writer(Mutex::new(log))
+        .with_writer(Mutex::new(Log::new(log, file)))
         .with_filter(filter()?);
     tracing_subscriber::registry()
         .with(json)
@@ -57,6 +59,42 @@ fn filter() -> Result<EnvFilter> {
     EnvFilter::try_from_env("MMREST_LOG")
         .or_else(|_| EnvFilter::try_new("info,burn_train=warn,burn_core=warn"))
         .context("the log's filter")
+}
+
+/// A log that cannot be written any more is told once, and the work goes on without it.
+struct Log {
+    file: File,
+    path: PathBuf,
+    lost: bool,
+}
+
+impl Log {
+    fn new(file: File, path: &Path) -> Self {
+        Self {
+            file,
+            path: path.to_path_buf(),
+            lost: false,
+        }
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if !self.lost
+            && let Err(error) = self.file.write_all(line)
+        {
+            self.lost = true;
+            let path = self.path.display();
+            say(&format!(
+                "warning: cannot write {path}: {error}; the run goes on without a log"
+            ));
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Warnings on standard error only.

@@ -8,6 +8,8 @@ mod arguments;
 mod commands;
 mod crash;
 mod display;
+#[cfg(test)]
+mod documented;
 mod failure;
 mod interrupt;
 mod lines;

@@ -126,3 +126,18 @@ fn anchors(text: &str) -> impl Iterator<Item = String> {
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     })
 }
+
+/// The Rust code of a page runs as doctests when the learner includes the page.
+#[test]
+fn every_page_with_rust_code_is_run() {
+    let root = root();
+    let included = read(&root.join("crates/mmrest-learner/src/pages.rs"));
+    let book = std::fs::read_dir(root.join("docs/src")).unwrap();
+    let book = book.map(|entry| format!("docs/src/{}", entry.unwrap().file_name().display()));
+    for page in book.chain(["README.md".into(), "CONTRIBUTING.md".into()]) {
+        if page.ends_with(".md") && read(&root.join(&page)).contains("```rust") {
+            let line = format!("include_str!(\"../../../{page}\")");
+            assert!(included.contains(&line), "{page}");
+        }
+    }
+}

@@ -110,7 +110,13 @@ fn a_run_is_drawn_whole_and_beside_others() {
         shapes.iter().sum::<usize>() >= 4 * 3 * segments,
         "{shapes:?}"
     );
-    for name in ["curves", "bias", "distances", "spectra"] {
+    for name in [
+        "curves",
+        "bias",
+        "distances",
+        "cluster-distances",
+        "spectra",
+    ] {
         let light = picture(&folder, &format!("{name}.svg"));
         let dark = picture(&folder, &format!("{name}-dark.svg"));
         assert!(marks(&light, "polyline") + marks(&light, "line") + marks(&light, "rect") > 10);
@@ -124,11 +130,16 @@ fn a_run_is_drawn_whole_and_beside_others() {
 }
 
 fn test_segments(run: &str) -> usize {
+    test_ids(run).len()
+}
+
+fn test_ids(run: &str) -> Vec<String> {
     let predictions = std::fs::read_to_string(Path::new(run).join("predictions.csv")).unwrap();
-    predictions
-        .lines()
-        .filter(|line| line.contains(",test,"))
-        .count()
+    let of_test = predictions.lines().filter_map(|line| {
+        let (id, rest) = line.split_once(',')?;
+        rest.starts_with("test,").then(|| id.to_owned())
+    });
+    of_test.collect()
 }
 
 fn is_repeatable(bench: &Bench, run: &str, page: &str) {
@@ -165,6 +176,17 @@ fn without_clusters_and_without_bias(bench: &Bench, full: &str) {
         picture(&folder, &format!("{name}.svg"));
     }
     assert!(!folder.join("pictures/space-c.svg").exists());
+    assert!(!folder.join("pictures/cluster-distances-b.svg").exists());
+    // Every segment that is shown is one of the test split, once, with a prediction of each run.
+    let (_, cases) = page.split_once(">Cases</h2>").unwrap();
+    let rows: Vec<&str> = cases.split("<tr><td>").skip(1).collect();
+    assert_eq!(rows.len(), 12);
+    for row in rows {
+        let (id, _) = row.split_once('<').unwrap();
+        assert!(test_ids(full).contains(&id.to_owned()), "{row}");
+        let numbers = row.matches("<td class=\"number").count();
+        assert_eq!((numbers, row.contains(" best\"")), (4, true), "{row}");
+    }
 }
 
 /// Elsewhere, without data: ids alone. A folder without a run is one sentence.

@@ -259,3 +259,20 @@ fn a_study_that_was_changed_is_refused_or_begun_afresh() {
         "--only leaves the others out"
     );
 }
+
+#[test]
+fn png_is_refused_before_anything_is_trained_where_it_cannot_be_made() {
+    if cfg!(feature = "png") {
+        println!("skipped: this program makes PNG");
+        return;
+    }
+    let bench = Bench::new(VARIANTS);
+    let output = bench.run(&["--png"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = errors(&output);
+    assert!(
+        said.contains("built without PNG") && said.contains("mmrest/png"),
+        "{said}"
+    );
+    assert!(!bench.path("out").exists());
+}

@@ -6,7 +6,7 @@ use super::check::{check_bert, check_config, check_vocabulary};
 use super::place::record_sha256;
 use super::probe::{Known, probe};
 use super::{Content, Fetched, Fetcher, Hub, ModelName, Progress, Source, Target};
-use crate::files::sync_folder;
+use crate::files::sync_name;
 use crate::{DataError, Result, SourceFile};
 
 const CONFIG: &str = "config.json";
@@ -246,8 +246,7 @@ fn swap(desk: &Path, folder: &Path) -> Result<()> {
     let wrap = |error| DataError::io(folder, error);
     if !folder.exists() {
         std::fs::rename(desk, folder).map_err(wrap)?;
-        sync_folder(folder);
-        return Ok(());
+        return sync_name(folder);
     }
     for entry in std::fs::read_dir(folder).map_err(wrap)? {
         let name = entry.map_err(wrap)?.file_name();
@@ -263,7 +262,7 @@ fn swap(desk: &Path, folder: &Path) -> Result<()> {
         let _ = std::fs::rename(&old, folder);
         return Err(wrap(error));
     }
-    sync_folder(folder);
+    sync_name(folder)?;
     std::fs::remove_dir_all(&old).map_err(|error| DataError::io(&old, error))
 }
 

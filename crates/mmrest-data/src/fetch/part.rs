@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Target;
-use crate::files::{self, sync_folder};
+use crate::files::{self, sync_name};
 use crate::{DataError, Result};
 
 /// What the server said of the file that is being downloaded.
@@ -137,7 +137,7 @@ impl Part {
         } = self;
         drop(file);
         std::fs::rename(&part, path).map_err(|error| DataError::io(path, error))?;
-        sync_folder(path);
+        sync_name(path)?;
         let _ = std::fs::remove_file(note_path);
         Ok(())
     }

@@ -17,6 +17,15 @@ use crate::{DataConfig, DataError, DataReport, Kind, Modality, Result, SourceFil
 ///
 /// `watch` is told the number of segments written so far (0 while checksums are computed), and answers whether to go on.
 ///
+/// ```no_run
+/// use mmrest_data::import::import;
+///
+/// let out = "data/sims.h5".as_ref();
+/// let report = import("unaligned_39.pkl".as_ref(), None, [-1.0, 1.0], out, &mut |_| true)?;
+/// println!("{report}");
+/// # Ok::<(), mmrest_data::DataError>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`DataError::Pickle`] and [`DataError::Release`] for a file that is no such release; the errors of

@@ -10,6 +10,29 @@ use crate::{DataError, Result, SegmentSource};
 ///
 /// `watch` is told the number of segments written so far, and answers whether to go on.
 ///
+/// ```
+/// use mmrest_data::packed::{About, PackedSet, pack};
+/// use mmrest_data::sample::{self, SampleConfig};
+/// use mmrest_data::{DataConfig, Modality, Split, open};
+///
+/// # fn main() -> mmrest_data::Result<()> {
+/// let folder = tempfile::tempdir().unwrap();
+/// sample::write(&SampleConfig { videos: 3, ..SampleConfig::default() }, folder.path())?;
+/// let config = DataConfig {
+///     dir: ".".into(),
+///     modalities: vec![Modality::Text],
+///     labels: sample::LABELS.into(),
+///     words: Some(sample::WORDS.into()),
+///     ..DataConfig::default()
+/// };
+/// let path = folder.path().join("set.h5");
+/// let source = open(&config, folder.path())?;
+/// pack(source.as_ref(), true, About::default(), &path, &mut |_| true)?;
+/// assert_eq!(PackedSet::open(&path)?.rows(Split::Train).len(), 10);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// Those of reading and of [`PackedWriter`]; [`DataError::Stopped`] when `watch` says so. Nothing is left behind then.

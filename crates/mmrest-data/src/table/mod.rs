@@ -176,7 +176,7 @@ impl Table {
     /// # Errors
     ///
     /// [`DataError::TwoFolds`], naming the video.
-    pub fn check_videos_apart(&self) -> Result<()> {
+    pub(crate) fn check_videos_apart(&self) -> Result<()> {
         let mut splits = HashMap::new();
         for row in &self.rows {
             let Some(split) = row.split else { continue };

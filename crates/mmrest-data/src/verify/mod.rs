@@ -79,7 +79,18 @@ impl Verification {
     }
 }
 
-/// Checks a folder. `folds` are the set's standard folds, where they are at hand ([`Known::folds`] names the file).
+/// Checks a folder.
+///
+/// ```
+/// use mmrest_data::verify::{Known, verify};
+///
+/// let folder = tempfile::tempdir().unwrap(); // without any file of CMU-MOSI
+/// let found = verify(Known::Mosi, folder.path(), None)?;
+/// assert!(!found.as_known());
+/// # Ok::<(), mmrest_data::DataError>(())
+/// ```
+///
+/// `folds` are the set's standard folds, where they are at hand ([`Known::folds`] names the file).
 ///
 /// # Errors
 ///

@@ -6,7 +6,7 @@ use crate::cpu;
 
 /// Activation of the feed-forward layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
+pub(crate) enum Activation {
     /// `x Φ(x)`, with the error function.
     Gelu,
     /// `x/2 (1 + tanh(sqrt(2/π) (x + 0.044715 x³)))`.
@@ -17,7 +17,7 @@ pub enum Activation {
 
 impl Activation {
     /// The activation a `hidden_act` names, if it is one of those supported.
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name {
             "gelu" => Some(Self::Gelu),
             "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Some(Self::GeluTanh),
@@ -27,7 +27,7 @@ impl Activation {
     }
 
     /// Applies the activation, element by element.
-    pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+    pub(crate) fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Gelu if cpu::takes(&x) => cpu::gelu::gelu(x),
             Self::Gelu => activation::gelu(x),

@@ -100,7 +100,7 @@ impl Padding {
 
 /// Multi-head self-attention: `softmax(Q K^T / sqrt(d)) V` of every head, joined by a linear layer.
 #[derive(Module, Debug)]
-pub struct SelfAttention {
+pub(crate) struct SelfAttention {
     pub(super) query: Linear,
     pub(super) key: Linear,
     pub(super) value: Linear,

@@ -10,7 +10,7 @@ use crate::packed::{PackedTokens, lens};
 
 /// `LayerNorm(word + position + type 0)` of every token.
 #[derive(Module, Debug)]
-pub struct Embeddings {
+pub(crate) struct Embeddings {
     pub(super) word: Embedding,
     pub(super) position: Embedding,
     pub(super) token_type: Embedding,

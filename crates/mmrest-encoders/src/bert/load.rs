@@ -22,6 +22,10 @@ const PYTORCH: &str = "pytorch_model.bin";
 /// Whether a directory has weights to load: `model.safetensors` or `pytorch_model.bin`.
 ///
 /// One with `config.json` and `vocab.txt` only can still start from scratch, by [`BertConfig::init`].
+///
+/// ```
+/// assert!(!mmrest_encoders::has_weights("no/such/folder".as_ref()));
+/// ```
 pub fn has_weights(dir: &Path) -> bool {
     weights_file(dir).is_some()
 }
@@ -72,6 +76,7 @@ impl Checkpoint {
 
     /// Compares the names and shapes of the file with those the configuration calls for.
     fn check(&self, config: &BertConfig) -> Result<(), EncoderError> {
+        self.check_depth(config)?;
         let expected = expected_shapes(config);
         let missing: Vec<_> = expected
             .keys()
@@ -103,6 +108,27 @@ impl Checkpoint {
             tracing::warn!(%path, extra, "the file has layer tensors that config.json does not call for; unused");
         }
         Ok(())
+    }
+
+    /// Refuses a number of layers that the file cannot have, before their tensors are listed.
+    fn check_depth(&self, config: &BertConfig) -> Result<(), EncoderError> {
+        let (asked, tensors) = (config.num_hidden_layers, self.tensors.len());
+        if asked <= tensors {
+            return Ok(());
+        }
+        Err(EncoderError::Config {
+            origin: self
+                .path
+                .with_file_name("config.json")
+                .display()
+                .to_string(),
+            key: "num_hidden_layers",
+            found: asked.to_string(),
+            expected: format!(
+                "no more than the {tensors} tensors of {}",
+                self.path.display()
+            ),
+        })
     }
 
     fn fill(&self, bert: &mut Bert, device: &Device) -> Result<(), EncoderError> {

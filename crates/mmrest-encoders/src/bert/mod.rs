@@ -11,9 +11,10 @@ mod load;
 mod model;
 mod names;
 
-pub use activation::Activation;
-pub use attention::SelfAttention;
+pub(crate) use activation::Activation;
+pub(crate) use attention::SelfAttention;
 pub use config::BertConfig;
-pub use embeddings::Embeddings;
+pub(crate) use embeddings::Embeddings;
 pub use load::has_weights;
-pub use model::{Bert, BertLayer};
+pub use model::Bert;
+pub(crate) use model::BertLayer;

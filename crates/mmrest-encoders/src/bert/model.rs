@@ -26,7 +26,7 @@ pub struct Bert {
 
 /// One layer: attention and feed-forward, each with dropout, a residual and a normalisation after it.
 #[derive(Module, Debug)]
-pub struct BertLayer {
+pub(crate) struct BertLayer {
     pub(super) attention: SelfAttention,
     pub(super) attention_norm: LayerNorm,
     pub(super) intermediate: Linear,

@@ -35,6 +35,16 @@ metric_clip = 0.0
 
 /// Splits `key.path=value`. The value is TOML (`3`, `0.5`, `true`, `["text"]`, `"a b"`); anything else is taken as a string.
 ///
+/// ```
+/// use mmrest_learner::Config;
+/// use mmrest_learner::config::parse_override;
+///
+/// let epochs = parse_override("train.epochs=3")?;
+/// assert_eq!(Config::parse("", &[epochs])?.train.epochs, 3);
+/// assert!(parse_override("train.epochs").is_err());
+/// # Ok::<(), String>(())
+/// ```
+///
 /// # Errors
 ///
 /// There is no `=`, or the key is empty.
@@ -57,12 +67,35 @@ pub fn parse_override(text: &str) -> Result<(String, Value), String> {
     ))
 }
 
+/// More brackets than any configuration opens: a parser of TOML goes one level deeper for each, and the stack ends before
+/// the file does.
+const MOST_BRACKETS: usize = 1000;
+
+/// Refuses text that would take a parser of TOML too deep.
+///
+/// # Errors
+///
+/// A sentence with the number of brackets and the line of the first that is too much.
+pub fn check_brackets(text: &str) -> Result<(), String> {
+    let brackets = text.match_indices(['[', '{']);
+    match brackets.map(|(at, _)| at).nth(MOST_BRACKETS) {
+        None => Ok(()),
+        Some(at) => Err(format!(
+            "line {}: more than {MOST_BRACKETS} brackets are opened up to here; no configuration needs so many",
+            1 + text[..at].matches('\n').count()
+        )),
+    }
+}
+
 /// Merges preset, file and overrides, and reads the result as `T`.
 pub(super) fn resolve<T: DeserializeOwned>(
     file: &str,
     overrides: &[(String, Value)],
 ) -> Result<T, String> {
-    let mut explicit: Table = file.parse().map_err(|e: toml::de::Error| sentence(&e))?;
+    check_brackets(file)?;
+    let mut explicit: Table = file
+        .parse()
+        .map_err(|e: toml::de::Error| format!("{}{}", place(file, &e), sentence(&e)))?;
     for (key, value) in overrides {
         set(&mut explicit, key, value.clone())?;
     }
@@ -75,6 +108,16 @@ pub(super) fn resolve<T: DeserializeOwned>(
     merge(&mut merged, explicit);
     serde_path_to_error::deserialize(Value::Table(merged))
         .map_err(|e| format!("{}: {}", e.path(), sentence(e.inner())))
+}
+
+/// Line and column of an error in a text, both from 1: `line 3, column 7: `.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    before.map_or_else(String::new, |before| {
+        let line = 1 + before.matches('\n').count();
+        let column = 1 + before.chars().rev().take_while(|&c| c != '\n').count();
+        format!("line {line}, column {column}: ")
+    })
 }
 
 /// TOML's message on one line.
@@ -130,6 +173,22 @@ mod tests {
         );
         assert!(parse_override("a").is_err());
         assert!(parse_override(".b=1").is_err());
+    }
+
+    #[test]
+    fn what_is_no_toml_is_refused_with_its_place() {
+        let error = resolve::<Table>("seed = 1\n[train]\nepochs = = 3", &[]).unwrap_err();
+        assert!(error.starts_with("line 3, column 10: "), "{error}");
+    }
+
+    #[test]
+    fn what_would_take_the_parser_too_deep_is_refused() {
+        for text in ["x = { y", "{a=", "x = [", "[a]\n"] {
+            let error = resolve::<Table>(&text.repeat(50_000), &[]).unwrap_err();
+            assert!(error.contains("more than 1000 brackets"), "{error}");
+            // As deep as is let through.
+            assert!(resolve::<Table>(&text.repeat(1000), &[]).is_err());
+        }
     }
 
     #[test]

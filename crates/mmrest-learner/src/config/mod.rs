@@ -8,7 +8,7 @@ mod layers;
 mod sections;
 
 pub use bins::BinsConfig;
-pub use layers::parse_override;
+pub use layers::{check_brackets, parse_override};
 pub use sections::{
     ClusterBy, ClusterConfig, ClusterScope, LossConfig, LossForm, MetricKind, ModelConfig,
     ProjectionConfig, ProjectionKind, ReceptiveFieldKind, ReportConfig, Selection, SequenceConfig,
@@ -113,6 +113,19 @@ impl Config {
     }
 
     /// As [`Config::load`], from the text of a TOML file; the error is the bare sentence.
+    ///
+    /// ```
+    /// use mmrest_learner::Config;
+    ///
+    /// let config = Config::parse("seed = 7\n[loss]\nmargin = 2.0", &[])?;
+    /// assert_eq!((config.seed, config.loss.margin), (7, 2.0));
+    /// assert!(Config::parse("sed = 7", &[]).unwrap_err().contains("sed")); // unknown keys are refused
+    /// # Ok::<(), String>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`], but for the reading.
     pub fn parse(text: &str, overrides: &[(String, toml::Value)]) -> Result<Self, String> {
         let config: Self = layers::resolve(text, overrides)?;
         config.check()?;
@@ -230,6 +243,7 @@ impl Config {
         positive("train.epochs", self.train.epochs)?;
         positive("train.batch_size", self.train.batch_size)?;
         positive("train.patience", self.train.patience)?;
+        positive("train.non_finite_steps", self.train.non_finite_steps)?;
         fraction("train.modality_dropout", self.train.modality_dropout)?;
         Ok(())
     }

@@ -299,6 +299,8 @@ pub struct TrainConfig {
     pub plateau_patience: usize,
     /// Epochs without improvement before training stops.
     pub patience: usize,
+    /// Steps in a row with a loss or gradient that is not finite, none of them taken, after which training stops.
+    pub non_finite_steps: usize,
     /// Probability with which each modality of a training segment is taken for missing; never all of a segment.
     pub modality_dropout: f64,
     /// What decides which epoch's model is kept.
@@ -321,6 +323,7 @@ impl Default for TrainConfig {
             plateau_factor: 0.5,
             plateau_patience: 20,
             patience: 10,
+            non_finite_steps: 3,
             modality_dropout: 0.0,
             selection: Selection::ValidMae,
             record_test: false,

@@ -88,6 +88,15 @@ impl fmt::Display for Adapter {
 
 /// Opens device `index` of a backend, without autodiff.
 ///
+/// ```
+/// use mmrest_learner::{Backend, open_device};
+///
+/// let device = open_device(Backend::Cpu, 0)?;
+/// assert!(open_device(Backend::Cpu, 1).is_err()); // there is one CPU
+/// # drop(device);
+/// # Ok::<(), mmrest_learner::LearnerError>(())
+/// ```
+///
 /// # Errors
 ///
 /// The program was built without the backend, or the machine has no driver or adapter for it.

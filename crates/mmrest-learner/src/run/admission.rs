@@ -1,10 +1,9 @@
 //! What must hold before a run may begin or go on.
 
-use std::collections::BTreeSet;
-
 use mmrest_data::Split;
 use mmrest_data::packed::PackedSet;
 
+use super::changes::{Accepted, Change, DATA, differences};
 use super::folder::RunFolder;
 use super::record::RunRecord;
 use super::start::RunOptions;
@@ -13,76 +12,49 @@ use crate::error::LearnerError;
 use crate::files;
 use crate::train::{Checkpoints, Restored};
 
-/// A new run wants a folder without a run, a resumed one a folder with the same configuration.
-pub(super) fn check_folder(config: &Config, options: &RunOptions) -> Result<(), LearnerError> {
+/// A new run wants a folder without a run; a resumed one a folder with the same configuration, but for changes that were
+/// meant. Returns these.
+pub(super) fn check_folder(
+    config: &Config,
+    options: &RunOptions,
+    accepted: &Accepted,
+) -> Result<Vec<Change>, LearnerError> {
     let folder = &options.folder;
     match (folder.exists(), options.resume) {
         (true, false) => Err(LearnerError::format(
             folder.path(),
             "already holds a run: add --resume to go on with it, or choose another --out",
         )),
-        (false, false) => Ok(()),
-        (_, true) => check_configuration(folder, config),
+        (true, true) => check_configuration(folder, config, accepted),
+        // Ended before it began: there is nothing yet to be the same.
+        (false, _) => Ok(Vec::new()),
     }
 }
 
-fn check_configuration(folder: &RunFolder, config: &Config) -> Result<(), LearnerError> {
-    let mut stored = folder.read_config()?;
-    stored.train.epochs = config.train.epochs;
-    if stored == *config {
-        return Ok(());
-    }
-    let difference = first_difference(&stored, config);
-    Err(LearnerError::format(
-        &folder.config(),
-        format!(
-            "is not the configuration given now ({difference}): resume with the run's own, or start a new run"
-        ),
-    ))
-}
-
-/// The first key in which two configurations differ, with what each has: `'loss.margin = 3.0' there, ...`.
-pub fn first_difference(stored: &Config, given: &Config) -> String {
-    let (Ok(stored), Ok(given)) = (toml::Table::try_from(stored), toml::Table::try_from(given))
-    else {
-        return String::from("unreadable");
-    };
-    let stored = toml::Value::Table(stored);
-    let given = toml::Value::Table(given);
-    match differing("", Some(&stored), Some(&given)) {
-        Some((key, stored, given)) => {
-            let told = |value: Option<String>| match value {
-                Some(value) => format!("'{key} = {value}'"),
-                None => format!("no {key}"),
+fn check_configuration(
+    folder: &RunFolder,
+    config: &Config,
+    accepted: &Accepted,
+) -> Result<Vec<Change>, LearnerError> {
+    let mut changes = Vec::new();
+    for difference in differences(&folder.read_config()?, config)? {
+        if !accepted.has(&difference.key) {
+            let mend = match difference.is_acceptable() {
+                true => format!(
+                    "resume with the run's own, say by --accept-changed {} that it is meant, or start a new run",
+                    difference.key
+                ),
+                false => "resume with the run's own, or start a new run".into(),
             };
-            format!("{} there, {} now", told(stored), told(given))
+            let sentence = difference.sentence();
+            return Err(LearnerError::format(
+                &folder.config(),
+                format!("is not the configuration given now ({sentence}): {mend}"),
+            ));
         }
-        None => "no key".into(),
+        changes.push(difference.change());
     }
-}
-
-/// A key and what either side has for it.
-type Difference = (String, Option<String>, Option<String>);
-
-/// The first key at or below `key` whose values differ.
-fn differing(
-    key: &str,
-    stored: Option<&toml::Value>,
-    given: Option<&toml::Value>,
-) -> Option<Difference> {
-    use toml::Value::Table;
-    if let (Some(Table(stored)), Some(Table(given))) = (stored, given) {
-        let names: BTreeSet<&String> = stored.keys().chain(given.keys()).collect();
-        return names.into_iter().find_map(|name| {
-            let below = match key {
-                "" => name.clone(),
-                _ => format!("{key}.{name}"),
-            };
-            differing(&below, stored.get(name), given.get(name))
-        });
-    }
-    let told = |value: Option<&toml::Value>| value.map(ToString::to_string);
-    (stored != given).then(|| (key.to_string(), told(stored), told(given)))
+    Ok(changes)
 }
 
 /// Training needs segments to fit on, and segments to choose by.
@@ -99,18 +71,28 @@ pub(super) fn check_splits(config: &Config, set: &PackedSet) -> Result<(), Learn
     }
 }
 
-/// The record of this start; a resumed run must have the data and the text encoder that it began with.
-pub(super) fn admit(record: RunRecord, options: &RunOptions) -> Result<RunRecord, LearnerError> {
-    if !options.resume {
+/// The record of this start; a resumed run must have the text encoder that it began with, and the data, unless another is
+/// meant. `changes` are those of the configuration.
+pub(super) fn admit(
+    mut record: RunRecord,
+    mut changes: Vec<Change>,
+    options: &RunOptions,
+    accepted: &Accepted,
+) -> Result<RunRecord, LearnerError> {
+    if !(options.resume && options.folder.exists()) {
         return Ok(record);
     }
     let path = options.folder.record();
     let first: RunRecord = files::read_json(&path)?;
     if let Some(changed) = first.changed_file(&record.data_files) {
-        return Err(LearnerError::format(
-            &changed.path,
-            "is not the file this run began with (another SHA-256): restore it, or start a new run",
-        ));
+        if !accepted.has(DATA) {
+            return Err(LearnerError::format(
+                &changed.path,
+                "is not among the files this run began with, or not the same (another SHA-256): restore it, say by \
+                 --accept-changed data that it is meant, or start a new run",
+            ));
+        }
+        changes.push(first.data_change(&record));
     }
     if first.text_encoder != record.text_encoder {
         return Err(LearnerError::format(
@@ -125,7 +107,13 @@ pub(super) fn admit(record: RunRecord, options: &RunOptions) -> Result<RunRecord
             began.backend, now.backend
         ));
     }
-    Ok(record.resume(first))
+    for change in &changes {
+        options
+            .observer
+            .note(&format!("Going on with another {}, as meant.", change.key));
+    }
+    record.resumption(first, changes);
+    Ok(record)
 }
 
 /// The newest checkpoint that can be read, where the run is resumed and has one.
@@ -137,9 +125,9 @@ pub(super) fn newest_checkpoint(
     if !options.resume {
         return Ok(None);
     }
-    let mut damaged = None;
+    let mut damaged = Vec::new();
     for epoch in checkpoints.epochs()? {
-        match checkpoints.restore(epoch) {
+        match read_checkpoint(options, checkpoints, epoch) {
             Ok(restored) => {
                 let done = restored.progress.done();
                 if config.train.epochs < done {
@@ -159,14 +147,20 @@ pub(super) fn newest_checkpoint(
             Err(error) => {
                 options
                     .observer
-                    .note(&format!("{error}; trying the one before."));
-                damaged = Some(error);
+                    .warning(&format!("{error}; trying the checkpoint before"));
+                damaged.push(error.to_string());
             }
         }
     }
-    match damaged {
-        Some(error) => Err(error),
-        None => {
+    match damaged.is_empty() {
+        false => Err(LearnerError::format(
+            &options.folder.checkpoints(),
+            format!(
+                "holds no checkpoint that can be read ({}): restore one, or start a new run",
+                damaged.join("; ")
+            ),
+        )),
+        true => {
             options
                 .observer
                 .note("No checkpoint yet: from the beginning.");
@@ -175,24 +169,16 @@ pub(super) fn newest_checkpoint(
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_difference_of_two_configurations_is_named() {
-        let mut other = Config::default();
-        other.loss.margin = 7.0;
-        let sentence = first_difference(&Config::default(), &other);
-        assert!(
-            sentence.contains("margin = 3") && sentence.contains("margin = 7"),
-            "{sentence}"
-        );
-        let mut longer = Config::default();
-        longer.text.train_layers = Some(2);
-        assert_eq!(
-            first_difference(&Config::default(), &longer),
-            "no text.train_layers there, 'text.train_layers = 2' now"
-        );
+/// Reads a checkpoint whose files are what was written.
+fn read_checkpoint(
+    options: &RunOptions,
+    checkpoints: &Checkpoints,
+    epoch: usize,
+) -> Result<Restored, LearnerError> {
+    if !checkpoints.verify(epoch)? {
+        options.observer.note(&format!(
+            "The checkpoint of epoch {epoch} has no SHA256SUMS: what it holds cannot be checked."
+        ));
     }
+    checkpoints.restore(epoch)
 }

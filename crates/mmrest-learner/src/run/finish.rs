@@ -106,6 +106,18 @@ pub(crate) fn evaluate_split(
 /// Evaluates a split with the model a run has kept: the same figures as the run wrote. `device` is without autodiff;
 /// `data` takes the place of the configured folder.
 ///
+/// ```no_run
+/// use mmrest_data::Split;
+/// use mmrest_learner::run::{RunFolder, evaluate_run};
+/// use mmrest_learner::{Backend, open_device};
+///
+/// let device = open_device(Backend::Cpu, 0)?;
+/// let folder = RunFolder::new("runs/first");
+/// let valid = evaluate_run(&folder, Split::Valid, None, ".".as_ref(), &device)?;
+/// println!("MAE {:.3}", valid.figures.mae());
+/// # Ok::<(), mmrest_learner::LearnerError>(())
+/// ```
+///
 /// # Errors
 ///
 /// The run has no model yet, or its data are not there.

@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use super::lock::FolderLock;
 use crate::config::Config;
 use crate::error::LearnerError;
 use crate::space::Snapshots;
+
+/// Name of the lock's file.
+const LOCK: &str = "run.lock";
 
 /// A run's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +70,15 @@ impl RunFolder {
         self.0.join("log.jsonl")
     }
 
+    /// Keeps every other program out of the folder, which is made where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`LearnerError::Busy`] where another program has the run; the folder cannot be made or written.
+    pub fn lock(&self) -> Result<FolderLock, LearnerError> {
+        FolderLock::take(&self.0, LOCK)
+    }
+
     /// Where what reports need is kept, unless the configuration says that it is not.
     pub(crate) fn snapshots(&self, config: &Config) -> Option<Snapshots> {
         config
@@ -77,6 +90,16 @@ impl RunFolder {
     /// Whether a run has begun here.
     pub fn exists(&self) -> bool {
         self.config().exists() || self.checkpoints().exists()
+    }
+
+    /// Whether some start has been here, though it may have ended before the run began.
+    pub fn is_entered(&self) -> bool {
+        self.lock_file().exists() || self.log().exists()
+    }
+
+    /// Held by the program at work here.
+    fn lock_file(&self) -> PathBuf {
+        self.0.join(LOCK)
     }
 
     /// The configuration of the run that is here.

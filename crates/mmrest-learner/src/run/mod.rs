@@ -3,14 +3,17 @@
 //! docs/src/runs.md lists what a run's folder holds.
 
 mod admission;
+mod changes;
 mod finish;
 mod folder;
+mod lock;
 mod prepare;
 mod record;
 mod start;
 
-pub use admission::first_difference;
+pub use changes::{Accepted, Change, first_difference};
 pub use finish::{EvaluatedSplit, MetricsFile, ParameterCounts, evaluate_run};
 pub use folder::RunFolder;
+pub use lock::FolderLock;
 pub use record::{Computer, Resumption, RunRecord};
-pub use start::{Outcome, RunOptions, default_folder, train};
+pub use start::{Outcome, RunOptions, default_folder, train, train_locked};

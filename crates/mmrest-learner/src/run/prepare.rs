@@ -10,7 +10,7 @@ use mmrest_data::{Modality, Split};
 use mmrest_encoders::{Bert, BertConfig, Tokenizer, has_weights};
 use sha2::{Digest, Sha256};
 
-use crate::bundle::{Bundle, TextParts};
+use crate::bundle::{Bundle, TextParts, check_text};
 use crate::config::Config;
 use crate::error::LearnerError;
 use crate::example::{FeatureSpec, Preparation, TextFeatures};
@@ -18,6 +18,7 @@ use crate::frozen::{Frozen, hex};
 use crate::loader::SegmentLoader;
 use crate::modality_dropout::ModalityDropout;
 use crate::model::MmRest;
+use crate::size;
 use crate::source::{ExampleSource, PackedSplit};
 use crate::state::lower_layers;
 
@@ -43,6 +44,7 @@ pub(crate) fn load_text(
     let (bert, bert_config, fingerprint) = match config.text.from_scratch {
         true => {
             let bert_config = BertConfig::from_dir(&folder)?;
+            check_from_scratch(&folder, &bert_config)?;
             let fingerprint = format!(
                 "from-scratch-{}-{}",
                 config.seed,
@@ -70,6 +72,20 @@ pub(crate) fn load_text(
     Ok(Some((bert, parts)))
 }
 
+/// Most parameters of a text encoder that starts from scratch, ten times the largest BERT: there is no file of weights to
+/// hold the sizes of `config.json` against.
+const MOST_FROM_SCRATCH: u128 = 1 << 32;
+
+fn check_from_scratch(folder: &Path, bert: &BertConfig) -> Result<(), LearnerError> {
+    match size::bert(bert) {
+        0..=MOST_FROM_SCRATCH => Ok(()),
+        parameters => Err(LearnerError::format(
+            &folder.join("config.json"),
+            format!("calls for {parameters} parameters, more than any BERT has: lower its sizes"),
+        )),
+    }
+}
+
 /// SHA-256 of the weights in a BERT directory, and its configuration's.
 fn fingerprint(folder: &Path, config: &BertConfig) -> Result<String, LearnerError> {
     debug_assert!(has_weights(folder));
@@ -84,36 +100,6 @@ fn fingerprint(folder: &Path, config: &BertConfig) -> Result<String, LearnerErro
 fn config_hash(config: &BertConfig) -> Result<String, LearnerError> {
     let json = serde_json::to_vec(config).map_err(|e| LearnerError::Internal(e.to_string()))?;
     Ok(hex(&Sha256::digest(json)))
-}
-
-/// What configuration and encoder must agree on.
-fn check_text(
-    config: &Config,
-    folder: &Path,
-    bert: &BertConfig,
-    tokenizer: &Tokenizer,
-) -> Result<(), LearnerError> {
-    let wrong = |message: String| Err(LearnerError::format(folder, message));
-    if config.text.max_tokens > bert.max_position_embeddings {
-        return wrong(format!(
-            "has positions for {} tokens, but text.max_tokens is {}: lower it",
-            bert.max_position_embeddings, config.text.max_tokens
-        ));
-    }
-    if tokenizer.vocab_size() > bert.vocab_size {
-        return wrong(format!(
-            "has {} words in vocab.txt, but config.json says vocab_size {}: the two are not of one model",
-            tokenizer.vocab_size(),
-            bert.vocab_size
-        ));
-    }
-    match config.text.train_layers {
-        Some(layers) if layers > bert.num_hidden_layers => wrong(format!(
-            "has {} layers, but text.train_layers is {layers}: lower it",
-            bert.num_hidden_layers
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// The examples of all three splits.

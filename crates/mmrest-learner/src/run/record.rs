@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use mmrest_data::{DataReport, SourceFile};
 use serde::{Deserialize, Serialize};
 
+use super::changes::{Change, DATA};
 use crate::device::{Adapter, Backend};
 
 /// What ran, on what, when.
@@ -46,6 +47,9 @@ pub struct Resumption {
     pub version: String,
     /// Commit of the project, if any.
     pub git_commit: Option<String>,
+    /// What was another than before, and was meant to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// What it ran on from then.
     #[serde(flatten)]
     pub computer: Computer,
@@ -88,20 +92,20 @@ impl RunRecord {
         }
     }
 
-    /// Goes on with the record of the run's first start: this start becomes a resumption.
-    pub(crate) fn resume(self, first: Self) -> Self {
-        let mut resumptions = first.resumptions.clone();
+    /// Goes on with the record of the run's first start: this start becomes a resumption. The data are this start's: the
+    /// same, or others that were meant.
+    pub(crate) fn resumption(&mut self, first: Self, changes: Vec<Change>) {
+        let mut resumptions = first.resumptions;
         resumptions.push(Resumption {
             time: self.started,
-            version: self.version,
-            git_commit: self.git_commit,
-            computer: self.computer,
+            version: std::mem::replace(&mut self.version, first.version),
+            git_commit: std::mem::replace(&mut self.git_commit, first.git_commit),
+            changes,
+            computer: std::mem::replace(&mut self.computer, first.computer),
         });
-        Self {
-            resumptions,
-            finished: None,
-            ..first
-        }
+        self.resumptions = resumptions;
+        self.started = first.started;
+        self.peak_memory_mib = first.peak_memory_mib;
     }
 
     /// Notes how much memory the program held at most, over all its starts.
@@ -113,11 +117,23 @@ impl RunRecord {
         };
     }
 
-    /// The first data file that is not what it was, if any.
-    pub(crate) fn changed_file<'a>(&self, files: &'a [SourceFile]) -> Option<&'a SourceFile> {
-        files
-            .iter()
-            .find(|file| !self.data_files.iter().any(|old| old.sha256 == file.sha256))
+    /// The first data file that is not what it was, or that was there and is not any more.
+    pub(crate) fn changed_file<'a>(&'a self, files: &'a [SourceFile]) -> Option<&'a SourceFile> {
+        let among = |files: &[SourceFile], file: &SourceFile| {
+            files.iter().any(|other| other.sha256 == file.sha256)
+        };
+        let new = files.iter().find(|file| !among(&self.data_files, file));
+        new.or_else(|| self.data_files.iter().find(|file| !among(files, file)))
+    }
+
+    /// What the data files were, and are.
+    pub(crate) fn data_change(&self, now: &Self) -> Change {
+        let json = |files: &[SourceFile]| serde_json::to_value(files).unwrap_or_default();
+        Change {
+            key: DATA.into(),
+            from: json(&self.data_files),
+            to: json(&now.data_files),
+        }
     }
 }
 

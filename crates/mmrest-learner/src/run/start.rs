@@ -11,11 +11,13 @@ use mmrest_data::Split;
 use mmrest_data::packed::prepare;
 
 use super::admission::{admit, check_folder, check_splits, newest_checkpoint};
+use super::changes::Accepted;
 use super::finish::{MetricsFile, finish};
 use super::folder::RunFolder;
+use super::lock::FolderLock;
 use super::prepare::{Splits, load_text, start_model};
 use super::record::{Computer, RunRecord, now};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, check_clusters};
 use crate::config::Config;
 use crate::device::{self, Backend, OpenDevice};
 use crate::error::LearnerError;
@@ -24,14 +26,17 @@ use crate::files;
 use crate::model::MmRest;
 use crate::optimizer::optimizer;
 use crate::schedule::{SharedFactor, scheduler};
-use crate::train::{Checkpoints, EpochLoop, EveryEpoch, NoRenderer, Observer, Progress, Restored};
+use crate::train::{
+    Checkpoints, EpochLoop, EveryEpoch, NoRenderer, Observer, Progress, Restored, SelectedModel,
+    Silent,
+};
 
 /// Where and how a run runs; what it computes is its [`Config`].
 #[derive(Clone)]
 pub struct RunOptions {
     /// The run's folder.
     pub folder: RunFolder,
-    /// Whether to go on with the run that is there.
+    /// Whether to go on with the run that is there; one that was ended before it began, begins.
     pub resume: bool,
     /// The backend.
     pub backend: Backend,
@@ -43,6 +48,32 @@ pub struct RunOptions {
     pub observer: Arc<dyn Observer>,
     /// Stops the run from another thread, at the next batch.
     pub interrupter: Interrupter,
+}
+
+impl RunOptions {
+    /// A new run in `folder` on the CPU that nobody watches; paths of its configuration are relative to `root`.
+    ///
+    /// ```
+    /// use mmrest_learner::run::{RunFolder, RunOptions};
+    ///
+    /// let options = RunOptions {
+    ///     resume: true,
+    ///     ..RunOptions::new(RunFolder::new("runs/first"), ".")
+    /// };
+    /// assert_eq!(options.devices, [0]);
+    /// ```
+    #[must_use]
+    pub fn new(folder: RunFolder, root: impl Into<PathBuf>) -> Self {
+        Self {
+            folder,
+            resume: false,
+            backend: Backend::Cpu,
+            devices: vec![0],
+            root: root.into(),
+            observer: Arc::new(Silent),
+            interrupter: Interrupter::new(),
+        }
+    }
 }
 
 /// How a run ended.
@@ -61,11 +92,26 @@ pub enum Outcome {
 ///
 /// # Errors
 ///
-/// Data, text encoder, device or folder are not as they must be; a loss or gradient is not finite. What was already
-/// written is kept.
+/// Data, text encoder, device or folder are not as they must be; another program is at work in the folder; too many
+/// steps in a row were not finite. What was already written is kept.
 pub fn train(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
-    match run(config, options) {
-        // Before the first step: what earlier starts have done is kept.
+    let lock = options.folder.lock()?;
+    train_locked(config, options, &Accepted::default(), &lock)
+}
+
+/// [`train`], in a folder that is locked already, by [`RunFolder::lock`]. A resumed run may find the changes that are
+/// accepted.
+///
+/// # Errors
+///
+/// As [`train`].
+pub fn train_locked(
+    config: &Config,
+    options: &RunOptions,
+    accepted: &Accepted,
+    lock: &FolderLock,
+) -> Result<Outcome, LearnerError> {
+    match run(config, options, accepted, lock) {
         Err(LearnerError::Interrupted) => {
             let kept = Checkpoints::new(options.folder.checkpoints()).epochs()?;
             Ok(Outcome::Interrupted {
@@ -76,7 +122,12 @@ pub fn train(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerEr
     }
 }
 
-fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
+fn run(
+    config: &Config,
+    options: &RunOptions,
+    accepted: &Accepted,
+    lock: &FolderLock,
+) -> Result<Outcome, LearnerError> {
     let devices = open_devices(options)?;
     let autodiff: Vec<Device> = devices
         .iter()
@@ -87,7 +138,7 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
     };
     let device = &device.device;
     let checkpoints = Checkpoints::new(options.folder.checkpoints());
-    check_folder(config, options)?;
+    let changes = check_folder(config, options, accepted)?;
     config.data.check_files(&options.root)?;
     let restored = newest_checkpoint(config, options, &checkpoints)?;
     options.observer.stage("loading the text encoder");
@@ -113,7 +164,7 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
         &options.root,
     );
     record.text_encoder = text.as_ref().map(|(_, text)| text.fingerprint.clone());
-    let mut record = admit(record, options)?;
+    let mut record = admit(record, changes, options, accepted)?;
     options.observer.stage("preparing text and features");
     let features = FeatureSpec::fit(config, &set, &stop)?;
     let (bundle, model) = start_model(config, features, text, &first_device())?;
@@ -122,37 +173,52 @@ fn run(config: &Config, options: &RunOptions) -> Result<Outcome, LearnerError> {
         _ => model.fork(main),
     };
     let splits = Splits::prepare(&set, &bundle, &model.valid(), &options.root, &stop)?;
-    files::write(&options.folder.config(), config.to_toml()?.as_bytes())?;
+    let selected = SelectedModel::new(options.folder.model());
+    clear_up(options, &selected, restored.as_ref())?;
+    // The configuration is what tells that there is a run: it comes last.
     files::write_json(&options.folder.record(), &record)?;
-    let progress = run_epochs(
+    files::write(&options.folder.config(), config.to_toml()?.as_bytes())?;
+    let start = Start {
         model,
         bundle,
-        &splits,
         restored,
         checkpoints,
-        options,
-        autodiff.clone(),
-    )?;
-    let interrupted = options.interrupter.should_stop();
-    let outcome = match (progress.selected_epoch, interrupted) {
-        (_, true) => Outcome::Interrupted {
-            epochs: progress.done(),
-        },
-        (Some(selected), false) => {
-            options.observer.stage("evaluating the selected model");
-            let metrics = finish(&options.folder, &splits, selected, device)?;
-            record.finished = Some(now());
-            Outcome::Finished(Box::new(metrics))
-        }
-        (None, false) => {
-            return Err(LearnerError::Training(
-                "no epoch gave a validation error that is a number".into(),
-            ));
-        }
+        selected: selected.clone(),
+        lock: lock.clone(),
     };
+    let progress = run_epochs(start, &splits, options, autodiff.clone())?;
+    if options.interrupter.should_stop() {
+        record.note_peak_memory();
+        files::write_json(&options.folder.record(), &record)?;
+        return Err(LearnerError::Interrupted);
+    }
+    let Some(epoch) = progress.selected_epoch else {
+        return Err(LearnerError::Training(
+            "no epoch gave a validation error that is a number".into(),
+        ));
+    };
+    options.observer.stage("evaluating the selected model");
+    lock.check()?;
+    selected.check(epoch)?;
+    let metrics = finish(&options.folder, &splits, epoch, device)?;
+    record.finished = Some(now());
     record.note_peak_memory();
+    lock.check()?;
     files::write_json(&options.folder.record(), &record)?;
-    Ok(outcome)
+    Ok(Outcome::Finished(Box::new(metrics)))
+}
+
+/// Ends what a killed program left half done.
+fn clear_up(
+    options: &RunOptions,
+    selected: &SelectedModel,
+    restored: Option<&Restored>,
+) -> Result<(), LearnerError> {
+    let folder = &options.folder;
+    for place in [folder.path(), &folder.geometry()] {
+        files::remove_drafts(place)?;
+    }
+    selected.settle(restored.and_then(|restored| restored.progress.selected_epoch))
 }
 
 /// Where a model is made before it moves to its own device: initial weights are the same on every backend.
@@ -186,16 +252,31 @@ fn open_devices(options: &RunOptions) -> Result<Vec<OpenDevice>, LearnerError> {
     Ok(opened)
 }
 
-/// Hands everything to burn-train and takes back how far it came.
-fn run_epochs(
+/// What an epoch loop begins with.
+struct Start {
     model: MmRest,
     bundle: Bundle,
-    splits: &Splits,
     restored: Option<Restored>,
     checkpoints: Checkpoints,
+    selected: SelectedModel,
+    lock: FolderLock,
+}
+
+/// Hands everything to burn-train and takes back how far it came.
+fn run_epochs(
+    start: Start,
+    splits: &Splits,
     options: &RunOptions,
     devices: Vec<Device>,
 ) -> Result<Progress, LearnerError> {
+    let Start {
+        model,
+        bundle,
+        restored,
+        checkpoints,
+        selected,
+        lock,
+    } = start;
     let config = bundle.config.clone();
     let main = devices.first().cloned().ok_or_else(no_device)?;
     let device = &main.clone().inner();
@@ -215,6 +296,12 @@ fn run_epochs(
         progress = restored.progress;
     }
     let clusters = progress.clusters.clone();
+    if let Some(clusters) = &clusters {
+        check_clusters(clusters, &config).map_err(|message| {
+            let message = format!("the checkpoint's progress.json {message}");
+            LearnerError::format(options.folder.path(), message)
+        })?;
+    }
     model.context.state().clusters = clusters;
     let learner = Learner::new(model, optimizer, scheduler);
     let train = splits.training_loader(config.seed, &main);
@@ -227,7 +314,8 @@ fn run_epochs(
         test: splits.loader(Split::Test, device),
         devices,
         bundle: Arc::new(bundle),
-        model_folder: options.folder.model(),
+        lock,
+        selected,
         epochs_file: options.folder.epochs(),
         checkpoints,
         snapshots: options.folder.snapshots(&config),
@@ -246,8 +334,12 @@ fn run_epochs(
         .with_training_strategy(TrainingStrategy::Custom(epoch_loop.clone()))
         .num_epochs(config.train.epochs);
     let result = training.launch(learner);
-    let lock = |poisoned: PoisonError<_>| PoisonError::into_inner(poisoned);
-    if let Some(error) = epoch_loop.failure.lock().unwrap_or_else(lock).take() {
+    let failure = &epoch_loop.failure;
+    let failure = failure
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    if let Some(error) = failure {
         return Err(error);
     }
     if let Some(error) = result.error {

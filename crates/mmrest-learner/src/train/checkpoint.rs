@@ -1,6 +1,6 @@
 //! Checkpoints: one folder an epoch, put in place whole once model, optimiser, schedule and progress are all written.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use burn::lr_scheduler::LrSchedulerRecord;
@@ -13,6 +13,8 @@ use burn::train::checkpoint::{
 use burn::train::metric::store::EventStoreClient;
 
 use super::progress::Progress;
+use super::records;
+use crate::digests;
 use crate::error::LearnerError;
 use crate::files;
 
@@ -20,6 +22,10 @@ use crate::files;
 const KEPT: usize = 2;
 /// burn writes these three; their number is awaited.
 const PARTS: [&str; 3] = ["model", "optimizer", "scheduler"];
+/// The file of the run's progress.
+const PROGRESS: &str = "progress.json";
+/// How the name of a folder begins in which a checkpoint grows.
+const GROWING: &str = "growing-";
 
 /// The checkpoints of a run.
 #[derive(Clone, Debug)]
@@ -43,9 +49,12 @@ pub struct Restored {
 /// Counts the parts of the checkpoint under way; burn writes them from threads of its own.
 #[derive(Debug, Default)]
 struct Written {
-    parts: Mutex<Vec<Result<(), String>>>,
+    parts: Mutex<Vec<Result<Listed, String>>>,
     changed: Condvar,
 }
+
+/// A file's name and its SHA-256.
+type Listed = (String, String);
 
 impl Checkpoints {
     /// Checkpoints below `folder`, made when the first is written.
@@ -83,27 +92,35 @@ impl Checkpoints {
 
     /// Where an epoch's checkpoint grows until it is whole.
     fn growing(&self, epoch: usize) -> PathBuf {
-        self.folder.join(format!("growing-{epoch:04}"))
+        self.folder.join(format!("{GROWING}{epoch:04}"))
     }
 
     fn progress(&self, epoch: usize) -> Result<Progress, LearnerError> {
-        files::read_json(&self.path(epoch).join("progress.json"))
+        files::read_json(&self.path(epoch).join(PROGRESS))
+    }
+
+    /// That every file of an epoch's checkpoint is what was written. False where that cannot be told: the checkpoint is
+    /// without digests.
+    ///
+    /// # Errors
+    ///
+    /// A file is missing or another; the error names it.
+    pub fn verify(&self, epoch: usize) -> Result<bool, LearnerError> {
+        digests::verify(&self.path(epoch))
     }
 
     /// Reads an epoch's checkpoint whole.
     ///
     /// # Errors
     ///
-    /// A file of it is missing or damaged; the error names the folder.
+    /// A file of it is missing or damaged, or they are not of one model; the error names it.
     pub fn restore(&self, epoch: usize) -> Result<Restored, LearnerError> {
         let [model, optimizer, scheduler] = self.parts();
-        let wrong = |e: CheckpointerError| {
-            LearnerError::format(&self.path(epoch), format!("cannot be read: {e}"))
-        };
+        records::check(&model.file(epoch), &optimizer.file(epoch))?;
         Ok(Restored {
-            model: model.restore(epoch).map_err(wrong)?,
-            optimizer: optimizer.restore(epoch).map_err(wrong)?,
-            scheduler: scheduler.restore(epoch).map_err(wrong)?,
+            model: model.read(epoch)?,
+            optimizer: optimizer.read(epoch)?,
+            scheduler: scheduler.read(epoch)?,
             progress: self.progress(epoch)?,
         })
     }
@@ -122,29 +139,33 @@ impl Checkpoints {
     ///
     /// The folder cannot be made or cleared.
     pub fn begin(&self, epoch: usize) -> Result<(), LearnerError> {
-        let growing = self.growing(epoch);
-        if growing.exists() {
-            std::fs::remove_dir_all(&growing)
-                .map_err(|e| LearnerError::io("clear", &growing, e))?;
+        if self.folder.exists() {
+            for path in files::entries(&self.folder)? {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if name.starts_with(GROWING) || name.ends_with(".old") {
+                    files::remove_folder(&path)?;
+                }
+            }
         }
-        std::fs::create_dir_all(&growing).map_err(|e| LearnerError::io("make", &growing, e))?;
+        files::make_folder(&self.growing(epoch))?;
         self.lock().clear();
         Ok(())
     }
 
-    /// Waits for burn's three parts, adds the progress, puts the checkpoint in place and removes the ones before the last.
+    /// Waits for burn's three parts, adds the progress and the list of digests, puts the checkpoint in place and removes the ones before the last.
     ///
     /// # Errors
     ///
     /// A part could not be written; the checkpoints before it are untouched.
     pub fn finish(&self, epoch: usize, progress: &Progress) -> Result<(), LearnerError> {
         let growing = self.growing(epoch);
-        self.wait()
-            .map_err(|message| LearnerError::format(&growing, message))?;
-        files::write_json(&growing.join("progress.json"), progress)?;
-        for part in PARTS {
-            sync(&growing.join(format!("{part}.bpk")))?;
-        }
+        let parts = self.wait();
+        let mut listed =
+            parts.map_err(|e| LearnerError::format(&growing, format!("cannot be written: {e}")))?;
+        let file = growing.join(PROGRESS);
+        files::write_json(&file, progress)?;
+        listed.push((PROGRESS.into(), digests::digest(&file)?));
+        digests::write_listed(&growing, listed)?;
         files::replace_folder(&growing, &self.path(epoch))?;
         self.prune()
     }
@@ -153,12 +174,12 @@ impl Checkpoints {
     fn prune(&self) -> Result<(), LearnerError> {
         for epoch in self.epochs()?.into_iter().skip(KEPT) {
             let path = self.path(epoch);
-            std::fs::remove_dir_all(&path).map_err(|e| LearnerError::io("remove", &path, e))?;
+            files::remove_folder(&path)?;
         }
         Ok(())
     }
 
-    fn wait(&self) -> Result<(), String> {
+    fn wait(&self) -> Result<Vec<Listed>, String> {
         let mut parts = self.lock();
         while parts.len() < PARTS.len() {
             parts = self
@@ -170,18 +191,12 @@ impl Checkpoints {
         parts.drain(..).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Result<(), String>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Result<Listed, String>>> {
         self.written
             .parts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn sync(path: &Path) -> Result<(), LearnerError> {
-    std::fs::File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(|e| LearnerError::io("write", path, e))
 }
 
 /// Writer of one of burn's three records.
@@ -191,16 +206,37 @@ pub struct Part {
     checkpoints: Checkpoints,
 }
 
+impl Part {
+    /// Reads the part of an epoch's checkpoint.
+    fn read<R: Checkpoint>(&self, epoch: usize) -> Result<R, LearnerError> {
+        self.restore(epoch).map_err(|e| {
+            LearnerError::format(&self.file(epoch), format!("cannot be read: {}", plain(&e)))
+        })
+    }
+
+    /// Where it is in an epoch's checkpoint.
+    fn file(&self, epoch: usize) -> PathBuf {
+        let folder = self.checkpoints.path(epoch);
+        folder.join(format!("{}.bpk", self.name))
+    }
+}
+
 impl<R: Checkpoint> Checkpointer<R> for Part {
     fn save(&self, epoch: usize, record: R) -> Result<(), CheckpointerError> {
         let mut report = Report {
             checkpoints: &self.checkpoints,
             outcome: Err(format!("writing the {} panicked", self.name)),
         };
-        let path = self.checkpoints.growing(epoch);
-        let saved = record.save(path.join(format!("{}.bpk", self.name)));
-        report.outcome = saved.as_ref().map(|&()| ()).map_err(ToString::to_string);
-        saved
+        let name = format!("{}.bpk", self.name);
+        let path = self.checkpoints.growing(epoch).join(&name);
+        let saved = record.save(path.clone());
+        report.outcome = match &saved {
+            Ok(()) => digests::digest(&path)
+                .map(|digest| (name, digest))
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(plain(error)),
+        };
+        Ok(()) // who waits is told
     }
 
     fn delete(&self, _: usize) -> Result<(), CheckpointerError> {
@@ -210,17 +246,24 @@ impl<R: Checkpoint> Checkpointer<R> for Part {
     /// Reads the whole file: a record that burn reads from a path would go back to it at the first step, when the checkpoint
     /// may be gone.
     fn restore(&self, epoch: usize) -> Result<R, CheckpointerError> {
-        let folder = self.checkpoints.path(epoch);
-        let bytes = std::fs::read(folder.join(format!("{}.bpk", self.name)))
-            .map_err(CheckpointerError::IOError)?;
+        let bytes = std::fs::read(self.file(epoch)).map_err(CheckpointerError::IOError)?;
         R::checkpoint_from_bytes(Bytes::from_bytes_vec(bytes)).map_err(CheckpointerError::Record)
+    }
+}
+
+/// burn's error without what it wraps around the cause.
+fn plain(error: &CheckpointerError) -> String {
+    match error {
+        CheckpointerError::IOError(error) => error.to_string(),
+        CheckpointerError::Record(error) => error.to_string(),
+        CheckpointerError::Unknown(message) => message.clone(),
     }
 }
 
 /// Tells how a part's writing ended, also where it panicked: somebody waits for it.
 struct Report<'a> {
     checkpoints: &'a Checkpoints,
-    outcome: Result<(), String>,
+    outcome: Result<Listed, String>,
 }
 
 impl Drop for Report<'_> {

@@ -2,8 +2,11 @@
 
 mod checkpoint;
 mod observer;
+mod pass;
 mod progress;
+mod records;
 mod renderer;
+mod selected;
 mod strategy;
 mod workers;
 
@@ -13,6 +16,7 @@ pub use progress::{EpochRow, Progress};
 
 pub(crate) use checkpoint::EveryEpoch;
 pub(crate) use renderer::NoRenderer;
+pub(crate) use selected::SelectedModel;
 pub(crate) use strategy::EpochLoop;
 
 use burn::train::Learner;

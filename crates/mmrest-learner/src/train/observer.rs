@@ -12,6 +12,10 @@ pub trait Observer: Send + Sync {
     fn epoch(&self, _row: &EpochRow, _epochs: usize) {}
     /// Something worth a line.
     fn note(&self, _message: &str) {}
+    /// Something that should not be, and that the run goes on after. Logged as a warning, unless this is overridden.
+    fn warning(&self, message: &str) {
+        tracing::warn!("{message}");
+    }
 }
 
 /// Watches in silence.

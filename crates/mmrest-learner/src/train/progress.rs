@@ -46,6 +46,9 @@ pub struct EpochRow {
     pub gradient_norm: f64,
     /// The same of the metrics.
     pub metric_gradient_norm: f64,
+    /// Steps that were not taken: a loss or gradient was not finite.
+    #[serde(default)]
+    pub skipped_steps: usize,
     /// Clusters in force at the epoch's end.
     pub clusters: usize,
     /// Whether this epoch's model was the best so far.
@@ -85,6 +88,7 @@ impl EpochRow {
         number("metric_learning_rate", self.metric_learning_rate);
         number("gradient_norm", self.gradient_norm);
         number("metric_gradient_norm", self.metric_gradient_norm);
+        columns.push(("skipped_steps".into(), self.skipped_steps.to_string()));
         columns.push(("clusters".into(), self.clusters.to_string()));
         columns.push(("selected".into(), self.selected.to_string()));
         columns
@@ -108,6 +112,9 @@ pub struct Progress {
     pub selected_epoch: Option<usize>,
     /// Test MAE of that epoch, where selection looks at it.
     pub selected_test: Option<f64>,
+    /// Steps that were not taken since the last that was.
+    #[serde(default)]
+    pub non_finite_in_a_row: usize,
 }
 
 impl Progress {

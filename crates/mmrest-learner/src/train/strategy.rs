@@ -16,20 +16,20 @@ use mmrest_metric::Rows;
 use super::checkpoint::Checkpoints;
 use super::observer::Observer;
 use super::progress::{EpochRow, Progress};
-use super::workers::Workers;
+use super::selected::SelectedModel;
 use crate::bundle::Bundle;
 use crate::clustering;
 use crate::config::{ClusterBy, ClusterScope};
 use crate::error::LearnerError;
 use crate::evaluate::figures;
-use crate::figures::Figures;
 use crate::loader::SegmentLoader;
 use crate::model::MmRest;
 use crate::objective::to_host;
+use crate::run::FolderLock;
 use crate::schedule::SharedFactor;
 use crate::seed;
 use crate::space::{Moment, Snapshots, SplitRows};
-use crate::step::{Losses, seed_dropout};
+use crate::step::seed_dropout;
 
 /// Where a run reads and writes while it trains.
 pub(crate) struct EpochLoop {
@@ -45,8 +45,10 @@ pub(crate) struct EpochLoop {
     pub devices: Vec<Device>,
     /// What goes into the model folder beside weights and clusters; its configuration rules the loop.
     pub bundle: Arc<Bundle>,
+    /// The run's folder, which is this program's as long as the run goes on.
+    pub lock: FolderLock,
     /// Where the selected model is kept.
-    pub model_folder: PathBuf,
+    pub selected: SelectedModel,
     /// Where the epochs' record is kept.
     pub epochs_file: PathBuf,
     /// The run's checkpoints.
@@ -79,7 +81,7 @@ impl SupervisedLearningStrategy<MmRest> for EpochLoop {
             }
             let outcome = self
                 .epoch(&mut learner, epoch, &components.interrupter)
-                .and_then(|()| self.checkpoint(&learner, epoch, &mut components));
+                .and_then(|row| self.conclude(&learner, row, &mut components));
             match outcome {
                 Ok(()) => {}
                 Err(LearnerError::Interrupted) => break,
@@ -94,21 +96,42 @@ impl SupervisedLearningStrategy<MmRest> for EpochLoop {
 }
 
 impl EpochLoop {
+    /// What comes after an epoch's steps, in a folder that is still the run's own.
+    fn conclude(
+        &self,
+        learner: &Learner<MmRest>,
+        row: EpochRow,
+        components: &mut TrainingComponents<MmRest>,
+    ) -> Result<(), LearnerError> {
+        self.lock.check()?;
+        let epoch = row.epoch;
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.add_spectra(&learner.model(), epoch)?;
+        }
+        let good = self.judge(&learner.model(), row)?;
+        self.lock.check()?;
+        if good {
+            self.checkpoint(learner, epoch, components)?;
+            self.selected.promote()?;
+        }
+        Ok(())
+    }
+
     fn out_of_patience(&self) -> bool {
         self.lock().epochs_since_best >= self.bundle.config.train.patience
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One epoch up to its row in `epochs.csv`.
+    /// The clusters and the steps of one epoch.
     fn epoch(
         &self,
         learner: &mut Learner<MmRest>,
         epoch: usize,
         interrupter: &Interrupter,
-    ) -> Result<(), LearnerError> {
+    ) -> Result<EpochRow, LearnerError> {
         let started = Instant::now();
         let model = learner.model();
         {
@@ -122,10 +145,7 @@ impl EpochLoop {
         seed_dropout(&self.devices, self.bundle.config.seed, epoch);
         let mut row = self.train_pass(learner, epoch, interrupter)?;
         row.train_seconds = started.elapsed().as_secs_f64();
-        if let Some(snapshots) = &self.snapshots {
-            snapshots.add_spectra(&learner.model(), epoch)?;
-        }
-        self.judge(&learner.model(), row)
+        Ok(row)
     }
 
     /// The shared space before the first step.
@@ -166,7 +186,15 @@ impl EpochLoop {
             }
             let batch = batch?;
             let representations = evaluating.encode(&batch);
-            values.extend(to_host(representations.rows())?);
+            let rows = to_host(representations.rows())?;
+            if !rows.iter().all(|value| value.is_finite()) {
+                return Err(LearnerError::Training(format!(
+                    "epoch {epoch}: the training set cannot be clustered, for it has a representation that is not \
+                     finite; {}",
+                    self.what_is_left()
+                )));
+            }
+            values.extend(rows);
             let batch_bins: Vec<usize> =
                 batch.labels.iter().map(|&l| settings.bins.bin(l)).collect();
             bins.extend(batch_bins.repeat(representations.modalities()));
@@ -201,89 +229,8 @@ impl EpochLoop {
         Ok(())
     }
 
-    /// All training steps of an epoch.
-    fn train_pass(
-        &self,
-        learner: &mut Learner<MmRest>,
-        epoch: usize,
-        interrupter: &Interrupter,
-    ) -> Result<EpochRow, LearnerError> {
-        let config = &self.bundle.config;
-        let context = learner.model().context.clone();
-        let factor = {
-            let progress = self.lock();
-            progress.plateau.factor
-        };
-        self.factor.set(factor);
-        self.train.set_epoch(epoch);
-        let (mut sums, mut norms, mut steps, mut done) = (Losses::default(), [0.0; 2], 0, 0);
-        let total = burn::data::dataloader::DataLoader::num_items(&self.train);
-        let workers = Workers::new(&self.devices);
-        for parts in self.train.pass_on(&self.devices) {
-            if interrupter.should_stop() {
-                return Err(LearnerError::Interrupted);
-            }
-            let parts = parts?;
-            let ids: Vec<usize> = parts.iter().flat_map(|part| &part.rows).copied().collect();
-            let size = ids.len();
-            context.state().step += 1;
-            let output = workers.step(learner, parts)?;
-            learner.lr_step();
-            learner.optimizer_step(output.grads);
-            let state = context.state();
-            if let Some(reason) = &state.failure {
-                return Err(self.failed_step(epoch, state.step, reason, &ids));
-            }
-            steps += 1;
-            done += size;
-            norms[0] += state.norms.model;
-            norms[1] += state.norms.metrics;
-            drop(state);
-            add(&mut sums, &output.item.losses, size as f64);
-            self.observer.batch(
-                epoch,
-                config.train.epochs,
-                done,
-                total,
-                output.item.losses.total,
-            );
-        }
-        let mut mean = Losses::default();
-        add(&mut mean, &sums, 1.0 / (done.max(1)) as f64);
-        let clusters = context.clusters().map_or(0, |c| c.len());
-        let mut row = EpochRow {
-            epoch,
-            train_seconds: 0.0,
-            loss: 0.0,
-            loss_task: 0.0,
-            loss_mmc: 0.0,
-            loss_intra: 0.0,
-            loss_inter: 0.0,
-            loss_frobenius: 0.0,
-            valid: Figures::of(config.figures, &[], &[]),
-            test: None,
-            learning_rate: config.train.learning_rate * factor,
-            text_learning_rate: config.train.text_learning_rate * factor,
-            metric_learning_rate: config.train.metric_learning_rate * factor,
-            gradient_norm: norms[0] / f64::from(steps.max(1)),
-            metric_gradient_norm: norms[1] / f64::from(steps.max(1)),
-            clusters,
-            selected: false,
-        };
-        row.set_losses(&mean);
-        Ok(row)
-    }
-
-    fn failed_step(&self, epoch: usize, step: usize, reason: &str, rows: &[usize]) -> LearnerError {
-        let ids: Vec<&str> = rows.iter().map(|&row| self.train.id(row)).collect();
-        LearnerError::Training(format!(
-            "epoch {epoch}, step {step}: {reason}; the step was not taken, and epochs before this one are kept. Segments of the batch: {}",
-            ids.join(", ")
-        ))
-    }
-
-    /// Validates, selects, writes the record.
-    fn judge(&self, model: &MmRest, mut row: EpochRow) -> Result<(), LearnerError> {
+    /// Validates, selects, writes the record. Says whether the model is one to go on from: it predicts numbers.
+    fn judge(&self, model: &MmRest, mut row: EpochRow) -> Result<bool, LearnerError> {
         let config = &self.bundle.config;
         let evaluating = model.valid();
         self.observer.stage("validating");
@@ -308,8 +255,7 @@ impl EpochLoop {
             },
         )?;
         if row.selected {
-            self.bundle
-                .save(&evaluating, row.epoch, &self.model_folder)?;
+            self.selected.keep(&self.bundle, &evaluating, row.epoch)?;
         }
         progress.plateau.observe(
             row.valid.mae(),
@@ -321,7 +267,14 @@ impl EpochLoop {
         progress.write_epochs(&self.epochs_file)?;
         drop(progress);
         self.observer.epoch(&row, config.train.epochs);
-        Ok(())
+        let good = row.valid.mae().is_finite();
+        if !good {
+            self.observer.warning(&format!(
+                "epoch {}: the model predicts what is not a number; no checkpoint is written of it",
+                row.epoch
+            ));
+        }
+        Ok(good)
     }
 
     fn checkpoint(
@@ -337,14 +290,4 @@ impl EpochLoop {
         }
         Ok(())
     }
-}
-
-/// Adds `scale` times `part`.
-fn add(sum: &mut Losses, part: &Losses, scale: f64) {
-    sum.total += scale * part.total;
-    sum.task += scale * part.task;
-    sum.mmc += scale * part.mmc;
-    sum.intra += scale * part.intra;
-    sum.inter += scale * part.inter;
-    sum.frobenius += scale * part.frobenius;
 }

@@ -102,17 +102,10 @@ pub fn eigenvalues_f64(matrices: &[f64], dim: usize) -> Result<Vec<f64>, MetricE
 
 /// The smallest eigenvalue of the symmetric part of each matrix of `[count, dim, dim]`.
 ///
-/// ```
-/// let matrices = [0.0, 1.0, 1.0, 0.0, 2.0, 0.0, 0.0, 3.0];
-/// let smallest = mmrest_metric::min_eigenvalues_f64(&matrices, 2)?;
-/// assert!((smallest[0] + 1.0).abs() < 1e-12 && (smallest[1] - 2.0).abs() < 1e-12);
-/// # Ok::<(), mmrest_metric::MetricError>(())
-/// ```
-///
 /// # Errors
 ///
 /// As [`project_psd_f64`].
-pub fn min_eigenvalues_f64(matrices: &[f64], dim: usize) -> Result<Vec<f64>, MetricError> {
+pub(crate) fn min_eigenvalues_f64(matrices: &[f64], dim: usize) -> Result<Vec<f64>, MetricError> {
     check(matrices, dim)?;
     matrices
         .par_chunks_exact(dim * dim)

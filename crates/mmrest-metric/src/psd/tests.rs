@@ -161,6 +161,15 @@ fn matrices_do_not_see_each_other() {
 }
 
 #[test]
+fn the_smallest_eigenvalue_is_the_last_of_all() {
+    let matrices = [0.0, 1.0, 1.0, 0.0, 2.0, 0.0, 0.0, 3.0];
+    let smallest = min_eigenvalues_f64(&matrices, 2).unwrap();
+    assert!((smallest[0] + 1.0).abs() < 1e-12 && (smallest[1] - 2.0).abs() < 1e-12);
+    let all = eigenvalues_f64(&matrices, 2).unwrap();
+    assert_eq!(smallest, [all[1], all[3]]);
+}
+
+#[test]
 fn a_negative_definite_matrix_becomes_zero() {
     let mut matrix = vec![-2.0, 0.5, 0.5, -1.0];
     project_psd_f64(&mut matrix, 2).unwrap();

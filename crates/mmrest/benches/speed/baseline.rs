@@ -37,7 +37,18 @@ impl Calibration {
             .skip(1)
             .collect();
         samples.sort_by(f64::total_cmp);
-        let seconds = samples[REPEATS / 2];
+        Self::of(samples[REPEATS / 2])
+    }
+}
+
+impl Calibration {
+    /// The mean of what was measured before and after something.
+    pub(crate) fn about(before: &Self, after: &Self) -> Self {
+        let seconds = (before.seconds + after.seconds) / 2.0;
+        Self::of(seconds)
+    }
+
+    fn of(seconds: f64) -> Self {
         Self {
             seconds,
             gflops: 2.0 * (SIDE as f64).powi(3) / seconds / 1e9,
@@ -65,8 +76,9 @@ pub(crate) struct Baseline {
 }
 
 impl Baseline {
+    /// Each line by the calibration loop as it went about then: what else runs on a machine changes.
     pub(crate) fn new(lines: &[Line], calibration: &Calibration) -> Self {
-        let multiple = |line: &Line| line.ours.median() / calibration.seconds;
+        let multiple = |line: &Line| line.ours.median() / line.calibration.seconds;
         Self {
             calibration: calibration.clone(),
             multiples: lines

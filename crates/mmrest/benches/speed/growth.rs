@@ -167,7 +167,12 @@ fn draw(curves: &[Curve], path: &Path) -> Result<(), Box<dyn std::error::Error>>
         .margin(14)
         .x_label_area_size(44)
         .y_label_area_size(60)
-        .build_cartesian_2d((0.2..5.0).log_scale(), (0.05..20.0).log_scale())?;
+        .build_cartesian_2d(
+            (0.2..5.0)
+                .log_scale()
+                .with_key_points(vec![0.25, 0.5, 1.0, 2.0, 4.0]),
+            (0.05..20.0).log_scale(),
+        )?;
     chart
         .configure_mesh()
         .x_desc("size / middle size")

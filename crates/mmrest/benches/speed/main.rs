@@ -102,6 +102,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     }
     let works = chosen(&arguments.names)?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root.canonicalize().unwrap_or(root);
     let python = match arguments.against {
         Some(Side::Torch) => Some(torch::interpreter(arguments.python.as_deref(), &root)?),
         None => None,
@@ -167,13 +168,16 @@ fn line(work: &Work, device: &Device, python: Option<&Path>) -> Result<Line, Str
         Some(python) => Some(start(work, python)?),
         None => None,
     };
+    let before = Calibration::measure();
     let (ours, theirs) = measure(&mut *ours, torch.as_mut(), work.rounds)?;
+    let calibration = Calibration::about(&before, &Calibration::measure());
     Ok(Line {
         name: work.name,
         what: work.what,
         goal: work.goal,
         ours,
         theirs,
+        calibration,
     })
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Line {
     pub(crate) goal: f64,
     pub(crate) ours: Samples,
     pub(crate) theirs: Option<Samples>,
+    /// What the machine did about then.
+    pub(crate) calibration: Calibration,
 }
 
 impl Line {

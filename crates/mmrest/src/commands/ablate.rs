@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use mmrest_data::{Split, files};
+use mmrest_learner::run::FolderLock;
 
 use super::data::ensure_sample;
-use super::report::read_run;
+use super::report::{check_png, read_run};
 use super::train::{overrides, wants_sample};
 use crate::arguments::AblateArguments;
 use crate::interrupt::{self, say};
@@ -33,6 +34,7 @@ const SEEDS: usize = 5;
 /// `mmrest ablate`.
 pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
     logging::to_stderr()?;
+    check_png(arguments.png)?;
     let config = find_config(&arguments.config)?;
     let study_file = find_study(&arguments.study)?;
     let study = StudyFile::load(&study_file)?;
@@ -53,7 +55,7 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
         .out
         .clone()
         .unwrap_or_else(|| default_out(&config, &study_file));
-    let _alone = alone(&out)?;
+    let _alone = FolderLock::take(&out, "study.lock")?;
     let chosen = plan.chosen(&arguments.only)?;
     let listed = runs::of(&out, &chosen, seeds);
     let listed = with_states(listed, arguments.fresh)?;
@@ -66,7 +68,7 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
     };
     let (failures, stopped) = train_all(arguments, &plan, &listed)?;
     let (summary, reference) = summarise(names, &plan, &out, seeds, &failures)?;
-    let page = write(&summary, reference.as_deref(), &out)?;
+    let page = write(&summary, reference.as_deref(), &out, arguments.png)?;
     if !arguments.quiet {
         say(&format!("wrote {}", page.display()));
     }
@@ -88,21 +90,6 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
 fn default_out(config: &ConfigFile, study: &ConfigFile) -> PathBuf {
     let name = format!("{}-{}", study.name, config.name);
     config.root.join("runs").join("studies").join(name)
-}
-
-/// Keeps a second study out of the folder for as long as what is returned lives.
-fn alone(out: &Path) -> Result<std::fs::File> {
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let path = out.join("study.lock");
-    let file = std::fs::File::create(&path);
-    let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-    match file.try_lock() {
-        Err(std::fs::TryLockError::WouldBlock) => bail!(
-            "{} is being worked on by another study: wait for it, or choose another --out",
-            out.display()
-        ),
-        _ => Ok(file), // a file system without locks is trusted
-    }
 }
 
 /// The runs with how far each has come; where `fresh` says so, those of another configuration are removed.
@@ -200,7 +187,7 @@ fn summarise(
 }
 
 /// Writes the summary in all its forms.
-fn write(summary: &Summary, reference: Option<&Path>, out: &Path) -> Result<PathBuf> {
+fn write(summary: &Summary, reference: Option<&Path>, out: &Path, png: bool) -> Result<PathBuf> {
     let write = |name: &str, bytes: &[u8]| {
         let path = out.join(name);
         files::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
@@ -211,5 +198,5 @@ fn write(summary: &Summary, reference: Option<&Path>, out: &Path) -> Result<Path
     write("summary.csv", &sheet::csv(summary)?)?;
     write("summary.md", markdown::markdown(summary).as_bytes())?;
     let run = reference.map(|folder| report(&read_run(folder, None, Split::Test)?));
-    write_report(summary, run.transpose()?, out).context("cannot write the report")
+    write_report(summary, run.transpose()?, out, png).context("cannot write the report")
 }

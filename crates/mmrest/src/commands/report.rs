@@ -17,11 +17,7 @@ use crate::{logging, project};
 /// `mmrest report`.
 pub(crate) fn run(arguments: &ReportArguments) -> Result<ExitCode> {
     logging::to_stderr()?;
-    if arguments.png && !cfg!(feature = "png") {
-        bail!(
-            "this program was built without PNG: 'cargo xtask report --png' builds it with that, or give --features mmrest/png to cargo"
-        );
-    }
+    check_png(arguments.png)?;
     let (mut runs, mut pages) = (Vec::new(), Vec::new());
     for folder in &arguments.runs {
         let run = read_run(folder, arguments.data.as_deref(), arguments.split)?;
@@ -39,13 +35,19 @@ pub(crate) fn run(arguments: &ReportArguments) -> Result<ExitCode> {
     write(&page, &folder, arguments.png)
 }
 
+/// Refuses to promise PNG files that this program cannot make.
+pub(super) fn check_png(wanted: bool) -> Result<()> {
+    if wanted && !cfg!(feature = "png") {
+        bail!(
+            "this program was built without PNG: 'cargo xtask' builds it with that where --png is given to it, or give --features mmrest/png to cargo"
+        );
+    }
+    Ok(())
+}
+
 fn write(page: &Page, folder: &Path, png: bool) -> Result<ExitCode> {
     use std::io::Write;
-    let path = page.write(folder)?;
-    if png {
-        #[cfg(feature = "png")]
-        page.write_png(folder)?;
-    }
+    let path = page.write(folder, png)?;
     writeln!(std::io::stdout(), "{}", path.display()).context("cannot write the output")?;
     Ok(ExitCode::SUCCESS)
 }

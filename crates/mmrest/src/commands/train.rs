@@ -7,7 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use burn::train::Interrupter;
 use mmrest_learner::config::parse_override;
-use mmrest_learner::run::{Outcome, RunFolder, RunOptions, default_folder, train};
+use mmrest_learner::run::{
+    Accepted, FolderLock, Outcome, RunFolder, RunOptions, default_folder, train_locked,
+};
 use mmrest_learner::train::Observer;
 use mmrest_learner::{Backend, Config};
 
@@ -22,18 +24,60 @@ use crate::{failure, logging};
 /// `mmrest train`.
 pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let file = find_config(&arguments.config)?;
+    let accepted = Accepted::parse(&arguments.accept_changed)?;
     let out = arguments.out.as_ref().map(RunFolder::new);
+    if let Some(out) = out.as_ref().filter(|_| arguments.resume) {
+        check_entered(out)?;
+    }
     let own = out.as_ref().filter(|run| arguments.resume && run.exists());
     let config = resolve(&file, own, arguments)?;
+    let wants_sample = wants_sample(&file, own.is_some(), &config)?;
     let folder = out.unwrap_or_else(|| default_folder(&file.root, &file.name, config.seed));
+    let lock = folder.lock()?;
+    let outcome = run_in(
+        arguments,
+        &file,
+        &config,
+        wants_sample,
+        &accepted,
+        &lock,
+        &folder,
+    );
+    if outcome.is_err() {
+        remove_if_nothing_began(&folder, &lock);
+    }
+    outcome
+}
+
+/// A folder can be resumed in that some start has been in.
+fn check_entered(folder: &RunFolder) -> Result<()> {
+    if folder.exists() || folder.is_entered() {
+        return Ok(());
+    }
+    Err(anyhow!(
+        "{} holds no run: give the folder that 'train' printed, or leave out --resume to begin one there",
+        folder.path().display()
+    ))
+}
+
+/// Trains in a folder that is this program's.
+fn run_in(
+    arguments: &TrainArguments,
+    file: &ConfigFile,
+    config: &Config,
+    wants_sample: bool,
+    accepted: &Accepted,
+    lock: &FolderLock,
+    folder: &RunFolder,
+) -> Result<ExitCode> {
     let display = Arc::new(Display::new(Style::choose(arguments.quiet, arguments.json)));
     let data = config.data.folder(&file.root);
-    let made = wants_sample(&file, arguments.resume, &config)? && ensure_sample(&data)?;
+    let made = wants_sample && ensure_sample(&data)?;
     let folds = ensure_folds(&config.data, &file.root)?;
     logging::to_file(&folder.log())?;
     let interrupter = Interrupter::new();
     let resume = how_to_resume(arguments, folder.path());
-    stop_on_interrupt(&interrupter, &folder, &resume);
+    stop_on_interrupt(&interrupter, folder, lock, &resume);
     let options = RunOptions {
         folder: folder.clone(),
         resume: arguments.resume,
@@ -50,11 +94,10 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     if let Some(folds) = folds {
         display.note(&format!("wrote the standard folds to {}", folds.display()));
     }
-    let outcome = train(&config, &options).map_err(|error| {
+    let outcome = train_locked(config, &options, accepted, lock).map_err(|error| {
         let error = anyhow::Error::from(error);
         display.clear();
         tracing::error!(target: logging::OUTCOME, error = failure::sentence(&error));
-        remove_if_nothing_began(&folder);
         error
     })?;
     match outcome {
@@ -68,7 +111,7 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
         Outcome::Interrupted { epochs } => {
             display.clear();
             let what = format!("interrupted; {epochs} epoch(s) are kept.");
-            say_interrupted(&folder, &what, &resume);
+            say_interrupted(folder, lock, &what, &resume);
             Ok(interrupt::code())
         }
     }
@@ -83,9 +126,10 @@ pub(crate) fn wants_sample(file: &ConfigFile, resume: bool, config: &Config) -> 
 }
 
 /// A run that failed before it began leaves no folder behind.
-fn remove_if_nothing_began(folder: &RunFolder) {
+fn remove_if_nothing_began(folder: &RunFolder, lock: &FolderLock) {
     if !folder.exists() {
         let _ = std::fs::remove_file(folder.log());
+        lock.remove();
         let _ = std::fs::remove_dir(folder.path());
     }
 }
@@ -140,25 +184,30 @@ pub(crate) fn overrides(
 }
 
 /// The first Ctrl-C stops at the next batch, the second at once.
-fn stop_on_interrupt(interrupter: &Interrupter, folder: &RunFolder, resume: &str) {
-    let (interrupter, folder) = (interrupter.clone(), folder.clone());
+fn stop_on_interrupt(
+    interrupter: &Interrupter,
+    folder: &RunFolder,
+    lock: &FolderLock,
+    resume: &str,
+) {
+    let (interrupter, folder, lock) = (interrupter.clone(), folder.clone(), lock.clone());
     let resume = resume.to_string();
     interrupt::gently(
         move || {
             say("stopping; once more to stop at once");
             interrupter.stop(Some("interrupted"));
         },
-        move || say_interrupted(&folder, "interrupted.", &resume),
+        move || say_interrupted(&folder, &lock, "interrupted.", &resume),
     );
 }
 
 /// The last words of an interrupted run: what happened, and how to go on where there is something to go on with.
-fn say_interrupted(folder: &RunFolder, what: &str, resume: &str) {
+fn say_interrupted(folder: &RunFolder, lock: &FolderLock, what: &str, resume: &str) {
     match folder.exists() {
         true => say(&format!("{what} {resume}")),
         false => say("interrupted before the run began"),
     }
-    remove_if_nothing_began(folder);
+    remove_if_nothing_began(folder, lock);
 }
 
 /// The command that goes on with an interrupted run: its folder knows the rest.

@@ -3,11 +3,11 @@
 use anyhow::Result;
 
 use super::cases;
-use super::distances::{MOST_ROWS, distances};
+use super::distances::{MOST_ROWS, distances, to_centers};
 use super::embedding::{MOST_SEGMENTS, PERPLEXITY, layout};
 use super::figures;
 use super::page::{Page, Section};
-use super::picture::{self, Picture, Scene};
+use super::picture::{self, Distances, Picture, Scene};
 use super::run::{Geometry, Run, Space};
 
 /// The whole page of a run.
@@ -111,9 +111,14 @@ fn space(run: &Run) -> Result<Section> {
         return Ok(section);
     }
     section.figure(layouts(run, geometry)?, &layout_caption(run));
-    section.figure(all_distances(run, geometry)?, &format!(
+    section.figure(between_rows(run, geometry)?, &format!(
         "Distances between pairs of rows (at most {MOST_ROWS} of them, of all modalities) by the sentiment bin of the first. Sentiments that are told apart have the blue well below the orange. Learned: the root of the squared Mahalanobis distance under M0."
     ));
+    if !geometry.selected.centers.is_empty() {
+        section.figure(between_rows_and_centers(run, geometry)?, &format!(
+            "Distances of rows (at most {MOST_ROWS}, of all modalities) to cluster centres, by the sentiment bin of the row: to the nearest centre of a cluster of that sentiment, and to the nearest of any other. Learned: under the metric M_i of the centre's cluster. A bin without a cluster of its own has no blue."
+        ));
+    }
     Ok(section)
 }
 
@@ -148,33 +153,57 @@ fn layout_caption(run: &Run) -> String {
     );
     caption += match run.clusters.is_empty() {
         true => " This run has no clusters.",
-        false => " Rings are the clusters' centres with their sentiment.",
+        false => {
+            " Rings are the clusters' centres with their sentiment, a box where several lie on one another."
+        }
     };
     caption
 }
 
-fn all_distances(run: &Run, geometry: &Geometry) -> Result<Picture> {
+/// Distances of a space by bin: the space, how many bins there are, the panel's title, and whether they are learned.
+type Measure = fn(&Space, usize, &str, bool) -> Result<Distances>;
+
+fn between_rows(run: &Run, geometry: &Geometry) -> Result<Picture> {
+    let learned = (!geometry.selected.global.is_empty()).then_some("learned (M0)");
+    let panels = panels(run, geometry, distances, learned)?;
+    picture::distances(
+        "distances",
+        "Distances within and between sentiment bins",
+        ["within the bin", "to rows of other bins"],
+        &panels,
+        &run.scale.labels,
+    )
+}
+
+fn between_rows_and_centers(run: &Run, geometry: &Geometry) -> Result<Picture> {
+    let learned = (!geometry.selected.own.is_empty()).then_some("learned (M_i)");
+    let panels = panels(run, geometry, to_centers, learned)?;
+    picture::distances(
+        "cluster-distances",
+        "Distances to the nearest cluster centre of the own sentiment and of another",
+        ["own sentiment", "another sentiment"],
+        &panels,
+        &run.scale.labels,
+    )
+}
+
+/// Every moment by Euclidean distances, then, under that name, by learned ones.
+fn panels(
+    run: &Run,
+    geometry: &Geometry,
+    measure: Measure,
+    learned: Option<&str>,
+) -> Result<Vec<Distances>> {
     let bins = run.scale.labels.len();
+    let kinds = [(false, Some("Euclidean")), (true, learned)];
     let mut all = Vec::new();
-    for (title, space) in moments(geometry) {
-        all.push(distances(
-            space,
-            bins,
-            &format!("{title}, Euclidean"),
-            false,
-        )?);
-    }
-    if !geometry.selected.global.is_empty() {
+    for (learned, kind) in kinds {
+        let Some(kind) = kind else { continue };
         for (title, space) in moments(geometry) {
-            all.push(distances(
-                space,
-                bins,
-                &format!("{title}, learned (M0)"),
-                true,
-            )?);
+            all.push(measure(space, bins, &format!("{title}, {kind}"), learned)?);
         }
     }
-    picture::distances(&all, &run.scale.labels)
+    Ok(all)
 }
 
 fn spectra(run: &Run) -> Result<Section> {
@@ -184,7 +213,7 @@ fn spectra(run: &Run) -> Result<Section> {
         Some(spectra) if spectra.is_empty() => section.paragraph("This run has no metrics."),
         Some(spectra) => section.figure(
             picture::spectra(spectra)?,
-            "Eigenvalues at a few epochs' ends, largest first. All begin flat, M0 at 1 and the others at 2 and the ridge: what grows is stretched, what falls to 0 is ignored by the metric.",
+            "Eigenvalues at a few epochs' ends, largest first. All begin flat, M0 at 1 and the others at 2, and the ridge is on top of each: what grows is stretched, what falls to 0 is ignored by the metric.",
         ),
     }
     Ok(section)

@@ -1,4 +1,6 @@
-//! Cases: the segments that the bias moved most, and the largest errors.
+//! Cases: the segments that the bias moved most, and the largest errors; of several runs those that they differ on.
+
+use std::collections::BTreeMap;
 
 use super::page::{Cell, Section, Table};
 use super::run::{Prediction, Run};
@@ -54,6 +56,66 @@ fn table(run: &Run, caption: &str, size: impl Fn(&Prediction) -> f64) -> Table {
         table.row(cells);
     }
     table
+}
+
+/// The segments whose errors differ most from run to run, of those that all runs have; nothing without any.
+pub(super) fn compared(runs: &[Run], letters: &[String]) -> Option<Section> {
+    let (first, others) = runs.split_first()?;
+    let others: Vec<BTreeMap<&str, &Prediction>> = others.iter().map(by_id).collect();
+    let mut cases: Vec<(f64, Vec<&Prediction>)> = first
+        .predictions
+        .iter()
+        .filter_map(|own| of_all(own, &others))
+        .map(|row| (apart(&row), row))
+        .collect();
+    cases.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1[0].id.cmp(&b.1[0].id)));
+    cases.truncate(CASES);
+    let text = |id: &str| runs.iter().find_map(|run| run.texts.get(id));
+    let with_text = cases.iter().any(|(_, row)| text(&row[0].id).is_some());
+    let mut header = vec!["segment"];
+    header.extend(with_text.then_some("text"));
+    header.push("label");
+    header.extend(letters.iter().map(String::as_str));
+    let mut table = Table::new(
+        "Predictions that differ most in their error; the nearest to the label is marked",
+        &header,
+    );
+    for (_, row) in cases {
+        let (id, label) = (&row[0].id, row[0].label);
+        let mut cells = vec![Cell::text(id)];
+        cells.extend(with_text.then(|| Cell::sentence(text(id).map_or("", String::as_str))));
+        cells.push(Cell::number(Some(label), 3));
+        let least = row.iter().map(|p| p.error()).fold(f64::INFINITY, f64::min);
+        let predicted = row.iter().map(|p| {
+            let cell = Cell::number(Some(p.prediction), 3);
+            cell.marked(p.error() == least)
+        });
+        cells.extend(predicted);
+        table.row(cells);
+    }
+    let mut section = Section::new("Cases");
+    section.table(&table);
+    (!table.is_empty()).then_some(section)
+}
+
+/// A segment's prediction by each run; nothing where one lacks it.
+fn of_all<'a>(
+    own: &'a Prediction,
+    others: &[BTreeMap<&str, &'a Prediction>],
+) -> Option<Vec<&'a Prediction>> {
+    let of_others = others.iter().map(|run| run.get(own.id.as_str()).copied());
+    [Some(own)].into_iter().chain(of_others).collect()
+}
+
+fn by_id(run: &Run) -> BTreeMap<&str, &Prediction> {
+    let predictions = run.predictions.iter();
+    predictions.map(|p| (p.id.as_str(), p)).collect()
+}
+
+/// How far the greatest of some errors lies from the least.
+fn apart(row: &[&Prediction]) -> f64 {
+    let errors = || row.iter().map(|p| p.error());
+    errors().fold(f64::NEG_INFINITY, f64::max) - errors().fold(f64::INFINITY, f64::min)
 }
 
 /// A cluster's number and sentiment.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use super::cases;
 use super::figures::{MEASURES, SPACES, overlap_split};
 use super::page::{Cell, Page, Section, Table};
 use super::picture::{self, Bar, Bars, Picture};
@@ -43,10 +44,15 @@ pub(crate) fn compare(runs: &[Run], pages: &[Page]) -> Result<Page> {
         ("bias", "The bias"),
         ("space", "The shared space"),
         ("distances", "Distances"),
+        ("cluster-distances", "Distances to cluster centres"),
         ("spectra", "The metrics"),
         ("curves", "Training, run by run"),
     ] {
         beside(&mut page, runs, pages, name, title);
+    }
+    let letters: Vec<String> = letters(runs).map(|(letter, _)| letter).collect();
+    if let Some(cases) = cases::compared(runs, &letters) {
+        page.add(cases);
     }
     Ok(page)
 }

@@ -1,4 +1,4 @@
-//! Distances within and between sentiment bins.
+//! Distances within and between sentiment bins, and to the clusters' centres.
 
 use anyhow::Result;
 use mmrest_metric::Rows;
@@ -24,18 +24,8 @@ pub(crate) fn distances(
     title: &str,
     learned: bool,
 ) -> Result<Distances> {
-    let chosen = sample(space.len(), MOST_ROWS, SEED);
+    let (values, of) = sampled(space);
     let dim = space.dim.max(1);
-    let values: Vec<f32> = chosen
-        .iter()
-        .filter_map(|&row| space.rows.get(row * dim..(row + 1) * dim))
-        .flatten()
-        .copied()
-        .collect();
-    let of: Vec<usize> = chosen
-        .iter()
-        .filter_map(|&row| space.bins.get(row).copied())
-        .collect();
     let there = match learned && !space.global.is_empty() {
         true => carried(Rows::new(&values, dim)?, &space.global)?,
         false => values,
@@ -61,6 +51,76 @@ pub(crate) fn distances(
         within,
         between,
     })
+}
+
+/// Distances of a space's rows, by their bin, to the nearest centre of a cluster of their own sentiment, and to the
+/// nearest of another: Euclidean, or each under the metric `M_i` of the centre's cluster.
+///
+/// # Errors
+///
+/// A number is not finite.
+pub(crate) fn to_centers(
+    space: &Space,
+    bins: usize,
+    title: &str,
+    learned: bool,
+) -> Result<Distances> {
+    let (values, of) = sampled(space);
+    let dim = space.dim.max(1);
+    let mut nearest = vec![[f64::INFINITY; 2]; of.len()];
+    let centers = space.centers.chunks_exact(dim).zip(&space.center_bins);
+    for (cluster, (center, &sentiment)) in centers.enumerate() {
+        let differences = values.chunks_exact(dim).flat_map(|row| {
+            let pairs = row.iter().zip(center);
+            pairs.map(|(x, c)| x - c)
+        });
+        let differences: Vec<f32> = differences.collect();
+        let metric = space
+            .own
+            .get(cluster * dim * dim..(cluster + 1) * dim * dim);
+        let there = match metric.filter(|_| learned) {
+            Some(metric) => carried(Rows::new(&differences, dim)?, metric)?,
+            None => differences,
+        };
+        let origin = vec![0.0; dim];
+        for ((row, bin), nearest) in there.chunks_exact(dim).zip(&of).zip(&mut nearest) {
+            let place = usize::from(*bin != sentiment);
+            nearest[place] = nearest[place].min(distance(row, &origin));
+        }
+    }
+    let by_bin = |place| {
+        let of_bin = |bin| spread(nearest_of(&nearest, &of, bin, place));
+        (0..bins).map(of_bin).collect()
+    };
+    Ok(Distances {
+        title: title.to_owned(),
+        within: by_bin(0),
+        between: by_bin(1),
+    })
+}
+
+/// What the rows of a bin have at a place, where there is such a centre at all.
+fn nearest_of(nearest: &[[f64; 2]], of: &[usize], bin: usize, place: usize) -> Vec<f64> {
+    let rows = nearest.iter().zip(of).filter(|&(_, &own)| own == bin);
+    let found = rows.map(|(nearest, _)| nearest[place]);
+    found.filter(|distance| distance.is_finite()).collect()
+}
+
+/// Some rows of a space, and the bin of each.
+fn sampled(space: &Space) -> (Vec<f32>, Vec<usize>) {
+    let chosen = sample(space.len(), MOST_ROWS, SEED);
+    let dim = space.dim.max(1);
+    let values = chosen
+        .iter()
+        .filter_map(|&row| space.rows.get(row * dim..(row + 1) * dim))
+        .flatten()
+        .copied()
+        .collect();
+    let of = chosen
+        .iter()
+        .filter_map(|&row| space.bins.get(row).copied())
+        .collect();
+    (values, of)
 }
 
 fn distance(a: &[f32], b: &[f32]) -> f64 {
@@ -110,5 +170,43 @@ mod tests {
         assert_eq!(plain.between[0], None);
         let learned = distances(&space, 7, "", true).unwrap();
         assert_eq!(learned.within[2], Some(one(2.0)));
+    }
+
+    #[test]
+    fn centres_of_the_own_sentiment_and_of_others_are_told_apart() {
+        let space = Space {
+            dim: 1,
+            rows: vec![0.0, 1.0, 10.0, 20.0],
+            bins: vec![2, 2, 4, 6],
+            modality: vec![0; 4],
+            centers: vec![0.0, 4.0, 12.0],
+            center_bins: vec![2, 2, 4],
+            own: vec![1.0, 9.0, 4.0],
+            ..Space::default()
+        };
+        let means = |spreads: &[Option<Spread>]| -> Vec<Option<f64>> {
+            spreads.iter().map(|s| s.map(|s| s.mean)).collect()
+        };
+        let plain = to_centers(&space, 7, "", false).unwrap();
+        let none = [None; 7];
+        let with = |values: &[(usize, f64)]| {
+            let mut all = none;
+            values
+                .iter()
+                .for_each(|&(bin, value)| all[bin] = Some(value));
+            all.to_vec()
+        };
+        assert_eq!(means(&plain.within), with(&[(2, 0.5), (4, 2.0)]));
+        assert_eq!(
+            means(&plain.between),
+            with(&[(2, 11.5), (4, 6.0), (6, 8.0)])
+        );
+        // Under 1, 9 and 4 squared lengths count once, nine times and four times.
+        let learned = to_centers(&space, 7, "", true).unwrap();
+        assert_eq!(means(&learned.within), with(&[(2, 0.5), (4, 4.0)]));
+        assert_eq!(
+            means(&learned.between),
+            with(&[(2, 23.0), (4, 10.0), (6, 16.0)])
+        );
     }
 }

@@ -181,6 +181,7 @@ pub(super) mod tests {
             global: (0..dim * dim)
                 .map(|i| if i % (dim + 1) == 0 { 1.01 } else { 0.0 })
                 .collect(),
+            own: Vec::new(),
         }
     }
 

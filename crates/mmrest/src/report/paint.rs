@@ -103,13 +103,20 @@ pub(crate) fn placed(horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
 
 /// A number as an axis shows it.
 pub(crate) fn tick(value: f64) -> String {
-    let size = value.abs();
-    if size >= 1e5 || (size > 0.0 && size < 1e-3) {
-        return format!("{value:e}");
+    let short = |digits: &str| {
+        let digits = digits.trim_end_matches('0').trim_end_matches('.');
+        digits.to_owned()
+    };
+    match value.abs() {
+        // An axis adds up its steps: what should be 0 is off by a rounding.
+        size if size < 1e-12 => "0".to_owned(),
+        size if !(1e-3..1e5).contains(&size) => {
+            let text = format!("{value:.2e}");
+            let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+            format!("{}e{power}", short(digits))
+        }
+        _ => short(&format!("{value:.3}")),
     }
-    let text = format!("{value:.3}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0" } else { text }.to_owned()
 }
 
 /// A name that fits into so many letters.
@@ -127,8 +134,11 @@ mod tests {
 
     #[test]
     fn ticks_are_short() {
-        let shown = [0.0, -1.5, 1e6, -0.000_1, -0.0].map(tick);
-        assert_eq!(shown, ["0", "-1.5", "1e6", "-1e-4", "0"]);
+        let shown = [0.0, -1.5, 1e6, -0.000_1, -0.0, 20.0].map(tick);
+        assert_eq!(shown, ["0", "-1.5", "1e6", "-1e-4", "0", "20"]);
+        // As axes come to them: by adding up steps.
+        let shown = [-6.9e-18, 3.0 * 1e-4, -0.2 + 0.2 + 1e-17].map(tick);
+        assert_eq!(shown, ["0", "3e-4", "0"]);
         assert_eq!(shortened("abcdef", 4), "abc…");
     }
 

@@ -72,6 +72,7 @@ impl StudyFile {
 
     /// As [`load`](Self::load), from the file's text.
     pub(crate) fn parse(text: &str) -> Result<Self> {
+        mmrest_learner::config::check_brackets(text).map_err(|error| anyhow!(error))?;
         let study: Self = toml::from_str(text).map_err(|error| anyhow!(one_line(text, &error)))?;
         study.check()?;
         Ok(study)

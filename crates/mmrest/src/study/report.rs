@@ -12,17 +12,22 @@ use crate::report::{Bar, Bars, Cell, Page, Picture, Section, Table};
 const INTERVAL: &str = "bootstrap interval over seeds and segments; circles are seeds";
 
 /// Writes `report.html` and its pictures into the study's folder, with the page of a run of the reference where there is
-/// one; returns the page's path.
+/// one, and with `png` the pictures as PNG too; returns the page's path.
 ///
 /// # Errors
 ///
 /// The folder cannot be written.
-pub(crate) fn write_report(summary: &Summary, run: Option<Page>, out: &Path) -> Result<PathBuf> {
+pub(crate) fn write_report(
+    summary: &Summary,
+    run: Option<Page>,
+    out: &Path,
+    png: bool,
+) -> Result<PathBuf> {
     let mut page = page(summary)?;
     if let Some(run) = run {
         page.append(run, &format!("{}, first run: ", summary.reference));
     }
-    page.write(out)
+    page.write(out, png)
 }
 
 fn page(summary: &Summary) -> Result<Page> {

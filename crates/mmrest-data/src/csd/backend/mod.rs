@@ -10,6 +10,30 @@ use std::path::Path;
 /// A dataset beyond this many bytes is corrupt: COVAREP of an hour of video has a tenth of it.
 const MAX_READ_BYTES: usize = 1 << 30;
 
+/// What a dataset may take whatever the size of its file: an hour of anything compresses well where nothing happens.
+const MIN_READ_BYTES: usize = 96 << 20;
+
+/// How many times its file's size a dataset may take beyond that. gzip could make a thousand; features compress to a half.
+const EXPANSION: usize = 32;
+
+/// The most bytes that one dataset of a file may take in memory: sizes in a file are believed as far as its own goes.
+fn most_bytes(path: &Path) -> Result<usize, Fault> {
+    let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    let length = usize::try_from(about.len()).unwrap_or(usize::MAX);
+    let most = MIN_READ_BYTES.saturating_add(length.saturating_mul(EXPANSION));
+    Ok(most.min(MAX_READ_BYTES))
+}
+
+/// Refuses `count` elements that would take more than `most` bytes at `size` bytes each.
+fn check_size(count: u64, size: usize, most: usize) -> Result<(), Fault> {
+    match count.checked_mul(size as u64) {
+        Some(bytes) if bytes <= most as u64 => Ok(()),
+        _ => Err(format!(
+            "{count} elements of {size} bytes, more than the {most} bytes that a file of this size can hold"
+        )),
+    }
+}
+
 /// Which HDF5 library reads the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]

@@ -7,20 +7,27 @@ use hdf5::types::{
 };
 use hdf5::{Dataset, H5Type, LocationType};
 
-use super::{Array, Fault, Members, Source, Values, text};
+use super::{Array, Fault, Members, Source, Values, check_size, most_bytes, text};
 
 /// An open file; the library serialises all calls.
-pub(super) struct File(hdf5::File);
+pub(super) struct File {
+    file: hdf5::File,
+    /// What a dataset may take.
+    most: usize,
+}
 
 impl File {
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
-        Ok(Self(hdf5::File::open(path).map_err(reason)?))
+        Ok(Self {
+            most: most_bytes(path)?,
+            file: hdf5::File::open(path).map_err(reason)?,
+        })
     }
 }
 
 impl Source for File {
     fn members(&self, group: &str) -> Result<Members, Fault> {
-        let group = self.0.group(group).map_err(reason)?;
+        let group = self.file.group(group).map_err(reason)?;
         let mut members = Members::default();
         for name in group.member_names().map_err(reason)? {
             match group.loc_type_by_name(&name) {
@@ -34,19 +41,20 @@ impl Source for File {
     }
 
     fn read(&self, dataset: &str) -> Result<Array, Fault> {
-        let dataset = self.0.dataset(dataset).map_err(reason)?;
+        let dataset = self.file.dataset(dataset).map_err(reason)?;
         Ok(Array {
             shape: dataset.shape(),
-            values: values(&dataset)?,
+            values: values(&dataset, self.most)?,
         })
     }
 }
 
-fn values(dataset: &Dataset) -> Result<Values, Fault> {
+fn values(dataset: &Dataset, most: usize) -> Result<Values, Fault> {
     let kind = dataset
         .dtype()
         .and_then(|dtype| dtype.to_descriptor())
         .map_err(reason)?;
+    check_size(dataset.size() as u64, cost(&kind), most)?;
     match kind {
         TypeDescriptor::Float(FloatSize::U4) => Ok(Values::F32(raw(dataset)?)),
         TypeDescriptor::Float(FloatSize::U8)
@@ -57,6 +65,18 @@ fn values(dataset: &Dataset) -> Result<Values, Fault> {
         TypeDescriptor::VarLenAscii => strings::<VarLenAscii>(dataset, |word| word.as_bytes()),
         TypeDescriptor::VarLenUnicode => strings::<VarLenUnicode>(dataset, |word| word.as_bytes()),
         other => Err(format!("elements of type {other} are not known here")),
+    }
+}
+
+/// Bytes that an element takes once it is read; a byte that is no UTF-8 becomes three.
+fn cost(kind: &TypeDescriptor) -> usize {
+    match kind {
+        TypeDescriptor::Float(FloatSize::U4) => size_of::<f32>(),
+        TypeDescriptor::FixedAscii(bytes) | TypeDescriptor::FixedUnicode(bytes) => {
+            size_of::<String>() + 3 * bytes
+        }
+        TypeDescriptor::VarLenAscii | TypeDescriptor::VarLenUnicode => size_of::<String>(),
+        _ => size_of::<f64>(),
     }
 }
 

@@ -10,11 +10,13 @@ use hdf5_reader::{
     Dataset, Datatype, H5Type, Hdf5File, OpenOptions, StringPadding, StringSize, VarLenKind,
 };
 
-use super::{Array, Fault, MAX_READ_BYTES, Members, Source, Values, lzf, text};
+use super::{Array, Fault, Members, Source, Values, check_size, lzf, most_bytes, text};
 
 /// An open file. No data are cached: every dataset is read once.
 pub(super) struct File {
     file: Hdf5File,
+    /// What a dataset may take.
+    most: usize,
     /// Groups by path, from the listing of the group above. Finding one of 23,000 from its name means going through all
     /// of them in some layouts.
     groups: RwLock<HashMap<String, Group>>,
@@ -22,12 +24,14 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
+        let most = most_bytes(path)?;
         let options = OpenOptions::default()
             .with_filter_registry(lzf::filters())
             .with_chunk_cache_bytes(0)
-            .with_max_chunk_bytes(MAX_READ_BYTES)
-            .with_max_read_bytes(MAX_READ_BYTES);
+            .with_max_chunk_bytes(most)
+            .with_max_read_bytes(most);
         Ok(Self {
+            most,
             file: Hdf5File::open_with_options(path, options).map_err(reason)?,
             groups: RwLock::default(),
         })
@@ -70,13 +74,15 @@ impl Source for File {
             .iter()
             .map(|&n| usize::try_from(n).map_err(|_| format!("a dimension of {n}")))
             .collect::<Result<_, _>>()?;
-        let values = values(&dataset)?;
+        let values = values(&dataset, self.most)?;
         Ok(Array { shape, values })
     }
 }
 
-fn values(dataset: &Dataset) -> Result<Values, Fault> {
-    match dataset.dtype() {
+fn values(dataset: &Dataset, most: usize) -> Result<Values, Fault> {
+    let kind = dataset.dtype();
+    check_size(dataset.num_elements().map_err(reason)?, cost(kind), most)?;
+    match kind {
         Datatype::FloatingPoint { size: 4, .. } => Ok(Values::F32(numbers::<f32>(dataset)?)),
         Datatype::FloatingPoint { size: 8, .. } => Ok(Values::F64(numbers::<f64>(dataset)?)),
         Datatype::FixedPoint { size, signed, .. } => integers(dataset, *size, *signed),
@@ -92,8 +98,21 @@ fn values(dataset: &Dataset) -> Result<Values, Fault> {
         | Datatype::VarLen {
             kind: VarLenKind::String,
             ..
-        } => variable_text(dataset),
+        } => variable_text(dataset, most),
         other => Err(format!("elements of type {other:?} are not known here")),
+    }
+}
+
+/// Bytes that an element takes once it is read; a byte that is no UTF-8 becomes three.
+fn cost(kind: &Datatype) -> usize {
+    match kind {
+        Datatype::FloatingPoint { size: 4, .. } => size_of::<f32>(),
+        Datatype::FloatingPoint { .. } | Datatype::FixedPoint { .. } => size_of::<f64>(),
+        Datatype::String {
+            size: StringSize::Fixed(bytes),
+            ..
+        } => size_of::<String>() + 3 * *bytes as usize,
+        _ => size_of::<String>(),
     }
 }
 
@@ -161,14 +180,18 @@ fn fixed_text(dataset: &Dataset, bytes: usize, padding: StringPadding) -> Result
     ))
 }
 
-fn variable_text(dataset: &Dataset) -> Result<Values, Fault> {
+/// Many references may lead to one long string: what they make together is counted.
+fn variable_text(dataset: &Dataset, most: usize) -> Result<Values, Fault> {
     let raw = dataset.read_raw_bytes().map_err(reason)?;
+    let mut made = 0_u64;
     let strings = raw
-        .chunks_exact(dataset.vlen_reference_size())
+        .chunks_exact(dataset.vlen_reference_size().max(1))
         .map(|reference| {
             let bytes = dataset
                 .resolve_vlen_reference_bytes(reference, 1)
                 .map_err(reason)?;
+            made += bytes.len() as u64;
+            check_size(made, 1, most)?;
             Ok(text(&bytes))
         })
         .collect::<Result<_, Fault>>()?;

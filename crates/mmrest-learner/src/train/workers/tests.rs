@@ -10,6 +10,7 @@ use crate::batch::HostBatch;
 use crate::config::{ClusterScope, Config};
 use crate::example::{Example, TextFeatures};
 use crate::optimizer::optimizer;
+use crate::refusal::Refusal;
 use crate::schedule::{SharedFactor, scheduler};
 use crate::seed;
 
@@ -112,7 +113,7 @@ fn parts_of_a_step_add_up_to_the_step() {
         for parts in [2, 3] {
             context.state().clusters = Some(clusters.clone());
             let parted = step(&learner, &device, parts);
-            assert_eq!(context.state().failure, None);
+            assert_eq!(context.state().refusal(), None);
             let (a, b) = (&whole.item.losses, &parted.item.losses);
             assert_near(a.task, b.task, "task");
             assert_near(a.mmc, b.mmc, "mmc");
@@ -152,8 +153,14 @@ fn a_part_that_fails_does_not_leave_the_others_waiting() {
     let parts = HostBatch::upload_parts(HostBatch::split(&examples, &rows, 2), &devices);
     let output = Workers::new(&devices).step(&learner, parts);
     assert!(output.is_ok());
-    let failure = learner.model().context.state().failure.clone();
-    assert!(failure.is_some(), "a number that is none went unnoticed");
+    let refusal = learner.model().context.state().take_refusal();
+    let Some(Refusal::NonFinite(found)) = refusal else {
+        panic!("{refusal:?}");
+    };
+    assert_eq!(
+        (found.tensor.as_str(), found.row),
+        ("vision frames", Some(7))
+    );
 }
 
 #[test]
@@ -171,6 +178,6 @@ fn a_step_reads_the_device_three_times() {
         learner.lr_step();
         learner.optimizer_step(output.grads);
         assert_eq!(host::reads() - before, expected, "bias {bias}, L_MMC {mmc}");
-        assert_eq!(learner.model().context.state().failure, None);
+        assert_eq!(learner.model().context.state().refusal(), None);
     }
 }

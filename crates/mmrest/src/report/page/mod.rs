@@ -107,12 +107,8 @@ impl Page {
     }
 
     /// Writes `pictures/NAME.png` and `pictures/NAME-dark.png` beside the SVG files.
-    ///
-    /// # Errors
-    ///
-    /// The folder cannot be written; a fault of the drawing.
     #[cfg(feature = "png")]
-    pub(crate) fn write_png(&self, folder: &Path) -> Result<()> {
+    fn write_png(&self, folder: &Path) -> Result<()> {
         for picture in self.pictures() {
             for (ending, svg) in [(".png", picture.light()), ("-dark.png", picture.dark())] {
                 let file = folder
@@ -124,13 +120,17 @@ impl Page {
         Ok(())
     }
 
-    /// Writes `report.html` and `pictures/NAME.svg`, `pictures/NAME-dark.svg` into a folder, each whole or not at all.
-    /// Returns the page's path.
+    /// Writes `report.html` and `pictures/NAME.svg`, `pictures/NAME-dark.svg` into a folder, each whole or not at all; with
+    /// `png`, and the feature of that name, the pictures as PNG too. Returns the page's path.
     ///
     /// # Errors
     ///
-    /// The folder cannot be written.
-    pub(crate) fn write(&self, folder: &Path) -> Result<PathBuf> {
+    /// The folder cannot be written; a fault of the drawing.
+    pub(crate) fn write(&self, folder: &Path, png: bool) -> Result<PathBuf> {
+        if png {
+            #[cfg(feature = "png")]
+            self.write_png(folder)?;
+        }
         for picture in self.pictures() {
             let file = |ending: &str| {
                 folder
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(html.matches("<svg class=\"picture\"").count(), 2);
         assert!(html.contains("&lt;script&gt;"));
         let folder = tempfile::tempdir().unwrap();
-        let path = page.write(folder.path()).unwrap();
+        let path = page.write(folder.path(), false).unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), html);
         for file in ["bars.svg", "bars-dark.svg"] {
             let svg = std::fs::read_to_string(folder.path().join("pictures").join(file)).unwrap();

@@ -121,7 +121,11 @@ fn panel(
 ) -> Result<()> {
     let points = || lines.iter().flat_map(|(_, line)| line.iter().copied());
     let (_, last) = ends(points().map(|(x, _)| x)).unwrap_or((1.0, 2.0));
-    let x = Axis::new("epoch", 1.0..last.max(2.0));
+    // A short run has no ticks between its epochs.
+    let x = Axis {
+        ticks: (last as usize).clamp(2, 6),
+        ..Axis::new("epoch", 1.0..last.max(2.0))
+    };
     let y = Axis::about(unit, points().map(|(_, y)| y));
     let named: Vec<Key<'_>> = lines
         .iter()

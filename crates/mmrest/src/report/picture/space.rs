@@ -1,5 +1,7 @@
 //! The shared space: laid out in a plane, and its distances by sentiment.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -112,19 +114,67 @@ fn one(area: &Area<'_>, scene: &Scene<'_>, by_modality: bool, labels: &[i32]) ->
         };
         put(area, &chart, at, mark, 3, colour.mix(0.8))?;
     }
-    let centred = placed(HPos::Center, VPos::Center);
-    for (&at, &bin) in layout.centers.iter().zip(&layout.space.center_bins) {
-        let name = labels
-            .get(bin)
-            .map_or(String::new(), |label| signed(*label));
-        let at = place(area, &chart, at);
-        area.draw(&Circle::new(at, 14, GROUND.mix(0.9).filled()))
-            .map_err(fault)?;
-        area.draw(&Circle::new(at, 14, INK.stroke_width(2)))
-            .map_err(fault)?;
-        area.draw_text(&name, &centred, at).map_err(fault)?;
+    let centers = layout.centers.iter().zip(&layout.space.center_bins);
+    let centers: Vec<((i32, i32), usize)> = centers
+        .map(|(&at, &bin)| (place(area, &chart, at), bin))
+        .collect();
+    heaps(&centers)
+        .iter()
+        .try_for_each(|heap| mark_centers(area, heap, labels))
+}
+
+/// Centres whose marks would hide one another, as one: where the first is, and their bins in order.
+fn heaps(centers: &[((i32, i32), usize)]) -> Vec<((i32, i32), BTreeSet<usize>)> {
+    let mut heaps: Vec<((i32, i32), BTreeSet<usize>)> = Vec::new();
+    for &((x, y), bin) in centers {
+        let near = |&((a, b), _): &((i32, i32), _)| (x - a).pow(2) + (y - b).pow(2) < RING.pow(2);
+        match heaps.iter().position(|heap| near(heap)) {
+            Some(found) => _ = heaps[found].1.insert(bin),
+            None => heaps.push(((x, y), BTreeSet::from([bin]))),
+        }
     }
-    Ok(())
+    heaps
+}
+
+/// Half the width of the mark of a centre.
+const RING: i32 = 14;
+
+/// A ring with its sentiment, or a box with those of all centres that lie there.
+fn mark_centers(
+    area: &Area<'_>,
+    ((x, y), bins): &((i32, i32), BTreeSet<usize>),
+    labels: &[i32],
+) -> Result<()> {
+    let (ground, line) = (GROUND.mix(0.9).filled(), INK.stroke_width(2));
+    let name = sentiments(bins, labels);
+    if bins.len() == 1 {
+        area.draw(&Circle::new((*x, *y), RING, ground))
+            .map_err(fault)?;
+        area.draw(&Circle::new((*x, *y), RING, line))
+            .map_err(fault)?;
+    } else {
+        let half = RING + 4 * i32::try_from(name.chars().count()).unwrap_or(8);
+        let corners = [(x - half, y - RING), (x + half, y + RING)];
+        area.draw(&Rectangle::new(corners, ground)).map_err(fault)?;
+        area.draw(&Rectangle::new(corners, line)).map_err(fault)?;
+    }
+    let centred = placed(HPos::Center, VPos::Center);
+    area.draw_text(&name, &centred, (*x, *y)).map_err(fault)
+}
+
+/// `+1`, `-1, +2`, or `-3 … +3` for three or more in a row.
+fn sentiments(bins: &BTreeSet<usize>, labels: &[i32]) -> String {
+    let name = |bin: &usize| {
+        labels
+            .get(*bin)
+            .map_or(String::new(), |label| signed(*label))
+    };
+    match (bins.first(), bins.last()) {
+        (Some(first), Some(last)) if bins.len() > 2 && last - first + 1 == bins.len() => {
+            format!("{} … {}", name(first), name(last))
+        }
+        _ => bins.iter().map(name).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// Mean, and 10th and 90th percentile, of distances within and between sentiment bins.
@@ -143,21 +193,31 @@ pub(crate) struct Distances {
     pub(crate) between: Vec<Option<Spread>>,
 }
 
-/// Distances within and between sentiments, a panel each.
-pub(crate) fn distances(all: &[Distances], labels: &[i32]) -> Result<Picture> {
+/// Distances within and between sentiments, a panel each; `keys` name the two.
+pub(crate) fn distances(
+    name: &str,
+    title: &str,
+    keys: [&str; 2],
+    all: &[Distances],
+    labels: &[i32],
+) -> Result<Picture> {
     let rows = all.len().div_ceil(2).max(1);
     let height = 400 * u32::try_from(rows).unwrap_or(1);
-    let title = "Distances within and between sentiment bins";
-    Picture::draw("distances", title, (1000, height), |area| {
+    Picture::draw(name, title, (1000, height), |area| {
         let panels = grid(area, rows, 2);
         for (distances, panel) in all.iter().zip(&panels) {
-            by_bin(panel, distances, labels)?;
+            by_bin(panel, distances, keys, labels)?;
         }
         Ok(())
     })
 }
 
-fn by_bin(area: &Area<'_>, distances: &Distances, labels: &[i32]) -> Result<()> {
+fn by_bin(
+    area: &Area<'_>,
+    distances: &Distances,
+    [within, between]: [&str; 2],
+    labels: &[i32],
+) -> Result<()> {
     let all = || distances.within.iter().chain(&distances.between).flatten();
     let most = ends(all().map(|spread| spread.high)).map_or(1.0, |(_, most)| most);
     let bins = labels.len();
@@ -188,8 +248,33 @@ fn by_bin(area: &Area<'_>, distances: &Distances, labels: &[i32]) -> Result<()> 
             .map_err(fault)?;
     }
     let keys = [
-        ("within the bin", Mark::Circle, BLUE.to_rgba()),
-        ("to rows of other bins", Mark::Square, ORANGE.to_rgba()),
+        (within, Mark::Circle, BLUE.to_rgba()),
+        (between, Mark::Square, ORANGE.to_rgba()),
     ];
     key(area, 1, &keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn centres_that_hide_one_another_share_a_mark() {
+        let labels = [-3, -2, -1, 0, 1, 2, 3];
+        let centers = [
+            ((100, 100), 2),
+            ((105, 103), 5),
+            ((130, 100), 3),
+            ((102, 99), 2),
+        ];
+        let heaps = heaps(&centers);
+        let named: Vec<((i32, i32), String)> = heaps
+            .iter()
+            .map(|(at, bins)| (*at, sentiments(bins, &labels)))
+            .collect();
+        let expected = [((100, 100), "-1, +2".into()), ((130, 100), "0".into())];
+        assert_eq!(named, expected);
+        let all = (0..7).map(|bin| ((5, 5), bin)).collect::<Vec<_>>();
+        assert_eq!(sentiments(&super::heaps(&all)[0].1, &labels), "-3 … +3");
+    }
 }

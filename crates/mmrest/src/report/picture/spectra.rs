@@ -62,8 +62,8 @@ fn by_metric(values: &[Spectrum]) -> Spectra<'_> {
 /// Words of `spectra.csv` as a title.
 fn named(metric: &str) -> String {
     match metric.strip_prefix("local-") {
-        Some(local) => format!("local metric {local}: M"),
-        None => "global metric M0".into(),
+        Some(local) => format!("M of local metric {local}"),
+        None => "M0, the global metric".into(),
     }
 }
 

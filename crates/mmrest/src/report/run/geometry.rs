@@ -37,6 +37,8 @@ pub(crate) struct Space {
     pub(crate) center_bins: Vec<usize>,
     /// `M_0` and the ridge; none without metrics.
     pub(crate) global: Vec<f64>,
+    /// `M_i` of each cluster, `[clusters, dim, dim]`; none without metrics or clusters.
+    pub(crate) own: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +100,11 @@ impl Space {
             .iter()
             .map(|&bin| bin as usize)
             .collect();
-        space.global = numbers("global").into_iter().map(f64::from).collect();
+        let wide = |name: &str| numbers(name).into_iter().map(f64::from).collect();
+        space.global = wide("global");
+        if !space.centers.is_empty() {
+            space.own = wide("metrics");
+        }
         Ok(space)
     }
 

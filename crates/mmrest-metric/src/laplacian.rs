@@ -1,8 +1,9 @@
 //! The pairs of a receptive field: which pull together, which push apart.
 
 use rand::SeedableRng;
-use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
+
+use crate::mining::PairRanks;
 
 /// The signed graph Laplacian of a field's pairs, `[field.len(), field.len()]`; `None` if there is no pair.
 ///
@@ -16,18 +17,9 @@ use rand_chacha::ChaCha8Rng;
 /// More than `max_pairs` pairs of one side are thinned to that many, drawn without replacement by `seed` and
 /// `stream` (one stream a field, so that fields do not depend on each other).
 ///
-/// ```
-/// use mmrest_metric::signed_laplacian;
-///
-/// // Rows 0 and 2 have the same bin, row 1 another.
-/// let laplacian = signed_laplacian(&[0, 1, 2], &[5, 3, 5], 4000, 0, 0);
-/// assert_eq!(laplacian, Some(vec![0.0, 1.0, -1.0, 1.0, -2.0, 1.0, -1.0, 1.0, 0.0]));
-/// assert_eq!(signed_laplacian(&[1], &[5, 3, 5], 4000, 0, 0), None);
-/// ```
-///
 /// Every row of the field must have a bin in `row_bins`.
 #[must_use]
-pub fn signed_laplacian(
+pub(crate) fn signed_laplacian(
     field: &[usize],
     row_bins: &[usize],
     max_pairs: usize,
@@ -40,16 +32,8 @@ pub fn signed_laplacian(
 /// As [`signed_laplacian`], with pairs of the same bin weighing `1 / (their number)` and pairs of different bins
 /// `-1 / (their number)`: the difference of the two means, which does not grow with the field. A side without pairs
 /// counts 0.
-///
-/// ```
-/// use mmrest_metric::mean_laplacian;
-///
-/// // One pair of the same bin, two of different bins.
-/// let laplacian = mean_laplacian(&[0, 1, 2], &[5, 3, 5], 4000, 0, 0);
-/// assert_eq!(laplacian, Some(vec![0.5, 0.5, -1.0, 0.5, -1.0, 0.5, -1.0, 0.5, 0.5]));
-/// ```
 #[must_use]
-pub fn mean_laplacian(
+pub(crate) fn mean_laplacian(
     field: &[usize],
     row_bins: &[usize],
     max_pairs: usize,
@@ -72,15 +56,14 @@ fn weighted_laplacian(
     weights: impl Fn([usize; 2]) -> [f32; 2],
 ) -> Option<Vec<f32>> {
     let bins: Vec<usize> = field.iter().map(|&row| row_bins[row]).collect();
-    let [same, other] = counts(&bins);
+    let ranks = PairRanks::new(&bins);
+    let [same, other] = ranks.counts();
     if same.max(other) <= max_pairs {
         return (same + other > 0).then(|| laplacian_of_all(&bins, weights([same, other])));
     }
-    let (same, other) = sides(&bins);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(stream);
-    let same = thin(same, max_pairs, &mut rng);
-    let other = thin(other, max_pairs, &mut rng);
+    let [same, other] = ranks.thinned(max_pairs, &mut rng);
     if same.is_empty() && other.is_empty() {
         return None;
     }
@@ -98,16 +81,6 @@ fn weighted_laplacian(
     Some(laplacian)
 }
 
-/// How many pairs of rows have the same bin, and how many have not.
-fn counts(bins: &[usize]) -> [usize; 2] {
-    let mut sorted = bins.to_vec();
-    sorted.sort_unstable();
-    let pairs = |count: usize| count * count.saturating_sub(1) / 2;
-    let runs = sorted.chunk_by(|a, b| a == b);
-    let same = runs.map(|run| pairs(run.len())).sum();
-    [same, pairs(bins.len()) - same]
-}
-
 /// The Laplacian of every pair.
 fn laplacian_of_all(bins: &[usize], [same, other]: [f32; 2]) -> Vec<f32> {
     let size = bins.len();
@@ -122,26 +95,20 @@ fn laplacian_of_all(bins: &[usize], [same, other]: [f32; 2]) -> Vec<f32> {
     laplacian
 }
 
-type Pairs = Vec<(usize, usize)>;
-
-/// The unordered pairs of the same bin and of different bins.
-fn sides(bins: &[usize]) -> (Pairs, Pairs) {
-    let pairs = (0..bins.len()).flat_map(|a| (a + 1..bins.len()).map(move |b| (a, b)));
-    pairs.partition(|&(a, b)| bins[a] == bins[b])
-}
-
-/// At most `max_pairs` of the pairs.
-fn thin(pairs: Pairs, max_pairs: usize, rng: &mut ChaCha8Rng) -> Pairs {
-    if pairs.len() <= max_pairs {
-        return pairs;
-    }
-    let chosen = sample(rng, pairs.len(), max_pairs);
-    chosen.into_iter().map(|index| pairs[index]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights_are_signs_or_shares() {
+        // Rows 0 and 2 have the same bin, row 1 another.
+        let (field, bins) = ([0, 1, 2], [5, 3, 5]);
+        let signed = signed_laplacian(&field, &bins, 4000, 0, 0).unwrap();
+        assert_eq!(signed, [0.0, 1.0, -1.0, 1.0, -2.0, 1.0, -1.0, 1.0, 0.0]);
+        let mean = mean_laplacian(&field, &bins, 4000, 0, 0).unwrap();
+        assert_eq!(mean, [0.5, 0.5, -1.0, 0.5, -1.0, 0.5, -1.0, 0.5, 0.5]);
+        assert_eq!(signed_laplacian(&[1], &bins, 4000, 0, 0), None);
+    }
 
     #[test]
     fn rows_of_a_laplacian_sum_to_zero_and_it_is_symmetric() {
@@ -158,17 +125,15 @@ mod tests {
     #[test]
     fn all_pairs_are_those_of_the_lists() {
         let bins = [4, 0, 4, 2, 2, 4, 0, 1];
-        let (same, other) = sides(&bins);
-        assert_eq!(counts(&bins), [same.len(), other.len()]);
+        let pairs = crate::pairs(&bins, usize::MAX, 0);
         let laplacian = laplacian_of_all(&bins, [1.0, -1.0]);
-        for (pairs, weight) in [(same, 1.0), (other, -1.0)] {
+        for (pairs, weight) in [(pairs.same, 1.0), (pairs.other, -1.0)] {
             assert!(pairs.iter().all(|&(a, b)| laplacian[a * 8 + b] == -weight));
         }
         for row in laplacian.chunks_exact(8) {
             assert_eq!(row.iter().sum::<f32>(), 0.0);
         }
-        assert_eq!(counts(&[]), [0, 0]);
-        assert_eq!(counts(&[3]), [0, 0]);
+        assert_eq!(signed_laplacian(&[], &bins, 9, 0, 0), None);
     }
 
     #[test]

@@ -1,0 +1,279 @@
+//! What may be another when a run is resumed, and what of it was meant.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::error::LearnerError;
+
+/// The word for the contents of the data files.
+pub(crate) const DATA: &str = "data";
+
+/// Keys, or whole tables of keys, that a checkpoint can be gone on from with other values: it has the same parameters, and
+/// its clusters mean the same. All others would make it unusable, or make two runs of one.
+const CHANGEABLE: [&str; 16] = [
+    DATA, // the contents of the files; below, their places and how they are read
+    "data.*",
+    "text.bert",
+    "text.cache",
+    "sequence.*",
+    "model.dropout",
+    "clusters.momentum",
+    "clusters.restarts",
+    "clusters.max_iterations",
+    "clusters.receptive_field",
+    "clusters.nearest",
+    "clusters.temperature",
+    "loss.*",
+    "projection.*",
+    "train.*",
+    "report.*",
+];
+
+/// Keys of these tables that are not changeable all the same.
+const FIXED: [&str; 2] = ["data.modalities", "data.label_range"];
+
+/// The changes that a resumed run may find: each was meant.
+///
+/// ```
+/// use mmrest_learner::run::Accepted;
+///
+/// Accepted::parse(&["data".into(), "train.patience".into()])?;
+/// assert!(Accepted::parse(&["model.representation".into()]).is_err());
+/// assert!(Accepted::parse(&["train.patince".into()]).is_err());
+/// # Ok::<(), mmrest_learner::LearnerError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted(BTreeSet<String>);
+
+impl Accepted {
+    /// Takes `data`, for the contents of the data files, and keys of the configuration in full.
+    ///
+    /// # Errors
+    ///
+    /// A key that is none, or one that a run cannot be resumed with another value of.
+    pub fn parse(keys: &[String]) -> Result<Self, LearnerError> {
+        let wrong = |message: String| Err(LearnerError::Changes(message));
+        for key in keys {
+            if changeable(key) && (key == DATA || is_key(key)) {
+                continue;
+            }
+            return match is_key(key) {
+                true => wrong(format!(
+                    "a run cannot be resumed with another {key}, its checkpoints would be unusable: start a new run"
+                )),
+                false => wrong(format!(
+                    "'{key}' is not a key of the configuration, nor 'data': give keys in full, such as train.patience"
+                )),
+            };
+        }
+        Ok(Self(keys.iter().cloned().collect()))
+    }
+
+    /// Whether a change was meant. More epochs are no change that could surprise.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.contains(key) || key == "train.epochs"
+    }
+}
+
+fn changeable(key: &str) -> bool {
+    let table = key.split_once('.').map(|(table, _)| format!("{table}.*"));
+    let listed = |name: &str| CHANGEABLE.contains(&name);
+    !FIXED.contains(&key) && (listed(key) || table.is_some_and(|table| listed(&table)))
+}
+
+/// Whether a configuration has such a key: with a value of some kind it is accepted, or refused for the value alone.
+fn is_key(key: &str) -> bool {
+    let odd = toml::Value::Array(vec![toml::Value::Boolean(true)]);
+    match Config::parse("", &[(key.to_string(), odd)]) {
+        Ok(_) => true,
+        Err(message) => {
+            let unknown = message.contains("unknown field");
+            let table = [
+                "bins", "data", "text", "sequence", "model", "clusters", "loss",
+            ];
+            let whole = table.contains(&key) || ["projection", "train", "report"].contains(&key);
+            !unknown && !whole && !message.contains("cannot set")
+        }
+    }
+}
+
+/// A key that is another than it was, and was meant to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The key, or `data`.
+    pub key: String,
+    /// What it was; null where it was not set. Of `data`, the files.
+    pub from: serde_json::Value,
+    /// What it is.
+    pub to: serde_json::Value,
+}
+
+/// A key in which two configurations differ, with what either has.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Difference {
+    pub(crate) key: String,
+    stored: Option<toml::Value>,
+    given: Option<toml::Value>,
+}
+
+impl Difference {
+    /// `'loss.margin = 3.0' there, 'loss.margin = 7.0' now`.
+    pub(crate) fn sentence(&self) -> String {
+        let key = &self.key;
+        let told = |value: &Option<toml::Value>| match value {
+            Some(value) => format!("'{key} = {value}'"),
+            None => format!("no {key}"),
+        };
+        format!("{} there, {} now", told(&self.stored), told(&self.given))
+    }
+
+    /// Whether a run can be resumed with it.
+    pub(crate) fn is_acceptable(&self) -> bool {
+        changeable(&self.key)
+    }
+
+    /// For the record.
+    pub(crate) fn change(self) -> Change {
+        let json = |value: Option<toml::Value>| serde_json::to_value(value).unwrap_or_default();
+        Change {
+            key: self.key,
+            from: json(self.stored),
+            to: json(self.given),
+        }
+    }
+}
+
+/// The first key in which two configurations differ, with what each has: `'loss.margin = 3.0' there, ...`.
+pub fn first_difference(stored: &Config, given: &Config) -> String {
+    match differences(stored, given) {
+        Ok(differences) => match differences.first() {
+            Some(difference) => difference.sentence(),
+            None => "no key".into(),
+        },
+        Err(_) => "unreadable".into(),
+    }
+}
+
+/// Every key in which two configurations differ, in the order of their names.
+pub(crate) fn differences(
+    stored: &Config,
+    given: &Config,
+) -> Result<Vec<Difference>, LearnerError> {
+    let table = |config: &Config| {
+        let table = toml::Table::try_from(config);
+        table
+            .map(toml::Value::Table)
+            .map_err(|e| LearnerError::Internal(e.to_string()))
+    };
+    let (stored, given) = (table(stored)?, table(given)?);
+    let mut found = Vec::new();
+    differing("", Some(&stored), Some(&given), &mut found);
+    Ok(found)
+}
+
+/// Adds the keys at or below `key` whose values differ.
+fn differing(
+    key: &str,
+    stored: Option<&toml::Value>,
+    given: Option<&toml::Value>,
+    found: &mut Vec<Difference>,
+) {
+    use toml::Value::Table;
+    if let (Some(Table(stored)), Some(Table(given))) = (stored, given) {
+        let names: BTreeSet<&String> = stored.keys().chain(given.keys()).collect();
+        for name in names {
+            let below = match key {
+                "" => name.clone(),
+                _ => format!("{key}.{name}"),
+            };
+            differing(&below, stored.get(name), given.get(name), found);
+        }
+    } else if stored != given {
+        found.push(Difference {
+            key: key.to_string(),
+            stored: stored.cloned(),
+            given: given.cloned(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_difference_of_two_configurations_is_named() {
+        let mut other = Config::default();
+        other.loss.margin = 7.0;
+        let sentence = first_difference(&Config::default(), &other);
+        assert!(
+            sentence.contains("margin = 3") && sentence.contains("margin = 7"),
+            "{sentence}"
+        );
+        let mut longer = Config::default();
+        longer.text.train_layers = Some(2);
+        assert_eq!(
+            first_difference(&Config::default(), &longer),
+            "no text.train_layers there, 'text.train_layers = 2' now"
+        );
+    }
+
+    #[test]
+    fn every_difference_is_found() {
+        let mut other = Config::default();
+        (other.loss.margin, other.train.patience, other.seed) = (7.0, 3, 9);
+        let found = differences(&Config::default(), &other).unwrap();
+        let keys: Vec<&str> = found.iter().map(|found| found.key.as_str()).collect();
+        assert_eq!(keys, ["loss.margin", "seed", "train.patience"]);
+        let able: Vec<bool> = found.iter().map(Difference::is_acceptable).collect();
+        assert_eq!(able, [true, false, true]);
+        let change = found[2].clone().change();
+        assert_eq!((change.from, change.to), (10.into(), 3.into()));
+    }
+
+    /// Every key of a configuration is either changeable or refused by name; what is no key is told so.
+    #[test]
+    fn keys_are_told_apart_from_what_is_none() {
+        let config = toml::Table::try_from(Config::default()).unwrap();
+        let mut keys = vec!["text.train_layers".to_string(), "data.audio".into()];
+        for (name, value) in &config {
+            match value {
+                toml::Value::Table(inner) => {
+                    keys.extend(inner.keys().map(|key| format!("{name}.{key}")));
+                }
+                _ => keys.push(name.clone()),
+            }
+        }
+        assert!(keys.len() > 60, "{}", keys.len());
+        let mut able = 0;
+        for key in &keys {
+            match Accepted::parse(std::slice::from_ref(key)) {
+                Ok(_) => able += 1,
+                Err(error) => {
+                    let sentence = error.to_string();
+                    assert!(sentence.contains(&format!("another {key},")), "{sentence}");
+                }
+            }
+        }
+        assert!(
+            able > 30 && able < keys.len() - 10,
+            "{able} of {}",
+            keys.len()
+        );
+        for none in [
+            "",
+            "train",
+            "loss.eta",
+            "train.patience.x",
+            "data.",
+            "model",
+        ] {
+            let error = Accepted::parse(&[none.to_string()])
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("not a key"), "{none}: {error}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Names, ids and texts that would be markup or script if a page let them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use mmrest_data::sample::{self, SampleConfig};
+
+/// An id as it may stand in anybody's table.
+const EVIL: &str = r#"<script>alert(1)</script>"'&<img src=x onerror=alert(2)>"#;
+/// How a page must have it.
+const TAMED: &str =
+    "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;&lt;img src=x onerror=alert(2)&gt;";
+/// As much of it as the name of a folder can hold.
+const FOLDER: &str = r#"<script>alert(1)"'&"#;
+
+fn mmrest(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_mmrest"))
+        .stdin(Stdio::null())
+        .args(arguments)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A table of which every id and every text is hostile.
+fn table() -> String {
+    let quoted = EVIL.replace('"', "\"\"");
+    let mut table = "video_id,clip_id,text,label,mode\n".to_owned();
+    for row in 0..40 {
+        let split = ["train", "train", "valid", "test"][row % 4];
+        let label = (row % 7) as f32 - 3.0;
+        writeln!(
+            table,
+            "\"{quoted}{split}\",{row},\"film {quoted}\",{label},{split}"
+        )
+        .unwrap();
+    }
+    table
+}
+
+/// Every file of a folder and of those below it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let below = |path: PathBuf| match path.is_dir() {
+        true => files(&path),
+        false => vec![path],
+    };
+    entries
+        .flat_map(|entry| below(entry.unwrap().path()))
+        .collect()
+}
+
+/// That nothing hostile is in a page or picture but as text.
+fn is_tame(path: &Path) -> String {
+    let page = std::fs::read_to_string(path).unwrap();
+    let name = path.display();
+    for markup in ["<script", "<img", "alert(1)</", "\"'&<", "\"'&a"] {
+        assert!(!page.contains(markup), "{name} has {markup}");
+    }
+    page
+}
+
+#[test]
+fn reports_show_markup_in_ids_texts_and_names_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let data = path("data");
+    sample::write(
+        &SampleConfig {
+            videos: 3,
+            ..SampleConfig::default()
+        },
+        folder.path(),
+    )
+    .unwrap();
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(Path::new(&data).join("label.csv"), table()).unwrap();
+    let config = path("table.toml");
+    let text = "[data]\nkind = \"table\"\ntable = \"label.csv\"\nmodalities = [\"text\"]\n\
+                split_from = \"table\"\n[text]\nfrom_scratch = true\n[train]\nepochs = 1\n\
+                [clusters]\ncount = 2\n";
+    std::fs::write(&config, text).unwrap();
+    let (run, bert, out) = (path(FOLDER), path(sample::BERT), path("report"));
+    let common = ["--data", &data, "--bert", &bert];
+    mmrest(&[&["train", &config, "--out", &run], &common[..]].concat());
+    mmrest(&["report", &run, "--data", &data, "--out", &out]);
+    let page = is_tame(&Path::new(&out).join("report.html"));
+    // The tables of cases have ids and texts; the title has the run.
+    assert!(page.matches(TAMED).count() > 20, "{page}");
+    assert!(page.contains("&lt;script&gt;alert(1)&quot;&#39;&amp;</title>"));
+    let sides = path("sides");
+    mmrest(&["report", &run, &run, "--data", &data, "--out", &sides]);
+    let (pages, pictures): (Vec<_>, Vec<_>) = [&out, &sides]
+        .into_iter()
+        .flat_map(|folder| files(Path::new(folder)))
+        .partition(|file| file.extension().is_some_and(|e| e == "html"));
+    assert!(pages.len() == 2 && pictures.len() > 10, "{pictures:?}");
+    for file in pages.iter().chain(&pictures) {
+        is_tame(file);
+    }
+    let plot = path("plot.svg");
+    mmrest(&["data", "inspect", &data, "--plot", &plot]);
+    is_tame(Path::new(&plot));
+}

@@ -1,0 +1,8 @@
+//! The files of a run's checkpoint: the first byte says which.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mmrest_fuzz::within;
+use mmrest_mutation::read;
+
+fuzz_target!(|input: &[u8]| within("checkpoint", input, read::checkpoint));

@@ -1,0 +1,8 @@
+//! Pickles of the processed releases, as segments.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mmrest_fuzz::one;
+use mmrest_mutation::read;
+
+fuzz_target!(|input: &[u8]| one("release", read::PICKLE, input, read::release));

@@ -1,0 +1,184 @@
+//! Small valid data.
+
+use std::path::{Path, PathBuf};
+
+use hdf5_writer::{
+    DatasetBuilder, FILTER_DEFLATE, FILTER_FLETCHER32, FILTER_SHUFFLE, FilterDescription,
+    Hdf5Builder, WriteOptions,
+};
+use mmrest_data::csd::{self as sequence, Entry, Features};
+use mmrest_data::packed::{About, PackedWriter};
+use mmrest_data::sample::{self, SampleConfig};
+use mmrest_data::{Frames, Segment, Split, Widths};
+
+/// Pickles as Python wrote them, of made-up values: `crates/mmrest-data/tests/pickles/make.py`.
+const PICKLES: &str = "../../crates/mmrest-data/tests/pickles";
+
+/// Computational sequences: words, numbers, pieces; compressed, shuffled, compact, in the old and the new format.
+#[must_use]
+pub fn csd(scratch: &Path) -> Vec<Vec<u8>> {
+    let words = [
+        ("v[0]", words(&["well", "sp"])),
+        ("v[1]", words(&["naïve"])),
+    ];
+    let small = [("a", numbers(2, 3)), ("b", numbers(1, 3))];
+    // 4 KiB and more are compressed.
+    let large = [("a", numbers(700, 3))];
+    vec![
+        written(scratch, "words", &words),
+        written(scratch, "small", &small),
+        written(scratch, "large", &large),
+        new_format(),
+    ]
+}
+
+fn times(rows: usize) -> Vec<[f64; 2]> {
+    (0..rows)
+        .map(|row| [row as f64, row as f64 + 1.0])
+        .collect()
+}
+
+fn words(words: &[&str]) -> Entry {
+    Entry {
+        intervals: times(words.len()),
+        features: Features::Text(words.iter().map(ToString::to_string).collect()),
+    }
+}
+
+fn numbers(rows: usize, width: usize) -> Entry {
+    let values = (0..rows * width).map(|at| (at / 64) as f32 * 0.5);
+    Entry {
+        intervals: times(rows),
+        features: Features::Numeric {
+            values: values.collect(),
+            width,
+        },
+    }
+}
+
+fn written(scratch: &Path, root: &str, entries: &[(&str, Entry)]) -> Vec<u8> {
+    let path = scratch.join(format!("{root}.csd"));
+    std::fs::create_dir_all(scratch).expect("a folder");
+    let metadata = sequence::metadata(root, "made by a test");
+    sequence::write(&path, root, &metadata, entries.iter().cloned()).expect("a sequence");
+    std::fs::read(&path).expect("a sequence")
+}
+
+/// A superblock of version 2 and object headers with checksums, chunks behind three filters, data inside headers.
+fn new_format() -> Vec<u8> {
+    let values: Vec<f32> = (0..64).map(|at| (at / 4) as f32).collect();
+    let times: Vec<f64> = times(16).into_iter().flatten().collect();
+    let filter = |id, client_data| FilterDescription {
+        id,
+        name: None,
+        client_data,
+    };
+    let features = DatasetBuilder::typed_data("new/data/a/features", vec![16, 4], &values)
+        .expect("values")
+        .chunked(vec![8, 4])
+        .filter(filter(FILTER_SHUFFLE, vec![4]))
+        .filter(filter(FILTER_DEFLATE, vec![6]))
+        .filter(filter(FILTER_FLETCHER32, vec![]));
+    let intervals = DatasetBuilder::typed_data("new/data/a/intervals", vec![16, 2], &times)
+        .expect("values")
+        .compact();
+    let note = DatasetBuilder::vlen_string_data("new/metadata/creator", vec![1], &["\"a test\""]);
+    let plan = Hdf5Builder::new()
+        .dataset(features)
+        .dataset(intervals)
+        .dataset(note.expect("text"));
+    let plan = plan.into_plan().expect("a file");
+    plan.encode(WriteOptions::default()).expect("a file")
+}
+
+/// Packed sets: of all modalities, and of text alone.
+#[must_use]
+pub fn packed(scratch: &Path) -> Vec<Vec<u8>> {
+    let path = scratch.join("set.h5");
+    std::fs::create_dir_all(scratch).expect("a folder");
+    let frames = |rows: usize, width: usize| Frames {
+        values: (0..rows * width).map(|at| at as f32).collect(),
+        width,
+    };
+    let whole = Widths {
+        vision: 2,
+        audio: 3,
+    };
+    [whole, Widths::default()]
+        .map(|widths| {
+            let mut writer = PackedWriter::create(&path, widths, true).expect("a set");
+            for (row, split) in Split::ALL.into_iter().enumerate() {
+                let segment = Segment {
+                    id: format!("v$_${row}"),
+                    video: "v".to_owned(),
+                    text: "well, naïve".to_owned(),
+                    vision: frames(row + 1, widths.vision),
+                    audio: frames(2 - row, widths.audio),
+                    label: (row > 0).then_some(row as f32 - 0.5),
+                };
+                writer.push(split, &segment).expect("a segment");
+            }
+            writer.finish(About::default()).expect("a set");
+            std::fs::read(&path).expect("a set")
+        })
+        .into()
+}
+
+fn pickles(names: &[&str]) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(PICKLES);
+    let read = |name: &&str| std::fs::read(folder.join(name)).expect("a pickle");
+    names.iter().map(read).collect()
+}
+
+/// Pickles of every value and array, by protocols 2 to 5.
+#[must_use]
+pub fn pickle() -> Vec<Vec<u8>> {
+    pickles(&[
+        "values-np1-p2.pkl",
+        "values-np2-p3.pkl",
+        "values-np1-p4.pkl",
+        "values-np2-p5.pkl",
+        "mmsa-aligned.pkl",
+    ])
+}
+
+/// Pickles laid out as the processed releases'.
+#[must_use]
+pub fn release() -> Vec<Vec<u8>> {
+    pickles(&[
+        "mmsa-aligned.pkl",
+        "mmsa-unaligned.pkl",
+        "sims.pkl",
+        "mult-mosi.pkl",
+        "mult-mosei.pkl",
+    ])
+}
+
+/// Tables: commas and semicolons, quotes and line ends of every kind.
+#[must_use]
+pub fn table() -> Vec<Vec<u8>> {
+    [
+        "video_id,clip_id,text,label,mode\n\
+         a,1,\"well, fine\",0.8,train\na,2,not \"good\",-1.5,train\n\
+         b,1,\"two\nlines\",NaN,valid\nc,0003,naïve,,test\n",
+        "\u{feff}label;mode;clip_id;video_id;text;other\r\n\
+         1.0;dev;1;x$y;one;\r\n-3;train;1;y;\"a \"\"quote\"\"\";7\r\n0;test;4;z;;\r\n",
+    ]
+    .map(|table| table.as_bytes().to_vec())
+    .into()
+}
+
+/// A data set of computational sequences in a folder: its files, as paths from it.
+#[must_use]
+pub fn sequences(folder: &Path) -> Vec<PathBuf> {
+    let config = SampleConfig {
+        videos: 3,
+        segments_per_video: 1,
+        ..SampleConfig::default()
+    };
+    sample::write(&config, folder).expect("a sample");
+    super::files(folder)
+        .into_iter()
+        .filter(|path| !path.starts_with(sample::BERT))
+        .collect()
+}
