@@ -266,6 +266,44 @@ mod tests {
         }
     }
 
+    /// Ten thousand damaged bodies: each is read or refused in a sentence.
+    #[test]
+    fn damaged_bodies_are_refused_in_a_sentence() {
+        let whole = r#"[{"id": "ä\u00e9", "text": "a \"film\"", "vision": [[0.1, -2e3]], "audio": null}, {"text": ""}]"#;
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut draw = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        let mut refused = 0;
+        for round in 0..10_000 {
+            let mut body = whole.as_bytes().to_vec();
+            for _ in 0..=draw(4) {
+                let at = draw(body.len());
+                match draw(5) {
+                    0 => body[at] ^= 1 << draw(8),
+                    1 => body[at] = br#"[]{},:"\0e-"#[draw(11)],
+                    2 => drop(body.drain(at..(at + 1 + draw(9)).min(body.len()))),
+                    3 => body.extend_from_within(at..),
+                    _ => body.truncate(at.max(1)),
+                }
+                if body.is_empty() {
+                    body.push(b'[');
+                }
+            }
+            let kind = [Kind::Json, Kind::Lines][round % 2];
+            if let Err(refusal) = read(kind, &body, 3, |_| Ok(())) {
+                let known = [StatusCode::BAD_REQUEST, StatusCode::PAYLOAD_TOO_LARGE];
+                assert!(known.contains(&refusal.status), "{refusal:?}");
+                assert!(!refusal.message.is_empty() && !refusal.message.contains('\n'));
+                refused += 1;
+            }
+        }
+        assert!((5_000..10_000).contains(&refused), "{refused}");
+    }
+
     #[test]
     fn content_types_are_known_by_their_essence() {
         assert_eq!(

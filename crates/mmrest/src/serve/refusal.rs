@@ -20,7 +20,8 @@ struct Body<'a> {
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        let message = message.into();
+        // A key of the request's own may be told in it, with whatever is in that.
+        let message = message.into().replace(char::is_control, " ");
         Self { status, message }
     }
 
