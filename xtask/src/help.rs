@@ -12,7 +12,7 @@ const OWN: &[(&str, &str)] = &[
     ),
     (
         "lint",
-        "formatting, clippy, documentation, and type checks of the GPU features",
+        "formatting, clippy, documentation, type checks of the optional features, and the dependencies",
     ),
     (
         "bench [NAME...]",

@@ -43,19 +43,10 @@ impl MmRest {
     ///
     /// The device cannot be read.
     pub fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError> {
-        self.judge(self.encode(batch), &batch.rows)
-    }
-
-    /// Predicts from the shared space; `rows` are the segments' places.
-    pub(crate) fn judge(
-        &self,
-        representations: Representations,
-        rows: &[usize],
-    ) -> Result<Vec<Prediction>, LearnerError> {
         let geometry = self.context.evaluation_geometry();
-        let forward = self.decide(representations, geometry.as_ref())?;
+        let forward = self.forward(batch, geometry.as_ref())?;
         let clusters = geometry.map(|geometry| geometry.clusters);
-        self.predictions(forward, clusters.as_ref(), rows)
+        self.predictions(forward, clusters.as_ref(), &batch.rows)
     }
 
     /// What a forward pass says of each segment, read from the device; `rows` are the segments' places.
@@ -86,6 +77,18 @@ impl MmRest {
                 near,
             })
             .collect())
+    }
+
+    /// Predicts from the shared space; `rows` are the segments' places.
+    pub(crate) fn judge(
+        &self,
+        representations: Representations,
+        rows: &[usize],
+    ) -> Result<Vec<Prediction>, LearnerError> {
+        let geometry = self.context.evaluation_geometry();
+        let forward = self.decide(representations, geometry.as_ref())?;
+        let clusters = geometry.map(|geometry| geometry.clusters);
+        self.predictions(forward, clusters.as_ref(), rows)
     }
 
     /// Predicts a whole split, in its own order.

@@ -150,7 +150,10 @@ pub(crate) fn remove_drafts(folder: &Path) -> Result<(), LearnerError> {
     }
     for path in entries(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(".tmp") && name.ends_with(".tmp") && path.is_file() {
+        let inner = name
+            .strip_prefix(".tmp")
+            .and_then(|rest| rest.strip_suffix(".tmp"));
+        if inner.is_some() && path.is_file() {
             std::fs::remove_file(&path).map_err(|e| LearnerError::io("remove", &path, e))?;
         }
     }

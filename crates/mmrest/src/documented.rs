@@ -78,7 +78,8 @@ fn the_program_takes_every_command_of_the_documentation() {
 #[test]
 fn a_command_that_is_none_is_noticed() {
     let page = "Try `cargo xtask train` or:\n\n```sh\ncargo xtask train sample --sed 2   # no such option\n\
-        echo '{\"a b\": 1}' | mmrest predict RUN \\\n  --input - > out\n```\n";
+        echo '{\"a b\": 1}' | mmrest predict RUN \\\n  --input - > out\n\
+        curl -d '{\n\"text\": 1}' here && MMREST_LOG=debug bin/mmrest train mosi 2>told\n```\n";
     let found = commands::commands_of("page", page);
     let words: Vec<Vec<&str>> = found
         .iter()
@@ -89,7 +90,8 @@ fn a_command_that_is_none_is_noticed() {
         [
             vec!["train"],
             vec!["train", "sample", "--sed", "2"],
-            vec!["predict", "RUN", "--input", "-"]
+            vec!["predict", "RUN", "--input", "-"],
+            vec!["train", "mosi"]
         ]
     );
     assert_eq!(found[2].input.as_deref(), Some("{\"a b\": 1}\n"));
@@ -97,5 +99,5 @@ fn a_command_that_is_none_is_noticed() {
         .iter()
         .map(|command| fault(&command.words, command.whole).is_some())
         .collect();
-    assert_eq!(faults, [false, true, false]);
+    assert_eq!(faults, [false, true, false, false]);
 }

@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn a_number_names_an_input() {
-        let valid = vec![b"{\"a\": [1, 2.5, \"x\"]}\n".to_vec(), vec![7; 300]];
+        let lines = b"{\"a\": [1, 2.5, \"x\"]}\n# b\n".to_vec();
+        let valid = vec![lines, (0..=255).collect()];
         let make = |kind, number, form| mutated(&mut generator(kind, number), form, &valid);
         for form in [Form::Bytes, Form::Text] {
             let inputs: Vec<_> = (0..500).map(|number| make("a", number, form)).collect();
@@ -85,7 +86,7 @@ mod tests {
             assert_ne!(inputs, other);
             assert!(inputs.iter().all(|input| input.len() <= LARGEST));
             let unchanged = inputs.iter().filter(|input| valid.contains(input)).count();
-            assert!(unchanged < 50, "{unchanged} of 500 are as they were");
+            assert!(unchanged < 100, "{unchanged} of 500 are as they were");
         }
     }
 }

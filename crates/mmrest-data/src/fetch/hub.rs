@@ -137,6 +137,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_name_leads_out_of_a_folder() {
+        for wrong in [
+            "..", "a/..", "../a", "/a", "a/", "/", "a\\b", "..\\a", "C:a", "C:\\a", "a/b/../c",
+            "~", "a\0", "a\n", "%2e%2e/a", "a//b", "-a", "é",
+        ] {
+            assert!(wrong.parse::<ModelName>().is_err(), "{wrong:?}");
+        }
+        let model: ModelName = "owner/a..b".parse().unwrap();
+        assert_eq!(model.last(), "a..b");
+    }
+
+    #[test]
     fn addresses_are_the_hubs() {
         let hub = Hub {
             endpoint: "http://localhost:1/".to_owned(),

@@ -98,6 +98,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_version_that_would_lead_out_of_its_folder_is_none() {
+        for name in ["../x", "a/b", "a\\b", "/etc", "C:", "..", "%2e%2e", "a b"] {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-repo-commit", name.parse().unwrap());
+            headers.insert("x-linked-etag", name.parse().unwrap());
+            let mut known = Known::default();
+            known.note(&headers);
+            assert_eq!(known, Known::default(), "{name}");
+        }
+    }
+
+    #[test]
     fn only_redirects_without_a_host_are_within() {
         let url = "http://hub:80/a/b";
         assert_eq!(

@@ -161,9 +161,10 @@ pub(super) fn newest_checkpoint(
             ),
         )),
         true => {
-            options
-                .observer
-                .note("No checkpoint yet: from the beginning.");
+            options.observer.note(match options.folder.exists() {
+                true => "No checkpoint yet: from the beginning.",
+                false => "The run had not begun: it begins, with the options given now.",
+            });
             Ok(None)
         }
     }

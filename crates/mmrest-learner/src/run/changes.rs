@@ -83,18 +83,24 @@ fn changeable(key: &str) -> bool {
     !FIXED.contains(&key) && (listed(key) || table.is_some_and(|table| listed(&table)))
 }
 
-/// Whether a configuration has such a key: with a value of some kind it is accepted, or refused for the value alone.
+/// Whether a configuration has such a key: by default, or once it is set.
 fn is_key(key: &str) -> bool {
-    let odd = toml::Value::Array(vec![toml::Value::Boolean(true)]);
-    match Config::parse("", &[(key.to_string(), odd)]) {
-        Ok(_) => true,
-        Err(message) => {
-            let unknown = message.contains("unknown field");
-            let table = [
-                "bins", "data", "text", "sequence", "model", "clusters", "loss",
-            ];
-            let whole = table.contains(&key) || ["projection", "train", "report"].contains(&key);
-            !unknown && !whole && !message.contains("cannot set")
+    let Ok(defaults) = toml::Table::try_from(Config::default()) else {
+        return false;
+    };
+    let mut above = key.split('.').collect::<Vec<_>>();
+    let name = above.pop().unwrap_or_default();
+    let table = above.iter().try_fold(&defaults, |table, part| {
+        table.get(*part).and_then(toml::Value::as_table)
+    });
+    match table.map(|table| table.get(name)) {
+        None => false,
+        Some(Some(value)) => !value.is_table(),
+        // One that has no default is refused for its value; one that is none, for its name.
+        Some(None) => {
+            let odd = toml::Value::Array(vec![toml::Value::Boolean(true)]);
+            let parsed = Config::parse("", &[(key.to_string(), odd)]);
+            parsed.is_err_and(|message| !message.contains("unknown field"))
         }
     }
 }
@@ -238,12 +244,14 @@ mod tests {
     fn keys_are_told_apart_from_what_is_none() {
         let config = toml::Table::try_from(Config::default()).unwrap();
         let mut keys = vec!["text.train_layers".to_string(), "data.audio".into()];
-        for (name, value) in &config {
-            match value {
-                toml::Value::Table(inner) => {
-                    keys.extend(inner.keys().map(|key| format!("{name}.{key}")));
+        let mut tables = vec![(String::new(), &config)];
+        while let Some((above, table)) = tables.pop() {
+            for (name, value) in table {
+                let key = format!("{above}{name}");
+                match value.as_table() {
+                    Some(inner) => tables.push((format!("{key}."), inner)),
+                    None => keys.push(key),
                 }
-                _ => keys.push(name.clone()),
             }
         }
         assert!(keys.len() > 60, "{}", keys.len());
@@ -268,6 +276,7 @@ mod tests {
             "loss.eta",
             "train.patience.x",
             "data.",
+            "data.columns",
             "model",
         ] {
             let error = Accepted::parse(&[none.to_string()])

@@ -82,8 +82,8 @@ impl Mahalanobis {
     /// Squared distances from each of `rows` to each of `others`: `[rows, others]` of `[rows, dim]` and `[others, dim]`.
     ///
     /// Those of rows to themselves are symmetric, and exactly 0 on the diagonal. The differences of rows are formed, not
-    /// their squares, so rows far from the origin lose no digits. Without autodiff the memory is that of the result; with
-    /// it `rows * others * dim` numbers are kept for the way back, and
+    /// their squares, so rows far from the origin lose no digits. Without autodiff the memory is that of the result and
+    /// of one block of differences, some tens of megabytes; with it `rows * others * dim` numbers are kept for the way back, and
     /// [`squared_pair_distances`](Self::squared_pair_distances) of chosen pairs is the better choice for many rows.
     ///
     /// ```

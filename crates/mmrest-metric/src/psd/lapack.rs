@@ -6,7 +6,7 @@ extern crate openblas_src as _;
 use nalgebra::DMatrix;
 use nalgebra_lapack::SymmetricEigen;
 
-use super::Eigen;
+use super::{Eigen, Side};
 
 /// Decomposes matrices of one size, one after another.
 pub(super) struct Solver {
@@ -34,5 +34,11 @@ impl Solver {
             .vectors
             .copy_from_slice(eigen.eigenvectors.as_slice());
         Some(&self.eigen)
+    }
+
+    /// The negative eigenvalues with their vectors, or the others where those are fewer.
+    pub(super) fn smaller_side(&mut self, matrix: &[f64]) -> Option<Side<'_>> {
+        self.decompose(matrix)?;
+        Some(self.eigen.side(self.eigen.smaller_side()))
     }
 }

@@ -8,6 +8,8 @@ mod faer;
 mod lapack;
 mod projection;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 #[cfg(not(feature = "lapack"))]
@@ -20,7 +22,7 @@ use crate::MetricError;
 /// `A = sum_k values[k] v_k v_k^T` of a symmetric matrix.
 #[derive(Clone)]
 struct Eigen {
-    /// Eigenvalues in any order.
+    /// Eigenvalues, ascending.
     values: Vec<f64>,
     /// Unit eigenvectors, one after another in the order of the values.
     vectors: Vec<f64>,
@@ -34,6 +36,27 @@ impl Eigen {
         }
     }
 
+    /// Where the negative eigenvalues are, or the others where those are fewer.
+    fn smaller_side(&self) -> Range<usize> {
+        let (dim, negative) = (
+            self.values.len(),
+            self.values.partition_point(|&value| value < 0.0),
+        );
+        match 2 * negative <= dim {
+            true => 0..negative,
+            false => negative..dim,
+        }
+    }
+
+    fn side(&self, range: Range<usize>) -> Side<'_> {
+        let dim = self.values.len();
+        Side {
+            negative: range.start == 0,
+            vectors: &self.vectors[range.start * dim..range.end * dim],
+            values: &self.values[range],
+        }
+    }
+
     /// The eigenvalues, each with its vector.
     fn pairs(&self) -> impl Iterator<Item = (f64, &[f64])> {
         let dim = self.values.len();
@@ -42,6 +65,13 @@ impl Eigen {
             .copied()
             .zip(self.vectors.chunks_exact(dim))
     }
+}
+
+/// The eigenvalues that are negative, or those that are not, with their vectors one after another.
+struct Side<'a> {
+    negative: bool,
+    values: &'a [f64],
+    vectors: &'a [f64],
 }
 
 /// Replaces each matrix of `[count, dim, dim]` by the symmetric PSD matrix nearest to it in the Frobenius norm:

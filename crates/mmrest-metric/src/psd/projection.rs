@@ -5,7 +5,7 @@ use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_s
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::{Accum, MatMut, MatRef, Par};
 
-use super::{Eigen, Solver};
+use super::Solver;
 
 /// Projects matrices of one size, one after another.
 pub(super) struct Projector {
@@ -14,8 +14,7 @@ pub(super) struct Projector {
     /// The factor, if there is one.
     factor: Vec<f64>,
     memory: MemBuffer,
-    /// Eigenvectors, and the same multiplied by the size of their values.
-    chosen: Vec<f64>,
+    /// Eigenvectors multiplied by the size of their values.
     scaled: Vec<f64>,
 }
 
@@ -27,7 +26,6 @@ impl Projector {
             solver: Solver::new(dim),
             factor: vec![0.0; dim * dim],
             memory: MemBuffer::new(scratch),
-            chosen: Vec::new(),
             scaled: Vec::new(),
         }
     }
@@ -37,19 +35,23 @@ impl Projector {
         if self.is_definite(matrix) {
             return Some(());
         }
-        let eigen = self.solver.decompose(matrix)?;
-        let negative = eigen.values.iter().filter(|&&value| value < 0.0).count();
-        if negative == 0 {
+        // Whichever of taking away the negative part and adding up the other has fewer terms: fewer roundings.
+        let side = self.solver.smaller_side(matrix)?;
+        if side.values.is_empty() && side.negative {
             return Some(());
         }
-        // Whichever of taking away the negative part and adding up the other has fewer terms: fewer roundings.
-        let subtract = 2 * negative <= self.dim;
-        choose(eigen, subtract, &mut self.chosen, &mut self.scaled);
-        if !subtract {
+        let dim = self.dim;
+        self.scaled.clear();
+        let pairs = side.values.iter().zip(side.vectors.chunks_exact(dim));
+        for (value, vector) in pairs {
+            self.scaled
+                .extend(vector.iter().map(|entry| value.abs() * entry));
+        }
+        if !side.negative {
             matrix.fill(0.0);
         }
-        let (count, dim) = (self.chosen.len() / self.dim, self.dim);
-        let vectors = MatRef::from_row_major_slice(&self.chosen, count, dim);
+        let count = side.values.len();
+        let vectors = MatRef::from_row_major_slice(side.vectors, count, dim);
         let scaled = MatRef::from_row_major_slice(&self.scaled, count, dim);
         matmul(
             MatMut::from_row_major_slice_mut(matrix, dim, dim),
@@ -77,18 +79,6 @@ impl Projector {
         let memory = MemStack::new(&mut self.memory);
         let (regular, settings) = (Default::default(), Default::default());
         cholesky_in_place(factor, regular, Par::Seq, memory, settings).is_ok()
-    }
-}
-
-/// The vectors of the negative values, or those of the others, and the same multiplied by the size of the values.
-fn choose(eigen: &Eigen, negative: bool, chosen: &mut Vec<f64>, scaled: &mut Vec<f64>) {
-    chosen.clear();
-    scaled.clear();
-    for (value, vector) in eigen.pairs() {
-        if (value < 0.0) == negative {
-            chosen.extend_from_slice(vector);
-            scaled.extend(vector.iter().map(|entry| value.abs() * entry));
-        }
     }
 }
 

@@ -93,6 +93,27 @@ proptest! {
         prop_assert!((embedded - form).abs() < 1e-10 * (1.0 + form));
     }
 
+    /// The eigenvectors of one side alone are those of a whole decomposition, and the side is the smaller one.
+    #[test]
+    fn the_smaller_side_is_a_part_of_the_whole((dim, mut matrix) in square_matrix(), shift in -3.0..3.0_f64) {
+        symmetrise(&mut matrix, dim);
+        matrix.iter_mut().step_by(dim + 1).for_each(|value| *value += shift);
+        let whole = decompose(&matrix, dim).unwrap();
+        prop_assert!(whole.values.is_sorted());
+        let mut solver = Solver::new(dim);
+        let side = solver.smaller_side(&matrix).unwrap();
+        let of_side = |value: &f64| (*value < 0.0) == side.negative;
+        let expected: Vec<f64> = whole.values.iter().copied().filter(of_side).collect();
+        prop_assert_eq!(side.values, expected);
+        prop_assert!(2 * side.values.len() <= dim);
+        for (value, vector) in side.values.iter().zip(side.vectors.chunks_exact(dim)) {
+            for (row, entry) in matrix.chunks_exact(dim).zip(vector) {
+                let product: f64 = row.iter().zip(vector).map(|(a, b)| a * b).sum();
+                prop_assert!((product - value * entry).abs() < 1e-12);
+            }
+        }
+    }
+
     #[cfg(feature = "lapack")]
     #[test]
     fn both_decompositions_agree((dim, mut matrix) in square_matrix()) {

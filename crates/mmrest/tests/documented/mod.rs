@@ -77,17 +77,28 @@ pub fn commands_of(name: &str, text: &str) -> Vec<Documented> {
     found
 }
 
-/// The commands of a block of shell.
+/// The commands of a block of shell. A quoted text may go on over several lines.
 fn of_block(place: &str, block: &str) -> Vec<Documented> {
-    let lines = block.replace("\\\n", " ");
-    lines
-        .lines()
-        .flat_map(|line| of_line(place, line))
-        .collect()
+    let mut found = Vec::new();
+    let mut begun = String::new();
+    for line in block.replace("\\\n", " ").lines() {
+        begun.push_str(line);
+        match shlex::split(&begun) {
+            Some(words) => {
+                found.extend(of_line(place, &words));
+                begun.clear();
+            }
+            None => begun.push('\n'),
+        }
+    }
+    assert!(
+        begun.is_empty(),
+        "{place}: a quote is never closed: {begun}"
+    );
+    found
 }
 
-fn of_line(place: &str, line: &str) -> Vec<Documented> {
-    let words = shlex::split(line).unwrap_or_else(|| panic!("{place}: no shell: {line}"));
+fn of_line(place: &str, words: &[String]) -> Vec<Documented> {
     let mut found = Vec::new();
     let mut piped = None;
     let simple = words.split_inclusive(|word| ["|", "&&", "||", ";", "&"].contains(&word.as_str()));
@@ -95,7 +106,9 @@ fn of_line(place: &str, line: &str) -> Vec<Documented> {
         let operator = simple.last().map(String::as_str);
         let command: Vec<String> = simple
             .iter()
-            .take_while(|word| !["|", "&&", "||", ";", "&", ">", "<"].contains(&word.as_str()))
+            .take_while(|word| !["|", "&&", "||", ";", "&", "<"].contains(&word.as_str()))
+            .take_while(|word| ![">", "2>", "&>"].iter().any(|of| word.starts_with(of)))
+            .skip_while(|word| is_assignment(word))
             .cloned()
             .collect();
         if let Some(words) = ours(&command) {
@@ -114,11 +127,19 @@ fn of_line(place: &str, line: &str) -> Vec<Documented> {
     found
 }
 
+/// Whether a word sets a variable of the environment.
+fn is_assignment(word: &str) -> bool {
+    let name = word.split_once('=').map(|(name, _)| name);
+    name.is_some_and(|name| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+    })
+}
+
 /// The words after `cargo xtask` or `mmrest`.
 fn ours(command: &[String]) -> Option<&[String]> {
     match command {
         [cargo, xtask, words @ ..] if cargo == "cargo" && xtask == "xtask" => Some(words),
-        [mmrest, words @ ..] if mmrest == "mmrest" => Some(words),
+        [mmrest, words @ ..] if mmrest == "mmrest" || mmrest.ends_with("/mmrest") => Some(words),
         _ => None,
     }
 }

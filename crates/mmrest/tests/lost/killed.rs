@@ -31,7 +31,8 @@ impl Moment {
         match case % 5 {
             0 | 1 => Self::Checkpoint(1 + random.below(EPOCHS)),
             2 => Self::Model,
-            _ => Self::Share(random.below(1000)),
+            3 => Self::Share(random.below(1000)),
+            _ => Self::Share(random.below(250)), // before or soon after the run begins
         }
     }
 
@@ -90,7 +91,7 @@ fn case(bench: &Bench, number: usize, whole: Duration, expected: &[String; 2], m
         let resume = ["--epochs", &epochs, "--resume"];
         bench.train(&name, &resume[..2 + usize::from(entered)])
     };
-    for kill in 0..1 + usize::from(number % 3 == 0) {
+    for kill in 0..1 + usize::from(number.is_multiple_of(3)) {
         let moment = Moment::draw(&mut random, number + kill);
         let mut child = start().spawn().unwrap();
         moment.wait(&mut child, &run, whole);

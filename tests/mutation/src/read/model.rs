@@ -1,13 +1,14 @@
 //! Readers of configurations, encoders, models and checkpoints.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use burn::module::Module;
 use burn::tensor::Device;
 use mmrest_data::{Frames, Segment};
 use mmrest_encoders::{Bert, PackedTokens, Tokenizer};
 use mmrest_learner::train::{Checkpoints, learner};
-use mmrest_learner::{Bundle, Config, Predictor};
+use mmrest_learner::{Bundle, Config, MmRest, Predictor};
 
 use super::{CONFIG, told};
 
@@ -89,10 +90,14 @@ pub fn checkpoint(folder: &Path) -> Result<(), String> {
     let epochs = checkpoints.epochs().map_err(|error| told(&error))?;
     let epoch = *epochs.first().expect("a checkpoint");
     let restored = checkpoints.restore(epoch).map_err(|error| told(&error))?;
-    let device = Device::flex();
-    let (bundle, model) = Bundle::load(&folder.join("model"), &device).expect("a whole model");
+    // Whole in every call, and the same.
+    static MODEL: OnceLock<(Bundle, MmRest)> = OnceLock::new();
+    let (bundle, model) = MODEL.get_or_init(|| {
+        Bundle::load(&folder.join("model"), &Device::flex()).expect("a whole model")
+    });
     let place = folder.join("checkpoints/epoch-0001/model.bpk");
     let model = model
+        .clone()
         .try_load_record(restored.model)
         .map_err(|error| format!("{}: {error}", place.display()))?;
     let mut learner = learner(model, &bundle.config.train).map_err(|error| told(&error))?;

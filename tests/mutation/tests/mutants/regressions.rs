@@ -1,11 +1,17 @@
 //! What was found once stays found.
 
+use std::io::Read;
 use std::path::Path;
 
-use mmrest_mutation::mutator::Form;
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use hdf5_writer::{DatasetBuilder, FILTER_DEFLATE, FilterDescription, Hdf5Builder, WriteOptions};
+use mmrest_mutation::mutator::{Form, generator};
 use mmrest_mutation::read::{self, CONFIG, CSD, PICKLE, TABLE};
 use mmrest_mutation::seed;
 use mmrest_mutation::trial::{Reader, Subject, Trial};
+use rand::RngExt;
 
 use crate::{anywhere, scratch};
 
@@ -24,7 +30,7 @@ fn kept(name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).unwrap()
 }
 
-/// A dataset that claims 768 MiB in a file of 10 KiB was made room for, and filled with zeros.
+/// A dataset in a file of 10 KiB claimed a shape that took 768 MiB, and was made room for and filled with zeros.
 #[test]
 fn a_dataset_larger_than_its_file() {
     let subject = Subject::new(
@@ -34,6 +40,65 @@ fn a_dataset_larger_than_its_file() {
     );
     let found = kept("dataset-larger-than-its-file.csd");
     trial("csd", subject, &read::csd).run_found(&scratch(), &[found]);
+}
+
+/// A chunk of 900 KB that gzip would make 600 MB of: decompression ends where the chunk is full.
+#[test]
+fn a_chunk_that_never_ends() {
+    let mut rng = generator("noise", 0);
+    let noise: Vec<f32> = (0..220_000).map(|_| rng.random()).collect();
+    let times: Vec<f64> = (0..2 * noise.len() / 4).map(|at| at as f64).collect();
+    let rows = noise.len() as u64 / 4;
+    let gzip = FilterDescription {
+        id: FILTER_DEFLATE,
+        name: None,
+        client_data: vec![1],
+    };
+    let features = DatasetBuilder::typed_data("r/data/a/features", vec![rows, 4], &noise);
+    let features = features
+        .unwrap()
+        .chunked(vec![rows, 4])
+        .filter(gzip.clone());
+    let intervals = DatasetBuilder::typed_data("r/data/a/intervals", vec![rows, 2], &times);
+    let intervals = intervals.unwrap().chunked(vec![rows, 2]).filter(gzip);
+    let plan = Hdf5Builder::new().dataset(features).dataset(intervals);
+    let mut file = plan
+        .into_plan()
+        .unwrap()
+        .encode(WriteOptions::default())
+        .unwrap();
+    let bomb = compressed(600_000_000);
+    let mut streams = (0..file.len() - bomb.len()).filter(|&at| {
+        file[at] == 0x78 && (u16::from(file[at]) << 8 | u16::from(file[at + 1])) % 31 == 0
+    });
+    // The features' stream is the first that is as long as the noise.
+    let start = streams
+        .find(|&at| inflated(&file[at..]) == Some(4 * noise.len()))
+        .unwrap();
+    file[start..start + bomb.len()].copy_from_slice(&bomb);
+    let subject = Subject::new(
+        CSD,
+        Form::Hdf5,
+        seed::csd(&scratch().join("valid/bomb-csd")),
+    );
+    let trial = trial("bomb", subject, &read::csd);
+    trial.run_found(&scratch(), &[file]);
+}
+
+/// Zeros, by gzip.
+fn compressed(zeros: u64) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    std::io::copy(&mut std::io::repeat(0).take(zeros), &mut encoder).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Bytes that a stream holds, if it is one.
+fn inflated(stream: &[u8]) -> Option<usize> {
+    let mut bytes = Vec::new();
+    let read = ZlibDecoder::new(stream)
+        .take(2_000_000)
+        .read_to_end(&mut bytes);
+    read.ok().map(|_| bytes.len())
 }
 
 /// Inline tables that are never closed took TOML's parser one level deeper each, until the stack was used up.

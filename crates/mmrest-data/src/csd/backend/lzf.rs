@@ -3,27 +3,26 @@
 use hdf5_reader::FilterRegistry;
 use hdf5_reader::error::Error;
 
-use super::MAX_READ_BYTES;
-
 /// Its number in the HDF5 registry of filters.
 const FILTER_LZF: u16 = 32_000;
 
-/// The library's own filters and LZF.
-pub(super) fn filters() -> FilterRegistry {
+/// The library's own filters and LZF, which makes no more than `most` bytes of a block.
+pub(super) fn filters(most: usize) -> FilterRegistry {
     let mut filters = FilterRegistry::new();
-    let decode = |_: &_, data: &[u8], _| {
-        decompress(data).ok_or_else(|| Error::DecompressionError("corrupt LZF data".to_owned()))
+    let decode = move |_: &_, data: &[u8], _| {
+        decompress(data, most)
+            .ok_or_else(|| Error::DecompressionError("corrupt LZF data".to_owned()))
     };
     filters.register(FILTER_LZF, Box::new(decode));
     filters
 }
 
-/// Decompresses a block; `None` where it is corrupt.
+/// Decompresses a block; `None` where it is corrupt, or more than `most` bytes come of it.
 ///
 /// A block is a run of items, each led by a control byte `c`. Below 32: the next `c + 1` bytes stand for themselves.
 /// Otherwise: copy `c >> 5` + 2 bytes (a 7 there means that the next byte adds to the length) from as far back as the
 /// lower five bits and the byte that follows say, plus one; the copy may overlap what it produces.
-fn decompress(data: &[u8]) -> Option<Vec<u8>> {
+fn decompress(data: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut output = Vec::with_capacity(2 * data.len());
     let mut input = data;
     while let Some((&control, rest)) = input.split_first() {
@@ -35,7 +34,7 @@ fn decompress(data: &[u8]) -> Option<Vec<u8>> {
         } else {
             copy(control, rest, &mut output)?
         };
-        if output.len() > MAX_READ_BYTES {
+        if output.len() > most {
             return None;
         }
     }
@@ -74,15 +73,24 @@ mod tests {
     #[test]
     fn a_block_of_h5py_s_is_restored() {
         let expected = (0..72).flat_map(|i: u8| f32::from(i / 12).to_le_bytes());
-        assert_eq!(decompress(BLOCK), Some(expected.collect()));
+        assert_eq!(decompress(BLOCK, 288), Some(expected.collect()));
+        assert_eq!(decompress(BLOCK, 287), None);
+    }
+
+    #[test]
+    fn no_block_makes_more_than_it_may_or_ends_anywhere_but_at_its_end() {
+        proptest::proptest!(|(block: Vec<u8>, most in 0..4096_usize)| {
+            let made = decompress(&block, most);
+            assert!(made.is_none_or(|made| made.len() <= most));
+        });
     }
 
     #[test]
     fn what_is_cut_or_points_before_the_start_is_refused() {
-        assert_eq!(decompress(&[5, 1, 2]), None);
-        assert_eq!(decompress(&[0, 9, 0x20]), None);
-        assert_eq!(decompress(&[0, 9, 0x20, 7]), None);
-        assert_eq!(decompress(&[0, 9, 0x20, 0]), Some(vec![9; 4]));
-        assert_eq!(decompress(&[]), Some(vec![]));
+        assert_eq!(decompress(&[5, 1, 2], 100), None);
+        assert_eq!(decompress(&[0, 9, 0x20], 100), None);
+        assert_eq!(decompress(&[0, 9, 0x20, 7], 100), None);
+        assert_eq!(decompress(&[0, 9, 0x20, 0], 100), Some(vec![9; 4]));
+        assert_eq!(decompress(&[], 100), Some(vec![]));
     }
 }

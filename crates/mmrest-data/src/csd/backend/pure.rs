@@ -26,7 +26,7 @@ impl File {
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
         let most = most_bytes(path)?;
         let options = OpenOptions::default()
-            .with_filter_registry(lzf::filters())
+            .with_filter_registry(lzf::filters(most))
             .with_chunk_cache_bytes(0)
             .with_max_chunk_bytes(most)
             .with_max_read_bytes(most);

@@ -128,7 +128,7 @@ fn heaps(centers: &[((i32, i32), usize)]) -> Vec<((i32, i32), BTreeSet<usize>)> 
     let mut heaps: Vec<((i32, i32), BTreeSet<usize>)> = Vec::new();
     for &((x, y), bin) in centers {
         let near = |&((a, b), _): &((i32, i32), _)| (x - a).pow(2) + (y - b).pow(2) < RING.pow(2);
-        match heaps.iter().position(|heap| near(heap)) {
+        match heaps.iter().position(near) {
             Some(found) => _ = heaps[found].1.insert(bin),
             None => heaps.push(((x, y), BTreeSet::from([bin]))),
         }
