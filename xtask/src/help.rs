@@ -41,6 +41,10 @@ const PROGRAM: &[(&str, &str)] = &[
     ("eval", "figures of a trained model on a split"),
     ("predict", "scores of segments by a trained model"),
     (
+        "serve",
+        "scores over HTTP, with a page to try a model in a browser",
+    ),
+    (
         "report",
         "a page of pictures, measures and cases of a run; several runs side by side",
     ),

@@ -51,7 +51,10 @@ pub use loader::{Batches, SegmentLoader};
 pub use meeting::Part;
 pub use model::{Forward, MmRest, Representations, TextEncoder};
 pub use objective::Objective;
-pub use predict::{Contributions, Explanation, MOST_FRAMES, MOST_TEXT, Neighbour, Predictor};
+pub use predict::{
+    Contributions, Explanation, MOST_FRAMES, MOST_TEXT, Neighbour, PlacedRow, Placement, Predictor,
+    SharedSpace,
+};
 pub use refusal::{NonFinite, Refusal};
 pub use source::ExampleSource;
 pub use space::{Measures, Overlap, SpaceOverlap, SplitOverlap};

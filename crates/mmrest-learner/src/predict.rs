@@ -3,9 +3,11 @@
 mod explain;
 mod lengths;
 pub(crate) mod neighbours;
+mod placement;
 
 pub use explain::{Contributions, Explanation};
 pub use neighbours::Neighbour;
+pub use placement::{PlacedRow, Placement, SharedSpace};
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Eval(EvalArguments),
     /// Score new data with the model of a run.
     Predict(PredictArguments),
+    /// Score new data over HTTP with the model of a run.
+    Serve(ServeArguments),
     /// Make a report with pictures of a run, or lay several side by side.
     Report(ReportArguments),
     /// Compute golden numbers from given inputs, to compare implementations.
@@ -46,6 +49,7 @@ impl Command {
             Self::Train(train) => train.device.backend,
             Self::Eval(eval) => eval.device.backend,
             Self::Predict(predict) => predict.device.backend,
+            Self::Serve(serve) => serve.device.backend,
             Self::Conformance(conformance) => conformance.device.backend,
             // The runs of a study are processes of their own.
             Self::Ablate(_)
@@ -220,6 +224,38 @@ pub(crate) struct PredictArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The run's folder.
+    pub(crate) run: PathBuf,
+    /// The port; 0: any that is free.
+    #[arg(long, value_name = "N")]
+    pub(crate) port: u16,
+    /// The address to listen on; any other than loopback is open to others, without a password.
+    #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
+    pub(crate) host: IpAddr,
+    /// Most segments a batch.
+    #[arg(long, default_value = "32", value_name = "N", value_parser = parse_count)]
+    pub(crate) batch: usize,
+    /// Milliseconds that a batch which is not full waits for more segments.
+    #[arg(long, default_value_t = 2, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=1000))]
+    pub(crate) wait: u64,
+    /// Most segments that wait; more are refused with 503.
+    #[arg(long, default_value = "256", value_name = "N", value_parser = parse_count)]
+    pub(crate) queue: usize,
+    /// Most MiB of a request.
+    #[arg(long, default_value_t = 8, value_name = "MIB", value_parser = parse_mebibytes)]
+    pub(crate) max_body: usize,
+    /// Seconds a request may take.
+    #[arg(long, default_value_t = 30, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) timeout: u64,
+    /// Seconds that requests under way get to be answered when the server is stopped.
+    #[arg(long, default_value_t = 30, value_name = "S", value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub(crate) drain: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ReportArguments {
     /// Folders of finished runs; two or more are laid side by side.
     #[arg(required = true, value_name = "RUN")]
@@ -280,6 +316,13 @@ fn parse_count(number: &str) -> Result<usize, String> {
     match number.parse() {
         Ok(0) | Err(_) => Err("give a whole number, at least 1".to_string()),
         Ok(count) => Ok(count),
+    }
+}
+
+fn parse_mebibytes(number: &str) -> Result<usize, String> {
+    match number.parse() {
+        Ok(mebibytes @ 1..=256) => Ok(mebibytes),
+        _ => Err("give a whole number from 1 to 256".to_string()),
     }
 }
 

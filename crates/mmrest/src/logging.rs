@@ -15,6 +15,9 @@ use crate::interrupt::say;
 /// Target of what the program prints itself at its end, and the log should hold too.
 pub(crate) const OUTCOME: &str = "outcome";
 
+/// Target of a server's requests.
+pub(crate) const ACCESS: &str = "access";
+
 /// Sends what the program reports to `file`, appended, and warnings to standard error. `MMREST_LOG` sets the file's filter
 /// (default `info,burn_train=warn,burn_core=warn`, in tracing's syntax).
 pub(crate) fn to_file(file: &Path) -> Result<()> {
@@ -27,18 +30,35 @@ pub(crate) fn to_file(file: &Path) -> Result<()> {
         .append(true)
         .open(file)
         .with_context(|| format!("cannot write {}", file.display()))?;
-    let filter = EnvFilter::try_from_env("MMREST_LOG")
-        .or_else(|_| EnvFilter::try_new("info,burn_train=warn,burn_core=warn"))
-        .context("the log's filter")?;
     let json = tracing_subscriber::fmt::layer()
         .json()
         .with_writer(Mutex::new(Log::new(log, file)))
-        .with_filter(filter);
+        .with_filter(filter()?);
     tracing_subscriber::registry()
         .with(json)
         .with(warnings())
         .try_init()
         .context("cannot start the log")
+}
+
+/// What a server reports, its requests among it, on standard error. `MMREST_LOG` sets the filter (default as
+/// [`to_file`]'s; `access=off` in it leaves the requests out).
+pub(crate) fn served() -> Result<()> {
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_filter(filter()?);
+    tracing_subscriber::registry()
+        .with(lines)
+        .try_init()
+        .context("cannot start the log")
+}
+
+/// What `MMREST_LOG` lets through.
+fn filter() -> Result<EnvFilter> {
+    EnvFilter::try_from_env("MMREST_LOG")
+        .or_else(|_| EnvFilter::try_new("info,burn_train=warn,burn_core=warn"))
+        .context("the log's filter")
 }
 
 /// A log that cannot be written any more is told once, and the work goes on without it.

@@ -17,6 +17,7 @@ mod logging;
 mod plot;
 mod project;
 mod report;
+mod serve;
 mod shipped;
 mod study;
 
@@ -56,6 +57,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Ablate(arguments) => commands::ablate::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Conformance(arguments) => commands::conformance::run(&arguments),
         Command::Data(command) => commands::data::run(&command),

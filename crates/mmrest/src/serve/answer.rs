@@ -1,0 +1,127 @@
+//! Scores as they go out: predict's lines, and where asked for the geometry they come from.
+
+use mmrest_data::Modality;
+use mmrest_learner::{PlacedRow, Placement};
+use serde::Serialize;
+
+use super::body::Shape;
+use super::plane::Plane;
+use crate::lines::Scored;
+
+/// A line of `mmrest predict`, with its geometry where asked for.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    scored: Scored<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    geometry: Option<Vec<Row<'a>>>,
+}
+
+/// One modality of a segment among the clusters.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    modality: Modality,
+    /// In the plane of `/v1/model`.
+    x: f64,
+    y: f64,
+    /// To each cluster's centre.
+    distances: &'a [f32],
+    nearest: usize,
+    second: usize,
+    /// What it adds to the segment's bias; null where the bias is not a mean over rows.
+    bias: Option<f32>,
+}
+
+/// What is known of a segment before it is scored.
+#[derive(Clone, Debug)]
+pub(super) struct Name {
+    pub(super) id: String,
+    /// The modalities that the model uses and the segment lacks.
+    pub(super) missing: Vec<Modality>,
+}
+
+/// The body of an answer. `plane`: where geometry is asked for and there is one.
+pub(super) fn write(
+    shape: Shape,
+    names: &[Name],
+    placements: &[Placement],
+    geometry: bool,
+    plane: Option<&Plane>,
+) -> serde_json::Result<Vec<u8>> {
+    let line = |(name, placement): (&Name, &Placement)| -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&Line {
+            scored: Scored::new(&name.id, &placement.prediction).missing(&name.missing),
+            geometry: geometry.then(|| rows(&placement.rows, plane)),
+        })
+    };
+    let (open, between, close): (&[u8], &[u8], &[u8]) = match shape {
+        Shape::One => (b"", b"", b"\n"),
+        Shape::Array => (b"[", b",\n", b"]\n"),
+        Shape::Lines => (b"", b"\n", b""),
+    };
+    let mut body = open.to_vec();
+    for (place, pair) in names.iter().zip(placements).enumerate() {
+        if place > 0 {
+            body.extend_from_slice(between);
+        }
+        body.extend(line(pair)?);
+    }
+    body.extend_from_slice(close);
+    if shape == Shape::Lines && !body.is_empty() {
+        body.push(b'\n');
+    }
+    Ok(body)
+}
+
+fn rows<'a>(rows: &'a [PlacedRow], plane: Option<&Plane>) -> Vec<Row<'a>> {
+    let Some(plane) = plane else {
+        return Vec::new();
+    };
+    let row = |row: &'a PlacedRow| {
+        let [x, y] = plane.at(&row.values);
+        Row {
+            modality: row.modality,
+            x,
+            y,
+            distances: &row.distances,
+            nearest: row.near,
+            second: row.second,
+            bias: row.bias,
+        }
+    };
+    rows.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::placement;
+    use super::*;
+
+    fn written(shape: Shape, scores: &[f32]) -> String {
+        let name = |i| Name {
+            id: format!("s{i}"),
+            missing: vec![Modality::Audio; i],
+        };
+        let names: Vec<Name> = (0..scores.len()).map(name).collect();
+        let placements: Vec<Placement> = scores.iter().map(|&s| placement(s)).collect();
+        String::from_utf8(write(shape, &names, &placements, false, None).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn scores_come_in_the_shape_that_segments_came_in() {
+        let line = |id: &str, score: &str, missing: &str| {
+            format!(
+                "{{\"id\":\"{id}\",\"prediction\":{score},\"score\":{score},\"bias\":0.0,\"clusters\":[],\"missing\":[{missing}]}}"
+            )
+        };
+        let (a, b) = (line("s0", "0.1", ""), line("s1", "-2.5", "\"audio\""));
+        assert_eq!(written(Shape::One, &[0.1]), format!("{a}\n"));
+        assert_eq!(
+            written(Shape::Array, &[0.1, -2.5]),
+            format!("[{a},\n{b}]\n")
+        );
+        assert_eq!(written(Shape::Array, &[]), "[]\n");
+        assert_eq!(written(Shape::Lines, &[0.1, -2.5]), format!("{a}\n{b}\n"));
+        assert_eq!(written(Shape::Lines, &[]), "");
+    }
+}

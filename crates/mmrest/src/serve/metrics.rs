@@ -1,0 +1,195 @@
+//! What is counted, as Prometheus reads it.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use super::memory::resident_bytes;
+
+/// Upper ends of the buckets of request times, in seconds.
+const SECONDS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+/// Upper ends of the buckets of batch sizes, in segments.
+const SIZES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+
+/// The content type of the text.
+pub(super) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    path: &'static str,
+    code: u16,
+}
+
+/// All counters of a server.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    seconds: Histogram,
+    segments: Counter,
+    batches: Histogram,
+    abandoned: Counter,
+    panics: Counter,
+    connections: Gauge,
+    queued: Gauge,
+    capacity: Gauge,
+    resident: Gauge,
+}
+
+impl Metrics {
+    /// Everything at 0. `model`: names and values that tell the model from others.
+    pub(crate) fn new(model: &[(&'static str, String)]) -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("mmrest"),
+            requests: Family::default(),
+            seconds: Histogram::new(SECONDS),
+            segments: Counter::default(),
+            batches: Histogram::new(SIZES),
+            abandoned: Counter::default(),
+            panics: Counter::default(),
+            connections: Gauge::default(),
+            queued: Gauge::default(),
+            capacity: Gauge::default(),
+            resident: Gauge::default(),
+        };
+        metrics.register(model);
+        metrics
+    }
+
+    fn register(&mut self, model: &[(&'static str, String)]) {
+        let r = &mut self.registry;
+        r.register("model", "The model in use", Info::new(model.to_vec()));
+        r.register("requests", "Requests answered", self.requests.clone());
+        r.register(
+            "predict_seconds",
+            "Time from the head of a predict request to its answer",
+            self.seconds.clone(),
+        );
+        r.register(
+            "scored_segments",
+            "Segments answered",
+            self.segments.clone(),
+        );
+        r.register("batch_segments", "Segments a batch", self.batches.clone());
+        r.register(
+            "abandoned_segments",
+            "Segments not scored, for nobody waited for them any more",
+            self.abandoned.clone(),
+        );
+        r.register("panics", "Panics caught", self.panics.clone());
+        r.register("connections", "Connections open", self.connections.clone());
+        r.register("queue_segments", "Segments that wait", self.queued.clone());
+        r.register(
+            "queue_capacity_segments",
+            "Segments that may wait",
+            self.capacity.clone(),
+        );
+        r.register(
+            "resident_memory_bytes",
+            "Memory in use; 0 where the system does not tell",
+            self.resident.clone(),
+        );
+    }
+
+    /// A request is answered.
+    pub(super) fn request(&self, path: &'static str, code: u16, took: Duration) {
+        self.requests.get_or_create(&Request { path, code }).inc();
+        if path == super::routes::PREDICT {
+            self.seconds.observe(took.as_secs_f64());
+        }
+    }
+
+    /// Segments of a request got their scores.
+    pub(super) fn answered(&self, segments: u64) {
+        self.segments.inc_by(segments);
+    }
+
+    /// A batch is scored.
+    pub(super) fn batch(&self, segments: usize) {
+        self.batches.observe(segments as f64);
+    }
+
+    /// Segments were dropped.
+    pub(super) fn abandoned(&self, segments: u64) {
+        self.abandoned.inc_by(segments);
+    }
+
+    /// A panic was caught.
+    pub(super) fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// A connection was opened; it counts until what is returned is dropped.
+    pub(super) fn connected(&self) -> Connected {
+        self.connections.inc();
+        Connected(self.connections.clone())
+    }
+
+    /// The text for a scrape.
+    pub(super) fn text(&self, queued: usize, capacity: usize) -> String {
+        let gauge = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge(&self.queued, queued as u64);
+        gauge(&self.capacity, capacity as u64);
+        gauge(&self.resident, resident_bytes().unwrap_or(0));
+        let mut text = String::new();
+        match prometheus_text::encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(error) => {
+                tracing::error!(%error, "the metrics cannot be written");
+                String::new()
+            }
+        }
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_told() {
+        let metrics = Metrics::new(&[("preset", "a \"b\"\n".to_string())]);
+        metrics.request("/v1/predict", 200, Duration::from_millis(3));
+        metrics.request("/v1/predict", 503, Duration::from_millis(1));
+        metrics.request("/healthz", 200, Duration::from_secs(9));
+        metrics.answered(7);
+        metrics.batch(5);
+        metrics.panicked();
+        let open = metrics.connected();
+        let text = metrics.text(3, 9);
+        for line in [
+            "mmrest_model_info{preset=\"a \\\"b\\\"\\n\"} 1",
+            "mmrest_requests_total{path=\"/v1/predict\",code=\"503\"} 1",
+            "mmrest_predict_seconds_count 2",
+            "mmrest_scored_segments_total 7",
+            "mmrest_batch_segments_bucket{le=\"4\"} 0",
+            "mmrest_batch_segments_bucket{le=\"8\"} 1",
+            "mmrest_panics_total 1",
+            "mmrest_connections 1",
+            "mmrest_queue_segments 3",
+            "mmrest_queue_capacity_segments 9",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+        }
+        drop(open);
+        assert!(metrics.text(0, 9).contains("mmrest_connections 0"));
+    }
+}

@@ -1,0 +1,192 @@
+//! The clusters in a plane: the first two principal components of their centres, in the geometry of the global metric.
+
+use mmrest_learner::SharedSpace;
+use mmrest_metric::{MetricError, factor_psd_f64};
+
+/// A plane through the shared space.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plane {
+    mean: Vec<f64>,
+    /// What a row, less the mean, is multiplied with: `[2, dim]`.
+    axes: [Vec<f64>; 2],
+    /// Each axis' share of the centres' variance.
+    pub(super) explained: [f64; 2],
+}
+
+impl Plane {
+    /// The plane in which the centres lie apart most. The first axis points towards the positive.
+    ///
+    /// With `L^T L = M0`, distances under `M0` are Euclidean distances between `L c`; their principal components `a` are
+    /// those of the covariance of `L c`, and the axes are `a^T L`.
+    ///
+    /// # Errors
+    ///
+    /// The metric is not one.
+    pub(crate) fn new(space: &SharedSpace) -> Result<Self, MetricError> {
+        let (dim, count) = (space.clusters.dim, space.clusters.len());
+        let factor = factor_psd_f64(&space.global, dim)?;
+        let centers: Vec<&[f32]> = (0..count).map(|i| space.clusters.center(i)).collect();
+        let mut mean = vec![0.0; dim];
+        for center in &centers {
+            for (mean, &x) in mean.iter_mut().zip(*center) {
+                *mean += f64::from(x) / count as f64;
+            }
+        }
+        let flat = |center: &&[f32]| carry(&factor, &less(center, &mean));
+        let flat: Vec<Vec<f64>> = centers.iter().map(flat).collect();
+        let principal = principal(&flat, dim)?;
+        let total: f64 = flat.iter().flatten().map(|x| x * x).sum::<f64>() / count.max(1) as f64;
+        let explained = principal.each_ref().map(|(_, variance)| match total > 0.0 {
+            true => variance / total,
+            false => 0.0,
+        });
+        let mut plane = Self {
+            axes: principal.map(|(axis, _)| carry_back(&factor, &axis)),
+            mean,
+            explained,
+        };
+        plane.turn(&centers, &space.sentiments);
+        Ok(plane)
+    }
+
+    /// Where a row lies.
+    pub(super) fn at(&self, row: &[f32]) -> [f64; 2] {
+        let row = less(row, &self.mean);
+        self.axes.each_ref().map(|axis| dot(axis, &row))
+    }
+
+    /// Turns the first axis to the side of the greater sentiments, for a component may point either way.
+    fn turn(&mut self, centers: &[&[f32]], sentiments: &[i32]) {
+        let mean =
+            sentiments.iter().map(|&s| f64::from(s)).sum::<f64>() / sentiments.len().max(1) as f64;
+        let along = centers.iter().zip(sentiments);
+        let slope: f64 = along
+            .map(|(c, &s)| self.at(c)[0] * (f64::from(s) - mean))
+            .sum();
+        if slope < 0.0 {
+            self.axes[0].iter_mut().for_each(|x| *x = -*x);
+        }
+    }
+}
+
+/// The two directions of greatest variance of rows whose mean is 0, of length 1, with their variances. A direction without
+/// variance is 0.
+fn principal(rows: &[Vec<f64>], dim: usize) -> Result<[(Vec<f64>, f64); 2], MetricError> {
+    let mut covariance = vec![0.0; dim * dim];
+    for row in rows {
+        for (line, a) in covariance.chunks_exact_mut(dim).zip(row) {
+            for (sum, b) in line.iter_mut().zip(row) {
+                *sum += a * b / rows.len() as f64;
+            }
+        }
+    }
+    // Its rows are the eigenvectors, each as long as its standard deviation.
+    let factor = factor_psd_f64(&covariance, dim)?;
+    let mut found: Vec<(&[f64], f64)> = factor
+        .chunks_exact(dim)
+        .map(|axis| (axis, dot(axis, axis)))
+        .collect();
+    found.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let least = 1e-12 * found.first().map_or(0.0, |(_, variance)| *variance);
+    let unit = |place: usize| match found.get(place) {
+        Some(&(axis, variance)) if variance > least => {
+            let length = variance.sqrt();
+            (axis.iter().map(|x| x / length).collect(), variance)
+        }
+        _ => (vec![0.0; dim], 0.0),
+    };
+    Ok([unit(0), unit(1)])
+}
+
+fn less(row: &[f32], mean: &[f64]) -> Vec<f64> {
+    row.iter()
+        .zip(mean)
+        .map(|(&x, m)| f64::from(x) - m)
+        .collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// `L x`, of rows of `L`.
+fn carry(factor: &[f64], x: &[f64]) -> Vec<f64> {
+    factor
+        .chunks_exact(x.len().max(1))
+        .map(|row| dot(row, x))
+        .collect()
+}
+
+/// `a^T L`.
+fn carry_back(factor: &[f64], axis: &[f64]) -> Vec<f64> {
+    let mut product = vec![0.0; axis.len()];
+    for (row, a) in factor.chunks_exact(axis.len().max(1)).zip(axis) {
+        for (sum, x) in product.iter_mut().zip(row) {
+            *sum += a * x;
+        }
+    }
+    product
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mmrest_metric::Clusters;
+
+    fn space(centers: Vec<f32>, sentiments: Vec<i32>, global: Vec<f64>) -> SharedSpace {
+        let count = sentiments.len();
+        SharedSpace {
+            clusters: Clusters {
+                dim: centers.len() / count,
+                centers,
+                bins: vec![0; count],
+                metric: (0..count).collect(),
+            },
+            sentiments,
+            global,
+        }
+    }
+
+    fn identity(dim: usize) -> Vec<f64> {
+        let one = |i| if i % (dim + 1) == 0 { 1.0 } else { 0.0 };
+        (0..dim * dim).map(one).collect()
+    }
+
+    /// In three dimensions, of which the last is the same for all, nothing is lost: distances in the plane are those of M0.
+    #[test]
+    fn distances_between_centres_are_those_of_the_global_metric() {
+        let global = vec![4.0, 1.0, 0.0, 1.0, 2.0, 0.0, 0.0, 0.0, 1.0];
+        let centers = vec![0.0, 0.0, 5.0, 3.0, -1.0, 5.0, 1.0, 2.0, 5.0, -2.0, 1.5, 5.0];
+        let space = space(centers, vec![-3, 3, 0, 1], global.clone());
+        let plane = Plane::new(&space).unwrap();
+        for (i, j) in [(0, 1), (0, 2), (1, 3), (2, 3)] {
+            let (a, b) = (space.clusters.center(i), space.clusters.center(j));
+            let u: Vec<f64> = a.iter().zip(b).map(|(a, b)| f64::from(a - b)).collect();
+            let expected = dot(&u, &carry(&global, &u));
+            let ([ax, ay], [bx, by]) = (plane.at(a), plane.at(b));
+            let found = (ax - bx).powi(2) + (ay - by).powi(2);
+            assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
+        }
+        assert!((plane.explained[0] + plane.explained[1] - 1.0).abs() < 1e-12);
+        assert!(plane.explained[0] >= plane.explained[1]);
+    }
+
+    #[test]
+    fn the_first_axis_points_towards_the_positive() {
+        for sentiments in [vec![-2, 1, 3], vec![3, 1, -2]] {
+            let space = space(vec![0.0, 0.0, 5.0, 0.1, 9.0, 0.0], sentiments, identity(2));
+            let plane = Plane::new(&space).unwrap();
+            let x: Vec<f64> = (0..3)
+                .map(|i| plane.at(space.clusters.center(i))[0])
+                .collect();
+            assert_eq!(x[2] > x[0], space.sentiments[2] > space.sentiments[0]);
+        }
+    }
+
+    #[test]
+    fn one_centre_has_no_direction() {
+        let plane = Plane::new(&space(vec![1.0, 2.0], vec![1], identity(2))).unwrap();
+        assert_eq!(plane.at(&[7.0, 9.0]), [0.0, 0.0]);
+        assert_eq!(plane.explained, [0.0, 0.0]);
+    }
+}

@@ -1,0 +1,211 @@
+//! `POST /v1/predict`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use mmrest_data::Segment;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use super::access::Scores;
+use super::answer::{self, Name};
+use super::body::{self, Kind, Shape};
+use super::queue::NotTaken;
+use super::refusal::Refusal;
+use super::routes::{Server, kibibytes};
+use super::ticket::Failure;
+
+/// Bodies from this size on are read by a thread of their own, so that other requests go on.
+const LARGE: usize = 64 << 10;
+
+/// How long a body that is refused may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Scores the segments of a request.
+pub(super) async fn predict(
+    State(server): State<Arc<Server>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let deadline = Instant::now() + server.limits.timeout;
+    let (head, body) = request.into_parts();
+    let asked = match Asked::of(&server, &head) {
+        Ok(asked) => asked,
+        Err(refusal) => {
+            discard(body, server.limits.body).await;
+            return Err(refusal);
+        }
+    };
+    let bytes = receive(&server, body, deadline).await?;
+    let (shape, segments) = read(&server, asked.kind, bytes).await?;
+    let name = |segment: &Segment| Name {
+        id: segment.id.clone(),
+        missing: server.scorer.missing(segment),
+    };
+    let names: Vec<Name> = segments.iter().map(name).collect();
+    let placements = match segments.is_empty() {
+        true => Vec::new(),
+        false => scored(&server, segments, deadline).await?,
+    };
+    let plane = server.plane.as_ref();
+    let body =
+        answer::write(shape, &names, &placements, asked.geometry, plane).map_err(|error| {
+            let message = format!("the answer cannot be written: {error}; please report it");
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+        })?;
+    let kind = match shape {
+        Shape::Lines => "application/x-ndjson",
+        Shape::One | Shape::Array => "application/json",
+    };
+    let mut response = ([(header::CONTENT_TYPE, kind)], body).into_response();
+    response.extensions_mut().insert(Scores(names.len()));
+    Ok(response)
+}
+
+/// What the head of a request says.
+struct Asked {
+    kind: Kind,
+    geometry: bool,
+    /// Room for the body, held until the request is answered.
+    _held: OwnedSemaphorePermit,
+}
+
+impl Asked {
+    fn of(server: &Server, head: &Parts) -> Result<Self, Refusal> {
+        Ok(Self {
+            kind: Kind::of(text(&head.headers, header::CONTENT_TYPE).as_deref())?,
+            geometry: asks_for_geometry(head.uri.query())?,
+            _held: hold(server, &head.headers)?,
+        })
+    }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+    let value = headers.get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// The one thing that may be asked for: `geometry=1`.
+fn asks_for_geometry(query: Option<&str>) -> Result<bool, Refusal> {
+    match query.unwrap_or_default() {
+        "" | "geometry=0" => Ok(false),
+        "geometry=1" => Ok(true),
+        other => {
+            let other: String = other.chars().take(100).collect();
+            Err(Refusal::bad(format!(
+                "?{other} is not known: ask for ?geometry=1, or nothing"
+            )))
+        }
+    }
+}
+
+/// Room for the body.
+fn hold(server: &Server, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Refusal> {
+    let most = server.limits.body;
+    let said = text(headers, header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    let bytes: usize = said.unwrap_or(most);
+    if bytes > most {
+        return Err(too_large(most));
+    }
+    let room = u32::try_from(kibibytes(bytes)).unwrap_or(u32::MAX);
+    let bodies = Arc::clone(&server.bodies);
+    bodies.try_acquire_many_owned(room).map_err(|_| {
+        Refusal::busy("too many requests are being read just now: try again in a second")
+    })
+}
+
+fn too_large(most: usize) -> Refusal {
+    Refusal::large(format!(
+        "the body is larger than {most} bytes: send its segments in several requests"
+    ))
+}
+
+/// Reads a body that is refused, and keeps nothing of it: many clients look at the answer only when all they have to say is
+/// said. What goes on for too long is cut off.
+async fn discard(mut body: Body, most: usize) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut left = most.saturating_mul(2);
+    while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            break;
+        }
+    }
+}
+
+/// The whole body, if it is no larger than it may be and comes in time.
+async fn receive(server: &Server, body: Body, deadline: Instant) -> Result<Bytes, Refusal> {
+    let most = server.limits.body;
+    match timeout_at(deadline, Limited::new(body, most).collect()).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(most)),
+        Ok(Err(error)) => Err(Refusal::bad(format!(
+            "the body broke off: {error}; send the request again"
+        ))),
+        Err(_) => Err(Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!(
+                "the body did not come within {}: send less at a time",
+                told(server.limits.timeout)
+            ),
+        )),
+    }
+}
+
+/// The segments of a body.
+async fn read(
+    server: &Arc<Server>,
+    kind: Kind,
+    bytes: Bytes,
+) -> Result<(Shape, Vec<Segment>), Refusal> {
+    let own = Arc::clone(server);
+    let large = bytes.len() >= LARGE;
+    let read = move || {
+        let check = |segment: &Segment| own.scorer.check(segment);
+        body::read(kind, &bytes, own.limits.queue, check)
+    };
+    match large {
+        false => read(),
+        true => tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| {
+            let message = format!("internal error: {e}; please report it");
+            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message))
+        }),
+    }
+}
+
+/// The placements of segments, of which there are some, in their order.
+async fn scored(
+    server: &Server,
+    segments: Vec<Segment>,
+    deadline: Instant,
+) -> Result<Vec<mmrest_learner::Placement>, Refusal> {
+    let stops = || Refusal::busy("the server stops: send the request to another, or again later");
+    let answer = server.queue.push(segments).map_err(|not| match not {
+        NotTaken::Full => Refusal::busy(format!(
+            "the queue is full ({} segments may wait): try again in a second",
+            server.queue.capacity()
+        )),
+        NotTaken::Closed => stops(),
+    })?;
+    match timeout_at(deadline, answer).await {
+        Ok(Ok(Ok(placements))) => Ok(placements),
+        Ok(Ok(Err(Failure::Stopped)) | Err(_)) => Err(stops()),
+        Ok(Ok(Err(Failure::Refused(message) | Failure::Panicked(message)))) => Err(Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("internal error: {message}; please report it"),
+        )),
+        Err(_) => Err(Refusal::busy(format!(
+            "not scored within {}: send fewer segments at a time, or again later",
+            told(server.limits.timeout)
+        ))),
+    }
+}
+
+fn told(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}

@@ -1,0 +1,186 @@
+//! Segments that wait to be scored: a bounded queue between the requests and the one thread that uses the model.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mmrest_data::Segment;
+use tokio::sync::oneshot::Receiver;
+
+use super::ticket::{Answer, Failure, Ticket};
+
+/// A segment that waits, and whose it is.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) segment: Segment,
+    pub(crate) ticket: Arc<Ticket>,
+    /// The segment's place in its request.
+    pub(crate) place: usize,
+}
+
+/// Why segments are not taken.
+#[derive(Debug, PartialEq)]
+pub(crate) enum NotTaken {
+    /// As many wait as may.
+    Full,
+    /// The server stops.
+    Closed,
+}
+
+/// Segments in the order they came.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    line: Mutex<Line>,
+    changed: Condvar,
+    capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    waiting: VecDeque<Waiting>,
+    closed: bool,
+}
+
+impl Queue {
+    /// An empty queue of at most `capacity` segments.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            line: Mutex::default(),
+            changed: Condvar::new(),
+            capacity,
+        }
+    }
+
+    /// Takes all segments of a request, of which there is at least one, or none of them.
+    pub(crate) fn push(&self, segments: Vec<Segment>) -> Result<Receiver<Answer>, NotTaken> {
+        let mut line = self.line();
+        if line.closed {
+            return Err(NotTaken::Closed);
+        }
+        if line.waiting.len() + segments.len() > self.capacity {
+            return Err(NotTaken::Full);
+        }
+        let (ticket, answer) = Ticket::new(segments.len());
+        let segments = segments.into_iter().enumerate();
+        line.waiting
+            .extend(segments.map(|(place, segment)| Waiting {
+                segment,
+                ticket: Arc::clone(&ticket),
+                place,
+            }));
+        drop(line);
+        self.changed.notify_one();
+        Ok(answer)
+    }
+
+    /// The first `most` segments, as soon as there are `enough`, or `wait` after there is one. None when the queue is closed
+    /// and empty.
+    pub(crate) fn take(&self, most: usize, enough: usize, wait: Duration) -> Option<Vec<Waiting>> {
+        let idle = |line: &mut Line| line.waiting.is_empty() && !line.closed;
+        let line = self.changed.wait_while(self.line(), idle);
+        let line = line.unwrap_or_else(PoisonError::into_inner);
+        let few = |line: &mut Line| line.waiting.len() < enough && !line.closed;
+        let line = self.changed.wait_timeout_while(line, wait, few);
+        let (mut line, _) = line.unwrap_or_else(PoisonError::into_inner);
+        let count = line.waiting.len().min(most);
+        match count {
+            0 => None,
+            _ => Some(line.waiting.drain(..count).collect()),
+        }
+    }
+
+    /// How many segments wait.
+    pub(crate) fn len(&self) -> usize {
+        self.line().waiting.len()
+    }
+
+    /// How many may wait.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Whether it takes no more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.line().closed
+    }
+
+    /// Takes no more; what waits can still be taken out.
+    pub(crate) fn close(&self) {
+        self.line().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Takes no more, and gives up what waits.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        let waiting = std::mem::take(&mut self.line().waiting);
+        for waiting in waiting {
+            waiting.ticket.fail(Failure::Stopped);
+        }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{placement, segment};
+    use super::*;
+
+    const NO_WAIT: Duration = Duration::ZERO;
+
+    #[test]
+    fn a_request_is_taken_whole_or_not_at_all() {
+        let queue = Queue::new(3);
+        let mut first = queue.push(vec![segment("a"), segment("b")]).unwrap();
+        assert_eq!(
+            queue.push(vec![segment("c"), segment("d")]).unwrap_err(),
+            NotTaken::Full
+        );
+        let _second = queue.push(vec![segment("c")]).unwrap();
+        assert_eq!(queue.len(), 3);
+        let taken = queue.take(2, 1, NO_WAIT).unwrap();
+        let ids: Vec<&str> = taken.iter().map(|w| w.segment.id.as_str()).collect();
+        assert_eq!(ids, ["a", "b"]);
+        taken[1].ticket.put(1, placement(1.0));
+        assert!(first.try_recv().is_err(), "half of it is no answer");
+        taken[0].ticket.put(0, placement(0.0));
+        let scores = first.try_recv().unwrap().unwrap();
+        let scores: Vec<f32> = scores.iter().map(|p| p.prediction.score).collect();
+        assert_eq!(scores, [0.0, 1.0]);
+    }
+
+    #[test]
+    fn what_waits_can_be_taken_after_closing_and_nothing_else_comes() {
+        let queue = Queue::new(3);
+        let _answer = queue.push(vec![segment("a")]).unwrap();
+        queue.close();
+        assert_eq!(
+            queue.push(vec![segment("b")]).unwrap_err(),
+            NotTaken::Closed
+        );
+        assert_eq!(queue.take(9, 9, Duration::from_secs(60)).unwrap().len(), 1);
+        assert!(queue.take(9, 9, NO_WAIT).is_none());
+    }
+
+    #[test]
+    fn what_is_given_up_is_said_to_be() {
+        let queue = Queue::new(3);
+        let mut answer = queue.push(vec![segment("a"), segment("b")]).unwrap();
+        queue.abandon();
+        assert_eq!(answer.try_recv().unwrap().unwrap_err(), Failure::Stopped);
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn a_batch_that_is_not_full_waits_for_more() {
+        let queue = Arc::new(Queue::new(3));
+        let _first = queue.push(vec![segment("a")]).unwrap();
+        let other = Arc::clone(&queue);
+        let taker = std::thread::spawn(move || other.take(2, 2, Duration::from_secs(60)));
+        let _second = queue.push(vec![segment("b")]).unwrap();
+        assert_eq!(taker.join().unwrap().unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,225 @@
+//! The one thread that uses the model: batches across requests, by length.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mmrest_data::{Modality, Segment};
+use mmrest_learner::{Placement, Predictor};
+
+use super::limits::{Limits, MOST_PADDED};
+use super::metrics::Metrics;
+use super::queue::{Queue, Waiting};
+use super::ticket::Failure;
+use crate::crash::message;
+
+/// Batches that are made of what is taken out of the queue at one time, at most: among more segments there are more of like
+/// length.
+const BATCHES: usize = 4;
+
+/// Bytes of text that count as much as a frame.
+const BYTES_A_FRAME: usize = 4;
+
+/// What scores segments.
+pub(crate) trait Scorer: Send + Sync + 'static {
+    /// Whether a segment can be scored; if not, what is wrong and what to do.
+    fn check(&self, segment: &Segment) -> Result<(), String>;
+
+    /// The modalities that the model uses and a segment lacks.
+    fn missing(&self, segment: &Segment) -> Vec<Modality>;
+
+    /// A placement a segment, in their order.
+    fn place(&self, segments: &[Segment]) -> Result<Vec<Placement>, String>;
+}
+
+impl Scorer for Predictor {
+    fn check(&self, segment: &Segment) -> Result<(), String> {
+        Predictor::check(self, segment)
+    }
+
+    fn missing(&self, segment: &Segment) -> Vec<Modality> {
+        Predictor::missing(self, segment)
+    }
+
+    fn place(&self, segments: &[Segment]) -> Result<Vec<Placement>, String> {
+        Predictor::place(self, segments).map_err(|error| error.to_string())
+    }
+}
+
+/// Scores what the queue holds until it is closed and empty. Whatever ends it, the queue is closed.
+pub(crate) fn work(scorer: &dyn Scorer, queue: &Queue, limits: &Limits, metrics: &Metrics) {
+    let _closed = CloseAtEnd(queue);
+    while let Some(mut taken) = queue.take(BATCHES * limits.batch, limits.batch, limits.wait) {
+        let before = taken.len();
+        taken.retain(|waiting| waiting.ticket.wanted());
+        metrics.abandoned((before - taken.len()) as u64);
+        taken.sort_by_key(|waiting| length(&waiting.segment));
+        while !taken.is_empty() {
+            let rest = taken.split_off(batch(&taken, limits.batch));
+            score(scorer, taken, metrics);
+            taken = rest;
+        }
+    }
+}
+
+struct CloseAtEnd<'a>(&'a Queue);
+
+impl Drop for CloseAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// How long a segment is, in frames.
+fn length(segment: &Segment) -> usize {
+    frames(segment) + segment.text.len() / BYTES_A_FRAME
+}
+
+fn frames(segment: &Segment) -> usize {
+    let frames = |modality| segment.frames(modality).map_or(0, mmrest_data::Frames::len);
+    frames(Modality::Vision).max(frames(Modality::Audio))
+}
+
+/// How many of the first segments, in order of length, make a batch: at least one.
+fn batch(waiting: &[Waiting], most: usize) -> usize {
+    let mut longest = 0;
+    let mut count = 0;
+    for waiting in waiting.iter().take(most) {
+        longest = longest.max(frames(&waiting.segment));
+        if longest * (count + 1) > MOST_PADDED {
+            break;
+        }
+        count += 1;
+    }
+    count.max(1)
+}
+
+/// Scores one batch and gives everybody theirs. Where it fails, each segment is tried alone, so that one that cannot be
+/// scored fails its own request and no other.
+fn score(scorer: &dyn Scorer, batch: Vec<Waiting>, metrics: &Metrics) {
+    metrics.batch(batch.len());
+    let mut segments = Vec::with_capacity(batch.len());
+    let mut owners = Vec::with_capacity(batch.len());
+    for waiting in batch {
+        segments.push(waiting.segment);
+        owners.push((waiting.ticket, waiting.place));
+    }
+    match attempt(scorer, &segments, metrics) {
+        Ok(placements) => {
+            for ((ticket, place), placement) in owners.iter().zip(placements) {
+                ticket.put(*place, placement);
+            }
+        }
+        Err(failure) if segments.len() == 1 => owners[0].0.fail(failure),
+        Err(_) => {
+            for (segment, (ticket, place)) in segments.chunks(1).zip(owners) {
+                match attempt(scorer, segment, metrics) {
+                    Ok(mut placements) => placements.drain(..).for_each(|p| ticket.put(place, p)),
+                    Err(failure) => ticket.fail(failure),
+                }
+            }
+        }
+    }
+}
+
+fn attempt(
+    scorer: &dyn Scorer,
+    segments: &[Segment],
+    metrics: &Metrics,
+) -> Result<Vec<Placement>, Failure> {
+    match catch_unwind(AssertUnwindSafe(|| scorer.place(segments))) {
+        Ok(Ok(placements)) if placements.len() == segments.len() => Ok(placements),
+        Ok(Ok(placements)) => Err(Failure::Panicked(format!(
+            "{} segments gave {} scores",
+            segments.len(),
+            placements.len()
+        ))),
+        Ok(Err(refused)) => Err(Failure::Refused(refused)),
+        Err(panic) => {
+            metrics.panicked();
+            Err(Failure::Panicked(message(&*panic)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::{Fake, limits, segment, segment_of_frames};
+    use super::*;
+
+    /// What the scorer saw of requests that were all there before it began, and what each got.
+    fn worked(requests: Vec<Vec<Segment>>, limits: &Limits) -> (Fake, Vec<super::super::Answer>) {
+        let (fake, metrics, queue) = (Fake::default(), Metrics::new(&[]), Queue::new(1000));
+        let push = |request| queue.push(request).unwrap();
+        let answers: Vec<_> = requests.into_iter().map(push).collect();
+        queue.close();
+        work(&fake, &queue, limits, &metrics);
+        let answers = answers.into_iter().map(|mut a| a.try_recv().unwrap());
+        let answers = answers.collect();
+        (fake, answers)
+    }
+
+    #[test]
+    fn batches_go_across_requests_and_by_length() {
+        let limits = Limits {
+            batch: 2,
+            ..limits()
+        };
+        let requests =
+            ["long long long", "a", "long long long long", "b"].map(|t| vec![segment(t)]);
+        let (fake, answers) = worked(requests.to_vec(), &limits);
+        assert_eq!(
+            fake.batches(),
+            [
+                vec!["a", "b"],
+                vec!["long long long", "long long long long"]
+            ]
+        );
+        let scores: Vec<f32> = answers
+            .iter()
+            .map(|a| a.as_ref().unwrap()[0].prediction.score)
+            .collect();
+        assert_eq!(scores, [14.0, 1.0, 19.0, 1.0], "each got its own");
+    }
+
+    #[test]
+    fn a_batch_is_no_larger_than_its_padded_frames_may_be() {
+        let requests = [1, 1, MOST_PADDED / 2, MOST_PADDED / 2, MOST_PADDED + 1];
+        let requests = requests.map(|frames| vec![segment_of_frames(frames)]);
+        let (fake, _) = worked(requests.to_vec(), &limits());
+        let sizes: Vec<usize> = fake.batches().iter().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 2, 1]);
+    }
+
+    #[test]
+    fn a_panic_fails_its_own_request_and_the_thread_goes_on() {
+        let requests = vec![
+            vec![segment("a"), segment("b")],
+            vec![segment("c"), segment("panic"), segment("d")],
+            vec![segment("refuse")],
+        ];
+        let (_, answers) = worked(requests, &limits());
+        assert_eq!(answers[0].as_ref().unwrap().len(), 2);
+        assert_eq!(answers[1], Err(Failure::Panicked("asked to".to_string())));
+        assert_eq!(answers[2], Err(Failure::Refused("as asked".to_string())));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_scored() {
+        let (fake, metrics, queue) = (Fake::default(), Metrics::new(&[]), Queue::new(9));
+        drop(queue.push(vec![segment("gone")]).unwrap());
+        let _kept = queue.push(vec![segment("kept")]).unwrap();
+        queue.close();
+        let limits = Limits {
+            wait: Duration::ZERO,
+            ..limits()
+        };
+        work(&fake, &queue, &limits, &metrics);
+        assert_eq!(fake.batches(), [vec!["kept"]]);
+        assert!(
+            metrics
+                .text(0, 9)
+                .contains("mmrest_abandoned_segments_total 1")
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! Many clients at a time: no error and no growth of memory; more than it can do: 503, and it goes on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::program::Served;
+
+const CLIENTS: usize = 16;
+
+/// What became of the requests of all clients.
+#[derive(Debug, Default)]
+struct Tally {
+    scored: usize,
+    busy: usize,
+    other: Vec<u16>,
+    /// Milliseconds of the requests that were scored.
+    took: Vec<f64>,
+}
+
+impl Tally {
+    fn merged(tallies: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::default();
+        for tally in tallies {
+            all.scored += tally.scored;
+            all.busy += tally.busy;
+            all.other.extend(tally.other);
+            all.took.extend(tally.took);
+        }
+        all.took.sort_by(f64::total_cmp);
+        all
+    }
+
+    /// Milliseconds within which this share of the requests was scored.
+    fn within(&self, share: f64) -> f64 {
+        let place = (self.took.len() as f64 * share) as usize;
+        let last = self.took.len().saturating_sub(1);
+        self.took.get(place.min(last)).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// A request of some segments: a text, and now and then frames.
+fn request(model: &Value, client: usize, number: usize, segments: usize) -> String {
+    let segment = |place: usize| {
+        let seed = client * 31 + number * 7 + place;
+        let mut line =
+            json!({"text": "it was a wonderful film and the end was not ".repeat(1 + seed % 3)});
+        for modality in ["vision", "audio"] {
+            let width = model["features"][modality].as_u64().unwrap();
+            if !seed.is_multiple_of(4) && width > 0 {
+                let frames: Vec<Vec<f32>> = (0..10 + seed % 50)
+                    .map(|t| {
+                        (0..width)
+                            .map(|f| ((t + seed) as f32 * 0.1 + f as f32).sin())
+                            .collect()
+                    })
+                    .collect();
+                line[modality] = json!(frames);
+            }
+        }
+        line
+    };
+    json!((0..segments).map(segment).collect::<Vec<_>>()).to_string()
+}
+
+/// All clients, each asking again as soon as it is answered, until `over`.
+fn load(server: &Served, segments: usize, over: &AtomicBool) -> Tally {
+    let model = server.model();
+    let ask = |client: usize| {
+        let requests: Vec<String> = (0..8)
+            .map(|n| request(&model, client, n, segments))
+            .collect();
+        let mut tally = Tally::default();
+        for body in requests.iter().cycle() {
+            if over.load(Ordering::Relaxed) {
+                break;
+            }
+            let start = Instant::now();
+            match server.post("/v1/predict", "application/json", body) {
+                (200, answer) => {
+                    assert_eq!(answer.matches("\"prediction\"").count(), segments);
+                    tally.scored += 1;
+                    tally.took.push(start.elapsed().as_secs_f64() * 1e3);
+                }
+                (503, _) => tally.busy += 1,
+                (other, _) => tally.other.push(other),
+            }
+        }
+        tally
+    };
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|c| scope.spawn(move || ask(c))).collect();
+        Tally::merged(clients.into_iter().map(|client| client.join().unwrap()))
+    })
+}
+
+/// Runs the clients for `seconds`, reading the server's memory, in MiB, at `moments` of it.
+fn measured(server: &Served, segments: usize, seconds: u64, moments: &[u64]) -> (Tally, Vec<f64>) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let clients = scope.spawn(|| load(server, segments, &over));
+        let start = Instant::now();
+        let mut memory = Vec::new();
+        for moment in moments.iter().chain([&seconds]) {
+            thread::sleep(Duration::from_secs(*moment).saturating_sub(start.elapsed()));
+            memory.push(server.metric("mmrest_resident_memory_bytes") / f64::from(1 << 20));
+        }
+        over.store(true, Ordering::Relaxed);
+        (clients.join().unwrap(), memory)
+    })
+}
+
+fn undisturbed(server: &Served) {
+    assert_eq!(server.get("/readyz").0, 200);
+    assert_eq!(server.metric("mmrest_panics_total"), 0.0);
+    assert_eq!(server.metric("mmrest_queue_segments"), 0.0);
+}
+
+#[test]
+fn sixteen_clients_are_all_answered() {
+    let server = Served::new(&[]);
+    let (tally, memory) = measured(&server, 1, 4, &[1]);
+    assert!(tally.scored >= CLIENTS, "{} requests", tally.scored);
+    assert_eq!((tally.busy, tally.other.as_slice()), (0, &[][..]));
+    let grown = memory[1] - memory[0];
+    assert!(grown < 100.0, "{grown} MiB more after three seconds");
+    let (batches, segments) = (
+        server.metric("mmrest_batch_segments_count"),
+        server.metric("mmrest_batch_segments_sum"),
+    );
+    assert!(segments > batches, "no batch went across requests");
+    undisturbed(&server);
+}
+
+#[test]
+fn more_than_it_can_do_is_answered_503() {
+    let mut server = Served::new(&["--queue", "16", "--batch", "4"]);
+    let (tally, _) = measured(&server, 8, 3, &[]);
+    assert!(tally.scored > 0 && tally.busy > 0, "{tally:?}");
+    assert_eq!(tally.other, [0_u16; 0]);
+    undisturbed(&server);
+    assert_eq!(server.end_by("-TERM").code(), Some(0), "{}", server.log());
+}
+
+/// `cargo test --release -p mmrest --test serve -- --ignored --nocapture`
+#[test]
+#[ignore = "takes two minutes; prints what it measured"]
+fn a_minute_of_load_and_a_minute_of_overload() {
+    for (title, arguments, segments) in [
+        ("one segment a request", vec![], 1),
+        (
+            "eight segments a request, 16 may wait",
+            vec!["--queue", "16"],
+            8,
+        ),
+    ] {
+        let server = Served::new(&arguments);
+        let before = server.metric("mmrest_resident_memory_bytes") / f64::from(1 << 20);
+        let (tally, memory) = measured(&server, segments, 60, &[10, 20, 30, 40, 50]);
+        let memory: Vec<String> = memory.iter().map(|m| format!("{m:.0}")).collect();
+        println!("{title}, {CLIENTS} clients, 60 s:");
+        println!(
+            "  {} requests scored ({:.0} segments/s), {} answered 503, {} otherwise",
+            tally.scored,
+            (tally.scored * segments) as f64 / 60.0,
+            tally.busy,
+            tally.other.len()
+        );
+        println!(
+            "  latency of those scored: median {:.1} ms, 99 % {:.1} ms, greatest {:.1} ms",
+            tally.within(0.5),
+            tally.within(0.99),
+            tally.within(1.0)
+        );
+        println!(
+            "  memory: {before:.0} MiB at the start, then every 10 s {} MiB",
+            memory.join(", ")
+        );
+        assert_eq!(tally.other, [0_u16; 0]);
+        undisturbed(&server);
+    }
+}

@@ -1,0 +1,7 @@
+//! `mmrest serve` as its users meet it: the program, a trained run, real connections.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod api;
+mod load;
+mod page;
+mod program;

@@ -1,0 +1,193 @@
+//! The page in a browser without a window.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::Command;
+use std::thread::{self, JoinHandle};
+
+use crate::program::{Served, trained};
+
+/// A Chromium of this machine.
+fn chromium() -> Option<&'static str> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    names.into_iter().find(|name| {
+        let version = Command::new(name).arg("--version").output();
+        version.is_ok_and(|output| output.status.success())
+    })
+}
+
+/// The document that an address has become when its scripts are done.
+fn document(browser: &str, profile: &str, address: &str) -> String {
+    let output = Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+        ])
+        .args(["--no-first-run", "--disable-background-networking"])
+        .args(["--disable-component-update", "--disable-sync"])
+        .arg(format!("--user-data-dir={profile}"))
+        .args(["--virtual-time-budget=20000", "--dump-dom", address])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The text of the element with an id.
+fn text_of<'a>(document: &'a str, id: &str) -> &'a str {
+    let at = document
+        .find(&format!("id=\"{id}\""))
+        .unwrap_or_else(|| panic!("no {id} in {document}"));
+    let rest = &document[at..];
+    let inner = &rest[rest.find('>').unwrap() + 1..];
+    &inner[..inner.find('<').unwrap()]
+}
+
+#[test]
+fn the_page_scores_and_draws() {
+    let Some(browser) = chromium() else {
+        println!("skipped: no chromium here");
+        return;
+    };
+    let server = Served::new(&[]);
+    let profile = trained().path("profile");
+    let page = document(
+        browser,
+        &profile,
+        &format!("{}/#text=it+was+a+wonderful+film", server.base),
+    );
+    let (_, answer) = server.post(
+        "/v1/predict",
+        "application/json",
+        "{\"text\": \"it was a wonderful film\"}",
+    );
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let expected = format!("{:.3}", answer["prediction"].as_f64().unwrap()).replace('-', "−");
+    let shown = text_of(&page, "prediction");
+    assert_eq!(shown, expected);
+    assert_eq!(text_of(&page, "status"), "");
+    let model = server.model();
+    let clusters = model["clusters"].as_array().unwrap().len();
+    assert_eq!(page.matches("class=\"center tone-").count(), clusters);
+    assert_eq!(
+        page.matches("class=\"row\"").count(),
+        3,
+        "text, vision, audio"
+    );
+    assert_eq!(page.matches("class=\"ring\"").count(), 1);
+    assert_eq!(page.matches("class=\"ring second\"").count(), 1);
+    assert!(page.contains("vision (not given)"));
+    assert!(
+        !page.contains("NaN") && !page.contains("undefined"),
+        "{page}"
+    );
+    // Nobody scored anything but the two requests, and nothing was asked for that is not there.
+    assert_eq!(server.metric("mmrest_scored_segments_total"), 2.0);
+    let (_, metrics) = server.get("/metrics");
+    assert!(!metrics.contains("code=\"404\""), "{metrics}");
+
+    let hostile =
+        "/#text=%3C%2Ftextarea%3E%3Cimg+src%3Dx+onerror%3D%22document.title%3D'owned'%22%3E";
+    let page = document(browser, &profile, &format!("{}{hostile}", server.base));
+    assert!(
+        !page.contains("<img") && !page.contains("<title>owned"),
+        "{page}"
+    );
+    assert_eq!(text_of(&page, "status"), "");
+}
+
+/// What the page makes of feature files: its own script, asked in a browser.
+#[test]
+fn feature_files_are_read_as_frames() {
+    let Some(browser) = chromium() else {
+        println!("skipped: no chromium here");
+        return;
+    };
+    let (address, server) = files(vec![
+        (
+            "/",
+            "text/html",
+            "<!doctype html><pre id=\"said\"></pre><script type=\"module\" src=\"/test.js\"></script>",
+        ),
+        ("/test.js", "text/javascript", FRAMES_TEST),
+        (
+            "/frames.js",
+            "text/javascript",
+            include_str!("../../src/serve/page/frames.js"),
+        ),
+    ]);
+    let page = document(browser, &trained().path("profile-files"), &address);
+    let said: Vec<&str> = text_of(&page, "said").lines().collect();
+    let expected = [
+        "[[1,2],[3,-0.5]]",
+        "[[1,2]]",
+        "[[1,2],[3,4]]",
+        "[[5,6]]",
+        "[[7,8]]",
+        "frame 1 has 3 features, the model takes 2",
+        "frame 2 is not a list of numbers",
+        "frame 2 is not a list of numbers",
+        "it has no list \"audio\"",
+        "it is empty",
+    ];
+    assert_eq!(said, expected);
+    drop(server);
+}
+
+const FRAMES_TEST: &str = r#"
+import { parseFrames } from "/frames.js";
+const files = [
+  "1,2\n3,-0.5\n",
+  "first,second\r\n1,2\r\n",
+  "1;2\n\n3\t4",
+  "[[5, 6]]",
+  '{"id": "a", "audio": [[7, 8]]}',
+  "1,2,3",
+  "1,2\n3,x",
+  '[[1, 2], "no"]',
+  '{"vision": [[1, 2]]}',
+  " \n",
+];
+const said = files.map((file) => {
+  try {
+    return JSON.stringify(parseFrames(file, "audio", 2));
+  } catch (error) {
+    return error.message;
+  }
+});
+document.getElementById("said").textContent = said.join("\n");
+"#;
+
+/// A server of a few files, and its address; it ends with the test's program.
+fn files(files: Vec<(&'static str, &'static str, &'static str)>) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let answer = move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let head = BufReader::new(&stream).lines().map_while(Result::ok);
+            let head: Vec<String> = head.take_while(|line| !line.is_empty()).collect();
+            let asked = head.first().map_or("", String::as_str);
+            let path = asked.split(' ').nth(1).unwrap_or_default();
+            let found = files.iter().find(|(known, ..)| *known == path);
+            let (status, kind, content) = match found {
+                Some((_, kind, content)) => ("200 OK", *kind, *content),
+                None => ("404 Not Found", "text/plain", ""),
+            };
+            let length = content.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+            );
+            let _ = stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(content.as_bytes()));
+        }
+    };
+    (address, thread::spawn(answer))
+}

@@ -1,0 +1,173 @@
+//! A trained run, and the program that serves it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::Agent;
+
+/// A run of two epochs on the sample.
+pub(crate) struct Trained {
+    folder: tempfile::TempDir,
+}
+
+static TRAINED: LazyLock<Trained> = LazyLock::new(|| {
+    let trained = Trained {
+        folder: tempfile::tempdir().unwrap(),
+    };
+    let (data, run) = (trained.path("sample"), trained.path("run"));
+    succeed(&["data", "sample", "--out", &data]);
+    trained.train(&run, &["--epochs", "2"]);
+    trained
+});
+
+/// The run that all tests here use.
+pub(crate) fn trained() -> &'static Trained {
+    &TRAINED
+}
+
+impl Trained {
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_string()
+    }
+
+    /// Trains on the sample.
+    pub(crate) fn train(&self, run: &str, options: &[&str]) {
+        let data = self.path("sample");
+        let bert = format!("{data}/bert");
+        let places = ["--data", &data, "--bert", &bert, "--out", run];
+        let train = ["train", "sample", "--quiet"];
+        succeed(&[&train[..], &places, options].concat());
+    }
+
+    pub(crate) fn json(&self, name: &str) -> Value {
+        let text = std::fs::read_to_string(self.folder.path().join(name)).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+pub(crate) fn mmrest(arguments: &[&str]) -> Command {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mmrest"));
+    command
+        .args(arguments)
+        .current_dir(workspace.canonicalize().unwrap())
+        .stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn succeed(arguments: &[&str]) -> String {
+    let output = mmrest(arguments).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The one sentence a command fails with.
+pub(crate) fn fail(arguments: &[&str]) -> String {
+    let Output { status, stderr, .. } = mmrest(arguments).output().unwrap();
+    let errors = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{arguments:?}: {errors}");
+    errors
+}
+
+/// A server, stopped when it is dropped.
+pub(crate) struct Served {
+    child: Child,
+    pub(crate) base: String,
+    pub(crate) agent: Agent,
+    log: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Served {
+    pub(crate) fn new(arguments: &[&str]) -> Self {
+        Self::of(&trained().path("run"), arguments)
+    }
+
+    /// Serves another run.
+    pub(crate) fn of(run: &str, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let mut child = mmrest(&[&["serve", run, "--port", "0"], arguments].concat())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        let stdout = child.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut first).unwrap();
+        let base = first.trim().strip_prefix("listening on ");
+        let base = base.unwrap_or_else(|| panic!("{first}\n{}", read(&log)));
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build();
+        Self {
+            child,
+            base: base.to_string(),
+            agent: agent.into(),
+            log,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let mut response = self
+            .agent
+            .get(format!("{}{path}", self.base))
+            .call()
+            .unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), text)
+    }
+
+    pub(crate) fn model(&self) -> Value {
+        serde_json::from_str(&self.get("/v1/model").1).unwrap()
+    }
+
+    pub(crate) fn post(&self, path: &str, kind: &str, body: &str) -> (u16, String) {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let mut response = request.content_type(kind).send(body).unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), text)
+    }
+
+    /// The value of a metric.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(&format!("{name} ")));
+        value
+            .unwrap_or_else(|| panic!("no {name} in\n{text}"))
+            .parse()
+            .unwrap()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        read(&self.log)
+    }
+
+    /// Sends a signal and waits for the end.
+    pub(crate) fn end_by(&mut self, signal: &str) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
