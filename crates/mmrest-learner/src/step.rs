@@ -5,6 +5,8 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, ExecutionError, Tensor};
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 
+use mmrest_metric::MetricError;
+
 use crate::batch::Batch;
 use crate::clip::Squares;
 use crate::error::LearnerError;
@@ -199,6 +201,10 @@ impl MmRest {
 fn reason(error: LearnerError) -> Refusal {
     match error {
         LearnerError::Elsewhere(message) => Refusal::Elsewhere(message),
+        // Rows of the whole batch, which any part may be the one to look at: the part they come from says more of them.
+        LearnerError::Metric(error @ MetricError::NonFiniteRow { .. }) => {
+            Refusal::Elsewhere(error.to_string())
+        }
         error => Refusal::Failed(error.to_string()),
     }
 }
