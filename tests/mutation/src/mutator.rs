@@ -38,7 +38,7 @@ pub fn generator(kind: &str, number: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(hash ^ number)
 }
 
-/// One of the valid inputs, damaged in one to [`STEPS`] places.
+/// One of the valid inputs, damaged in one to six places.
 ///
 /// # Panics
 ///

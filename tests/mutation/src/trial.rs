@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -303,10 +305,16 @@ fn restore(folder: &Path, subject: &Subject) {
     write(&folder.join(&subject.path), valid);
 }
 
+/// Some file systems write a file through to the disk when it was emptied and filled again: one that is there is filled over.
 fn write(path: &Path, bytes: &[u8]) {
     let folder = path.parent().expect("a folder");
     std::fs::create_dir_all(folder).expect("a folder to write to");
-    std::fs::write(path, bytes).expect("a file to write to");
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(false);
+    let mut file = options.open(path).expect("a file to write to");
+    file.write_all(bytes).expect("room to write");
+    file.set_len(bytes.len() as u64)
+        .expect("a file to write to");
 }
 
 /// A sentence without what differs from one input to the next: numbers and what is quoted.

@@ -51,7 +51,9 @@ pub(super) fn check(model: &Path, optimizer: &Path) -> Result<(), LearnerError> 
 }
 
 /// Tensors, of which no value is read, and single numbers of a record.
-fn read(path: &Path) -> Result<(Vec<Tensor>, Vec<(String, Scalar)>), LearnerError> {
+type Record = (Vec<Tensor>, Vec<(String, Scalar)>);
+
+fn read(path: &Path) -> Result<Record, LearnerError> {
     let wrong = |error| LearnerError::format(path, format!("cannot be read: {error}"));
     let reader = Reader::from_file_exact(path).map_err(wrong)?;
     let scalars = reader.scalars().clone().into_iter().collect();
