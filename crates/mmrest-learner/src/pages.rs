@@ -8,3 +8,6 @@ struct Crates;
 
 #[doc = include_str!("../../../docs/src/data-formats.md")]
 struct DataFormats;
+
+#[doc = include_str!("../../../docs/src/predict.md")]
+struct Predict;

@@ -50,9 +50,10 @@ pub(super) fn check(model: &Path, optimizer: &Path) -> Result<(), LearnerError> 
     Ok(())
 }
 
-/// Tensors, of which no value is read, and single numbers of a record.
+/// Tensors and single numbers of a record.
 type Record = (Vec<Tensor>, Vec<(String, Scalar)>);
 
+/// Reads a record but for its tensors' values.
 fn read(path: &Path) -> Result<Record, LearnerError> {
     let wrong = |error| LearnerError::format(path, format!("cannot be read: {error}"));
     let reader = Reader::from_file_exact(path).map_err(wrong)?;
