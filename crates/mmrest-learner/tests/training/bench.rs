@@ -1,0 +1,132 @@
+//! A small sample to train on, and what two runs are compared by.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::train::Interrupter;
+use mmrest_data::sample::{self, SampleConfig};
+use mmrest_learner::config::parse_override;
+use mmrest_learner::run::{MetricsFile, Outcome, RunFolder, RunOptions, train};
+use mmrest_learner::train::{Observer, Silent};
+use mmrest_learner::{Backend, Config, LearnerError};
+
+/// burn's random state is the process's: runs that must repeat to the bit take turns.
+pub(crate) static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+pub(crate) struct Bench {
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A small sample in a folder of its own.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SampleConfig {
+            videos: 12,
+            ..SampleConfig::default()
+        };
+        sample::write(&config, &folder.path().join("data/sample")).unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn run_folder(&self, name: &str) -> RunFolder {
+        RunFolder::new(self.folder.path().join(name))
+    }
+
+    pub(crate) fn config(&self, set: &[&str]) -> Config {
+        let text = std::fs::read_to_string(workspace().join("configs/sample.toml")).unwrap();
+        let mut overrides = vec![parse_override("train.epochs=4").unwrap()];
+        overrides.extend(set.iter().map(|s| parse_override(s).unwrap()));
+        Config::parse(&text, &overrides).unwrap()
+    }
+
+    pub(crate) fn options(&self, name: &str) -> RunOptions {
+        RunOptions {
+            folder: self.run_folder(name),
+            resume: false,
+            backend: Backend::Cpu,
+            devices: vec![0],
+            root: self.folder.path().to_path_buf(),
+            observer: Arc::new(Silent),
+            interrupter: Interrupter::new(),
+        }
+    }
+
+    pub(crate) fn train(&self, name: &str, set: &[&str]) -> MetricsFile {
+        finished(train(&self.config(set), &self.options(name)))
+    }
+}
+
+pub(crate) fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+pub(crate) fn finished(outcome: Result<Outcome, LearnerError>) -> MetricsFile {
+    match outcome.unwrap() {
+        Outcome::Finished(metrics) => *metrics,
+        Outcome::Interrupted { epochs } => panic!("interrupted after {epochs} epochs"),
+    }
+}
+
+pub(crate) fn turn() -> std::sync::MutexGuard<'static, ()> {
+    TURN.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+pub(crate) fn read(path: PathBuf) -> String {
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// `epochs.csv` without its column of times.
+pub(crate) fn epochs_without_times(folder: &RunFolder) -> Vec<Vec<String>> {
+    let text = read(folder.epochs());
+    let mut lines = text
+        .lines()
+        .map(|l| l.split(',').map(String::from).collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let time = header
+        .iter()
+        .position(|name| name == "train_seconds")
+        .unwrap();
+    lines
+        .map(|mut row| {
+            row.remove(time);
+            row
+        })
+        .collect()
+}
+
+pub(crate) fn assert_same_run(a: &RunFolder, b: &RunFolder) {
+    assert!(
+        read(a.predictions()) == read(b.predictions()),
+        "other predictions"
+    );
+    assert_eq!(read(a.metrics()), read(b.metrics()));
+    assert_eq!(epochs_without_times(a), epochs_without_times(b));
+}
+
+/// Stops a run once an epoch is done, in the middle of the next.
+pub(crate) struct StopAfter {
+    pub(crate) epoch: usize,
+    pub(crate) interrupter: Interrupter,
+}
+
+impl Observer for StopAfter {
+    fn batch(&self, epoch: usize, _: usize, _: usize, _: usize, _: f64) {
+        if epoch > self.epoch {
+            self.interrupter.stop(Some("test"));
+        }
+    }
+}
+
+/// The columns of `epochs.csv` whose names `wanted` takes, a row an epoch.
+pub(crate) fn epoch_columns(folder: &RunFolder, wanted: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
+    let text = read(folder.epochs());
+    let header: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    let row = |line: &str| {
+        let cells = header.iter().zip(line.split(','));
+        let kept = cells.filter(|(name, _)| wanted(name) && **name != "train_seconds");
+        kept.map(|(_, cell)| cell.to_string()).collect()
+    };
+    text.lines().map(row).collect()
+}

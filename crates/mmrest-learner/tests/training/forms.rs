@@ -1,0 +1,245 @@
+//! Runs of other kinds: presets, scales, switches, absent modalities, several devices.
+
+use mmrest_data::{Frames, Segment, Split};
+use mmrest_learner::run::{RunOptions, evaluate_run, train};
+use mmrest_learner::{Backend, FigureSet, Predictor, open_device};
+use mmrest_metric::Clusters;
+
+use crate::bench::*;
+
+#[test]
+fn the_ordinal_preset_pulls_scores_towards_the_sentiment_of_the_clusters_around() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    for (name, set) in [
+        ("train", &["preset=ordinal", "train.epochs=2"][..]),
+        (
+            "batch",
+            &["preset=ordinal", "train.epochs=2", "clusters.scope=batch"],
+        ),
+    ] {
+        bench.train(name, set);
+        let folder = bench.run_folder(name);
+        let clusters: Clusters =
+            serde_json::from_str(&read(folder.model().join("clusters.json"))).unwrap();
+        assert!(clusters.bins.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(clusters.metric, clusters.bins);
+        let root = bench.folder.path();
+        let test = evaluate_run(&folder, Split::Test, None, root, &device).unwrap();
+        let expected = test.predictions.iter().map(|p| p.score + p.bias / 0.5);
+        let expected: Vec<f32> = expected.collect();
+        assert!(expected.iter().all(|s| (-3.001..3.001).contains(s)));
+        // With the scope `batch` the last batch's clusters are left, which may be one.
+        let [least, greatest] = [f32::min, f32::max].map(|of| expected.iter().copied().reduce(of));
+        assert!(clusters.len() == 1 || greatest.unwrap() > least.unwrap() + 1e-3);
+        for p in &test.predictions {
+            assert!((p.prediction - p.score - p.bias).abs() < 1e-5);
+        }
+        let inter = epoch_columns(&folder, |column| column == "loss_inter");
+        let mut epochs = inter[1..].iter(); // below the header
+        assert!(epochs.all(|row| row[0].parse::<f64>().unwrap() > 0.0));
+    }
+}
+
+#[test]
+fn another_scale_trains_by_its_own_bins_and_figures() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let set = [
+        "train.epochs=2",
+        "figures=sims",
+        "data.label_range=[-1.0, 1.0]",
+        "bins.edges=[-0.7, -0.1, 0.1, 0.7]",
+        "bins.labels=[-2, -1, 0, 1, 2]",
+        "bins.side=below",
+    ];
+    let metrics = bench.train("run", &set);
+    let names = ["mae", "corr", "acc5", "acc3", "acc2", "f1"];
+    assert!(metrics.test.named().map(|(name, _)| name).eq(names));
+    let folder = bench.run_folder("run");
+    let header = read(folder.epochs()).lines().next().unwrap().to_string();
+    assert!(header.contains("valid_acc5,valid_acc3,valid_acc2,valid_f1,learning_rate"));
+    let record: serde_json::Value = serde_json::from_str(&read(folder.record())).unwrap();
+    assert_eq!(
+        record["data_report"]["clamped_to"],
+        serde_json::json!([-1.0, 1.0])
+    );
+    let clusters: Clusters =
+        serde_json::from_str(&read(folder.model().join("clusters.json"))).unwrap();
+    assert!(clusters.bins.iter().all(|&bin| bin < 5), "{clusters:?}");
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    let test = evaluate_run(&folder, Split::Test, None, bench.folder.path(), &device).unwrap();
+    assert_eq!(test.figures, metrics.test);
+    assert!(test.labels.iter().all(|label| label.abs() <= 1.0));
+    for near in test.predictions.iter().flat_map(|p| &p.near) {
+        assert_eq!(near.sentiment, clusters.bins[near.cluster] as i32 - 2);
+    }
+    let mut options = bench.options("run");
+    options.resume = true;
+    let fewer = train(
+        &bench.config(&[&set[..], &["bins.side=above"]].concat()),
+        &options,
+    );
+    assert!(fewer.unwrap_err().to_string().contains("side"));
+    let again = train(
+        &bench.config(&[&set[..], &["train.epochs=3"]].concat()),
+        &options,
+    );
+    assert_eq!(finished(again).test.set(), FigureSet::Sims);
+}
+
+#[test]
+fn a_run_from_before_bins_and_figures_were_keys_is_read_as_it_was() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let metrics = bench.train("run", &["train.epochs=1"]);
+    let folder = bench.run_folder("run");
+    for file in [folder.config(), folder.model().join("config.toml")] {
+        let mut table: toml::Table = read(file.clone()).parse().unwrap();
+        assert!(table.remove("figures").is_some() && table.remove("bins").is_some());
+        std::fs::write(file, table.to_string()).unwrap();
+    }
+    // Nor were there digests.
+    std::fs::remove_file(folder.model().join("SHA256SUMS")).unwrap();
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    let test = evaluate_run(&folder, Split::Test, None, bench.folder.path(), &device).unwrap();
+    assert_eq!(test.figures, metrics.test);
+    let mut options = bench.options("run");
+    options.resume = true;
+    finished(train(&bench.config(&["train.epochs=2"]), &options));
+}
+
+#[test]
+fn every_switch_trains_and_absent_modalities_have_no_parameters() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let train = |set: &[&str]| {
+        let mut all = vec!["train.epochs=1"];
+        all.extend(set);
+        let name = set.join("-").replace(['"', '[', ']'], "");
+        bench.train(&format!("run-{name}"), &all)
+    };
+    let full = train(&[]).parameters;
+    assert_eq!(full.metrics, 8 * 64 * 64);
+    assert_eq!(full.total, full.text_encoder + full.rest + full.metrics);
+    let none = train(&["mmc=false", "bias=false"]).parameters;
+    assert_eq!((none.metrics, none.rest), (0, full.rest));
+    for set in [
+        "mmc=false",
+        "bias=false",
+        "metric=single",
+        "projection.signed=true",
+        "loss.means=true",
+        "clusters.by=sentiment",
+    ] {
+        assert_eq!(train(&[set]).parameters.metrics, full.metrics);
+    }
+    let subsets = [
+        "text",
+        "vision",
+        "audio",
+        "text\",\"vision",
+        "text\",\"audio",
+        "vision\",\"audio",
+    ];
+    for modalities in subsets {
+        let set = format!("data.modalities=[\"{modalities}\"]");
+        let parameters = train(&[&set]).parameters;
+        assert!(parameters.rest < full.rest);
+        assert_eq!(parameters.text_encoder > 0, modalities.contains("text"));
+    }
+}
+
+#[test]
+fn new_segments_are_scored_with_any_modality_absent() {
+    let _turn = turn();
+    let bench = Bench::new();
+    bench.train("run", &["train.epochs=2"]);
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    let predictor = Predictor::load(&bench.run_folder("run").model(), &device).unwrap();
+    let widths = predictor.bundle().features.widths;
+    let full = Segment {
+        id: "new".into(),
+        video: "new".into(),
+        text: "it was wonderful".into(),
+        vision: Frames {
+            values: vec![0.5; widths.vision * 3],
+            width: widths.vision,
+        },
+        audio: Frames {
+            values: vec![f32::NAN; widths.audio * 2],
+            width: widths.audio,
+        },
+        label: None,
+    };
+    let bare = Segment {
+        text: String::new(),
+        vision: Frames::empty(0),
+        audio: Frames::empty(0),
+        ..full.clone()
+    };
+    let predictions = predictor
+        .predict(&[full.clone(), bare, full.clone()])
+        .unwrap();
+    assert!(
+        predictions
+            .iter()
+            .all(|p| p.prediction.is_finite() && p.near.len() == 2)
+    );
+    assert!((predictions[0].prediction - predictions[2].prediction).abs() < 1e-5);
+    assert_ne!(predictions[0].prediction, predictions[1].prediction);
+    for p in &predictions {
+        assert!((p.score + p.bias - p.prediction).abs() < 1e-6);
+        assert!(p.near[0].distance <= p.near[1].distance);
+    }
+    let alone = predictor.predict(std::slice::from_ref(&full)).unwrap();
+    assert!((alone[0].prediction - predictions[0].prediction).abs() < 1e-5);
+    let narrow = Segment {
+        vision: Frames {
+            values: vec![1.0],
+            width: 1,
+        },
+        ..full
+    };
+    assert!(
+        predictor
+            .check(&narrow)
+            .unwrap_err()
+            .contains("vision has 1 features")
+    );
+}
+
+#[test]
+fn several_devices_train_as_one_does() {
+    let _turn = turn();
+    let bench = Bench::new();
+    // Each device draws its own dropout.
+    let set = [
+        "data.modalities=[\"vision\", \"audio\"]",
+        "model.dropout=0.0",
+    ];
+    bench.train("one", &set);
+    for (name, devices) in [("two", vec![0, 0]), ("three", vec![0; 3])] {
+        let options = RunOptions {
+            devices: devices.clone(),
+            ..bench.options(name)
+        };
+        finished(train(&bench.config(&set), &options));
+        let record = read(options.folder.record());
+        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        assert_eq!(record["devices"], serde_json::json!(devices));
+        let one = epochs_without_times(&bench.run_folder("one"));
+        let several = epochs_without_times(&options.folder);
+        assert_eq!(one.len(), several.len());
+        for (a, b) in one.iter().flatten().zip(several.iter().flatten()) {
+            let number = |text: &str| text.parse::<f64>();
+            match (number(a), number(b)) {
+                (Ok(a), Ok(b)) => {
+                    assert!((a - b).abs() < 1e-3 * a.abs().max(1.0), "{a} and {b}");
+                }
+                _ => assert_eq!(a, b),
+            }
+        }
+    }
+}

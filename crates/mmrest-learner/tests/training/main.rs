@@ -1,0 +1,214 @@
+//! A run from its first file to its last, and the promises about it: resuming, repeating, evaluating.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bench;
+mod forms;
+
+use std::sync::Arc;
+
+use mmrest_data::Split;
+use mmrest_learner::run::{Outcome, evaluate_run, train};
+use mmrest_learner::{Backend, open_device};
+
+use bench::*;
+
+#[test]
+fn a_run_writes_all_its_files_and_learns() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let metrics = bench.train("run", &["train.epochs=12", "train.batch_size=8"]);
+    let folder = bench.run_folder("run");
+    for file in [
+        folder.config(),
+        folder.record(),
+        folder.epochs(),
+        folder.metrics(),
+        folder.predictions(),
+        folder.model().join("weights.safetensors"),
+        folder.model().join("clusters.json"),
+        folder.model().join("features.json"),
+        folder.model().join("bert/vocab.txt"),
+    ] {
+        assert!(file.exists(), "{}", file.display());
+    }
+    let rows = epochs_without_times(&folder);
+    assert_eq!(rows.len(), 12);
+    let first: f64 = rows[0][1].parse().unwrap();
+    let last: f64 = rows[11][1].parse().unwrap();
+    assert!(last < 0.8 * first, "loss {first} -> {last}");
+    assert!(metrics.selected_epoch >= 1 && metrics.valid.mae().is_finite());
+    let record: serde_json::Value = serde_json::from_str(&read(folder.record())).unwrap();
+    assert_eq!(record["data_files"].as_array().unwrap().len(), 5);
+    assert_eq!(record["seed"], 1);
+    let predictions = read(folder.predictions());
+    assert_eq!(
+        predictions.lines().next().unwrap(),
+        "id,split,label,prediction,score,bias,cluster,second_cluster"
+    );
+    assert_eq!(predictions.lines().count(), 1 + 120);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+    let _turn = turn();
+    let bench = Bench::new();
+    for (name, seed) in [("a", "seed=3"), ("b", "seed=3"), ("c", "seed=4")] {
+        bench.train(name, &["train.epochs=2", seed]);
+    }
+    let [a, b, c] = ["a", "b", "c"].map(|name| bench.run_folder(name));
+    assert_same_run(&a, &b);
+    assert!(read(a.predictions()) != read(c.predictions()));
+}
+
+#[test]
+fn a_stopped_run_resumes_to_the_very_same_end() {
+    let _turn = turn();
+    let bench = Bench::new();
+    for preset in ["preset=paper", "preset=official", "preset=ordinal"] {
+        let whole = format!("whole-{preset}");
+        bench.train(&whole, &[preset]);
+        for stop in [0, 1, 3] {
+            let name = format!("stopped-{stop}-{preset}");
+            let mut options = bench.options(&name);
+            options.observer = Arc::new(StopAfter {
+                epoch: stop,
+                interrupter: options.interrupter.clone(),
+            });
+            let outcome = train(&bench.config(&[preset]), &options).unwrap();
+            assert!(matches!(outcome, Outcome::Interrupted { epochs } if epochs == stop));
+            let mut options = bench.options(&name);
+            options.resume = true;
+            finished(train(&bench.config(&[preset]), &options));
+            assert_same_run(&bench.run_folder(&whole), &bench.run_folder(&name));
+        }
+    }
+}
+
+#[test]
+fn recording_the_test_split_changes_nothing_else() {
+    let _turn = turn();
+    let bench = Bench::new();
+    for preset in ["preset=paper", "preset=official", "preset=ordinal"] {
+        let [plain, recorded, stopped] = ["plain", "recorded", "stopped"]
+            .map(|name| bench.run_folder(&format!("{name}-{preset}")));
+        let set = [preset, "train.record_test=true"];
+        bench.train(&format!("plain-{preset}"), &[preset]);
+        let metrics = bench.train(&format!("recorded-{preset}"), &set);
+        assert!(read(plain.predictions()) == read(recorded.predictions()));
+        assert_eq!(read(plain.metrics()), read(recorded.metrics()));
+        let but_test = |folder| epoch_columns(folder, |name| !name.starts_with("test_"));
+        assert_eq!(but_test(&plain), but_test(&recorded));
+        let mae = epoch_columns(&recorded, |name| name == "test_mae");
+        assert_eq!(mae[0], ["test_mae"]);
+        let selected: f64 = mae[metrics.selected_epoch][0].parse().unwrap();
+        assert_eq!(selected, metrics.test.mae());
+
+        let mut options = bench.options(&format!("stopped-{preset}"));
+        options.observer = Arc::new(StopAfter {
+            epoch: 2,
+            interrupter: options.interrupter.clone(),
+        });
+        train(&bench.config(&set), &options).unwrap();
+        let mut options = bench.options(&format!("stopped-{preset}"));
+        options.resume = true;
+        finished(train(&bench.config(&set), &options));
+        assert_same_run(&recorded, &stopped);
+    }
+}
+
+#[test]
+fn resuming_refuses_another_configuration_and_starting_refuses_a_used_folder() {
+    let _turn = turn();
+    let bench = Bench::new();
+    bench.train("run", &["train.epochs=1"]);
+    let again = train(&bench.config(&[]), &bench.options("run")).unwrap_err();
+    assert!(again.to_string().contains("--resume"), "{again}");
+    let mut options = bench.options("run");
+    options.resume = true;
+    let other = train(&bench.config(&["loss.margin=9"]), &options).unwrap_err();
+    assert!(other.to_string().contains("margin"), "{other}");
+    let folds = bench.folder.path().join("data/sample/folds.json");
+    let mut text = read(folds.clone());
+    text.push('\n');
+    std::fs::write(&folds, text).unwrap();
+    let changed = train(&bench.config(&["train.epochs=2"]), &options).unwrap_err();
+    assert!(changed.to_string().contains("SHA-256"), "{changed}");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
+    let _turn = turn();
+    let bench = Bench::new();
+    bench.train("whole", &["train.epochs=4"]);
+    bench.train("run", &["train.epochs=3"]);
+    let folder = bench.run_folder("run");
+    let newest = folder.checkpoints().join("epoch-0003/optimizer.bpk");
+    let bytes = std::fs::read(&newest).unwrap();
+    std::fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
+    let mut options = bench.options("run");
+    options.resume = true;
+    finished(train(&bench.config(&["train.epochs=4"]), &options));
+    assert_same_run(&bench.run_folder("whole"), &folder);
+    let less = train(&bench.config(&["train.epochs=2"]), &options).unwrap_err();
+    assert!(less.to_string().contains("4 epochs"), "{less}");
+}
+
+#[test]
+fn the_cache_knows_the_encoder_by_weights_and_configuration() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let set = ["train.epochs=1", "text.freeze=true"];
+    bench.train("four-heads", &set);
+    let config = bench.folder.path().join("data/sample/bert/config.json");
+    let text = read(config.clone());
+    let fewer = text.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 2");
+    assert_ne!(text, fewer);
+    std::fs::write(config, fewer).unwrap();
+    bench.train("two-heads", &set);
+    let [four, two] = ["four-heads", "two-heads"].map(|n| read(bench.run_folder(n).predictions()));
+    assert!(four != two);
+    let cached = std::fs::read_dir(bench.folder.path().join("runs/cache")).unwrap();
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+    let names: Vec<String> = cached
+        .map(|e| name(e).to_string_lossy().into_owned())
+        .collect();
+    let of_text = names.iter().filter(|name| name.starts_with("text-"));
+    assert_eq!(of_text.count(), 2 * 3, "{names:?}");
+    let packed = names.iter().filter(|name| name.starts_with("data-"));
+    assert_eq!(packed.count(), 1, "the same data, packed once: {names:?}");
+}
+
+#[test]
+fn a_start_that_fails_does_not_take_the_folder() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let wrong = train(&bench.config(&["text.bert=nowhere"]), &bench.options("run")).unwrap_err();
+    assert!(wrong.to_string().contains("nowhere"), "{wrong}");
+    bench.train("run", &["train.epochs=1"]);
+}
+
+#[test]
+fn evaluation_repeats_the_figures_to_the_last_digit() {
+    let _turn = turn();
+    let bench = Bench::new();
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    for set in [
+        &[][..],
+        &["preset=official"],
+        &["preset=ordinal"],
+        &["text.train_layers=1"],
+        &["text.freeze=true"],
+        &["data.modalities=[\"audio\"]"],
+    ] {
+        let name = format!("run-{}", set.join("-"));
+        let mut all = vec!["train.epochs=2"];
+        all.extend(set);
+        let metrics = bench.train(&name, &all);
+        for (split, figures) in [(Split::Valid, metrics.valid), (Split::Test, metrics.test)] {
+            let folder = bench.run_folder(&name);
+            let again = evaluate_run(&folder, split, None, bench.folder.path(), &device).unwrap();
+            assert_eq!(format!("{:?}", again.figures), format!("{figures:?}"));
+            assert!(again.predictions.iter().all(|p| p.near.len() == 2));
+        }
+    }
+}
