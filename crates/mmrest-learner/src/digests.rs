@@ -10,6 +10,9 @@ use crate::files;
 /// The name of the list.
 pub(crate) const LIST: &str = "SHA256SUMS";
 
+/// Of a name in the list, in bytes.
+const LONGEST: usize = 255;
+
 /// Lists the files below a folder with their digests.
 ///
 /// # Errors
@@ -66,7 +69,9 @@ pub(crate) fn verify(folder: &Path) -> Result<bool, LearnerError> {
     for line in text.lines() {
         let (expected, path) = entry(folder, line).ok_or_else(damaged)?;
         if !path.is_file() {
-            return Err(LearnerError::format(&path, "is missing"));
+            let name = path.strip_prefix(folder).unwrap_or(&path);
+            let message = format!("lists {name:?}, which is missing");
+            return Err(LearnerError::format(&list, message));
         }
         if digest(&path)? != expected {
             return Err(LearnerError::format(
@@ -82,7 +87,9 @@ pub(crate) fn verify(folder: &Path) -> Result<bool, LearnerError> {
 fn entry<'a>(folder: &Path, line: &'a str) -> Option<(&'a str, PathBuf)> {
     let (digest, name) = line.split_once("  ")?;
     let inside = |part| matches!(part, Component::Normal(_));
-    let fits = digest.len() == 64 && !name.is_empty() && Path::new(name).components().all(inside);
+    let fits = digest.len() == 64
+        && (1..=LONGEST).contains(&name.len())
+        && Path::new(name).components().all(inside);
     fits.then(|| (digest, folder.join(name)))
 }
 
@@ -147,7 +154,7 @@ mod tests {
         std::fs::write(&a, b"ab").unwrap();
         assert!(refused(folder.path()).contains("a: is damaged"));
         std::fs::remove_file(&a).unwrap();
-        assert!(refused(folder.path()).contains("a: is missing"));
+        assert!(refused(folder.path()).contains("SHA256SUMS: lists \"a\", which is missing"));
         let digest = "0".repeat(64);
         for list in [
             "",

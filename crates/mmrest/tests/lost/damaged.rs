@@ -95,7 +95,7 @@ fn a_damaged_model_is_refused_by_the_name_of_the_file() {
         flip(&path);
         assert!(fail(&mut eval()).contains(&format!("{file}: is damaged")));
         remove(&path);
-        assert!(fail(&mut eval()).contains(&format!("{file}: is missing")));
+        assert!(fail(&mut eval()).contains(&format!("lists \"{file}\", which is missing")));
         std::fs::write(&path, good).unwrap();
     }
     succeed(&mut eval());
