@@ -73,6 +73,14 @@ const PROGRAM: &[(&str, &str)] = &[
         "conformance",
         "compare the method with the published code's numbers",
     ),
+    (
+        "completions",
+        "the script by which a shell completes mmrest's commands and options",
+    ),
+    (
+        "man",
+        "the manual, a page a command, for an installed mmrest",
+    ),
 ];
 
 /// Prints the table; `help COMMAND` asks the program.
