@@ -1,6 +1,6 @@
 //! Timing: warm-up, then rounds in which both sides take turns.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,13 +42,37 @@ pub(crate) struct Rounds {
     pub(crate) seconds: f64,
 }
 
+/// How long a side rests before its turn: OpenMP's threads go on spinning after their work is done, and would take the
+/// processors from the other side.
+const REST: Duration = Duration::from_millis(30);
+
+/// How long a turn lasts at least, in seconds: short rounds are repeated, until threads are awake and caches warm.
+const TURN: f64 = 0.05;
+
+/// One turn of a side: the median seconds of its rounds.
+fn turn(mut round: impl FnMut() -> Result<f64, String>) -> Result<f64, String> {
+    std::thread::sleep(REST);
+    let (mut rounds, mut passed) = (Samples::default(), 0.0);
+    while passed < TURN {
+        let seconds = round()?;
+        rounds.0.push(seconds);
+        passed += seconds;
+    }
+    Ok(rounds.median())
+}
+
 /// Rounds of ours and, where there is another side, of its in turn: A B A B.
 pub(crate) fn measure(
     work: &mut dyn FnMut(),
     mut torch: Option<&mut Torch>,
     rounds: Rounds,
 ) -> Result<(Samples, Option<Samples>), String> {
-    work();
+    let mut timed = || {
+        let start = Instant::now();
+        work();
+        Ok(start.elapsed().as_secs_f64())
+    };
+    timed()?;
     if let Some(torch) = torch.as_deref_mut() {
         torch.round()?;
     }
@@ -58,11 +82,9 @@ pub(crate) fn measure(
         if round >= rounds.least && started.elapsed().as_secs_f64() > rounds.seconds {
             break;
         }
-        let start = Instant::now();
-        work();
-        ours.0.push(start.elapsed().as_secs_f64());
+        ours.0.push(turn(&mut timed)?);
         if let Some(torch) = torch.as_deref_mut() {
-            theirs.0.push(torch.round()?);
+            theirs.0.push(turn(|| torch.round())?);
         }
     }
     Ok((ours, torch.is_some().then_some(theirs)))
