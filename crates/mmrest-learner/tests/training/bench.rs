@@ -11,7 +11,7 @@ use mmrest_learner::train::{Observer, Silent};
 use mmrest_learner::{Backend, Config, LearnerError};
 
 /// burn's random state is the process's: runs that must repeat to the bit take turns.
-pub(crate) static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 pub(crate) struct Bench {
     pub(crate) folder: tempfile::TempDir,

@@ -3,6 +3,7 @@
 
 mod bench;
 mod forms;
+mod predicting;
 
 use std::sync::Arc;
 

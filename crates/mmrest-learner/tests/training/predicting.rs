@@ -1,64 +1,41 @@
 //! What a run's model says of new segments, why, and how training prepares it for missing modalities.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use burn::train::Interrupter;
-use mmrest_data::sample::{self, SampleConfig};
 use mmrest_data::{Frames, Modality, Segment, load_unlabelled};
-use mmrest_learner::config::parse_override;
 use mmrest_learner::run::{Outcome, RunFolder, RunOptions, train};
-use mmrest_learner::train::{Observer, Silent};
+use mmrest_learner::train::Observer;
 use mmrest_learner::{Backend, Config, LearnerError, Predictor, open_device};
 
-/// burn's random state is the process's: runs that must repeat to the bit take turns.
-static TURN: Mutex<()> = Mutex::new(());
+use crate::bench::{self, turn};
 
-/// A small sample in a folder of its own, and runs on it.
+/// A small sample in a folder of its own, and short runs on it, one at a time.
 struct Bench {
-    folder: tempfile::TempDir,
+    bench: bench::Bench,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = tempfile::tempdir().unwrap();
-        let config = SampleConfig {
-            videos: 12,
-            ..SampleConfig::default()
-        };
-        sample::write(&config, &folder.path().join("data/sample")).unwrap();
+        let turn = turn();
         Self {
-            folder,
+            bench: bench::Bench::new(),
             _turn: turn,
         }
     }
 
     fn run(&self, name: &str) -> RunFolder {
-        RunFolder::new(self.folder.path().join(name))
+        self.bench.run_folder(name)
     }
 
     fn options(&self, name: &str) -> RunOptions {
-        RunOptions {
-            folder: self.run(name),
-            resume: false,
-            backend: Backend::Cpu,
-            devices: vec![0],
-            root: self.folder.path().to_path_buf(),
-            observer: Arc::new(Silent),
-            interrupter: Interrupter::new(),
-        }
+        self.bench.options(name)
     }
 
     fn config(&self, set: &[&str]) -> Config {
-        let text = std::fs::read_to_string(
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/sample.toml"),
-        );
-        let mut overrides = vec![parse_override("train.epochs=2").unwrap()];
-        overrides.extend(set.iter().map(|s| parse_override(s).unwrap()));
-        Config::parse(&text.unwrap(), &overrides).unwrap()
+        self.bench.config(&[&["train.epochs=2"], set].concat())
     }
 
     /// A finished run.
@@ -72,7 +49,7 @@ impl Bench {
     fn segments(&self) -> Vec<Segment> {
         load_unlabelled(
             &self.config(&[]).data,
-            &self.folder.path().join("data/sample"),
+            &self.bench.folder.path().join("data/sample"),
         )
         .unwrap()
     }
