@@ -14,6 +14,7 @@ mod mahalanobis;
 mod memberships;
 mod metric;
 mod mining;
+pub mod operation;
 pub mod overlap;
 mod psd;
 mod rows;

@@ -8,6 +8,10 @@
 //! ```
 //!
 //! The published code writes the first two layers as `Conv1d` of kernel size 1 over one position: a linear layer each.
+//!
+//! On the CPU all of it is one operation ([`cpu`]); elsewhere it is burn's operations, layer by layer.
+
+mod cpu;
 
 use burn::module::{Initializer, Module};
 use burn::nn::{Dropout, DropoutConfig, Linear};
@@ -187,31 +191,82 @@ impl Fusion {
         vision: Option<Tensor<2>>,
         audio: Option<Tensor<2>>,
     ) -> Tensor<1> {
-        let alone = [
-            block("text", &self.text, &text),
-            block("vision", &self.vision, &vision),
-            block("audio", &self.audio, &audio),
-        ];
-        let present: Vec<Tensor<2>> = [text, audio, vision].into_iter().flatten().collect();
-        let together = activation::relu(self.together.forward(Tensor::cat(present, 1)));
-        let channels: Vec<Tensor<2>> = alone.into_iter().flatten().chain([together]).collect();
+        let alone = self.alone(text, vision, audio);
+        match cpu::fits(self, &alone) {
+            true => cpu::score(self, &alone),
+            false => self.by_layers(&alone),
+        }
+    }
 
-        let joint = self
-            .dropout
-            .forward(self.joint.forward(Tensor::cat(channels, 1)));
+    /// The modalities present, each with its layer.
+    fn alone(
+        &self,
+        text: Option<Tensor<2>>,
+        vision: Option<Tensor<2>>,
+        audio: Option<Tensor<2>>,
+    ) -> Vec<Alone<'_>> {
+        let given = [
+            Alone::new("text", 0, &self.text, text),
+            Alone::new("vision", 2, &self.vision, vision),
+            Alone::new("audio", 1, &self.audio, audio),
+        ];
+        let alone: Vec<Alone<'_>> = given.into_iter().flatten().collect();
+        assert!(!alone.is_empty(), "the fusion was made without a modality");
+        alone
+    }
+
+    /// [`forward`](Self::forward) by burn's operations, for any device.
+    fn by_layers(&self, alone: &[Alone<'_>]) -> Tensor<1> {
+        let mut beside: Vec<&Alone<'_>> = alone.iter().collect();
+        beside.sort_by_key(|alone| alone.place);
+        let beside = beside.into_iter().map(|alone| alone.input.clone());
+        let together = self.together.forward(Tensor::cat(beside.collect(), 1));
+        let each = alone
+            .iter()
+            .map(|alone| alone.layer.forward(alone.input.clone()));
+        let channels = each.chain([together]).map(activation::relu);
+
+        let joint = self.joint.forward(Tensor::cat(channels.collect(), 1));
+        let joint = self.dropout.forward(joint);
         let hidden = activation::tanh(self.first.forward(joint));
         let hidden = activation::tanh(self.second.forward(hidden));
         self.score.forward(hidden).squeeze_dim(1)
     }
 }
 
-/// One modality alone: `relu(Linear(input))`, `[batch, channels]`; nothing for an absent one.
-fn block(name: &str, layer: &Option<Linear>, input: &Option<Tensor<2>>) -> Option<Tensor<2>> {
-    match (layer, input) {
-        (Some(layer), Some(input)) => Some(activation::relu(layer.forward(input.clone()))),
-        (None, None) => None,
-        (Some(_), None) => panic!("the fusion was made with {name}, and none is given"),
-        (None, Some(_)) => panic!("the fusion was made without {name}, and some is given"),
+/// One modality and the layer that has it alone.
+struct Alone<'a> {
+    layer: &'a Linear,
+    /// `[batch, width]`.
+    input: Tensor<2>,
+    /// Its place among all side by side.
+    place: usize,
+}
+
+impl<'a> Alone<'a> {
+    /// Nothing for an absent modality.
+    fn new(
+        name: &str,
+        place: usize,
+        layer: &'a Option<Linear>,
+        input: Option<Tensor<2>>,
+    ) -> Option<Self> {
+        let (layer, input) = match (layer, input) {
+            (None, None) => return None,
+            (Some(layer), Some(input)) => (layer, input),
+            (Some(_), None) => panic!("the fusion was made with {name}, and none is given"),
+            (None, Some(_)) => panic!("the fusion was made without {name}, and some is given"),
+        };
+        let (found, expected) = (input.dims()[1], layer.weight.shape()[0]);
+        assert!(
+            found == expected,
+            "the fusion was made with {name} {expected} wide, and what is given is {found} wide"
+        );
+        Some(Self {
+            layer,
+            input,
+            place,
+        })
     }
 }
 

@@ -8,8 +8,5 @@
 //! fixed order: the numbers are the same on one thread and on many.
 
 pub(crate) mod forms;
-mod operation;
 #[cfg(test)]
 pub(crate) mod testing;
-
-pub(crate) use operation::{Input, Tape, apply, input, takes};

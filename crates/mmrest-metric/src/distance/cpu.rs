@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use crate::cpu::forms::{ROWS, add_scaled, add_weighted_outer, doubled, measure};
-use crate::cpu::{Input, Tape, apply, input};
+use crate::operation::{Input, Tape, apply, input};
 
 /// What [`super::distances`] says, for shapes that fit and are not 0 but for the number of rows.
 pub(super) fn distances(rows: Tensor<2>, centers: Tensor<2>, metrics: Tensor<3>) -> Tensor<2> {

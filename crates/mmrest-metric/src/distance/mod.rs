@@ -6,7 +6,7 @@ mod tests;
 
 use burn::tensor::Tensor;
 
-use crate::cpu::takes;
+use crate::operation::takes;
 
 /// `d[n, k] = (p_n - c_k)^T M_k (p_n - c_k)`, squared: no root is taken (paper eq. of d_M).
 ///

@@ -11,7 +11,7 @@ use crate::MultiMetric;
 use crate::cpu::forms::{
     ROWS, add_outer, add_scaled, add_weighted_outer, dot, doubled, measure, product, subtract,
 };
-use crate::cpu::{Input, Tape, apply, input, takes};
+use crate::operation::{Input, Tape, apply, input, takes};
 
 /// Whether [`forward`] can take these.
 pub(super) fn fits(rows: &Tensor<2>, metric: &MultiMetric) -> bool {

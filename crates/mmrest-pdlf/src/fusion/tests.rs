@@ -1,3 +1,7 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use burn::tensor::{Distribution, Int};
+
 use super::*;
 
 /// The sequence encoder's parameters: an LSTM of 64 with two biases, and a linear layer 64 -> 64.
@@ -20,6 +24,7 @@ fn the_published_parameter_counts_add_up() {
 
 #[test]
 fn the_formula_counts_what_the_module_has_for_every_subset() {
+    let _turn = alone_at_the_dice();
     for subset in 1..8_usize {
         let width = |bit: usize, width: usize| if subset & bit > 0 { width } else { 0 };
         let config = FusionConfig {
@@ -47,6 +52,7 @@ fn the_formula_counts_what_the_module_has_for_every_subset() {
 
 #[test]
 fn weights_and_biases_have_their_spread() {
+    let _turn = alone_at_the_dice();
     let device = Device::flex();
     let layer = linear(400, 200, &device);
     let weight: Vec<f32> = layer.weight.val().into_data().try_to_vec().unwrap();
@@ -91,6 +97,7 @@ fn check_names_what_cannot_be() {
 #[test]
 #[should_panic(expected = "made without vision")]
 fn a_modality_it_was_not_made_for_is_refused() {
+    let _turn = alone_at_the_dice();
     let device = Device::flex();
     let fusion = FusionConfig {
         vision: 0,
@@ -101,4 +108,141 @@ fn a_modality_it_was_not_made_for_is_refused() {
     .init(&device);
     let input = || Some(Tensor::<2>::ones([1, 4], &device));
     let _ = fusion.forward(input(), input(), None);
+}
+
+/// The numbers of a device are drawn by all threads in turn: for who wants them to follow from a seed.
+fn alone_at_the_dice() -> MutexGuard<'static, ()> {
+    static DICE: Mutex<()> = Mutex::new(());
+    DICE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A fusion on a device that can go back, of the modalities whose bits are set in `subset`, and rows for it.
+fn example(subset: usize, rows: usize, dropout: f64) -> (Fusion, [Option<Tensor<2>>; 3]) {
+    let device = Device::flex().autodiff();
+    device.seed(subset as u64);
+    let widths = [(1, 24), (2, 6), (4, 5)].map(|(bit, width)| match subset & bit {
+        0 => 0,
+        _ => width,
+    });
+    let fusion = FusionConfig {
+        text: widths[0],
+        vision: widths[1],
+        audio: widths[2],
+        channels: 7,
+        joint: 40,
+        hidden: 9,
+        dropout,
+    }
+    .init(&device);
+    let inputs = widths.map(|width| {
+        let normal = Distribution::Normal(0.0, 1.0);
+        (width > 0).then(|| Tensor::<2>::random([rows, width], normal, &device).require_grad())
+    });
+    (fusion, inputs)
+}
+
+/// The score, and the gradients of all parameters and inputs by a loss that weighs every row differently.
+fn results(fusion: &Fusion, inputs: &[Option<Tensor<2>>; 3], on_cpu: bool) -> Vec<Vec<f32>> {
+    struct Gradients<'a>(&'a burn::tensor::Gradients, Vec<Vec<f32>>);
+    impl burn::module::ModuleVisitor for Gradients<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+            let gradient = param.val().grad(self.0).unwrap();
+            self.1.push(gradient.into_data().try_to_vec().unwrap());
+        }
+    }
+    let [text, vision, audio] = inputs.clone();
+    let score = match on_cpu {
+        true => fusion.forward(text, vision, audio),
+        false => fusion.by_layers(&fusion.alone(text, vision, audio)),
+    };
+    let rows = score.dims()[0] as i64;
+    let weights = Tensor::<1, Int>::arange(1..rows + 1, &score.device());
+    let backward = (score.clone() * weights.float().sin()).sum().backward();
+    let mut gradients = Gradients(&backward, vec![score.into_data().try_to_vec().unwrap()]);
+    fusion.visit(&mut gradients);
+    let mut all = gradients.1;
+    for input in inputs.iter().flatten() {
+        let gradient = input.grad(&backward).unwrap();
+        all.push(gradient.into_data().try_to_vec().unwrap());
+    }
+    all
+}
+
+#[test]
+fn the_single_operation_is_the_layers() {
+    let _turn = alone_at_the_dice();
+    for subset in 1..8 {
+        for (rows, dropout) in [(1, 0.0), (40, 0.0), (75, 0.3)] {
+            let (fusion, inputs) = example(subset, rows, dropout);
+            assert!(cpu::fits(
+                &fusion,
+                &fusion.alone(inputs[0].clone(), inputs[1].clone(), inputs[2].clone())
+            ));
+            // The masks too are the same: both draw them from the device.
+            let [single, layers] = [true, false].map(|on_cpu| {
+                Device::flex().seed(11);
+                results(&fusion, &inputs, on_cpu)
+            });
+            assert_eq!(single.len(), layers.len());
+            for (part, (single, layers)) in single.iter().zip(&layers).enumerate() {
+                assert_eq!(single.len(), layers.len(), "part {part}");
+                let scale = layers.iter().fold(1e-2_f32, |most, v| most.max(v.abs()));
+                for (single, layers) in single.iter().zip(layers) {
+                    assert!(
+                        (single - layers).abs() <= 1e-5 * scale,
+                        "part {part} of subset {subset}, {rows} rows: {single} {layers}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let _turn = alone_at_the_dice();
+    let (fusion, inputs) = example(7, 150, 0.2);
+    let [one, three] = [1, 3].map(|threads| {
+        Device::flex().seed(5);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build()
+            .unwrap()
+            .install(|| results(&fusion, &inputs, true))
+    });
+    assert!(one == three);
+}
+
+#[test]
+fn what_is_not_a_number_is_not_hidden() {
+    let _turn = alone_at_the_dice();
+    let (fusion, [text, ..]) = example(1, 3, 0.0);
+    let text = text.unwrap().inner().mul_scalar(f64::NAN);
+    let score = fusion.forward(Some(text), None, None).into_data();
+    assert!(score.iter::<f32>().all(f32::is_nan));
+}
+
+#[test]
+fn only_what_is_asked_for_gets_a_gradient() {
+    let _turn = alone_at_the_dice();
+    let (fusion, [text, vision, audio]) = example(7, 4, 0.0);
+    let text = Tensor::from_inner(text.unwrap().inner());
+    let score = fusion.forward(Some(text.clone()), vision.clone(), audio);
+    let gradients = score.sum().backward();
+    assert!(text.grad(&gradients).is_none());
+    assert!(vision.unwrap().grad(&gradients).is_some());
+}
+
+#[test]
+#[should_panic(expected = "text 4 wide, and what is given is 5 wide")]
+fn an_input_of_another_width_is_refused() {
+    let _turn = alone_at_the_dice();
+    let device = Device::flex();
+    let fusion = FusionConfig {
+        vision: 0,
+        audio: 0,
+        text: 4,
+        ..Default::default()
+    }
+    .init(&device);
+    let _ = fusion.forward(Some(Tensor::ones([1, 5], &device)), None, None);
 }

@@ -1,4 +1,38 @@
-//! An operation of several tensors with its own backward, as burn's autodiff records it.
+//! Operations on slices of `f32`, for what burn's tensor operations would be too many and too small for: computations of
+//! several tensors with a backward of their own, as burn's autodiff records them, and updates of parameters in place.
+//!
+//! Both are the CPU's: [`takes`] and [`in_place`] say what they can work on, everything else is burn's business.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use mmrest_metric::operation::{Input, Tape, apply, input, takes};
+//!
+//! /// `a b` of each pair of values, and its gradients `b` and `a`.
+//! #[derive(Clone, Debug)]
+//! struct Product([Input; 2]);
+//!
+//! impl Tape<2> for Product {
+//!     fn backward(self, gradient: &[f32], _: [bool; 2]) -> [Option<Vec<f32>>; 2] {
+//!         let times = |other: &Input| {
+//!             let pairs = gradient.iter().zip(other.values());
+//!             Some(pairs.map(|(gradient, other)| gradient * other).collect())
+//!         };
+//!         [times(&self.0[1]), times(&self.0[0])]
+//!     }
+//! }
+//!
+//! let device = Device::flex().autodiff();
+//! let a = Tensor::<1>::from_data([2.0, 3.0], &device).require_grad();
+//! let b = Tensor::<1>::from_data([5.0, 7.0], &device);
+//! assert!(takes(&a) && takes(&b));
+//! let product = apply([input(a.clone()), input(b)], |inputs, record| {
+//!     let [a, b] = inputs.each_ref().map(Input::values);
+//!     let values: Vec<f32> = a.iter().zip(b).map(|(a, b)| a * b).collect();
+//!     (values, [2], record.then_some(Product(inputs)))
+//! });
+//! let gradient = a.grad(&product.sum().backward()).unwrap();
+//! assert_eq!(gradient.into_data().try_to_vec::<f32>().unwrap(), [5.0, 7.0]);
+//! ```
 //!
 //! mmrest-encoders has the same glue: the two crates know nothing of each other, and nothing but burn's way to register
 //! an operation is in it.
@@ -21,24 +55,27 @@ use burn::tensor::{DType, Shape};
 type Tracked = FloatTensor<Autodiff<Flex>>;
 
 /// Whether operations of this module can take a tensor: it is on the CPU and holds `f32`.
-pub(crate) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
+#[must_use]
+pub fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
     use burn::backend::DispatchDevice as Kind;
     let device = tensor.device().inner();
     matches!(device.as_dispatch(), Kind::Flex(_)) && tensor.dtype() == DType::F32
 }
 
 /// What an operation keeps of its forward pass for its backward one.
-pub(crate) trait Tape<const N: usize>: Clone + Debug + Send + 'static {
+pub trait Tape<const N: usize>: Clone + Debug + Send + 'static {
     /// Gradients of the inputs from that of the output, row-major; only those `wanted` have to be there.
     fn backward(self, gradient: &[f32], wanted: [bool; N]) -> [Option<Vec<f32>>; N];
 }
 
 /// An input of an operation: its values, row-major.
 #[derive(Clone, Debug)]
-pub(crate) struct Input(FlexTensor);
+pub struct Input(FlexTensor);
 
 impl Input {
-    pub(crate) fn values(&self) -> &[f32] {
+    /// The values.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
         self.0.as_slice().unwrap_or_default()
     }
 
@@ -52,16 +89,18 @@ impl Input {
 }
 
 /// Any tensor as an input.
-pub(crate) fn input<const D: usize>(tensor: Tensor<D>) -> DispatchTensor {
+#[must_use]
+pub fn input<const D: usize>(tensor: Tensor<D>) -> DispatchTensor {
     tensor.into_dispatch()
 }
 
-/// Computes an operation. `forward` is told whether a backward may follow, and gives the output and, if so, the tape.
+/// Computes an operation. `forward` is told whether a backward may follow, and gives the output's values, row-major, its
+/// shape and, if a backward may follow, the tape.
 ///
 /// # Panics
 ///
-/// On tensors that [`takes`] refuses.
-pub(crate) fn apply<const N: usize, const D: usize, T: Tape<N>>(
+/// On tensors that [`takes`] refuses, an output that is not of its shape, and a tape that is missing.
+pub fn apply<const N: usize, const D: usize, T: Tape<N>>(
     inputs: [DispatchTensor; N],
     forward: impl FnOnce([Input; N], bool) -> (Vec<f32>, [usize; D], Option<T>),
 ) -> Tensor<D> {
