@@ -16,6 +16,8 @@ use burn::tensor::{Device, Distribution, Tensor};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use mmrest_metric::operation::{Input, Tape, apply, input, takes};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
 use super::{Alone, Fusion};
@@ -42,8 +44,7 @@ pub(super) fn score(fusion: &Fusion, alone: &[Alone<'_>]) -> Tensor<1> {
 fn run<const N: usize>(fusion: &Fusion, alone: &[Alone<'_>]) -> Tensor<1> {
     let [rows, _] = alone[0].input.dims();
     let sizes = Sizes::of(fusion, alone);
-    let shape = [rows, sizes.joint];
-    let mask = Mask::of(&fusion.dropout, shape, &alone[0].input.device());
+    let mask = Mask::draw(&fusion.dropout, &alone[0].input.device());
 
     let modalities = alone.iter().map(|alone| input(alone.input.clone()));
     let parameters = layers(fusion, alone).flat_map(|layer| {
@@ -56,14 +57,13 @@ fn run<const N: usize>(fusion: &Fusion, alone: &[Alone<'_>]) -> Tensor<1> {
         None => unreachable!("three inputs of each modality, and ten"),
     });
     apply(inputs, |inputs, record| {
-        let pass = Pass { inputs, sizes };
-        let (values, factors, score) = pass.forward(rows, mask);
-        let tape = record.then_some(Run {
-            pass,
-            values,
-            factors,
-        });
-        (score, [rows], tape)
+        let pass = Pass {
+            inputs,
+            sizes,
+            mask,
+        };
+        let (values, score) = pass.forward(rows);
+        (score, [rows], record.then_some(Run { pass, values }))
     })
 }
 
@@ -121,37 +121,47 @@ impl Sizes {
     }
 }
 
-/// A dropout mask that is yet to be drawn.
+/// Which joint values dropout keeps. Only the key is drawn from the device: each block of rows has random numbers of its
+/// own, so that it need not wait for another, and the way back draws the same again.
+#[derive(Clone, Debug)]
 struct Mask {
-    shape: [usize; 2],
-    keep: f64,
-    device: Device,
+    key: u64,
+    /// Values whose number is below are dropped.
+    threshold: u32,
+    /// What values that are kept are multiplied with.
+    scale: f32,
 }
 
 impl Mask {
-    /// None where dropout does nothing: the conditions are those of [`Dropout::forward`].
-    fn of(dropout: &Dropout, shape: [usize; 2], device: &Device) -> Option<Self> {
-        let active = dropout.training.is_enabled() && device.is_autodiff() && dropout.prob != 0.0;
-        active.then(|| Self {
-            shape,
-            keep: 1.0 - dropout.prob,
-            device: device.clone().inner(),
-        })
+    /// The next mask of a device. None where dropout does nothing: the conditions are those of [`Dropout::forward`].
+    fn draw(dropout: &Dropout, device: &Device) -> Option<Self> {
+        if !dropout.training.is_enabled() || !device.is_autodiff() || dropout.prob == 0.0 {
+            return None;
+        }
+        let sixteen_bits = Distribution::Uniform(0.0, 65_536.0);
+        let drawn = Tensor::<1>::random([4], sixteen_bits, &device.clone().inner()).into_data();
+        let key = drawn
+            .iter::<f32>()
+            .fold(0, |key, bits| key << 16 | (bits as u64 & 0xffff));
+        Some(Self::new(key, dropout.prob))
     }
 
-    /// What each value is multiplied with, 0 or `1 / keep`, from the numbers that [`Dropout::forward`] would draw.
-    fn draw(self) -> Vec<f32> {
-        let scale = (1.0 / self.keep) as f32;
-        let kept = Distribution::Bernoulli(self.keep);
-        let drawn = Tensor::<2>::random(self.shape, kept, &self.device).into_data();
-        drawn.iter::<f32>().map(|kept| kept * scale).collect()
+    fn new(key: u64, prob: f64) -> Self {
+        Self {
+            key,
+            threshold: (prob * 4_294_967_296.0) as u32,
+            scale: (1.0 / (1.0 - prob)) as f32,
+        }
     }
-}
 
-/// Multiplies with the factors of a mask, if there is one.
-fn drop_out(values: &mut [f32], factors: &[f32]) {
-    for (value, factor) in values.iter_mut().zip(factors) {
-        *value *= factor;
+    /// Multiplies the values of a block of rows, or their gradients, with 0 or `1 / (1 - p)`.
+    fn apply(&self, block: usize, values: &mut [f32]) {
+        let mut random = ChaCha8Rng::seed_from_u64(self.key);
+        random.set_stream(block as u64);
+        for value in values {
+            let kept = random.next_u32() >= self.threshold;
+            *value *= if kept { self.scale } else { 0.0 };
+        }
     }
 }
 
@@ -204,6 +214,7 @@ impl Values {
 struct Pass<const N: usize> {
     inputs: [Input; N],
     sizes: Sizes,
+    mask: Option<Mask>,
 }
 
 impl<const N: usize> Pass<N> {
@@ -229,40 +240,43 @@ impl<const N: usize> Pass<N> {
         weight.subrows(self.sizes.offsets[index], self.sizes.modalities[index])
     }
 
-    /// The values of all layers, the factors of dropout, and the score.
-    fn forward(&self, rows: usize, mask: Option<Mask>) -> (Values, Vec<f32>, Vec<f32>) {
+    /// The values of all layers, and the score.
+    fn forward(&self, rows: usize) -> (Values, Vec<f32>) {
         let mut values = Values::new(rows, &self.sizes);
         let mut score = vec![0.0; rows];
-        let mut parts = values.parts(&self.sizes);
-        let (factors, ()) = rayon::join(
-            || mask.map(Mask::draw).unwrap_or_default(),
-            || {
-                let parts = parts.par_iter_mut().enumerate();
-                parts.for_each(|(index, part)| self.join(index * ROWS, part));
-            },
-        );
+        let parts = values.parts(&self.sizes).into_par_iter();
         parts
-            .into_par_iter()
             .zip(score.par_chunks_mut(ROWS))
             .enumerate()
-            .for_each(|(index, (part, score))| {
-                let start = index * ROWS * self.sizes.joint;
-                self.decide(part, factors.get(start..).unwrap_or_default(), score);
-            });
-        (values, factors, score)
+            .for_each(|(block, (part, score))| self.forward_block(block, part, score));
+        (values, score)
     }
 
-    /// From the modalities to the joint values, of the rows from `start` on.
-    fn join(&self, start: usize, part: &mut Part<'_>) {
+    fn forward_block(&self, block: usize, part: Part<'_>, score: &mut [f32]) {
+        self.join(block * ROWS, part.joined);
+        linear(part.joint, part.joined, self.common(JOINT));
+        if let Some(mask) = &self.mask {
+            mask.apply(block, part.joint);
+        }
+        let [first, second] = part.hidden;
+        linear(first, part.joint, self.common(FIRST));
+        first.iter_mut().for_each(|value| *value = tanh(*value));
+        linear(second, first, self.common(SECOND));
+        second.iter_mut().for_each(|value| *value = tanh(*value));
+        linear(score, second, self.common(SCORE));
+    }
+
+    /// The blocks of channels, of the rows from `start` on: each modality alone, and all together.
+    fn join(&self, start: usize, joined: &mut [f32]) {
         let count = self.sizes.modalities.len();
         let channels = self.sizes.channels;
-        let rows = part.joint.len() / self.sizes.joint;
-        for row in part.joined.chunks_exact_mut(self.sizes.joined) {
+        let rows = joined.len() / self.sizes.joined;
+        for row in joined.chunks_exact_mut(self.sizes.joined) {
             for (layer, values) in row.chunks_exact_mut(channels).enumerate() {
                 values.copy_from_slice(self.alone(layer).1);
             }
         }
-        let mut joined = matrix_mut(part.joined, self.sizes.joined);
+        let mut out = matrix_mut(joined, self.sizes.joined);
         for index in 0..count {
             let x = self.modality(index).subrows(start, rows);
             let weights = [
@@ -270,26 +284,14 @@ impl<const N: usize> Pass<N> {
                 (count, self.together(index)),
             ];
             for (block, weight) in weights {
-                let out = joined.as_mut().subcols_mut(block * channels, channels);
+                let out = out.as_mut().subcols_mut(block * channels, channels);
                 product(out, Accum::Add, x, weight);
             }
         }
-        for value in &mut *part.joined {
+        for value in joined {
             // Not `max`, to which NaN is 0.
             *value = if *value <= 0.0 { 0.0 } else { *value };
         }
-        linear(part.joint, part.joined, self.common(JOINT));
-    }
-
-    /// From the joint values to the score.
-    fn decide(&self, part: Part<'_>, factors: &[f32], score: &mut [f32]) {
-        let [first, second] = part.hidden;
-        drop_out(part.joint, factors);
-        linear(first, part.joint, self.common(FIRST));
-        first.iter_mut().for_each(|value| *value = value.tanh());
-        linear(second, first, self.common(SECOND));
-        second.iter_mut().for_each(|value| *value = value.tanh());
-        linear(score, second, self.common(SCORE));
     }
 }
 
@@ -298,7 +300,6 @@ impl<const N: usize> Pass<N> {
 struct Run<const N: usize> {
     pass: Pass<N>,
     values: Values,
-    factors: Vec<f32>,
 }
 
 impl<const N: usize> Tape<N> for Run<N> {
@@ -310,7 +311,7 @@ impl<const N: usize> Tape<N> for Run<N> {
         parts
             .zip(gradient.par_chunks(ROWS))
             .enumerate()
-            .for_each(|(index, (part, gradient))| self.back(index * ROWS, part, gradient));
+            .for_each(|(block, (part, gradient))| self.back(block, part, gradient));
 
         let all = wanted.into_par_iter().enumerate().with_max_len(1);
         let all = all.map(|(input, wanted)| {
@@ -326,21 +327,22 @@ impl<const N: usize> Tape<N> for Run<N> {
 }
 
 impl<const N: usize> Run<N> {
-    /// The gradients of what goes into the functions of all layers, of the rows from `start` on.
-    fn back(&self, start: usize, part: Part<'_>, gradient: &[f32]) {
+    /// The gradients of what goes into the functions of all layers, of a block of rows.
+    fn back(&self, block: usize, part: Part<'_>, gradient: &[f32]) {
         let (pass, sizes) = (&self.pass, &self.pass.sizes);
         let [first, second] = part.hidden;
         let values = |values, width: usize| -> &[f32] {
             let values: &Vec<f32> = values;
-            &values[start * width..][..gradient.len() * width]
+            &values[block * ROWS * width..][..gradient.len() * width]
         };
         linear_back(second, gradient, pass.common(SCORE));
         tanh_back(second, values(&self.values.hidden[1], sizes.hidden[1]));
         linear_back(first, second, pass.common(SECOND));
         tanh_back(first, values(&self.values.hidden[0], sizes.hidden[0]));
         linear_back(part.joint, first, pass.common(FIRST));
-        let factors = self.factors.get(start * sizes.joint..).unwrap_or_default();
-        drop_out(part.joint, factors);
+        if let Some(mask) = &pass.mask {
+            mask.apply(block, part.joint);
+        }
         linear_back(part.joined, part.joint, pass.common(JOINT));
         let joined = values(&self.values.joined, sizes.joined);
         for (gradient, value) in part.joined.iter_mut().zip(joined) {
@@ -482,9 +484,67 @@ fn linear_back(out: &mut [f32], gradient: &[f32], (weight, bias): (&[f32], &[f32
     product(out, Accum::Replace, gradient, weight.transpose());
 }
 
+/// tanh x, to 3e-7 of it: Lambert's continued fraction as far as x^2 / 13, at half of x, and the tanh of twice that.
+fn tanh(x: f32) -> f32 {
+    let half = 0.5 * x.clamp(-10.0, 10.0);
+    let square = half * half;
+    let above = ((square + 378.0) * square + 17_325.0) * square + 135_135.0;
+    let below = ((28.0 * square + 3150.0) * square + 62_370.0) * square + 135_135.0;
+    let of_half = half * above / below;
+    2.0 * of_half / (1.0 + of_half * of_half)
+}
+
 /// Multiplies gradients with the slopes of tanh, given its values.
 fn tanh_back(gradients: &mut [f32], values: &[f32]) {
     for (gradient, value) in gradients.iter_mut().zip(values) {
         *gradient *= 1.0 - value * value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_are_dropped_as_asked_by_masks_of_their_own() {
+        let mask = |key, block| {
+            let mut ones = vec![1.0; 50_000];
+            Mask::new(key, 0.3).apply(block, &mut ones);
+            ones
+        };
+        let dropped = |mask: &[f32]| mask.iter().filter(|&&factor| factor == 0.0).count();
+        let one = mask(7, 0);
+        assert_eq!(one, mask(7, 0));
+        assert!(
+            one.iter()
+                .all(|&factor| factor == 0.0 || factor == 1.0 / 0.7)
+        );
+        for (key, block) in [(7, 0), (7, 1), (8, 0), (1 << 40, 0)] {
+            let other = mask(key, block);
+            let share = dropped(&other) as f64 / 50_000.0;
+            assert!((share - 0.3).abs() < 0.01, "{share}");
+            if (key, block) != (7, 0) {
+                let both = one.iter().zip(&other).map(|(a, b)| a + b);
+                let both = dropped(&both.collect::<Vec<f32>>()) as f64 / 50_000.0;
+                assert!((both - 0.09).abs() < 0.01, "{both}");
+            }
+        }
+    }
+
+    #[test]
+    fn tanh_is_right_to_a_millionth() {
+        for step in -200_000..=200_000 {
+            for range in [0.01, 1.0, 12.0] {
+                let x = (f64::from(step) * range / 200_000.0) as f32;
+                let exact = f64::from(x).tanh();
+                let error = (f64::from(tanh(x)) - exact).abs();
+                assert!(error <= 3e-7 * exact.abs(), "{x}: {}", tanh(x));
+            }
+        }
+        assert_eq!(
+            [tanh(1e9), tanh(f32::NEG_INFINITY), tanh(0.0)],
+            [1.0, -1.0, 0.0]
+        );
+        assert!(tanh(f32::NAN).is_nan());
     }
 }

@@ -172,17 +172,11 @@ fn results(fusion: &Fusion, inputs: &[Option<Tensor<2>>; 3], on_cpu: bool) -> Ve
 fn the_single_operation_is_the_layers() {
     let _turn = alone_at_the_dice();
     for subset in 1..8 {
-        for (rows, dropout) in [(1, 0.0), (40, 0.0), (75, 0.3)] {
-            let (fusion, inputs) = example(subset, rows, dropout);
-            assert!(cpu::fits(
-                &fusion,
-                &fusion.alone(inputs[0].clone(), inputs[1].clone(), inputs[2].clone())
-            ));
-            // The masks too are the same: both draw them from the device.
-            let [single, layers] = [true, false].map(|on_cpu| {
-                Device::flex().seed(11);
-                results(&fusion, &inputs, on_cpu)
-            });
+        for rows in [1, 40, 75] {
+            let (fusion, inputs) = example(subset, rows, 0.0);
+            let [text, vision, audio] = inputs.clone();
+            assert!(cpu::fits(&fusion, &fusion.alone(text, vision, audio)));
+            let [single, layers] = [true, false].map(|on_cpu| results(&fusion, &inputs, on_cpu));
             assert_eq!(single.len(), layers.len());
             for (part, (single, layers)) in single.iter().zip(&layers).enumerate() {
                 assert_eq!(single.len(), layers.len(), "part {part}");
@@ -195,6 +189,53 @@ fn the_single_operation_is_the_layers() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn with_dropout_gradients_are_slopes_of_the_score() {
+    let _turn = alone_at_the_dice();
+    let (fusion, inputs) = example(5, 40, 0.4);
+    let scores = |inputs: &[Option<Tensor<2>>; 3]| {
+        Device::flex().seed(11); // the same mask each time
+        results(&fusion, inputs, true)
+    };
+    let gradients = scores(&inputs);
+    let Some(text) = &inputs[0] else {
+        panic!("subset 5 has text")
+    };
+    let loss = |step: f64| -> f64 {
+        let moved = Tensor::from_inner(text.clone().inner() + step).require_grad();
+        let [_, vision, audio] = inputs.clone();
+        let scores = &scores(&[Some(moved), vision, audio])[0];
+        let weighed = scores.iter().zip(1..);
+        weighed
+            .map(|(score, row)| f64::from(*score) * f64::from(row).sin())
+            .sum()
+    };
+    let slope = (loss(1e-3) - loss(-1e-3)) / 2e-3;
+    let of_text = &gradients[gradients.len() - 2];
+    assert_eq!(of_text.len(), 40 * 24);
+    let found: f64 = of_text.iter().map(|&gradient| f64::from(gradient)).sum();
+    assert!(
+        slope.abs() > 0.1 && (found / slope - 1.0).abs() < 1e-2,
+        "{found} {slope}"
+    );
+}
+
+#[test]
+fn in_evaluation_nothing_is_dropped() {
+    let _turn = alone_at_the_dice();
+    let (fusion, inputs) = example(7, 40, 0.4);
+    let training = results(&fusion, &inputs, true).swap_remove(0);
+    assert_ne!(training, results(&fusion, &inputs, true)[0]);
+    let [text, vision, audio] = inputs.map(|input| input.map(Tensor::inner));
+    let fusion = fusion.valid();
+    let read = |scores: Tensor<1>| -> Vec<f32> { scores.into_data().try_to_vec().unwrap() };
+    let single = read(fusion.forward(text.clone(), vision.clone(), audio.clone()));
+    let layers = read(fusion.by_layers(&fusion.alone(text, vision, audio)));
+    for (single, layers) in single.iter().zip(&layers) {
+        assert!((single - layers).abs() < 1e-5, "{single} {layers}");
     }
 }
 
