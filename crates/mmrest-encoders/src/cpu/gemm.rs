@@ -4,10 +4,10 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
-use super::math::{Kernel, vectorised};
+use faer::traits::pulp::{Arch, Simd, WithSimd};
 
-/// Multiply-adds of a tile: about a millisecond of one thread.
-const TILE: usize = 1 << 24;
+/// Multiply-adds of a part that one thread does, at least and at most: an eighth of a millisecond, and one.
+const PART: (usize, usize) = (1 << 21, 1 << 24);
 
 /// A row-major matrix.
 pub(crate) fn matrix(values: &[f32], rows: usize, columns: usize) -> MatRef<'_, f32> {
@@ -26,32 +26,44 @@ pub(crate) fn product(
     a: MatRef<'_, f32>,
     b: MatRef<'_, f32>,
 ) {
-    let (rows, columns, depth) = (out.nrows(), out.ncols(), a.ncols());
-    let work = rows.saturating_mul(columns).saturating_mul(depth);
-    if work <= TILE || rows.max(columns) < 32 {
+    let work = multiply_adds(&out, &a);
+    product_by_parts(out, accumulate, a, b, (work / 8).clamp(PART.0, PART.1));
+}
+
+fn multiply_adds(out: &MatMut<'_, f32>, a: &MatRef<'_, f32>) -> usize {
+    let size = out.nrows().saturating_mul(out.ncols());
+    size.saturating_mul(a.ncols())
+}
+
+/// The product, halved until its parts have at most `part` multiply-adds or would be too narrow.
+fn product_by_parts(
+    out: MatMut<'_, f32>,
+    accumulate: Accum,
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    part: usize,
+) {
+    let (rows, columns) = (out.nrows(), out.ncols());
+    if multiply_adds(&out, &a) <= part || rows.max(columns) < 32 {
         matmul(out, accumulate, a, b, 1.0, Par::Seq);
     } else if rows >= columns {
         let half = (rows / 2).next_multiple_of(16);
         let (top, bottom) = out.split_at_row_mut(half);
         let (a_top, a_bottom) = a.split_at_row(half);
         rayon::join(
-            || product(top, accumulate, a_top, b),
-            || product(bottom, accumulate, a_bottom, b),
+            || product_by_parts(top, accumulate, a_top, b, part),
+            || product_by_parts(bottom, accumulate, a_bottom, b, part),
         );
     } else {
         let half = (columns / 2).next_multiple_of(16);
         let (left, right) = out.split_at_col_mut(half);
         let (b_left, b_right) = b.split_at_col(half);
         rayon::join(
-            || product(left, accumulate, a, b_left),
-            || product(right, accumulate, a, b_right),
+            || product_by_parts(left, accumulate, a, b_left, part),
+            || product_by_parts(right, accumulate, a, b_right, part),
         );
     }
 }
-
-/// Rows and columns of `out` computed at a time: eight vectors of eight floats stay in registers.
-const ROWS: usize = 4;
-const COLUMNS: usize = 16;
 
 /// `out[n, columns] (+)= a[n, depth] b[depth, columns]`, row-major, for few rows and a `b` that fits the cache.
 pub(crate) fn small_product<const ADD: bool>(
@@ -61,104 +73,115 @@ pub(crate) fn small_product<const ADD: bool>(
     depth: usize,
     columns: usize,
 ) {
-    #[cfg(target_arch = "x86_64")]
-    let fused = std::arch::is_x86_feature_detected!("fma");
-    #[cfg(not(target_arch = "x86_64"))]
-    let fused = cfg!(target_arch = "aarch64");
-    if fused {
-        vectorised(Panels::<ADD, true>, (out, a, b, depth, columns));
-    } else {
-        vectorised(Panels::<ADD, false>, (out, a, b, depth, columns));
-    }
+    Arch::new().dispatch(Tiles::<ADD> {
+        out,
+        a,
+        b: Columns {
+            values: b,
+            depth,
+            count: columns,
+        },
+    });
 }
 
-/// The product, panel by panel of `b`; with or without fused multiply-adds.
-struct Panels<const ADD: bool, const FUSED: bool>;
+/// The product, tile by tile.
+struct Tiles<'a, const ADD: bool> {
+    out: &'a mut [f32],
+    a: &'a [f32],
+    b: Columns<'a>,
+}
 
-impl<const ADD: bool, const FUSED: bool> Kernel<(&mut [f32], &[f32], &[f32], usize, usize)>
-    for Panels<ADD, FUSED>
-{
+/// `b`, whose columns are those of `out`.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    values: &'a [f32],
+    depth: usize,
+    count: usize,
+}
+
+impl<const ADD: bool> WithSimd for Tiles<'_, ADD> {
+    type Output = ();
+
     #[inline(always)]
-    fn run((out, a, b, depth, columns): (&mut [f32], &[f32], &[f32], usize, usize)) {
-        panels::<ADD, FUSED>(out, a, b, depth, columns);
-    }
-}
-
-#[inline(always)]
-fn panels<const ADD: bool, const FUSED: bool>(
-    out: &mut [f32],
-    a: &[f32],
-    b: &[f32],
-    depth: usize,
-    columns: usize,
-) {
-    let whole = columns - columns % COLUMNS;
-    for at in (0..whole).step_by(COLUMNS) {
-        for (out, a) in out.chunks_mut(ROWS * columns).zip(a.chunks(ROWS * depth)) {
-            if out.len() == ROWS * columns {
-                tile::<ADD, FUSED, ROWS>(out, a, b, depth, columns, at);
-            } else {
-                for (out, a) in out.chunks_exact_mut(columns).zip(a.chunks_exact(depth)) {
-                    tile::<ADD, FUSED, 1>(out, a, b, depth, columns, at);
-                }
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { out, a, b } = self;
+        // A tile is summed in registers. About eight vectors hide the time that additions take; processors whose vectors
+        // are long have registers for them and for what is added, others for half as many.
+        let most = if S::F32_LANES >= 16 { 8 } else { 4 };
+        let rows = out.chunks_mut(most * b.count).zip(a.chunks(most * b.depth));
+        for (out, a) in rows {
+            match out.len() / b.count {
+                8 => rows_of_tiles::<S, ADD, 8, 1>(simd, out, a, b),
+                7 => rows_of_tiles::<S, ADD, 7, 1>(simd, out, a, b),
+                6 => rows_of_tiles::<S, ADD, 6, 1>(simd, out, a, b),
+                5 => rows_of_tiles::<S, ADD, 5, 1>(simd, out, a, b),
+                4 => rows_of_tiles::<S, ADD, 4, 2>(simd, out, a, b),
+                3 => rows_of_tiles::<S, ADD, 3, 2>(simd, out, a, b),
+                2 => rows_of_tiles::<S, ADD, 2, 4>(simd, out, a, b),
+                _ => rows_of_tiles::<S, ADD, 1, 4>(simd, out, a, b),
             }
         }
     }
-    if whole < columns {
-        rest::<ADD>(out, a, b, depth, columns, whole);
+}
+
+/// R rows of the product: V vectors at a time as far as they go, then one, then what is less.
+#[inline(always)]
+fn rows_of_tiles<S: Simd, const ADD: bool, const R: usize, const V: usize>(
+    simd: S,
+    out: &mut [f32],
+    a: &[f32],
+    b: Columns<'_>,
+) {
+    let wide = b.count - b.count % (V * S::F32_LANES);
+    for at in (0..wide).step_by(V * S::F32_LANES) {
+        tile::<S, ADD, R, V>(simd, out, a, b, at);
+    }
+    let whole = b.count - b.count % S::F32_LANES;
+    for at in (wide..whole).step_by(S::F32_LANES) {
+        tile::<S, ADD, R, 1>(simd, out, a, b, at);
+    }
+    if whole < b.count {
+        rest::<ADD>(out, a, b, whole);
     }
 }
 
+/// R rows and V vectors of the product, from column `at` on.
 #[inline(always)]
-fn tile<const ADD: bool, const FUSED: bool, const R: usize>(
+fn tile<S: Simd, const ADD: bool, const R: usize, const V: usize>(
+    simd: S,
     out: &mut [f32],
     a: &[f32],
-    b: &[f32],
-    depth: usize,
-    columns: usize,
+    b: Columns<'_>,
     at: usize,
 ) {
-    let mut sums = [[0.0f32; COLUMNS]; R];
-    let a: [&[f32]; R] = std::array::from_fn(|row| &a[row * depth..(row + 1) * depth]);
-    for (step, b) in b.chunks_exact(columns).take(depth).enumerate() {
-        let Ok(b) = <&[f32; COLUMNS]>::try_from(&b[at..at + COLUMNS]) else {
-            return;
-        };
-        for (sums, a) in sums.iter_mut().zip(a) {
-            let factor = a[step];
-            for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = if FUSED {
-                    factor.mul_add(*b, *sum)
-                } else {
-                    factor * *b + *sum
-                };
+    let width = V * S::F32_LANES;
+    let rows: [&[f32]; R] = std::array::from_fn(|row| &a[row * b.depth..][..b.depth]);
+    let mut sums = [[simd.splat_f32s(0.0); V]; R];
+    for (step, values) in b.values.chunks_exact(b.count).take(b.depth).enumerate() {
+        let (vectors, _) = S::as_simd_f32s(&values[at..][..width]);
+        for row in 0..R {
+            let factor = simd.splat_f32s(rows[row][step]);
+            for vector in 0..V {
+                let sum = sums[row][vector];
+                sums[row][vector] = simd.mul_add_e_f32s(factor, vectors[vector], sum);
             }
         }
     }
-    for (out, sums) in out.chunks_exact_mut(columns).zip(sums) {
-        for (out, sum) in out[at..at + COLUMNS].iter_mut().zip(sums) {
-            *out = if ADD { *out + sum } else { sum };
+    for (out, sums) in out.chunks_exact_mut(b.count).zip(sums) {
+        let (out, _) = S::as_mut_simd_f32s(&mut out[at..][..width]);
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = if ADD { simd.add_f32s(*out, sum) } else { sum };
         }
     }
 }
 
-/// The columns from `at` on, too few for a tile.
+/// The columns from `at` on, too few for a vector.
 #[inline(always)]
-fn rest<const ADD: bool>(
-    out: &mut [f32],
-    a: &[f32],
-    b: &[f32],
-    depth: usize,
-    columns: usize,
-    at: usize,
-) {
-    for (out, a) in out.chunks_exact_mut(columns).zip(a.chunks_exact(depth)) {
+fn rest<const ADD: bool>(out: &mut [f32], a: &[f32], b: Columns<'_>, at: usize) {
+    for (out, a) in out.chunks_exact_mut(b.count).zip(a.chunks_exact(b.depth)) {
         for (column, out) in out.iter_mut().enumerate().skip(at) {
-            let sum: f32 = a
-                .iter()
-                .zip(b[column..].iter().step_by(columns))
-                .map(|(a, b)| a * b)
-                .sum();
+            let column = b.values[column..].iter().step_by(b.count);
+            let sum: f32 = a.iter().zip(column).map(|(a, b)| a * b).sum();
             *out = if ADD { *out + sum } else { sum };
         }
     }
@@ -166,6 +189,8 @@ fn rest<const ADD: bool>(
 
 #[cfg(test)]
 mod tests {
+    use faer::traits::pulp::Scalar;
+
     use super::*;
 
     fn values(count: usize, seed: u32) -> Vec<f32> {
@@ -197,15 +222,26 @@ mod tests {
 
     #[test]
     fn small_products_are_those_of_a_loop() {
-        for (rows, depth, columns) in [(1, 1, 1), (3, 7, 20), (4, 64, 256), (9, 33, 47), (8, 5, 16)]
-        {
-            let (a, b) = (values(rows * depth, 1), values(depth * columns, 2));
-            let expected = naive(&a, &b, depth, columns);
-            let mut out = vec![9.0; rows * columns];
-            small_product::<false>(&mut out, &a, &b, depth, columns);
-            assert_close(&out, &expected);
-            small_product::<true>(&mut out, &a, &b, depth, columns);
-            assert_close(&out, &expected.iter().map(|v| 2.0 * v).collect::<Vec<_>>());
+        for rows in 1..=9 {
+            for (depth, columns) in [(1, 1), (7, 20), (64, 256), (33, 47), (5, 16), (9, 112)] {
+                let (a, b) = (values(rows * depth, 1), values(depth * columns, 2));
+                let expected = naive(&a, &b, depth, columns);
+                let mut out = vec![9.0; rows * columns];
+                small_product::<false>(&mut out, &a, &b, depth, columns);
+                assert_close(&out, &expected);
+                small_product::<true>(&mut out, &a, &b, depth, columns);
+                assert_close(&out, &expected.iter().map(|v| 2.0 * v).collect::<Vec<_>>());
+                // What other processors' vectors are like, in as far as this one can say.
+                let scalar = Scalar::new();
+                let b = Columns {
+                    values: &b,
+                    depth,
+                    count: columns,
+                };
+                let (out, a) = (&mut out[..], &a[..]);
+                Tiles::<false> { out, a, b }.with_simd(scalar);
+                assert_close(out, &expected);
+            }
         }
     }
 
