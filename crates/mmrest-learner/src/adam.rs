@@ -4,18 +4,10 @@
 //! and written once, on all threads, with the same operations in the same order: the numbers are burn's to the bit, and so
 //! is the state, which goes through the same records.
 
-use burn::backend::flex::FlexTensor;
-use burn::backend::{
-    BackendTensor, DispatchAutodiffContext, DispatchDevice, DispatchTensor, DispatchTensorKind,
-};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{Adam, AdamConfig, AdamState, AdaptiveMomentumState, LearningRate, Optimizer};
-use burn::tensor::{DType, Device, Tensor};
-use faer::traits::pulp::{Arch, NullaryFnOnce};
-use rayon::prelude::*;
-
-/// Values that one thread takes at a time.
-const BLOCK: usize = 1 << 14;
+use burn::tensor::{Device, Tensor};
+use mmrest_metric::{MomentStep, step_in_one_pass, steps_in_one_pass};
 
 /// Parameters of [`OnePassAdam`].
 #[derive(Clone, Copy, Debug)]
@@ -91,13 +83,10 @@ impl OnePassAdam {
             ..
         } = state.momentum;
         let factors = Factors::at(&self.parameters, time + 1, lr);
-        let parameter = flex(tensor);
-        // Gradient and moments are nobody else's as a rule: then what comes out takes their place.
-        let [mut out, mut mean, mut square] = [grad, moment_1, moment_2].map(flex);
-        let (out_values, means) = (out.storage_mut(), mean.storage_mut());
-        factors.apply(parameter.storage(), out_values, means, square.storage_mut());
-        let state = AdaptiveMomentumState::new(time + 1, tensor_of(mean), tensor_of(square));
-        (tensor_of(out), AdamState::new(state))
+        let (tensor, [moment_1, moment_2]) =
+            step_in_one_pass(&factors, tensor, grad, [moment_1, moment_2]);
+        let state = AdaptiveMomentumState::new(time + 1, moment_1, moment_2);
+        (tensor, AdamState::new(state))
     }
 }
 
@@ -131,73 +120,24 @@ impl Factors {
             lr: lr as f32,
         }
     }
-
-    /// The step: `out` holds the gradients and gets the parameters' new values; the moments are moved on.
-    fn apply(self, parameters: &[f32], out: &mut [f32], means: &mut [f32], squares: &mut [f32]) {
-        let widest = Arch::new();
-        if out.len() <= BLOCK {
-            return widest.dispatch(Block(self, parameters, out, means, squares));
-        }
-        out.par_chunks_mut(BLOCK)
-            .zip(parameters.par_chunks(BLOCK))
-            .zip(means.par_chunks_mut(BLOCK))
-            .zip(squares.par_chunks_mut(BLOCK))
-            .for_each(|(((out, parameters), means), squares)| {
-                widest.dispatch(Block(self, parameters, out, means, squares));
-            });
-    }
 }
 
-/// The step of some values, compiled for the widest vectors of the processor: parameters, gradients, means, squares.
-struct Block<'a>(
-    Factors,
-    &'a [f32],
-    &'a mut [f32],
-    &'a mut [f32],
-    &'a mut [f32],
-);
-
-impl NullaryFnOnce for Block<'_> {
-    type Output = ();
-
+impl MomentStep for Factors {
     #[inline(always)]
-    fn call(self) {
-        let Self(factors, parameters, out, means, squares) = self;
-        let moments = means.iter_mut().zip(squares);
-        for ((out, &parameter), (mean, square)) in out.iter_mut().zip(parameters).zip(moments) {
-            let gradient = parameter * factors.weight_decay + *out;
-            *mean = *mean * factors.mean[0] + gradient * factors.mean[1];
-            *square = *square * factors.square[0] + gradient * gradient * factors.square[1];
-            let step = *mean * factors.corrected / (square.sqrt() + factors.epsilon);
-            *out = parameter - step * factors.lr;
-        }
+    fn step(&self, parameter: f32, gradient: f32, [mean, square]: [&mut f32; 2]) -> f32 {
+        let gradient = parameter * self.weight_decay + gradient;
+        *mean = *mean * self.mean[0] + gradient * self.mean[1];
+        *square = *square * self.square[0] + gradient * gradient * self.square[1];
+        let step = *mean * self.corrected / (square.sqrt() + self.epsilon);
+        parameter - step * self.lr
     }
 }
 
 /// Whether [`OnePassAdam::one_pass`] can take these.
 fn fits<const D: usize>(tensor: &Tensor<D>, grad: &Tensor<D>, state: &AdamState<D>) -> bool {
     let momentum = &state.momentum;
-    let all = [tensor, grad, &momentum.moment_1, &momentum.moment_2];
-    let alike = |one: &&Tensor<D>| {
-        let on_cpu = matches!(one.device().as_dispatch(), DispatchDevice::Flex(_));
-        on_cpu && one.dtype() == DType::F32 && one.dims() == tensor.dims()
-    };
-    momentum.max_moment_2.is_none() && all.iter().all(alike)
-}
-
-/// The values of a tensor that [`fits`], in order and from the start of their memory.
-fn flex<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    match tensor.into_dispatch().kind {
-        DispatchTensorKind::Flex(BackendTensor::Float(tensor)) => tensor.to_contiguous(),
-        _ => unreachable!("a tensor of the CPU, without autodiff"),
-    }
-}
-
-fn tensor_of<const D: usize>(values: FlexTensor) -> Tensor<D> {
-    Tensor::from_dispatch(DispatchTensor {
-        kind: DispatchTensorKind::Flex(BackendTensor::Float(values)),
-        autodiff: DispatchAutodiffContext::Disabled,
-    })
+    let moments = [&momentum.moment_1, &momentum.moment_2];
+    momentum.max_moment_2.is_none() && steps_in_one_pass(tensor, grad, moments)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use burn::optim::{LearningRate, ModuleOptimizer, Optimizer, RecordState, StateSi
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use crate::moments::{MomentStep, step_in_one_pass, steps_in_one_pass};
+
 /// Parameters of [`PsdAdam`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -94,6 +96,44 @@ impl Optimizer for PsdAdam {
         grad: Tensor<D>,
         state: Option<PsdAdamState<D>>,
     ) -> (Tensor<D>, Option<PsdAdamState<D>>) {
+        match state {
+            Some(state)
+                if steps_in_one_pass(&tensor, &grad, [&state.moment_1, &state.moment_2]) =>
+            {
+                let time = state.time + 1;
+                let moments = [state.moment_1, state.moment_2];
+                let factors = Factors::at(&self.config, time, lr);
+                let (tensor, [moment_1, moment_2]) =
+                    step_in_one_pass(&factors, tensor, grad, moments);
+                let state = PsdAdamState {
+                    time,
+                    moment_1,
+                    moment_2,
+                };
+                (tensor, Some(state))
+            }
+            state => self.by_operations(lr, tensor, grad, state),
+        }
+    }
+
+    fn to_device<const D: usize>(state: PsdAdamState<D>, device: &Device) -> PsdAdamState<D> {
+        PsdAdamState {
+            time: state.time,
+            moment_1: state.moment_1.to_device(device),
+            moment_2: state.moment_2.to_device(device),
+        }
+    }
+}
+
+impl PsdAdam {
+    /// The step by burn's operations, for any device and the first one.
+    fn by_operations<const D: usize>(
+        &self,
+        lr: LearningRate,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+        state: Option<PsdAdamState<D>>,
+    ) -> (Tensor<D>, Option<PsdAdamState<D>>) {
         let PsdAdamConfig {
             beta_1,
             beta_2,
@@ -115,19 +155,51 @@ impl Optimizer for PsdAdam {
                 moment_2: old.moment_2.mul_scalar(beta_2) + fresh_2,
             },
         };
-        let time = state.time as f64;
-        let size = lr * (1.0 - beta_2.powf(time)).sqrt() / (1.0 - beta_1.powf(time));
+        let size = self.config.step_size(state.time, lr);
         let scale = state.moment_2.clone().sqrt().add_scalar(epsilon);
         let delta = (state.moment_1.clone() / scale).mul_scalar(size);
         (tensor - delta, Some(state))
     }
+}
 
-    fn to_device<const D: usize>(state: PsdAdamState<D>, device: &Device) -> PsdAdamState<D> {
-        PsdAdamState {
-            time: state.time,
-            moment_1: state.moment_1.to_device(device),
-            moment_2: state.moment_2.to_device(device),
+impl PsdAdamConfig {
+    /// What `m / (sqrt(v) + eps)` is multiplied with at step `time`.
+    fn step_size(&self, time: u64, lr: LearningRate) -> f64 {
+        let time = time as f64;
+        lr * (1.0 - self.beta_2.powf(time)).sqrt() / (1.0 - self.beta_1.powf(time))
+    }
+}
+
+/// What the values of a parameter are multiplied with in one step, rounded as burn's operations round it.
+#[derive(Clone, Copy)]
+struct Factors {
+    weight_decay: f32,
+    mean: [f32; 2],
+    square: [f32; 2],
+    epsilon: f32,
+    size: f32,
+}
+
+impl Factors {
+    fn at(config: &PsdAdamConfig, time: u64, lr: LearningRate) -> Self {
+        let decay = |beta: f64| [beta as f32, (1.0 - beta) as f32];
+        Self {
+            weight_decay: config.weight_decay as f32,
+            mean: decay(config.beta_1),
+            square: decay(config.beta_2),
+            epsilon: config.epsilon as f32,
+            size: config.step_size(time, lr) as f32,
         }
+    }
+}
+
+impl MomentStep for Factors {
+    #[inline(always)]
+    fn step(&self, parameter: f32, gradient: f32, [mean, square]: [&mut f32; 2]) -> f32 {
+        let gradient = gradient + parameter * self.weight_decay;
+        *mean = *mean * self.mean[0] + gradient * self.mean[1];
+        *square = *square * self.square[0] + gradient * gradient * self.square[1];
+        parameter - *mean / (square.sqrt() + self.epsilon) * self.size
     }
 }
 
@@ -154,5 +226,44 @@ fn in_memory(data: TensorData) -> TensorData {
     match data.try_to_vec::<f32>() {
         Ok(values) => TensorData::new(values, data.shape().clone()),
         Err(_) => data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_pass_gives_the_bits_of_the_operations() {
+        let device = Device::flex();
+        for shape in [[1, 2, 2], [7, 64, 64]] {
+            let values = |seed: usize| {
+                let value = |i: usize| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0;
+                let values: Vec<f32> = (0..shape.iter().product()).map(value).collect();
+                Tensor::<3>::from_data(TensorData::new(values, shape), &device)
+            };
+            let bits = |tensor: Tensor<3>| -> Vec<u32> {
+                let values: Vec<f32> = tensor.into_data().try_to_vec().unwrap();
+                values.into_iter().map(f32::to_bits).collect()
+            };
+            let optimizer = PsdAdamConfig::default().build();
+            let run = |one_pass: bool| {
+                let (mut parameter, mut state) = (values(0), None);
+                for step in 1..6 {
+                    let lr = 1e-3 * step as f64;
+                    (parameter, state) = match one_pass {
+                        true => optimizer.step(lr, parameter, values(step), state),
+                        false => optimizer.by_operations(lr, parameter, values(step), state),
+                    };
+                }
+                let PsdAdamState {
+                    time,
+                    moment_1,
+                    moment_2,
+                } = state.unwrap();
+                (time, [parameter, moment_1, moment_2].map(bits))
+            };
+            assert_eq!(run(true), run(false), "{shape:?}");
+        }
     }
 }

@@ -1,7 +1,5 @@
-//! Operations on slices of `f32`, for what burn's tensor operations would be too many and too small for: computations of
-//! several tensors with a backward of their own, as burn's autodiff records them, and updates of parameters in place.
-//!
-//! Both are the CPU's: [`takes`] and [`in_place`] say what they can work on, everything else is burn's business.
+//! Operations of several tensors with a backward of their own, as burn's autodiff records them: on the CPU, on slices of
+//! `f32`. For what would be many small tensor operations, whose bookkeeping costs more than their arithmetic.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
