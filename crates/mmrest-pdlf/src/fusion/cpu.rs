@@ -25,10 +25,14 @@ use super::{Alone, Fusion};
 /// Rows that one thread takes at a time.
 const ROWS: usize = 32;
 
-/// Whether [`score`] can take these: all of it is on the CPU in single precision, and every layer has its bias.
+/// Whether [`score`] can take these: all of it is on the CPU in single precision, every layer has its bias, and all blocks
+/// of channels are of one width.
 pub(super) fn fits(fusion: &Fusion, alone: &[Alone<'_>]) -> bool {
+    let channels = fusion.together.weight.shape()[1];
     layers(fusion, alone).all(|layer| takes(&layer.weight.val()) && layer.bias.is_some())
-        && alone.iter().all(|alone| takes(&alone.input))
+        && alone
+            .iter()
+            .all(|alone| takes(&alone.input) && alone.layer.weight.shape()[1] == channels)
 }
 
 /// What [`Fusion::forward`] says, for what [`fits`].
