@@ -1,6 +1,6 @@
 //! The way back.
 
-use faer::Accum;
+use faer::{Accum, MatRef};
 use mmrest_metric::operation::Tape;
 use rayon::prelude::*;
 
@@ -43,20 +43,18 @@ impl<const N: usize> Run<N> {
     fn back(&self, block: usize, part: Part<'_>, gradient: &[f32]) {
         let (pass, sizes) = (&self.pass, &self.pass.sizes);
         let [first, second] = part.hidden;
-        let values = |values, width: usize| -> &[f32] {
-            let values: &Vec<f32> = values;
-            &values[block * ROWS * width..][..gradient.len() * width]
-        };
+        let start = block * ROWS;
+        let rows = |width: usize| start * width..(start + gradient.len()) * width;
         linear_back(second, gradient, pass.common(SCORE));
-        tanh_back(second, values(&self.values.hidden[1], sizes.hidden[1]));
+        tanh_back(second, &self.values.hidden[1][rows(sizes.hidden[1])]);
         linear_back(first, second, pass.common(SECOND));
-        tanh_back(first, values(&self.values.hidden[0], sizes.hidden[0]));
+        tanh_back(first, &self.values.hidden[0][rows(sizes.hidden[0])]);
         linear_back(part.joint, first, pass.common(FIRST));
         if let Some(mask) = &pass.mask {
             mask.apply(block, part.joint);
         }
         linear_back(part.joined, part.joint, pass.common(JOINT));
-        let joined = values(&self.values.joined, sizes.joined);
+        let joined = &self.values.joined[rows(sizes.joined)];
         for (gradient, value) in part.joined.iter_mut().zip(joined) {
             *gradient = if *value > 0.0 { *gradient } else { 0.0 };
         }
@@ -92,30 +90,22 @@ impl<const N: usize> Run<N> {
         let (pass, sizes, values) = (&self.pass, &self.pass.sizes, &self.values);
         let count = sizes.modalities.len();
         // The gradients after the layer, and what went into it; all modalities side by side are nowhere.
+        let joint = (&values.joint[..], sizes.joint);
+        let [first, second] = [0, 1].map(|at| (&values.hidden[at][..], sizes.hidden[at]));
+        let [of_first, of_second] = [0, 1].map(|at| (&gradients.hidden[at][..], sizes.hidden[at]));
         let (after, before) = match layer.checked_sub(count) {
             None | Some(TOGETHER) => {
                 let block = layer * sizes.channels..(layer + 1) * sizes.channels;
                 let alone = (layer < count).then(|| pass.modality(layer));
                 (Columns(&gradients.joined, sizes.joined, block), alone)
             }
-            Some(JOINT) => {
-                let before = matrix(&values.joined, sizes.joined);
-                (Columns::all(&gradients.joint, sizes.joint), Some(before))
-            }
-            Some(FIRST) => {
-                let before = matrix(&values.joint, sizes.joint);
-                let after = Columns::all(&gradients.hidden[0], sizes.hidden[0]);
-                (after, Some(before))
-            }
-            Some(SECOND) => {
-                let before = matrix(&values.hidden[0], sizes.hidden[0]);
-                let after = Columns::all(&gradients.hidden[1], sizes.hidden[1]);
-                (after, Some(before))
-            }
-            Some(_) => {
-                let before = matrix(&values.hidden[1], sizes.hidden[1]);
-                (Columns::all(score, 1), Some(before))
-            }
+            Some(JOINT) => whole(
+                (&gradients.joint, sizes.joint),
+                (&values.joined, sizes.joined),
+            ),
+            Some(FIRST) => whole(of_first, joint),
+            Some(SECOND) => whole(of_second, first),
+            Some(_) => whole((score, 1), second),
         };
         if bias {
             return after.sums();
@@ -135,4 +125,13 @@ impl<const N: usize> Run<N> {
         }
         out
     }
+}
+
+/// All columns after a layer, and all that went into it.
+fn whole<'a>(
+    after: (&'a [f32], usize),
+    before: (&'a [f32], usize),
+) -> (Columns<'a>, Option<MatRef<'a, f32>>) {
+    let before = matrix(before.0, before.1);
+    (Columns(after.0, after.1, 0..after.1), Some(before))
 }

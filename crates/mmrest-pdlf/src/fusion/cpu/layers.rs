@@ -13,10 +13,6 @@ pub(super) struct Columns<'a>(
 );
 
 impl<'a> Columns<'a> {
-    pub(super) fn all(values: &'a [f32], columns: usize) -> Self {
-        Self(values, columns, 0..columns)
-    }
-
     pub(super) fn matrix(&self) -> MatRef<'a, f32> {
         matrix(self.0, self.1).subcols(self.2.start, self.2.len())
     }
