@@ -11,6 +11,8 @@ use mmrest_learner::run::MetricsFile;
 use mmrest_learner::train::{EpochRow, Observer};
 use serde_json::json;
 
+use crate::project::near;
+
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -78,7 +80,7 @@ impl Display {
     pub(crate) fn run(&self, folder: &Path) {
         match self.style {
             Style::Json => print_json(&json!({ "run": folder.to_string_lossy() })),
-            _ => self.line(&format!("run {}", folder.display())),
+            _ => self.line(&format!("run {}", near(folder))),
         }
     }
 

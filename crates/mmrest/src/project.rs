@@ -123,6 +123,14 @@ pub(crate) fn named_config(name: &str) -> Result<Option<ConfigFile>> {
     Ok(by_name(name, &root(&here()?)))
 }
 
+/// A path as it is shown: from the current folder where it lies in that.
+pub(crate) fn near(path: &Path) -> String {
+    let here = here().unwrap_or_default();
+    let near = path.strip_prefix(&here).ok();
+    let near = near.filter(|near| !near.as_os_str().is_empty());
+    near.unwrap_or(path).display().to_string()
+}
+
 fn here() -> Result<PathBuf> {
     std::env::current_dir().context("cannot tell the current folder")
 }
@@ -214,6 +222,18 @@ pub(crate) fn worded(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_below_the_current_folder_is_shown_from_there() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(
+            near(&here.join("runs/a")),
+            Path::new("runs/a").display().to_string()
+        );
+        for elsewhere in [here.as_path(), Path::new("runs/a"), Path::new("/")] {
+            assert_eq!(near(elsewhere), elsewhere.display().to_string());
+        }
+    }
 
     #[test]
     fn configurations_are_found_by_name_from_below_the_root_and_by_path() {

@@ -14,7 +14,7 @@ use super::train::{overrides, wants_sample};
 use crate::arguments::AblateArguments;
 use crate::interrupt::{self, say};
 use crate::logging;
-use crate::project::{ConfigFile, find_config, find_study};
+use crate::project::{ConfigFile, find_config, find_study, near};
 use crate::report::report;
 use crate::study::child::{Children, Launch};
 use crate::study::cost::Gate;
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
     let (summary, reference) = summarise(names, &plan, &out, seeds, &failures)?;
     let page = write(&summary, reference.as_deref(), &out, arguments.png)?;
     if !arguments.quiet {
-        say(&format!("wrote {}", page.display()));
+        say(&format!("wrote {}", near(&page)));
     }
     if stopped {
         say("interrupted; the same command goes on");

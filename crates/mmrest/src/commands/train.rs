@@ -17,7 +17,7 @@ use super::data::ensure_sample;
 use crate::arguments::TrainArguments;
 use crate::display::{Display, Style};
 use crate::interrupt::{self, say};
-use crate::project::{ConfigFile, find_config, worded};
+use crate::project::{ConfigFile, find_config, near, worded};
 use crate::shipped::ensure_folds;
 use crate::{failure, logging};
 
@@ -89,10 +89,10 @@ fn run_in(
     };
     display.run(folder.path());
     if made {
-        display.note(&format!("wrote the built-in sample to {}", data.display()));
+        display.note(&format!("wrote the built-in sample to {}", near(&data)));
     }
     if let Some(folds) = folds {
-        display.note(&format!("wrote the standard folds to {}", folds.display()));
+        display.note(&format!("wrote the standard folds to {}", near(&folds)));
     }
     let outcome = train_locked(config, &options, accepted, lock).map_err(|error| {
         let error = anyhow::Error::from(error);
@@ -103,7 +103,7 @@ fn run_in(
     match outcome {
         Outcome::Finished(metrics) => {
             display.finished(&metrics);
-            let folder = quoted(&folder.path().display().to_string());
+            let folder = quoted(&near(folder.path()));
             let more = format!("Pictures and cases: cargo xtask report {folder}");
             display.line(&worded(&more));
             Ok(ExitCode::SUCCESS)
@@ -220,7 +220,7 @@ fn how_to_resume(arguments: &TrainArguments, folder: &Path) -> String {
     }
     worded(&format!(
         "Go on with:\n  {command} --out {} --resume",
-        quoted(&folder.display().to_string())
+        quoted(&near(folder))
     ))
 }
 
