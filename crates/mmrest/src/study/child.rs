@@ -173,15 +173,19 @@ fn interrupt(child: &mut Child) {
 /// How a run ended, from its exit code and what it said.
 fn ended(status: Option<ExitStatus>, errors: &str, stopping: bool) -> Ended {
     let code = status.and_then(|status| status.code());
-    let said = errors
-        .lines()
-        .rev()
-        .find_map(|line| line.strip_prefix("error: "));
+    // What is an error may go on for lines.
+    let lines: Vec<&str> = errors.lines().map(str::trim_end).collect();
+    let began = lines.iter().rposition(|line| line.starts_with("error: "));
+    let said = began.map(|at| {
+        let rest = lines[at..].iter().map(|line| line.trim_start());
+        let whole = rest.collect::<Vec<&str>>().join(" ");
+        whole.trim_start_matches("error: ").trim_end().to_owned()
+    });
     match (code, said) {
         (Some(0), _) => Ended::Finished,
         _ if stopping => Ended::Interrupted,
         (Some(INTERRUPTED), _) => Ended::Failed("it was interrupted".into()),
-        (_, Some(said)) => Ended::Failed(said.to_string()),
+        (_, Some(said)) => Ended::Failed(said),
         (Some(code), None) => Ended::Failed(match errors.lines().rfind(|line| !line.is_empty()) {
             Some(last) => format!("exit code {code}: {last}"),
             None => format!("exit code {code}"),
@@ -190,5 +194,25 @@ fn ended(status: Option<ExitStatus>, errors: &str, stopping: bool) -> Ended {
             Some(status) => format!("the system ended it ({status}), for want of memory perhaps"),
             None => "it was lost".into(),
         }),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_with_all_its_lines() {
+        let failed = |errors: &str| match ended(Some(ExitStatus::from_raw(1 << 8)), errors, false) {
+            Ended::Failed(why) => why,
+            _ => panic!("exit code 1 is a failure"),
+        };
+        let several = "warning: odd\nerror: 2 data files not found:\n  /a/b.csd\n  /a/c.csd\n";
+        assert_eq!(failed(several), "2 data files not found: /a/b.csd /a/c.csd");
+        assert_eq!(failed("error: one\nerror: two\n"), "two");
+        assert_eq!(failed("lost\n\n"), "exit code 1: lost");
+        assert_eq!(failed(""), "exit code 1");
     }
 }
