@@ -220,6 +220,18 @@ mod tests {
         }
     }
 
+    /// Whatever vectors this processor has, others may have these.
+    fn assert_on<S: Simd>(simd: S, a: &[f32], b: Columns<'_>, expected: &[f64]) {
+        let mut out = vec![9.0; expected.len()];
+        let tiles = Tiles::<false> {
+            out: &mut out,
+            a,
+            b,
+        };
+        tiles.with_simd(simd);
+        assert_close(&out, expected);
+    }
+
     #[test]
     fn small_products_are_those_of_a_loop() {
         for rows in 1..=9 {
@@ -231,16 +243,16 @@ mod tests {
                 assert_close(&out, &expected);
                 small_product::<true>(&mut out, &a, &b, depth, columns);
                 assert_close(&out, &expected.iter().map(|v| 2.0 * v).collect::<Vec<_>>());
-                // What other processors' vectors are like, in as far as this one can say.
-                let scalar = Scalar::new();
                 let b = Columns {
                     values: &b,
                     depth,
                     count: columns,
                 };
-                let (out, a) = (&mut out[..], &a[..]);
-                Tiles::<false> { out, a, b }.with_simd(scalar);
-                assert_close(out, &expected);
+                assert_on(Scalar::new(), &a, b, &expected);
+                #[cfg(target_arch = "x86_64")]
+                if let Some(avx2) = faer::traits::pulp::x86::V3::try_new() {
+                    assert_on(avx2, &a, b, &expected);
+                }
             }
         }
     }
