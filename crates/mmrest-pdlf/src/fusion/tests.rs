@@ -94,18 +94,23 @@ fn check_names_what_cannot_be() {
     );
 }
 
-#[test]
-#[should_panic(expected = "made without vision")]
-fn a_modality_it_was_not_made_for_is_refused() {
-    let _turn = alone_at_the_dice();
+/// A fusion of text that is 4 wide.
+fn of_text_alone() -> (Fusion, Device) {
     let device = Device::flex();
-    let fusion = FusionConfig {
+    let config = FusionConfig {
         vision: 0,
         audio: 0,
         text: 4,
         ..Default::default()
-    }
-    .init(&device);
+    };
+    (config.init(&device), device)
+}
+
+#[test]
+#[should_panic(expected = "made without vision")]
+fn a_modality_it_was_not_made_for_is_refused() {
+    let _turn = alone_at_the_dice();
+    let (fusion, device) = of_text_alone();
     let input = || Some(Tensor::<2>::ones([1, 4], &device));
     let _ = fusion.forward(input(), input(), None);
 }
@@ -277,13 +282,6 @@ fn only_what_is_asked_for_gets_a_gradient() {
 #[should_panic(expected = "text 4 wide, and what is given is 5 wide")]
 fn an_input_of_another_width_is_refused() {
     let _turn = alone_at_the_dice();
-    let device = Device::flex();
-    let fusion = FusionConfig {
-        vision: 0,
-        audio: 0,
-        text: 4,
-        ..Default::default()
-    }
-    .init(&device);
+    let (fusion, device) = of_text_alone();
     let _ = fusion.forward(Some(Tensor::ones([1, 5], &device)), None, None);
 }
