@@ -31,9 +31,9 @@
 //! let gradient = a.grad(&product.sum().backward()).unwrap();
 //! assert_eq!(gradient.into_data().try_to_vec::<f32>().unwrap(), [5.0, 7.0]);
 //! ```
-//!
-//! mmrest-encoders has the same glue: the two crates know nothing of each other, and nothing but burn's way to register
-//! an operation is in it.
+
+// mmrest-encoders has the same glue: the two crates know nothing of each other, and nothing but burn's way to register
+// an operation is in it.
 
 use std::fmt::Debug;
 

@@ -173,14 +173,13 @@ fn interrupt(child: &mut Child) {
 /// How a run ended, from its exit code and what it said.
 fn ended(status: Option<ExitStatus>, errors: &str, stopping: bool) -> Ended {
     let code = status.and_then(|status| status.code());
-    // What is an error may go on for lines.
-    let lines: Vec<&str> = errors.lines().map(str::trim_end).collect();
-    let began = lines.iter().rposition(|line| line.starts_with("error: "));
-    let said = began.map(|at| {
-        let rest = lines[at..].iter().map(|line| line.trim_start());
-        let whole = rest.collect::<Vec<&str>>().join(" ");
-        whole.trim_start_matches("error: ").trim_end().to_owned()
-    });
+    // The last error, which may go on for lines.
+    let lines: Vec<&str> = errors.lines().map(str::trim).collect();
+    let mut parts = lines.rsplitn(2, |line| line.starts_with("error: "));
+    let goes_on = parts.next().unwrap_or_default();
+    let first = lines[..lines.len() - goes_on.len()].last();
+    let first = first.and_then(|line| line.strip_prefix("error: "));
+    let said = first.map(|first| [&[first], goes_on].concat().join(" ").trim_end().to_owned());
     match (code, said) {
         (Some(0), _) => Ended::Finished,
         _ if stopping => Ended::Interrupted,
