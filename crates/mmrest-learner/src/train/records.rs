@@ -26,9 +26,16 @@ pub(super) fn check(model: &Path, optimizer: &Path) -> Result<(), LearnerError> 
     let wrong = |message: String| Err(LearnerError::format(optimizer, message));
     for state in &states {
         let name = &state.name;
-        let Some(parameter) = state.param_id.and_then(|id| by_id.get(&id)) else {
+        let parameter = |id| Some((id, by_id.get(&id)?));
+        let Some((id, parameter)) = state.param_id.and_then(parameter) else {
             return wrong(format!("`{name}` is of no parameter of the model"));
         };
+        // burn finds a state by its name, and the name by the parameter's number.
+        if !name.starts_with(&format!("{id}.")) {
+            return wrong(format!(
+                "`{name}` does not have the number of its parameter, {id}"
+            ));
+        }
         if state.shape != parameter.shape || state.dtype != parameter.dtype {
             return wrong(format!(
                 "`{name}` is {:?} of {:?}, its parameter `{}` {:?} of {:?}",
@@ -94,6 +101,7 @@ mod tests {
             (tensor("7.moment", &[2, 3], None), 2, "of no parameter"),
             (tensor("8.moment", &[2, 3], Some(8)), 2, "of no parameter"),
             (tensor("7.moment", &[3, 2], Some(7)), 2, "`a.weight`"),
+            (tensor("9.moment", &[2, 3], Some(7)), 2, "the number of its"),
             (tensor("7.moment", &[2, 3], Some(7)), 3, "__rank"),
         ] {
             let told = refusal(state, rank).unwrap();
