@@ -31,7 +31,7 @@ mod stream;
 pub mod table;
 pub mod verify;
 
-pub use batch::{PaddedFrames, SequenceBatch};
+pub use batch::PaddedFrames;
 pub use config::{Columns, DataConfig, Download, Kind, Missing, Shorten, SplitFrom, TextFrom};
 pub use dataset::{Dataset, Widths};
 pub use error::{DataError, Result};

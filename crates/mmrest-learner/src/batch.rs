@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use mmrest_data::{Frames, PaddedFrames, SequenceBatch};
+use mmrest_data::{Frames, PaddedFrames};
 use mmrest_encoders::PackedTokens;
+use mmrest_models::SequenceBatch;
 
 use crate::example::{Example, TextFeatures};
 use crate::meeting::Part;
@@ -114,8 +115,8 @@ impl HostBatch {
                 }
                 HostText::First(values, width) => TextBatch::First(tensor(values, width)),
             }),
-            vision: self.vision.map(|frames| frames.upload(device)),
-            audio: self.audio.map(|frames| frames.upload(device)),
+            vision: self.vision.map(|frames| SequenceBatch::upload(frames, device)),
+            audio: self.audio.map(|frames| SequenceBatch::upload(frames, device)),
             labels: self.labels,
             rows: self.rows,
             part: None,

@@ -174,7 +174,7 @@ impl MmRest {
             _ => None,
         };
         let sequence = |encoder: &Option<SequenceEncoder>,
-                        input: &Option<mmrest_data::SequenceBatch>| {
+                        input: &Option<mmrest_models::SequenceBatch>| {
             match (encoder, input) {
                 (Some(encoder), Some(input)) => {
                     Some(encoder.forward(input.values.clone(), &input.lengths))

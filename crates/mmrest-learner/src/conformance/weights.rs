@@ -3,7 +3,7 @@
 use burn::module::Param;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Gradients, Tensor};
-use mmrest_data::SequenceBatch;
+use mmrest_models::SequenceBatch;
 use mmrest_encoders::{Lstm, SequenceEncoder};
 use mmrest_pdlf::Fusion;
 
