@@ -19,6 +19,7 @@ pub mod operation;
 pub mod overlap;
 mod psd;
 mod rows;
+mod sentiment_clusters;
 
 pub use adam::{PsdAdam, PsdAdamConfig, PsdAdamState};
 pub use bins::{BinEdge, EdgeRule, EdgeSide, SentimentBins};

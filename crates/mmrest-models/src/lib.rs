@@ -1,5 +1,28 @@
 #![doc = include_str!("../README.md")]
 
+mod all_gather;
 mod batch;
+mod counts;
+mod error;
+mod geometry;
+mod mmrest;
+mod model;
+mod registry;
+pub mod seed;
+mod task;
 
-pub use batch::SequenceBatch;
+pub use all_gather::Part;
+pub use batch::{Batch, Example, HostBatch, SequenceBatch, TextBatch, TextFeatures};
+pub use counts::bert_parameters;
+pub use error::{ConfigError, ModelError};
+pub use geometry::{Geometry, HostMetrics, PlacedRow, Placement, Representations, SharedSpace};
+pub use mmrest::{
+    Assign, ClusterConfig, ClusterScope, ClusterState, Forward, LossConfig, MetricKind, MmRest,
+    MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,
+};
+pub use model::{
+    GradientGroup, Loss, Mode, ModelOutput, NearCluster, Optimizer, ParameterGroup, Prediction,
+    Presets, Rates, Recipe, SentimentModel,
+};
+pub use registry::{ModelConfig, ModelVisitor};
+pub use task::{BinsConfig, Task};

@@ -1,0 +1,316 @@
+//! The trait that every model implements, and what it exchanges with the code that trains it.
+
+use std::fmt::{Debug, Display};
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use mmrest_encoders::{Bert, BertConfig};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::Batch;
+use crate::error::{ConfigError, ModelError};
+use crate::geometry::Geometry;
+use crate::task::Task;
+
+/// A model that the harness can train, evaluate, save and serve.
+///
+/// Parameters are the module's. What moves beside them (clusters, label memories) is the [`State`](Self::State): a value
+/// that the caller owns, passes to each call and saves with every checkpoint and model. A model therefore holds no locks.
+///
+/// One training step is [`forward`](Self::forward), [`loss`](Self::loss), the backward pass, [`observe`](Self::observe),
+/// the optimisers' step, [`after_step`](Self::after_step). A step with a loss or gradient that is not finite ends after the
+/// backward pass: neither parameters nor state change.
+pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
+    /// The model's own table in a configuration: `[model.NAME]`.
+    type Config: Presets;
+    /// What moves beside the parameters; `()` for most models.
+    type State: Clone + Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static;
+    /// What a forward pass gives to loss and prediction.
+    type Output: ModelOutput;
+
+    /// Names of the parts of the loss, parts before their sums. They name columns of `epochs.csv` and curves of reports.
+    const LOSSES: &'static [&'static str];
+
+    /// Builds the model with fresh weights. `text` is the text encoder and its configuration, when text is in use.
+    ///
+    /// # Errors
+    ///
+    /// Configuration, task and text encoder do not fit together.
+    fn init(
+        config: &Self::Config,
+        task: &Task,
+        text: Option<(Bert, &BertConfig)>,
+        device: &Device,
+    ) -> Result<Self, ModelError>;
+
+    /// The number of parameters that [`init`](Self::init) would make, without making them. Saturates.
+    fn parameter_count(config: &Self::Config, task: &Task, text: Option<&BertConfig>) -> u128;
+
+    /// The state before the first step. `labels` are those of the training split, in its order.
+    fn init_state(config: &Self::Config, task: &Task, labels: &[f32]) -> Self::State;
+
+    /// Checks a state that was read from a file.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit the model.
+    fn check_state(&self, state: &Self::State) -> Result<(), ModelError>;
+
+    /// The state that prediction needs: what a saved model keeps.
+    fn prediction_state(&self, state: &Self::State) -> Self::State {
+        state.clone()
+    }
+
+    /// Parameter groups with their optimisers and rates, clipping, accumulation.
+    fn recipe(config: &Self::Config, rates: &Rates) -> Recipe;
+
+    /// What an epoch begins with that needs a pass over the training split, for the display; none when
+    /// [`begin_epoch`](Self::begin_epoch) does nothing.
+    fn epoch_stage(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Begins an epoch (from 1) with a pass over the training split in its own order. The model is without autodiff.
+    ///
+    /// # Errors
+    ///
+    /// A batch cannot be read, or gives values that cannot be used.
+    fn begin_epoch(
+        &self,
+        _state: &mut Self::State,
+        _epoch: usize,
+        _train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
+    ) -> Result<(), ModelError> {
+        Ok(())
+    }
+
+    /// Scores a batch.
+    ///
+    /// # Errors
+    ///
+    /// State and model do not fit together, or the device cannot be read.
+    fn forward(
+        &self,
+        batch: &Batch,
+        state: &Self::State,
+        mode: Mode,
+    ) -> Result<Self::Output, ModelError>;
+
+    /// The loss of a batch. What [`observe`](Self::observe) is to know of it is left in `output`.
+    ///
+    /// # Errors
+    ///
+    /// Values that are not finite where a number is needed; another device's part of the step failed.
+    fn loss(
+        &self,
+        batch: &Batch,
+        output: &mut Self::Output,
+        state: &Self::State,
+        mode: Mode,
+    ) -> Result<Loss, ModelError>;
+
+    /// Moves the state on after a batch whose loss and gradients are finite, before the optimisers' step.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read.
+    fn observe(
+        &self,
+        _batch: &Batch,
+        _output: &Self::Output,
+        _state: &mut Self::State,
+        _epoch: usize,
+    ) -> Result<(), ModelError> {
+        Ok(())
+    }
+
+    /// Restores what must hold after an optimiser's step, such as metrics that are positive semidefinite.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be restored.
+    fn after_step(self) -> Result<Self, ModelError> {
+        Ok(self)
+    }
+
+    /// The model's further columns of `epochs.csv`, at the end of an epoch.
+    fn epoch_columns(&self, _state: &Self::State) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
+    /// Reads a batch's predictions to the host; `rows` are the places of the segments in their split.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read.
+    fn predictions(
+        &self,
+        output: &Self::Output,
+        _state: &Self::State,
+        rows: &[usize],
+    ) -> Result<Vec<Prediction>, ModelError> {
+        let values = mmrest_metric::host::read("predictions", output.prediction())?;
+        let predictions = rows.iter().zip(values);
+        Ok(predictions
+            .map(|(&row, score)| Prediction {
+                row,
+                prediction: score,
+                score,
+                bias: 0.0,
+                near: Vec::new(),
+            })
+            .collect())
+    }
+
+    /// The text encoder, when text is in use.
+    fn text_encoder(&self) -> Option<&Bert>;
+
+    /// Parameters of the model's own parts, by name, beside the text encoder.
+    fn parts(&self) -> Vec<(&'static str, usize)> {
+        Vec::new()
+    }
+
+    /// The shared space with its clusters and metrics, for reports and explanations, where the model has one.
+    fn geometry<'a>(&'a self, _state: &'a Self::State) -> Option<Box<dyn Geometry + 'a>> {
+        None
+    }
+}
+
+/// A model's table in a configuration: plain data with published presets.
+pub trait Presets:
+    Clone + Debug + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// Names of the presets and, as TOML with the keys of a whole configuration, what each sets differently from the
+    /// defaults. The first is the one that holds when none is named.
+    const PRESETS: &'static [(&'static str, &'static str)];
+    /// Keys below `model.NAME`, or tables of keys (`loss.*`), that a run may be resumed with other values of.
+    const RESUMABLE: &'static [&'static str];
+
+    /// Checks ranges and combinations. `key` names the model's table (`model.mmrest`).
+    ///
+    /// # Errors
+    ///
+    /// A value is out of its range, or does not fit another.
+    fn check(&self, key: &str, task: &Task) -> Result<(), ConfigError>;
+}
+
+/// What a forward pass gives.
+pub trait ModelOutput: Debug + Send + 'static {
+    /// The predicted sentiment, `[batch]`.
+    fn prediction(&self) -> Tensor<1>;
+
+    /// Every tensor on the way to the prediction, named, in the order of computation, `[batch, ..]`: where a value that is
+    /// not finite is looked for.
+    fn stages(&self) -> Vec<(&'static str, Tensor<2>)>;
+}
+
+/// Whether a forward pass is a training step's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A training step; where it stands in the run names its random choices.
+    Train {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Step of the epoch, from 1.
+        step: usize,
+    },
+    /// Evaluation or prediction.
+    Evaluate,
+}
+
+/// The loss of a batch: what is differentiated, and its parts.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    /// What is differentiated, `[1]`.
+    pub total: Tensor<1>,
+    /// The parts, unweighted, `[1]` each, in the order of [`SentimentModel::LOSSES`]; a part that is not in use is absent
+    /// and counts as 0.
+    pub parts: Vec<Option<Tensor<1>>>,
+}
+
+/// Learning rates and clipping that every model shares (`[train]`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Of everything but the text encoder.
+    pub learning_rate: f64,
+    /// Of the text encoder.
+    pub text_learning_rate: f64,
+    /// Coupled (L2) weight decay.
+    pub weight_decay: f64,
+    /// Largest global gradient norm; 0 turns clipping off.
+    pub max_grad_norm: f64,
+}
+
+/// How a model is trained: parameter groups, clipping, accumulation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// Parameter groups. A later group takes a parameter from an earlier one; the first holds all that no other takes.
+    pub groups: Vec<ParameterGroup>,
+    /// Groups whose gradients are measured, and clipped, together. A later group takes a parameter from an earlier one.
+    pub gradients: Vec<GradientGroup>,
+    /// The optimisers step after this many batches, on the sum of their gradients. What is left at an epoch's end is
+    /// dropped.
+    pub accumulate: usize,
+}
+
+/// Parameters with an optimiser and a rate of their own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParameterGroup {
+    /// Names the group's column: `{name}_learning_rate`, or `learning_rate` when empty.
+    pub name: &'static str,
+    /// A regular expression over parameter paths (`text.bert.layers.0.query.weight`).
+    pub pattern: &'static str,
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// Base learning rate.
+    pub learning_rate: f64,
+    /// Coupled (L2) weight decay.
+    pub weight_decay: f64,
+}
+
+/// An optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optimizer {
+    /// Adam as PyTorch has it: beta 0.9 and 0.999, epsilon 1e-8.
+    Adam,
+    /// The published MMRest code's Adam for metrics ([`mmrest_metric::PsdAdam`]).
+    PsdAdam,
+}
+
+/// Parameters whose gradients share one global norm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GradientGroup {
+    /// Names the group's column: `{name}_gradient_norm`, or `gradient_norm` when empty.
+    pub name: &'static str,
+    /// A regular expression over parameter paths.
+    pub pattern: &'static str,
+    /// Largest global norm; 0 turns clipping off.
+    pub max_norm: f64,
+}
+
+/// A cluster as a segment sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NearCluster {
+    /// The cluster's number, from 0.
+    pub cluster: usize,
+    /// Its sentiment: the class of its bin (`bins.labels`), by default from -3 (most negative) to 3.
+    pub sentiment: i32,
+    /// Squared Mahalanobis distance under the cluster's own metric, mean over the segment's modalities.
+    pub distance: f32,
+}
+
+/// A predicted sentiment and its parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Place of the segment in its split.
+    pub row: usize,
+    /// The predicted sentiment.
+    pub prediction: f32,
+    /// The prediction without its bias.
+    pub score: f32,
+    /// What geometry adds to the score; 0 for models without such a bias.
+    pub bias: f32,
+    /// The nearest clusters, at most two; none for models without clusters.
+    pub near: Vec<NearCluster>,
+}

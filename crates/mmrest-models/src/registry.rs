@@ -1,0 +1,109 @@
+//! The models by name. A new model is one line here.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::mmrest::MmRest;
+use crate::model::{Presets, SentimentModel};
+use crate::task::Task;
+
+/// Work that is generic over the model: called with the type that a configuration names.
+pub trait ModelVisitor {
+    /// What the work gives.
+    type Output;
+
+    /// Does the work for one model.
+    fn visit<M: SentimentModel>(self, config: &M::Config) -> Self::Output;
+}
+
+macro_rules! models {
+    ($($(#[$doc:meta])* $variant:ident($model:ty) = $name:literal,)*) => {
+        /// `[model]`: the name of the model and its own table.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "name", deny_unknown_fields)]
+        #[non_exhaustive]
+        pub enum ModelConfig {
+            $(
+                $(#[$doc])*
+                #[serde(rename = $name)]
+                $variant {
+                    /// The model's own table.
+                    #[serde(rename = $name, default)]
+                    config: <$model as SentimentModel>::Config,
+                },
+            )*
+        }
+
+        impl ModelConfig {
+            /// The names that `model.name` may have.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+            /// The defaults of a model; none for a name that is no model's.
+            pub fn default_of(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant { config: Default::default() }),)*
+                    _ => None,
+                }
+            }
+
+            /// The model's name.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $name,)*
+                }
+            }
+
+            /// The model's presets, by name, as TOML; the first holds when none is named.
+            pub fn presets(&self) -> &'static [(&'static str, &'static str)] {
+                match self {
+                    $(Self::$variant { .. } => <<$model as SentimentModel>::Config as Presets>::PRESETS,)*
+                }
+            }
+
+            /// Keys below the model's table that a run may be resumed with other values of.
+            pub fn resumable(&self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$variant { .. } => <<$model as SentimentModel>::Config as Presets>::RESUMABLE,)*
+                }
+            }
+
+            /// The names of the parts of the model's loss.
+            pub fn losses(&self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$variant { .. } => <$model as SentimentModel>::LOSSES,)*
+                }
+            }
+
+            /// Checks the model's own values.
+            ///
+            /// # Errors
+            ///
+            /// As [`Presets::check`].
+            pub fn check(&self, task: &Task) -> Result<(), ConfigError> {
+                match self {
+                    $(Self::$variant { config } => config.check(concat!("model.", $name), task),)*
+                }
+            }
+
+            /// Calls `visitor` with the model's type and configuration.
+            pub fn visit<V: ModelVisitor>(&self, visitor: V) -> V::Output {
+                match self {
+                    $(Self::$variant { config } => visitor.visit::<$model>(config),)*
+                }
+            }
+        }
+    };
+}
+
+models! {
+    /// MMRest: clusters, learned metrics, a geometric projection bias, an attention-free fusion score.
+    MmRest(MmRest) = "mmrest",
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self::MmRest {
+            config: Default::default(),
+        }
+    }
+}
