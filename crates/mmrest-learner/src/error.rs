@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::data::dataset::DatasetError;
+use burn::tensor::Tensor;
 use mmrest_data::DataError;
 use mmrest_encoders::EncoderError;
-use mmrest_metric::MetricError;
-use mmrest_pdlf::PdlfError;
+use mmrest_metric::{MetricError, host};
+use mmrest_models::{ConfigError, ModelError};
 use thiserror::Error;
 
 /// An error of this crate. Its `Display` is one sentence that names file, key or id, and says what to do.
@@ -47,18 +47,12 @@ pub enum LearnerError {
     /// Clusters or metrics got input they cannot work with.
     #[error(transparent)]
     Metric(#[from] MetricError),
-    /// Rows could not be placed among the clusters.
+    /// The model could not be built, or not compute.
     #[error(transparent)]
-    Placing(#[from] PdlfError),
-    /// A batch could not be read while training or evaluating.
-    #[error(transparent)]
-    Loading(#[from] DatasetError),
+    Model(ModelError),
     /// The device that was asked for is not there.
     #[error("{0}")]
     Device(String),
-    /// A step could not be taken because of another device's part of it.
-    #[error("{0}")]
-    Elsewhere(String),
     /// Another program is at work in a folder.
     #[error("{} is being worked on by another program: wait for it, or choose another folder", .0.display())]
     Busy(PathBuf),
@@ -85,7 +79,43 @@ impl From<DataError> for LearnerError {
     }
 }
 
+impl From<ModelError> for LearnerError {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Interrupted => Self::Interrupted,
+            ModelError::Encoder(error) => Self::Encoder(error),
+            ModelError::Metric(error) => Self::Metric(error),
+            ModelError::Batch(error) => match error.downcast() {
+                Ok(own) => *own,
+                Err(error) => Self::Model(ModelError::Batch(error)),
+            },
+            other => Self::Model(other),
+        }
+    }
+}
+
+/// A batch's error on its way through a model.
+pub(crate) fn batch_error(error: LearnerError) -> ModelError {
+    match error {
+        LearnerError::Interrupted => ModelError::Interrupted,
+        other => ModelError::Batch(Box::new(other)),
+    }
+}
+
+/// Reads a tensor to the host, row-major.
+pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, LearnerError> {
+    Ok(host::read("values", tensor)?)
+}
+
 impl LearnerError {
+    /// A configuration that cannot be used.
+    pub(crate) fn config(path: &Path, error: ConfigError) -> Self {
+        Self::Config {
+            path: path.to_path_buf(),
+            message: error.to_string(),
+        }
+    }
+
     /// An input/output error with its path.
     pub fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io {

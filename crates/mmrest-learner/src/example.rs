@@ -3,38 +3,11 @@
 use mmrest_data::packed::PackedSet;
 use mmrest_data::{FeatureMoments, FeatureStats, Frames, Modality, Segment, Split, Widths};
 use mmrest_encoders::Tokenizer;
+use mmrest_models::{Example, TextFeatures};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::error::LearnerError;
-
-/// What a segment gives the text encoder.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TextFeatures {
-    /// Text is not in use.
-    Absent,
-    /// Token ids, `[CLS]` to `[SEP]`.
-    Tokens(Vec<u32>),
-    /// Output of the untrained lower layers, `[tokens, hidden]`.
-    Hidden(Frames),
-    /// Last hidden state of the first token, `[hidden]`: the encoder is not trained at all.
-    First(Vec<f32>),
-}
-
-/// A segment as the network takes it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Example {
-    /// The segment's id.
-    pub id: String,
-    /// What the text encoder gets.
-    pub text: TextFeatures,
-    /// Standardised vision frames; width 0 when not in use.
-    pub vision: Frames,
-    /// Standardised audio frames; width 0 when not in use.
-    pub audio: Frames,
-    /// Sentiment in `data.label_range`; NaN when unknown.
-    pub label: f32,
-}
 
 /// Feature widths and statistics of the training split: with the vocabulary, all that preparing a segment needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,16 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
-use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
+use mmrest_models::{Batch, Example, HostBatch, seed};
 use rand::seq::SliceRandom;
 
-use crate::batch::{Batch, HostBatch};
 use crate::error::LearnerError;
-use crate::example::Example;
 use crate::modality_dropout::ModalityDropout;
-use crate::seed;
 use crate::source::ExampleSource;
 
 /// Batches that wait ready while a step runs; with the one in preparation, all that a pass holds beside the step's own.
@@ -24,7 +20,6 @@ const READY: usize = 2;
 #[derive(Clone)]
 pub struct SegmentLoader {
     examples: Arc<dyn ExampleSource>,
-    range: std::ops::Range<usize>,
     batch_size: usize,
     shuffle: Option<Shuffle>,
     dropout: Option<ModalityDropout>,
@@ -42,7 +37,6 @@ impl SegmentLoader {
     /// Batches in the split's own order.
     pub fn in_order(examples: Arc<dyn ExampleSource>, batch_size: usize, device: &Device) -> Self {
         Self {
-            range: 0..examples.len(),
             examples,
             batch_size,
             shuffle: None,
@@ -72,6 +66,16 @@ impl SegmentLoader {
         }
     }
 
+    /// How many segments there are.
+    pub fn len(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// Whether there is no segment.
+    pub fn is_empty(&self) -> bool {
+        self.examples.len() == 0
+    }
+
     /// The id of the example at `row`.
     pub fn id(&self, row: usize) -> &str {
         self.examples.id(row)
@@ -93,7 +97,7 @@ impl SegmentLoader {
 
     /// The batches of one pass, each in even parts, the first on the first device.
     pub(crate) fn pass_on<'a>(&self, devices: &'a [Device]) -> PartedBatches<'a> {
-        let mut order: Vec<usize> = self.range.clone().collect();
+        let mut order: Vec<usize> = (0..self.examples.len()).collect();
         let mut named = 0;
         if let Some(Shuffle { seed, epoch }) = &self.shuffle {
             named = epoch.load(Ordering::Relaxed) as u64;
@@ -169,7 +173,7 @@ pub(crate) struct PartedBatches<'a> {
 }
 
 impl Iterator for Batches<'_> {
-    type Item = Result<Batch, DatasetError>;
+    type Item = Result<Batch, LearnerError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.parted.next()? {
@@ -180,7 +184,7 @@ impl Iterator for Batches<'_> {
 }
 
 impl Iterator for PartedBatches<'_> {
-    type Item = Result<Vec<Batch>, DatasetError>;
+    type Item = Result<Vec<Batch>, LearnerError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done == self.total {
@@ -189,7 +193,7 @@ impl Iterator for PartedBatches<'_> {
         let Ok(batch) = self.batches.recv() else {
             let lost = "the thread that prepares batches has ended before its work was done";
             self.done = self.total;
-            return Some(Err(DatasetError::new(LearnerError::Internal(lost.into()))));
+            return Some(Err(LearnerError::Internal(lost.into())));
         };
         Some(match batch {
             Ok(parts) => {
@@ -199,39 +203,8 @@ impl Iterator for PartedBatches<'_> {
             }
             Err(error) => {
                 self.done = self.total;
-                Err(DatasetError::new(error))
+                Err(error)
             }
-        })
-    }
-}
-
-impl DataLoaderIterator<Batch> for Batches<'_> {
-    fn progress(&self) -> Progress {
-        Progress::new(self.parted.done, self.parted.total, Some("segments".into()))
-    }
-}
-
-impl DataLoader<Batch> for SegmentLoader {
-    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch> + 'a> {
-        Box::new(self.pass())
-    }
-
-    fn num_items(&self) -> usize {
-        self.range.len()
-    }
-
-    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Batch>> {
-        Arc::new(Self {
-            device: device.clone(),
-            ..self.clone()
-        })
-    }
-
-    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Batch>> {
-        let first = self.range.start;
-        Arc::new(Self {
-            range: (first + start).min(self.range.end)..(first + end).min(self.range.end),
-            ..self.clone()
         })
     }
 }
@@ -239,9 +212,9 @@ impl DataLoader<Batch> for SegmentLoader {
 #[cfg(test)]
 mod tests {
     use mmrest_data::Frames;
+    use mmrest_models::TextFeatures;
 
     use super::*;
-    use crate::example::{Example, TextFeatures};
 
     fn examples(count: usize) -> Arc<Vec<Example>> {
         let example = |index: usize| Example {
@@ -327,14 +300,5 @@ mod tests {
             .collect();
         let four = |first: usize| vec![vec![first, first + 1], vec![first + 2], vec![first + 3]];
         assert_eq!(batches, [four(0), four(4), vec![vec![8]]]);
-    }
-
-    #[test]
-    fn a_slice_keeps_to_its_rows() {
-        let loader = SegmentLoader::in_order(examples(10), 4, &Device::flex());
-        let slice = loader.slice(2, 5);
-        assert_eq!(slice.num_items(), 3);
-        let rows: Vec<usize> = slice.iter().flat_map(|b| b.unwrap().rows).collect();
-        assert_eq!(rows, [2, 3, 4]);
     }
 }

@@ -4,8 +4,7 @@
 use mmrest_data::{Frames, Modality};
 use rand::RngExt;
 
-use crate::example::{Example, TextFeatures};
-use crate::seed;
+use mmrest_models::{Example, TextFeatures, seed};
 
 /// Takes modalities from training segments (`train.modality_dropout`).
 ///

@@ -3,25 +3,23 @@
 mod explain;
 mod lengths;
 pub(crate) mod neighbours;
-mod placement;
 
 pub use explain::{Contributions, Explanation};
 pub use neighbours::Neighbour;
-pub use placement::{PlacedRow, Placement, SharedSpace};
 
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use mmrest_data::{Frames, Modality, Segment};
 
+use mmrest_models::{Batch, HostBatch, Placement, Prediction, SharedSpace};
+
 use self::lengths::Length;
 use self::neighbours::Neighbours;
-use crate::batch::{Batch, HostBatch};
-use crate::bundle::Bundle;
 use crate::error::LearnerError;
-use crate::evaluate::Prediction;
 use crate::example::Preparation;
-use crate::model::MmRest;
+use crate::saved_model::SavedModel;
+use crate::trained::TrainedModel;
 
 /// The most frames of a sequence that is scored, after `data.max_frames` has shortened it: a quarter of an hour at 100 frames
 /// a second. A batch holds no more padded frames of a modality either.
@@ -32,8 +30,8 @@ pub const MOST_TEXT: usize = 1 << 20;
 /// A trained model, ready for segments it has not seen.
 #[derive(Debug)]
 pub struct Predictor {
-    bundle: Bundle,
-    model: MmRest,
+    saved: SavedModel,
+    model: Box<dyn TrainedModel>,
     device: Device,
     folder: PathBuf,
     neighbours: Option<Neighbours>,
@@ -46,9 +44,9 @@ impl Predictor {
     ///
     /// A file of the folder is missing or damaged.
     pub fn load(model_folder: &Path, device: &Device) -> Result<Self, LearnerError> {
-        let (bundle, model) = Bundle::load(model_folder, device)?;
+        let (saved, model) = SavedModel::load(model_folder, device)?;
         Ok(Self {
-            bundle,
+            saved,
             model,
             device: device.clone(),
             folder: model_folder.to_path_buf(),
@@ -63,7 +61,11 @@ impl Predictor {
     ///
     /// Their file is damaged, or another model's.
     pub fn with_neighbours(mut self) -> Result<Self, LearnerError> {
-        self.neighbours = Neighbours::read(&self.folder, &self.model, &self.used())?;
+        let used = self.used();
+        self.neighbours = match self.model.geometry() {
+            Some(space) => Neighbours::read(&self.folder, &*space, &used)?,
+            None => None,
+        };
         Ok(self)
     }
 
@@ -75,20 +77,21 @@ impl Predictor {
     /// Whether training has taken modalities from its segments, as `train.modality_dropout` asks for: a model that has not
     /// seen them missing fills in what it hardly knows.
     pub fn knows_missing(&self) -> bool {
-        self.bundle.config.train.modality_dropout > 0.0
+        self.saved.config.train.modality_dropout > 0.0
     }
 
-    /// What the model was trained with.
-    pub fn bundle(&self) -> &Bundle {
-        &self.bundle
+    /// Configuration, features and text encoder of the model.
+    pub fn saved_model(&self) -> &SavedModel {
+        &self.saved
     }
 
     /// The modalities that the model uses, in the order of the shared space.
     fn used(&self) -> Vec<Modality> {
+        let widths = self.saved.features.widths;
         let used = |modality: &Modality| match modality {
-            Modality::Text => self.model.text.is_some(),
-            Modality::Vision => self.model.vision.is_some(),
-            Modality::Audio => self.model.audio.is_some(),
+            Modality::Text => self.saved.text.is_some(),
+            Modality::Vision => widths.vision > 0,
+            Modality::Audio => widths.audio > 0,
         };
         Modality::ALL.into_iter().filter(used).collect()
     }
@@ -107,8 +110,8 @@ impl Predictor {
     ///
     /// A sentence that names the modality, what was found and what is expected.
     pub fn check(&self, segment: &Segment) -> Result<(), String> {
-        let widths = self.bundle.features.widths;
-        let most = self.bundle.config.data.max_frames.unwrap_or(usize::MAX);
+        let widths = self.saved.features.widths;
+        let most = self.saved.config.data.max_frames.unwrap_or(usize::MAX);
         if segment.text.len() > MOST_TEXT {
             return Err(format!(
                 "text has {} bytes, at most {MOST_TEXT} are taken",
@@ -151,20 +154,64 @@ impl Predictor {
         Ok(predictions)
     }
 
+    /// The clusters of the model, where it has any.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read.
+    pub fn shared_space(&self) -> Result<Option<SharedSpace>, LearnerError> {
+        let Some(space) = self.model.geometry() else {
+            return Ok(None);
+        };
+        let Some((clusters, metrics)) = space.clusters().zip(space.metrics()?) else {
+            return Ok(None);
+        };
+        let classes = space.classes();
+        let sentiment = |&bin: &usize| classes.get(bin).copied().unwrap_or_default();
+        Ok(Some(SharedSpace {
+            sentiments: clusters.bins.iter().map(sentiment).collect(),
+            clusters: clusters.clone(),
+            global: metrics.global,
+        }))
+    }
+
+    /// Scores segments as [`Predictor::predict`] does, all as one batch, and tells where their rows lie among the clusters of
+    /// the model, where it has any.
+    ///
+    /// # Errors
+    ///
+    /// As [`Predictor::predict`].
+    pub fn place(&self, segments: &[Segment]) -> Result<Vec<Placement>, LearnerError> {
+        if segments.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<usize> = (0..segments.len()).collect();
+        let batch = self.batch(segments, &rows);
+        if let Some(space) = self.model.geometry() {
+            return Ok(space.place(&batch)?);
+        }
+        let predictions = self.model.predict_batch(&batch)?.into_iter();
+        let unplaced = |prediction| Placement {
+            prediction,
+            rows: Vec::new(),
+        };
+        Ok(predictions.map(unplaced).collect())
+    }
+
     /// The places of segments that are computed together.
     fn batches(&self, segments: &[Segment]) -> Vec<Vec<usize>> {
-        let most_frames = self.bundle.config.data.max_frames;
+        let most_frames = self.saved.config.data.max_frames;
         let length = |segment| Length::of(segment, most_frames);
         let lengths: Vec<Length> = segments.iter().map(length).collect();
-        lengths::batches(&lengths, self.bundle.config.train.batch_size)
+        lengths::batches(&lengths, self.saved.config.train.batch_size)
     }
 
     /// Some of the segments as the network takes them.
     fn batch(&self, segments: &[Segment], rows: &[usize]) -> Batch {
         let preparation = Preparation {
-            config: &self.bundle.config,
-            features: &self.bundle.features,
-            tokenizer: self.bundle.tokenizer(),
+            config: &self.saved.config,
+            features: &self.saved.features,
+            tokenizer: self.saved.tokenizer(),
         };
         let chosen = rows.iter().map(|&row| self.fitted(&segments[row]));
         let examples = preparation.examples(chosen.collect());
@@ -173,15 +220,15 @@ impl Predictor {
 
     /// The segment with exactly the modalities the model uses, and frames treated as the data loader treats them.
     fn fitted(&self, segment: &Segment) -> Segment {
-        let widths = self.bundle.features.widths;
+        let widths = self.saved.features.widths;
         let frames = |frames: &Frames, width: usize| {
             let mut frames = match frames.width == width {
                 true => frames.clone(),
                 false => Frames::empty(width),
             };
             frames.zero_non_finite();
-            match self.bundle.config.data.max_frames {
-                Some(most) => frames.shortened(most, self.bundle.config.data.shorten),
+            match self.saved.config.data.max_frames {
+                Some(most) => frames.shortened(most, self.saved.config.data.shorten),
                 None => frames,
             }
         };

@@ -6,7 +6,9 @@ use mmrest_data::packed::PackedSet;
 use mmrest_data::{Frames, Modality};
 
 use crate::error::LearnerError;
-use crate::example::{Example, FramePreparation, TextFeatures};
+use mmrest_models::{Example, TextFeatures};
+
+use crate::example::FramePreparation;
 
 /// The examples of a split, each made when it is asked for.
 pub trait ExampleSource: Send + Sync {

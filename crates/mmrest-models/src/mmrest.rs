@@ -748,6 +748,18 @@ impl SentimentModel for MmRest {
         Ok(Loss { total, parts })
     }
 
+    /// Each part has its share of the task's loss, and all of L_MMC.
+    fn combine_losses(&self, parts: &[Vec<f64>]) -> Vec<f64> {
+        let Some(mut whole) = parts.first().cloned() else {
+            return Vec::new();
+        };
+        if let [total, task, .., mmc] = &mut whole[..] {
+            *task = parts.iter().filter_map(|part| part.get(1)).sum();
+            *total = *task + self.settings.config.mmc_weight * *mmc;
+        }
+        whole
+    }
+
     fn observe(
         &self,
         _: &Batch,

@@ -110,6 +110,19 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
         mode: Mode,
     ) -> Result<Loss, ModelError>;
 
+    /// The loss and its parts of a whole batch, from those of the parts of it that several devices computed; each begins
+    /// with the total. The default adds them up: each part's loss is its share of the batch's.
+    fn combine_losses(&self, parts: &[Vec<f64>]) -> Vec<f64> {
+        let mut parts = parts.iter();
+        let mut sum = parts.next().cloned().unwrap_or_default();
+        for part in parts {
+            sum.iter_mut()
+                .zip(part)
+                .for_each(|(sum, part)| *sum += part);
+        }
+        sum
+    }
+
     /// Moves the state on after a batch whose loss and gradients are finite, before the optimisers' step.
     ///
     /// # Errors

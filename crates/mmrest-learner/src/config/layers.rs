@@ -1,37 +1,9 @@
-//! The layers of a configuration: preset, file, overrides.
+//! The layers of a configuration: defaults, preset, file, overrides.
 
-use serde::de::DeserializeOwned;
+use mmrest_models::{ConfigError, ModelConfig, ModelVisitor, SentimentModel};
 use toml::{Table, Value};
 
-/// What the `official` preset sets differently (docs/src/method.md, "two presets"). The `paper` preset is the defaults.
-const OFFICIAL: &str = r#"
-[sequence]
-drop_zero_frames = true
-[clusters]
-scope = "batch"
-receptive_field = "cell"
-[projection]
-at_evaluation = false
-[train]
-selection = "test_among_improving"
-"#;
-
-/// What the `ordinal` preset sets differently from the `paper` preset.
-const ORDINAL: &str = r#"
-[clusters]
-by = "sentiment"
-[loss]
-form = "ordinal"
-task = "score"
-mmc_weight = 1.0
-frobenius_weight = 0.0
-[projection]
-kind = "expectation"
-gamma = 0.5
-[train]
-metric_learning_rate = 1e-3
-metric_clip = 0.0
-"#;
+use super::Config;
 
 /// Splits `key.path=value`. The value is TOML (`3`, `0.5`, `true`, `["text"]`, `"a b"`); anything else is taken as a string.
 ///
@@ -42,19 +14,21 @@ metric_clip = 0.0
 /// let epochs = parse_override("train.epochs=3")?;
 /// assert_eq!(Config::parse("", &[epochs])?.train.epochs, 3);
 /// assert!(parse_override("train.epochs").is_err());
-/// # Ok::<(), String>(())
+/// # Ok::<(), mmrest_learner::config::ConfigError>(())
 /// ```
 ///
 /// # Errors
 ///
 /// There is no `=`, or the key is empty.
-pub fn parse_override(text: &str) -> Result<(String, Value), String> {
+pub fn parse_override(text: &str) -> Result<(String, Value), ConfigError> {
     let (key, value) = text
         .split_once('=')
-        .ok_or_else(|| format!("--set takes key.path=value, found '{text}'"))?;
+        .ok_or_else(|| ConfigError(format!("an override is key.path=value, found '{text}'")))?;
     let key = key.trim();
     if key.is_empty() || key.split('.').any(str::is_empty) {
-        return Err(format!("--set takes key.path=value, found '{text}'"));
+        return Err(ConfigError(format!(
+            "an override is key.path=value, found '{text}'"
+        )));
     }
     let value = value.trim();
     let parsed = format!("value = {value}")
@@ -76,38 +50,138 @@ const MOST_BRACKETS: usize = 1000;
 /// # Errors
 ///
 /// A sentence with the number of brackets and the line of the first that is too much.
-pub fn check_brackets(text: &str) -> Result<(), String> {
+pub fn check_brackets(text: &str) -> Result<(), ConfigError> {
     let brackets = text.match_indices(['[', '{']);
     match brackets.map(|(at, _)| at).nth(MOST_BRACKETS) {
         None => Ok(()),
-        Some(at) => Err(format!(
+        Some(at) => Err(ConfigError(format!(
             "line {}: more than {MOST_BRACKETS} brackets are opened up to here; no configuration needs so many",
             1 + text[..at].matches('\n').count()
-        )),
+        ))),
     }
 }
 
-/// Merges preset, file and overrides, and reads the result as `T`.
-pub(super) fn resolve<T: DeserializeOwned>(
-    file: &str,
-    overrides: &[(String, Value)],
-) -> Result<T, String> {
-    check_brackets(file)?;
-    let mut explicit: Table = file
-        .parse()
-        .map_err(|e: toml::de::Error| format!("{}{}", place(file, &e), sentence(&e)))?;
-    for (key, value) in overrides {
-        set(&mut explicit, key, value.clone())?;
-    }
-    let preset = match explicit.get("preset").and_then(Value::as_str) {
-        Some("official") => OFFICIAL,
-        Some("ordinal") => ORDINAL,
-        _ => "",
+/// A TOML text as a table; the error has line and column.
+pub(super) fn parse(text: &str) -> Result<Table, ConfigError> {
+    text.parse().map_err(|error: toml::de::Error| {
+        ConfigError(format!("{}{}", place(text, &error), sentence(&error)))
+    })
+}
+
+/// The preset that holds when none is named.
+pub(super) fn first_preset(model: &ModelConfig) -> &'static str {
+    model.presets().first().map_or("", |(name, _)| name)
+}
+
+/// Lays what was set over preset and defaults, and reads the result.
+pub(super) fn resolve(explicit: Table) -> Result<Config, ConfigError> {
+    let model = chosen_model(&explicit)?;
+    let name = model.name();
+    let preset = match explicit.get("preset") {
+        None => first_preset(&model),
+        Some(Value::String(preset)) => preset,
+        Some(other) => {
+            return Err(ConfigError(format!(
+                "preset: expected a name, found {other}"
+            )));
+        }
     };
-    let mut merged: Table = preset.parse().map_err(|e: toml::de::Error| sentence(&e))?;
-    merge(&mut merged, explicit);
+    let presets = model.presets();
+    let Some((preset, layer)) = presets.iter().find(|(known, _)| *known == preset) else {
+        let known: Vec<&str> = presets.iter().map(|(name, _)| *name).collect();
+        return Err(ConfigError(format!(
+            "preset: {name} has no preset '{preset}'; its presets are {}",
+            known.join(", ")
+        )));
+    };
+    let defaults = Config {
+        preset: (*preset).into(),
+        model: model.clone(),
+        ..Config::default()
+    };
+    let mut merged = Table::try_from(defaults).map_err(|e| ConfigError(e.to_string()))?;
+    merge(&mut merged, parse(layer)?, false);
+    merge(&mut merged, explicit, false);
+    check_model_tables(&mut merged, name)?;
     serde_path_to_error::deserialize(Value::Table(merged))
-        .map_err(|e| format!("{}: {}", e.path(), sentence(e.inner())))
+        .map_err(|e| ConfigError(format!("{}: {}", e.path(), sentence(e.inner()))))
+}
+
+/// The model that `model.name` names, with its defaults.
+fn chosen_model(explicit: &Table) -> Result<ModelConfig, ConfigError> {
+    let named = explicit
+        .get("model")
+        .and_then(|model| model.as_table())
+        .and_then(|model| model.get("name"));
+    let name = match named {
+        None => return Ok(ModelConfig::default()),
+        Some(Value::String(name)) => name,
+        Some(other) => {
+            return Err(ConfigError(format!(
+                "model.name: expected a name, found {other}"
+            )));
+        }
+    };
+    ModelConfig::default_of(name).ok_or_else(|| {
+        ConfigError(format!(
+            "model.name: there is no model '{name}'; the models are {}",
+            ModelConfig::NAMES.join(", ")
+        ))
+    })
+}
+
+/// Checks every model's table, for a file may hold those of several models, and leaves that of `name` alone.
+fn check_model_tables(config: &mut Table, name: &str) -> Result<(), ConfigError> {
+    let Some(Value::Table(models)) = config.get_mut("model") else {
+        return Ok(());
+    };
+    let tables: Vec<String> = models
+        .keys()
+        .filter(|key| *key != "name")
+        .cloned()
+        .collect();
+    for table in tables {
+        let Some(model) = ModelConfig::default_of(&table) else {
+            return Err(ConfigError(format!(
+                "model.{table}: there is no such model; the models are {}",
+                ModelConfig::NAMES.join(", ")
+            )));
+        };
+        let value = models
+            .get(&table)
+            .cloned()
+            .unwrap_or(Value::Table(Table::new()));
+        model.visit(ReadTable {
+            table: &table,
+            value,
+        })?;
+        if table != name {
+            models.remove(&table);
+        }
+    }
+    Ok(())
+}
+
+/// Reads a model's own table, for the sake of the error, which names the key.
+struct ReadTable<'a> {
+    table: &'a str,
+    value: Value,
+}
+
+impl ModelVisitor for ReadTable<'_> {
+    type Output = Result<(), ConfigError>;
+
+    fn visit<M: SentimentModel>(self, _: &M::Config) -> Self::Output {
+        let read: Result<M::Config, _> = serde_path_to_error::deserialize(self.value);
+        read.map(drop).map_err(|error| {
+            let path = match error.path().to_string() {
+                path if path == "." => String::new(),
+                path => format!(".{path}"),
+            };
+            let message = sentence(error.inner());
+            ConfigError(format!("model.{}{path}: {message}", self.table))
+        })
+    }
 }
 
 /// Line and column of an error in a text, both from 1: `line 3, column 7: `.
@@ -127,7 +201,7 @@ fn sentence(error: &toml::de::Error) -> String {
 }
 
 /// Sets a dotted key, making tables on the way.
-fn set(table: &mut Table, key: &str, value: Value) -> Result<(), String> {
+pub(super) fn set(table: &mut Table, key: &str, value: Value) -> Result<(), ConfigError> {
     match key.split_once('.') {
         None => {
             table.insert(key.to_string(), value);
@@ -139,19 +213,26 @@ fn set(table: &mut Table, key: &str, value: Value) -> Result<(), String> {
                 .or_insert_with(|| Value::Table(Table::new()));
             match inner {
                 Value::Table(inner) => set(inner, rest, value),
-                _ => Err(format!(
+                _ => Err(ConfigError(format!(
                     "'{head}' is a value, not a table: cannot set {key}"
-                )),
+                ))),
             }
         }
     }
 }
 
-/// Lays `upper` over `lower`, table by table.
-fn merge(lower: &mut Table, upper: Table) {
+/// Lays `upper` over `lower`, table by table. Within a model's table another `kind` takes the place of the whole table: the
+/// fields of one kind are not those of another.
+fn merge(lower: &mut Table, upper: Table, in_model: bool) {
     for (key, value) in upper {
         match (lower.get_mut(&key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) => merge(below, above),
+            (Some(Value::Table(below)), Value::Table(above)) => {
+                let other_kind = |kind: &Value| below.get("kind").is_some_and(|old| old != kind);
+                if in_model && above.get("kind").is_some_and(other_kind) {
+                    below.clear();
+                }
+                merge(below, above, in_model || key == "model");
+            }
             (_, value) => {
                 lower.insert(key, value);
             }
@@ -177,23 +258,29 @@ mod tests {
 
     #[test]
     fn what_is_no_toml_is_refused_with_its_place() {
-        let error = resolve::<Table>("seed = 1\n[train]\nepochs = = 3", &[]).unwrap_err();
+        let error = parse("seed = 1\n[train]\nepochs = = 3")
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("line 3, column 10: "), "{error}");
     }
 
     #[test]
     fn what_would_take_the_parser_too_deep_is_refused() {
         for text in ["x = { y", "{a=", "x = [", "[a]\n"] {
-            let error = resolve::<Table>(&text.repeat(50_000), &[]).unwrap_err();
+            let error = check_brackets(&text.repeat(50_000))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("more than 1000 brackets"), "{error}");
             // As deep as is let through.
-            assert!(resolve::<Table>(&text.repeat(1000), &[]).is_err());
+            check_brackets(&text.repeat(1000)).unwrap();
+            assert!(parse(&text.repeat(1000)).is_err());
         }
     }
 
     #[test]
     fn setting_below_a_value_is_an_error() {
-        let error = resolve::<Table>("seed = 1", &[("seed.x".into(), Value::Integer(1))]);
-        assert!(error.unwrap_err().contains("seed"));
+        let mut table = parse("seed = 1").unwrap();
+        let error = set(&mut table, "seed.x", Value::Integer(1)).unwrap_err();
+        assert!(error.to_string().contains("seed"));
     }
 }

@@ -1,56 +1,33 @@
 //! Configuration: plain data, defaulted here, read from TOML, unknown keys refused, written back whole.
 //!
-//! Four layers make a [`Config`], each overriding the one before: the defaults (the `paper` preset), the preset named by
-//! `preset`, the TOML file, and `key.path=value` overrides.
+//! Four layers make a [`Config`], each overriding the one before: the defaults, the preset named by `preset` (one of the
+//! model's), the TOML file, and `key.path=value` overrides.
 
-mod bins;
 mod layers;
+mod renamed;
 mod sections;
 
-pub use bins::BinsConfig;
 pub use layers::{check_brackets, parse_override};
-pub use sections::{
-    ClusterBy, ClusterConfig, ClusterScope, LossConfig, LossForm, MetricKind, ModelConfig,
-    ProjectionConfig, ProjectionKind, ReceptiveFieldKind, ReportConfig, Selection, SequenceConfig,
-    TaskOn, TextConfig, TrainConfig,
-};
+pub use mmrest_models::{BinsConfig, ConfigError, ModelConfig};
+pub use sections::{ReportConfig, Selection, SequenceConfig, TextConfig, TrainConfig};
 
 use std::path::Path;
 
-use mmrest_data::{DataConfig, Modality};
+use mmrest_data::{DataConfig, Modality, Widths};
+use mmrest_models::Task;
 use serde::{Deserialize, Serialize};
 
 use crate::error::LearnerError;
 use crate::figures::FigureSet;
 
-/// Which reading of the method the defaults follow (docs/src/method.md).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// The paper's method, with clusters that keep their identity and the bias at evaluation too.
-    #[default]
-    Paper,
-    /// What the published code computes.
-    Official,
-    /// The form of the method in which clusters and metrics measurably help: clusters by sentiment, ordinal L_MMC, and
-    /// a bias towards the sentiment expected of the clusters around.
-    Ordinal,
-}
-
-/// Everything that decides a run. `Config::default()` is the `paper` preset without data.
+/// Everything that decides a run. `Config::default()` is MMRest's `paper` preset without data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Which defaults the method's keys have.
-    pub preset: Preset,
+    /// One of the model's presets: which defaults the keys have.
+    pub preset: String,
     /// Seed of initialisation, dropout, batch order, k-means and pair sampling.
     pub seed: u64,
-    /// Whether L_MMC is part of the loss.
-    pub mmc: bool,
-    /// Whether the geometric projection bias is added to the score.
-    pub bias: bool,
-    /// Learned metrics, or the identity in their place (the paper's "single metric").
-    pub metric: MetricKind,
     /// Which figures are computed: a data set's published convention.
     pub figures: FigureSet,
     /// The data set and its modalities.
@@ -61,14 +38,8 @@ pub struct Config {
     pub text: TextConfig,
     /// How frames become sequences.
     pub sequence: SequenceConfig,
-    /// Sizes of the network.
+    /// The model and its own table.
     pub model: ModelConfig,
-    /// k-means and receptive fields.
-    pub clusters: ClusterConfig,
-    /// The terms of the loss.
-    pub loss: LossConfig,
-    /// The geometric projection bias.
-    pub projection: ProjectionConfig,
     /// Optimiser, schedule, stopping, selection.
     pub train: TrainConfig,
     /// What is kept for reports.
@@ -77,21 +48,16 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
+        let model = ModelConfig::default();
         Self {
-            preset: Preset::Paper,
+            preset: layers::first_preset(&model).into(),
             seed: 1,
-            mmc: true,
-            bias: true,
-            metric: MetricKind::Learned,
             figures: FigureSet::Mosi,
             data: DataConfig::default(),
             bins: BinsConfig::default(),
             text: TextConfig::default(),
             sequence: SequenceConfig::default(),
-            model: ModelConfig::default(),
-            clusters: ClusterConfig::default(),
-            loss: LossConfig::default(),
-            projection: ProjectionConfig::default(),
+            model,
             train: TrainConfig::default(),
             report: ReportConfig::default(),
         }
@@ -106,10 +72,29 @@ impl Config {
     /// The file cannot be read, is not TOML, has an unknown key or a value of another type or out of range.
     pub fn load(path: &Path, overrides: &[(String, toml::Value)]) -> Result<Self, LearnerError> {
         let text = std::fs::read_to_string(path).map_err(|e| LearnerError::io("read", path, e))?;
-        Self::parse(&text, overrides).map_err(|message| LearnerError::Config {
-            path: path.to_path_buf(),
-            message,
-        })
+        Self::parse(&text, overrides).map_err(|error| LearnerError::config(path, error))
+    }
+
+    /// Reads the configuration that a run or a saved model keeps, also one that version 0.1.0 has written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn load_stored(path: &Path) -> Result<Self, LearnerError> {
+        let text = std::fs::read_to_string(path).map_err(|e| LearnerError::io("read", path, e))?;
+        Self::parse_stored(&text).map_err(|error| LearnerError::config(path, error))
+    }
+
+    /// As [`Config::load_stored`], from the text of the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::parse`].
+    pub fn parse_stored(text: &str) -> Result<Self, ConfigError> {
+        check_brackets(text)?;
+        let config: Self = layers::resolve(renamed::upgrade(layers::parse(text)?))?;
+        config.check()?;
+        Ok(config)
     }
 
     /// As [`Config::load`], from the text of a TOML file; the error is the bare sentence.
@@ -117,17 +102,23 @@ impl Config {
     /// ```
     /// use mmrest_learner::Config;
     ///
-    /// let config = Config::parse("seed = 7\n[loss]\nmargin = 2.0", &[])?;
-    /// assert_eq!((config.seed, config.loss.margin), (7, 2.0));
-    /// assert!(Config::parse("sed = 7", &[]).unwrap_err().contains("sed")); // unknown keys are refused
-    /// # Ok::<(), String>(())
+    /// let config = Config::parse("seed = 7\n[train]\nepochs = 2", &[])?;
+    /// assert_eq!((config.seed, config.train.epochs), (7, 2));
+    /// assert!(Config::parse("sed = 7", &[]).is_err()); // unknown keys are refused
+    /// # Ok::<(), mmrest_learner::config::ConfigError>(())
     /// ```
     ///
     /// # Errors
     ///
     /// As [`Config::load`], but for the reading.
-    pub fn parse(text: &str, overrides: &[(String, toml::Value)]) -> Result<Self, String> {
-        let config: Self = layers::resolve(text, overrides)?;
+    pub fn parse(text: &str, overrides: &[(String, toml::Value)]) -> Result<Self, ConfigError> {
+        check_brackets(text)?;
+        let mut explicit = layers::parse(text)?;
+        for (key, value) in overrides {
+            layers::set(&mut explicit, key, value.clone())?;
+        }
+        renamed::refuse(&explicit)?;
+        let config: Self = layers::resolve(explicit)?;
         config.check()?;
         Ok(config)
     }
@@ -151,144 +142,138 @@ impl Config {
         Modality::ALL.iter().filter(|&&m| self.uses(m)).count()
     }
 
-    /// Whether clusters and metrics have any part in this run.
-    pub fn needs_clusters(&self) -> bool {
-        self.mmc || self.bias
+    /// What the model is built for. `text_layers`: how many layers the text encoder has; 0 without text.
+    pub fn task(&self, widths: Widths, text_layers: usize) -> Task {
+        Task {
+            modalities: self.data.modalities.clone(),
+            widths,
+            label_range: self.data.label_range,
+            bins: self.bins.clone(),
+            lower_layers: self.lower_layers(text_layers),
+            seed: self.seed,
+        }
     }
 
-    /// Checks what clusters by sentiment, the ordinal loss and the expected sentiment ask of each other.
-    fn check_ordinal(&self) -> Result<(), String> {
-        let bins = self.bins.labels.len();
-        let by_sentiment = self.clusters.by == ClusterBy::Sentiment;
-        if by_sentiment && self.clusters.count != bins {
-            return Err(format!(
-                "clusters.by = \"sentiment\" makes one cluster of each of the {bins} bins: set clusters.count = {bins}, found {}",
-                self.clusters.count
-            ));
-        }
-        if self.loss.form == LossForm::Ordinal && !by_sentiment {
-            return Err(
-                "loss.form = \"ordinal\" compares clusters whose sentiments ascend: set clusters.by = \"sentiment\", found \"kmeans\"".into(),
-            );
-        }
-        match self.clusters.temperature {
-            above if above.is_finite() && above > 0.0 => Ok(()),
-            found => Err(format!(
-                "clusters.temperature must be a number > 0, found {found}"
-            )),
+    /// How many of the encoder's layers are not trained, counted from below.
+    pub(crate) fn lower_layers(&self, text_layers: usize) -> usize {
+        match (self.text.freeze, self.text.train_layers) {
+            (true, _) => text_layers,
+            (false, Some(trained)) => text_layers.saturating_sub(trained),
+            (false, None) => 0,
         }
     }
 
     /// Checks ranges and combinations.
-    fn check(&self) -> Result<(), String> {
-        let positive = |key: &str, value: usize| match value {
-            0 => Err(format!("{key} must be at least 1, found 0")),
-            _ => Ok(()),
-        };
-        let at_least_zero = |key: &str, value: f64| match value.is_finite() && value >= 0.0 {
-            true => Ok(()),
-            false => Err(format!("{key} must be a number >= 0, found {value}")),
-        };
-        let fraction = |key: &str, value: f64| match (0.0..1.0).contains(&value) {
-            true => Ok(()),
-            false => Err(format!("{key} must be in [0, 1), found {value}")),
-        };
+    fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |message: &str| Err(ConfigError(message.into()));
         if self.modality_count() == 0 {
-            return Err(
-                "data.modalities is empty; name at least one of text, vision, audio".into(),
-            );
+            return refuse("data.modalities is empty; name at least one of text, vision, audio");
         }
         if self.data.modalities.len() != self.modality_count() {
-            return Err("data.modalities names a modality twice".into());
+            return refuse("data.modalities names a modality twice");
         }
         self.bins.check(self.data.label_range)?;
-        positive(
+        ConfigError::positive(
             "text.max_tokens - 2",
             self.text.max_tokens.saturating_sub(2),
         )?;
-        positive("model.representation", self.model.representation)?;
-        positive("model.channels", self.model.channels)?;
-        positive("model.joint", self.model.joint)?;
-        positive("model.hidden", self.model.hidden)?;
-        fraction("model.dropout", self.model.dropout)?;
-        positive("clusters.count", self.clusters.count)?;
-        positive("clusters.restarts", self.clusters.restarts)?;
-        positive("clusters.max_iterations", self.clusters.max_iterations)?;
-        positive("clusters.nearest", self.clusters.nearest)?;
-        fraction("clusters.momentum", self.clusters.momentum)?;
-        positive("loss.max_pairs", self.loss.max_pairs)?;
+        self.model.check(&self.task(Widths::default(), 0))?;
+        let train = &self.train;
         for (key, value) in [
-            ("loss.mmc_weight", self.loss.mmc_weight),
-            ("loss.inter_weight", self.loss.inter_weight),
-            ("loss.frobenius_weight", self.loss.frobenius_weight),
-            ("loss.margin", self.loss.margin),
-            ("loss.margin_scale", self.loss.margin_scale),
-            ("loss.ridge", self.loss.ridge),
-            ("loss.smoothing", self.loss.smoothing),
-            ("projection.gamma", self.projection.gamma),
-            ("train.learning_rate", self.train.learning_rate),
-            ("train.text_learning_rate", self.train.text_learning_rate),
-            (
-                "train.metric_learning_rate",
-                self.train.metric_learning_rate,
-            ),
-            ("train.weight_decay", self.train.weight_decay),
-            ("train.clip", self.train.clip),
-            ("train.metric_clip", self.train.metric_clip),
-            ("train.plateau_factor", self.train.plateau_factor),
+            ("train.learning_rate", train.learning_rate),
+            ("train.text_learning_rate", train.text_learning_rate),
+            ("train.weight_decay", train.weight_decay),
+            ("train.max_grad_norm", train.max_grad_norm),
+            ("train.plateau_factor", train.plateau_factor),
         ] {
-            at_least_zero(key, value)?;
+            ConfigError::at_least_zero(key, value)?;
         }
-        self.check_ordinal()?;
-        positive("train.epochs", self.train.epochs)?;
-        positive("train.batch_size", self.train.batch_size)?;
-        positive("train.patience", self.train.patience)?;
-        positive("train.non_finite_steps", self.train.non_finite_steps)?;
-        fraction("train.modality_dropout", self.train.modality_dropout)?;
-        Ok(())
+        ConfigError::positive("train.epochs", train.epochs)?;
+        ConfigError::positive("train.batch_size", train.batch_size)?;
+        ConfigError::positive("train.patience", train.patience)?;
+        ConfigError::positive("train.non_finite_steps", train.non_finite_steps)?;
+        ConfigError::fraction("train.modality_dropout", train.modality_dropout)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use mmrest_metric::SentimentBins;
+    use mmrest_models::{Assign, ClusterScope, LossConfig, MmRestConfig, ProjectionConfig};
+
     use super::*;
+
+    fn mmrest(config: &Config) -> &MmRestConfig {
+        match &config.model {
+            ModelConfig::MmRest { config } => config,
+            other => panic!("{} is not mmrest", other.name()),
+        }
+    }
+
+    fn refused(text: &str) -> String {
+        Config::parse(text, &[]).unwrap_err().to_string()
+    }
 
     #[test]
     fn the_whole_config_survives_its_own_toml() {
-        let config = Config::parse("preset = \"official\"\n[train]\nepochs = 3\n", &[]).unwrap();
-        let again = Config::parse(&config.to_toml().unwrap(), &[]).unwrap();
-        assert_eq!(config, again);
+        for name in ModelConfig::NAMES {
+            let presets = ModelConfig::default_of(name).unwrap().presets();
+            for (preset, _) in presets {
+                let text = format!(
+                    "preset = \"{preset}\"\n[model]\nname = \"{name}\"\n[train]\nepochs = 3\n"
+                );
+                let config = Config::parse(&text, &[]).unwrap();
+                let again = Config::parse(&config.to_toml().unwrap(), &[]).unwrap();
+                assert_eq!(config, again);
+            }
+        }
+        assert_eq!(Config::parse("", &[]).unwrap(), Config::default());
     }
 
     #[test]
     fn a_preset_sets_defaults_and_the_file_wins_over_it() {
         let official = Config::parse("preset = \"official\"", &[]).unwrap();
-        assert_eq!(official.clusters.scope, ClusterScope::Batch);
-        assert!(!official.projection.at_evaluation);
-        let mixed = Config::parse(
-            "preset = \"official\"\n[projection]\nat_evaluation = true",
-            &[],
-        )
-        .unwrap();
-        assert!(mixed.projection.at_evaluation);
-        assert_eq!(mixed.clusters.scope, ClusterScope::Batch);
+        assert_eq!(mmrest(&official).clusters.scope, ClusterScope::Batch);
+        assert!(!mmrest(&official).bias_at_evaluation);
+        let text = "preset = \"official\"\n[model.mmrest]\nbias_at_evaluation = true";
+        let mixed = Config::parse(text, &[]).unwrap();
+        assert!(mmrest(&mixed).bias_at_evaluation);
+        assert_eq!(mmrest(&mixed).clusters.scope, ClusterScope::Batch);
+        let unknown = refused("preset = \"oficial\"");
+        assert!(unknown.contains("paper, official, ordinal"), "{unknown}");
+    }
+
+    #[test]
+    fn another_kind_replaces_the_fields_of_the_kind_before() {
+        let file = "[model.mmrest.loss]\nkind = \"hinge\"\nmargin = 2.0";
+        let set = [
+            parse_override("model.mmrest.loss.kind=ordinal").unwrap(),
+            parse_override("model.mmrest.clusters.assign=sentiment").unwrap(),
+        ];
+        let config = Config::parse(file, &set).unwrap();
+        assert!(matches!(mmrest(&config).loss, LossConfig::Ordinal(_)));
+        let mixed = refused("preset = \"ordinal\"\n[model.mmrest.loss]\nmargin = 2.0");
+        assert!(
+            mixed.contains("model.mmrest.loss") && mixed.contains("margin"),
+            "{mixed}"
+        );
     }
 
     #[test]
     fn the_ordinal_form_asks_for_one_cluster_a_bin() {
         let ordinal = Config::parse("preset = \"ordinal\"", &[]).unwrap();
-        assert_eq!(ordinal.clusters.by, ClusterBy::Sentiment);
-        assert_eq!(ordinal.loss.form, LossForm::Ordinal);
-        assert_eq!(ordinal.projection.kind, ProjectionKind::Expectation);
-        let refused = |text: &str| Config::parse(text, &[]).unwrap_err();
-        let count = refused("preset = \"ordinal\"\n[clusters]\ncount = 5");
-        assert!(count.contains("clusters.count = 7"), "{count}");
-        let kmeans = refused("[loss]\nform = \"ordinal\"");
-        assert!(kmeans.contains("clusters.by"), "{kmeans}");
-        let cold = refused("[clusters]\ntemperature = 0.0");
+        let model = mmrest(&ordinal);
+        assert_eq!(model.clusters.assign, Assign::Sentiment);
+        assert!(matches!(model.loss, LossConfig::Ordinal(_)));
+        assert_eq!(model.projection, ProjectionConfig::Expectation {});
+        let count = refused("preset = \"ordinal\"\n[model.mmrest.clusters]\nclusters = 5");
+        assert!(count.contains("clusters.clusters = 7"), "{count}");
+        let kmeans = refused("[model.mmrest.loss]\nkind = \"ordinal\"");
+        assert!(kmeans.contains("clusters.assign"), "{kmeans}");
+        let cold = refused("[model.mmrest.clusters]\ntemperature = 0.0");
         assert!(cold.contains("clusters.temperature"), "{cold}");
         let fewer = "preset = \"ordinal\"\n[data]\nlabel_range = [-1.0, 1.0]\n[bins]\n\
-                     edges = [-0.7, -0.1, 0.1, 0.7]\nlabels = [-2, -1, 0, 1, 2]\n[clusters]\ncount = 5";
+                     edges = [-0.7, -0.1, 0.1, 0.7]\nlabels = [-2, -1, 0, 1, 2]\n[model.mmrest.clusters]\nclusters = 5";
         let fewer = Config::parse(fewer, &[]).unwrap();
         let sentiments = fewer.bins.sentiments(fewer.data.label_range);
         assert_eq!(sentiments, [-1.0, -0.4, 0.0, 0.4, 1.0]);
@@ -302,21 +287,103 @@ mod tests {
             parse_override("data.modalities=[\"text\"]").unwrap(),
         ];
         let config = Config::parse("[train]\nepochs = 3", &overrides).unwrap();
-        assert_eq!(config.preset, Preset::Official);
-        assert_eq!(config.clusters.scope, ClusterScope::Batch);
+        assert_eq!(config.preset, "official");
+        assert_eq!(mmrest(&config).clusters.scope, ClusterScope::Batch);
         assert_eq!(config.train.epochs, 7);
         assert_eq!(config.data.modalities, vec![Modality::Text]);
     }
 
     #[test]
     fn unknown_keys_and_bad_values_are_refused_by_name() {
-        let unknown = Config::parse("[train]\nepoch = 3", &[]).unwrap_err();
+        let unknown = refused("[train]\nepoch = 3");
         assert!(unknown.contains("epoch"), "{unknown}");
-        let through = Config::parse("", &[parse_override("loss.eta=1").unwrap()]).unwrap_err();
-        assert!(through.contains("eta"), "{through}");
-        let range = Config::parse("[model]\ndropout = 1.5", &[]).unwrap_err();
-        assert!(range.contains("model.dropout"), "{range}");
-        let none = Config::parse("[data]\nmodalities = []", &[]).unwrap_err();
+        let set = [parse_override("model.mmrest.eta=1").unwrap()];
+        let through = Config::parse("", &set).unwrap_err().to_string();
+        assert!(
+            through.contains("model.mmrest") && through.contains("eta"),
+            "{through}"
+        );
+        let range = refused("[model.mmrest]\ndropout = 1.5");
+        assert!(range.contains("model.mmrest.dropout"), "{range}");
+        let none = refused("[data]\nmodalities = []");
         assert!(none.contains("data.modalities"), "{none}");
+        let model = refused("[model]\nname = \"mmrst\"");
+        assert!(
+            model.contains("model.name") && model.contains("mmrest"),
+            "{model}"
+        );
+        let table = refused("[model.mmrst]\ndropout = 0.5");
+        assert!(table.contains("model.mmrst"), "{table}");
+    }
+
+    fn refused_bins(bins: &str) -> String {
+        refused(&format!("[bins]\n{bins}"))
+    }
+
+    #[test]
+    fn the_default_is_the_seven_bins_of_the_method() {
+        let config = BinsConfig::default();
+        assert_eq!(config.bins().unwrap(), SentimentBins::seven());
+        assert_eq!(config.check([-3.0, 3.0]), Ok(()));
+    }
+
+    #[test]
+    fn bins_are_read_with_the_rule_of_their_edges() {
+        let text = "[data]\nlabel_range = [-1.0, 1.0]\n[bins]\nedges = [-0.1, 0.1]\nlabels = [-1, 0, 1]\nside = \"below\"";
+        let config = Config::parse(text, &[]).unwrap();
+        let bins = config.bins.bins().unwrap();
+        assert_eq!(
+            [-0.1, 0.0, 0.1, 0.2].map(|label| bins.bin(label)),
+            [0, 1, 1, 2]
+        );
+        assert_eq!(Config::parse(&config.to_toml().unwrap(), &[]), Ok(config));
+    }
+
+    #[test]
+    fn whole_numbers_are_edges_too_also_from_the_command_line() {
+        let set = [("edges", "[-1, 1]"), ("labels", "[-1, 0, 1]")];
+        let set = set.map(|(key, value)| format!("bins.{key}={value}"));
+        let set = set.map(|text| parse_override(&text).unwrap());
+        let config = Config::parse("", &set).unwrap();
+        assert_eq!(config.bins.edges, [-1.0, 1.0]);
+        assert_eq!(config.bins.bins().unwrap().bin(-1.0), 0);
+    }
+
+    #[test]
+    fn what_is_wrong_with_bins_is_said_by_key() {
+        for (bins, says) in [
+            ("edges = []\nlabels = [0]", "bins.edges is empty"),
+            (
+                "edges = [0.5, 0.5]\nlabels = [0, 1, 2]",
+                "bins.edges: bin edge 1 (0.5)",
+            ),
+            (
+                "edges = [nan]\nlabels = [0, 1]",
+                "bins.edges: bin edge 0 (NaN)",
+            ),
+            (
+                "edges = [0.1, 0.1000000001]\nlabels = [0, 1, 2]",
+                "bins.edges: bin edge 1",
+            ),
+            (
+                "edges = [0.0, 3.5]\nlabels = [0, 1, 2]",
+                "bins.edges has 3.5, which is not in data.label_range, [-3, 3]",
+            ),
+            (
+                "edges = [0.0]",
+                "bins.labels must name the 2 bins that bins.edges makes, found 7",
+            ),
+            (
+                "edges = [0.0]\nlabels = [1, 1]",
+                "bins.labels must ascend, found 1 before 1",
+            ),
+            ("side = \"left\"", "bins.side"),
+            ("closed = true", "closed"),
+        ] {
+            let error = refused_bins(bins);
+            assert!(error.contains(says), "{bins}: {error}");
+        }
+        let narrow = refused("[data]\nlabel_range = [-1.0, 1.0]");
+        assert!(narrow.contains("bins.edges has -2.5"), "{narrow}");
     }
 }

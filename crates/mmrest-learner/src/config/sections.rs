@@ -1,7 +1,8 @@
-//! The tables of a configuration. Published values are the defaults; docs/src/configuration.md lists every key.
+//! The tables of a configuration that every model shares. docs/src/configuration.md lists every key.
 
 use std::path::PathBuf;
 
+use mmrest_models::Rates;
 use serde::{Deserialize, Serialize};
 
 /// `[text]`: the text encoder, any BERT directory in Hugging Face's layout.
@@ -45,223 +46,6 @@ pub struct SequenceConfig {
     pub drop_zero_frames: bool,
 }
 
-/// `[model]`: sizes of the network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelConfig {
-    /// Size d1 of the shared space, and of the LSTMs.
-    pub representation: usize,
-    /// Channels of each fusion block.
-    pub channels: usize,
-    /// Channels the blocks are joined to.
-    pub joint: usize,
-    /// Width of the MLP's hidden layers.
-    pub hidden: usize,
-    /// Dropout after the LSTMs and before the MLP.
-    pub dropout: f64,
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self {
-            representation: 64,
-            channels: 50,
-            joint: 512,
-            hidden: 128,
-            dropout: 0.1,
-        }
-    }
-}
-
-/// Learned metrics, or the identity in their place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MetricKind {
-    /// One global and one local metric per cluster, learned.
-    #[default]
-    Learned,
-    /// M0 and dM_i fixed at the identity.
-    Single,
-}
-
-/// Which rows k-means sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClusterScope {
-    /// The whole training set at each epoch's start, warm-started, so that clusters keep their identity.
-    #[default]
-    Train,
-    /// Each batch anew, as the published code does.
-    Batch,
-}
-
-/// Which rows belong to a cluster's receptive field.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReceptiveFieldKind {
-    /// The `nearest` rows nearest to the centre.
-    #[default]
-    Nearest,
-    /// Every row of the cluster's Voronoi cell.
-    Cell,
-}
-
-/// What makes a cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClusterBy {
-    /// Nearness: k-means.
-    #[default]
-    Kmeans,
-    /// The label: one cluster a sentiment bin, its centre the mean of the bin's rows.
-    Sentiment,
-}
-
-/// `[clusters]`: k-means and receptive fields.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClusterConfig {
-    /// What makes a cluster.
-    pub by: ClusterBy,
-    /// Clusters asked for, K.
-    pub count: usize,
-    /// Which rows k-means sees.
-    pub scope: ClusterScope,
-    /// How far a centre moves towards the mean of its rows of a batch (scope `train`).
-    pub momentum: f64,
-    /// Independent k-means++ starts.
-    pub restarts: usize,
-    /// Most Lloyd iterations of a start.
-    pub max_iterations: usize,
-    /// Which rows belong to a receptive field.
-    pub receptive_field: ReceptiveFieldKind,
-    /// Rows of a receptive field `nearest`, M.
-    pub nearest: usize,
-    /// Squared distance over which a cluster's share of a segment falls to 1/e (`loss.form = "ordinal"`,
-    /// `projection.kind = "expectation"`).
-    pub temperature: f64,
-}
-
-impl Default for ClusterConfig {
-    fn default() -> Self {
-        Self {
-            by: ClusterBy::Kmeans,
-            count: 7,
-            scope: ClusterScope::Train,
-            momentum: 0.05,
-            restarts: 10,
-            max_iterations: 100,
-            receptive_field: ReceptiveFieldKind::Nearest,
-            nearest: 32,
-            temperature: 64.0,
-        }
-    }
-}
-
-/// What L_MMC is made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LossForm {
-    /// Hinges over pairs and over clusters, as published.
-    #[default]
-    Hinge,
-    /// Cross-entropy of a segment's shares of the clusters against the label's place between their sentiments.
-    Ordinal,
-}
-
-/// What the L1 loss compares with the label.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TaskOn {
-    /// y, bias included, as published.
-    #[default]
-    Prediction,
-    /// y' alone; the bias learns from L_MMC only.
-    Score,
-}
-
-/// `[loss]`: the terms of L = L1 + eta L_MMC.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LossConfig {
-    /// What L_MMC is made of.
-    pub form: LossForm,
-    /// What the L1 loss compares with the label.
-    pub task: TaskOn,
-    /// Form `hinge`: pairs and parts count by their means, not their sums.
-    pub means: bool,
-    /// Form `ordinal`: standard deviation of the label's place, in label units; 0: between its two neighbours.
-    pub smoothing: f64,
-    /// Weight eta of L_MMC.
-    pub mmc_weight: f64,
-    /// Weight v1 of the inter-cluster term.
-    pub inter_weight: f64,
-    /// Weight v2 of the squared Frobenius norm of M0; in form `ordinal`, of the metrics' distance from the identity.
-    pub frobenius_weight: f64,
-    /// Margin xi of the intra-cluster hinge.
-    pub margin: f64,
-    /// Factor alpha of the inter-cluster margin.
-    pub margin_scale: f64,
-    /// beta: added to the diagonal of every M_i.
-    pub ridge: f64,
-    /// Most pairs a side of a receptive field.
-    pub max_pairs: usize,
-}
-
-impl Default for LossConfig {
-    fn default() -> Self {
-        Self {
-            form: LossForm::Hinge,
-            task: TaskOn::Prediction,
-            means: false,
-            smoothing: 0.0,
-            mmc_weight: 0.01,
-            inter_weight: 0.8,
-            frobenius_weight: 1.0,
-            margin: 3.0,
-            margin_scale: 1.0,
-            ridge: 0.01,
-            max_pairs: 4000,
-        }
-    }
-}
-
-/// What the bias is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ProjectionKind {
-    /// How far a row lies from its nearest centre along the way to the second-nearest, as published.
-    #[default]
-    Length,
-    /// How far the score is from the sentiment expected of the clusters around, by their shares of the segment.
-    Expectation,
-}
-
-/// `[projection]`: the geometric projection bias.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ProjectionConfig {
-    /// What the bias is.
-    pub kind: ProjectionKind,
-    /// Weight gamma of the bias in the score.
-    pub gamma: f64,
-    /// Whether the bias is added at evaluation and prediction too.
-    pub at_evaluation: bool,
-    /// Kind `length`: give the bias the sign of (sentiment of the second-nearest cluster) - (sentiment of the nearest).
-    pub signed: bool,
-}
-
-impl Default for ProjectionConfig {
-    fn default() -> Self {
-        Self {
-            kind: ProjectionKind::Length,
-            gamma: 0.05,
-            at_evaluation: true,
-            signed: false,
-        }
-    }
-}
-
 /// What decides which epoch's model is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -281,18 +65,14 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Segments of a batch.
     pub batch_size: usize,
-    /// Adam's learning rate of everything but the text encoder and the metrics.
+    /// Learning rate of everything but the text encoder.
     pub learning_rate: f64,
     /// Learning rate of the text encoder.
     pub text_learning_rate: f64,
-    /// Learning rate of the metrics.
-    pub metric_learning_rate: f64,
     /// Coupled (L2) weight decay of every parameter.
     pub weight_decay: f64,
-    /// Largest global gradient norm of the model; 0 turns clipping off.
-    pub clip: f64,
-    /// Largest global gradient norm of the metrics; 0 turns clipping off.
-    pub metric_clip: f64,
+    /// Largest global gradient norm; 0 turns clipping off.
+    pub max_grad_norm: f64,
     /// Factor of the learning rates when validation does not improve.
     pub plateau_factor: f64,
     /// Epochs without improvement before that.
@@ -316,10 +96,8 @@ impl Default for TrainConfig {
             batch_size: 64,
             learning_rate: 1e-4,
             text_learning_rate: 5e-5,
-            metric_learning_rate: 1e-4,
             weight_decay: 1e-4,
-            clip: 1.0,
-            metric_clip: 1.0,
+            max_grad_norm: 1.0,
             plateau_factor: 0.5,
             plateau_patience: 20,
             patience: 10,
@@ -327,6 +105,18 @@ impl Default for TrainConfig {
             modality_dropout: 0.0,
             selection: Selection::ValidMae,
             record_test: false,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// The rates that every model shares.
+    pub fn rates(&self) -> Rates {
+        Rates {
+            learning_rate: self.learning_rate,
+            text_learning_rate: self.text_learning_rate,
+            weight_decay: self.weight_decay,
+            max_grad_norm: self.max_grad_norm,
         }
     }
 }

@@ -7,9 +7,8 @@ use mmrest_encoders::{Bert, PackedTokens, Tokenizer};
 
 use super::Folders;
 use super::tensors::Results;
-use crate::error::LearnerError;
+use crate::error::{LearnerError, to_host};
 use crate::files;
-use crate::objective::to_host;
 
 /// A list of sentences.
 pub(super) const INPUT: &str = "bert.json";

@@ -4,6 +4,12 @@ use std::path::PathBuf;
 
 use burn::nn::Linear;
 use burn::tensor::{Device, Gradients, Tensor};
+use mmrest_data::Widths;
+use mmrest_metric::MmcLossConfig;
+use mmrest_models::{
+    Batch, ClusterConfig, ClusterScope, ClusterState, Forward, Loss, LossConfig, MmRest,
+    MmRestConfig, Mode, ReceptiveFieldKind, Representations, SentimentModel,
+};
 use mmrest_pdlf::mean_over_modalities;
 use serde::Deserialize;
 
@@ -11,13 +17,11 @@ use super::Folders;
 use super::mmc::{LossParameters, clusters, metric};
 use super::tensors::{Inputs, Results};
 use super::weights::{GradientWriter, Weights};
-use crate::batch::Batch;
-use crate::config::{ClusterScope, Config, LossConfig, ProjectionConfig, ReceptiveFieldKind};
+use crate::config::Config;
 use crate::error::LearnerError;
-use crate::model::{Forward, MmRest, Representations};
-use crate::objective::Objective;
-use crate::state::StepContext;
 
+/// The file's step is the first of training.
+const MODE: Mode = Mode::Train { epoch: 0, step: 0 };
 /// The file's name.
 pub(super) const FILE: &str = "model_step.safetensors";
 
@@ -36,13 +40,15 @@ pub(super) fn run(folders: &Folders<'_>, device: &Device) -> Result<PathBuf, Lea
     let inputs = Inputs::open(folders, FILE)?;
     let parameters: Parameters = folders.parameters("model_step")?;
     let step = Step::new(&inputs, &parameters, &device.clone().autodiff())?;
-    let forward = step.forward()?;
-    let objective = step.model.objective(&step.batch, &forward)?;
+    let mut forward = step.forward()?;
+    let loss = step
+        .model
+        .loss(&step.batch, &mut forward, &step.state, MODE)?;
 
     let mut results = Results::default();
     outputs(&mut results, &forward)?;
-    losses(&mut results, &objective)?;
-    step.gradients(&inputs, &objective.total.backward(), &mut results)?;
+    losses(&mut results, &loss)?;
+    step.gradients(&inputs, &loss.total.backward(), &mut results)?;
     results.write(folders, FILE)
 }
 
@@ -71,11 +77,16 @@ fn outputs(results: &mut Results, forward: &Forward) -> Result<(), LearnerError>
     Ok(())
 }
 
-fn losses(results: &mut Results, objective: &Objective) -> Result<(), LearnerError> {
-    let mmc = objective.mmc.as_ref().ok_or_else(|| absent("loss_mmc"))?;
-    results.scalar("loss_task", objective.task.clone())?;
-    results.scalar("loss_mmc", mmc.total.clone())?;
-    results.scalar("loss", objective.total.clone())
+fn losses(results: &mut Results, loss: &Loss) -> Result<(), LearnerError> {
+    let part = |name: &'static str| {
+        let mut names = MmRest::LOSSES.iter();
+        let place = names.position(|known| *known == name);
+        let part = place.and_then(|place| loss.parts.get(place)?.clone());
+        part.ok_or_else(|| absent(name))
+    };
+    results.scalar("loss_task", part("task")?)?;
+    results.scalar("loss_mmc", part("mmc")?)?;
+    results.scalar("loss", loss.total.clone())
 }
 
 fn absent(name: &str) -> LearnerError {
@@ -89,6 +100,7 @@ struct Step {
     projection: Linear,
     first_token: Tensor<2>,
     batch: Batch,
+    state: ClusterState,
 }
 
 impl Step {
@@ -101,22 +113,23 @@ impl Step {
         let weights = Weights { inputs, device };
         let [size, _] = inputs.dims("param.clus_text.weight")?;
         let config = config(parameters);
-        let context = StepContext::new(&config, 0)?;
-        let bins = context.settings().bins.len();
-        let clusters = clusters(inputs, size, bins)?;
-        let metric = metric(inputs, &clusters, config.loss.ridge, device)?;
-        context.state().clusters = Some(clusters);
+        let run = Config::default();
+        let clusters = clusters(inputs, size, run.bins.labels.len())?;
+        let metric = metric(inputs, &clusters, config.ridge, device)?;
 
         let (vision, frames) = weights.sequence("visual", "visual_enc", count, size)?;
         let (audio, voice) = weights.sequence("acoustic", "acoustic_enc", count, size)?;
         Ok(Self {
-            model: MmRest {
-                text: None,
-                vision: Some(vision),
-                audio: Some(audio),
-                fusion: weights.fusion(hidden, size)?,
-                metric: Some(metric),
-                context,
+            model: MmRest::from_layers(
+                &config,
+                &run.task(Widths::default(), 0),
+                Some(vision),
+                Some(audio),
+                weights.fusion(hidden, size)?,
+                Some(metric),
+            )?,
+            state: ClusterState {
+                clusters: Some(clusters),
             },
             projection: weights.linear("clus_text", hidden, Some(size))?,
             first_token: inputs
@@ -140,8 +153,7 @@ impl Step {
             text: Some(text),
             ..self.model.encode(&self.batch)
         };
-        let geometry = self.model.context.training_geometry();
-        self.model.decide(representations, geometry.as_ref())
+        Ok(self.model.decide(representations, &self.state, MODE)?)
     }
 
     /// Adds every gradient.
@@ -196,25 +208,24 @@ impl Step {
 }
 
 /// The published step: given clusters, Voronoi cells as receptive fields.
-fn config(parameters: &Parameters) -> Config {
+fn config(parameters: &Parameters) -> MmRestConfig {
     let loss = &parameters.loss;
-    let mut config = Config {
-        projection: ProjectionConfig {
-            gamma: parameters.gamma,
-            ..ProjectionConfig::default()
+    MmRestConfig {
+        gamma: parameters.gamma,
+        mmc_weight: parameters.eta,
+        ridge: loss.beta,
+        clusters: ClusterConfig {
+            scope: ClusterScope::Train,
+            receptive_field: ReceptiveFieldKind::Cell,
+            ..ClusterConfig::default()
         },
-        loss: LossConfig {
-            mmc_weight: parameters.eta,
+        loss: LossConfig::Hinge(MmcLossConfig {
             inter_weight: loss.v1,
             frobenius_weight: loss.v2,
             margin: loss.xi,
             margin_scale: loss.alpha,
-            ridge: loss.beta,
-            ..LossConfig::default()
-        },
-        ..Config::default()
-    };
-    config.clusters.scope = ClusterScope::Train;
-    config.clusters.receptive_field = ReceptiveFieldKind::Cell;
-    config
+            ..MmcLossConfig::default()
+        }),
+        ..MmRestConfig::default()
+    }
 }

@@ -9,8 +9,7 @@ use serde::Deserialize;
 
 use super::Folders;
 use super::tensors::{Inputs, Results};
-use crate::error::LearnerError;
-use crate::objective::to_host;
+use crate::error::{LearnerError, to_host};
 
 /// The file's name.
 pub(super) const FILE: &str = "psd_adam.safetensors";

@@ -7,9 +7,8 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::Folders;
-use crate::error::LearnerError;
+use crate::error::{LearnerError, to_host};
 use crate::files;
-use crate::objective::to_host;
 
 /// The tensors of an input file.
 ///

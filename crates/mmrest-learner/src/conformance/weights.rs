@@ -3,13 +3,12 @@
 use burn::module::Param;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Gradients, Tensor};
-use mmrest_models::SequenceBatch;
 use mmrest_encoders::{Lstm, SequenceEncoder};
+use mmrest_models::SequenceBatch;
 use mmrest_pdlf::Fusion;
 
 use super::tensors::{Inputs, Results, gradient};
-use crate::error::LearnerError;
-use crate::objective::to_host;
+use crate::error::{LearnerError, to_host};
 
 /// Layers from a file's `param.*`.
 pub(super) struct Weights<'a> {

@@ -4,6 +4,7 @@ mod mosi;
 mod parts;
 mod sims;
 
+use mmrest_models::Prediction;
 use std::collections::BTreeMap;
 
 use serde::de::Error;
@@ -151,6 +152,13 @@ impl<'de> Deserialize<'de> for Figures {
             values: set.names().map(value).collect(),
         })
     }
+}
+
+/// A set's figures of predictions against the labels of their split.
+pub fn figures(set: FigureSet, predictions: &[Prediction], labels: &[f32]) -> Figures {
+    let values: Vec<f32> = predictions.iter().map(|p| p.prediction).collect();
+    let truth: Vec<f32> = predictions.iter().map(|p| labels[p.row]).collect();
+    Figures::of(set, &values, &truth)
 }
 
 #[cfg(test)]

@@ -1,15 +1,12 @@
 //! Why a prediction is what it is: what each modality adds to it, and which training segments are like it.
 
-use burn::tensor::Tensor;
-use mmrest_data::{Modality, Segment};
+use mmrest_data::{Frames, Modality, Segment};
+use mmrest_models::{Prediction, Representations};
 use serde::Serialize;
 
 use super::Predictor;
 use super::neighbours::{Neighbour, Query};
-use crate::error::LearnerError;
-use crate::evaluate::Prediction;
-use crate::model::Representations;
-use crate::objective::to_host;
+use crate::error::{LearnerError, to_host};
 
 /// What each modality adds to a prediction. A modality that the segment lacks, or the model does not use, adds nothing.
 ///
@@ -70,7 +67,8 @@ impl Predictor {
     /// Scores segments as [`Predictor::predict`] does, in their order, and says why: the contribution of each modality,
     /// and the `neighbours` training segments nearest in the shared space.
     ///
-    /// The encoders run once; score and bias are computed for every subset of the modalities in use.
+    /// The prediction is made for every subset of the modalities that a segment may have; where the model has a shared space
+    /// its encoders run once.
     ///
     /// # Errors
     ///
@@ -80,51 +78,70 @@ impl Predictor {
         segments: &[Segment],
         neighbours: usize,
     ) -> Result<Vec<Explanation>, LearnerError> {
-        let nothing = Segment {
-            text: String::new(),
-            vision: mmrest_data::Frames::default(),
-            audio: mmrest_data::Frames::default(),
-            ..segments.first().cloned().unwrap_or_else(unnamed)
-        };
-        let absent = self.model.encode(&self.batch(&[nothing], &[0]));
+        let used = self.used();
+        let all = used.iter().fold(0, |subset, &m| subset | bit(m));
+        let subsets: Vec<Subset> = (0..SUBSETS).filter(|subset| subset & !all == 0).collect();
+        let space = self.model.geometry();
+        let nothing = without(segments.first().unwrap_or(&unnamed()), 0);
+        let absent = space
+            .as_ref()
+            .map(|space| space.encode(&self.batch(&[nothing], &[0])));
         let mut explained = Vec::with_capacity(segments.len());
         for rows in self.batches(segments) {
-            let own = self.model.encode(&self.batch(segments, &rows));
             let here: Vec<&Segment> = rows.iter().map(|&row| &segments[row]).collect();
-            explained.extend(self.explain_batch(&here, rows, &own, &absent, neighbours)?);
+            let mut worth: Vec<Vec<Prediction>> = vec![Vec::new(); SUBSETS];
+            let mut own = None;
+            if let Some((space, absent)) = space.as_ref().zip(absent.as_ref()) {
+                let encoded = space.encode(&self.batch(segments, &rows));
+                for &subset in &subsets {
+                    let keep = |modality| subset & bit(modality) != 0;
+                    let mixed = encoded.mixed(absent, rows.len(), keep);
+                    worth[subset] = space.decide(mixed, &rows)?;
+                }
+                own = Some(encoded);
+            } else {
+                for &subset in &subsets {
+                    let of = here.iter().map(|segment| without(segment, subset));
+                    let of: Vec<Segment> = of.collect();
+                    let places: Vec<usize> = (0..of.len()).collect();
+                    worth[subset] = self.model.predict_batch(&self.batch(&of, &places))?;
+                    for (prediction, &row) in worth[subset].iter_mut().zip(&rows) {
+                        prediction.row = row;
+                    }
+                }
+            }
+            explained.extend(self.explain_batch(&here, all, worth, own.as_ref(), neighbours)?);
         }
         explained.sort_by_key(|explanation| explanation.prediction.row);
         Ok(explained)
     }
 
+    /// `worth`: the predictions of the batch for every subset of the modalities in use, which are `all`.
     fn explain_batch(
         &self,
         segments: &[&Segment],
-        rows: Vec<usize>,
-        own: &Representations,
-        absent: &Representations,
+        all: Subset,
+        mut worth: Vec<Vec<Prediction>>,
+        own: Option<&Representations>,
         neighbours: usize,
     ) -> Result<Vec<Explanation>, LearnerError> {
-        let used = self.used();
-        let all = used.iter().fold(0, |subset, &m| subset | bit(m));
-        let mut worth: Vec<Vec<Prediction>> = vec![Vec::new(); SUBSETS];
-        for subset in (0..SUBSETS).filter(|subset| subset & !all == 0) {
-            let mixed = mixed(own, absent, subset, rows.len());
-            worth[subset] = self.model.judge(mixed, &rows)?;
-        }
         let predictions = std::mem::take(&mut worth[all]);
-        let queries = self.queries(segments, &predictions, own)?;
-        let near = match &self.neighbours {
-            Some(known) if neighbours > 0 => known.nearest(&queries, neighbours),
-            _ => vec![Vec::new(); rows.len()],
+        let near = match (&self.neighbours, own) {
+            (Some(known), Some(own)) if neighbours > 0 => {
+                known.nearest(&self.queries(segments, &predictions, own)?, neighbours)
+            }
+            _ => vec![Vec::new(); segments.len()],
         };
         let explain = |(place, (prediction, neighbours)): (usize, (Prediction, Vec<Neighbour>))| {
             let lacks = self.missing(segments[place]);
             let has = all & !lacks.iter().fold(0, |subset, &m| subset | bit(m));
-            let of = |subset: Subset| match subset == has {
-                // What is missing is what it is filled with.
-                true => prediction.prediction,
-                false => worth[subset][place].prediction,
+            let of = |subset: Subset| {
+                if subset == has {
+                    // What is missing is what it is filled with.
+                    prediction.prediction
+                } else {
+                    worth[subset][place].prediction
+                }
             };
             let share = |modality| {
                 (has & bit(modality) != 0).then(|| shapley(bit(modality), has, of) as f32)
@@ -152,10 +169,7 @@ impl Predictor {
         own: &Representations,
     ) -> Result<Vec<Query>, LearnerError> {
         let mut queries: Vec<Query> = predictions.iter().map(Query::of).collect();
-        if self.neighbours.is_none() {
-            return Ok(queries);
-        }
-        for (modality, rows) in own.named() {
+        for (modality, rows) in own.by_modality() {
             let dim = rows.dims()[1].max(1);
             let values = to_host(rows)?;
             let each = queries.iter_mut().zip(segments);
@@ -174,8 +188,8 @@ fn unnamed() -> Segment {
         id: String::new(),
         video: String::new(),
         text: String::new(),
-        vision: mmrest_data::Frames::default(),
-        audio: mmrest_data::Frames::default(),
+        vision: Frames::default(),
+        audio: Frames::default(),
         label: None,
     }
 }
@@ -184,24 +198,24 @@ fn bit(modality: Modality) -> Subset {
     1 << modality as usize
 }
 
-/// The modalities of `subset` from the segments themselves, the others as where they are missing.
-fn mixed(
-    own: &Representations,
-    absent: &Representations,
-    subset: Subset,
-    segments: usize,
-) -> Representations {
-    let choose = |modality, own: &Option<Tensor<2>>, absent: &Option<Tensor<2>>| match subset
-        & bit(modality)
-    {
-        0 => absent.clone().map(|row| row.repeat_dim(0, segments)),
-        _ => own.clone(),
+/// A segment with the modalities of `subset` alone.
+fn without(segment: &Segment, subset: Subset) -> Segment {
+    let frames = |modality, frames: &Frames| {
+        if subset & bit(modality) == 0 {
+            Frames::default()
+        } else {
+            frames.clone()
+        }
     };
-    Representations {
-        first_token: choose(Modality::Text, &own.first_token, &absent.first_token),
-        text: choose(Modality::Text, &own.text, &absent.text),
-        vision: choose(Modality::Vision, &own.vision, &absent.vision),
-        audio: choose(Modality::Audio, &own.audio, &absent.audio),
+    Segment {
+        text: if subset & bit(Modality::Text) == 0 {
+            String::new()
+        } else {
+            segment.text.clone()
+        },
+        vision: frames(Modality::Vision, &segment.vision),
+        audio: frames(Modality::Audio, &segment.audio),
+        ..segment.clone()
     }
 }
 

@@ -7,17 +7,15 @@ use std::sync::OnceLock;
 use mmrest_data::Modality;
 use mmrest_metric::overlap::sample;
 use mmrest_metric::{MetricError, factor_psd_f64};
+use mmrest_models::{Geometry, Prediction, seed};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::Serialize;
 
 use crate::error::LearnerError;
-use crate::evaluate::Prediction;
 use crate::files;
-use crate::model::MmRest;
-use crate::seed;
-use crate::space::{HostMetrics, SplitRows};
+use crate::space::SplitRows;
 
 /// Training segments that are kept, at most.
 pub(crate) const MOST_SEGMENTS: usize = 5000;
@@ -144,14 +142,14 @@ pub(crate) fn write(train: &SplitRows, seed: u64, model_folder: &Path) -> Result
 }
 
 impl Neighbours {
-    /// Reads the neighbours of `model`; none where the folder has none.
+    /// Reads the neighbours of a model; none where the folder has none.
     ///
     /// # Errors
     ///
     /// The file cannot be read, is damaged, or is another model's.
     pub(super) fn read(
         model_folder: &Path,
-        model: &MmRest,
+        space: &dyn Geometry,
         used: &[Modality],
     ) -> Result<Option<Self>, LearnerError> {
         let path = model_folder.join(FILE);
@@ -160,10 +158,9 @@ impl Neighbours {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(LearnerError::io("read", &path, error)),
         };
-        let clusters = model.context.clusters();
-        let dim = model.context.settings().representation;
-        let metrics: Vec<Metric> = match HostMetrics::read(model, clusters.as_ref())? {
-            Some(metrics) if clusters.is_some() => {
+        let dim = space.dim();
+        let metrics: Vec<Metric> = match space.metrics()? {
+            Some(metrics) if space.clusters().is_some() => {
                 let own = metrics.own.chunks_exact(dim * dim);
                 own.map(|metric| Metric::new(Some(metric), dim))
                     .collect::<Result<_, _>>()?

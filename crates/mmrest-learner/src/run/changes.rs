@@ -4,29 +4,21 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::{Config, ModelConfig};
 use crate::error::LearnerError;
 
 /// The word for the contents of the data files.
 pub(crate) const DATA: &str = "data";
 
-/// Keys, or whole tables of keys, that a checkpoint can be gone on from with other values: it has the same parameters, and
-/// its clusters mean the same. All others would make it unusable, or make two runs of one.
-const CHANGEABLE: [&str; 16] = [
+/// Keys, or tables of keys, that a run may be resumed with other values of: its checkpoint has the same parameters, and its
+/// state means the same. The model names those of its own table. All others would make a checkpoint unusable, or make two
+/// runs of one.
+const CHANGEABLE: [&str; 7] = [
     DATA, // the contents of the files; below, their places and how they are read
     "data.*",
     "text.bert",
     "text.cache",
     "sequence.*",
-    "model.dropout",
-    "clusters.momentum",
-    "clusters.restarts",
-    "clusters.max_iterations",
-    "clusters.receptive_field",
-    "clusters.nearest",
-    "clusters.temperature",
-    "loss.*",
-    "projection.*",
     "train.*",
     "report.*",
 ];
@@ -40,7 +32,7 @@ const FIXED: [&str; 2] = ["data.modalities", "data.label_range"];
 /// use mmrest_learner::run::Accepted;
 ///
 /// Accepted::parse(&["data".into(), "train.patience".into()])?;
-/// assert!(Accepted::parse(&["model.representation".into()]).is_err());
+/// assert!(Accepted::parse(&["model.mmrest.representation".into()]).is_err());
 /// assert!(Accepted::parse(&["train.patince".into()]).is_err());
 /// # Ok::<(), mmrest_learner::LearnerError>(())
 /// ```
@@ -78,29 +70,57 @@ impl Accepted {
 }
 
 fn changeable(key: &str) -> bool {
-    let table = key.split_once('.').map(|(table, _)| format!("{table}.*"));
-    let listed = |name: &str| CHANGEABLE.contains(&name);
+    let models = ModelConfig::NAMES.iter();
+    let models = models.filter_map(|name| ModelConfig::default_of(name));
+    let own = models.flat_map(|model| {
+        let of = model.name();
+        let keys = model.resumable().iter();
+        keys.map(move |key| format!("model.{of}.{key}"))
+    });
+    let listed: Vec<String> = CHANGEABLE
+        .map(String::from)
+        .into_iter()
+        .chain(own)
+        .collect();
+    let table = key.rsplit_once('.').map(|(table, _)| format!("{table}.*"));
+    let listed = |name: &str| listed.iter().any(|listed| listed == name);
     !FIXED.contains(&key) && (listed(key) || table.is_some_and(|table| listed(&table)))
 }
 
 /// Whether a configuration has such a key: by default, or once it is set.
 fn is_key(key: &str) -> bool {
-    let Ok(defaults) = toml::Table::try_from(Config::default()) else {
+    let models = ModelConfig::NAMES.iter();
+    let mut models = models.filter_map(|name| ModelConfig::default_of(name));
+    models.any(|model| is_key_with(key, model))
+}
+
+/// Whether a configuration of this model has such a key.
+fn is_key_with(key: &str, model: ModelConfig) -> bool {
+    let name = toml::Value::String(model.name().into());
+    let config = Config {
+        model,
+        ..Config::default()
+    };
+    let Ok(defaults) = toml::Table::try_from(config) else {
         return false;
     };
     let mut above = key.split('.').collect::<Vec<_>>();
-    let name = above.pop().unwrap_or_default();
+    let last = above.pop().unwrap_or_default();
     let table = above.iter().try_fold(&defaults, |table, part| {
         table.get(*part).and_then(toml::Value::as_table)
     });
-    match table.map(|table| table.get(name)) {
+    match table.map(|table| table.get(last)) {
         None => false,
         Some(Some(value)) => !value.is_table(),
         // One that has no default is refused for its value; one that is none, for its name.
         Some(None) => {
             let odd = toml::Value::Array(vec![toml::Value::Boolean(true)]);
-            let parsed = Config::parse("", &[(key.to_string(), odd)]);
-            parsed.is_err_and(|message| !message.contains("unknown field"))
+            let set = [("model.name".into(), name), (key.to_string(), odd)];
+            let parsed = Config::parse("", &set);
+            parsed.is_err_and(|error| {
+                let message = error.to_string();
+                !(message.contains("unknown field") || message.contains("there is no"))
+            })
         }
     }
 }
@@ -125,7 +145,7 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    /// `'loss.margin = 3.0' there, 'loss.margin = 7.0' now`.
+    /// `'train.patience = 3' there, 'train.patience = 7' now`.
     pub(crate) fn sentence(&self) -> String {
         let key = &self.key;
         let told = |value: &Option<toml::Value>| match value {
@@ -151,7 +171,7 @@ impl Difference {
     }
 }
 
-/// The first key in which two configurations differ, with what each has: `'loss.margin = 3.0' there, ...`.
+/// The first key in which two configurations differ, with what each has: `'train.patience = 3' there, ...`.
 pub fn first_difference(stored: &Config, given: &Config) -> String {
     match differences(stored, given) {
         Ok(differences) => match differences.first() {
@@ -208,11 +228,16 @@ fn differing(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::parse_override;
+
+    fn with(set: &[&str]) -> Config {
+        let set: Vec<_> = set.iter().map(|set| parse_override(set).unwrap()).collect();
+        Config::parse("", &set).unwrap()
+    }
 
     #[test]
     fn the_first_difference_of_two_configurations_is_named() {
-        let mut other = Config::default();
-        other.loss.margin = 7.0;
+        let other = with(&["model.mmrest.loss.margin=7.0"]);
         let sentence = first_difference(&Config::default(), &other);
         assert!(
             sentence.contains("margin = 3") && sentence.contains("margin = 7"),
@@ -228,11 +253,10 @@ mod tests {
 
     #[test]
     fn every_difference_is_found() {
-        let mut other = Config::default();
-        (other.loss.margin, other.train.patience, other.seed) = (7.0, 3, 9);
+        let other = with(&["model.mmrest.loss.margin=7.0", "train.patience=3", "seed=9"]);
         let found = differences(&Config::default(), &other).unwrap();
         let keys: Vec<&str> = found.iter().map(|found| found.key.as_str()).collect();
-        assert_eq!(keys, ["loss.margin", "seed", "train.patience"]);
+        assert_eq!(keys, ["model.mmrest.loss.margin", "seed", "train.patience"]);
         let able: Vec<bool> = found.iter().map(Difference::is_acceptable).collect();
         assert_eq!(able, [true, false, true]);
         let change = found[2].clone().change();
@@ -273,7 +297,9 @@ mod tests {
         for none in [
             "",
             "train",
-            "loss.eta",
+            "loss.margin",
+            "model.mmrest.loss.eta",
+            "model.mmrst.dropout",
             "train.patience.x",
             "data.",
             "data.columns",

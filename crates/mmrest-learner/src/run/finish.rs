@@ -3,51 +3,22 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::module::Module;
 use burn::tensor::Device;
 use mmrest_data::packed::prepare;
 use mmrest_data::{Split, Widths};
+use mmrest_models::Prediction;
 use serde::{Deserialize, Serialize};
 
 use super::folder::RunFolder;
-use super::prepare::{Splits, parameters};
-use crate::bundle::Bundle;
+use super::prepare::Splits;
 use crate::config::Selection;
 use crate::error::LearnerError;
-use crate::evaluate::{Prediction, figures};
-use crate::figures::Figures;
+use crate::figures::{FigureSet, Figures, figures};
 use crate::files;
-use crate::model::MmRest;
 use crate::predict::neighbours;
+use crate::saved_model::SavedModel;
 use crate::space::{Moment, Overlap, SplitRows, overlap};
-
-/// How many parameters a model has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ParameterCounts {
-    /// All of them.
-    pub total: usize,
-    /// The text encoder.
-    pub text_encoder: usize,
-    /// Everything but text encoder and metrics.
-    pub rest: usize,
-    /// Global and local metrics.
-    pub metrics: usize,
-}
-
-impl ParameterCounts {
-    /// Counts a model's.
-    pub fn of(model: &MmRest) -> Self {
-        let total = model.num_params();
-        let text_encoder = parameters(model.text.as_ref().map(|text| &text.bert));
-        let metrics = parameters(model.metric.as_ref());
-        Self {
-            total,
-            text_encoder,
-            rest: total - text_encoder - metrics,
-            metrics,
-        }
-    }
-}
+use crate::trained::{ParameterCounts, TrainedModel, predict};
 
 /// `metrics.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,7 +33,7 @@ pub struct MetricsFile {
     pub test: Figures,
     /// Sizes of the model.
     pub parameters: ParameterCounts,
-    /// How far sentiments overlap in the shared space; absent from runs of before it was measured.
+    /// How far sentiments overlap in the shared space, where the model has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
 }
@@ -84,20 +55,21 @@ pub struct EvaluatedSplit {
 
 /// Evaluates one split of prepared data.
 pub(crate) fn evaluate_split(
-    model: &MmRest,
+    model: &dyn TrainedModel,
+    set: FigureSet,
     splits: &Splits,
     split: Split,
     device: &Device,
 ) -> Result<EvaluatedSplit, LearnerError> {
     let loader = splits.loader(split, device);
-    let predictions = model.predict(&loader)?;
+    let predictions = predict(model, &loader)?;
     let labels = loader.labels();
     Ok(EvaluatedSplit {
         split,
         ids: (0..labels.len())
             .map(|row| loader.id(row).to_string())
             .collect(),
-        figures: figures(model.context.settings().figures, &predictions, &labels),
+        figures: figures(set, &predictions, &labels),
         labels,
         predictions,
     })
@@ -128,22 +100,22 @@ pub fn evaluate_run(
     root: &Path,
     device: &Device,
 ) -> Result<EvaluatedSplit, LearnerError> {
-    let (mut bundle, model) = Bundle::load(&folder.model(), device)?;
+    let (mut saved, model) = SavedModel::load(&folder.model(), device)?;
     if let Some(data) = data {
-        bundle.config.data.dir = data.to_path_buf();
+        saved.config.data.dir = data.to_path_buf();
     }
-    let set = Arc::new(prepare(&bundle.config.data, root, &mut |_| true)?.set);
-    check_widths(&bundle, set.widths())?;
-    let splits = Splits::prepare(&set, &bundle, &model, root, &|| false)?;
-    evaluate_split(&model, &splits, split, device)
+    let set = Arc::new(prepare(&saved.config.data, root, &mut |_| true)?.set);
+    check_widths(&saved, set.widths())?;
+    let splits = Splits::prepare(&set, &saved, model.text_encoder(), root, &|| false)?;
+    evaluate_split(&*model, saved.config.figures, &splits, split, device)
 }
 
-fn check_widths(bundle: &Bundle, data: Widths) -> Result<(), LearnerError> {
-    let model = bundle.features.widths;
+fn check_widths(saved: &SavedModel, data: Widths) -> Result<(), LearnerError> {
+    let model = saved.features.widths;
     match model == data {
         true => Ok(()),
         false => Err(LearnerError::format(
-            &bundle.config.data.dir,
+            &saved.config.data.dir,
             format!(
                 "has {} vision and {} audio features a frame, the model was trained on {} and {}: give the data it was trained on",
                 data.vision, data.audio, model.vision, model.audio
@@ -159,26 +131,34 @@ pub(crate) fn finish(
     selected_epoch: usize,
     device: &Device,
 ) -> Result<MetricsFile, LearnerError> {
-    let (bundle, model) = Bundle::load(&folder.model(), device)?;
+    let (saved, model) = SavedModel::load(&folder.model(), device)?;
     let [train, valid, test] = [Split::Train, Split::Valid, Split::Test]
-        .map(|split| evaluate_split(&model, splits, split, device));
+        .map(|split| evaluate_split(&*model, saved.config.figures, splits, split, device));
     let evaluated = [train?, valid?, test?];
     files::write(&folder.predictions(), &predictions_csv(&evaluated)?)?;
     let [_, valid, test] = &evaluated;
-    let [train_rows, valid_rows, test_rows] = [Split::Train, Split::Valid, Split::Test]
-        .map(|split| SplitRows::encode(&model, &splits.loader(split, device), split, &|| false));
-    let rows = [train_rows?, valid_rows?, test_rows?];
-    neighbours::write(&rows[0], bundle.config.seed, &folder.model())?;
-    if let Some(snapshots) = folder.snapshots(&bundle.config) {
-        snapshots.write(&model, &rows, Moment::Selected)?;
-    }
+    let overlap = match model.geometry() {
+        Some(space) => {
+            let encode =
+                |split| SplitRows::encode(&*space, &splits.loader(split, device), split, &|| false);
+            let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(encode);
+            let rows = [train?, valid?, test?];
+            let seed = saved.config.seed;
+            neighbours::write(&rows[0], seed, &folder.model())?;
+            if let Some(snapshots) = folder.snapshots(&saved.config) {
+                snapshots.write(&*space, &rows, Moment::Selected, seed)?;
+            }
+            Some(overlap(&*space, &rows, seed)?)
+        }
+        None => None,
+    };
     let metrics = MetricsFile {
         selected_epoch,
-        selection: bundle.config.train.selection,
+        selection: saved.config.train.selection,
         valid: valid.figures.clone(),
         test: test.figures.clone(),
-        parameters: ParameterCounts::of(&model),
-        overlap: Some(overlap(&model, &rows)?),
+        parameters: model.parameter_counts(),
+        overlap,
     };
     files::write_json(&folder.metrics(), &metrics)?;
     Ok(metrics)

@@ -114,6 +114,6 @@ impl RunFolder {
                 "is not a run's folder (no config.toml): give the folder that 'train' printed",
             ));
         }
-        Config::load(&self.config(), &[])
+        Config::load_stored(&self.config())
     }
 }

@@ -11,8 +11,9 @@ mod prepare;
 mod record;
 mod start;
 
+pub use crate::trained::ParameterCounts;
 pub use changes::{Accepted, Change, first_difference};
-pub use finish::{EvaluatedSplit, MetricsFile, ParameterCounts, evaluate_run};
+pub use finish::{EvaluatedSplit, MetricsFile, evaluate_run};
 pub use folder::RunFolder;
 pub use lock::FolderLock;
 pub use record::{Computer, Resumption, RunRecord};

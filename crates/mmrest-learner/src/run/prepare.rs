@@ -8,19 +8,17 @@ use burn::tensor::{Device, Tensor};
 use mmrest_data::packed::PackedSet;
 use mmrest_data::{Modality, Split};
 use mmrest_encoders::{Bert, BertConfig, Tokenizer, has_weights};
+use mmrest_models::{SentimentModel, TextFeatures, bert_parameters, seed};
 use sha2::{Digest, Sha256};
 
-use crate::bundle::{Bundle, TextParts, check_text};
 use crate::config::Config;
 use crate::error::LearnerError;
-use crate::example::{FeatureSpec, Preparation, TextFeatures};
-use crate::frozen::{Frozen, hex};
+use crate::example::{FeatureSpec, Preparation};
 use crate::loader::SegmentLoader;
 use crate::modality_dropout::ModalityDropout;
-use crate::model::MmRest;
-use crate::size;
+use crate::saved_model::{SavedModel, TextParts, check_text};
 use crate::source::{ExampleSource, PackedSplit};
-use crate::state::lower_layers;
+use crate::text_cache::{Frozen, hex};
 
 /// `path` as it stands where that exists, else below the project's root.
 pub(crate) fn locate(root: &Path, path: &Path) -> PathBuf {
@@ -50,7 +48,7 @@ pub(crate) fn load_text(
                 config.seed,
                 config_hash(&bert_config)?
             );
-            device.seed(crate::seed::mix(config.seed, &[crate::seed::WEIGHTS, 0]));
+            device.seed(seed::mix(config.seed, &[seed::WEIGHTS, 0]));
             let bert = bert_config.init(device);
             bert.visit(&mut Materialise);
             (bert, bert_config, fingerprint)
@@ -77,7 +75,7 @@ pub(crate) fn load_text(
 const MOST_FROM_SCRATCH: u128 = 1 << 32;
 
 fn check_from_scratch(folder: &Path, bert: &BertConfig) -> Result<(), LearnerError> {
-    match size::bert(bert) {
+    match bert_parameters(bert) {
         0..=MOST_FROM_SCRATCH => Ok(()),
         parameters => Err(LearnerError::format(
             &folder.join("config.json"),
@@ -111,29 +109,29 @@ pub(crate) struct Splits {
 }
 
 impl Splits {
-    /// Prepares every segment's text; frames stay in the set until they are needed. `model` gives the untrained layers of the
-    /// text encoder and must be without autodiff.
+    /// Prepares every segment's text; frames stay in the set until they are needed. `encoder` gives the untrained layers of
+    /// the text encoder and must be without autodiff.
     pub(crate) fn prepare(
         set: &Arc<PackedSet>,
-        bundle: &Bundle,
-        model: &MmRest,
+        saved: &SavedModel,
+        encoder: Option<&Bert>,
         root: &Path,
         stop: &dyn Fn() -> bool,
     ) -> Result<Self, LearnerError> {
         let preparation = Preparation {
-            config: &bundle.config,
-            features: &bundle.features,
-            tokenizer: bundle.tokenizer(),
+            config: &saved.config,
+            features: &saved.features,
+            tokenizer: saved.tokenizer(),
         };
-        let cache = root.join(&bundle.config.text.cache);
+        let cache = root.join(&saved.config.text.cache);
         let encoded = |texts: &[&str]| -> Result<Vec<TextFeatures>, LearnerError> {
             let texts = preparation.texts(texts);
-            let (Some(parts), Some(text)) = (&bundle.text, &model.text) else {
+            let (Some(parts), Some(bert)) = (&saved.text, encoder) else {
                 return Ok(texts);
             };
             let frozen = Frozen {
-                bert: &text.bert,
-                lower_layers: lower_layers(&bundle.config, text.bert.depth()),
+                bert,
+                lower_layers: saved.config.lower_layers(bert.depth()),
                 fingerprint: &parts.fingerprint,
                 cache: &cache,
                 stop,
@@ -150,10 +148,10 @@ impl Splits {
                 frames: preparation.frames(),
             }))
         };
-        let dropout = match bundle.config.train.modality_dropout {
+        let dropout = match saved.config.train.modality_dropout {
             rate if rate > 0.0 => {
                 let absent_text = encoded(&[""])?.pop().unwrap_or(TextFeatures::Absent);
-                let seed = bundle.config.seed;
+                let seed = saved.config.seed;
                 Some(ModalityDropout::new(rate, seed, absent_text))
             }
             _ => None,
@@ -164,19 +162,21 @@ impl Splits {
                 split(Split::Valid)?,
                 split(Split::Test)?,
             ],
-            batch_size: bundle.config.train.batch_size,
+            batch_size: saved.config.train.batch_size,
             dropout,
         })
     }
 
+    /// The labels of a split, in its own order.
+    pub(crate) fn labels(&self, split: Split) -> Vec<f32> {
+        let examples = &self.examples[place(split)];
+        (0..examples.len()).map(|row| examples.label(row)).collect()
+    }
+
     /// Batches of a split in its own order.
     pub(crate) fn loader(&self, split: Split, device: &Device) -> SegmentLoader {
-        let index = match split {
-            Split::Train => 0,
-            Split::Valid => 1,
-            Split::Test => 2,
-        };
-        SegmentLoader::in_order(Arc::clone(&self.examples[index]), self.batch_size, device)
+        let examples = Arc::clone(&self.examples[place(split)]);
+        SegmentLoader::in_order(examples, self.batch_size, device)
     }
 
     /// Batches to train on: in an order by seed and epoch, without the modalities that are dropped.
@@ -187,24 +187,36 @@ impl Splits {
     }
 }
 
-/// The bundle and the model that a run starts from; the model is on `device`, which is with autodiff.
-pub(crate) fn start_model(
+/// The place of a split among three.
+fn place(split: Split) -> usize {
+    match split {
+        Split::Train => 0,
+        Split::Valid => 1,
+        Split::Test => 2,
+    }
+}
+
+/// The model that a run starts from, and what is saved with it; the model is on `device`, which is with autodiff.
+pub(crate) fn start_model<M: SentimentModel>(
     config: &Config,
+    model: &M::Config,
     features: FeatureSpec,
     text: Option<(Bert, TextParts)>,
     device: &Device,
-) -> Result<(Bundle, MmRest), LearnerError> {
+) -> Result<(SavedModel, M), LearnerError> {
     let (bert, text) = text.unzip();
     let bert = bert.zip(text.as_ref().map(|text| &text.bert));
-    device.seed(crate::seed::mix(config.seed, &[crate::seed::WEIGHTS, 1]));
-    let model = MmRest::new(config, features.widths, bert, device)?;
+    let layers = text.as_ref().map_or(0, |text| text.bert.num_hidden_layers);
+    let task = config.task(features.widths, layers);
+    device.seed(seed::mix(config.seed, &[seed::WEIGHTS, 1]));
+    let model = M::init(model, &task, bert, device)?;
     model.visit(&mut Materialise);
-    let bundle = Bundle {
+    let saved = SavedModel {
         config: config.clone(),
         features,
         text,
     };
-    Ok((bundle, model))
+    Ok((saved, model))
 }
 
 /// burn draws some weights when they are made and others when they are first read; reading all at once lets the seed that was
@@ -215,9 +227,4 @@ impl ModuleVisitor for Materialise {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let _ = param.val();
     }
-}
-
-/// Number of parameters of a module.
-pub(crate) fn parameters<M: Module>(module: Option<&M>) -> usize {
-    module.map_or(0, Module::num_params)
 }

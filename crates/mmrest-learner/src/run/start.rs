@@ -1,14 +1,13 @@
 //! Training from the first file of a run's folder to the last, and taking a stopped run up again.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use burn::module::Module;
 use burn::tensor::Device;
-use burn::train::logger::InMemoryMetricLogger;
-use burn::train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
+use burn::train::Interrupter;
 use mmrest_data::Split;
 use mmrest_data::packed::prepare;
+use mmrest_models::{ModelVisitor, SentimentModel};
 
 use super::admission::{admit, check_folder, check_splits, newest_checkpoint};
 use super::changes::Accepted;
@@ -17,18 +16,13 @@ use super::folder::RunFolder;
 use super::lock::FolderLock;
 use super::prepare::{Splits, load_text, start_model};
 use super::record::{Computer, RunRecord, now};
-use crate::bundle::{Bundle, check_clusters};
 use crate::config::Config;
 use crate::device::{self, Backend, OpenDevice};
 use crate::error::LearnerError;
 use crate::example::FeatureSpec;
 use crate::files;
-use crate::model::MmRest;
-use crate::optimizer::optimizer;
-use crate::schedule::{SharedFactor, scheduler};
 use crate::train::{
-    Checkpoints, EpochLoop, EveryEpoch, NoRenderer, Observer, Progress, Restored, SelectedModel,
-    Silent,
+    BestModel, Checkpoints, EpochLoop, Observer, Progress, Restored, Silent, Start, fit,
 };
 
 /// Where and how a run runs; what it computes is its [`Config`].
@@ -111,7 +105,13 @@ pub fn train_locked(
     accepted: &Accepted,
     lock: &FolderLock,
 ) -> Result<Outcome, LearnerError> {
-    match run(config, options, accepted, lock) {
+    let run = Run {
+        config,
+        options,
+        accepted,
+        lock,
+    };
+    match config.model.visit(run) {
         Err(LearnerError::Interrupted) => {
             let kept = Checkpoints::new(options.folder.checkpoints()).epochs()?;
             Ok(Outcome::Interrupted {
@@ -122,12 +122,29 @@ pub fn train_locked(
     }
 }
 
-fn run(
-    config: &Config,
-    options: &RunOptions,
-    accepted: &Accepted,
-    lock: &FolderLock,
-) -> Result<Outcome, LearnerError> {
+/// A run, for the model that its configuration names.
+struct Run<'a> {
+    config: &'a Config,
+    options: &'a RunOptions,
+    accepted: &'a Accepted,
+    lock: &'a FolderLock,
+}
+
+impl ModelVisitor for Run<'_> {
+    type Output = Result<Outcome, LearnerError>;
+
+    fn visit<M: SentimentModel>(self, model: &M::Config) -> Self::Output {
+        run::<M>(model, &self)
+    }
+}
+
+fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, LearnerError> {
+    let Run {
+        config,
+        options,
+        accepted,
+        lock,
+    } = *of;
     let devices = open_devices(options)?;
     let autodiff: Vec<Device> = devices
         .iter()
@@ -167,26 +184,62 @@ fn run(
     let mut record = admit(record, changes, options, accepted)?;
     options.observer.stage("preparing text and features");
     let features = FeatureSpec::fit(config, &set, &stop)?;
-    let (bundle, model) = start_model(config, features, text, &first_device())?;
-    let model = match options.backend {
-        Backend::Cpu => model,
-        _ => model.fork(main),
+    let (saved, network) = start_model::<M>(config, model, features, text, &first_device())?;
+    let network = match options.backend {
+        Backend::Cpu => network,
+        _ => network.fork(main),
     };
-    let splits = Splits::prepare(&set, &bundle, &model.valid(), &options.root, &stop)?;
-    let selected = SelectedModel::new(options.folder.model());
-    clear_up(options, &selected, restored.as_ref())?;
+    let encoder = network.valid();
+    let splits = Splits::prepare(&set, &saved, encoder.text_encoder(), &options.root, &stop)?;
+    let best = BestModel::new(options.folder.model());
+    clear_up(options, &best, restored.as_ref())?;
     // The configuration is what tells that there is a run: it comes last.
     files::write_json(&options.folder.record(), &record)?;
     files::write(&options.folder.config(), config.to_toml()?.as_bytes())?;
-    let start = Start {
-        model,
-        bundle,
-        restored,
-        checkpoints,
-        selected: selected.clone(),
-        lock: lock.clone(),
+    let layers = saved
+        .text
+        .as_ref()
+        .map_or(0, |text| text.bert.num_hidden_layers);
+    let task = config.task(saved.features.widths, layers);
+    let mut progress = Progress::default();
+    let state = match &restored {
+        None => M::init_state(model, &task, &splits.labels(Split::Train)),
+        Some(restored) => {
+            progress = restored.progress.clone();
+            restored_state(&network, restored, options)?
+        }
     };
-    let progress = run_epochs(start, &splits, options, autodiff.clone())?;
+    let recipe = M::recipe(model, &config.train.rates());
+    let start = Start::resumed(network, state, &recipe, &autodiff, restored).map_err(|error| {
+        let message = format!("holds a checkpoint that does not fit its configuration: {error}");
+        LearnerError::format(options.folder.path(), message)
+    })?;
+    let inner = main.clone().inner();
+    let epochs = EpochLoop {
+        train: splits.training_loader(config.seed, main),
+        train_in_order: splits.loader(Split::Train, &inner),
+        valid: splits.loader(Split::Valid, &inner),
+        test: splits.loader(Split::Test, &inner),
+        devices: autodiff.clone(),
+        recipe,
+        saved,
+        lock: lock.clone(),
+        best: best.clone(),
+        epochs_file: options.folder.epochs(),
+        checkpoints: checkpoints.clone(),
+        snapshots: options.folder.snapshots(config),
+        observer: Arc::clone(&options.observer),
+        progress,
+    };
+    let epochs = fit(
+        start,
+        epochs,
+        config.train.epochs,
+        options.folder.path(),
+        &checkpoints,
+        &options.interrupter,
+    )?;
+    let progress = epochs.progress;
     if options.interrupter.should_stop() {
         record.note_peak_memory();
         files::write_json(&options.folder.record(), &record)?;
@@ -199,7 +252,7 @@ fn run(
     };
     options.observer.stage("evaluating the selected model");
     lock.check()?;
-    selected.check(epoch)?;
+    best.check(epoch)?;
     let metrics = finish(&options.folder, &splits, epoch, device)?;
     record.finished = Some(now());
     record.note_peak_memory();
@@ -211,14 +264,14 @@ fn run(
 /// Ends what a killed program left half done.
 fn clear_up(
     options: &RunOptions,
-    selected: &SelectedModel,
+    best: &BestModel,
     restored: Option<&Restored>,
 ) -> Result<(), LearnerError> {
     let folder = &options.folder;
     for place in [folder.path(), &folder.geometry()] {
         files::remove_drafts(place)?;
     }
-    selected.settle(restored.and_then(|restored| restored.progress.selected_epoch))
+    best.settle(restored.and_then(|restored| restored.progress.selected_epoch))
 }
 
 /// Where a model is made before it moves to its own device: initial weights are the same on every backend.
@@ -252,104 +305,22 @@ fn open_devices(options: &RunOptions) -> Result<Vec<OpenDevice>, LearnerError> {
     Ok(opened)
 }
 
-/// What an epoch loop begins with.
-struct Start {
-    model: MmRest,
-    bundle: Bundle,
-    restored: Option<Restored>,
-    checkpoints: Checkpoints,
-    selected: SelectedModel,
-    lock: FolderLock,
-}
-
-/// Hands everything to burn-train and takes back how far it came.
-fn run_epochs(
-    start: Start,
-    splits: &Splits,
+/// The model's state that a checkpoint holds.
+fn restored_state<M: SentimentModel>(
+    model: &M,
+    restored: &Restored,
     options: &RunOptions,
-    devices: Vec<Device>,
-) -> Result<Progress, LearnerError> {
-    let Start {
-        model,
-        bundle,
-        restored,
-        checkpoints,
-        selected,
-        lock,
-    } = start;
-    let config = bundle.config.clone();
-    let main = devices.first().cloned().ok_or_else(no_device)?;
-    let device = &main.clone().inner();
-    let factor = SharedFactor::new();
-    let (mut model, mut optimizer) = (model, optimizer(&config.train)?);
-    let mut scheduler = scheduler(&config.train, &factor)?;
-    let mut progress = Progress::default();
-    if let Some(restored) = restored {
-        model = model.try_load_record(restored.model).map_err(|e| {
-            LearnerError::format(
-                options.folder.path(),
-                format!("holds weights that do not fit its configuration: {e}"),
-            )
-        })?;
-        optimizer = optimizer.load_record(restored.optimizer);
-        scheduler = scheduler.load_record(restored.scheduler);
-        progress = restored.progress;
-    }
-    let clusters = progress.clusters.clone();
-    if let Some(clusters) = &clusters {
-        check_clusters(clusters, &config).map_err(|message| {
-            let message = format!("the checkpoint's progress.json {message}");
-            LearnerError::format(options.folder.path(), message)
-        })?;
-    }
-    model.context.state().clusters = clusters;
-    let learner = Learner::new(model, optimizer, scheduler);
-    let train = splits.training_loader(config.seed, &main);
-    let valid = splits.loader(Split::Valid, device);
-    let [model_part, optimizer_part, scheduler_part] = checkpoints.parts();
-    let epoch_loop = Arc::new(EpochLoop {
-        train: train.clone(),
-        train_in_order: splits.loader(Split::Train, device),
-        valid: valid.clone(),
-        test: splits.loader(Split::Test, device),
-        devices,
-        bundle: Arc::new(bundle),
-        lock,
-        selected,
-        epochs_file: options.folder.epochs(),
-        checkpoints,
-        snapshots: options.folder.snapshots(&config),
-        factor,
-        observer: Arc::clone(&options.observer),
-        progress: Mutex::new(progress),
-        failure: Mutex::new(None),
-    });
-    let training = SupervisedTraining::new(options.folder.path(), Arc::new(train), Arc::new(valid))
-        .renderer(Box::new(NoRenderer))
-        .with_metric_logger(InMemoryMetricLogger::default())
-        .with_application_logger(None)
-        .with_custom_checkpointers(model_part, optimizer_part, scheduler_part)
-        .with_checkpointing_strategy(EveryEpoch)
-        .with_interrupter(options.interrupter.clone())
-        .with_training_strategy(TrainingStrategy::Custom(epoch_loop.clone()))
-        .num_epochs(config.train.epochs);
-    let result = training.launch(learner);
-    let failure = &epoch_loop.failure;
-    let failure = failure
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    if let Some(error) = result.error {
-        return Err(LearnerError::Training(error.to_string()));
-    }
-    let progress = epoch_loop
-        .progress
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    Ok(progress.clone())
+) -> Result<M::State, LearnerError> {
+    let wrong = |message: String| {
+        let message = format!("the checkpoint's state.json {message}");
+        LearnerError::format(options.folder.path(), message)
+    };
+    let state: M::State = serde_json::from_value(restored.state.clone())
+        .map_err(|error| wrong(format!("is not the state of the model: {error}")))?;
+    model
+        .check_state(&state)
+        .map_err(|error| wrong(error.to_string()))?;
+    Ok(state)
 }
 
 /// The folder a run gets when none is named: `runs/<config>/<time>-<seed>`, time as `YYYYMMDD-HHMMSS` UTC.

@@ -5,10 +5,10 @@ use mmrest_metric::overlap::{ClassCenters, carried, sample, scatter_ratio, silho
 use mmrest_metric::{Clusters, Rows};
 use serde::{Deserialize, Serialize};
 
-use super::{HostMetrics, SplitRows};
+use mmrest_models::{Geometry, HostMetrics, seed};
+
+use super::SplitRows;
 use crate::error::LearnerError;
-use crate::model::MmRest;
-use crate::seed;
 
 /// Rows that a silhouette looks at, at most: its cost grows with their square.
 const MOST_ROWS: usize = 3000;
@@ -54,11 +54,13 @@ pub struct Measures {
 }
 
 /// Measures validation and test split.
-pub(crate) fn overlap(model: &MmRest, splits: &[SplitRows; 3]) -> Result<Overlap, LearnerError> {
-    let clusters = model.context.clusters();
-    let metrics = HostMetrics::read(model, clusters.as_ref())?;
-    let learned = metrics.map(|metrics| Learned::new(&metrics, clusters.as_ref()));
-    let seed = model.context.settings().seed;
+pub(crate) fn overlap(
+    space: &dyn Geometry,
+    splits: &[SplitRows; 3],
+    seed: u64,
+) -> Result<Overlap, LearnerError> {
+    let metrics = space.metrics()?;
+    let learned = metrics.map(|metrics| Learned::new(&metrics, space.clusters()));
     let [train, valid, test] = splits;
     let of = |split: &SplitRows| -> Result<SplitOverlap, LearnerError> {
         let measure = |only: Option<Modality>| {

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use mmrest_metric::overlap::sample;
+use mmrest_models::{Geometry, seed};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
-use super::{HostMetrics, SplitRows, spectra};
+use super::{SplitRows, spectra};
 use crate::error::LearnerError;
 use crate::files;
-use crate::model::MmRest;
-use crate::seed;
+use crate::trained::TrainedModel;
 
 /// Segments of a split that are kept, at most: they are only drawn.
 const MOST_SEGMENTS: usize = 3000;
@@ -36,8 +36,15 @@ impl Snapshots {
     }
 
     /// Adds an epoch's eigenvalues to `spectra.csv`, in place of what an earlier start may have written of it or of later ones.
-    pub(crate) fn add_spectra(&self, model: &MmRest, epoch: usize) -> Result<(), LearnerError> {
-        match HostMetrics::read(model, None)? {
+    pub(crate) fn add_spectra(
+        &self,
+        model: &dyn TrainedModel,
+        epoch: usize,
+    ) -> Result<(), LearnerError> {
+        let Some(space) = model.geometry() else {
+            return Ok(());
+        };
+        match space.all_metrics()? {
             Some(metrics) => spectra::add(&self.folder.join("spectra.csv"), epoch, &metrics),
             None => Ok(()),
         }
@@ -46,11 +53,11 @@ impl Snapshots {
     /// Writes a state of the shared space, and `segments.csv`, which is the same for both.
     pub(crate) fn write(
         &self,
-        model: &MmRest,
+        space: &dyn Geometry,
         splits: &[SplitRows],
         moment: Moment,
+        seed: u64,
     ) -> Result<(), LearnerError> {
-        let seed = model.context.settings().seed;
         let kept: Vec<Vec<usize>> = splits.iter().map(|split| chosen(split, seed)).collect();
         let mut tensors = Tensors::default();
         for (split, rows) in splits.iter().zip(&kept) {
@@ -62,7 +69,7 @@ impl Snapshots {
                 tensors.add(name, &[rows.len(), split.dim], chosen.copied());
             }
         }
-        self.add_clusters(model, &mut tensors)?;
+        add_clusters(space, &mut tensors)?;
         let name = match moment {
             Moment::Before => "before.safetensors",
             Moment::Selected => "selected.safetensors",
@@ -70,24 +77,23 @@ impl Snapshots {
         files::write(&self.folder.join("segments.csv"), &segments(splits, &kept)?)?;
         tensors.write(&self.folder.join(name))
     }
+}
 
-    fn add_clusters(&self, model: &MmRest, tensors: &mut Tensors) -> Result<(), LearnerError> {
-        let clusters = model.context.clusters();
-        if let Some(metrics) = HostMetrics::read(model, clusters.as_ref())? {
-            let dim = metrics.dim;
-            let count = metrics.own.len() / (dim * dim);
-            let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32);
-            tensors.add("global".into(), &[dim, dim], narrow(metrics.global));
-            tensors.add("metrics".into(), &[count, dim, dim], narrow(metrics.own));
-        }
-        if let Some(clusters) = clusters {
-            let bins: Vec<f32> = clusters.bins.iter().map(|&bin| bin as f32).collect();
-            tensors.add("cluster_bins".into(), &[bins.len()], bins.into_iter());
-            let shape = [clusters.len(), clusters.dim];
-            tensors.add("centers".into(), &shape, clusters.centers.into_iter());
-        }
-        Ok(())
+fn add_clusters(space: &dyn Geometry, tensors: &mut Tensors) -> Result<(), LearnerError> {
+    if let Some(metrics) = space.metrics()? {
+        let dim = metrics.dim;
+        let count = metrics.own.len() / (dim * dim);
+        let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32);
+        tensors.add("global".into(), &[dim, dim], narrow(metrics.global));
+        tensors.add("metrics".into(), &[count, dim, dim], narrow(metrics.own));
     }
+    if let Some(clusters) = space.clusters() {
+        let bins: Vec<f32> = clusters.bins.iter().map(|&bin| bin as f32).collect();
+        tensors.add("cluster_bins".into(), &[bins.len()], bins.into_iter());
+        let shape = [clusters.len(), clusters.dim];
+        tensors.add("centers".into(), &shape, clusters.centers.iter().copied());
+    }
+    Ok(())
 }
 
 fn chosen(split: &SplitRows, seed: u64) -> Vec<usize> {

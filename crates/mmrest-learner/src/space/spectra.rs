@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use mmrest_metric::eigenvalues_f64;
+use mmrest_models::HostMetrics;
 
-use super::HostMetrics;
 use crate::error::LearnerError;
 use crate::files;
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::repeated::Repeated;
 use super::spread::{quantile, sorted};
 use crate::figures::{FigureSet, Figures};
-use crate::seed;
+use mmrest_models::seed;
 
 /// Purpose of the generator of resamples.
 const RESAMPLES: u64 = 100;

@@ -4,7 +4,7 @@ use rand::Rng;
 use rayon::prelude::*;
 
 use super::spread::Spread;
-use crate::seed;
+use mmrest_models::seed;
 
 /// Purpose of the generator of sign flips.
 const FLIPS: u64 = 101;

@@ -7,10 +7,8 @@ use burn::lr_scheduler::LrSchedulerRecord;
 use burn::optim::OptimizerRecord;
 use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
-use burn::train::checkpoint::{
-    Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy,
-};
-use burn::train::metric::store::EventStoreClient;
+use burn::train::checkpoint::{Checkpoint, Checkpointer, CheckpointerError};
+use serde::Serialize;
 
 use super::progress::Progress;
 use super::records;
@@ -24,6 +22,8 @@ const KEPT: usize = 2;
 const PARTS: [&str; 3] = ["model", "optimizer", "scheduler"];
 /// The file of the run's progress.
 const PROGRESS: &str = "progress.json";
+/// The file of the model's state.
+const STATE: &str = "state.json";
 /// How the name of a folder begins in which a checkpoint grows.
 const GROWING: &str = "growing-";
 
@@ -44,6 +44,8 @@ pub struct Restored {
     pub scheduler: LrSchedulerRecord,
     /// How far the run had come.
     pub progress: Progress,
+    /// The model's state, as JSON.
+    pub state: serde_json::Value,
 }
 
 /// Counts the parts of the checkpoint under way; burn writes them from threads of its own.
@@ -122,6 +124,7 @@ impl Checkpoints {
             optimizer: optimizer.read(epoch)?,
             scheduler: scheduler.read(epoch)?,
             progress: self.progress(epoch)?,
+            state: files::read_json(&self.path(epoch).join(STATE))?,
         })
     }
 
@@ -152,19 +155,27 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Waits for burn's three parts, adds the progress and the list of digests, puts the checkpoint in place and removes the ones before the last.
+    /// Waits for burn's three parts, adds the progress, the model's state and the list of digests, puts the checkpoint in
+    /// place and removes the ones before the last.
     ///
     /// # Errors
     ///
     /// A part could not be written; the checkpoints before it are untouched.
-    pub fn finish(&self, epoch: usize, progress: &Progress) -> Result<(), LearnerError> {
+    pub fn finish(
+        &self,
+        epoch: usize,
+        progress: &Progress,
+        state: &impl Serialize,
+    ) -> Result<(), LearnerError> {
         let growing = self.growing(epoch);
         let parts = self.wait();
         let mut listed =
             parts.map_err(|e| LearnerError::format(&growing, format!("cannot be written: {e}")))?;
-        let file = growing.join(PROGRESS);
-        files::write_json(&file, progress)?;
-        listed.push((PROGRESS.into(), digests::digest(&file)?));
+        files::write_json(&growing.join(PROGRESS), progress)?;
+        files::write_json(&growing.join(STATE), state)?;
+        for name in [PROGRESS, STATE] {
+            listed.push((name.into(), digests::digest(&growing.join(name))?));
+        }
         digests::write_listed(&growing, listed)?;
         files::replace_folder(&growing, &self.path(epoch))?;
         self.prune()
@@ -270,14 +281,5 @@ impl Drop for Report<'_> {
     fn drop(&mut self) {
         self.checkpoints.lock().push(self.outcome.clone());
         self.checkpoints.written.changed.notify_all();
-    }
-}
-
-/// Every epoch is saved; which are kept is [`Checkpoints`]' business.
-pub(crate) struct EveryEpoch;
-
-impl CheckpointingStrategy for EveryEpoch {
-    fn checkpointing(&mut self, _: usize, _: &EventStoreClient) -> Vec<CheckpointingAction> {
-        vec![CheckpointingAction::Save]
     }
 }

@@ -1,38 +1,24 @@
 //! Training, driven by burn-train.
 
+mod adam;
+mod adapter;
+mod best_model;
 mod checkpoint;
+mod epochs;
+mod gradients;
+mod non_finite;
 mod observer;
-mod pass;
 mod progress;
 mod records;
-mod renderer;
-mod selected;
-mod strategy;
-mod workers;
+mod schedule;
 
+pub use adapter::{Step, Trainer};
 pub use checkpoint::{Checkpoints, Restored};
+pub use non_finite::NonFinite;
 pub use observer::{Observer, Silent};
 pub use progress::{EpochRow, Progress};
+pub use schedule::Plateau;
 
-pub(crate) use checkpoint::EveryEpoch;
-pub(crate) use renderer::NoRenderer;
-pub(crate) use selected::SelectedModel;
-pub(crate) use strategy::EpochLoop;
-
-use burn::train::Learner;
-
-use crate::config::TrainConfig;
-use crate::error::LearnerError;
-use crate::model::MmRest;
-
-/// A model with its optimisers and learning rates, for those who take their own steps.
-///
-/// # Errors
-///
-/// None in practice: the parameter groups' patterns are constants.
-pub fn learner(model: MmRest, train: &TrainConfig) -> Result<Learner<MmRest>, LearnerError> {
-    let factor = crate::schedule::SharedFactor::new();
-    let optimizer = crate::optimizer::optimizer(train)?;
-    let scheduler = crate::schedule::scheduler(train, &factor)?;
-    Ok(Learner::new(model, optimizer, scheduler))
-}
+pub(crate) use adapter::{Start, fit};
+pub(crate) use best_model::BestModel;
+pub(crate) use epochs::EpochLoop;

@@ -2,106 +2,96 @@
 
 use std::path::Path;
 
-use mmrest_metric::Clusters;
 use serde::{Deserialize, Serialize};
 
+use super::schedule::Plateau;
 use crate::config::Selection;
 use crate::error::LearnerError;
 use crate::figures::Figures;
 use crate::files;
-use crate::schedule::Plateau;
-use crate::step::Losses;
 
 /// One epoch, a row of `epochs.csv`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRow {
     /// From 1.
     pub epoch: usize,
-    /// Time of the training steps, clustering included.
+    /// Time of the training steps, with what the epoch begins with.
     pub train_seconds: f64,
-    /// L, mean over the epoch's segments; the following losses likewise.
+    /// The loss, mean over the epoch's segments.
     pub loss: f64,
-    /// L1.
-    pub loss_task: f64,
-    /// L_MMC.
-    pub loss_mmc: f64,
-    /// Intra-cluster part.
-    pub loss_intra: f64,
-    /// Inter-cluster part.
-    pub loss_inter: f64,
-    /// Frobenius part.
-    pub loss_frobenius: f64,
+    /// Its parts likewise, by the names that the model gives them.
+    pub losses: Vec<(String, f64)>,
     /// Figures of the validation split.
     pub valid: Figures,
     /// Figures of the test split, where `train.record_test` asks for them; nothing goes by them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<Figures>,
-    /// Learning rate of the network.
-    pub learning_rate: f64,
-    /// Learning rate of the text encoder.
-    pub text_learning_rate: f64,
-    /// Learning rate of the metrics.
-    pub metric_learning_rate: f64,
-    /// Global gradient norm of the model before clipping, mean over steps.
-    pub gradient_norm: f64,
-    /// The same of the metrics.
-    pub metric_gradient_norm: f64,
-    /// Steps that were not taken: a loss or gradient was not finite.
+    /// Learning rate of each parameter group, by its name; that of the first has none.
+    pub learning_rates: Vec<(String, f64)>,
+    /// Global norm before clipping of each group of gradients, mean over steps, by its name; that of the first has none.
+    pub gradient_norms: Vec<(String, f64)>,
+    /// Steps that were skipped: a loss or gradient was not finite.
     #[serde(default)]
     pub skipped_steps: usize,
-    /// Clusters in force at the epoch's end.
-    pub clusters: usize,
+    /// The model's own columns.
+    pub model: Vec<(String, f64)>,
     /// Whether this epoch's model was the best so far.
     pub selected: bool,
 }
 
 impl EpochRow {
-    /// The losses of an epoch, from sums over segments.
-    pub(crate) fn set_losses(&mut self, mean: &Losses) {
-        self.loss = mean.total;
-        self.loss_task = mean.task;
-        self.loss_mmc = mean.mmc;
-        self.loss_intra = mean.intra;
-        self.loss_inter = mean.inter;
-        self.loss_frobenius = mean.frobenius;
-    }
-
     /// Names and values in the order of `epochs.csv`.
     pub fn columns(&self) -> Vec<(String, String)> {
         let mut columns: Vec<(String, String)> = vec![("epoch".into(), self.epoch.to_string())];
-        let mut number = |name: &str, value: f64| columns.push((name.into(), value.to_string()));
-        number("train_seconds", self.train_seconds);
-        number("loss", self.loss);
-        number("loss_task", self.loss_task);
-        number("loss_mmc", self.loss_mmc);
-        number("loss_intra", self.loss_intra);
-        number("loss_inter", self.loss_inter);
-        number("loss_frobenius", self.loss_frobenius);
+        let mut number = |name: String, value: f64| columns.push((name, value.to_string()));
+        number("train_seconds".into(), self.train_seconds);
+        number("loss".into(), self.loss);
+        for (name, value) in &self.losses {
+            number(format!("loss_{name}"), *value);
+        }
         for (name, value) in self.valid.named() {
-            number(&format!("valid_{name}"), value);
+            number(format!("valid_{name}"), value);
         }
         for (name, value) in self.test.iter().flat_map(Figures::named) {
-            number(&format!("test_{name}"), value);
+            number(format!("test_{name}"), value);
         }
-        number("learning_rate", self.learning_rate);
-        number("text_learning_rate", self.text_learning_rate);
-        number("metric_learning_rate", self.metric_learning_rate);
-        number("gradient_norm", self.gradient_norm);
-        number("metric_gradient_norm", self.metric_gradient_norm);
-        columns.push(("skipped_steps".into(), self.skipped_steps.to_string()));
-        columns.push(("clusters".into(), self.clusters.to_string()));
+        for (name, value) in &self.learning_rates {
+            number(prefixed(name, "learning_rate"), *value);
+        }
+        for (name, value) in &self.gradient_norms {
+            number(prefixed(name, "gradient_norm"), *value);
+        }
+        number("skipped_steps".into(), self.skipped_steps as f64);
+        for (name, value) in &self.model {
+            number(name.clone(), *value);
+        }
         columns.push(("selected".into(), self.selected.to_string()));
         columns
     }
+
+    /// One of the model's own columns.
+    pub fn of_model(&self, name: &str) -> Option<f64> {
+        let mut columns = self.model.iter();
+        columns
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| *value)
+    }
 }
 
-/// Everything a resumed run needs beside weights, optimiser and schedule.
+/// The name of a group's column.
+fn prefixed(group: &str, what: &str) -> String {
+    if group.is_empty() {
+        what.into()
+    } else {
+        format!("{group}_{what}")
+    }
+}
+
+/// Everything a resumed run needs beside weights, optimiser, schedule and the model's state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// One row a finished epoch.
+    /// One row per finished epoch.
     pub epochs: Vec<EpochRow>,
-    /// The clusters in force.
-    pub clusters: Option<Clusters>,
     /// The plateau schedule.
     pub plateau: Plateau,
     /// Lowest validation MAE so far.

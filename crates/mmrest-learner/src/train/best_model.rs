@@ -4,18 +4,18 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::bundle::{Bundle, epoch_of};
 use crate::error::LearnerError;
 use crate::files;
-use crate::model::MmRest;
+use crate::saved_model::{SavedModel, epoch_of};
+use crate::trained::TrainedModel;
 
 /// Where the selected model of a run is kept.
 #[derive(Clone, Debug)]
-pub(crate) struct SelectedModel {
+pub(crate) struct BestModel {
     folder: PathBuf,
 }
 
-impl SelectedModel {
+impl BestModel {
     /// The selected model, in `folder`.
     pub(crate) fn new(folder: PathBuf) -> Self {
         Self { folder }
@@ -29,19 +29,19 @@ impl SelectedModel {
     /// Writes a model that is to be the selected one once its epoch's checkpoint is there.
     pub(crate) fn keep(
         &self,
-        bundle: &Bundle,
-        model: &MmRest,
+        saved: &SavedModel,
+        model: &dyn TrainedModel,
         epoch: usize,
     ) -> Result<(), LearnerError> {
-        bundle.save(model, epoch, &self.next())
+        saved.save(model, epoch, &self.next())
     }
 
     /// Puts the model that waits in its place, if one does.
     pub(crate) fn promote(&self) -> Result<(), LearnerError> {
-        match self.next().exists() {
-            true => files::replace_folder(&self.next(), &self.folder),
-            false => Ok(()),
+        if self.next().exists() {
+            files::replace_folder(&self.next(), &self.folder)?;
         }
+        Ok(())
     }
 
     /// Ends what a killed program left half done: `selected` is the epoch that the run's last checkpoint names.
@@ -115,7 +115,7 @@ mod tests {
                 }
             }
             std::fs::create_dir(folder.path().join("model.next.growing")).unwrap();
-            let selected = SelectedModel::new(folder.path().join("model"));
+            let selected = BestModel::new(folder.path().join("model"));
             selected.settle(checkpoint).unwrap();
             let expected = (usize::from(wanted.is_some()), wanted);
             assert_eq!(left(folder.path()), expected, "{there:?} {checkpoint:?}");
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_model_of_another_epoch_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let selected = SelectedModel::new(folder.path().join("model"));
+        let selected = BestModel::new(folder.path().join("model"));
         assert!(
             selected
                 .check(2)

@@ -1,31 +1,20 @@
-//! Learning rates: one base rate a parameter group, all lowered together when validation stops improving.
+//! Optimisers and learning rates: one base rate per parameter group, all lowered together when validation stops improving.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::module::ParamGroup;
+use burn::optim::ModuleOptimizer;
+use mmrest_metric::PsdAdamConfig;
+use mmrest_models::{Optimizer, ParameterGroup, Recipe};
 use serde::{Deserialize, Serialize};
 
-use crate::config::TrainConfig;
+use super::adam::{AdamParameters, OnePassAdam};
 use crate::error::LearnerError;
 
-/// Parameters of the text encoder.
-const TEXT_GROUP: &str = r"^text\.bert\.";
-/// Parameters of the metrics.
-const METRIC_GROUP: &str = r"^metric\.";
-
-/// The parameter group of the text encoder.
-pub(crate) fn text_group() -> Result<ParamGroup, LearnerError> {
-    group(TEXT_GROUP)
-}
-
-/// The parameter group of the metrics.
-pub(crate) fn metric_group() -> Result<ParamGroup, LearnerError> {
-    group(METRIC_GROUP)
-}
-
-fn group(pattern: &str) -> Result<ParamGroup, LearnerError> {
+/// The parameter group of a pattern.
+pub(crate) fn parameter_group(pattern: &str) -> Result<ParamGroup, LearnerError> {
     ParamGroup::from_regex(pattern).map_err(|e| LearnerError::Internal(format!("{e:?}")))
 }
 
@@ -111,27 +100,75 @@ impl LrScheduler for Scaled {
     fn load_record(&mut self, _: LrSchedulerRecord) {}
 }
 
+/// The optimiser of each parameter group.
+///
+/// # Errors
+///
+/// A pattern is no regular expression.
+pub(crate) fn optimizer(recipe: &Recipe) -> Result<ModuleOptimizer, LearnerError> {
+    let adam = |group: &ParameterGroup| {
+        OnePassAdam::new(AdamParameters {
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: group.weight_decay as f32,
+        })
+    };
+    let psd_adam = |group: &ParameterGroup| {
+        let config = PsdAdamConfig {
+            weight_decay: group.weight_decay,
+            ..PsdAdamConfig::default()
+        };
+        config.build()
+    };
+    let (first, others) = first_group(recipe)?;
+    let mut optimizer = match first.optimizer {
+        Optimizer::Adam => ModuleOptimizer::from(adam(first)),
+        Optimizer::PsdAdam => ModuleOptimizer::from(psd_adam(first)),
+    };
+    for group in others {
+        let parameters = parameter_group(group.pattern)?;
+        optimizer = match group.optimizer {
+            Optimizer::Adam => optimizer.with_group(parameters, adam(group), None),
+            Optimizer::PsdAdam => optimizer.with_group(parameters, psd_adam(group), None),
+        };
+    }
+    Ok(optimizer)
+}
+
 /// The schedulers of all parameter groups.
 ///
 /// # Errors
 ///
-/// None in practice: the groups' patterns are constants.
+/// A pattern is no regular expression.
 pub(crate) fn scheduler(
-    train: &TrainConfig,
+    recipe: &Recipe,
     factor: &SharedFactor,
 ) -> Result<ModuleLrScheduler, LearnerError> {
     let scaled = |base: f64| Scaled {
         base,
         factor: factor.clone(),
     };
-    Ok(ModuleLrScheduler::new(scaled(train.learning_rate))
-        .with_group(text_group()?, scaled(train.text_learning_rate))
-        .with_group(metric_group()?, scaled(train.metric_learning_rate)))
+    let (first, others) = first_group(recipe)?;
+    let mut scheduler = ModuleLrScheduler::new(scaled(first.learning_rate));
+    for group in others {
+        let parameters = parameter_group(group.pattern)?;
+        scheduler = scheduler.with_group(parameters, scaled(group.learning_rate));
+    }
+    Ok(scheduler)
+}
+
+fn first_group(recipe: &Recipe) -> Result<(&ParameterGroup, &[ParameterGroup]), LearnerError> {
+    let none = || LearnerError::Internal("a recipe without a parameter group".into());
+    recipe.groups.split_first().ok_or_else(none)
 }
 
 #[cfg(test)]
 mod tests {
+    use mmrest_models::{MmRest, MmRestConfig, Rates, SentimentModel};
+
     use super::*;
+    use crate::config::TrainConfig;
 
     #[test]
     fn more_than_patience_bad_epochs_lower_the_rates() {
@@ -149,13 +186,16 @@ mod tests {
     #[test]
     fn groups_have_their_own_rates_and_one_factor() {
         let factor = SharedFactor::new();
-        let train = TrainConfig {
+        let rates = Rates {
             learning_rate: 1.0,
             text_learning_rate: 0.1,
-            metric_learning_rate: 10.0,
-            ..TrainConfig::default()
+            ..TrainConfig::default().rates()
         };
-        let mut scheduler = scheduler(&train, &factor).unwrap();
+        let config = MmRestConfig {
+            metric_learning_rate: 10.0,
+            ..MmRestConfig::default()
+        };
+        let mut scheduler = scheduler(&MmRest::recipe(&config, &rates), &factor).unwrap();
         factor.set(0.5);
         let rates = scheduler.step();
         let rate = |path: &str| rates.lr_from_param(burn::module::ParamId::new(), Some(path));

@@ -1,46 +1,114 @@
-//! Where a number that is not finite came from: looked for only once a step is refused, for every look is a read.
+//! Steps that cannot be taken, and where a value that is not finite came from. That is looked for only once a step has
+//! failed, for every look is a read from the device.
+
+use std::fmt;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
+use mmrest_models::{Batch, ModelOutput, SentimentModel, TextBatch};
 
-use crate::batch::{Batch, TextBatch};
-use crate::error::LearnerError;
-use crate::model::{Forward, MmRest};
-use crate::objective::to_host;
-use crate::refusal::NonFinite;
-use crate::step::Losses;
+use crate::error::{LearnerError, to_host};
 
-/// The first tensor of a step that is not finite, from the batch to the loss; none where all are. Without `losses` the
-/// objective could not be computed.
+/// Why a training step was skipped; the model stays as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepError {
+    /// A loss or a gradient is not finite. Training may go on with the next batch.
+    NonFinite(NonFinite),
+    /// The step failed: training cannot go on.
+    Failed(String),
+    /// The step failed where another device took its part of it.
+    OtherPart(String),
+}
+
+/// A number that is not finite, met in a training step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NonFinite {
+    /// Where it shows: a part of the loss by its name, `total`, or `gradient` where the loss itself is finite.
+    pub part: &'static str,
+    /// The first tensor that holds one, in the order of computation; of gradients, in the order of the model's fields.
+    pub tensor: String,
+    /// The first such number in it: infinite or NaN.
+    pub value: f32,
+    /// The segment it belongs to, where it belongs to one: its place in the training split.
+    pub row: Option<usize>,
+}
+
+impl fmt::Display for NonFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            "gradient" => write!(f, "the loss is finite and its gradient is not")?,
+            "total" => write!(f, "the loss is not finite")?,
+            part => write!(f, "the loss is not finite in its part '{part}'")?,
+        }
+        write!(
+            f,
+            "; the first tensor that is not is the {} ({})",
+            self.tensor, self.value
+        )
+    }
+}
+
+impl StepError {
+    /// Which of several reasons is told: what training cannot go on after comes first, what only follows from another last.
+    fn rank(&self) -> usize {
+        match self {
+            Self::Failed(_) => 0,
+            Self::NonFinite(_) => 1,
+            Self::OtherPart(_) => 2,
+        }
+    }
+}
+
+/// The error to report of those that the parts of a step gave, in whatever order they came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FirstError(Option<(usize, usize, StepError)>);
+
+impl FirstError {
+    /// Notes the reason of a part of a step.
+    pub(crate) fn note(&mut self, part: usize, error: StepError) {
+        let place = (error.rank(), part);
+        let first = self
+            .0
+            .as_ref()
+            .is_none_or(|(rank, known, _)| place < (*rank, *known));
+        if first {
+            self.0 = Some((place.0, place.1, error));
+        }
+    }
+
+    /// The reason, if there is one.
+    pub(crate) fn get(&self) -> Option<&StepError> {
+        self.0.as_ref().map(|(_, _, error)| error)
+    }
+}
+
+/// The first tensor of a step that is not finite, from the batch to the loss; none where all are. `losses` are the total
+/// and the parts, in the order of [`SentimentModel::LOSSES`]; without them the loss could not be computed.
 ///
 /// # Errors
 ///
 /// The device cannot be read.
-pub(crate) fn in_step(
+pub(crate) fn find_non_finite<M: SentimentModel>(
     batch: &Batch,
-    forward: &Forward,
-    losses: Option<&Losses>,
+    output: &M::Output,
+    losses: Option<&[f64]>,
 ) -> Result<Option<NonFinite>, LearnerError> {
     let mut look = Look { batch, found: None };
     look.at_batch()?;
-    look.at_forward(forward)?;
-    let shown = losses.and_then(Losses::non_finite);
+    for (name, tensor) in output.stages() {
+        look.of_segments(name, &tensor)?;
+    }
+    let shown = losses.and_then(non_finite_loss::<M>);
     let part = match shown {
         Some((part, _)) => part,
-        // Nothing of the objective is known: the score tells whether its first part can be a number.
-        None if to_host(forward.prediction.clone())?
-            .iter()
-            .all(|v| v.is_finite()) =>
-        {
-            "mmc"
-        }
-        None => "task",
+        // Nothing of the loss is known: the prediction tells whether its first part can be a number.
+        None if to_host(output.prediction())?.iter().all(|v| v.is_finite()) => "total",
+        None => M::LOSSES.first().copied().unwrap_or("total"),
     };
     let own = || {
         let (part, value) = shown?;
-        let value = value as f32;
-        Some((format!("loss part {part}"), value, None))
+        Some((format!("loss part {part}"), value as f32, None))
     };
     let found = look.found.or_else(own);
     Ok(found.map(|(tensor, value, row)| NonFinite {
@@ -49,6 +117,15 @@ pub(crate) fn in_step(
         value,
         row,
     }))
+}
+
+/// The first part of a loss that is not finite, with its value: the parts before their sums, the total last.
+pub(crate) fn non_finite_loss<M: SentimentModel>(losses: &[f64]) -> Option<(&'static str, f64)> {
+    let (total, parts) = losses.split_first()?;
+    let parts = M::LOSSES.iter().copied().zip(parts.iter().copied());
+    parts
+        .chain([("total", *total)])
+        .find(|(_, value)| !value.is_finite())
 }
 
 /// A tensor's name, its first number that is not finite, and the segment that belongs to.
@@ -81,25 +158,6 @@ impl Look<'_> {
         }
         let labels = TensorData::new(self.batch.labels.clone(), [self.batch.len()]);
         self.of_segments("labels", &Tensor::<1>::from_data(labels, &Device::flex()))
-    }
-
-    fn at_forward(&mut self, forward: &Forward) -> Result<(), LearnerError> {
-        let space = &forward.representations;
-        for (name, rows) in [
-            ("text encoder's output", &space.first_token),
-            ("text representation", &space.text),
-            ("vision representation", &space.vision),
-            ("audio representation", &space.audio),
-        ] {
-            if let Some(rows) = rows {
-                self.of_segments(name, rows)?;
-            }
-        }
-        self.of_segments("score", &forward.score)?;
-        if let Some(bias) = &forward.bias {
-            self.of_segments("bias", bias)?;
-        }
-        self.of_segments("prediction", &forward.prediction)
     }
 
     /// A tensor whose first dimension is the batch.
@@ -137,8 +195,8 @@ impl Look<'_> {
 /// # Errors
 ///
 /// The device cannot be read.
-pub(crate) fn in_gradients(
-    model: &MmRest,
+pub(crate) fn find_in_gradients<M: Module>(
+    model: &M,
     gradients: &GradientsParams,
 ) -> Result<Option<NonFinite>, LearnerError> {
     let mut visitor = Gradients {
@@ -202,20 +260,25 @@ fn first(values: &[f32]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::HostBatch;
-    use crate::config::Config;
-    use crate::example::{Example, TextFeatures};
     use mmrest_data::{Frames, Modality, Widths};
+    use mmrest_models::{
+        ClusterState, Example, HostBatch, MmRest, MmRestConfig, Mode, TextFeatures,
+    };
+
+    use crate::config::Config;
 
     fn model(device: &Device) -> MmRest {
         let mut config = Config::default();
         config.data.modalities = vec![Modality::Vision, Modality::Audio];
-        config.model.representation = 4;
         let widths = Widths {
             vision: 2,
             audio: 1,
         };
-        MmRest::new(&config, widths, None, device).unwrap()
+        let model = MmRestConfig {
+            representation: 4,
+            ..MmRestConfig::default()
+        };
+        MmRest::init(&model, &config.task(widths, 0), None, device).unwrap()
     }
 
     fn batch(bad: Option<f32>, device: &Device) -> Batch {
@@ -239,25 +302,34 @@ mod tests {
         let device = Device::flex().autodiff();
         let model = model(&device);
         let good = batch(None, &device);
-        let forward = model.forward(&good, None).unwrap();
-        assert_eq!(in_step(&good, &forward, None).unwrap(), None);
+        let forward = model
+            .forward(&good, &ClusterState::default(), Mode::Evaluate)
+            .unwrap();
+        assert_eq!(
+            find_non_finite::<MmRest>(&good, &forward, None).unwrap(),
+            None
+        );
 
         let bad = batch(Some(f32::NAN), &device);
-        let forward = model.forward(&bad, None).unwrap();
-        let found = in_step(&bad, &forward, None).unwrap().unwrap();
+        let forward = model
+            .forward(&bad, &ClusterState::default(), Mode::Evaluate)
+            .unwrap();
+        let found = find_non_finite::<MmRest>(&bad, &forward, None)
+            .unwrap()
+            .unwrap();
         assert_eq!(
             (found.tensor.as_str(), found.row),
             ("audio frames", Some(8))
         );
         assert!(found.value.is_nan() && found.part == "task");
 
-        let losses = Losses {
-            intra: f64::INFINITY,
-            total: f64::INFINITY,
-            ..Losses::default()
-        };
-        let forward = model.forward(&good, None).unwrap();
-        let found = in_step(&good, &forward, Some(&losses)).unwrap().unwrap();
+        let losses = [f64::INFINITY, 0.0, f64::INFINITY, 0.0, 0.0, 0.0];
+        let forward = model
+            .forward(&good, &ClusterState::default(), Mode::Evaluate)
+            .unwrap();
+        let found = find_non_finite::<MmRest>(&good, &forward, Some(&losses))
+            .unwrap()
+            .unwrap();
         assert_eq!((found.part, found.row), ("intra", None));
         assert_eq!(found.tensor, "loss part intra");
     }
@@ -267,20 +339,22 @@ mod tests {
         let device = Device::flex().autodiff();
         let model = model(&device);
         let good = batch(None, &device);
-        let forward = model.forward(&good, None).unwrap();
+        let forward = model
+            .forward(&good, &ClusterState::default(), Mode::Evaluate)
+            .unwrap();
         let gradients = forward.prediction.sum().backward();
         let mut gradients = GradientsParams::from_grads(gradients, &model);
-        assert_eq!(in_gradients(&model, &gradients).unwrap(), None);
+        assert_eq!(find_in_gradients(&model, &gradients).unwrap(), None);
 
         let audio = model.audio.as_ref().unwrap();
         let id = audio.projection.weight.id;
         let gradient = gradients.remove::<2>(id).unwrap();
         gradients.register(id, gradient.clone().mul_scalar(f32::NAN));
-        let found = in_gradients(&model, &gradients).unwrap().unwrap();
+        let found = find_in_gradients(&model, &gradients).unwrap().unwrap();
         assert_eq!(found.tensor, "gradient of audio.projection.weight");
         gradients.remove::<2>(id);
         gradients.register(id, gradient.zeros_like().add_scalar(1e30));
-        let found = in_gradients(&model, &gradients).unwrap().unwrap();
+        let found = find_in_gradients(&model, &gradients).unwrap().unwrap();
         assert_eq!(found.value, 1e30, "its square is infinite");
     }
 }

@@ -8,10 +8,9 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use sha2::{Digest, Sha256};
 
-use crate::error::LearnerError;
-use crate::example::TextFeatures;
+use crate::error::{LearnerError, to_host};
 use crate::files;
-use crate::objective::to_host;
+use mmrest_models::TextFeatures;
 
 /// Segments encoded at a time.
 const CHUNK: usize = 32;

@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `weights.safetensors` | every weight, metrics included |
-//! | `clusters.json` | centres, their sentiments, and which local metric each uses |
+//! | `state.json` | what the model keeps beside its weights: MMRest's clusters |
 //! | `features.json` | widths and standardisation of vision and audio |
 //! | `config.toml` | the run's whole configuration |
 //! | `bert/` | `config.json`, `vocab.txt`, `tokenizer_config.json` of the text encoder |
@@ -11,14 +11,14 @@
 //! | `SHA256SUMS` | SHA-256 of each of them |
 //! | `neighbours.safetensors` | once training has ended, not in the list: training segments in the shared space, with ids and labels |
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Device;
 use mmrest_data::Modality;
 use mmrest_encoders::{BertConfig, Tokenizer};
-use mmrest_metric::Clusters;
+use mmrest_models::{ModelVisitor, SentimentModel};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -26,15 +26,16 @@ use crate::digests;
 use crate::error::LearnerError;
 use crate::example::FeatureSpec;
 use crate::files;
-use crate::model::MmRest;
-use crate::size;
+use crate::trained::{Trained, TrainedModel};
 
 /// Version of the model folder's layout.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The layout of version 0.1.0, which knew one model and kept its clusters in `clusters.json`.
+const FIRST_FORMAT: u32 = 1;
 
 /// What a model needs beside its weights.
 #[derive(Debug)]
-pub struct Bundle {
+pub struct SavedModel {
     /// The run's configuration.
     pub config: Config,
     /// Widths and statistics of vision and audio.
@@ -62,7 +63,7 @@ struct Stamp {
     text_fingerprint: Option<String>,
 }
 
-impl Bundle {
+impl SavedModel {
     /// The tokenizer, when text is in use.
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
         self.text.as_ref().map(|text| &text.tokenizer)
@@ -73,15 +74,18 @@ impl Bundle {
     /// # Errors
     ///
     /// The folder cannot be written.
-    pub fn save(&self, model: &MmRest, epoch: usize, folder: &Path) -> Result<(), LearnerError> {
+    pub fn save(
+        &self,
+        model: &dyn TrainedModel,
+        epoch: usize,
+        folder: &Path,
+    ) -> Result<(), LearnerError> {
         let growing = &files::beside(folder, ".growing");
         files::empty_folder(growing)?;
-        let weights = growing.join("weights.safetensors");
-        let mut store = SafetensorsStore::from_file(&weights);
-        model
-            .save_into(&mut store)
-            .map_err(|e| LearnerError::format(&weights, format!("cannot be written: {e}")))?;
-        files::write_json(&growing.join("clusters.json"), &model.context.clusters())?;
+        model.save(
+            &growing.join("weights.safetensors"),
+            &growing.join("state.json"),
+        )?;
         files::write_json(&growing.join("features.json"), &self.features)?;
         files::write(
             &growing.join("config.toml"),
@@ -112,7 +116,10 @@ impl Bundle {
     ///
     /// A file is missing, damaged (by its digest in `SHA256SUMS`, which older folders lack), or of another format version;
     /// the error names it.
-    pub fn load(folder: &Path, device: &Device) -> Result<(Self, MmRest), LearnerError> {
+    pub fn load(
+        folder: &Path,
+        device: &Device,
+    ) -> Result<(Self, Box<dyn TrainedModel>), LearnerError> {
         let stamp_file = folder.join("model.json");
         if !stamp_file.exists() {
             return Err(LearnerError::format(
@@ -121,11 +128,11 @@ impl Bundle {
             ));
         }
         let stamp: Stamp = files::read_json(&stamp_file)?;
-        if stamp.format != FORMAT {
+        if stamp.format != FORMAT && stamp.format != FIRST_FORMAT {
             return Err(LearnerError::format(
                 &stamp_file,
                 format!(
-                    "has format {}, this program reads {FORMAT}: use the version of mmrest that wrote it",
+                    "has format {}, this program reads {FIRST_FORMAT} and {FORMAT}: use the version of mmrest that wrote it",
                     stamp.format
                 ),
             ));
@@ -133,40 +140,80 @@ impl Bundle {
         if !digests::verify(folder)? {
             tracing::info!(model = %folder.display(), "no SHA256SUMS: an older model, read unchecked");
         }
-        let config = Config::load(&folder.join("config.toml"), &[])?;
+        let config = Config::load_stored(&folder.join("config.toml"))?;
         let features: FeatureSpec = files::read_json(&folder.join("features.json"))?;
         check_features(&features)
             .map_err(|message| LearnerError::format(&folder.join("features.json"), message))?;
         let bert_folder = folder.join("bert");
-        let text = match config.uses(Modality::Text) {
-            true => Some(TextParts {
+        let text = if config.uses(Modality::Text) {
+            Some(TextParts {
                 bert: BertConfig::from_dir(&bert_folder)?,
                 tokenizer: Tokenizer::from_dir(&bert_folder)?,
                 fingerprint: stamp.text_fingerprint.unwrap_or_default(),
-            }),
-            false => None,
+            })
+        } else {
+            None
         };
         if let Some(text) = &text {
             check_text(&config, &bert_folder, &text.bert, &text.tokenizer)?;
         }
-        let weights = folder.join("weights.safetensors");
-        let encoder = text.as_ref().map(|text| &text.bert);
-        check_size(&weights, size::model(&config, features.widths, encoder))?;
-        let bert = encoder.map(|bert| (bert.init(device), bert));
-        let mut model = MmRest::new(&config, features.widths, bert, device)?;
-        load_weights(&mut model, &weights)?;
-        let clusters: Option<Clusters> = files::read_json(&folder.join("clusters.json"))?;
-        if let Some(clusters) = &clusters {
-            check_clusters(clusters, &config)
-                .map_err(|message| LearnerError::format(&folder.join("clusters.json"), message))?;
-        }
-        model.context.state().clusters = clusters;
-        let bundle = Self {
+        let saved = Self {
             config,
             features,
             text,
         };
-        Ok((bundle, model.valid()))
+        let model = saved.config.model.visit(Load {
+            saved: &saved,
+            folder,
+            format: stamp.format,
+            device,
+        })?;
+        Ok((saved, model))
+    }
+}
+
+/// Reads weights and state of a model folder.
+struct Load<'a> {
+    saved: &'a SavedModel,
+    folder: &'a Path,
+    format: u32,
+    device: &'a Device,
+}
+
+impl ModelVisitor for Load<'_> {
+    type Output = Result<Box<dyn TrainedModel>, LearnerError>;
+
+    fn visit<M: SentimentModel>(self, config: &M::Config) -> Self::Output {
+        let encoder = self.saved.text.as_ref().map(|text| &text.bert);
+        let layers = encoder.map_or(0, |bert| bert.num_hidden_layers);
+        let task = self.saved.config.task(self.saved.features.widths, layers);
+        let weights = self.folder.join("weights.safetensors");
+        check_size(&weights, M::parameter_count(config, &task, encoder))?;
+        let bert = encoder.map(|bert| (bert.init(self.device), bert));
+        let mut model = M::init(config, &task, bert, self.device)?;
+        load_weights(&mut model, &weights)?;
+        let (path, state) = self.state()?;
+        let wrong = |message: String| LearnerError::format(&path, message);
+        let state: M::State = serde_json::from_value(state)
+            .map_err(|error| wrong(format!("is not the state of the model: {error}")))?;
+        model
+            .check_state(&state)
+            .map_err(|error| wrong(error.to_string()))?;
+        Ok(Box::new(Trained::new(model.valid(), state)))
+    }
+}
+
+impl Load<'_> {
+    /// The model's state, with the file it stands in.
+    fn state(&self) -> Result<(PathBuf, serde_json::Value), LearnerError> {
+        if self.format == FIRST_FORMAT {
+            let path = self.folder.join("clusters.json");
+            let clusters: serde_json::Value = files::read_json(&path)?;
+            return Ok((path, serde_json::json!({ "clusters": clusters })));
+        }
+        let path = self.folder.join("state.json");
+        let state = files::read_json(&path)?;
+        Ok((path, state))
     }
 }
 
@@ -177,10 +224,10 @@ impl Bundle {
 /// `model.json` is damaged.
 pub(crate) fn epoch_of(folder: &Path) -> Result<Option<usize>, LearnerError> {
     let stamp = folder.join("model.json");
-    match stamp.exists() {
-        true => files::read_json::<Stamp>(&stamp).map(|stamp| Some(stamp.epoch)),
-        false => Ok(None),
+    if !stamp.exists() {
+        return Ok(None);
     }
+    files::read_json::<Stamp>(&stamp).map(|stamp| Some(stamp.epoch))
 }
 
 /// Statistics of as many features as a frame has, or of none where there was no frame to learn them from.
@@ -224,7 +271,7 @@ fn check_size(path: &Path, parameters: u128) -> Result<(), LearnerError> {
     ))
 }
 
-fn load_weights(model: &mut MmRest, path: &Path) -> Result<(), LearnerError> {
+fn load_weights<M: Module>(model: &mut M, path: &Path) -> Result<(), LearnerError> {
     let mut store = SafetensorsStore::from_file(path);
     let result = model
         .load_from(&mut store)
@@ -274,17 +321,4 @@ pub(crate) fn check_text(
         ),
         _ => Ok(()),
     }
-}
-
-/// Whether clusters from a file fit the configuration.
-pub(crate) fn check_clusters(clusters: &Clusters, config: &Config) -> Result<(), String> {
-    if clusters.dim != config.model.representation {
-        return Err(format!(
-            "holds centres of {} numbers, but model.representation is {}",
-            clusters.dim, config.model.representation
-        ));
-    }
-    clusters
-        .check(config.bins.labels.len(), config.clusters.count)
-        .map_err(|error| error.to_string())
 }

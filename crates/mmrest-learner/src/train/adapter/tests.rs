@@ -1,0 +1,240 @@
+use burn::module::{ModuleVisitor, Param, ParamId};
+use mmrest_data::{Frames, Modality, Widths};
+use mmrest_metric::{Clusters, host};
+use mmrest_models::{
+    ClusterConfig, ClusterScope, ClusterState, Example, HostBatch, MmRest, MmRestConfig,
+    TextFeatures, seed,
+};
+use rand::RngExt;
+
+use super::*;
+use crate::config::Config;
+
+const WIDTHS: Widths = Widths {
+    vision: 5,
+    audio: 3,
+};
+
+fn config(scope: ClusterScope) -> MmRestConfig {
+    MmRestConfig {
+        dropout: 0.0,
+        representation: 8,
+        clusters: ClusterConfig {
+            scope,
+            ..ClusterConfig::default()
+        },
+        ..MmRestConfig::default()
+    }
+}
+
+/// A trainer whose steps are computed in so many parts, each on a clone of one device.
+fn trainer(config: &MmRestConfig, device: &Device, parts: usize) -> Trainer<MmRest> {
+    let mut run = Config::default();
+    run.data.modalities = vec![Modality::Vision, Modality::Audio];
+    let task = run.task(WIDTHS, 0);
+    device.seed(5);
+    let model = MmRest::init(config, &task, None, device).unwrap();
+    let recipe = MmRest::recipe(config, &run.train.rates());
+    let devices = vec![device.clone(); parts];
+    Trainer::new(model, ClusterState::default(), &recipe, &devices).unwrap()
+}
+
+fn examples(count: usize) -> Vec<Example> {
+    let mut rng = seed::rng(11, &[]);
+    let mut frames = |count: usize, width: usize| Frames {
+        values: (0..count * width)
+            .map(|_| rng.random_range(-1.0..1.0))
+            .collect(),
+        width,
+    };
+    (0..count)
+        .map(|index| Example {
+            id: format!("v[{index}]"),
+            text: TextFeatures::Absent,
+            vision: frames(2 + index % 4, WIDTHS.vision),
+            audio: frames(1 + index % 5, WIDTHS.audio),
+            label: (index % 7) as f32 - 3.0,
+        })
+        .collect()
+}
+
+/// A batch in the trainer's parts.
+fn parts(trainer: &Trainer<MmRest>, examples: &[Example]) -> Vec<Batch> {
+    let devices = &trainer.workers.devices;
+    let rows: Vec<usize> = (0..examples.len()).collect();
+    HostBatch::upload_parts(HostBatch::split(examples, &rows, devices.len()), devices)
+}
+
+/// Gradients and losses of a step on 13 segments, and the clusters after it; nothing is updated.
+fn gradients_of(trainer: &Trainer<MmRest>) -> (TrainOutput<StepRecord>, Clusters) {
+    let parts = parts(trainer, &examples(13));
+    let output = trainer.workers.step(&trainer.learner, parts).unwrap();
+    let (error, seen) = trainer.shared.lock().take();
+    assert_eq!(error, None);
+    let (batch, seen) = seen.unwrap();
+    let mut state = ClusterState::default();
+    let model = trainer.model();
+    model.observe(&batch, &seen, &mut state, 1).unwrap();
+    (output, state.clusters.unwrap())
+}
+
+/// Every gradient of a model by its parameter.
+struct Collect<'a>(&'a GradientsParams, Vec<(ParamId, Vec<f32>)>);
+
+impl ModuleVisitor for Collect<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.0.get::<D>(param.id) {
+            let values = host::read("gradient", gradient).unwrap();
+            self.1.push((param.id, values));
+        }
+    }
+}
+
+fn gradients(
+    trainer: &Trainer<MmRest>,
+    output: &TrainOutput<StepRecord>,
+) -> Vec<(ParamId, Vec<f32>)> {
+    let mut collect = Collect(&output.grads, Vec::new());
+    trainer.model().visit(&mut collect);
+    collect.1
+}
+
+fn assert_near(a: f64, b: f64, what: &str) {
+    assert!(
+        (a - b).abs() <= 1e-5 * a.abs().max(1.0),
+        "{what}: {a} and {b}"
+    );
+}
+
+#[test]
+fn parts_of_a_step_add_up_to_the_step() {
+    let device = Device::flex().autodiff();
+    for scope in [ClusterScope::Train, ClusterScope::Batch] {
+        let mut one = trainer(&config(scope), &device, 1);
+        // The clusters that a first step finds, so that the step that is looked at has a bias.
+        let (_, clusters) = gradients_of(&one);
+        let state = ClusterState {
+            clusters: Some(clusters),
+        };
+        one.set_state(state.clone());
+        let (whole, after) = gradients_of(&one);
+        let expected = gradients(&one, &whole);
+        let mmc = *whole.item.losses.last().unwrap();
+        assert!(expected.len() > 10 && mmc > 0.0);
+        for count in [2, 3] {
+            let mut several = trainer(&config(scope), &device, count);
+            several.learner = one.learner.clone();
+            several.shared = Arc::clone(&one.shared);
+            several.set_state(state.clone());
+            let (parted, found) = gradients_of(&several);
+            assert_eq!(whole.item.losses.len(), parted.item.losses.len());
+            for (a, b) in whole.item.losses.iter().zip(&parted.item.losses) {
+                assert_near(*a, *b, "loss");
+            }
+            assert_eq!(after.bins, found.bins);
+            for (a, b) in after.centers.iter().zip(&found.centers) {
+                assert_near(f64::from(*a), f64::from(*b), "centre");
+            }
+            let found = gradients(&several, &parted);
+            assert_eq!(found.len(), expected.len());
+            for ((id, a), (other, b)) in expected.iter().zip(&found) {
+                assert_eq!((id, a.len()), (other, b.len()));
+                for (a, b) in a.iter().zip(b) {
+                    assert_near(f64::from(*a), f64::from(*b), "gradient");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_part_that_fails_does_not_leave_the_others_waiting() {
+    let device = Device::flex().autodiff();
+    let mut trainer = trainer(&config(ClusterScope::Train), &device, 2);
+    let mut examples = examples(8);
+    examples[7].vision.values[0] = f32::NAN;
+    let mut without = parts(&trainer, &examples);
+    // The second part has no input at all: its worker panics before it contributes.
+    without[1].vision = None;
+    without[1].audio = None;
+    let failed = trainer.step(without);
+    assert!(failed.is_err_and(|error| error.to_string().contains("worker")));
+    trainer.shared.lock().take();
+
+    // Whichever part comes last and meets the number, the one it is from reports it.
+    for _ in 0..20 {
+        let parts = parts(&trainer, &examples);
+        let found = trainer.step(parts).unwrap().skipped.unwrap();
+        assert_eq!(
+            (found.tensor.as_str(), found.row),
+            ("vision frames", Some(7))
+        );
+    }
+}
+
+#[test]
+fn a_skipped_step_changes_nothing() {
+    let device = Device::flex().autodiff();
+    let mut trainer = trainer(&config(ClusterScope::Train), &device, 1);
+    let good = parts(&trainer, &examples(8));
+    trainer.step(good).unwrap();
+    let before = (weights(&trainer), trainer.state());
+    let mut bad = examples(8);
+    bad[3].label = f32::NAN;
+    let bad = parts(&trainer, &bad);
+    assert!(trainer.step(bad).unwrap().skipped.is_some());
+    assert_eq!(before, (weights(&trainer), trainer.state()));
+    let good = parts(&trainer, &examples(8));
+    assert!(trainer.step(good).unwrap().skipped.is_none());
+    assert_ne!(before, (weights(&trainer), trainer.state()));
+}
+
+/// Every weight of the model.
+fn weights(trainer: &Trainer<MmRest>) -> Vec<f32> {
+    struct Weights(Vec<f32>);
+    impl ModuleVisitor for Weights {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.extend(host::read("weight", param.val()).unwrap());
+        }
+    }
+    let mut all = Weights(Vec::new());
+    trainer.model().visit(&mut all);
+    all.0
+}
+
+#[test]
+fn gradients_of_several_batches_make_one_step() {
+    let device = Device::flex().autodiff();
+    let config = config(ClusterScope::Train);
+    let mut trainer = trainer(&config, &device, 1);
+    trainer.accumulate = 3;
+    trainer.begin_epoch(1);
+    let before = weights(&trainer);
+    for batch in 1..=4 {
+        let parts = parts(&trainer, &examples(8));
+        trainer.step(parts).unwrap();
+        assert_eq!(before == weights(&trainer), batch < 3, "batch {batch}");
+    }
+    // What is left of an epoch is dropped.
+    trainer.begin_epoch(2);
+    assert_eq!(trainer.batches, 0);
+}
+
+#[test]
+fn a_step_reads_the_device_three_times() {
+    let device = Device::flex().autodiff();
+    for (bias, mmc, expected) in [(true, true, 3), (false, true, 3), (false, false, 1)] {
+        let config = MmRestConfig {
+            bias,
+            mmc,
+            ..config(ClusterScope::Train)
+        };
+        let mut trainer = trainer(&config, &device, 1);
+        let first = parts(&trainer, &examples(13));
+        trainer.step(first).unwrap();
+        let second = parts(&trainer, &examples(13));
+        let before = host::reads();
+        assert!(trainer.step(second).unwrap().skipped.is_none());
+        assert_eq!(host::reads() - before, expected, "bias {bias}, L_MMC {mmc}");
+    }
+}

@@ -1,0 +1,401 @@
+//! The epoch loop: begin, train, validate, select, checkpoint, stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use burn::train::Interrupter;
+use mmrest_data::Split;
+use mmrest_models::{Recipe, SentimentModel, seed};
+
+use super::adapter::{Epochs, Trainer};
+use super::best_model::BestModel;
+use super::checkpoint::Checkpoints;
+use super::non_finite::NonFinite;
+use super::observer::Observer;
+use super::progress::{EpochRow, Progress};
+use crate::error::{LearnerError, batch_error};
+use crate::figures::{Figures, figures};
+use crate::loader::SegmentLoader;
+use crate::run::FolderLock;
+use crate::saved_model::SavedModel;
+use crate::space::{Moment, Snapshots, SplitRows};
+use crate::trained::{Trained, TrainedModel, predict};
+
+/// A run while it trains: where it reads and writes, and how far it has come.
+pub(crate) struct EpochLoop {
+    /// Training batches, shuffled, on the autodiff device.
+    pub train: SegmentLoader,
+    /// Training batches in order, on the inner device, for what an epoch begins with.
+    pub train_in_order: SegmentLoader,
+    /// Validation batches.
+    pub valid: SegmentLoader,
+    /// Test batches; looked at while training only where selection or `train.record_test` say so.
+    pub test: SegmentLoader,
+    /// The autodiff devices; the first holds the model.
+    pub devices: Vec<Device>,
+    /// How the model is trained: names and rates of its groups.
+    pub recipe: Recipe,
+    /// What goes into the model folder beside weights and state; its configuration rules the loop.
+    pub saved: SavedModel,
+    /// The run's folder, which is this program's as long as the run goes on.
+    pub lock: FolderLock,
+    /// Where the selected model is kept.
+    pub best: BestModel,
+    /// Where the epochs' record is kept.
+    pub epochs_file: PathBuf,
+    /// The run's checkpoints.
+    pub checkpoints: Checkpoints,
+    /// What is kept for reports, where anything is.
+    pub snapshots: Option<Snapshots>,
+    /// Who watches.
+    pub observer: Arc<dyn Observer>,
+    /// How far the run has come.
+    pub progress: Progress,
+}
+
+/// What an epoch's steps have come to so far.
+#[derive(Default)]
+struct Tally {
+    /// Sums over the segments of the steps taken: the loss and its parts.
+    losses: Vec<f64>,
+    /// Segments of the steps taken.
+    segments: usize,
+    /// Sums over the steps taken, by group of gradients.
+    norms: Vec<f64>,
+    taken: usize,
+    skipped: usize,
+}
+
+impl<M: SentimentModel> Epochs<M> for EpochLoop {
+    fn run(
+        &mut self,
+        trainer: &mut Trainer<M>,
+        epochs: usize,
+        interrupter: &Interrupter,
+    ) -> Result<(), LearnerError> {
+        let patience = self.saved.config.train.patience;
+        for epoch in self.progress.done() + 1..=epochs {
+            let patient = self.progress.epochs_since_best < patience;
+            if !patient || interrupter.should_stop() {
+                break;
+            }
+            match self.epoch(trainer, epoch, interrupter) {
+                Err(LearnerError::Interrupted) => break,
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl EpochLoop {
+    /// One epoch, from what it begins with to its checkpoint.
+    fn epoch<M: SentimentModel>(
+        &mut self,
+        trainer: &mut Trainer<M>,
+        epoch: usize,
+        interrupter: &Interrupter,
+    ) -> Result<(), LearnerError> {
+        let started = Instant::now();
+        self.begin(trainer, epoch, interrupter)?;
+        let mut row = self.steps(trainer, epoch, interrupter)?;
+        row.train_seconds = started.elapsed().as_secs_f64();
+        // From here on the folder must still be the run's own.
+        self.lock.check()?;
+        let trained = Trained::of(trainer);
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.add_spectra(&trained, epoch)?;
+        }
+        let usable = self.validate(&trained, row)?;
+        self.lock.check()?;
+        if usable {
+            self.checkpoints.begin(epoch)?;
+            trainer.write_checkpoint(epoch);
+            self.checkpoints
+                .finish(epoch, &self.progress, &*trainer.state())?;
+            self.best.promote()?;
+        }
+        Ok(())
+    }
+
+    /// What comes before an epoch's steps: the model's pass over the training set, and the seed of dropout.
+    fn begin<M: SentimentModel>(
+        &self,
+        trainer: &mut Trainer<M>,
+        epoch: usize,
+        interrupter: &Interrupter,
+    ) -> Result<(), LearnerError> {
+        trainer.begin_epoch(epoch);
+        let model = trainer.model().valid();
+        if let Some(stage) = model.epoch_stage() {
+            self.observer.stage(stage);
+            let mut state = (*trainer.state()).clone();
+            let mut batches = self.train_in_order.pass().map(|batch| {
+                if interrupter.should_stop() {
+                    return Err(mmrest_models::ModelError::Interrupted);
+                }
+                batch.map_err(batch_error)
+            });
+            let outcome = model.begin_epoch(&mut state, epoch, &mut batches);
+            outcome.map_err(|error| match error {
+                mmrest_models::ModelError::NonFinite(message) => LearnerError::Training(format!(
+                    "epoch {epoch}: {message}; {}",
+                    self.what_is_left()
+                )),
+                error => error.into(),
+            })?;
+            trainer.set_state(state);
+        }
+        if epoch == 1 {
+            self.keep_start(&Trained::of(trainer), interrupter)?;
+        }
+        seed_dropout(&self.devices, self.saved.config.seed, epoch);
+        Ok(())
+    }
+
+    /// Keeps the shared space before the first step, where the model has one.
+    fn keep_start(
+        &self,
+        trained: &dyn TrainedModel,
+        interrupter: &Interrupter,
+    ) -> Result<(), LearnerError> {
+        let (Some(snapshots), Some(space)) = (&self.snapshots, trained.geometry()) else {
+            return Ok(());
+        };
+        self.observer.stage("keeping the shared space for reports");
+        let stop = || interrupter.should_stop();
+        let encode =
+            |loader: &SegmentLoader, split| SplitRows::encode(&*space, loader, split, &stop);
+        let splits = [
+            encode(&self.train_in_order, Split::Train)?,
+            encode(&self.valid, Split::Valid)?,
+            encode(&self.test, Split::Test)?,
+        ];
+        snapshots.write(&*space, &splits, Moment::Before, self.saved.config.seed)
+    }
+
+    /// All training steps of an epoch.
+    fn steps<M: SentimentModel>(
+        &mut self,
+        trainer: &mut Trainer<M>,
+        epoch: usize,
+        interrupter: &Interrupter,
+    ) -> Result<EpochRow, LearnerError> {
+        let epochs = self.saved.config.train.epochs;
+        trainer.set_rate_factor(self.progress.plateau.factor);
+        self.train.set_epoch(epoch);
+        let (mut tally, mut done) = (Tally::default(), 0);
+        let train = self.train.clone();
+        for parts in train.pass_on(&self.devices.clone()) {
+            if interrupter.should_stop() {
+                return Err(LearnerError::Interrupted);
+            }
+            let parts = parts?;
+            let rows: Vec<usize> = parts.iter().flat_map(|part| &part.rows).copied().collect();
+            let step = match trainer.step(parts) {
+                Ok(step) => step,
+                Err(LearnerError::Training(reason)) => {
+                    let step = trainer.steps();
+                    return Err(self.cannot_go_on(epoch, step, &reason, &rows));
+                }
+                Err(error) => {
+                    let step = trainer.steps();
+                    return Err(self.cannot_go_on(epoch, step, &error.to_string(), &rows));
+                }
+            };
+            match &step.skipped {
+                None => {
+                    self.progress.non_finite_in_a_row = 0;
+                    tally.take(&step.losses, &step.norms, rows.len());
+                }
+                Some(found) => {
+                    tally.skipped += 1;
+                    self.skip(epoch, trainer.steps(), found, &rows)?;
+                }
+            }
+            done += rows.len();
+            let total = self.train.len();
+            self.observer.batch(epoch, epochs, done, total, step.loss());
+        }
+        if tally.taken == 0 {
+            return Err(LearnerError::Training(format!(
+                "no step of epoch {epoch} could be taken: {}",
+                self.what_is_left()
+            )));
+        }
+        let state = trainer.state();
+        let columns = trainer.model().epoch_columns(&state);
+        let own = columns
+            .into_iter()
+            .map(|(name, value)| (name.into(), value));
+        Ok(self.row::<M>(epoch, &tally, own.collect()))
+    }
+
+    /// Reports a step that was skipped; too many in a row are an error.
+    fn skip(
+        &mut self,
+        epoch: usize,
+        step: usize,
+        found: &NonFinite,
+        rows: &[usize],
+    ) -> Result<(), LearnerError> {
+        let most = self.saved.config.train.non_finite_steps;
+        self.progress.non_finite_in_a_row += 1;
+        let in_a_row = self.progress.non_finite_in_a_row;
+        let of = match found.row {
+            Some(row) => format!(" of segment {}", self.train.id(row)),
+            None => String::new(),
+        };
+        self.observer.warning(&format!(
+            "epoch {epoch}, step {step}: {found}{of}; the step was not taken ({in_a_row} in a row, train.non_finite_steps \
+             is {most}). Segments of the batch: {}",
+            self.ids(rows)
+        ));
+        if in_a_row < most {
+            return Ok(());
+        }
+        Err(LearnerError::Training(format!(
+            "epoch {epoch}, step {step}: {in_a_row} steps in a row could not be taken (train.non_finite_steps); of the \
+             last {found}{of}; {}. Segments of its batch: {}",
+            self.what_is_left(),
+            self.ids(rows)
+        )))
+    }
+
+    fn cannot_go_on(
+        &self,
+        epoch: usize,
+        step: usize,
+        reason: &str,
+        rows: &[usize],
+    ) -> LearnerError {
+        LearnerError::Training(format!(
+            "epoch {epoch}, step {step}: {reason}; {}. Segments of the batch: {}",
+            self.what_is_left(),
+            self.ids(rows)
+        ))
+    }
+
+    /// What a run that cannot go on leaves.
+    fn what_is_left(&self) -> String {
+        match self.checkpoints.epochs().unwrap_or_default().first() {
+            Some(epoch) => format!("epochs up to {epoch} are kept"),
+            None => "no epoch is kept".into(),
+        }
+    }
+
+    fn ids(&self, rows: &[usize]) -> String {
+        let ids: Vec<&str> = rows.iter().map(|&row| self.train.id(row)).collect();
+        ids.join(", ")
+    }
+
+    fn row<M: SentimentModel>(
+        &self,
+        epoch: usize,
+        tally: &Tally,
+        model: Vec<(String, f64)>,
+    ) -> EpochRow {
+        let factor = self.progress.plateau.factor;
+        let scale = 1.0 / tally.segments as f64;
+        let mut losses = tally.losses.iter().map(|sum| sum * scale);
+        let groups = self.recipe.groups.iter();
+        let norms = self.recipe.gradients.iter().zip(&tally.norms);
+        EpochRow {
+            epoch,
+            train_seconds: 0.0,
+            loss: losses.next().unwrap_or_default(),
+            losses: M::LOSSES
+                .iter()
+                .map(|name| (*name).into())
+                .zip(losses)
+                .collect(),
+            valid: Figures::of(self.saved.config.figures, &[], &[]),
+            test: None,
+            learning_rates: groups
+                .map(|group| (group.name.into(), group.learning_rate * factor))
+                .collect(),
+            gradient_norms: norms
+                .map(|(group, sum)| (group.name.into(), sum / tally.taken as f64))
+                .collect(),
+            skipped_steps: tally.skipped,
+            model,
+            selected: false,
+        }
+    }
+
+    /// Validates, selects, writes the record. Says whether the model is one to go on from: it predicts numbers.
+    fn validate(
+        &mut self,
+        trained: &dyn TrainedModel,
+        mut row: EpochRow,
+    ) -> Result<bool, LearnerError> {
+        let config = &self.saved.config;
+        self.observer.stage("validating");
+        let of = |loader: &SegmentLoader| {
+            let predictions = predict(trained, loader)?;
+            let figures = figures(config.figures, &predictions, &loader.labels());
+            Ok::<_, LearnerError>(figures)
+        };
+        row.valid = of(&self.valid)?;
+        if config.train.record_test {
+            self.observer.stage("recording the test split");
+            row.test = Some(of(&self.test)?);
+        }
+        row.selected = self.progress.observe(
+            row.epoch,
+            row.valid.mae(),
+            config.train.selection,
+            || match &row.test {
+                Some(recorded) => Ok(recorded.mae()),
+                None => Ok(of(&self.test)?.mae()),
+            },
+        )?;
+        if row.selected {
+            self.best.keep(&self.saved, trained, row.epoch)?;
+        }
+        self.progress.plateau.observe(
+            row.valid.mae(),
+            config.train.plateau_factor,
+            config.train.plateau_patience,
+        );
+        self.progress.epochs.push(row.clone());
+        self.progress.write_epochs(&self.epochs_file)?;
+        self.observer.epoch(&row, config.train.epochs);
+        let usable = row.valid.mae().is_finite();
+        if !usable {
+            self.observer.warning(&format!(
+                "epoch {}: the model predicts what is not a number; no checkpoint is written of it",
+                row.epoch
+            ));
+        }
+        Ok(usable)
+    }
+}
+
+impl Tally {
+    /// Counts a step that was taken.
+    fn take(&mut self, losses: &[f64], norms: &[f64], segments: usize) {
+        self.taken += 1;
+        self.segments += segments;
+        add(&mut self.norms, norms, 1.0);
+        add(&mut self.losses, losses, segments as f64);
+    }
+}
+
+/// Adds `scale` times `part`.
+fn add(sum: &mut Vec<f64>, part: &[f64], scale: f64) {
+    sum.resize(part.len(), 0.0);
+    let pairs = sum.iter_mut().zip(part);
+    pairs.for_each(|(sum, part)| *sum += scale * part);
+}
+
+/// Seeds dropout for one epoch, so that a resumed run draws the same masks; every device draws its own.
+fn seed_dropout(devices: &[Device], seed: u64, epoch: usize) {
+    for (index, device) in devices.iter().enumerate().rev() {
+        let mut path = vec![seed::DROPOUT, epoch as u64];
+        path.extend((index > 0).then_some(index as u64));
+        device.seed(seed::mix(seed, &path));
+    }
+}

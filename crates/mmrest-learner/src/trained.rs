@@ -1,0 +1,133 @@
+//! A model with its state, whichever model it is: what evaluation, prediction, serving and reports work with.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::store::{ModuleSnapshot, SafetensorsStore};
+use mmrest_encoders::Bert;
+use mmrest_models::{Batch, Geometry, Mode, Prediction, SentimentModel};
+use serde::{Deserialize, Serialize};
+
+use crate::error::LearnerError;
+use crate::files;
+use crate::loader::SegmentLoader;
+use crate::train::Trainer;
+
+/// A trained model on a device without autodiff, so that dropout is off.
+pub trait TrainedModel: Debug + Send + Sync {
+    /// Predicts one batch.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read.
+    fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError>;
+
+    /// The shared space of the model, where it has one.
+    fn geometry(&self) -> Option<Box<dyn Geometry + '_>>;
+
+    /// The text encoder, when text is in use.
+    fn text_encoder(&self) -> Option<&Bert>;
+
+    /// How many parameters the model has.
+    fn parameter_counts(&self) -> ParameterCounts;
+
+    /// Writes weights and state, for prediction, to two files.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be written.
+    fn save(&self, weights: &Path, state: &Path) -> Result<(), LearnerError>;
+}
+
+/// How many parameters a model has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterCounts {
+    /// All of them.
+    pub total: usize,
+    /// The text encoder.
+    pub text_encoder: usize,
+    /// Everything but the text encoder and the parts that the model names.
+    pub rest: usize,
+    /// The parts that the model names, such as `metrics`.
+    #[serde(flatten)]
+    pub parts: BTreeMap<String, usize>,
+}
+
+/// A model with its state.
+#[derive(Debug)]
+pub(crate) struct Trained<M: SentimentModel> {
+    model: M,
+    state: M::State,
+}
+
+impl<M: SentimentModel> Trained<M> {
+    /// `model` is on a device without autodiff.
+    pub(crate) fn new(model: M, state: M::State) -> Self {
+        Self { model, state }
+    }
+
+    /// The model of a trainer as it stands.
+    pub(crate) fn of(trainer: &Trainer<M>) -> Self {
+        let model = trainer.model();
+        let state = model.prediction_state(&trainer.state());
+        Self::new(model.valid(), state)
+    }
+}
+
+impl<M: SentimentModel> TrainedModel for Trained<M> {
+    fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError> {
+        let output = self.model.forward(batch, &self.state, Mode::Evaluate)?;
+        Ok(self.model.predictions(&output, &self.state, &batch.rows)?)
+    }
+
+    fn geometry(&self) -> Option<Box<dyn Geometry + '_>> {
+        self.model.geometry(&self.state)
+    }
+
+    fn text_encoder(&self) -> Option<&Bert> {
+        self.model.text_encoder()
+    }
+
+    fn parameter_counts(&self) -> ParameterCounts {
+        let total = self.model.num_params();
+        let text_encoder = self.model.text_encoder().map_or(0, Module::num_params);
+        let parts = self.model.parts();
+        let of_parts: usize = parts.iter().map(|(_, count)| count).sum();
+        ParameterCounts {
+            total,
+            text_encoder,
+            rest: total - text_encoder - of_parts,
+            parts: parts
+                .into_iter()
+                .map(|(name, count)| (name.into(), count))
+                .collect(),
+        }
+    }
+
+    fn save(&self, weights: &Path, state: &Path) -> Result<(), LearnerError> {
+        let mut store = SafetensorsStore::from_file(weights);
+        self.model
+            .save_into(&mut store)
+            .map_err(|e| LearnerError::format(weights, format!("cannot be written: {e}")))?;
+        files::write_json(state, &self.state)
+    }
+}
+
+/// Predicts a split, in its own order.
+///
+/// # Errors
+///
+/// A batch or the device cannot be read.
+pub fn predict(
+    model: &dyn TrainedModel,
+    loader: &SegmentLoader,
+) -> Result<Vec<Prediction>, LearnerError> {
+    let mut predictions = Vec::new();
+    for batch in loader.pass() {
+        predictions.extend(model.predict_batch(&batch?)?);
+    }
+    predictions.sort_by_key(|prediction| prediction.row);
+    Ok(predictions)
+}
