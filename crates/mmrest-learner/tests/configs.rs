@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use mmrest_learner::config::ModelConfig;
 use mmrest_learner::{Config, FigureSet, Figures};
 
 fn folder() -> PathBuf {
@@ -54,7 +55,10 @@ fn every_configuration_can_be_read_and_does_not_contradict_itself() {
 fn the_bins_of_ch_sims_are_the_classes_of_its_finest_accuracy() {
     let config = config("sims");
     assert_eq!(config.figures, FigureSet::Sims);
-    assert_eq!(config.clusters.count, config.bins.labels.len());
+    let ModelConfig::MmRest { config: mmrest } = &config.model else {
+        panic!("another model");
+    };
+    assert_eq!(mmrest.clusters.clusters, config.bins.labels.len());
     let bins = config.bins.bins().unwrap();
     let values: Vec<f32> = (-10..=10).map(|tenths| tenths as f32 / 10.0).collect();
     for &a in &values {

@@ -51,7 +51,8 @@ fn without_dropout(bert: &Path) {
 /// Losses and validation error of each epoch.
 fn epochs(root: &Path, backend: Backend) -> Vec<[f64; 4]> {
     let text = std::fs::read_to_string(support::workspace().join("configs/sample.toml")).unwrap();
-    let set = ["train.epochs=2", "model.dropout=0.0"].map(|set| parse_override(set).unwrap());
+    let set =
+        ["train.epochs=2", "model.mmrest.dropout=0.0"].map(|set| parse_override(set).unwrap());
     let config = Config::parse(&text, &set).unwrap();
     let folder = RunFolder::new(root.join(backend.to_string()));
     let options = RunOptions {

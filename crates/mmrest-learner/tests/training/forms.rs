@@ -1,11 +1,19 @@
 //! Runs of other kinds: presets, scales, switches, absent modalities, several devices.
 
 use mmrest_data::{Frames, Segment, Split};
-use mmrest_learner::run::{RunOptions, evaluate_run, train};
+use mmrest_learner::run::{RunFolder, RunOptions, evaluate_run, train};
 use mmrest_learner::{Backend, FigureSet, Predictor, open_device};
 use mmrest_metric::Clusters;
+use mmrest_models::ClusterState;
 
 use crate::bench::*;
+
+/// The clusters of a run's model.
+fn clusters(folder: &RunFolder) -> Clusters {
+    let state: ClusterState =
+        serde_json::from_str(&read(folder.model().join("state.json"))).unwrap();
+    state.clusters.unwrap()
+}
 
 #[test]
 fn the_ordinal_preset_pulls_scores_towards_the_sentiment_of_the_clusters_around() {
@@ -16,13 +24,16 @@ fn the_ordinal_preset_pulls_scores_towards_the_sentiment_of_the_clusters_around(
         ("train", &["preset=ordinal", "train.epochs=2"][..]),
         (
             "batch",
-            &["preset=ordinal", "train.epochs=2", "clusters.scope=batch"],
+            &[
+                "preset=ordinal",
+                "train.epochs=2",
+                "model.mmrest.clusters.scope=batch",
+            ],
         ),
     ] {
         bench.train(name, set);
         let folder = bench.run_folder(name);
-        let clusters: Clusters =
-            serde_json::from_str(&read(folder.model().join("clusters.json"))).unwrap();
+        let clusters = clusters(&folder);
         assert!(clusters.bins.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(clusters.metric, clusters.bins);
         let root = bench.folder.path();
@@ -65,8 +76,7 @@ fn another_scale_trains_by_its_own_bins_and_figures() {
         record["data_report"]["clamped_to"],
         serde_json::json!([-1.0, 1.0])
     );
-    let clusters: Clusters =
-        serde_json::from_str(&read(folder.model().join("clusters.json"))).unwrap();
+    let clusters = clusters(&folder);
     assert!(clusters.bins.iter().all(|&bin| bin < 5), "{clusters:?}");
     let device = open_device(Backend::Cpu, 0).unwrap();
     let test = evaluate_run(&folder, Split::Test, None, bench.folder.path(), &device).unwrap();
@@ -121,19 +131,25 @@ fn every_switch_trains_and_absent_modalities_have_no_parameters() {
         bench.train(&format!("run-{name}"), &all)
     };
     let full = train(&[]).parameters;
-    assert_eq!(full.metrics, 8 * 64 * 64);
-    assert_eq!(full.total, full.text_encoder + full.rest + full.metrics);
-    let none = train(&["mmc=false", "bias=false"]).parameters;
-    assert_eq!((none.metrics, none.rest), (0, full.rest));
+    assert_eq!(full.parts["metrics"], 8 * 64 * 64);
+    assert_eq!(
+        full.total,
+        full.text_encoder + full.rest + full.parts["metrics"]
+    );
+    let none = train(&["model.mmrest.mmc=false", "model.mmrest.bias=false"]).parameters;
+    assert_eq!((none.parts["metrics"], none.rest), (0, full.rest));
     for set in [
-        "mmc=false",
-        "bias=false",
-        "metric=single",
-        "projection.signed=true",
-        "loss.means=true",
-        "clusters.by=sentiment",
+        "model.mmrest.mmc=false",
+        "model.mmrest.bias=false",
+        "model.mmrest.metric=single",
+        "model.mmrest.projection.signed=true",
+        "model.mmrest.loss.means=true",
+        "model.mmrest.clusters.assign=sentiment",
     ] {
-        assert_eq!(train(&[set]).parameters.metrics, full.metrics);
+        assert_eq!(
+            train(&[set]).parameters.parts["metrics"],
+            full.parts["metrics"]
+        );
     }
     let subsets = [
         "text",
@@ -158,7 +174,7 @@ fn new_segments_are_scored_with_any_modality_absent() {
     bench.train("run", &["train.epochs=2"]);
     let device = open_device(Backend::Cpu, 0).unwrap();
     let predictor = Predictor::load(&bench.run_folder("run").model(), &device).unwrap();
-    let widths = predictor.bundle().features.widths;
+    let widths = predictor.saved_model().features.widths;
     let full = Segment {
         id: "new".into(),
         video: "new".into(),
@@ -217,7 +233,7 @@ fn several_devices_train_as_one_does() {
     // Each device draws its own dropout.
     let set = [
         "data.modalities=[\"vision\", \"audio\"]",
-        "model.dropout=0.0",
+        "model.mmrest.dropout=0.0",
     ];
     bench.train("one", &set);
     for (name, devices) in [("two", vec![0, 0]), ("three", vec![0; 3])] {

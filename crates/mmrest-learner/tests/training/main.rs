@@ -26,7 +26,7 @@ fn a_run_writes_all_its_files_and_learns() {
         folder.metrics(),
         folder.predictions(),
         folder.model().join("weights.safetensors"),
-        folder.model().join("clusters.json"),
+        folder.model().join("state.json"),
         folder.model().join("features.json"),
         folder.model().join("bert/vocab.txt"),
     ] {
@@ -126,7 +126,7 @@ fn resuming_refuses_another_configuration_and_starting_refuses_a_used_folder() {
     assert!(again.to_string().contains("--resume"), "{again}");
     let mut options = bench.options("run");
     options.resume = true;
-    let other = train(&bench.config(&["loss.margin=9"]), &options).unwrap_err();
+    let other = train(&bench.config(&["model.mmrest.loss.margin=9"]), &options).unwrap_err();
     assert!(other.to_string().contains("margin"), "{other}");
     let folds = bench.folder.path().join("data/sample/folds.json");
     let mut text = read(folds.clone());

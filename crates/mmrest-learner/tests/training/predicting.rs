@@ -181,7 +181,13 @@ fn contributions_add_up_and_a_missing_modality_has_none() {
 #[test]
 fn a_training_segment_is_its_own_nearest_neighbour() {
     let bench = Bench::new();
-    for (name, set) in [("run", vec![]), ("bare", vec!["mmc=false", "bias=false"])] {
+    for (name, set) in [
+        ("run", vec![]),
+        (
+            "bare",
+            vec!["model.mmrest.mmc=false", "model.mmrest.bias=false"],
+        ),
+    ] {
         let run = bench.train(name, &set);
         let predictor = predictor(&run).with_neighbours().unwrap();
         assert!(predictor.has_neighbours());
