@@ -1,7 +1,8 @@
 //! Predictions of a trained model, with their parts.
 
 use burn::tensor::Tensor;
-use mmrest_metric::{Clusters, host};
+use mmrest_kernels::host;
+use mmrest_metric::{Clusters, MetricError};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
@@ -65,7 +66,8 @@ impl MmRest {
         let biased = forward.bias.is_some();
         let columns = [Some(forward.score), Some(forward.prediction), forward.bias];
         let columns = columns.into_iter().flatten().collect();
-        let values = host::read("predictions", Tensor::cat(columns, 0))?;
+        let values =
+            host::read("predictions", Tensor::cat(columns, 0)).map_err(MetricError::from)?;
         let at = |column: usize, row: usize| values[column * rows.len() + row];
         Ok((0..rows.len())
             .zip(near)

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod adam;
 mod batch;
 mod bundle;
 mod clip;

@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::TensorData;
-use mmrest_metric::{Clusters, MmcLoss, MultiMetric, Rows, assign, host, receptive_fields};
+use mmrest_kernels::host;
+use mmrest_metric::{Clusters, MetricError, MmcLoss, MultiMetric, Rows, assign, receptive_fields};
 
 use crate::batch::Batch;
 use crate::clustering;
@@ -197,5 +198,5 @@ pub(crate) struct OnBatch {
 
 /// Reads a tensor to the host, row-major.
 pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, LearnerError> {
-    Ok(host::read("values", tensor)?)
+    Ok(host::read("values", tensor).map_err(MetricError::from)?)
 }

@@ -1,7 +1,8 @@
 //! Rows among clusters: one read from the device gives the host all that it wants to know of them.
 
 use burn::tensor::Tensor;
-use mmrest_metric::{Clusters, MultiMetric, host};
+use mmrest_kernels::host;
+use mmrest_metric::{Clusters, MetricError, MultiMetric};
 use mmrest_pdlf::{Projection, measure, place};
 
 use crate::error::LearnerError;
@@ -28,7 +29,7 @@ impl Placed {
         let [count, dim] = rows.dims();
         let measured = measure(rows.clone(), clusters, metric)?;
         let both = Tensor::cat(vec![rows.clone().inner(), measured.inner()], 1);
-        let both = host::read("representations", both)?;
+        let both = host::read("representations", both).map_err(MetricError::from)?;
         let mut values = Vec::with_capacity(count * dim);
         let mut distances = Vec::with_capacity(count * clusters.len());
         for row in both.chunks_exact(dim + clusters.len()) {

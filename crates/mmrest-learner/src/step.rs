@@ -127,7 +127,7 @@ impl TrainStep for MmRest {
         if model.context.settings().learned
             && let Some(metric) = model.metric.take()
         {
-            model.metric = Some(match metric.clone().try_project_psd() {
+            model.metric = Some(match metric.clone().project_psd() {
                 Ok(projected) => projected,
                 Err(error) => {
                     model.context.state().refuse(0, reason(error.into()));

@@ -2,9 +2,8 @@
 
 use burn::optim::{LearningRate, ModuleOptimizer, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor, TensorData};
+use mmrest_kernels::adam::{MomentStep, step_in_one_pass, steps_in_one_pass};
 use serde::{Deserialize, Serialize};
-
-use crate::moments::{MomentStep, step_in_one_pass, steps_in_one_pass};
 
 /// Parameters of [`PsdAdam`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +65,7 @@ impl PsdAdamConfig {
 /// let mut optimizer = PsdAdamConfig::default().init();
 /// let loss = metric.global.val().sum();
 /// let gradients = GradientsParams::from_grads(loss.backward(), &metric);
-/// let metric = optimizer.step(0.1, metric, gradients).project_psd();
+/// let metric = optimizer.step(0.1, metric, gradients).project_psd()?;
 /// assert!(metric.is_psd(1e-6)?);
 /// # Ok::<(), mmrest_metric::MetricError>(())
 /// ```

@@ -1,7 +1,8 @@
 //! Where segments lie in the shared space: the rows and distances that their bias comes from.
 
 use mmrest_data::{Modality, Segment};
-use mmrest_metric::{Clusters, host};
+use mmrest_kernels::host;
+use mmrest_metric::{Clusters, MetricError};
 
 use super::Predictor;
 use crate::batch::Batch;
@@ -120,10 +121,8 @@ impl MmRest {
             ProjectionKind::Length => projection.value.clone(),
         };
         let weight = settings.gamma / forward.representations.modalities() as f64;
-        Ok(Some(host::read(
-            "shares of the bias",
-            value.mul_scalar(weight),
-        )?))
+        let shares = host::read("shares of the bias", value.mul_scalar(weight));
+        Ok(Some(shares.map_err(MetricError::from)?))
     }
 }
 

@@ -3,10 +3,8 @@
 //! The result depends on the rows and the seed alone, not on how many threads there are.
 
 mod algorithm;
-mod errors;
 mod hyperparams;
 mod init;
 
 pub use algorithm::{KMeansFit, WarmFit};
-pub use errors::KMeansError;
-pub use hyperparams::{KMeans, KMeansConfig};
+pub use hyperparams::{KMeans, KMeansConfig, KMeansError};

@@ -2,7 +2,7 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use mmrest_data::{Frames, Modality, Widths};
-use mmrest_metric::host;
+use mmrest_kernels::host;
 use rand::RngExt;
 
 use super::*;
