@@ -1,4 +1,4 @@
-//! The encoder of vision and audio frames: an LSTM, dropout and a linear layer.
+//! Encodes vision and audio frames: an LSTM, dropout and a linear layer.
 
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::prelude::*;
@@ -22,8 +22,8 @@ pub struct SequenceEncoderConfig {
     pub dropout: f64,
 }
 
-/// A sequence of frames to one representation: the LSTM's hidden state at the sequence's own last frame, dropout, and a
-/// linear layer.
+/// Encodes a sequence of frames as one representation: the LSTM's hidden state at the sequence's own last frame, then
+/// dropout and a linear layer.
 ///
 /// ```
 /// use burn::prelude::*;
@@ -49,7 +49,7 @@ impl SequenceEncoderConfig {
     ///
     /// # Errors
     ///
-    /// [`EncoderError::Config`] naming the key at fault.
+    /// [`EncoderError::Config`] naming the key that is wrong.
     pub fn check(&self) -> Result<(), EncoderError> {
         let refuse = |key, found: String, expected: &str| {
             let origin = "sequence encoder".to_owned();

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::EncoderError;
 
-/// Tokens every BERT vocabulary has, with a meaning of their own also when they are typed in a text.
+/// Tokens that every BERT vocabulary has. They keep their meaning when they are typed in a text.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 /// A word of more characters than this is unknown, as in every BERT.
 const LONGEST_WORD: usize = 100;
@@ -81,7 +81,7 @@ impl Tokenizer {
         Self::from_vocab(&dir.join("vocab.txt"), options)
     }
 
-    /// A tokenizer over a vocabulary file: one token a line, the first has id 0.
+    /// A tokenizer over a vocabulary file: one token per line, the first has id 0.
     ///
     /// # Errors
     ///
@@ -264,7 +264,7 @@ fn read_vocab(path: &Path) -> Result<Vec<String>, EncoderError> {
     let text = fs::read_to_string(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => EncoderError::MissingFile {
             path: PathBuf::from(path),
-            hint: "a BERT directory has its WordPiece vocabulary there, one token a line".into(),
+            hint: "a BERT directory has its WordPiece vocabulary there, one token per line".into(),
         },
         _ => EncoderError::Io {
             path: path.into(),

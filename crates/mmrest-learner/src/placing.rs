@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use mmrest_kernels::host;
 use mmrest_metric::{Clusters, MetricError, MultiMetric};
-use mmrest_pdlf::{Projection, measure, place};
+use mmrest_pdlf::{Projection, cluster_distances, projection_from_distances};
 
 use crate::error::LearnerError;
 
@@ -27,7 +27,7 @@ impl Placed {
         metric: &MultiMetric,
     ) -> Result<Self, LearnerError> {
         let [count, dim] = rows.dims();
-        let measured = measure(rows.clone(), clusters, metric)?;
+        let measured = cluster_distances(rows.clone(), clusters, metric)?;
         let both = Tensor::cat(vec![rows.clone().inner(), measured.inner()], 1);
         let both = host::read("representations", both).map_err(MetricError::from)?;
         let mut values = Vec::with_capacity(count * dim);
@@ -38,7 +38,7 @@ impl Placed {
             distances.extend_from_slice(measured);
         }
         Ok(Self {
-            projection: place(rows, clusters, metric, distances)?,
+            projection: projection_from_distances(rows, clusters, metric, distances)?,
             rows: values,
         })
     }

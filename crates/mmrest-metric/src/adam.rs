@@ -1,4 +1,4 @@
-//! Adam as the method's authors run it on the metrics.
+//! `PsdAdam`, the variant of Adam with which the method's authors train the metrics.
 
 use burn::optim::{LearningRate, ModuleOptimizer, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -250,9 +250,10 @@ mod tests {
                 let (mut parameter, mut state) = (values(0), None);
                 for step in 1..6 {
                     let lr = 1e-3 * step as f64;
-                    (parameter, state) = match one_pass {
-                        true => optimizer.step(lr, parameter, values(step), state),
-                        false => optimizer.by_operations(lr, parameter, values(step), state),
+                    (parameter, state) = if one_pass {
+                        optimizer.step(lr, parameter, values(step), state)
+                    } else {
+                        optimizer.by_operations(lr, parameter, values(step), state)
                     };
                 }
                 let PsdAdamState {

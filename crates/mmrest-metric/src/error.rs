@@ -1,4 +1,4 @@
-//! Everything that can go wrong in this crate.
+//! Errors of this crate.
 
 use mmrest_kernels::host::ReadError;
 

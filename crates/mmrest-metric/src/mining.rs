@@ -370,9 +370,10 @@ mod tests {
         let mut pairs = Pairs::default();
         for a in 0..labels.len() {
             for b in a + 1..labels.len() {
-                match labels[a] == labels[b] {
-                    true => pairs.same.push((a, b)),
-                    false => pairs.other.push((a, b)),
+                if labels[a] == labels[b] {
+                    pairs.same.push((a, b));
+                } else {
+                    pairs.other.push((a, b));
                 }
             }
         }

@@ -5,7 +5,9 @@ mod projection;
 
 pub use fusion::{Fusion, FusionConfig};
 use mmrest_metric::MetricError;
-pub use projection::{Projection, mean_over_modalities, measure, place, projection};
+pub use projection::{
+    Projection, cluster_distances, mean_over_modalities, projection, projection_from_distances,
+};
 
 /// Why a bias or a fusion was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -57,8 +57,7 @@ impl Projection {
     }
 }
 
-/// The projection bias of `rows`, `[rows, dim]`, between their nearest and second-nearest clusters (docs/src/method.md,
-/// PDLF).
+/// The projection bias of `rows`, `[rows, dim]`, between their nearest and second-nearest clusters.
 ///
 /// Centres and the choice of the two clusters are constants; gradients flow to the rows and to
 /// [`MultiMetric::global`]. With fewer than two clusters every `r` is 0.
@@ -112,38 +111,38 @@ pub fn projection(
     let measured = if clusters.is_empty() || count == 0 {
         Vec::new()
     } else {
-        let measured = measure(rows.clone(), clusters, metric)?;
+        let measured = cluster_distances(rows.clone(), clusters, metric)?;
         host::read("distances", measured).map_err(|error| PdlfError::Read {
             rows: count,
             clusters: clusters.len(),
             message: error.to_string(),
         })?
     };
-    place(rows, clusters, metric, measured)
+    projection_from_distances(rows, clusters, metric, measured)
 }
 
-/// The squared Mahalanobis distances that [`place`] asks for, on the device and without gradients: `[rows, clusters]`.
-/// Who reads more than these from the device can read all at once.
+/// The squared Mahalanobis distances that [`projection_from_distances`] asks for, on the device and without gradients: `[rows, clusters]`.
+/// A caller that reads more than these from the device can read all at once.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use mmrest_metric::{Clusters, MultiMetricConfig};
-/// use mmrest_pdlf::{measure, place};
+/// use mmrest_pdlf::{cluster_distances, projection_from_distances};
 ///
 /// let device = Device::flex();
 /// let metric = MultiMetricConfig { dim: 1, clusters: 2, ridge: 0.0 }.init(&device);
 /// let clusters = Clusters { dim: 1, centers: vec![0.0, 4.0], bins: vec![2, 4], metric: vec![0, 1] };
 /// let rows = Tensor::<2>::from_data([[1.0]], &device);
-/// let distances = measure(rows.clone(), &clusters, &metric)?;
+/// let distances = cluster_distances(rows.clone(), &clusters, &metric)?;
 /// let distances: Vec<f32> = distances.into_data().try_to_vec()?; // with whatever else is to be read
-/// assert_eq!(place(rows, &clusters, &metric, distances)?.near, [0]);
+/// assert_eq!(projection_from_distances(rows, &clusters, &metric, distances)?.near, [0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
 ///
-/// As [`place`].
-pub fn measure(
+/// As [`projection_from_distances`].
+pub fn cluster_distances(
     rows: Tensor<2>,
     clusters: &Clusters,
     metric: &MultiMetric,
@@ -154,12 +153,12 @@ pub fn measure(
     Ok(distances(rows.detach(), centers, metrics))
 }
 
-/// [`projection()`], with the distances that were read from what [`measure`] gave.
+/// [`projection()`], with the distances that were read from what [`cluster_distances`] gave.
 ///
 /// # Errors
 ///
 /// [`PdlfError::Width`] and [`PdlfError::Clusters`] when rows, clusters, metrics and distances do not fit together.
-pub fn place(
+pub fn projection_from_distances(
     rows: Tensor<2>,
     clusters: &Clusters,
     metric: &MultiMetric,

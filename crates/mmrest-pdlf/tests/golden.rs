@@ -101,9 +101,12 @@ struct Step {
 
 impl Step {
     fn run(golden: &Golden) -> Self {
-        let tracked = |tensor: Tensor<2>| match golden.device.is_autodiff() {
-            true => tensor.require_grad(),
-            false => tensor,
+        let tracked = |tensor: Tensor<2>| {
+            if golden.device.is_autodiff() {
+                tensor.require_grad()
+            } else {
+                tensor
+            }
         };
         let text = tracked(golden.tensor("text_first_token"));
         let vision = tracked(golden.tensor("clus_visual"));

@@ -109,7 +109,7 @@ impl BertConfig {
     ///
     /// # Errors
     ///
-    /// A missing or unreadable file, JSON that is none, or a model this crate does not have ([`check`](Self::check)).
+    /// A missing or unreadable file, invalid JSON, or a model this crate does not have ([`check`](Self::check)).
     pub fn from_dir(dir: &Path) -> Result<Self, EncoderError> {
         let path = dir.join("config.json");
         let text = fs::read_to_string(&path).map_err(|source| match source.kind() {
@@ -148,7 +148,7 @@ impl BertConfig {
     ///
     /// # Errors
     ///
-    /// [`EncoderError::Config`] naming the first key at fault, what it is and what it may be.
+    /// [`EncoderError::Config`] naming the first key that is wrong, its value and what it may be.
     pub fn check(&self, origin: &str) -> Result<(), EncoderError> {
         let refuse = |key, found: String, expected: &str| {
             Err(EncoderError::Config {

@@ -66,7 +66,7 @@ pub(super) fn last_hidden(
     })
 }
 
-/// A batch on its way: one row a frame, group after group.
+/// What the forward pass keeps: one row per frame, group after group.
 #[derive(Clone, Debug)]
 struct Run {
     features: usize,

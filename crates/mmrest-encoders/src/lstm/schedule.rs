@@ -1,4 +1,4 @@
-//! In which order the sequences of a batch are stepped through.
+//! The order in which the sequences of a ragged batch are stepped through.
 
 /// Some sequences of a padded batch, longest first: those that have ended leave the step.
 #[derive(Clone, Debug, PartialEq, Eq)]

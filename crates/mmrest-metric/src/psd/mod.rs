@@ -1,6 +1,8 @@
-//! Symmetric positive semidefinite (PSD) matrices: the projection onto them, their factors.
+//! Projects onto the symmetric positive semidefinite (PSD) matrices, and factors them.
 //!
-//! Batches of `[count, dim, dim]` in f64 on the host; each matrix is a task of its own thread.
+//! Batches of `[count, dim, dim]` in f64 on the host, the matrices in parallel. One eigendecomposition costs about
+//! `9 dim^3` operations; the projection first tries a Cholesky factorisation, `dim^3 / 3`, which succeeds for every
+//! positive definite matrix.
 
 #[cfg(any(test, not(feature = "lapack")))]
 mod faer;

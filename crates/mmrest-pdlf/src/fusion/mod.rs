@@ -123,28 +123,38 @@ impl FusionConfig {
             .count()
     }
 
-    /// How many parameters the fusion has.
+    /// How many parameters the fusion has; `usize::MAX` where there are more than can be counted.
     ///
     /// With `W` the widths' sum and `m` modalities: `W c + m c` alone, `W c + c` together, then
     /// `(m + 1) c j + j`, `j h + h`, `h h + h` and `h + 1`.
     #[must_use]
     pub fn parameters(&self) -> usize {
-        let linear = |inputs: usize, outputs: usize| (inputs + 1) * outputs;
-        let alone: usize = [self.text, self.vision, self.audio]
-            .into_iter()
-            .filter(|&width| width > 0)
-            .map(|width| linear(width, self.channels))
-            .sum();
+        let linear =
+            |inputs: usize, outputs: usize| inputs.saturating_add(1).saturating_mul(outputs);
+        let widths = [self.text, self.vision, self.audio];
+        let alone = widths.map(|width| match width {
+            0 => 0,
+            _ => linear(width, self.channels),
+        });
+        let together = widths.into_iter().fold(0, usize::saturating_add);
+        let common = [
+            linear(together, self.channels),
+            linear(
+                self.channels.saturating_mul(self.modalities() + 1),
+                self.joint,
+            ),
+            linear(self.joint, self.hidden),
+            linear(self.hidden, self.hidden),
+            linear(self.hidden, 1),
+        ];
         alone
-            + linear(self.text + self.vision + self.audio, self.channels)
-            + linear(self.channels * (self.modalities() + 1), self.joint)
-            + linear(self.joint, self.hidden)
-            + linear(self.hidden, self.hidden)
-            + linear(self.hidden, 1)
+            .into_iter()
+            .chain(common)
+            .fold(0, usize::saturating_add)
     }
 }
 
-/// The score `y'` of the modalities present (docs/src/method.md, "Forward").
+/// The score `y'` of the modalities present.
 ///
 /// ```
 /// use burn::tensor::{Device, Distribution, Tensor};
@@ -441,9 +451,10 @@ mod tests {
             }
         }
         let [text, vision, audio] = inputs.clone();
-        let score = match on_cpu {
-            true => fusion.forward(text, vision, audio),
-            false => fusion.by_layers(&fusion.alone(text, vision, audio)),
+        let score = if on_cpu {
+            fusion.forward(text, vision, audio)
+        } else {
+            fusion.by_layers(&fusion.alone(text, vision, audio))
         };
         let rows = score.dims()[0] as i64;
         let weights = Tensor::<1, Int>::arange(1..rows + 1, &score.device());
