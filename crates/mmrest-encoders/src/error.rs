@@ -1,9 +1,9 @@
-//! What can go wrong, each with the place it went wrong and what to do about it.
+//! Errors of this crate, each with the place it occurred and the values that were found and expected.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Every failure of this crate. The text of each says where, what was found and what would be right.
+/// Every error of this crate. Its message names the place, what was found and what is expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncoderError {
@@ -40,7 +40,7 @@ pub enum EncoderError {
     Config {
         /// The file, or the name of the configuration when it comes from no file.
         origin: String,
-        /// The key at fault.
+        /// The key with the error.
         key: &'static str,
         /// Its value.
         found: String,
@@ -49,7 +49,7 @@ pub enum EncoderError {
     },
 
     /// A vocabulary lacks the special tokens BERT cannot do without.
-    #[error("{}: the vocabulary lacks {}; a BERT vocab.txt has one token a line, these among them",
+    #[error("{}: the vocabulary lacks {}; a BERT vocab.txt has one token per line, these among them",
         .path.display(), .missing.join(", "))]
     Vocabulary {
         /// The vocabulary file.
@@ -67,7 +67,7 @@ pub enum EncoderError {
         message: String,
     },
 
-    /// A weights file that cannot be read as what its name says.
+    /// A weights file that cannot be read in the format of its name.
     #[error("{}: cannot read the weights: {message}; the file may be incomplete, download it again", .path.display())]
     Weights {
         /// The weights file.

@@ -1,4 +1,4 @@
-//! A batch of token sequences laid end to end, without padding.
+//! Packs a batch of token sequences end to end, without padding.
 
 use crate::EncoderError;
 

@@ -1,9 +1,9 @@
-//! The encoder of vision and audio: LSTM, dropout, linear layer.
+//! Encodes vision and audio frames: an LSTM, dropout and a linear layer.
 
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::prelude::*;
 
-use crate::init::xavier_linear_init;
+use crate::init::WeightInit;
 use crate::{EncoderError, Lstm, LstmConfig};
 
 /// Sizes of a [`SequenceEncoder`].
@@ -22,8 +22,8 @@ pub struct SequenceEncoderConfig {
     pub dropout: f64,
 }
 
-/// A sequence of frames to one representation: the LSTM's hidden state at the sequence's own last frame, dropout, and a
-/// linear layer.
+/// Encodes a sequence of frames as one representation: the LSTM's hidden state at the sequence's own last frame, then
+/// dropout and a linear layer.
 ///
 /// ```
 /// use burn::prelude::*;
@@ -49,7 +49,7 @@ impl SequenceEncoderConfig {
     ///
     /// # Errors
     ///
-    /// [`EncoderError::Config`] naming the key at fault.
+    /// [`EncoderError::Config`] naming the key that is wrong.
     pub fn check(&self) -> Result<(), EncoderError> {
         let refuse = |key, found: String, expected: &str| {
             let origin = "sequence encoder".to_owned();
@@ -82,12 +82,21 @@ impl SequenceEncoderConfig {
     ///
     /// # Panics
     ///
-    /// When dropout is not in `[0, 1)`, which [`check`](Self::check) tells beforehand.
+    /// When dropout is not in `[0, 1)`: [`check`](Self::check) refuses it.
     pub fn init(&self, device: &Device) -> SequenceEncoder {
+        self.init_with(WeightInit::XavierNormal, device)
+    }
+
+    /// [`init`](Self::init) with weights that start in another way.
+    ///
+    /// # Panics
+    ///
+    /// As [`init`](Self::init).
+    pub fn init_with(&self, weights: WeightInit, device: &Device) -> SequenceEncoder {
         SequenceEncoder {
-            lstm: LstmConfig::new(self.input, self.hidden).init(device),
+            lstm: LstmConfig::new(self.input, self.hidden).init_with(weights, device),
             dropout: DropoutConfig::new(self.dropout).init(),
-            projection: xavier_linear_init(self.hidden, self.output, device),
+            projection: weights.linear(self.hidden, self.output, device),
         }
     }
 }

@@ -43,7 +43,7 @@ fn assert_tiny(dir: &Path) {
 }
 
 /// How far a directory's model is from the naive one on one sequence, relative to the largest value.
-fn error_against(naive: &Naive, dir: &Path) -> f32 {
+fn error_against(naive: &Naive, dir: &Path) -> f64 {
     let expected: Vec<f32> = naive
         .forward(&[2, 5, 3])
         .into_iter()

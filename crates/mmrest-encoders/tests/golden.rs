@@ -3,12 +3,11 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-
 use burn::module::Param;
 use burn::prelude::*;
-use common::{Host, bert_dir, golden, read, relative, values};
+use common::{bert_dir, relative, values};
 use mmrest_encoders::{Bert, PackedTokens, SequenceEncoder, SequenceEncoderConfig, Tokenizer};
+use mmrest_testing::{Golden, golden};
 
 fn sentences() -> Vec<String> {
     serde_json::from_str(&std::fs::read_to_string(golden("bert.json")).unwrap()).unwrap()
@@ -18,10 +17,10 @@ fn sentences() -> Vec<String> {
 fn token_ids_are_those_of_hugging_face() {
     let Some(dir) = bert_dir() else { return };
     let tokenizer = Tokenizer::from_dir(&dir).unwrap();
-    let expected = read(&golden("bert.safetensors"));
+    let expected = Golden::open("bert.safetensors");
     let (ids, mask) = (
-        expected["input_ids"].usizes(),
-        expected["attention_mask"].usizes(),
+        expected.indices("input_ids"),
+        expected.indices("attention_mask"),
     );
     let encoded = tokenizer.encode_all(&sentences(), 50);
     for (row, tokens) in encoded.iter().enumerate() {
@@ -53,21 +52,21 @@ fn first_tokens_are_those_of_pytorch() {
     let batch = PackedTokens::from_sequences(&tokenizer.encode_all(&sentences(), 50));
     bert.check(&batch).unwrap();
     let found = values(Bert::first_token(bert.forward(&batch), &batch.offsets));
-    let expected = &read(&golden("bert.safetensors"))["first_token"];
-    let error = relative(&found, &expected.values);
+    let expected = Golden::open("bert.safetensors").f32s("first_token");
+    let error = relative(&found, &expected);
     println!("first token: relative difference {error:e}");
     assert!(error < 1e-5, "{error:e}");
 }
 
 /// An encoder with the golden parameters of that name, which are in PyTorch's layout.
-fn encoder(golden: &BTreeMap<String, Host>, name: &str, device: &Device) -> SequenceEncoder {
+fn encoder(golden: &Golden, name: &str, device: &Device) -> SequenceEncoder {
     let matrix = |key: &str| {
-        let stored = golden[&format!("param.{name}.{key}")].tensor::<2>(device);
+        let stored = golden.tensor::<2>(&format!("param.{name}.{key}"), device);
         Param::from_tensor(Tensor::from_data(stored.transpose().into_data(), device))
     };
     let vector =
-        |key: &str| Param::from_tensor(golden[&format!("param.{name}.{key}")].tensor::<1>(device));
-    let input = golden[&format!("param.{name}.rnn.weight_ih_l0")].shape[1];
+        |key: &str| Param::from_tensor(golden.tensor::<1>(&format!("param.{name}.{key}"), device));
+    let input = golden.values(&format!("param.{name}.rnn.weight_ih_l0")).0[1];
     let mut encoder = SequenceEncoderConfig::new(input).init(device);
     encoder.lstm.weight_ih = matrix("rnn.weight_ih_l0");
     encoder.lstm.weight_hh = matrix("rnn.weight_hh_l0");
@@ -81,12 +80,12 @@ fn encoder(golden: &BTreeMap<String, Host>, name: &str, device: &Device) -> Sequ
 #[test]
 fn sequence_representations_are_those_of_pytorch() {
     let device = Device::flex();
-    let golden = read(&golden("model_step.safetensors"));
+    let golden = Golden::open("model_step.safetensors");
     for (name, modality) in [("visual_enc", "visual"), ("acoustic_enc", "acoustic")] {
-        let x = golden[modality].tensor::<3>(&device).swap_dims(0, 1);
-        let lengths = golden[&format!("{modality}_lengths")].usizes();
+        let x = golden.tensor::<3>(modality, &device).swap_dims(0, 1);
+        let lengths = golden.indices(&format!("{modality}_lengths"));
         let found = values(encoder(&golden, name, &device).forward(x, &lengths));
-        let error = relative(&found, &golden[&format!("clus_{modality}")].values);
+        let error = relative(&found, &golden.f32s(&format!("clus_{modality}")));
         println!("{modality}: relative difference {error:e}");
         assert!(error < 1e-5, "{modality} {error:e}");
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Tensor;
 use mmrest_data::DataError;
 use mmrest_encoders::EncoderError;
-use mmrest_metric::{MetricError, host};
+use mmrest_kernels::host::{self, ReadError};
+use mmrest_metric::MetricError;
 use mmrest_models::{ConfigError, ModelError};
 use thiserror::Error;
 
@@ -44,6 +45,9 @@ pub enum LearnerError {
     /// The text encoder could not be loaded or used.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// A device could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// Clusters or metrics got input they cannot work with.
     #[error(transparent)]
     Metric(#[from] MetricError),
@@ -83,6 +87,7 @@ impl From<ModelError> for LearnerError {
     fn from(error: ModelError) -> Self {
         match error {
             ModelError::Interrupted => Self::Interrupted,
+            ModelError::Read(error) => Self::Read(error),
             ModelError::Encoder(error) => Self::Encoder(error),
             ModelError::Metric(error) => Self::Metric(error),
             ModelError::Batch(error) => match error.downcast() {

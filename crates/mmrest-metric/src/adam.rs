@@ -1,10 +1,9 @@
-//! Adam as the method's authors run it on the metrics.
+//! `PsdAdam`, the variant of Adam with which the method's authors train the metrics.
 
 use burn::optim::{LearningRate, ModuleOptimizer, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor, TensorData};
+use mmrest_kernels::adam::{MomentStep, step_in_one_pass, steps_in_one_pass};
 use serde::{Deserialize, Serialize};
-
-use crate::moments::{MomentStep, step_in_one_pass, steps_in_one_pass};
 
 /// Parameters of [`PsdAdam`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +65,7 @@ impl PsdAdamConfig {
 /// let mut optimizer = PsdAdamConfig::default().init();
 /// let loss = metric.global.val().sum();
 /// let gradients = GradientsParams::from_grads(loss.backward(), &metric);
-/// let metric = optimizer.step(0.1, metric, gradients).project_psd();
+/// let metric = optimizer.step(0.1, metric, gradients).project_psd()?;
 /// assert!(metric.is_psd(1e-6)?);
 /// # Ok::<(), mmrest_metric::MetricError>(())
 /// ```
@@ -251,9 +250,10 @@ mod tests {
                 let (mut parameter, mut state) = (values(0), None);
                 for step in 1..6 {
                     let lr = 1e-3 * step as f64;
-                    (parameter, state) = match one_pass {
-                        true => optimizer.step(lr, parameter, values(step), state),
-                        false => optimizer.by_operations(lr, parameter, values(step), state),
+                    (parameter, state) = if one_pass {
+                        optimizer.step(lr, parameter, values(step), state)
+                    } else {
+                        optimizer.by_operations(lr, parameter, values(step), state)
                     };
                 }
                 let PsdAdamState {

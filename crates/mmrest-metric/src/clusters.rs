@@ -1,4 +1,4 @@
-//! Clusters: where they are, which sentiment they have, which rows they see.
+//! Clusters: their centres and sentiments, the assignment of rows to them, and the rows of their receptive fields.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -104,7 +104,7 @@ impl Clusters {
 pub enum ReceptiveField {
     /// The Voronoi cell: every row that is assigned to the cluster.
     Cell,
-    /// The given number of rows nearest to the centre, whosever they are; all rows if there are fewer.
+    /// The given number of rows nearest to the centre, whichever cluster they belong to; all rows if there are fewer.
     Nearest(usize),
 }
 

@@ -1,4 +1,6 @@
-//! Everything that can go wrong in this crate.
+//! Errors of this crate.
+
+use mmrest_kernels::host::ReadError;
 
 use crate::kmeans::KMeansError;
 
@@ -113,13 +115,8 @@ pub enum MetricError {
     KMeans(#[from] KMeansError),
 
     /// The values of a tensor could not be read from its device.
-    #[error("reading the {what} from the device: {message}")]
-    Read {
-        /// Which tensor.
-        what: &'static str,
-        /// What the device said.
-        message: String,
-    },
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 impl MetricError {

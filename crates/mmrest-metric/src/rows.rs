@@ -1,4 +1,4 @@
-//! Rows on the host: what k-means and the assignment read.
+//! A view of rows of numbers on the host, which k-means, the assignment and all measures read.
 
 use crate::MetricError;
 

@@ -1,15 +1,13 @@
 //! `L_MMC` against loops written naively, and what must not change it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
 use burn::prelude::*;
 use burn::tensor::{Tensor, TensorData};
-use common::{host, relative};
 use mmrest_metric::{
     Clusters, MetricError, MmcLoss, MmcLossConfig, MultiMetric, MultiMetricConfig, ReceptiveField,
     Rows, assign, receptive_fields,
 };
+use mmrest_testing::{host, relative};
 use proptest::prelude::*;
 
 /// A batch on the host.

@@ -1,6 +1,7 @@
 //! What can go wrong in a model.
 
 use mmrest_encoders::EncoderError;
+use mmrest_kernels::host::ReadError;
 use mmrest_metric::MetricError;
 use mmrest_pdlf::PdlfError;
 use thiserror::Error;
@@ -12,7 +13,10 @@ pub enum ModelError {
     /// The text encoder could not be used.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
-    /// Clusters or metrics got input they cannot work with, or a device could not be read.
+    /// A device could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Clusters or metrics got input they cannot work with.
     #[error(transparent)]
     Metric(#[from] MetricError),
     /// Rows could not be placed among the clusters.

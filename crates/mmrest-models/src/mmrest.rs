@@ -7,15 +7,15 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_data::Modality;
-use mmrest_encoders::{
-    Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig, init::xavier_linear_init,
-};
+use mmrest_encoders::{Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig};
+use mmrest_kernels::host;
+use mmrest_kernels::init::xavier_linear_init;
 use mmrest_metric::{
     Clusters, KMeansConfig, MmcLoss, MmcLossConfig, MultiMetric, MultiMetricConfig,
-    OrdinalLossConfig, ReceptiveField, Rows, SentimentBins, assign, expected_sentiment, host,
+    OrdinalLossConfig, ReceptiveField, Rows, SentimentBins, assign, expected_sentiment,
     receptive_fields,
 };
-use mmrest_pdlf::{Fusion, FusionConfig, Projection, mean_over_modalities, measure, place};
+use mmrest_pdlf::{Fusion, FusionConfig, Projection, cluster_distances, mean_over_modalities, projection_from_distances};
 use serde::{Deserialize, Serialize};
 
 use crate::all_gather::{PartRows, concatenate};
@@ -778,7 +778,7 @@ impl SentimentModel for MmRest {
         if self.settings.config.metric == MetricKind::Learned
             && let Some(metric) = self.metric.take()
         {
-            self.metric = Some(metric.try_project_psd()?);
+            self.metric = Some(metric.project_psd()?);
         }
         Ok(self)
     }
@@ -1147,7 +1147,7 @@ fn place_rows(
     metric: &MultiMetric,
 ) -> Result<(Projection, Vec<f32>), ModelError> {
     let [count, dim] = rows.dims();
-    let measured = measure(rows.clone(), clusters, metric)?;
+    let measured = cluster_distances(rows.clone(), clusters, metric)?;
     let both = Tensor::cat(vec![rows.clone().inner(), measured.inner()], 1);
     let both = host::read("representations", both)?;
     let mut values = Vec::with_capacity(count * dim);
@@ -1157,7 +1157,8 @@ fn place_rows(
         values.extend_from_slice(row);
         distances.extend_from_slice(measured);
     }
-    Ok((place(rows, clusters, metric, distances)?, values))
+    let projection = projection_from_distances(rows, clusters, metric, distances)?;
+    Ok((projection, values))
 }
 
 /// The two nearest clusters of each segment, by the mean distance of its modalities. `classes`: the class of each bin.

@@ -163,7 +163,7 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
         _state: &Self::State,
         rows: &[usize],
     ) -> Result<Vec<Prediction>, ModelError> {
-        let values = mmrest_metric::host::read("predictions", output.prediction())?;
+        let values = mmrest_kernels::host::read("predictions", output.prediction())?;
         let predictions = rows.iter().zip(values);
         Ok(predictions
             .map(|(&row, score)| Prediction {

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_metric::{
     Clusters, KMeansConfig, MultiMetricConfig, ReceptiveField, Rows, receptive_fields, vote,
 };
-use mmrest_pdlf::try_projection;
+use mmrest_pdlf::projection;
 
 /// Weight of the bias in the prediction.
 const GAMMA: f64 = 0.3;
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count = new.len();
     let score = Tensor::<1>::zeros([count], &device);
     let rows = Tensor::<2>::from_data(TensorData::new(new.concat(), [count, 2]), &device);
-    let place = try_projection(rows, &clusters, &metric)?;
+    let place = projection(rows, &clusters, &metric)?;
     let bias = place.signed(&clusters.bins).mul_scalar(GAMMA); // towards the more positive cluster
     let prediction = score + bias.clone();
 

@@ -11,7 +11,8 @@
 //! centre, `|v|_M0` at the second-nearest, negative on the far side of the nearest.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use mmrest_metric::{Clusters, MetricError, MultiMetric, distances, host};
+use mmrest_kernels::host;
+use mmrest_metric::{Clusters, MetricError, MultiMetric, distances};
 
 use crate::PdlfError;
 
@@ -56,8 +57,7 @@ impl Projection {
     }
 }
 
-/// The projection bias of `rows`, `[rows, dim]`, between their nearest and second-nearest clusters (docs/src/method.md,
-/// PDLF).
+/// The projection bias of `rows`, `[rows, dim]`, between their nearest and second-nearest clusters.
 ///
 /// Centres and the choice of the two clusters are constants; gradients flow to the rows and to
 /// [`MultiMetric::global`]. With fewer than two clusters every `r` is 0.
@@ -77,31 +77,24 @@ impl Projection {
 /// };
 /// // A quarter of the way from the first centre to the second, and off the line by 7.
 /// let rows = Tensor::<2>::from_data([[1.0, 7.0]], &device);
-/// let projection = projection(rows, &clusters, &metric);
+/// let projection = projection(rows, &clusters, &metric)?;
 /// assert_eq!((projection.near[0], projection.second[0]), (0, 1));
 /// assert_eq!(projection.value.into_scalar::<f32>(), 1.0);
+/// # Ok::<(), mmrest_pdlf::PdlfError>(())
 /// ```
 ///
-/// # Panics
-///
-/// Where [`try_projection`] returns an error.
-#[must_use]
-pub fn projection(rows: Tensor<2>, clusters: &Clusters, metric: &MultiMetric) -> Projection {
-    try_projection(rows, clusters, metric).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// [`projection`], for clusters and metrics that may not fit the rows (read from a file, say).
+/// Clusters and metrics that do not fit the rows, read from a file say, are refused:
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use mmrest_metric::{Clusters, MultiMetricConfig};
-/// use mmrest_pdlf::{PdlfError, try_projection};
+/// use mmrest_pdlf::{PdlfError, projection};
 ///
 /// let device = Device::flex();
 /// let metric = MultiMetricConfig { dim: 2, clusters: 1, ridge: 0.01 }.init(&device);
 /// let clusters = Clusters { dim: 2, centers: vec![0.0; 2], bins: vec![3], metric: vec![0] };
 /// let rows = Tensor::<2>::zeros([4, 3], &device); // three columns, where the clusters have two
-/// let refused = try_projection(rows, &clusters, &metric);
+/// let refused = projection(rows, &clusters, &metric);
 /// assert!(matches!(refused, Err(PdlfError::Width { .. })));
 /// ```
 ///
@@ -109,48 +102,47 @@ pub fn projection(rows: Tensor<2>, clusters: &Clusters, metric: &MultiMetric) ->
 ///
 /// [`PdlfError::Width`] and [`PdlfError::Clusters`] when rows, clusters and metrics do not fit together,
 /// [`PdlfError::Read`] when the device does not hand out the distances.
-pub fn try_projection(
+pub fn projection(
     rows: Tensor<2>,
     clusters: &Clusters,
     metric: &MultiMetric,
 ) -> Result<Projection, PdlfError> {
     let [count, _] = rows.dims();
-    let measured = match clusters.is_empty() || count == 0 {
-        true => Vec::new(),
-        false => {
-            let measured = measure(rows.clone(), clusters, metric)?;
-            host::read("distances", measured).map_err(|error| PdlfError::Read {
-                rows: count,
-                clusters: clusters.len(),
-                message: error.to_string(),
-            })?
-        }
+    let measured = if clusters.is_empty() || count == 0 {
+        Vec::new()
+    } else {
+        let measured = cluster_distances(rows.clone(), clusters, metric)?;
+        host::read("distances", measured).map_err(|error| PdlfError::Read {
+            rows: count,
+            clusters: clusters.len(),
+            message: error.to_string(),
+        })?
     };
-    place(rows, clusters, metric, measured)
+    projection_from_distances(rows, clusters, metric, measured)
 }
 
-/// The squared Mahalanobis distances that [`place`] asks for, on the device and without gradients: `[rows, clusters]`.
-/// Who reads more than these from the device can read all at once.
+/// The squared Mahalanobis distances that [`projection_from_distances`] asks for, on the device and without gradients: `[rows, clusters]`.
+/// A caller that reads more than these from the device can read all at once.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use mmrest_metric::{Clusters, MultiMetricConfig};
-/// use mmrest_pdlf::{measure, place};
+/// use mmrest_pdlf::{cluster_distances, projection_from_distances};
 ///
 /// let device = Device::flex();
 /// let metric = MultiMetricConfig { dim: 1, clusters: 2, ridge: 0.0 }.init(&device);
 /// let clusters = Clusters { dim: 1, centers: vec![0.0, 4.0], bins: vec![2, 4], metric: vec![0, 1] };
 /// let rows = Tensor::<2>::from_data([[1.0]], &device);
-/// let distances = measure(rows.clone(), &clusters, &metric)?;
+/// let distances = cluster_distances(rows.clone(), &clusters, &metric)?;
 /// let distances: Vec<f32> = distances.into_data().try_to_vec()?; // with whatever else is to be read
-/// assert_eq!(place(rows, &clusters, &metric, distances)?.near, [0]);
+/// assert_eq!(projection_from_distances(rows, &clusters, &metric, distances)?.near, [0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
 ///
-/// As [`place`].
-pub fn measure(
+/// As [`projection_from_distances`].
+pub fn cluster_distances(
     rows: Tensor<2>,
     clusters: &Clusters,
     metric: &MultiMetric,
@@ -161,12 +153,12 @@ pub fn measure(
     Ok(distances(rows.detach(), centers, metrics))
 }
 
-/// [`try_projection`], with the distances that were read from what [`measure`] gave.
+/// [`projection()`], with the distances that were read from what [`cluster_distances`] gave.
 ///
 /// # Errors
 ///
 /// [`PdlfError::Width`] and [`PdlfError::Clusters`] when rows, clusters, metrics and distances do not fit together.
-pub fn place(
+pub fn projection_from_distances(
     rows: Tensor<2>,
     clusters: &Clusters,
     metric: &MultiMetric,
@@ -231,13 +223,15 @@ pub fn mean_over_modalities(value: Tensor<1>, modalities: usize) -> Tensor<1> {
 fn check(rows: &Tensor<2>, clusters: &Clusters, metric: &MultiMetric) -> Result<(), PdlfError> {
     let [_, expected] = rows.dims();
     clusters.check(usize::MAX, metric.len())?;
-    let fits = |what, found| match found == expected {
-        true => Ok(()),
-        false => Err(PdlfError::Width {
+    let fits = |what, found| {
+        if found == expected {
+            return Ok(());
+        }
+        Err(PdlfError::Width {
             what,
             found,
             expected,
-        }),
+        })
     };
     if !clusters.is_empty() {
         fits("cluster centres", clusters.dim)?;
@@ -297,4 +291,88 @@ fn signed_length(u: Tensor<2>, v: Tensor<2>, metric: Tensor<2>) -> Tensor<1> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn rows<const N: usize>(values: [[f32; 2]; N]) -> Tensor<2> {
+        Tensor::from_data(values, &Device::flex())
+    }
+
+    fn values(tensor: Tensor<1>) -> Vec<f32> {
+        tensor.into_data().try_to_vec().unwrap()
+    }
+
+    #[test]
+    fn ties_go_to_the_lower_index() {
+        assert_eq!(two_nearest(&[1.0, 1.0]), (0, 1));
+        assert_eq!(two_nearest(&[2.0, 1.0, 1.0]), (1, 2));
+        assert_eq!(two_nearest(&[2.0, 2.0, 2.0, 1.0]), (3, 0));
+        assert_eq!(two_nearest(&[3.0, 1.0, 2.0, 2.0]), (1, 2));
+        assert_eq!(two_nearest(&[f32::NAN; 3]), (0, 1));
+    }
+
+    #[test]
+    fn two_nearest_are_the_first_two_of_a_stable_sort() {
+        for seed in 0..2000_usize {
+            let distances: Vec<f32> = (0..2 + seed % 6)
+                .map(|k| ((seed / 3 * 7 + k * k * 5) % 4) as f32)
+                .collect();
+            let mut order: Vec<usize> = (0..distances.len()).collect();
+            order.sort_by(|&a, &b| distances[a].total_cmp(&distances[b]));
+            assert_eq!(
+                two_nearest(&distances),
+                (order[0], order[1]),
+                "{distances:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_whole_of_v_projects_on_v_at_its_own_length() {
+        let metric = rows([[4.0, 1.0], [1.0, 9.0]]);
+        let v = rows([[1.0, 0.0], [0.0, -2.0], [1.0, 1.0]]);
+        let lengths = [4.0, 36.0, 15.0].map(f32::sqrt);
+        let same = values(signed_length(v.clone(), v.clone(), metric.clone()));
+        let opposite = values(signed_length(v.clone().neg(), v, metric));
+        for ((same, opposite), length) in same.iter().zip(&opposite).zip(lengths) {
+            assert!((same - length).abs() < 1e-5 && (opposite + length).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn what_is_orthogonal_in_the_metric_projects_on_nothing() {
+        let metric = rows([[4.0, 1.0], [1.0, 9.0]]);
+        // (1, -4) M (1, 0) = 4 - 4 = 0
+        let r = signed_length(rows([[1.0, -4.0]]), rows([[1.0, 0.0]]), metric);
+        assert_eq!(values(r), [0.0]);
+    }
+
+    #[test]
+    fn modalities_are_averaged_segment_by_segment() {
+        let value = Tensor::from_data([1.0, 2.0, 3.0, 4.0, 5.0, 9.0], &Device::flex());
+        assert_eq!(values(mean_over_modalities(value.clone(), 3)), [3.0, 5.0]);
+        assert_eq!(
+            values(mean_over_modalities(value.clone(), 1)),
+            [1.0, 2.0, 3.0, 4.0, 5.0, 9.0]
+        );
+        assert_eq!(values(mean_over_modalities(value, 6)), [4.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "5 values are not whole batches of 3 modalities")]
+    fn ragged_modalities_are_refused() {
+        let _ = mean_over_modalities(Tensor::zeros([5], &Device::flex()), 3);
+    }
+
+    #[test]
+    fn the_sign_points_to_the_more_positive_sentiment() {
+        let projection = Projection {
+            value: Tensor::from_data([0.5, 0.5, 0.5, -0.5], &Device::flex()),
+            near: vec![0, 1, 0, 1],
+            second: vec![1, 0, 2, 2],
+            distances: Vec::new(),
+        };
+        assert_eq!(values(projection.signed(&[2, 5, 2])), [0.5, -0.5, 0.0, 0.5]);
+        assert_eq!(values(projection.signed(&[])), [0.0; 4]);
+    }
+}

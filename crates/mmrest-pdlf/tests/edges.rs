@@ -6,7 +6,7 @@ mod common;
 use burn::tensor::{Device, Tensor};
 use common::{Case, DIM, host};
 use mmrest_metric::Clusters;
-use mmrest_pdlf::{PdlfError, projection, try_projection};
+use mmrest_pdlf::{PdlfError, projection};
 
 /// Two clusters on the first axis, 4 apart, Euclidean but for the ridge.
 fn plain() -> Case {
@@ -73,7 +73,7 @@ fn two_centres_at_one_place_give_zero_and_finite_gradients() {
         ..plain()
     };
     let (rows, metric) = (case.rows(&device).require_grad(), case.metric(&device));
-    let found = projection(rows.clone(), &case.clusters(), &metric);
+    let found = projection(rows.clone(), &case.clusters(), &metric).unwrap();
     assert_eq!((found.near[0], found.second[0]), (0, 1));
     assert_eq!(host(found.value.clone()), [0.0, 0.0]);
     let gradients = found.value.sum().backward();
@@ -92,6 +92,7 @@ fn gradients_reach_rows_and_global_metric_alone() {
     let case = plain();
     let (rows, metric) = (case.rows(&device).require_grad(), case.metric(&device));
     let gradients = projection(rows.clone(), &case.clusters(), &metric)
+        .unwrap()
         .value
         .sum()
         .backward();
@@ -122,7 +123,7 @@ fn what_does_not_fit_together_is_an_error() {
     let refused = |rows: [usize; 2], change: fn(&mut Clusters)| {
         let mut clusters = case.clusters();
         change(&mut clusters);
-        try_projection(Tensor::zeros(rows, &device), &clusters, &metric).err()
+        projection(Tensor::zeros(rows, &device), &clusters, &metric).err()
     };
     assert_eq!(refused([2, DIM], |_| ()), None);
     let narrow = refused([2, 2], |_| ());

@@ -1,8 +1,6 @@
 //! The numbers of the authors' published code: bias, score and gradients of one step of the whole model.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::path::Path;
-
 use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
@@ -11,75 +9,39 @@ use mmrest_metric::{
     receptive_fields,
 };
 use mmrest_pdlf::{Fusion, FusionConfig, mean_over_modalities, projection};
-use safetensors::tensor::{Dtype, SafeTensors};
 
 const GAMMA: f64 = 0.05;
 const ETA: f64 = 0.01;
 
-/// `tests/golden/model_step.safetensors` of the workspace.
+/// `tests/golden/model_step.safetensors` on a device.
 struct Golden {
-    bytes: Vec<u8>,
+    file: mmrest_testing::Golden,
     device: Device,
 }
 
 impl Golden {
     fn open(device: &Device) -> Self {
-        let path =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/model_step.safetensors");
         Self {
-            bytes: std::fs::read(path).unwrap(),
+            file: mmrest_testing::Golden::open("model_step.safetensors"),
             device: device.clone(),
         }
     }
 
-    /// Shape and values; integers and doubles become f32.
-    fn read(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
-        let file = SafeTensors::deserialize(&self.bytes).unwrap();
-        let view = file.tensor(name).unwrap();
-        let data = view.data();
-        let values = match view.dtype() {
-            Dtype::F32 => data
-                .as_chunks()
-                .0
-                .iter()
-                .map(|word| f32::from_le_bytes(*word))
-                .collect(),
-            Dtype::F64 => data
-                .as_chunks()
-                .0
-                .iter()
-                .map(|word| f64::from_le_bytes(*word) as f32)
-                .collect(),
-            Dtype::I64 => data
-                .as_chunks()
-                .0
-                .iter()
-                .map(|word| i64::from_le_bytes(*word) as f32)
-                .collect(),
-            other => panic!("{name} is {other:?}"),
-        };
-        (view.shape().to_vec(), values)
-    }
-
     fn values(&self, name: &str) -> Vec<f32> {
-        self.read(name).1
+        self.file.f32s(name)
     }
 
     fn indices(&self, name: &str) -> Vec<usize> {
-        self.values(name)
-            .into_iter()
-            .map(|value| value as usize)
-            .collect()
+        self.file.indices(name)
     }
 
     fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
-        let (shape, values) = self.read(name);
-        Tensor::from_data(TensorData::new(values, shape), &self.device)
+        self.file.tensor(name, &self.device)
     }
 
     /// A `[out, in]` or `[out, in, 1]` weight and its bias as a layer of `[in, out]`.
     fn linear(&self, name: &str) -> Linear {
-        let (shape, values) = self.read(&format!("{name}.weight"));
+        let (shape, values) = self.file.values(&format!("{name}.weight"));
         let weight =
             Tensor::<2>::from_data(TensorData::new(values, [shape[0], shape[1]]), &self.device);
         Linear {
@@ -139,9 +101,12 @@ struct Step {
 
 impl Step {
     fn run(golden: &Golden) -> Self {
-        let tracked = |tensor: Tensor<2>| match golden.device.is_autodiff() {
-            true => tensor.require_grad(),
-            false => tensor,
+        let tracked = |tensor: Tensor<2>| {
+            if golden.device.is_autodiff() {
+                tensor.require_grad()
+            } else {
+                tensor
+            }
         };
         let text = tracked(golden.tensor("text_first_token"));
         let vision = tracked(golden.tensor("clus_visual"));
@@ -157,7 +122,7 @@ impl Step {
                 Some(vision.clone()),
                 Some(audio.clone()),
             ),
-            bias: mean_over_modalities(place.value, 3),
+            bias: mean_over_modalities(place.unwrap().value, 3),
             text,
             vision,
             audio,

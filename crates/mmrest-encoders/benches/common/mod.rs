@@ -46,15 +46,14 @@ pub(crate) fn compare(script: &str, lengths: &[usize], mut parts: Vec<Part<'_>>)
         }
         let ours = Spread::of(times.0);
         print!("{name}: mmrest {ours}");
-        match times.1.is_empty() {
-            true => println!(),
-            false => {
-                let theirs = Spread::of(times.1);
-                println!(
-                    ", PyTorch {theirs}, ratio {:.2}",
-                    ours.median / theirs.median
-                );
-            }
+        if times.1.is_empty() {
+            println!();
+        } else {
+            let theirs = Spread::of(times.1);
+            println!(
+                ", PyTorch {theirs}, ratio {:.2}",
+                ours.median / theirs.median
+            );
         }
     }
     Ok(())

@@ -54,7 +54,7 @@ pub(super) fn run(folders: &Folders<'_>, device: &Device) -> Result<PathBuf, Lea
         gradients.register(metric.local.id, of_step);
         metric = optimizer
             .step(parameters.lr, metric, gradients)
-            .try_project_psd()
+            .project_psd()
             .map_err(|e| inputs.wrong(format!("after step {}: {e}", step + 1)))?;
         globals.extend(to_host(metric.global.val())?);
         locals.extend(to_host(metric.local.val())?);

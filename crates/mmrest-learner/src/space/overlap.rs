@@ -1,8 +1,8 @@
 //! The measures of the shared space in `metrics.json` (docs/src/reports.md, "Measures of the shared space").
 
 use mmrest_data::Modality;
-use mmrest_metric::overlap::{ClassCenters, carried, sample, scatter_ratio, silhouette};
-use mmrest_metric::{Clusters, Rows};
+use mmrest_metric::overlap::{ClassCenters, sample, scatter_ratio, silhouette};
+use mmrest_metric::{Clusters, Rows, to_euclidean};
 use serde::{Deserialize, Serialize};
 
 use mmrest_models::{Geometry, HostMetrics, seed};
@@ -175,7 +175,7 @@ fn measures(
     let metric = |bin: usize| learned.map(|learned| learned.of(bin));
     let accuracy = centers.accuracy(table.rows()?, &table.bins, metric)?;
     let there = match learned {
-        Some(learned) => carried(table.rows()?, &learned.global)?,
+        Some(learned) => to_euclidean(table.rows()?, &learned.global)?,
         None => table.values.clone(),
     };
     let rows = Rows::new(&there, table.dim)?;

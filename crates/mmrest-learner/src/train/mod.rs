@@ -1,6 +1,5 @@
 //! Training, driven by burn-train.
 
-mod adam;
 mod adapter;
 mod best_model;
 mod checkpoint;

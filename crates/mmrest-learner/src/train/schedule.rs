@@ -6,11 +6,11 @@ use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::module::ParamGroup;
 use burn::optim::ModuleOptimizer;
+use mmrest_kernels::adam::FusedAdamConfig;
 use mmrest_metric::PsdAdamConfig;
 use mmrest_models::{Optimizer, ParameterGroup, Recipe};
 use serde::{Deserialize, Serialize};
 
-use super::adam::{AdamParameters, OnePassAdam};
 use crate::error::LearnerError;
 
 /// The parameter group of a pattern.
@@ -107,12 +107,13 @@ impl LrScheduler for Scaled {
 /// A pattern is no regular expression.
 pub(crate) fn optimizer(recipe: &Recipe) -> Result<ModuleOptimizer, LearnerError> {
     let adam = |group: &ParameterGroup| {
-        OnePassAdam::new(AdamParameters {
+        FusedAdamConfig {
             beta_1: 0.9,
             beta_2: 0.999,
             epsilon: 1e-8,
             weight_decay: group.weight_decay as f32,
-        })
+        }
+        .build()
     };
     let psd_adam = |group: &ParameterGroup| {
         let config = PsdAdamConfig {

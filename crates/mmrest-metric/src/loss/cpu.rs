@@ -4,14 +4,14 @@
 //! the gradients up to a factor; the backward one multiplies and adds up.
 
 use burn::tensor::Tensor;
+use mmrest_kernels::operation::{Input, Tape, apply, input, takes};
 use rayon::prelude::*;
 
 use super::{FieldPairs, MmcLoss, Setting};
 use crate::MultiMetric;
-use crate::cpu::forms::{
+use crate::forms::{
     ROWS, add_outer, add_scaled, add_weighted_outer, dot, doubled, measure, product, subtract,
 };
-use crate::operation::{Input, Tape, apply, input, takes};
 
 /// Whether [`forward`] can take these.
 pub(super) fn fits(rows: &Tensor<2>, metric: &MultiMetric) -> bool {

@@ -142,9 +142,10 @@ fn check(
 /// ```
 #[must_use]
 pub fn ordinal_shares(label: f32, sentiments: &[f32], smoothing: f64) -> Vec<f32> {
-    match smoothing > 0.0 {
-        true => normal_shares(label, sentiments, smoothing),
-        false => neighbour_shares(label, sentiments),
+    if smoothing > 0.0 {
+        normal_shares(label, sentiments, smoothing)
+    } else {
+        neighbour_shares(label, sentiments)
     }
 }
 

@@ -88,9 +88,10 @@ impl Solver {
         }
         for at in 0..dim {
             self.diagonal[at] = self.reduced[at * dim + at];
-            self.below[at] = match at + 1 < dim {
-                true => self.reduced[at * dim + at + 1],
-                false => 0.0,
+            self.below[at] = if at + 1 < dim {
+                self.reduced[at * dim + at + 1]
+            } else {
+                0.0
             };
         }
         let vectors = MatMut::from_column_major_slice_mut(&mut self.eigen.vectors, dim, dim);

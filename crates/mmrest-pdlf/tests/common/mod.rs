@@ -5,6 +5,7 @@ use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_metric::{Clusters, MultiMetric, MultiMetricConfig};
 use mmrest_pdlf::{Projection, projection};
+pub(crate) use mmrest_testing::host;
 
 pub(crate) const DIM: usize = 3;
 pub(crate) const RIDGE: f64 = 0.01;
@@ -53,7 +54,7 @@ impl Case {
 
     pub(crate) fn project(&self) -> Projection {
         let device = Device::flex();
-        projection(self.rows(&device), &self.clusters(), &self.metric(&device))
+        projection(self.rows(&device), &self.clusters(), &self.metric(&device)).unwrap()
     }
 
     pub(crate) fn values(&self) -> Vec<f32> {
@@ -83,10 +84,6 @@ impl Case {
         }
         self
     }
-}
-
-pub(crate) fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_to_vec().unwrap()
 }
 
 /// `a^T M b` of one matrix.

@@ -1,8 +1,8 @@
 //! Distances within and between sentiment bins, and to the clusters' centres.
 
 use anyhow::Result;
-use mmrest_metric::Rows;
-use mmrest_metric::overlap::{carried, sample};
+use mmrest_metric::overlap::sample;
+use mmrest_metric::{Rows, to_euclidean};
 use rayon::prelude::*;
 
 use super::picture::{Distances, Spread};
@@ -27,7 +27,7 @@ pub(crate) fn distances(
     let (values, of) = sampled(space);
     let dim = space.dim.max(1);
     let there = match learned && !space.global.is_empty() {
-        true => carried(Rows::new(&values, dim)?, &space.global)?,
+        true => to_euclidean(Rows::new(&values, dim)?, &space.global)?,
         false => values,
     };
     let rows = Rows::new(&there, dim)?;
@@ -79,7 +79,7 @@ pub(crate) fn to_centers(
             .own
             .get(cluster * dim * dim..(cluster + 1) * dim * dim);
         let there = match metric.filter(|_| learned) {
-            Some(metric) => carried(Rows::new(&differences, dim)?, metric)?,
+            Some(metric) => to_euclidean(Rows::new(&differences, dim)?, metric)?,
             None => differences,
         };
         let origin = vec![0.0; dim];

@@ -1,6 +1,7 @@
 use burn::module::{ModuleVisitor, Param, ParamId};
 use mmrest_data::{Frames, Modality, Widths};
-use mmrest_metric::{Clusters, host};
+use mmrest_kernels::host;
+use mmrest_metric::Clusters;
 use mmrest_models::{
     ClusterConfig, ClusterScope, ClusterState, Example, HostBatch, MmRest, MmRestConfig,
     TextFeatures, seed,

@@ -1,0 +1,359 @@
+//! Self-attention within each sequence of a packed batch, without padding, as one operation on the CPU.
+//!
+//! Per head, with P = softmax(Q K^T / sqrt(d)), D = dropout(P), O = D V and a dash for the gradient of the loss:
+//!
+//! ```text
+//! V- = D^T O-      P- = dropout'(O- V^T)      S- = P (P- - sum_k P- P)
+//! Q- = S- K / sqrt(d)                         K- = S-^T Q / sqrt(d)
+//! ```
+
+use std::ops::Range;
+
+use burn::prelude::*;
+use faer::{Accum, MatRef};
+use mmrest_kernels::activation::exp;
+use mmrest_kernels::dropout::{Mask, drop_values};
+use mmrest_kernels::kernel;
+use mmrest_kernels::operation::{Input, Tape, apply, input};
+use mmrest_kernels::product::{matrix, matrix_mut, product_here};
+use mmrest_kernels::scratch::{Scratch, parts};
+use mmrest_kernels::vector::vectorised;
+use rayon::prelude::*;
+
+/// `softmax(Q K^T / sqrt(d)) V` of every head, for every token: `[tokens, hidden]`.
+///
+/// `all: [tokens, 3 * hidden]` has queries, keys and values side by side; sequence i has the tokens
+/// `offsets[i]..offsets[i + 1]`.
+pub(crate) fn attend(
+    all: Tensor<2>,
+    offsets: &[usize],
+    heads: usize,
+    mask: Option<Mask>,
+) -> Tensor<2> {
+    let [tokens, width] = all.dims();
+    let spans = spans(offsets, false, heads);
+    run([all], [tokens, width / 3], spans, heads, mask)
+}
+
+/// What [`attend`] gives the first token of each sequence, `[batch, hidden]`, from those tokens' `queries` and the
+/// `keys_values: [tokens, 2 * hidden]` of all.
+pub(crate) fn attend_first(
+    queries: Tensor<2>,
+    keys_values: Tensor<2>,
+    offsets: &[usize],
+    heads: usize,
+    mask: Option<Mask>,
+) -> Tensor<2> {
+    let shape = queries.dims();
+    let spans = spans(offsets, true, heads);
+    run([queries, keys_values], shape, spans, heads, mask)
+}
+
+fn run<const N: usize>(
+    tensors: [Tensor<2>; N],
+    [asked, hidden]: [usize; 2],
+    spans: Vec<Span>,
+    heads: usize,
+    mask: Option<Mask>,
+) -> Tensor<2> {
+    let size = spans.last().map_or(0, |span| span.scores.end);
+    apply(tensors.map(input), |inputs, record| {
+        let mut run = Attention {
+            inputs,
+            spans,
+            heads,
+            hidden,
+            mask,
+            chances: Scratch::new(size),
+        };
+        (run.forward(asked), [asked, hidden], record.then_some(run))
+    })
+}
+
+/// The rows of a sequence.
+#[derive(Clone, Debug)]
+struct Span {
+    queries: Range<usize>,
+    tokens: Range<usize>,
+    /// Its part of the scores: `[heads, queries, tokens]`.
+    scores: Range<usize>,
+}
+
+fn spans(offsets: &[usize], first: bool, heads: usize) -> Vec<Span> {
+    let mut start = 0;
+    let span = |(sequence, bounds): (usize, &[usize])| {
+        let tokens = bounds[0]..bounds[1];
+        let queries = if first {
+            sequence..sequence + 1
+        } else {
+            tokens.clone()
+        };
+        let scores = start..start + heads * queries.len() * tokens.len();
+        start = scores.end;
+        Span {
+            queries,
+            tokens,
+            scores,
+        }
+    };
+    offsets.windows(2).enumerate().map(span).collect()
+}
+
+/// With one input, it has queries, keys and values; with two, the first has the queries.
+#[derive(Clone, Debug)]
+struct Attention<const N: usize> {
+    inputs: [Input; N],
+    spans: Vec<Span>,
+    heads: usize,
+    hidden: usize,
+    mask: Option<Mask>,
+    /// The probabilities before dropout.
+    chances: Scratch,
+}
+
+/// Queries, keys and values of one head of one sequence.
+struct Head<'a> {
+    queries: MatRef<'a, f32>,
+    keys: MatRef<'a, f32>,
+    values: MatRef<'a, f32>,
+}
+
+impl<const N: usize> Attention<N> {
+    fn size(&self) -> usize {
+        self.hidden / self.heads
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.size() as f32).sqrt()
+    }
+
+    /// Width of the rows with keys and values, and the column where the keys start.
+    fn known(&self) -> (usize, usize) {
+        match N {
+            1 => (3 * self.hidden, self.hidden),
+            _ => (2 * self.hidden, 0),
+        }
+    }
+
+    /// Width of the rows with queries.
+    fn asking(&self) -> usize {
+        match N {
+            1 => 3 * self.hidden,
+            _ => self.hidden,
+        }
+    }
+
+    fn head(&self, span: &Span, head: usize) -> Head<'_> {
+        let (hidden, size) = (self.hidden, self.size());
+        let (width, keys) = self.known();
+        let known = matrix_rows(self.inputs[N - 1].values(), &span.tokens, width);
+        let asking = matrix_rows(self.inputs[0].values(), &span.queries, self.asking());
+        Head {
+            queries: asking.subcols(head * size, size),
+            keys: known.subcols(keys + head * size, size),
+            values: known.subcols(keys + hidden + head * size, size),
+        }
+    }
+
+    fn forward(&mut self, asked: usize) -> Vec<f32> {
+        let (hidden, heads, size) = (self.hidden, self.heads, self.size());
+        let mut out = vec![0.0; asked * hidden];
+        let mut chances = std::mem::replace(&mut self.chances, Scratch::new(0));
+        let this = &*self;
+        let rows = parts(
+            &mut out,
+            this.spans.iter().map(|span| span.queries.len() * hidden),
+        );
+        let scores = parts(
+            &mut chances,
+            this.spans.iter().map(|span| span.scores.len()),
+        );
+        this.spans
+            .par_iter()
+            .zip(rows)
+            .zip(scores)
+            .for_each(|((span, out), scores)| {
+                let (asked, tokens) = (span.queries.len(), span.tokens.len());
+                let mut dropped = Vec::new();
+                for head in 0..heads {
+                    let at = head * asked * tokens..(head + 1) * asked * tokens;
+                    let place = span.scores.start + at.start;
+                    let chances = &mut scores[at];
+                    let Head {
+                        queries,
+                        keys,
+                        values,
+                    } = this.head(span, head);
+                    product_here(
+                        matrix_mut(chances, asked, tokens),
+                        Accum::Replace,
+                        this.scale(),
+                        queries,
+                        keys.transpose(),
+                    );
+                    vectorised(softmax, (&mut *chances, tokens));
+                    let kept = kept(chances, this.mask, place, &mut dropped);
+                    product_here(
+                        matrix_mut(out, asked, hidden).subcols_mut(head * size, size),
+                        Accum::Replace,
+                        1.0,
+                        matrix(kept, asked, tokens),
+                        values,
+                    );
+                }
+            });
+        self.chances = chances;
+        out
+    }
+
+    /// Gradients of one sequence's rows of every input, from that of its rows of the output.
+    fn backward_span(&self, span: &Span, gradient: &[f32], mut outs: Vec<&mut [f32]>) {
+        let (hidden, size) = (self.hidden, self.size());
+        let (asked, tokens) = (span.queries.len(), span.tokens.len());
+        let (width, first_key) = self.known();
+        let gradient = matrix(gradient, asked, hidden);
+        let mut slopes = vec![0.0; asked * tokens];
+        let mut dropped = Vec::new();
+        for head in 0..self.heads {
+            let columns = head * size;
+            let place = span.scores.start + head * asked * tokens;
+            let chances = &self.chances[place..place + asked * tokens];
+            let Head {
+                queries,
+                keys,
+                values,
+            } = self.head(span, head);
+            let gradient = gradient.subcols(columns, size);
+            let kept = kept(chances, self.mask, place, &mut dropped);
+            product_here(
+                matrix_mut(outs[N - 1], tokens, width)
+                    .subcols_mut(first_key + hidden + columns, size),
+                Accum::Replace,
+                1.0,
+                matrix(kept, asked, tokens).transpose(),
+                gradient,
+            );
+            product_here(
+                matrix_mut(&mut slopes, asked, tokens),
+                Accum::Replace,
+                1.0,
+                gradient,
+                values.transpose(),
+            );
+            vectorised(
+                through_softmax,
+                (&mut slopes[..], chances, tokens, self.mask, place),
+            );
+            let slopes = matrix(&slopes, asked, tokens);
+            product_here(
+                matrix_mut(outs[0], asked, self.asking()).subcols_mut(columns, size),
+                Accum::Replace,
+                self.scale(),
+                slopes,
+                keys,
+            );
+            product_here(
+                matrix_mut(outs[N - 1], tokens, width).subcols_mut(first_key + columns, size),
+                Accum::Replace,
+                self.scale(),
+                slopes.transpose(),
+                queries,
+            );
+        }
+    }
+}
+
+/// Some rows of a row-major matrix.
+fn matrix_rows<'a>(values: &'a [f32], rows: &Range<usize>, width: usize) -> MatRef<'a, f32> {
+    matrix(
+        &values[rows.start * width..rows.end * width],
+        rows.len(),
+        width,
+    )
+}
+
+impl<const N: usize> Tape<N> for Attention<N> {
+    fn backward(self, gradient: &[f32], _: [bool; N]) -> [Option<Vec<f32>>; N] {
+        let hidden = self.hidden;
+        let widths: [usize; N] = std::array::from_fn(|index| match index {
+            0 => self.asking(),
+            _ => self.known().0,
+        });
+        let rows = |index: usize, span: &Span| match index {
+            0 => span.queries.clone(),
+            _ => span.tokens.clone(),
+        };
+        let mut outs: [Vec<f32>; N] = std::array::from_fn(|index| {
+            let end = self.spans.last().map_or(0, |span| rows(index, span).end);
+            vec![0.0; end * widths[index]]
+        });
+        let mut of_spans: Vec<Vec<&mut [f32]>> = self.spans.iter().map(|_| Vec::new()).collect();
+        for (index, out) in outs.iter_mut().enumerate() {
+            let lengths = self
+                .spans
+                .iter()
+                .map(|span| rows(index, span).len() * widths[index]);
+            for (of_span, part) in of_spans.iter_mut().zip(parts(out, lengths)) {
+                of_span.push(part);
+            }
+        }
+        self.spans
+            .par_iter()
+            .zip(of_spans)
+            .for_each(|(span, outs)| {
+                let rows = span.queries.start * hidden..span.queries.end * hidden;
+                self.backward_span(span, &gradient[rows], outs);
+            });
+        outs.map(Some)
+    }
+}
+
+kernel! {
+    /// Probabilities of every row of scores.
+    fn softmax(
+        (scores, width): (&mut [f32], usize)
+    ) {
+        for row in scores.chunks_exact_mut(width) {
+            let most = row.iter().fold(f32::NEG_INFINITY, |most, score| most.max(*score));
+            for score in row.iter_mut() {
+                *score = exp(*score - most);
+            }
+            let share = 1.0 / row.iter().sum::<f32>();
+            for score in row.iter_mut() {
+                *score *= share;
+            }
+        }
+    }
+}
+
+/// Probabilities after dropout; they themselves without.
+fn kept<'a>(
+    chances: &'a [f32],
+    mask: Option<Mask>,
+    place: usize,
+    dropped: &'a mut Vec<f32>,
+) -> &'a [f32] {
+    let Some(mask) = mask else { return chances };
+    dropped.resize(chances.len(), 0.0);
+    vectorised(drop_values, (&mut dropped[..], chances, mask, place));
+    dropped
+}
+
+kernel! {
+    /// From the gradients of the probabilities after dropout to those of the scores.
+    fn through_softmax(
+        (slopes, chances, width, mask, place): (&mut [f32], &[f32], usize, Option<Mask>, usize)
+    ) {
+        if let Some(mask) = mask {
+            for (slope, place) in slopes.iter_mut().zip(place as u32..) {
+                *slope *= mask.factor(place);
+            }
+        }
+        for (slopes, chances) in slopes.chunks_exact_mut(width).zip(chances.chunks_exact(width)) {
+            let along: f32 = slopes.iter().zip(chances).map(|(slope, p)| slope * p).sum();
+            for (slope, chance) in slopes.iter_mut().zip(chances) {
+                *slope = chance * (*slope - along);
+            }
+        }
+    }
+}
