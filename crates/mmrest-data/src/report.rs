@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::inspect::count;
+use crate::text::count;
 use crate::{Modality, Split};
 
 /// Facts about a loaded data set that its user should know, counted instead of warned about one by one.

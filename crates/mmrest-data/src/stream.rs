@@ -23,28 +23,29 @@ pub trait SegmentSource: Send + Sync {
 /// Opens the data set that a configuration describes. Relative paths are relative to `root`.
 ///
 /// ```
-/// use mmrest_data::sample::{self, SampleConfig};
-/// use mmrest_data::{DataConfig, Modality, Split, open};
+/// use mmrest_data::{DataConfig, Kind, Modality, Split, SplitFrom, open};
 ///
 /// # fn main() -> mmrest_data::Result<()> {
 /// let folder = tempfile::tempdir().unwrap();
-/// sample::write(&SampleConfig { videos: 3, ..SampleConfig::default() }, folder.path())?;
+/// let table = "video_id,clip_id,text,label,mode\na,1,how nice,1.5,train\nb,1,how dull,-2.0,test\n";
+/// std::fs::write(folder.path().join("label.csv"), table).unwrap();
 /// let config = DataConfig {
+///     kind: Kind::Table,
 ///     dir: ".".into(),
-///     modalities: vec![Modality::Audio],
-///     labels: sample::LABELS.into(),
-///     audio: Some(sample::ACOUSTIC.into()),
+///     table: Some("label.csv".into()),
+///     modalities: vec![Modality::Text],
+///     split_from: SplitFrom::Table,
 ///     ..DataConfig::default()
 /// };
 /// let source = open(&config, folder.path())?;
-/// assert_eq!((source.widths().vision, source.widths().audio), (0, 10));
+/// assert_eq!((source.widths().vision, source.widths().audio), (0, 0)); // text alone
 ///
 /// let mut train = 0;
 /// let report = source.visit(&mut |split, _segment| {
 ///     train += usize::from(split == Split::Train);
 ///     Ok(())
 /// })?;
-/// assert_eq!((report.videos, train), (3, 10));
+/// assert_eq!((report.videos, train), (2, 1));
 /// # Ok(())
 /// # }
 /// ```

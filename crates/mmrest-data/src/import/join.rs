@@ -6,7 +6,7 @@ use super::ids::Key;
 use super::part::Part;
 use super::{Layout, Release};
 use crate::config::Files;
-use crate::load::{same_label, same_text};
+use crate::cross_check::{same_label, same_text};
 use crate::table::{Required, Row, Table};
 use crate::{DataConfig, DataError, DataReport, Modality, Result};
 

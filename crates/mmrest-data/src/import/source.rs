@@ -6,8 +6,8 @@ use std::path::Path;
 use super::part::{Part, Reader, Track};
 use super::sequence::{Padding, sequence};
 use super::{Layout, Release, join};
+use crate::clean::{check_modalities, clamp_label, clean};
 use crate::config::Files;
-use crate::load::{clamped, complete, tidy};
 use crate::split::in_two_splits;
 use crate::stream::{SegmentSource, Visit};
 use crate::{
@@ -144,7 +144,7 @@ impl ReleaseSource {
             values,
             width: block.track.width,
         };
-        tidy(frames, modality, &self.config, &mut seen.report)
+        clean(frames, modality, &self.config, &mut seen.report)
     }
 
     fn segment(
@@ -176,9 +176,9 @@ impl ReleaseSource {
                 .unwrap_or_default(),
             vision,
             audio,
-            label: Some(clamped(label, &self.config, &mut seen.report)),
+            label: Some(clamp_label(label, &self.config, &mut seen.report)),
         };
-        Ok(complete(&segment, &self.config, &mut seen.report)?.map(|()| segment))
+        Ok(check_modalities(&segment, &self.config, &mut seen.report)?.map(|()| segment))
     }
 }
 

@@ -1,11 +1,8 @@
 //! From computational sequences to segments: one for each labelled interval, holding the words and frames that lie in it
 //! ([`overlapping`](crate::overlapping)).
 
-pub(crate) mod check;
+mod feature_sources;
 mod features;
-pub(crate) mod references;
-pub(crate) mod tidy;
-mod tracks;
 mod unlabelled;
 mod video;
 
@@ -22,10 +19,8 @@ use crate::table::{Required, Table};
 use crate::{
     DataConfig, DataError, DataReport, Modality, Result, Split, SplitFrom, TextFrom, Widths,
 };
-use tracks::Tracks;
+use feature_sources::FeatureSources;
 
-pub(crate) use check::{same_label, same_text};
-pub(crate) use tidy::{clamped, complete, tidy};
 pub use unlabelled::{load_unlabelled, visit_unlabelled};
 
 /// Videos in memory at a time: enough for every core to have some, few enough to be small.
@@ -35,7 +30,7 @@ const VIDEOS_AT_A_TIME: usize = 32;
 pub(crate) struct Sources {
     config: DataConfig,
     labels: ComputationalSequence,
-    tracks: Tracks,
+    features: FeatureSources,
     table: Option<Table>,
     splits: Splits,
 }
@@ -60,7 +55,7 @@ impl Sources {
         Ok(Self {
             config: config.clone(),
             labels: ComputationalSequence::open(labels)?,
-            tracks: Tracks::open(
+            features: FeatureSources::open(
                 files.words.as_deref(),
                 files.vision.as_deref(),
                 files.audio.as_deref(),
@@ -97,7 +92,7 @@ impl Sources {
 
 impl SegmentSource for Sources {
     fn widths(&self) -> Widths {
-        self.tracks.widths()
+        self.features.widths()
     }
 
     /// Videos are read side by side, a few at a time, and given in the order of the label file.

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::feature_sources::{FeatureSources, VideoFeatures};
 use super::features::VideoFrames;
-use super::references::{Reference, references};
-use super::tidy::{clamped, tidy};
-use super::tracks::{Material, Tracks};
-use crate::csd::{ComputationalSequence, split_id};
+use crate::clean::{clamp_label, clean};
+use crate::csd::{ComputationalSequence, LabelledInterval, labelled_intervals, split_id};
 use crate::missing::MissingFiles;
 use crate::table::{Required, Row, Table};
 use crate::{
@@ -153,7 +152,7 @@ impl Seen {
 /// The files of the folder, open.
 struct NewData<'a> {
     config: &'a DataConfig,
-    tracks: Tracks,
+    features: FeatureSources,
     table: Option<Table>,
 }
 
@@ -184,7 +183,7 @@ impl<'a> NewData<'a> {
         let [words, table, vision, audio] = there;
         Ok(Self {
             config,
-            tracks: Tracks::open(words, vision, audio)?,
+            features: FeatureSources::open(words, vision, audio)?,
             table: table.map(|path| open_table(config, path)).transpose()?,
         })
     }
@@ -192,7 +191,7 @@ impl<'a> NewData<'a> {
     /// Every id once: by video, then by piece.
     fn ids(&self) -> Result<Vec<String>> {
         let mut ids = BTreeMap::new();
-        for sequence in self.tracks.sequences() {
+        for sequence in self.features.sequences() {
             for id in sequence.ids() {
                 let (video, piece) = split_id(id);
                 ids.entry((video, piece, id.as_str()))
@@ -227,7 +226,7 @@ impl<'a> NewData<'a> {
 
     /// One segment: all there is of an id.
     fn whole(&self, id: &str) -> Result<Part> {
-        let material = self.tracks.entry(id)?;
+        let material = self.features.entry(id)?;
         let (video, piece) = split_id(id);
         let mut report = DataReport::default();
         let text = match &material.words {
@@ -236,7 +235,7 @@ impl<'a> NewData<'a> {
         };
         let mut frames = |modality, frames: Option<VideoFrames>| {
             let frames = frames.map(VideoFrames::whole).unwrap_or_default();
-            tidy(frames, modality, self.config, &mut report)
+            clean(frames, modality, self.config, &mut report)
         };
         let segment = Segment {
             id: id.to_owned(),
@@ -273,8 +272,8 @@ impl<'a> NewData<'a> {
 
     /// The segments of a video with labelled intervals.
     fn labelled(&self, labels: &ComputationalSequence, video: &str) -> Result<Part> {
-        let references = references(labels, video, self.config.label_column)?;
-        let material = self.tracks.video(video)?;
+        let references = labelled_intervals(labels, video, self.config.label_column)?;
+        let material = self.features.video(video)?;
         let mut report = DataReport {
             videos: 1,
             intervals: references.len(),
@@ -293,10 +292,10 @@ impl<'a> NewData<'a> {
     /// One labelled interval's segment; none where it has no length and so no more than perhaps a transcript.
     fn cut(
         &self,
-        material: &Material,
+        material: &VideoFeatures,
         video: &str,
         index: usize,
-        Reference { interval, label }: Reference,
+        LabelledInterval { interval, label }: LabelledInterval,
         row: Option<&Row>,
         report: &mut DataReport,
     ) -> Option<Segment> {
@@ -319,7 +318,7 @@ impl<'a> NewData<'a> {
         }
         let mut frames = |modality, frames: Option<&VideoFrames>| {
             let frames = frames.map_or_else(Frames::default, |frames| frames.slice(interval));
-            tidy(frames, modality, self.config, report)
+            clean(frames, modality, self.config, report)
         };
         Some(Segment {
             id: format!("{video}[{index}]"),
@@ -329,7 +328,7 @@ impl<'a> NewData<'a> {
             audio: frames(Modality::Audio, material.audio.as_ref()),
             label: label
                 .is_finite()
-                .then(|| clamped(label, self.config, report)),
+                .then(|| clamp_label(label, self.config, report)),
         })
     }
 }

@@ -1,11 +1,11 @@
 //! The segments of one video.
 
-use super::check::{same_label, same_text};
+use super::feature_sources::VideoFeatures;
 use super::features::VideoFrames;
-use super::references::{Reference, references};
-use super::tidy::{clamped, complete, tidy};
-use super::tracks::Material;
 use super::{Sources, Splits};
+use crate::clean::{check_modalities, clamp_label, clean};
+use crate::cross_check::{same_label, same_text};
+use crate::csd::{LabelledInterval, labelled_intervals};
 use crate::table::Row;
 use crate::{
     DataReport, DropReason, Frames, Modality, Result, Segment, Split, TextFrom, is_too_short,
@@ -22,7 +22,7 @@ pub(super) struct LoadedVideo {
 impl Sources {
     /// Reads a video and cuts it. One that is in no fold is counted, not read.
     pub(super) fn load_video(&self, video: &str) -> Result<LoadedVideo> {
-        let references = references(&self.labels, video, self.config.label_column)?;
+        let references = labelled_intervals(&self.labels, video, self.config.label_column)?;
         let row = |index: usize| {
             self.table
                 .as_ref()
@@ -50,7 +50,7 @@ impl Sources {
                 .insert(DropReason::NoFold, references.len());
             return Ok(loaded);
         }
-        let material = self.tracks.video(video)?;
+        let material = self.features.video(video)?;
         for (index, reference) in references {
             let cut = Cut {
                 sources: self,
@@ -72,10 +72,10 @@ impl Sources {
 /// One labelled interval about to become a segment.
 struct Cut<'a> {
     sources: &'a Sources,
-    material: &'a Material,
+    material: &'a VideoFeatures,
     video: &'a str,
     index: usize,
-    reference: Reference,
+    reference: LabelledInterval,
     row: Option<&'a Row>,
 }
 
@@ -103,7 +103,7 @@ impl Cut<'_> {
             audio: self.frames(Modality::Audio, self.material.audio.as_ref(), report),
             label: Some(self.label(report)),
         };
-        let complete = complete(&segment, &self.sources.config, report)?;
+        let complete = check_modalities(&segment, &self.sources.config, report)?;
         Ok(complete.map(|()| (split, segment)))
     }
 
@@ -124,7 +124,7 @@ impl Cut<'_> {
             report.labels_compared += 1;
             report.label_mismatches += usize::from(!same_label(label, theirs));
         }
-        clamped(label, &self.sources.config, report)
+        clamp_label(label, &self.sources.config, report)
     }
 
     /// The text, from the words or from the table; where both are there, they are compared.
@@ -170,6 +170,6 @@ impl Cut<'_> {
             return Frames::default();
         };
         let frames = material.slice(self.reference.interval);
-        tidy(frames, modality, &self.sources.config, report)
+        clean(frames, modality, &self.sources.config, report)
     }
 }

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::about::VERSION;
 use super::{About, PackedSet, pack};
-use crate::source::{hex, watched};
+use crate::source::watched;
+use crate::text::hex;
 use crate::{DataConfig, DataError, Kind, Missing, Modality, Result, SourceFile, files, stream};
 
 /// What a segment is made of, beside files and configuration: raised when reading, cutting or mending changes, so that

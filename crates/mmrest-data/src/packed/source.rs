@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::PackedSet;
-use crate::load::{clamped, complete, tidy};
+use crate::clean::{check_modalities, clamp_label, clean};
 use crate::split::in_two_splits;
 use crate::stream::{SegmentSource, Visit};
 use crate::{DataConfig, DataError, DataReport, Frames, Modality, Result, Segment, Split, Widths};
@@ -56,7 +56,7 @@ impl Chosen {
                 return Ok(Frames::default());
             }
             let frames = set.frames(modality, row)?;
-            Ok(tidy(frames, modality, &self.config, report))
+            Ok(clean(frames, modality, &self.config, report))
         };
         let vision = frames(Modality::Vision)?;
         let audio = frames(Modality::Audio)?;
@@ -72,7 +72,7 @@ impl Chosen {
             audio,
             label: set
                 .label(row)
-                .map(|label| clamped(label, &self.config, report)),
+                .map(|label| clamp_label(label, &self.config, report)),
         })
     }
 
@@ -108,7 +108,7 @@ impl SegmentSource for Chosen {
         let mut report = self.report();
         for row in 0..self.set.len() {
             let segment = self.segment(row, &mut report)?;
-            if let Err(reason) = complete(&segment, &self.config, &mut report)? {
+            if let Err(reason) = check_modalities(&segment, &self.config, &mut report)? {
                 *report.dropped.entry(reason).or_default() += 1;
                 continue;
             }

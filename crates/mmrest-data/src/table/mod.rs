@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::{Columns, DataError, Result, Split};
 
 pub use columns::Required;
-pub(crate) use reader::separator;
+pub use reader::separator;
 pub(crate) use source::{TableSource, unlabelled};
 
 /// One segment as the table has it.

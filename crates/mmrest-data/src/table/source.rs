@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::{Required, Row, Table};
+use crate::clean::{check_modalities, clamp_label};
 use crate::config::Files;
 use crate::folds::Folds;
-use crate::load::{clamped, complete};
 use crate::missing::MissingFiles;
 use crate::stream::{SegmentSource, Visit};
 use crate::{
@@ -58,9 +58,9 @@ impl TableSource {
         let Some(label) = row.label else {
             return Ok(Err(DropReason::NoLabel));
         };
-        let label = clamped(label, &self.config, report);
+        let label = clamp_label(label, &self.config, report);
         let segment = segment(row, Some(label));
-        Ok(complete(&segment, &self.config, report)?.map(|()| (split, segment)))
+        Ok(check_modalities(&segment, &self.config, report)?.map(|()| (split, segment)))
     }
 
     /// What can be told of the videos before any row becomes a segment.
@@ -146,7 +146,9 @@ pub(crate) fn unlabelled(config: &DataConfig, dir: &Path) -> Result<Vec<Segment>
     let mut report = DataReport::default();
     let rows = table.rows().iter();
     let segments = rows.map(|row| {
-        let label = row.label.map(|label| clamped(label, config, &mut report));
+        let label = row
+            .label
+            .map(|label| clamp_label(label, config, &mut report));
         segment(row, label)
     });
     Ok(segments.collect())

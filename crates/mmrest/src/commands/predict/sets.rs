@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, Result, bail};
-use mmrest_data::inspect::FileKind;
 use mmrest_data::{DataConfig, Kind, Missing};
+use mmrest_datatools::inspect::FileKind;
 
 use super::gather::Gather;
 use super::scorer::Scorer;
