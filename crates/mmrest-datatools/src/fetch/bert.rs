@@ -159,7 +159,7 @@ impl Job<'_> {
             let SourceFile { bytes, sha256, .. } = SourceFile::read(&path)?;
             record_sha256(&path, &sha256)?;
             files.push(Fetched {
-                url: self.hub.url(self.model, &name)?,
+                url: self.hub.url(self.model, &name),
                 path,
                 bytes,
                 sha256,
@@ -212,7 +212,7 @@ impl Job<'_> {
     }
 
     fn known(&self, name: &str) -> Result<Option<Known>> {
-        let url = self.hub.url(self.model, name)?;
+        let url = self.hub.url(self.model, name);
         probe(self.fetcher, &url, self.hub.token.as_deref(), self.progress)
     }
 

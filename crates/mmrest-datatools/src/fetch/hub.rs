@@ -1,16 +1,14 @@
 //! The Hugging Face hub: names of models, addresses of their files, the user's token and cache.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
-
-use hf_hub::Cache;
-use hf_hub::api::sync::ApiBuilder;
-
-use mmrest_data::{DataError, Result};
 
 /// Where the hub is.
 const ENDPOINT: &str = "https://huggingface.co";
+
+/// The version of a model that is taken.
+const REVISION: &str = "main";
 
 /// Name of a model on the hub: `bert-base-uncased`, or `owner/name`.
 ///
@@ -86,50 +84,47 @@ impl Hub {
     /// As the environment has it: `HF_ENDPOINT`; `HF_TOKEN`, or the token that `huggingface-cli login` keeps; the cache
     /// below `HF_HOME`, or else `~/.cache/huggingface`.
     pub fn from_env() -> Self {
+        Self::from_variables(|name| std::env::var(name).ok(), std::env::home_dir())
+    }
+
+    /// As these variables and this home folder have it.
+    fn from_variables(variable: impl Fn(&str) -> Option<String>, user: Option<PathBuf>) -> Self {
         let given = |name: &str| {
-            let value = std::env::var(name).ok()?;
-            let value = value.trim();
-            (!value.is_empty()).then(|| value.to_owned())
+            let value = variable(name)?.trim().to_owned();
+            (!value.is_empty()).then_some(value)
         };
-        // Without either of the two hf-hub has no place to look into, and panics.
-        let known = std::env::var("HF_HOME").is_ok() || std::env::home_dir().is_some();
-        let cache = known.then(Cache::from_env);
-        let stored = cache.as_ref().and_then(Cache::token);
+        let home = variable("HF_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(user?.join(".cache").join("huggingface")));
+        let stored = home.as_deref().and_then(stored_token);
         Self {
             endpoint: given("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned()),
             token: given("HF_TOKEN").or(stored),
-            cache: cache.map(|cache| cache.path().clone()),
+            cache: home.map(|home| home.join("hub")),
         }
     }
 
     /// Address of a model's file.
-    ///
-    /// # Errors
-    ///
-    /// [`DataError::Fetch`] where hf-hub cannot be set up.
-    pub fn url(&self, model: &ModelName, file: &str) -> Result<String> {
-        let endpoint = self.endpoint.trim_end_matches('/').to_owned();
-        let built = ApiBuilder::from_cache(self.files())
-            .with_endpoint(endpoint.clone())
-            .with_progress(false)
-            .build();
-        let api = built.map_err(|error| DataError::Fetch {
-            url: endpoint,
-            reason: error.to_string(),
-        })?;
-        Ok(api.model(model.as_str().to_owned()).url(file))
+    pub fn url(&self, model: &ModelName, file: &str) -> String {
+        let endpoint = self.endpoint.trim_end_matches('/');
+        format!("{endpoint}/{model}/resolve/{REVISION}/{file}")
     }
 
-    /// A model's file in the user's cache.
+    /// A model's file in the user's cache, laid out as Hugging Face's own tools lay it out:
+    /// `models--OWNER--NAME/snapshots/COMMIT/FILE`, the commit being that of `refs/main`.
     pub(super) fn cached(&self, model: &ModelName, file: &str) -> Option<PathBuf> {
-        self.cache.as_ref()?;
-        self.files().model(model.as_str().to_owned()).get(file)
+        let folder = format!("models--{}", model.as_str().replace('/', "--"));
+        let folder = self.cache.as_ref()?.join(folder);
+        let commit = std::fs::read_to_string(folder.join("refs").join(REVISION)).ok()?;
+        let path = folder.join("snapshots").join(commit.trim()).join(file);
+        path.exists().then_some(path)
     }
+}
 
-    /// hf-hub's view of the cache; an empty path, where nothing is, if there is none.
-    fn files(&self) -> Cache {
-        Cache::new(self.cache.clone().unwrap_or_default())
-    }
+/// The token that `huggingface-cli login` keeps in the home folder of Hugging Face's tools.
+fn stored_token(home: &Path) -> Option<String> {
+    let token = std::fs::read_to_string(home.join("token")).ok()?;
+    let token = token.trim();
+    (!token.is_empty()).then(|| token.to_owned())
 }
 
 #[cfg(test)]
@@ -156,9 +151,44 @@ mod tests {
         };
         let model: ModelName = "owner/name".parse().unwrap();
         assert_eq!(
-            hub.url(&model, "config.json").unwrap(),
+            hub.url(&model, "config.json"),
             "http://localhost:1/owner/name/resolve/main/config.json"
         );
         assert_eq!(hub.cached(&model, "config.json"), None);
+    }
+
+    #[test]
+    fn token_and_cache_are_where_hugging_face_keeps_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("user/.cache/huggingface");
+        let snapshot = home.join("hub/models--owner--name/snapshots/abc");
+        std::fs::create_dir_all(&snapshot).unwrap();
+        std::fs::create_dir_all(home.join("hub/models--owner--name/refs")).unwrap();
+        std::fs::write(home.join("hub/models--owner--name/refs/main"), "abc").unwrap();
+        std::fs::write(snapshot.join("config.json"), "{}").unwrap();
+        std::fs::write(home.join("token"), "stored\n").unwrap();
+
+        let user = || Some(folder.path().join("user"));
+        let hub = Hub::from_variables(|_| None, user());
+        assert_eq!(hub.endpoint, ENDPOINT);
+        assert_eq!(hub.token.as_deref(), Some("stored"));
+        let model: ModelName = "owner/name".parse().unwrap();
+        let config = snapshot.join("config.json");
+        assert_eq!(hub.cached(&model, "config.json"), Some(config));
+        assert_eq!(hub.cached(&model, "vocab.txt"), None);
+        assert_eq!(hub.cached(&"name".parse().unwrap(), "config.json"), None);
+
+        let given = |name: &str| match name {
+            "HF_ENDPOINT" => Some(" http://mirror/ ".to_owned()),
+            "HF_TOKEN" => Some("given".to_owned()),
+            "HF_HOME" => Some("elsewhere".to_owned()),
+            _ => None,
+        };
+        let hub = Hub::from_variables(given, user());
+        assert_eq!(hub.endpoint, "http://mirror/");
+        assert_eq!(hub.token.as_deref(), Some("given"));
+        assert_eq!(hub.cache, Some(Path::new("elsewhere").join("hub")));
+        let nowhere = Hub::from_variables(|_| None, None);
+        assert_eq!((nowhere.token, nowhere.cache), (None, None));
     }
 }
