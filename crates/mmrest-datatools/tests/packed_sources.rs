@@ -58,7 +58,7 @@ fn packed() -> (tempfile::TempDir, DataConfig, DataConfig) {
     (folder, config, from_set)
 }
 
-fn visited(source: &dyn SegmentSource) -> Vec<(Split, Segment)> {
+fn visited(source: &dyn SegmentSource) -> Vec<(Option<Split>, Segment)> {
     let mut visited = Vec::new();
     let report = source.visit(&mut |split, segment| {
         visited.push((split, segment));

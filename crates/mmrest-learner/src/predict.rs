@@ -12,7 +12,7 @@ pub use placement::{PlacedRow, Placement, SharedSpace};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use mmrest_data::{Frames, Modality, Segment};
+use mmrest_data::{DataReport, Frames, Modality, Segment, clean};
 
 use self::lengths::Length;
 use self::neighbours::Neighbours;
@@ -171,23 +171,21 @@ impl Predictor {
         HostBatch::new(&examples, rows.to_vec()).upload(&self.device)
     }
 
-    /// The segment with exactly the modalities the model uses, and frames treated as the data loader treats them.
+    /// The segment with exactly the modalities the model uses, and frames cleaned as the data loader cleans them.
     fn fitted(&self, segment: &Segment) -> Segment {
         let widths = self.bundle.features.widths;
-        let frames = |frames: &Frames, width: usize| {
-            let mut frames = match frames.width == width {
-                true => frames.clone(),
-                false => Frames::empty(width),
+        let mut report = DataReport::default();
+        let mut frames = |modality, frames: &Frames, width: usize| {
+            let frames = if frames.width == width {
+                frames.clone()
+            } else {
+                Frames::empty(width)
             };
-            frames.zero_non_finite();
-            match self.bundle.config.data.max_frames {
-                Some(most) => frames.shortened(most, self.bundle.config.data.shorten),
-                None => frames,
-            }
+            clean(frames, modality, &self.bundle.config.data, &mut report)
         };
         Segment {
-            vision: frames(&segment.vision, widths.vision),
-            audio: frames(&segment.audio, widths.audio),
+            vision: frames(Modality::Vision, &segment.vision, widths.vision),
+            audio: frames(Modality::Audio, &segment.audio, widths.audio),
             ..segment.clone()
         }
     }

@@ -23,8 +23,8 @@ pub(crate) use source::ReleaseSource;
 pub(crate) struct Release {
     pickle: Pickle,
     layout: Layout,
-    /// Each split that is there, with the name it has in the file.
-    splits: Vec<(Split, String)>,
+    /// Each split that is there, with the name it has in the file. New data may have none: one part without a name.
+    splits: Vec<(Option<Split>, String)>,
 }
 
 /// Which family of releases a pickle belongs to.
@@ -54,15 +54,14 @@ impl Release {
     /// Those of [`Pickle::open`]; [`DataError::Release`] where it is none.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let pickle = Pickle::open(path)?;
-        let splits = splits(&pickle)?;
+        let mut splits = splits(&pickle)?;
+        if splits.is_empty() && pickle.root().get("id").is_some() {
+            splits.push((None, String::new()));
+        }
         let Some((_, first)) = splits.first() else {
-            let reason = format!(
-                "no processed release: of train, valid and test it has none; its keys are {}",
-                keys(pickle.root())
-            );
-            return Err(wrong(path, "the whole", reason));
+            return Err(no_split(&pickle));
         };
-        let part = pickle.root().get(first);
+        let part = part(&pickle, first);
         let has = |key: &str| part.is_some_and(|part| part.get(key).is_some());
         let layout = match (has("raw_text"), has("regression_labels"), has("labels")) {
             (true, ..) | (_, true, _) => Layout::Mmsa,
@@ -106,7 +105,15 @@ impl Release {
     }
 
     fn part(&self, name: &str) -> Option<Value<'_>> {
-        self.pickle.root().get(name)
+        part(&self.pickle, name)
+    }
+
+    /// Refuses data that are not divided into splits.
+    fn check_splits(&self) -> Result<()> {
+        if self.splits.iter().all(|(split, _)| split.is_some()) {
+            return Ok(());
+        }
+        Err(no_split(&self.pickle))
     }
 
     fn wrong(&self, place: &str, reason: impl Into<String>) -> DataError {
@@ -114,8 +121,24 @@ impl Release {
     }
 }
 
+/// The dictionary of a split; the whole pickle where it is not divided.
+fn part<'p>(pickle: &'p Pickle, name: &str) -> Option<Value<'p>> {
+    match name {
+        "" => Some(pickle.root()),
+        name => pickle.root().get(name),
+    }
+}
+
+fn no_split(pickle: &Pickle) -> DataError {
+    let reason = format!(
+        "no processed release: of train, valid and test it has none; its keys are {}",
+        keys(pickle.root())
+    );
+    wrong(pickle.path(), "the whole", reason)
+}
+
 /// The splits of a pickle, in the order of use.
-fn splits(pickle: &Pickle) -> Result<Vec<(Split, String)>> {
+fn splits(pickle: &Pickle) -> Result<Vec<(Option<Split>, String)>> {
     let root = pickle.root();
     let Some(entries) = root.entries() else {
         let reason = format!(
@@ -124,13 +147,13 @@ fn splits(pickle: &Pickle) -> Result<Vec<(Split, String)>> {
         );
         return Err(wrong(pickle.path(), "the whole", reason));
     };
-    let mut splits: Vec<(Split, String)> = Vec::new();
+    let mut splits: Vec<(Option<Split>, String)> = Vec::new();
     for (key, part) in entries {
         let Some(name) = key.text()? else { continue };
         let Some(split) = Split::from_name(&name) else {
             continue;
         };
-        if let Some((_, first)) = splits.iter().find(|(known, _)| *known == split) {
+        if let Some((_, first)) = splits.iter().find(|(known, _)| *known == Some(split)) {
             let reason = format!("{first:?} and {name:?} are both the {split} split");
             return Err(wrong(pickle.path(), "the whole", reason));
         }
@@ -138,7 +161,7 @@ fn splits(pickle: &Pickle) -> Result<Vec<(Split, String)>> {
             let reason = format!("{}, not a dictionary", part.what());
             return Err(wrong(pickle.path(), &name, reason));
         }
-        splits.push((split, name));
+        splits.push((Some(split), name));
     }
     splits.sort_by_key(|(split, _)| *split);
     Ok(splits)

@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use super::cells::{Cell, Column, shape_text};
 use super::ids::Key;
 use super::{Layout, Release};
+use crate::clean::Purpose;
 use crate::pickle::Array;
 use crate::{DataConfig, DataError, Modality, Result, Split};
 
 /// Everything of a split but its frames.
 #[derive(Debug)]
 pub(super) struct Part {
-    pub(super) split: Split,
+    /// None of data that are not divided.
+    pub(super) split: Option<Split>,
     /// What the file calls the split.
     pub(super) name: String,
     pub(super) keys: Vec<Key>,
@@ -36,10 +38,11 @@ pub(super) struct Reader<'a> {
     pub(super) release: &'a Release,
     pub(super) config: &'a DataConfig,
     pub(super) name: &'a str,
+    pub(super) purpose: Purpose,
 }
 
 impl Reader<'_> {
-    pub(super) fn part(&self, split: Split) -> Result<Part> {
+    pub(super) fn part(&self, split: Option<Split>) -> Result<Part> {
         let mult = self.release.layout == Layout::Mult;
         let keys =
             Key::read(&self.column("id")?, mult).map_err(|reason| self.wrong("id", reason))?;
@@ -65,8 +68,13 @@ impl Reader<'_> {
         Ok(part)
     }
 
+    /// The labels, not a number each where new data have none.
     fn labels(&self, segments: usize) -> Result<Vec<f32>> {
         let key = self.release.layout.labels();
+        let part = self.release.part(self.name);
+        if self.purpose == Purpose::Prediction && part.and_then(|part| part.get(key)).is_none() {
+            return Ok(vec![f32::NAN; segments]);
+        }
         let column = self.column(key)?;
         self.one_each(key, &column, segments)?;
         #[allow(clippy::cast_possible_truncation)]
@@ -186,6 +194,9 @@ impl Release {
 
 /// `train["audio"]`.
 fn place(name: &str, key: &str) -> String {
+    if name.is_empty() {
+        return format!("{key:?}");
+    }
     format!("{name}[{key:?}]")
 }
 

@@ -47,6 +47,10 @@ pub fn pack(
     let mut writer = PackedWriter::create(path, source.widths(), text)?;
     let mut written = 0;
     let report = source.visit(&mut |split, segment| {
+        let Some(split) = split else {
+            let reason = format!("segment {:?} has no split, which it must name", segment.id);
+            return Err(DataError::packed(path, reason));
+        };
         writer.push(split, &segment)?;
         written += 1;
         if watch(written) {

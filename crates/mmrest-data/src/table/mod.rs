@@ -13,7 +13,7 @@ use crate::{Columns, DataError, Result, Split};
 
 pub use columns::Required;
 pub use reader::separator;
-pub(crate) use source::{TableSource, unlabelled};
+pub(crate) use source::TableSource;
 
 /// One segment as the table has it.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use mmrest_data::packed::prepare;
+use mmrest_data::prepare;
 use mmrest_data::{Split, Widths};
 use serde::{Deserialize, Serialize};
 

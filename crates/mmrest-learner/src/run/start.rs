@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use burn::train::logger::InMemoryMetricLogger;
 use burn::train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
 use mmrest_data::Split;
-use mmrest_data::packed::prepare;
+use mmrest_data::prepare;
 
 use super::admission::{admit, check_folder, check_splits, newest_checkpoint};
 use super::changes::Accepted;

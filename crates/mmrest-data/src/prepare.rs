@@ -10,11 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::about::VERSION;
-use super::{About, PackedSet, pack};
+use crate::packed::{About, PackedSet, VERSION, pack};
 use crate::source::watched;
 use crate::text::hex;
-use crate::{DataConfig, DataError, Kind, Missing, Modality, Result, SourceFile, files, stream};
+use crate::{DataConfig, DataError, Kind, Missing, Modality, Result, SourceFile, files, open};
 
 /// What a segment is made of, beside files and configuration: raised when reading, cutting or mending changes, so that
 /// sets made by an older program are made again.
@@ -68,7 +67,7 @@ pub fn prepare(
         return Ok(Prepared { set, files: hashed });
     }
     std::fs::create_dir_all(&cache).map_err(|error| DataError::io(&cache, error))?;
-    let source = stream::open(config, root)?;
+    let source = open(config, root)?;
     let about = About {
         key,
         files: hashed.clone(),
@@ -114,7 +113,8 @@ fn is_as_asked(set: &PackedSet, config: &DataConfig) -> bool {
             .modalities
             .iter()
             .any(|&modality| lacks(modality, row));
-        !long && (config.missing == Missing::Zero || !incomplete)
+        let labelled = set.label(row).is_some();
+        labelled && !long && (config.missing == Missing::Zero || !incomplete)
     };
     Modality::ALL
         .iter()
