@@ -7,7 +7,7 @@ mod common;
 #[path = "../../mmrest-data/tests/made/mod.rs"]
 mod made;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::{numbers, shared_data, words, workspace, write};
 use mmrest_data::folds::Folds;
@@ -481,4 +481,91 @@ fn a_video_in_two_splits_is_noted_of_a_pickle_and_of_a_packed_set() {
         let found = found.find(|finding| finding.code == "video_in_two_splits");
         assert_eq!(found.unwrap().level, Level::Note);
     }
+}
+
+/// The configuration that is printed for files, read from its text and tried on the loader: how many segments it gives.
+fn segments_of_printed(paths: &[PathBuf]) -> Option<usize> {
+    let options = Options::default().with_folds_of(&workspace().join("data/folds"));
+    let files = paths.iter().flat_map(|path| inspect::expand(path).unwrap());
+    let files: Vec<Inspection> = files
+        .map(|file| inspect::inspect(&file, &options).unwrap())
+        .collect();
+    let together = compare(&files, &options);
+    let Some(printed) = together.config else {
+        let problems = together.findings.iter().map(|finding| finding.code);
+        let refused = ["not_loadable", "no_splits"];
+        let usable = |role| files.iter().any(|file| file.usable.role == Some(role));
+        assert!(
+            problems.into_iter().any(|code| refused.contains(&code))
+                || ![Role::Pickle, Role::Packed].map(usable).contains(&true),
+            "{paths:?}"
+        );
+        return None;
+    };
+    let parsed: toml::Table = printed.parse().unwrap();
+    let config: mmrest_data::DataConfig = parsed["data"].clone().try_into().unwrap();
+    let source = mmrest_data::open(&config, &workspace()).unwrap_or_else(|error| panic!("{error}"));
+    let report = source.visit(&mut |_, _| Ok(()));
+    Some(report.unwrap_or_else(|error| panic!("{error}")).total())
+}
+
+#[test]
+fn every_configuration_that_is_printed_loads() {
+    let pickles = workspace().join("crates/mmrest-data/tests/pickles");
+    let of =
+        |names: &[&str]| -> Vec<PathBuf> { names.iter().map(|name| pickles.join(name)).collect() };
+    for names in [
+        &["mmsa-unaligned.pkl"][..],
+        &["mmsa-aligned.pkl"],
+        &["sims.pkl"],
+        &["mult-mosi.pkl"],
+        &["mult-mosi.pkl", "mult-mosi.csv"],
+        &["mult-mosei.pkl", "mult-mosei.csv"],
+    ] {
+        assert!(segments_of_printed(&of(names)).unwrap() > 0, "{names:?}");
+    }
+    // A table that is another release's, and tables alone, may be refused, but not printed.
+    for names in [
+        &["mult-mosi.pkl", "mult-mosei.csv"][..],
+        &["mult-mosi.csv"],
+        &["mult-mosei.csv"],
+        &["values-np1-p2.pkl"],
+    ] {
+        let _ = segments_of_printed(&of(names));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    sample::write(&SampleConfig::default(), &at.join("sample")).unwrap();
+    assert_eq!(segments_of_printed(&[at.join("sample")]), Some(600));
+    std::fs::remove_file(at.join("sample").join(sample::FOLDS)).unwrap();
+    assert_eq!(segments_of_printed(&[at.join("sample")]), None);
+    let table = "video_id,clip_id,text,label,mode\na,1,hi,1,train\nb,1,ho,1,valid\nc,1,hm,0,test\n";
+    std::fs::write(at.join("label.csv"), table).unwrap();
+    assert_eq!(segments_of_printed(&[at.join("label.csv")]), Some(3));
+    let set = at.join("sims.h5");
+    let sims = pickles.join("sims.pkl");
+    mmrest_data::import::import(&sims, None, [-1.0, 1.0], &set, &mut |_| true).unwrap();
+    assert!(segments_of_printed(&[set]).unwrap() > 0);
+    if let Some(mosi) = shared_data("mosi") {
+        assert_eq!(segments_of_printed(&[mosi]), Some(2199));
+    }
+}
+
+/// What training cannot join is not printed: clips that are no numbers beside labelled intervals.
+#[test]
+fn what_the_loader_refuses_is_said_in_its_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = || numbers(&[([0.0, 1.0], &[1.0])]);
+    write(folder.path(), "labels.csd", &[("a", one()), ("b", one())]);
+    write(folder.path(), "audio.csd", &[("a", one()), ("b", one())]);
+    let table = "video_id,clip_id,text,label,mode\na,first,hi,1,train\nb,1,ho,1,test\n";
+    std::fs::write(folder.path().join("label.csv"), table).unwrap();
+    let files = inspect::expand(folder.path()).unwrap();
+    let files: Vec<Inspection> = files.iter().map(|file| look(file)).collect();
+    let together = compare(&files, &Options::default());
+    assert_eq!(together.config, None);
+    let mut findings = together.findings.iter();
+    let refused = findings.find(|finding| finding.code == "not_loadable");
+    let refused = &refused.unwrap().found;
+    assert!(refused.contains("is no whole number"), "{refused}");
 }

@@ -79,8 +79,8 @@ pub fn compare(inspections: &[Inspection], options: &Options) -> Comparison {
         in_all: every.len() - in_some.len(),
         in_some,
         files,
+        config: config::suggest(inspections, options, &mut findings),
         findings,
-        config: config::suggest(inspections),
     }
 }
 

@@ -155,6 +155,14 @@ impl Inspection {
         self.videos_in_two_splits = two.into_iter().map(str::to_owned).collect();
     }
 
+    /// Notes that the loader refuses the file, and why.
+    pub(super) fn refused(&mut self, error: &mmrest_data::DataError) {
+        self.unreadable(
+            error,
+            "the loader refuses it: change the file, or take another",
+        );
+    }
+
     /// Notes that nothing of the file can be read, and why.
     pub(super) fn unreadable(&mut self, reason: impl ToString, advice: &str) {
         let found = reason.to_string();

@@ -1,13 +1,15 @@
 //! Pickles of processed releases.
 
+use std::path::Path;
+
 use super::hdf5::AGAIN;
 use super::{
     Finding, IdStyle, Ids, Inspection, Labels, Options, Percentiles, Role, Sequence, Stored,
     Usable, Values, Words,
 };
-use mmrest_data::Split;
-use mmrest_data::pickle::{Array, Kind, Pickle, Value};
+use mmrest_data::pickle::{Array, Kind as ValueKind, Pickle, Value};
 use mmrest_data::text::count;
+use mmrest_data::{Kind, Split};
 
 /// Numbers of a modality in memory at a time.
 const AT_A_TIME: usize = 1 << 22;
@@ -24,7 +26,7 @@ pub(super) fn inspect(inspection: &mut Inspection, options: &Options) {
     let mut pass = Pass::new(options);
     for (name, value) in named(pickle.root()) {
         match (Split::from_name(&name), value.kind()) {
-            (Some(split), Kind::Dict) => pass.split(inspection, split, value),
+            (Some(split), ValueKind::Dict) => pass.split(inspection, split, value),
             _ => inspection.stored.extend(stored(&name, value)),
         }
     }
@@ -47,7 +49,7 @@ fn named(value: Value<'_>) -> Vec<(String, Value<'_>)> {
 
 fn stored(name: &str, value: Value<'_>) -> Option<Stored> {
     let (shape, dtype) = match (value.kind(), value.items()) {
-        (Kind::Array(array), _) => {
+        (ValueKind::Array(array), _) => {
             let shape: Vec<String> = array.shape().iter().map(usize::to_string).collect();
             let dtype = array.dtype().to_string();
             let dtype = dtype.trim_start_matches(['<', '|']).to_owned();
@@ -283,14 +285,6 @@ impl Pass {
         if let Some(first) = self.unreadable.first() {
             inspection.find(Finding::problem("unreadable", first.clone(), AGAIN));
         }
-        inspection.usable = match (self.has_text, self.labels.count) {
-            (_, 0) => Usable::no("it has no labels"),
-            (true, _) => Usable::yes(Role::Pickle, "a processed release with transcripts"),
-            (false, _) => Usable::yes(
-                Role::Pickle,
-                "a processed release without transcripts: text needs its table (data.table)",
-            ),
-        };
         inspection.folds = options.memberships(&ids, &mut inspection.findings);
         inspection.ids = Some(ids);
         self.labels.findings(&mut inspection.findings);
@@ -304,7 +298,26 @@ impl Pass {
         for track in self.frames {
             track.finish(inspection);
         }
+        let labels = inspection.labels.as_ref().map_or(0, |labels| labels.count);
+        inspection.usable = match (loadable(inspection), self.has_text, labels) {
+            (_, _, 0) => Usable::no("it has no labels"),
+            (Err(error), ..) => {
+                inspection.refused(&error);
+                return;
+            }
+            (Ok(()), true, _) => Usable::yes(Role::Pickle, "a processed release with transcripts"),
+            (Ok(()), false, _) => Usable::yes(
+                Role::Pickle,
+                "a processed release without transcripts: text needs its table (data.table)",
+            ),
+        };
     }
+}
+
+/// Whether the loader takes the release, with what it holds of itself; all but its frames is read.
+fn loadable(inspection: &Inspection) -> mmrest_data::Result<()> {
+    let config = super::config::of_one(inspection, Kind::Mmsa, None);
+    mmrest_data::open(&config, Path::new("")).map(drop)
 }
 
 /// One text a row: of several columns (video, start, end) `video[start:end]`.
