@@ -6,8 +6,8 @@ mod cells;
 mod ids;
 mod join;
 mod pack;
+mod padding;
 mod part;
-mod sequence;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use crate::pickle::{Pickle, Value};
 use crate::{DataError, Modality, Result, Split};
 
 pub use pack::import;
+pub use padding::{Padding, Unpadded, unpad};
 pub(crate) use source::ReleaseSource;
 
 /// A pickle that is one of the processed releases.
@@ -27,9 +28,20 @@ pub(crate) struct Release {
     splits: Vec<(Option<Split>, String)>,
 }
 
+/// Key of the ids of a split's segments.
+pub const ID: &str = "id";
+
+/// Key of their transcripts.
+pub const TEXT: &str = "raw_text";
+
+/// Key of the stated lengths of a modality's sequences.
+pub fn lengths(modality: Modality) -> String {
+    format!("{modality}_lengths")
+}
+
 /// Which family of releases a pickle belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
+pub enum Layout {
     /// MMSA and CH-SIMS: with text; frames first, then zeros.
     Mmsa,
     /// MulT, MMIM and MMRest: without text; zeros first, then frames.
@@ -37,11 +49,28 @@ enum Layout {
 }
 
 impl Layout {
-    /// The key of the sentiments.
-    fn labels(self) -> &'static str {
+    /// The family whose keys a split has, if it has those of one.
+    pub fn of(split: Value<'_>) -> Option<Self> {
+        let has = |key: &str| split.get(key).is_some();
+        if has(TEXT) || has(Self::Mmsa.labels()) {
+            return Some(Self::Mmsa);
+        }
+        has(Self::Mult.labels()).then_some(Self::Mult)
+    }
+
+    /// Key of the sentiments.
+    pub fn labels(self) -> &'static str {
         match self {
             Self::Mmsa => "regression_labels",
             Self::Mult => "labels",
+        }
+    }
+
+    /// Where zero frames fill up a sequence.
+    pub fn padding(self) -> Padding {
+        match self {
+            Self::Mmsa => Padding::Right,
+            Self::Mult => Padding::Left,
         }
     }
 }
@@ -55,24 +84,19 @@ impl Release {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let pickle = Pickle::open(path)?;
         let mut splits = splits(&pickle)?;
-        if splits.is_empty() && pickle.root().get("id").is_some() {
+        if splits.is_empty() && pickle.root().get(ID).is_some() {
             splits.push((None, String::new()));
         }
         let Some((_, first)) = splits.first() else {
             return Err(no_split(&pickle));
         };
         let part = part(&pickle, first);
-        let has = |key: &str| part.is_some_and(|part| part.get(key).is_some());
-        let layout = match (has("raw_text"), has("regression_labels"), has("labels")) {
-            (true, ..) | (_, true, _) => Layout::Mmsa,
-            (_, _, true) => Layout::Mult,
-            _ => {
-                let keys = part.map(keys).unwrap_or_default();
-                let reason = format!(
-                    "neither \"regression_labels\" nor \"labels\" is there; the keys are {keys}"
-                );
-                return Err(wrong(path, first, reason));
-            }
+        let Some(layout) = part.and_then(Layout::of) else {
+            let keys = part.map(keys).unwrap_or_default();
+            let reason = format!(
+                "neither \"regression_labels\" nor \"labels\" is there; the keys are {keys}"
+            );
+            return Err(wrong(path, first, reason));
         };
         Ok(Self {
             pickle,

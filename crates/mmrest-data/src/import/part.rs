@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::cells::{Cell, Column, shape_text};
 use super::ids::Key;
-use super::{Layout, Release};
+use super::{ID, Layout, Release, TEXT, lengths};
 use crate::clean::Purpose;
 use crate::pickle::Array;
 use crate::{DataConfig, DataError, Modality, Result, Split};
@@ -44,8 +44,7 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     pub(super) fn part(&self, split: Option<Split>) -> Result<Part> {
         let mult = self.release.layout == Layout::Mult;
-        let keys =
-            Key::read(&self.column("id")?, mult).map_err(|reason| self.wrong("id", reason))?;
+        let keys = Key::read(&self.column(ID)?, mult).map_err(|reason| self.wrong(ID, reason))?;
         let mut part = Part {
             split,
             name: self.name.to_owned(),
@@ -87,11 +86,11 @@ impl Reader<'_> {
     }
 
     fn texts(&self, segments: usize) -> Result<Vec<String>> {
-        let column = self.column("raw_text")?;
-        self.one_each("raw_text", &column, segments)?;
+        let column = self.column(TEXT)?;
+        self.one_each(TEXT, &column, segments)?;
         let texts = column.cells.into_iter().map(|cell| match cell {
             Cell::Text(text) => Ok(text),
-            Cell::Number(number) => Err(self.wrong("raw_text", format!("{number} is no text"))),
+            Cell::Number(number) => Err(self.wrong(TEXT, format!("{number} is no text"))),
         });
         texts.collect()
     }
@@ -128,7 +127,7 @@ impl Reader<'_> {
         most: usize,
         ids: &[String],
     ) -> Result<Option<Vec<usize>>> {
-        let key = format!("{modality}_lengths");
+        let key = lengths(modality);
         let part = self.release.part(self.name);
         if part.and_then(|part| part.get(&key)).is_none() {
             return Ok(None);

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::padding::{Padding, unpad};
 use super::part::{Part, Reader, Track};
-use super::sequence::{Padding, sequence};
 use super::{Layout, Release, join};
 use crate::clean::{Admitted, Intake, Purpose};
 use crate::config::Files;
@@ -96,10 +96,7 @@ impl ReleaseSource {
             start,
             row: array.row_elements(),
             values: array.rows_f32(start..end)?,
-            padding: match self.release.layout {
-                Layout::Mmsa => Padding::Right,
-                Layout::Mult => Padding::Left,
-            },
+            padding: self.release.layout.padding(),
         }))
     }
 
@@ -213,7 +210,7 @@ impl Block<'_> {
         let lengths = self.track.lengths.as_ref();
         let length = lengths.and_then(|lengths| lengths.get(row)).copied();
         let width = self.track.width;
-        let found = sequence(padded, width, length, self.padding);
+        let found = unpad(padded, width, length, self.padding);
         let kept = padded.get(found.frames.start * width..found.frames.end * width);
         (kept.unwrap_or_default().to_vec(), found.contradicted)
     }

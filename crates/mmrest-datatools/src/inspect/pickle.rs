@@ -7,9 +7,10 @@ use super::{
     Finding, IdStyle, Ids, Inspection, Labels, Options, Percentiles, Role, Sequence, Stored,
     Usable, Values, Words,
 };
+use mmrest_data::import::{self, Layout, Padding, unpad};
 use mmrest_data::pickle::{Array, Kind as ValueKind, Pickle, Value};
 use mmrest_data::text::count;
-use mmrest_data::{Kind, Split};
+use mmrest_data::{Kind, Modality, Split};
 
 /// Numbers of a modality in memory at a time.
 const AT_A_TIME: usize = 1 << 22;
@@ -80,7 +81,7 @@ struct Pass {
 
 /// Frames of one modality.
 struct Track {
-    name: &'static str,
+    modality: Modality,
     lengths: Vec<usize>,
     capacity: usize,
     width: usize,
@@ -93,9 +94,9 @@ struct Track {
 }
 
 impl Track {
-    fn new(name: &'static str) -> Self {
+    fn new(modality: Modality) -> Self {
         Self {
-            name,
+            modality,
             lengths: Vec::new(),
             capacity: 0,
             width: 0,
@@ -107,7 +108,12 @@ impl Track {
     }
 
     /// Frames of one split, `[segments, frames, width]`.
-    fn read(&mut self, array: &Array, lengths: Option<&[f64]>) -> mmrest_data::Result<()> {
+    fn read(
+        &mut self,
+        array: &Array,
+        lengths: Option<&[f64]>,
+        padding: Padding,
+    ) -> mmrest_data::Result<()> {
         let &[rows, capacity, width] = array.shape() else {
             return Ok(());
         };
@@ -120,7 +126,7 @@ impl Track {
             let segments = numbers.chunks_exact((capacity * width).max(1));
             for (row, segment) in block.zip(segments) {
                 let given = lengths.and_then(|lengths| lengths.get(row).copied());
-                self.segment(segment, width, given);
+                self.segment(segment, width, given, padding);
             }
         }
         Ok(())
@@ -128,7 +134,7 @@ impl Track {
 
     /// One segment: where its padding is, its length, its numbers.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    fn segment(&mut self, numbers: &[f32], width: usize, given: Option<f64>) {
+    fn segment(&mut self, numbers: &[f32], width: usize, given: Option<f64>, padding: Padding) {
         let frames = numbers.len() / width.max(1);
         let zero = |frame: &&[f32]| frame.iter().all(|&value| value == 0.0);
         let rows = || numbers.chunks_exact(width.max(1));
@@ -137,19 +143,10 @@ impl Track {
         let empty = before == frames;
         self.before += usize::from(before > 0 && !empty);
         self.after += usize::from(after > 0 && !empty);
-        let (start, end) = match given {
-            Some(length) => {
-                let length = (length.max(0.0) as usize).min(frames);
-                self.beyond += usize::from(!empty && frames - after > length && before == 0);
-                // Padded before, as some releases do: the last frames count.
-                match before > 0 && after == 0 {
-                    true => (frames - length, frames),
-                    false => (0, length),
-                }
-            }
-            None if empty => (0, 0),
-            None => (before, frames - after),
-        };
+        let given = given.map(|length| length.max(0.0) as usize);
+        let found = unpad(numbers, width, given, padding);
+        self.beyond += usize::from(found.contradicted);
+        let (start, end) = (found.frames.start, found.frames.end);
         self.lengths.push(end - start);
         let inside = numbers.get(start * width..end * width).unwrap_or(&[]);
         self.values.absorb(Values::of(inside, width));
@@ -162,7 +159,7 @@ impl Track {
         self.values.finish(&[]);
         let found = &mut inspection.findings;
         super::csd::value_findings(&self.values, found);
-        let name = self.name;
+        let name = self.modality.name();
         if self.before + self.after > 0 {
             let side = match self.before > self.after {
                 true => "before the frames (left)",
@@ -214,7 +211,7 @@ impl Pass {
                 words: Some(Words::default()),
                 ..Sequence::default()
             },
-            frames: [Track::new("vision"), Track::new("audio")],
+            frames: [Track::new(Modality::Vision), Track::new(Modality::Audio)],
             unreadable: Vec::new(),
         }
     }
@@ -224,10 +221,9 @@ impl Pass {
             let name = format!("{}/{name}", split.name());
             inspection.stored.extend(stored(&name, value));
         }
-        let ids = value.get("id").map(rows_of_text).unwrap_or_default();
-        let labels = value
-            .get("regression_labels")
-            .or_else(|| value.get("labels"));
+        let layout = Layout::of(value).unwrap_or(Layout::Mmsa);
+        let ids = value.get(import::ID).map(rows_of_text).unwrap_or_default();
+        let labels = value.get(layout.labels());
         let labels = labels.map(numbers).unwrap_or_default();
         let segments = ids.len().max(labels.len());
         *inspection.splits.entry(split).or_default() += segments;
@@ -241,15 +237,15 @@ impl Pass {
         }
         self.splits.extend(ids.iter().map(|_| split));
         self.ids.extend(ids);
-        if let Some(texts) = value.get("raw_text") {
+        if let Some(texts) = value.get(import::TEXT) {
             self.has_text = true;
             rows_of_text(texts).iter().for_each(|text| self.text(text));
         }
         for track in &mut self.frames {
-            let lengths = value.get(&format!("{}_lengths", track.name)).map(numbers);
-            let array = value.get(track.name).and_then(Value::array);
+            let lengths = value.get(&import::lengths(track.modality)).map(numbers);
+            let array = value.get(track.modality.name()).and_then(Value::array);
             let Some(array) = array else { continue };
-            if let Err(error) = track.read(array, lengths.as_deref()) {
+            if let Err(error) = track.read(array, lengths.as_deref(), layout.padding()) {
                 self.unreadable.push(error.to_string());
             }
         }

@@ -4,15 +4,16 @@ use std::ops::Range;
 
 /// The frames of a segment among the zero frames that fill up the array.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sequence {
-    pub(super) frames: Range<usize>,
+pub struct Unpadded {
+    /// Their places.
+    pub frames: Range<usize>,
     /// Frames beyond the stated length are not zero, whichever side they are counted from.
-    pub(super) contradicted: bool,
+    pub contradicted: bool,
 }
 
 /// The side that zero frames are expected on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Padding {
+pub enum Padding {
     /// Before the frames (MulT).
     Left,
     /// After them (MMSA), or on either side where no length is stated, as in its aligned files.
@@ -22,15 +23,10 @@ pub(super) enum Padding {
 /// Finds the frames in `values`, `[frames, width]`. A stated length is counted from the side without padding, or from the
 /// other where only that leaves nothing but zeros. Without one, zero frames at the ends are padding: with
 /// [`Padding::Left`] those before, else those on both sides. A segment of zero frames alone has none.
-pub(super) fn sequence(
-    values: &[f32],
-    width: usize,
-    length: Option<usize>,
-    padding: Padding,
-) -> Sequence {
+pub fn unpad(values: &[f32], width: usize, length: Option<usize>, padding: Padding) -> Unpadded {
     let frames: Vec<&[f32]> = values.chunks_exact(width.max(1)).collect();
     let present = |frame: &&[f32]| frame.iter().any(|&value| value != 0.0);
-    let found = |frames| Sequence {
+    let found = |frames| Unpadded {
         frames,
         contradicted: false,
     };
@@ -53,7 +49,7 @@ pub(super) fn sequence(
     match (end <= length, first >= all - length, padding) {
         (true, false, _) | (true, true, Padding::Right) => found(head),
         (false, true, _) | (true, true, Padding::Left) => found(tail),
-        (false, false, padding) => Sequence {
+        (false, false, padding) => Unpadded {
             frames: if padding == Padding::Left { tail } else { head },
             contradicted: true,
         },
@@ -67,7 +63,7 @@ mod tests {
     /// One letter a frame: `.` is zero.
     fn frames(pattern: &str, length: Option<usize>, padding: Padding) -> Range<usize> {
         let values = pattern.chars().map(|c| if c == '.' { 0.0 } else { 1.0 });
-        let found = sequence(&values.collect::<Vec<f32>>(), 1, length, padding);
+        let found = unpad(&values.collect::<Vec<f32>>(), 1, length, padding);
         assert!(!found.contradicted);
         found.frames
     }
@@ -93,7 +89,7 @@ mod tests {
         assert_eq!(frames("....", Some(3), Right), 0..0);
         assert_eq!(frames("abcd", Some(4), Left), 0..4);
         for (padding, kept) in [(Right, 0..2), (Left, 2..4)] {
-            let found = sequence(&[1.0; 4], 1, Some(2), padding);
+            let found = unpad(&[1.0; 4], 1, Some(2), padding);
             assert_eq!((found.frames, found.contradicted), (kept, true));
         }
     }
@@ -106,7 +102,7 @@ mod tests {
         assert_eq!(frames("ab", None, Left), 0..2);
         assert_eq!(frames("...", None, Left), 0..0);
         assert_eq!(frames("", None, Right), 0..0);
-        let nan = sequence(&[0.0, f32::NAN, 0.0, 0.0], 2, None, Right);
+        let nan = unpad(&[0.0, f32::NAN, 0.0, 0.0], 2, None, Right);
         assert_eq!(
             nan.frames,
             0..1,
