@@ -190,7 +190,7 @@ pub enum DataError {
 
 impl DataError {
     /// Wraps an I/O error with its path.
-    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+    pub fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io {
             path: path.to_path_buf(),
             source,
@@ -198,7 +198,7 @@ impl DataError {
     }
 
     /// Something wrong with a packed set.
-    pub(crate) fn packed(path: &Path, reason: impl Into<String>) -> Self {
+    pub fn packed(path: &Path, reason: impl Into<String>) -> Self {
         Self::Packed {
             path: path.to_path_buf(),
             reason: reason.into(),
@@ -206,7 +206,7 @@ impl DataError {
     }
 
     /// A malformed entry.
-    pub(crate) fn entry(path: &Path, id: &str, reason: impl Into<String>) -> Self {
+    pub fn entry(path: &Path, id: &str, reason: impl Into<String>) -> Self {
         Self::Entry {
             path: path.to_path_buf(),
             id: id.to_owned(),
@@ -215,7 +215,7 @@ impl DataError {
     }
 
     /// A file of another layout.
-    pub(crate) fn layout(path: &Path, reason: impl Into<String>) -> Self {
+    pub fn layout(path: &Path, reason: impl Into<String>) -> Self {
         Self::Layout {
             path: path.to_path_buf(),
             reason: reason.into(),
@@ -230,7 +230,7 @@ fn listed(columns: &[String]) -> String {
         None => name.clone(),
     };
     let names: Vec<String> = columns.iter().map(short).collect();
-    crate::inspect::few(&names, 30)
+    crate::text::few(&names, 30)
 }
 
 fn at(object: &str) -> String {

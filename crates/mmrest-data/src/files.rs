@@ -169,17 +169,21 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     file.keep()
 }
 
-/// A folder for what is made on the way; dropped, it is gone with all that is in it.
+/// A temporary folder; dropped, it is removed with all that is in it.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub struct TempFolder {
     // Dropped before its place in the list.
     folder: TempDir,
     _listed: Listed,
 }
 
-impl Desk {
+impl TempFolder {
     /// Makes a folder in another one, its name beginning with `prefix`.
-    pub(crate) fn within(folder: &Path, prefix: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Io`].
+    pub fn within(folder: &Path, prefix: &str) -> Result<Self> {
         let create = || tempfile::Builder::new().prefix(prefix).tempdir_in(folder);
         let made = listed(create, TempDir::path);
         let (made, _listed) = made.map_err(|error| DataError::io(folder, error))?;
@@ -189,7 +193,8 @@ impl Desk {
         })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 }
@@ -203,7 +208,7 @@ fn folder(path: &Path) -> &Path {
 }
 
 /// Whether two paths lead to one file that is there.
-pub(crate) fn same_file(one: &Path, other: &Path) -> bool {
+pub fn same_file(one: &Path, other: &Path) -> bool {
     let [one, other] = [one, other].map(Path::canonicalize);
     matches!((one, other), (Ok(one), Ok(other)) if one == other)
 }
@@ -227,8 +232,12 @@ pub fn make_folder(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes a rename to `path` lasting.
-pub(crate) fn sync_name(path: &Path) -> Result<()> {
+/// Makes a rename to `path` lasting: syncs its folder.
+///
+/// # Errors
+///
+/// [`DataError::Io`].
+pub fn sync_name(path: &Path) -> Result<()> {
     sync_folder(folder(path))
 }
 
@@ -284,11 +293,11 @@ mod tests {
     fn what_is_dropped_is_gone_and_off_the_list() {
         let folder = tempfile::tempdir().unwrap();
         let file = NewFile::create(&folder.path().join("a")).unwrap();
-        let desk = Desk::within(folder.path(), ".desk-").unwrap();
-        let (draft, place) = (file.listed.0.clone(), desk.path().to_path_buf());
+        let temp = TempFolder::within(folder.path(), ".temp-").unwrap();
+        let (draft, place) = (file.listed.0.clone(), temp.path().to_path_buf());
         assert!(draft.is_file() && place.is_dir());
         assert!(unfinished().contains(&draft) && unfinished().contains(&place));
-        drop((file, desk));
+        drop((file, temp));
         assert!(names(folder.path()).is_empty());
         assert!(!unfinished().contains(&draft) && !unfinished().contains(&place));
     }

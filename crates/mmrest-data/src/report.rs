@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::inspect::count;
+use crate::text::count;
 use crate::{Modality, Split};
 
 /// Facts about a loaded data set that its user should know, counted instead of warned about one by one.
@@ -25,6 +25,9 @@ pub struct DataReport {
     pub empty_intervals: usize,
     /// Segments kept, by split.
     pub segments: BTreeMap<Split, usize>,
+    /// Segments kept that are in no split: new data.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub without_split: usize,
     /// Intervals, rows or segments that were left out, by reason.
     pub dropped: BTreeMap<DropReason, usize>,
     /// Labelled videos that are in no fold.
@@ -116,6 +119,7 @@ impl DataReport {
         self.intervals += other.intervals;
         self.empty_intervals += other.empty_intervals;
         add(&mut self.segments, other.segments);
+        self.without_split += other.without_split;
         add(&mut self.dropped, other.dropped);
         self.videos_in_no_fold.extend(other.videos_in_no_fold);
         self.videos_in_two_splits += other.videos_in_two_splits;
@@ -134,8 +138,13 @@ impl DataReport {
 
     /// Segments kept, all splits together.
     pub fn total(&self) -> usize {
-        self.segments.values().sum()
+        self.segments.values().sum::<usize>() + self.without_split
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn add<K: Ord>(sum: &mut BTreeMap<K, usize>, counts: BTreeMap<K, usize>) {

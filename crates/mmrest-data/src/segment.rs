@@ -1,6 +1,6 @@
-//! One stretch of a video.
+//! Segments, and what gives them one after another.
 
-use crate::{Frames, Modality};
+use crate::{DataReport, Frames, Modality, Result, Split, Widths};
 
 /// One stretch of a video, in every modality.
 ///
@@ -43,4 +43,20 @@ impl Segment {
             None => self.text.trim().is_empty(),
         }
     }
+}
+
+/// What takes segments as they come; an error of its own ends the reading.
+pub type Visit<'a> = dyn FnMut(Option<Split>, Segment) -> Result<()> + 'a;
+
+/// An open data set that gives its segments one after another, so that it need not be in memory whole.
+pub trait SegmentSource: Send + Sync {
+    /// Features in a frame of each modality; 0 for one not in use.
+    fn widths(&self) -> Widths;
+
+    /// Gives every segment with its split, if it has one, always in the same order; reports what was met.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading, and those of `visit`.
+    fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport>;
 }

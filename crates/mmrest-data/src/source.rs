@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::text::hex;
 use crate::{DataError, Result};
 
 /// A file that was read, and what proves it the same file.
@@ -43,7 +44,11 @@ impl SourceFile {
     }
 
     /// As [`read`](Self::read), as long as `go_on` says so: [`DataError::Stopped`] otherwise.
-    pub(crate) fn read_while(path: &Path, go_on: &mut dyn FnMut() -> bool) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Io`] when it cannot be read; [`DataError::Stopped`].
+    pub fn read_while(path: &Path, go_on: &mut dyn FnMut() -> bool) -> Result<Self> {
         let wrap = |error| DataError::io(path, error);
         let mut file = File::open(path).map_err(wrap)?;
         let mut hasher = Sha256::new();
@@ -96,11 +101,6 @@ pub(crate) fn watched<T: Send>(
 
 /// Time between two looks at whether to go on.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Lowercase hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 #[cfg(test)]
 mod tests {

@@ -61,7 +61,7 @@ impl fmt::Display for Split {
 }
 
 /// The videos that are in more than one split, each once.
-pub(crate) fn in_two_splits<'a>(of: impl IntoIterator<Item = (&'a str, Split)>) -> Vec<&'a str> {
+pub fn in_two_splits<'a>(of: impl IntoIterator<Item = (&'a str, Split)>) -> Vec<&'a str> {
     let mut splits: BTreeMap<&str, (Split, bool)> = BTreeMap::new();
     for (video, split) in of {
         let (first, two) = splits.entry(video).or_insert((split, false));

@@ -301,7 +301,7 @@ fn the_sdk_s_own_files_are_read() {
     };
     assert!(text.contains(&"café".to_owned()));
     let visual = ComputationalSequence::open(&folder.join("visual.csd")).unwrap();
-    assert!(visual.pieces("vidA").len() > 1);
+    assert!(visual.video_ids("vidA").len() > 1);
     let merged = visual.read_video("vidA").unwrap().unwrap();
     assert!(merged.intervals.is_sorted_by(|a, b| a[0] <= b[0]));
 }

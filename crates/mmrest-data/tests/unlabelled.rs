@@ -2,13 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
+#[allow(dead_code)]
+mod made;
 
 use std::fs;
 use std::path::Path;
 
 use common::{mosi_config, numbers, shared_data, words, workspace, write};
+use made::{array, dict, list, pickle, text};
 use mmrest_data::{
-    DataConfig, DataError, Modality, Segment, TextFrom, load, load_unlabelled, visit_unlabelled,
+    DataConfig, DataError, Kind, Modality, Segment, Split, TextFrom, load, load_unlabelled,
+    open_unlabelled, visit_unlabelled,
 };
 use tempfile::TempDir;
 
@@ -272,4 +276,89 @@ fn cmu_mosi_scored_as_new_data_has_the_segments_it_was_loaded_with() {
         let same = new.iter().find(|new| new.id == segment.id).unwrap();
         assert_eq!((&same.audio, same.label), (&segment.audio, segment.label));
     }
+}
+
+/// The keys of two segments in a pickle, without labels.
+fn unlabelled_part(first: &str) -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("raw_text", list(&[text("a"), text("b")])),
+        ("id", list(&[text(first), text("v$_$2")])),
+        ("vision", array(&[2, 2, 1], &[1.0, 2.0, 3.0, 0.0])),
+        ("audio", array(&[2, 1, 2], &[1.0, f32::NAN, 3.0, 4.0])),
+    ]
+}
+
+/// What a pickle of these bytes gives, and why it cannot be trained on.
+fn from_pickle(bytes: &[u8]) -> (Vec<(Option<Split>, Segment)>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("new.pkl"), pickle(bytes)).unwrap();
+    let config = DataConfig {
+        kind: Kind::Mmsa,
+        dir: folder.path().to_path_buf(),
+        file: Some("new.pkl".into()),
+        ..DataConfig::default()
+    };
+    let mut segments = Vec::new();
+    let source = open_unlabelled(&config, folder.path()).unwrap();
+    let report = source.visit(&mut |split, segment| {
+        segments.push((split, segment));
+        Ok(())
+    });
+    assert_eq!(report.unwrap().total(), segments.len());
+    let refused = load(&config, Path::new("."));
+    let refused = refused.err().map(|error| error.to_string());
+    (segments, refused.unwrap_or_default())
+}
+
+#[test]
+fn a_pickle_without_labels_is_read_whole_and_cannot_be_trained_on() {
+    let part = dict(&unlabelled_part("v$_$1"));
+    let (segments, refused) = from_pickle(&dict(&[("test", part.clone())]));
+    assert_eq!(segments.len(), 2);
+    for (split, segment) in &segments {
+        assert_eq!((*split, segment.label), (Some(Split::Test), None));
+    }
+    assert_eq!(segments[0].1.audio.values, [1.0, 0.0]);
+    assert_eq!(segments[1].1.vision.values, [3.0]);
+    assert!(
+        refused.contains("no key \"regression_labels\""),
+        "{refused}"
+    );
+    // Without splits: the keys at the top.
+    let (undivided, refused) = from_pickle(&part);
+    assert_eq!(undivided.len(), 2);
+    assert!(undivided.iter().all(|(split, _)| split.is_none()));
+    let of = |segments: &[(Option<Split>, Segment)]| -> Vec<Segment> {
+        segments
+            .iter()
+            .map(|(_, segment)| segment.clone())
+            .collect()
+    };
+    assert_eq!(of(&undivided), of(&segments));
+    assert!(refused.contains("of train, valid and test"), "{refused}");
+}
+
+#[test]
+fn labels_that_a_pickle_has_are_kept_and_segments_without_one_too() {
+    let mut part = unlabelled_part("v$_$1");
+    part.push(("regression_labels", array(&[2], &[5.0, f32::NAN])));
+    let (segments, _) = from_pickle(&dict(&[("valid", dict(&part))]));
+    let labels: Vec<_> = segments.iter().map(|(_, segment)| segment.label).collect();
+    assert_eq!(labels, [Some(3.0), None]);
+}
+
+#[test]
+fn a_table_without_labels_and_splits_is_read_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = "video_id,clip_id,text\na,1,how nice\na,2,\n";
+    fs::write(folder.path().join("new.csv"), table).unwrap();
+    let config = DataConfig {
+        kind: Kind::Table,
+        table: Some("new.csv".into()),
+        modalities: vec![Modality::Text],
+        ..DataConfig::default()
+    };
+    let segments = load_unlabelled(&config, folder.path()).unwrap();
+    assert_eq!(ids(&segments), ["a$_$1", "a$_$2"]);
+    assert!(segments.iter().all(|segment| segment.label.is_none()));
 }

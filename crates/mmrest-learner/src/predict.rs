@@ -10,8 +10,7 @@ pub use neighbours::Neighbour;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use mmrest_data::{Frames, Modality, Segment};
-
+use mmrest_data::{DataReport, Frames, Modality, Segment, clean};
 use mmrest_models::{Batch, HostBatch, Placement, Prediction, SharedSpace};
 
 use self::lengths::Length;
@@ -218,23 +217,21 @@ impl Predictor {
         HostBatch::new(&examples, rows.to_vec()).upload(&self.device)
     }
 
-    /// The segment with exactly the modalities the model uses, and frames treated as the data loader treats them.
+    /// The segment with exactly the modalities the model uses, and frames cleaned as the data loader cleans them.
     fn fitted(&self, segment: &Segment) -> Segment {
         let widths = self.saved.features.widths;
-        let frames = |frames: &Frames, width: usize| {
-            let mut frames = match frames.width == width {
-                true => frames.clone(),
-                false => Frames::empty(width),
+        let mut report = DataReport::default();
+        let mut frames = |modality, frames: &Frames, width: usize| {
+            let frames = if frames.width == width {
+                frames.clone()
+            } else {
+                Frames::empty(width)
             };
-            frames.zero_non_finite();
-            match self.saved.config.data.max_frames {
-                Some(most) => frames.shortened(most, self.saved.config.data.shorten),
-                None => frames,
-            }
+            clean(frames, modality, &self.saved.config.data, &mut report)
         };
         Segment {
-            vision: frames(&segment.vision, widths.vision),
-            audio: frames(&segment.audio, widths.audio),
+            vision: frames(Modality::Vision, &segment.vision, widths.vision),
+            audio: frames(Modality::Audio, &segment.audio, widths.audio),
             ..segment.clone()
         }
     }

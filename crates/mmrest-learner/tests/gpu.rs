@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use burn::train::Interrupter;
-use mmrest_data::sample::{self, SampleConfig};
+use mmrest_datatools::sample::{self, SampleConfig};
 use mmrest_learner::config::parse_override;
 use mmrest_learner::run::{Outcome, RunFolder, RunOptions, train};
 use mmrest_learner::train::Silent;

@@ -3,11 +3,12 @@
 use std::io::ErrorKind;
 
 use mmrest_data::DataError;
+use mmrest_learner::LearnerError;
 
 /// The error and its causes in one line; a cause that is already told by what stands before it is not told again.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut told = String::new();
-    for cause in error.chain().map(ToString::to_string) {
+    for cause in error.chain().map(words) {
         if told.is_empty() {
             told = cause;
         } else if !told.contains(&cause) {
@@ -15,6 +16,18 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
         }
     }
     told
+}
+
+/// What one error says, with the program's own words for data files that are not there.
+fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    let data = match error.downcast_ref() {
+        Some(LearnerError::Data(data)) => Some(data),
+        _ => error.downcast_ref::<DataError>(),
+    };
+    match data {
+        Some(DataError::Missing(missing)) => crate::commands::data::missing::message(missing),
+        _ => error.to_string(),
+    }
 }
 
 /// Whether an error is that nobody reads the output any more, as in `predict ... | head`: the end, not a failure.
@@ -35,7 +48,6 @@ pub(crate) fn was_asked_for(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
     use anyhow::Context;
-    use mmrest_learner::LearnerError;
 
     fn gone() -> std::io::Error {
         std::io::Error::new(ErrorKind::NotFound, "it is gone")

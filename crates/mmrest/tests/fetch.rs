@@ -1,7 +1,7 @@
 //! `mmrest data fetch`, as its users start it, against a local server.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../../mmrest-data/tests/common/server.rs"]
+#[path = "../../mmrest-datatools/tests/common/server.rs"]
 mod server;
 
 use std::path::Path;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mmrest_data::sample::{self, SampleConfig};
+use mmrest_datatools::sample::{self, SampleConfig};
 
 /// An id as it may stand in anybody's table.
 const EVIL: &str = r#"<script>alert(1)</script>"'&<img src=x onerror=alert(2)>"#;

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use mmrest_data::sample::{self, SampleConfig};
+use mmrest_datatools::sample::{self, SampleConfig};
 use serde_json::Value;
 
 const VARIANTS: &str = r#"

@@ -1,5 +1,7 @@
 //! One id's rows of a computational sequence.
 
+use std::fmt;
+
 /// The rows of one id: when, and what.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
@@ -10,6 +12,35 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// No row at all.
+    pub fn empty() -> Self {
+        Self {
+            intervals: Vec::new(),
+            features: Features::Text(Vec::new()),
+        }
+    }
+
+    /// Appends rows of the same kind and width.
+    ///
+    /// # Errors
+    ///
+    /// [`RowsDiffer`] for rows of another kind or width; the entry is then as it was.
+    pub fn append(&mut self, rows: Self) -> Result<(), RowsDiffer> {
+        match (&mut self.features, rows.features) {
+            (Features::Text(words), Features::Text(more)) => words.extend(more),
+            (
+                Features::Numeric { values, width },
+                Features::Numeric {
+                    values: more,
+                    width: other,
+                },
+            ) if *width == other => values.extend(more),
+            _ => return Err(RowsDiffer),
+        }
+        self.intervals.extend(rows.intervals);
+        Ok(())
+    }
+
     /// Number of rows (that of the intervals; a read entry has as many features).
     pub fn len(&self) -> usize {
         self.intervals.len()
@@ -64,6 +95,16 @@ impl Entry {
                 self.features.len()
             )
         })
+    }
+}
+
+/// Rows that cannot be appended to an entry, being of another kind or width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowsDiffer;
+
+impl fmt::Display for RowsDiffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("its pieces hold features of different kinds or widths")
     }
 }
 

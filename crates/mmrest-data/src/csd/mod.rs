@@ -25,14 +25,14 @@
 
 mod backend;
 mod entry;
-mod pieces;
+mod labelled;
 mod read;
+mod video_ids;
 mod write;
 
 pub use backend::Backend;
-pub use entry::{Entry, Features};
-pub use pieces::split_id;
-pub(crate) use pieces::{append, merge, nothing};
+pub use entry::{Entry, Features, RowsDiffer};
+pub use labelled::{LabelledInterval, labelled_intervals};
 pub use read::ComputationalSequence;
-pub(crate) use write::try_write;
-pub use write::{Metadata, metadata, write, write_at_level};
+pub use video_ids::{merge, split_id};
+pub use write::{Metadata, metadata, try_write, write, write_at_level};

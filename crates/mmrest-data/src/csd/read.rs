@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::backend::{Array, Source, Values};
-use super::pieces::{Pieces, merge};
+use super::video_ids::{VideoIds, merge};
 use super::{Backend, Entry, Features, Metadata, split_id};
 use crate::{DataError, Result};
 
@@ -17,7 +17,7 @@ pub struct ComputationalSequence {
     path: PathBuf,
     root: String,
     ids: Vec<String>,
-    pieces: Pieces,
+    by_video: VideoIds,
     metadata: Metadata,
     source: Box<dyn Source>,
 }
@@ -60,7 +60,7 @@ impl ComputationalSequence {
         Ok(Self {
             path: path.to_path_buf(),
             root,
-            pieces: Pieces::new(&ids),
+            by_video: VideoIds::new(&ids),
             ids,
             metadata,
             source,
@@ -84,7 +84,7 @@ impl ComputationalSequence {
 
     /// Whether there is an entry of this id.
     pub fn contains(&self, id: &str) -> bool {
-        self.pieces
+        self.by_video
             .of(split_id(id).0)
             .iter()
             .any(|known| known == id)
@@ -92,12 +92,12 @@ impl ComputationalSequence {
 
     /// Every video that has an entry or a piece of one, in the file's own order.
     pub fn videos(&self) -> &[String] {
-        self.pieces.videos()
+        self.by_video.videos()
     }
 
     /// The ids of a video: itself, or its pieces, in the file's own order; none for a video that is not there.
-    pub fn pieces(&self, video: &str) -> &[String] {
-        self.pieces.of(video)
+    pub fn video_ids(&self, video: &str) -> &[String] {
+        self.by_video.of(video)
     }
 
     /// Reads all of a video: its entry, or its pieces merged, rows stably sorted by start; none if it has none.
@@ -106,7 +106,7 @@ impl ComputationalSequence {
     ///
     /// Those of [`read`](Self::read), and [`DataError::Entry`] for pieces of different kinds.
     pub fn read_video(&self, video: &str) -> Result<Option<Entry>> {
-        let ids = self.pieces(video);
+        let ids = self.video_ids(video);
         if ids.is_empty() {
             return Ok(None);
         }

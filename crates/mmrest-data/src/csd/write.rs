@@ -97,7 +97,11 @@ where
 }
 
 /// As [`write_at_level`], of entries that are made on the way; the first that cannot be ends it, and nothing is written.
-pub(crate) fn try_write<S: AsRef<str>>(
+///
+/// # Errors
+///
+/// Those of [`write_at_level`], and the first of `entries`.
+pub fn try_write<S: AsRef<str>>(
     path: &Path,
     root: &str,
     metadata: &Metadata,

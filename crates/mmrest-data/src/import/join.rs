@@ -6,7 +6,7 @@ use super::ids::Key;
 use super::part::Part;
 use super::{Layout, Release};
 use crate::config::Files;
-use crate::load::{same_label, same_text};
+use crate::cross_check::{same_label, same_text};
 use crate::table::{Required, Row, Table};
 use crate::{DataConfig, DataError, DataReport, Modality, Result};
 
@@ -236,7 +236,7 @@ fn some<T: AsRef<str>>(ids: &[T]) -> String {
 fn check_splits(release: &Release, part: &Part, rows: &[Option<&Row>]) -> Result<()> {
     for (id, row) in part.ids.iter().zip(rows) {
         let theirs = row.and_then(|row| row.split);
-        if let Some(theirs) = theirs.filter(|&theirs| theirs != part.split) {
+        if let Some(theirs) = theirs.filter(|&theirs| part.split.is_some_and(|own| own != theirs)) {
             let reason = format!("{id:?} is {theirs} in the table");
             return Err(release.wrong(&part.name, reason));
         }

@@ -6,8 +6,8 @@ mod cells;
 mod ids;
 mod join;
 mod pack;
+mod padding;
 mod part;
-mod sequence;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use crate::pickle::{Pickle, Value};
 use crate::{DataError, Modality, Result, Split};
 
 pub use pack::import;
+pub use padding::{Padding, Unpadded, unpad};
 pub(crate) use source::ReleaseSource;
 
 /// A pickle that is one of the processed releases.
@@ -23,13 +24,24 @@ pub(crate) use source::ReleaseSource;
 pub(crate) struct Release {
     pickle: Pickle,
     layout: Layout,
-    /// Each split that is there, with the name it has in the file.
-    splits: Vec<(Split, String)>,
+    /// Each split that is there, with the name it has in the file. New data may have none: one part without a name.
+    splits: Vec<(Option<Split>, String)>,
+}
+
+/// Key of the ids of a split's segments.
+pub const ID: &str = "id";
+
+/// Key of their transcripts.
+pub const TEXT: &str = "raw_text";
+
+/// Key of the stated lengths of a modality's sequences.
+pub fn lengths(modality: Modality) -> String {
+    format!("{modality}_lengths")
 }
 
 /// Which family of releases a pickle belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
+pub enum Layout {
     /// MMSA and CH-SIMS: with text; frames first, then zeros.
     Mmsa,
     /// MulT, MMIM and MMRest: without text; zeros first, then frames.
@@ -37,11 +49,28 @@ enum Layout {
 }
 
 impl Layout {
-    /// The key of the sentiments.
-    fn labels(self) -> &'static str {
+    /// The family whose keys a split has, if it has those of one.
+    pub fn of(split: Value<'_>) -> Option<Self> {
+        let has = |key: &str| split.get(key).is_some();
+        if has(TEXT) || has(Self::Mmsa.labels()) {
+            return Some(Self::Mmsa);
+        }
+        has(Self::Mult.labels()).then_some(Self::Mult)
+    }
+
+    /// Key of the sentiments.
+    pub fn labels(self) -> &'static str {
         match self {
             Self::Mmsa => "regression_labels",
             Self::Mult => "labels",
+        }
+    }
+
+    /// Where zero frames fill up a sequence.
+    pub fn padding(self) -> Padding {
+        match self {
+            Self::Mmsa => Padding::Right,
+            Self::Mult => Padding::Left,
         }
     }
 }
@@ -54,26 +83,20 @@ impl Release {
     /// Those of [`Pickle::open`]; [`DataError::Release`] where it is none.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let pickle = Pickle::open(path)?;
-        let splits = splits(&pickle)?;
+        let mut splits = splits(&pickle)?;
+        if splits.is_empty() && pickle.root().get(ID).is_some() {
+            splits.push((None, String::new()));
+        }
         let Some((_, first)) = splits.first() else {
-            let reason = format!(
-                "no processed release: of train, valid and test it has none; its keys are {}",
-                keys(pickle.root())
-            );
-            return Err(wrong(path, "the whole", reason));
+            return Err(no_split(&pickle));
         };
-        let part = pickle.root().get(first);
-        let has = |key: &str| part.is_some_and(|part| part.get(key).is_some());
-        let layout = match (has("raw_text"), has("regression_labels"), has("labels")) {
-            (true, ..) | (_, true, _) => Layout::Mmsa,
-            (_, _, true) => Layout::Mult,
-            _ => {
-                let keys = part.map(keys).unwrap_or_default();
-                let reason = format!(
-                    "neither \"regression_labels\" nor \"labels\" is there; the keys are {keys}"
-                );
-                return Err(wrong(path, first, reason));
-            }
+        let part = part(&pickle, first);
+        let Some(layout) = part.and_then(Layout::of) else {
+            let keys = part.map(keys).unwrap_or_default();
+            let reason = format!(
+                "neither \"regression_labels\" nor \"labels\" is there; the keys are {keys}"
+            );
+            return Err(wrong(path, first, reason));
         };
         Ok(Self {
             pickle,
@@ -106,7 +129,15 @@ impl Release {
     }
 
     fn part(&self, name: &str) -> Option<Value<'_>> {
-        self.pickle.root().get(name)
+        part(&self.pickle, name)
+    }
+
+    /// Refuses data that are not divided into splits.
+    fn check_splits(&self) -> Result<()> {
+        if self.splits.iter().all(|(split, _)| split.is_some()) {
+            return Ok(());
+        }
+        Err(no_split(&self.pickle))
     }
 
     fn wrong(&self, place: &str, reason: impl Into<String>) -> DataError {
@@ -114,8 +145,24 @@ impl Release {
     }
 }
 
+/// The dictionary of a split; the whole pickle where it is not divided.
+fn part<'p>(pickle: &'p Pickle, name: &str) -> Option<Value<'p>> {
+    match name {
+        "" => Some(pickle.root()),
+        name => pickle.root().get(name),
+    }
+}
+
+fn no_split(pickle: &Pickle) -> DataError {
+    let reason = format!(
+        "no processed release: of train, valid and test it has none; its keys are {}",
+        keys(pickle.root())
+    );
+    wrong(pickle.path(), "the whole", reason)
+}
+
 /// The splits of a pickle, in the order of use.
-fn splits(pickle: &Pickle) -> Result<Vec<(Split, String)>> {
+fn splits(pickle: &Pickle) -> Result<Vec<(Option<Split>, String)>> {
     let root = pickle.root();
     let Some(entries) = root.entries() else {
         let reason = format!(
@@ -124,13 +171,13 @@ fn splits(pickle: &Pickle) -> Result<Vec<(Split, String)>> {
         );
         return Err(wrong(pickle.path(), "the whole", reason));
     };
-    let mut splits: Vec<(Split, String)> = Vec::new();
+    let mut splits: Vec<(Option<Split>, String)> = Vec::new();
     for (key, part) in entries {
         let Some(name) = key.text()? else { continue };
         let Some(split) = Split::from_name(&name) else {
             continue;
         };
-        if let Some((_, first)) = splits.iter().find(|(known, _)| *known == split) {
+        if let Some((_, first)) = splits.iter().find(|(known, _)| *known == Some(split)) {
             let reason = format!("{first:?} and {name:?} are both the {split} split");
             return Err(wrong(pickle.path(), "the whole", reason));
         }
@@ -138,7 +185,7 @@ fn splits(pickle: &Pickle) -> Result<Vec<(Split, String)>> {
             let reason = format!("{}, not a dictionary", part.what());
             return Err(wrong(pickle.path(), &name, reason));
         }
-        splits.push((split, name));
+        splits.push((Some(split), name));
     }
     splits.sort_by_key(|(split, _)| *split);
     Ok(splits)

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Release, ReleaseSource};
+use crate::clean::Purpose;
 use crate::config::Files;
 use crate::files::same_file;
 use crate::packed::{About, PackedSet, pack};
@@ -60,7 +61,7 @@ pub fn import(
         table: table.map(Path::to_path_buf),
         ..Files::default()
     };
-    let source = ReleaseSource::new(release, &config, &files)?;
+    let source = ReleaseSource::new(release, &config, &files, Purpose::Training)?;
     let read: Vec<SourceFile> = files
         .all()
         .into_iter()

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 
 use super::cells::{Cell, Column, shape_text};
 use super::ids::Key;
-use super::{Layout, Release};
+use super::{ID, Layout, Release, TEXT, lengths};
+use crate::clean::Purpose;
 use crate::pickle::Array;
 use crate::{DataConfig, DataError, Modality, Result, Split};
 
 /// Everything of a split but its frames.
 #[derive(Debug)]
 pub(super) struct Part {
-    pub(super) split: Split,
+    /// None of data that are not divided.
+    pub(super) split: Option<Split>,
     /// What the file calls the split.
     pub(super) name: String,
     pub(super) keys: Vec<Key>,
@@ -36,13 +38,13 @@ pub(super) struct Reader<'a> {
     pub(super) release: &'a Release,
     pub(super) config: &'a DataConfig,
     pub(super) name: &'a str,
+    pub(super) purpose: Purpose,
 }
 
 impl Reader<'_> {
-    pub(super) fn part(&self, split: Split) -> Result<Part> {
+    pub(super) fn part(&self, split: Option<Split>) -> Result<Part> {
         let mult = self.release.layout == Layout::Mult;
-        let keys =
-            Key::read(&self.column("id")?, mult).map_err(|reason| self.wrong("id", reason))?;
+        let keys = Key::read(&self.column(ID)?, mult).map_err(|reason| self.wrong(ID, reason))?;
         let mut part = Part {
             split,
             name: self.name.to_owned(),
@@ -65,8 +67,13 @@ impl Reader<'_> {
         Ok(part)
     }
 
+    /// The labels, not a number each where new data have none.
     fn labels(&self, segments: usize) -> Result<Vec<f32>> {
         let key = self.release.layout.labels();
+        let part = self.release.part(self.name);
+        if self.purpose == Purpose::Prediction && part.and_then(|part| part.get(key)).is_none() {
+            return Ok(vec![f32::NAN; segments]);
+        }
         let column = self.column(key)?;
         self.one_each(key, &column, segments)?;
         #[allow(clippy::cast_possible_truncation)]
@@ -79,11 +86,11 @@ impl Reader<'_> {
     }
 
     fn texts(&self, segments: usize) -> Result<Vec<String>> {
-        let column = self.column("raw_text")?;
-        self.one_each("raw_text", &column, segments)?;
+        let column = self.column(TEXT)?;
+        self.one_each(TEXT, &column, segments)?;
         let texts = column.cells.into_iter().map(|cell| match cell {
             Cell::Text(text) => Ok(text),
-            Cell::Number(number) => Err(self.wrong("raw_text", format!("{number} is no text"))),
+            Cell::Number(number) => Err(self.wrong(TEXT, format!("{number} is no text"))),
         });
         texts.collect()
     }
@@ -120,7 +127,7 @@ impl Reader<'_> {
         most: usize,
         ids: &[String],
     ) -> Result<Option<Vec<usize>>> {
-        let key = format!("{modality}_lengths");
+        let key = lengths(modality);
         let part = self.release.part(self.name);
         if part.and_then(|part| part.get(&key)).is_none() {
             return Ok(None);
@@ -186,6 +193,9 @@ impl Release {
 
 /// `train["audio"]`.
 fn place(name: &str, key: &str) -> String {
+    if name.is_empty() {
+        return format!("{key:?}");
+    }
     format!("{name}[{key:?}]")
 }
 

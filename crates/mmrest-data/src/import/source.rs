@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::padding::{Padding, unpad};
 use super::part::{Part, Reader, Track};
-use super::sequence::{Padding, sequence};
 use super::{Layout, Release, join};
+use crate::clean::{Admitted, Intake, Purpose};
 use crate::config::Files;
-use crate::load::{clamped, complete, tidy};
+use crate::segment::{SegmentSource, Visit};
 use crate::split::in_two_splits;
-use crate::stream::{SegmentSource, Visit};
 use crate::{
     DataConfig, DataError, DataReport, DropReason, Frames, Modality, Result, Segment, Split, Unit,
     Widths,
@@ -21,6 +21,7 @@ const BLOCK: usize = 8 << 20;
 /// A release, checked and joined to its table; its frames still in the file.
 pub(crate) struct ReleaseSource {
     config: DataConfig,
+    purpose: Purpose,
     release: Release,
     parts: Vec<Part>,
     widths: Widths,
@@ -29,16 +30,24 @@ pub(crate) struct ReleaseSource {
 }
 
 impl ReleaseSource {
-    pub(crate) fn open(config: &DataConfig, files: &Files) -> Result<Self> {
+    pub(crate) fn open(config: &DataConfig, files: &Files, purpose: Purpose) -> Result<Self> {
         let path = files.file.as_deref().unwrap_or(Path::new(""));
-        Self::new(Release::open(path)?, config, files)
+        Self::new(Release::open(path)?, config, files, purpose)
     }
 
     /// A release of which the configuration says what to take.
-    pub(crate) fn new(release: Release, config: &DataConfig, files: &Files) -> Result<Self> {
+    pub(crate) fn new(
+        release: Release,
+        config: &DataConfig,
+        files: &Files,
+        purpose: Purpose,
+    ) -> Result<Self> {
+        if purpose == Purpose::Training {
+            release.check_splits()?;
+        }
         if release.layout == Layout::Mult && config.uses(Modality::Text) && files.table.is_none() {
-            let reason = "a release of MulT's kind, which holds no words: give its label.csv (table = \"label.csv\", or \
-                          --labels of 'mmrest data import')";
+            let reason =
+                "a release of MulT's kind, which holds no words: its label.csv is needed as table";
             return Err(release.wrong("the whole", reason));
         }
         let parts = release.splits.iter().map(|(split, name)| {
@@ -47,6 +56,7 @@ impl ReleaseSource {
                 release,
                 config,
                 name,
+                purpose,
             }
             .part(*split)
         });
@@ -58,6 +68,7 @@ impl ReleaseSource {
         }
         Ok(Self {
             config: config.clone(),
+            purpose,
             widths: Widths {
                 vision: width(&release, &parts, Modality::Vision)?,
                 audio: width(&release, &parts, Modality::Audio)?,
@@ -85,10 +96,7 @@ impl ReleaseSource {
             start,
             row: array.row_elements(),
             values: array.rows_f32(start..end)?,
-            padding: match self.release.layout {
-                Layout::Mmsa => Padding::Right,
-                Layout::Mult => Padding::Left,
-            },
+            padding: self.release.layout.padding(),
         }))
     }
 
@@ -105,7 +113,7 @@ impl ReleaseSource {
         Ok((BLOCK / bytes).max(1))
     }
 
-    fn visit_part(&self, part: &Part, seen: &mut Seen, visit: &mut Visit<'_>) -> Result<()> {
+    fn visit_part(&self, part: &Part, seen: &mut Seen<'_>, visit: &mut Visit<'_>) -> Result<()> {
         let step = self.step(part)?;
         let mut start = 0;
         while start < part.ids.len() {
@@ -113,14 +121,14 @@ impl ReleaseSource {
             let vision = self.block(part, Modality::Vision, start, end)?;
             let audio = self.block(part, Modality::Audio, start, end)?;
             for row in start..end {
-                let vision = self.frames(vision.as_ref(), Modality::Vision, row, seen);
-                let audio = self.frames(audio.as_ref(), Modality::Audio, row, seen);
-                match self.segment(part, row, [vision, audio], seen)? {
-                    Ok(segment) => {
-                        *seen.report.segments.entry(part.split).or_default() += 1;
-                        visit(part.split, segment)?;
+                let vision = seen.frames(vision.as_ref(), Modality::Vision, row);
+                let audio = seen.frames(audio.as_ref(), Modality::Audio, row);
+                match self.segment(part, row, [vision, audio], &mut seen.intake)? {
+                    Ok((split, segment)) => {
+                        seen.intake.report.keep(split);
+                        visit(split, segment)?;
                     }
-                    Err(reason) => *seen.report.dropped.entry(reason).or_default() += 1,
+                    Err(reason) => seen.intake.drop(reason),
                 }
             }
             start = end;
@@ -128,40 +136,20 @@ impl ReleaseSource {
         Ok(())
     }
 
-    fn frames(
-        &self,
-        block: Option<&Block<'_>>,
-        modality: Modality,
-        row: usize,
-        seen: &mut Seen,
-    ) -> Frames {
-        let Some(block) = block else {
-            return Frames::default();
-        };
-        let (values, contradicted) = block.values_of(row);
-        seen.contradicted += usize::from(contradicted);
-        let frames = Frames {
-            values,
-            width: block.track.width,
-        };
-        tidy(frames, modality, &self.config, &mut seen.report)
-    }
-
     fn segment(
         &self,
         part: &Part,
         row: usize,
         [vision, audio]: [Frames; 2],
-        seen: &mut Seen,
-    ) -> Result<Result<Segment, DropReason>> {
-        let label = part
-            .labels
-            .get(row)
-            .copied()
-            .filter(|label| label.is_finite());
-        let (Some(label), Some(id), Some(key)) = (label, part.ids.get(row), part.keys.get(row))
-        else {
+        intake: &mut Intake<'_>,
+    ) -> Result<Result<(Option<Split>, Segment), DropReason>> {
+        let (Some(id), Some(key)) = (part.ids.get(row), part.keys.get(row)) else {
             return Ok(Err(DropReason::NoLabel));
+        };
+        let split = part.split.ok_or(DropReason::NoFold);
+        let Admitted { label, split } = match intake.admit(part.labels.get(row).copied(), split) {
+            Ok(admitted) => admitted,
+            Err(reason) => return Ok(Err(reason)),
         };
         let texts = part
             .texts
@@ -176,17 +164,32 @@ impl ReleaseSource {
                 .unwrap_or_default(),
             vision,
             audio,
-            label: Some(clamped(label, &self.config, &mut seen.report)),
+            label,
         };
-        Ok(complete(&segment, &self.config, &mut seen.report)?.map(|()| segment))
+        Ok(intake
+            .check_modalities(&segment)?
+            .map(|()| (split, segment)))
     }
 }
 
 /// What is met while visiting.
-struct Seen {
-    report: DataReport,
+struct Seen<'a> {
+    intake: Intake<'a>,
     /// Sequences with frames beyond their stated length.
     contradicted: usize,
+}
+
+impl Seen<'_> {
+    /// The frames of a segment, without padding, cleaned.
+    fn frames(&mut self, block: Option<&Block<'_>>, modality: Modality, row: usize) -> Frames {
+        let Some(block) = block else {
+            return Frames::default();
+        };
+        let (values, contradicted) = block.values_of(row);
+        self.contradicted += usize::from(contradicted);
+        let frames = Frames::new(values, block.track.width);
+        self.intake.frames(modality, frames)
+    }
 }
 
 /// Frames of some segments.
@@ -207,7 +210,7 @@ impl Block<'_> {
         let lengths = self.track.lengths.as_ref();
         let length = lengths.and_then(|lengths| lengths.get(row)).copied();
         let width = self.track.width;
-        let found = sequence(padded, width, length, self.padding);
+        let found = unpad(padded, width, length, self.padding);
         let kept = padded.get(found.frames.start * width..found.frames.end * width);
         (kept.unwrap_or_default().to_vec(), found.contradicted)
     }
@@ -221,7 +224,7 @@ impl SegmentSource for ReleaseSource {
     /// Training, validation, test, each in the order of the file.
     fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport> {
         let mut seen = Seen {
-            report: self.report.clone(),
+            intake: Intake::new(&self.config, self.purpose, self.report.clone()),
             contradicted: 0,
         };
         for part in &self.parts {
@@ -234,13 +237,14 @@ impl SegmentSource for ReleaseSource {
                 seen.contradicted
             );
         }
-        if seen.report.total() == 0 {
+        let report = seen.intake.report;
+        if report.total() == 0 {
             return Err(DataError::Empty {
                 labels: self.release.path().to_path_buf(),
-                report: Box::new(seen.report),
+                report: Box::new(report),
             });
         }
-        Ok(seen.report)
+        Ok(report)
     }
 }
 
@@ -258,7 +262,8 @@ fn about(parts: &[Part]) -> DataReport {
         parts.flat_map(|part| part.keys.iter().map(|key| (key.video(), part.split)))
     };
     report.videos = of().map(|(video, _)| video).collect::<HashSet<_>>().len();
-    report.videos_in_two_splits = in_two_splits(of()).len();
+    let with_splits = of().filter_map(|(video, split)| Some((video, split?)));
+    report.videos_in_two_splits = in_two_splits(with_splits).len();
     report.intervals = parts.iter().map(|part| part.keys.len()).sum();
     report
 }

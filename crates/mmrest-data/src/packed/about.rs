@@ -12,7 +12,7 @@ use crate::{DataReport, SourceFile};
 const FORMAT: &str = "mmrest packed set";
 
 /// The layout that is written, and the one that is read.
-pub(super) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 1;
 
 /// Where a packed set comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

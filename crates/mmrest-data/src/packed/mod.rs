@@ -59,14 +59,13 @@ mod about;
 mod file;
 mod open;
 mod pack;
-mod prepare;
 mod set;
 mod source;
 mod writer;
 
 pub use about::About;
+pub(crate) use about::VERSION;
 pub use pack::pack;
-pub use prepare::{Prepared, prepare};
 pub use set::PackedSet;
 pub(crate) use source::Chosen;
 pub use writer::PackedWriter;

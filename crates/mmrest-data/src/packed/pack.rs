@@ -12,23 +12,24 @@ use crate::{DataError, Result, SegmentSource};
 ///
 /// ```
 /// use mmrest_data::packed::{About, PackedSet, pack};
-/// use mmrest_data::sample::{self, SampleConfig};
-/// use mmrest_data::{DataConfig, Modality, Split, open};
+/// use mmrest_data::{DataConfig, Kind, Modality, Split, SplitFrom, open};
 ///
 /// # fn main() -> mmrest_data::Result<()> {
 /// let folder = tempfile::tempdir().unwrap();
-/// sample::write(&SampleConfig { videos: 3, ..SampleConfig::default() }, folder.path())?;
+/// let table = "video_id,clip_id,text,label,mode\na,1,how nice,1.5,train\nb,1,how dull,-2.0,test\n";
+/// std::fs::write(folder.path().join("label.csv"), table).unwrap();
 /// let config = DataConfig {
+///     kind: Kind::Table,
 ///     dir: ".".into(),
+///     table: Some("label.csv".into()),
 ///     modalities: vec![Modality::Text],
-///     labels: sample::LABELS.into(),
-///     words: Some(sample::WORDS.into()),
+///     split_from: SplitFrom::Table,
 ///     ..DataConfig::default()
 /// };
 /// let path = folder.path().join("set.h5");
 /// let source = open(&config, folder.path())?;
 /// pack(source.as_ref(), true, About::default(), &path, &mut |_| true)?;
-/// assert_eq!(PackedSet::open(&path)?.rows(Split::Train).len(), 10);
+/// assert_eq!(PackedSet::open(&path)?.rows(Split::Train).len(), 1);
 /// # Ok(())
 /// # }
 /// ```
@@ -46,6 +47,10 @@ pub fn pack(
     let mut writer = PackedWriter::create(path, source.widths(), text)?;
     let mut written = 0;
     let report = source.visit(&mut |split, segment| {
+        let Some(split) = split else {
+            let reason = format!("segment {:?} has no split, which it must name", segment.id);
+            return Err(DataError::packed(path, reason));
+        };
         writer.push(split, &segment)?;
         written += 1;
         if watch(written) {

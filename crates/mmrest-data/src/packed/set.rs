@@ -12,7 +12,7 @@ use super::About;
 use super::about::{Checksums, decode};
 use super::file::read_at;
 use super::open::{Element, Place, Structure};
-use crate::source::hex;
+use crate::text::hex;
 use crate::{DataError, Frames, Modality, Result, Segment, Split, Widths};
 
 /// Bytes checksummed at a time.

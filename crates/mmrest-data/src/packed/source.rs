@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use super::PackedSet;
-use crate::load::{clamped, complete, tidy};
+use crate::clean::{Admitted, Intake, Purpose};
+use crate::segment::{SegmentSource, Visit};
 use crate::split::in_two_splits;
-use crate::stream::{SegmentSource, Visit};
-use crate::{DataConfig, DataError, DataReport, Frames, Modality, Result, Segment, Split, Widths};
+use crate::{
+    DataConfig, DataError, DataReport, DropReason, Frames, Modality, Result, Segment, Split, Widths,
+};
 
 impl SegmentSource for PackedSet {
     fn widths(&self) -> Widths {
@@ -16,7 +18,7 @@ impl SegmentSource for PackedSet {
     /// Gives the segments in the order of rows; the report is the stored one.
     fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport> {
         for row in 0..self.len() {
-            visit(self.split_of(row), self.segment(row)?)?;
+            visit(Some(self.split_of(row)), self.segment(row)?)?;
         }
         let report = self.about().report.clone();
         if self.is_empty() {
@@ -30,10 +32,11 @@ impl SegmentSource for PackedSet {
 pub(crate) struct Chosen {
     set: PackedSet,
     config: DataConfig,
+    purpose: Purpose,
 }
 
 impl Chosen {
-    pub(crate) fn open(config: &DataConfig, path: &Path) -> Result<Self> {
+    pub(crate) fn open(config: &DataConfig, path: &Path, purpose: Purpose) -> Result<Self> {
         let set = PackedSet::open(path)?;
         if let Some(modality) = config
             .modalities
@@ -46,34 +49,45 @@ impl Chosen {
         Ok(Self {
             set,
             config: config.clone(),
+            purpose,
         })
     }
 
-    fn segment(&self, row: usize, report: &mut DataReport) -> Result<Segment> {
+    /// A row with its split, or why it is left out.
+    fn segment(
+        &self,
+        row: usize,
+        intake: &mut Intake<'_>,
+    ) -> Result<Result<(Option<Split>, Segment), DropReason>> {
         let set = &self.set;
+        let Admitted { label, split } = match intake.admit(set.label(row), Ok(set.split_of(row))) {
+            Ok(admitted) => admitted,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let mut frames = |modality| {
             if !self.config.uses(modality) {
                 return Ok(Frames::default());
             }
-            let frames = set.frames(modality, row)?;
-            Ok(tidy(frames, modality, &self.config, report))
+            Ok(intake.frames(modality, set.frames(modality, row)?))
         };
         let vision = frames(Modality::Vision)?;
         let audio = frames(Modality::Audio)?;
-        let text = match self.config.uses(Modality::Text) {
-            true => set.text(row).to_owned(),
-            false => String::new(),
+        let text = if self.config.uses(Modality::Text) {
+            set.text(row).to_owned()
+        } else {
+            String::new()
         };
-        Ok(Segment {
+        let segment = Segment {
             id: set.id(row).to_owned(),
             video: set.video(row).to_owned(),
             text,
             vision,
             audio,
-            label: set
-                .label(row)
-                .map(|label| clamped(label, &self.config, report)),
-        })
+            label,
+        };
+        Ok(intake
+            .check_modalities(&segment)?
+            .map(|()| (split, segment)))
     }
 
     /// The stored report without what is counted anew, or is about a modality not in use.
@@ -105,17 +119,17 @@ impl SegmentSource for Chosen {
     }
 
     fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport> {
-        let mut report = self.report();
+        let mut intake = Intake::new(&self.config, self.purpose, self.report());
         for row in 0..self.set.len() {
-            let segment = self.segment(row, &mut report)?;
-            if let Err(reason) = complete(&segment, &self.config, &mut report)? {
-                *report.dropped.entry(reason).or_default() += 1;
-                continue;
+            match self.segment(row, &mut intake)? {
+                Ok((split, segment)) => {
+                    intake.report.keep(split);
+                    visit(split, segment)?;
+                }
+                Err(reason) => intake.drop(reason),
             }
-            let split = self.set.split_of(row);
-            *report.segments.entry(split).or_default() += 1;
-            visit(split, segment)?;
         }
+        let report = intake.report;
         if report.total() == 0 {
             return Err(empty(&self.set, report));
         }

@@ -11,7 +11,7 @@ use super::About;
 use super::about::{Checksums, encode};
 use crate::files::NewFile;
 use crate::hdf5::{Bytes, Kind, Sink, string_bytes};
-use crate::source::hex;
+use crate::text::hex;
 use crate::{DataError, Frames, Modality, Result, Segment, Split, Widths};
 
 /// Ids and names of videos are stored at the length of the longest: none may be so long as to waste a file.

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use crate::{Columns, DataError, Result, Split};
 
 pub use columns::Required;
-pub(crate) use reader::separator;
-pub(crate) use source::{TableSource, unlabelled};
+pub use reader::separator;
+pub(crate) use source::TableSource;
 
 /// One segment as the table has it.
 #[derive(Debug, Clone, PartialEq)]

@@ -77,7 +77,7 @@ pub(super) fn rows(path: &Path, columns: &Columns, required: Required) -> Result
 }
 
 /// What separates cells: of comma, semicolon and tab the one that the first line has most of, outside quotes.
-pub(crate) fn separator(text: &[u8]) -> u8 {
+pub fn separator(text: &[u8]) -> u8 {
     let mut counts = [(b'\t', 0), (b';', 0), (b',', 0)];
     let mut quoted = false;
     for &byte in text {

@@ -4,19 +4,20 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::{Required, Row, Table};
+use crate::clean::{Admitted, Intake, Purpose};
 use crate::config::Files;
 use crate::folds::Folds;
-use crate::load::{clamped, complete};
 use crate::missing::MissingFiles;
-use crate::stream::{SegmentSource, Visit};
+use crate::segment::{SegmentSource, Visit};
 use crate::{
     DataConfig, DataError, DataReport, Download, DropReason, Frames, Result, Segment, Split,
     SplitFrom, Unit, Widths,
 };
 
-/// A table and who decides the splits.
+/// A table and what decides the splits.
 pub(crate) struct TableSource {
     config: DataConfig,
+    purpose: Purpose,
     table: Table,
     /// None where the table decides.
     folds: Option<Folds>,
@@ -34,8 +35,32 @@ impl TableSource {
         table.check_videos_apart()?;
         Ok(Self {
             config: config.clone(),
+            purpose: Purpose::Training,
             table,
             folds: files.folds.as_deref().map(Folds::read).transpose()?,
+        })
+    }
+
+    /// Opens the configuration's table in `dir`, to be predicted: neither labels nor splits need be there.
+    pub(crate) fn open_unlabelled(config: &DataConfig, dir: &Path) -> Result<Self> {
+        let path = dir.join(config.table.as_deref().unwrap_or_default());
+        if !path.is_file() {
+            return Err(DataError::Missing(MissingFiles {
+                files: vec![path],
+                folder: dir.to_path_buf(),
+                download: Download::None,
+            }));
+        }
+        let required = Required {
+            text: true,
+            label: false,
+            split: false,
+        };
+        Ok(Self {
+            config: config.clone(),
+            purpose: Purpose::Prediction,
+            table: Table::read_with(&path, &config.columns, required)?,
+            folds: None,
         })
     }
 
@@ -50,17 +75,24 @@ impl TableSource {
     fn segment(
         &self,
         row: &Row,
-        report: &mut DataReport,
-    ) -> Result<Result<(Split, Segment), DropReason>> {
-        let Some(split) = self.split(row) else {
-            return Ok(Err(DropReason::NoFold));
+        intake: &mut Intake<'_>,
+    ) -> Result<Result<(Option<Split>, Segment), DropReason>> {
+        let split = self.split(row).ok_or(DropReason::NoFold);
+        let Admitted { label, split } = match intake.admit(row.label, split) {
+            Ok(admitted) => admitted,
+            Err(reason) => return Ok(Err(reason)),
         };
-        let Some(label) = row.label else {
-            return Ok(Err(DropReason::NoLabel));
+        let segment = Segment {
+            id: row.id(),
+            video: row.video.clone(),
+            text: row.text.clone(),
+            vision: Frames::default(),
+            audio: Frames::default(),
+            label,
         };
-        let label = clamped(label, &self.config, report);
-        let segment = segment(row, Some(label));
-        Ok(complete(&segment, &self.config, report)?.map(|()| (split, segment)))
+        Ok(intake
+            .check_modalities(&segment)?
+            .map(|()| (split, segment)))
     }
 
     /// What can be told of the videos before any row becomes a segment.
@@ -75,7 +107,8 @@ impl TableSource {
         }
         let mut videos = HashSet::new();
         for row in self.table.rows() {
-            if videos.insert(row.video.as_str()) && self.split(row).is_none() {
+            let new = videos.insert(row.video.as_str());
+            if new && self.purpose == Purpose::Training && self.split(row).is_none() {
                 report.videos_in_no_fold.push(row.video.clone());
             }
         }
@@ -96,16 +129,17 @@ impl SegmentSource for TableSource {
 
     /// In the order of the table.
     fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport> {
-        let mut report = self.about_videos();
+        let mut intake = Intake::new(&self.config, self.purpose, self.about_videos());
         for row in self.table.rows() {
-            match self.segment(row, &mut report)? {
+            match self.segment(row, &mut intake)? {
                 Ok((split, segment)) => {
-                    *report.segments.entry(split).or_default() += 1;
+                    intake.report.keep(split);
                     visit(split, segment)?;
                 }
-                Err(reason) => *report.dropped.entry(reason).or_default() += 1,
+                Err(reason) => intake.drop(reason),
             }
         }
+        let report = intake.report;
         if report.total() == 0 {
             return Err(DataError::Empty {
                 labels: self.table.path().to_path_buf(),
@@ -114,40 +148,4 @@ impl SegmentSource for TableSource {
         }
         Ok(report)
     }
-}
-
-fn segment(row: &Row, label: Option<f32>) -> Segment {
-    Segment {
-        id: row.id(),
-        video: row.video.clone(),
-        text: row.text.clone(),
-        vision: Frames::default(),
-        audio: Frames::default(),
-        label,
-    }
-}
-
-/// Every row of the configuration's table in `dir` as a segment to be scored; a label that is there is kept.
-pub(crate) fn unlabelled(config: &DataConfig, dir: &Path) -> Result<Vec<Segment>> {
-    let path = dir.join(config.table.as_deref().unwrap_or_default());
-    if !path.is_file() {
-        return Err(DataError::Missing(MissingFiles {
-            files: vec![path],
-            folder: dir.to_path_buf(),
-            download: Download::None,
-        }));
-    }
-    let required = Required {
-        text: true,
-        label: false,
-        split: false,
-    };
-    let table = Table::read_with(&path, &config.columns, required)?;
-    let mut report = DataReport::default();
-    let rows = table.rows().iter();
-    let segments = rows.map(|row| {
-        let label = row.label.map(|label| clamped(label, config, &mut report));
-        segment(row, label)
-    });
-    Ok(segments.collect())
 }

@@ -3,7 +3,6 @@
 
 mod malformed;
 mod parts;
-mod sources;
 
 use std::fs;
 use std::path::{Path, PathBuf};

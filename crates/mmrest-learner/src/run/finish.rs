@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use mmrest_data::packed::prepare;
+use mmrest_data::prepare;
 use mmrest_data::{Split, Widths};
 use mmrest_models::Prediction;
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use burn::train::Interrupter;
 use mmrest_data::Split;
-use mmrest_data::packed::prepare;
+use mmrest_data::prepare;
 use mmrest_models::{ModelVisitor, SentimentModel};
 
 use super::admission::{admit, check_folder, check_splits, newest_checkpoint};

@@ -19,7 +19,7 @@ use mmrest_learner::{Predictor, open_device};
 use self::gather::Gather;
 use self::output::{Output, refuse_the_input};
 use self::scorer::Scorer;
-use self::sets::{as_set, score_set};
+use self::sets::as_set;
 use self::stream::score_lines;
 use crate::arguments::PredictArguments;
 use crate::interrupt::say;
@@ -41,18 +41,18 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
         Ok::<_, anyhow::Error>(Scorer::new(predictor, Output::open(output)?, neighbours))
     };
     let scorer = match set {
-        Some(set) => {
-            let mut scorer = open(predictor)?;
-            score_set(&mut scorer, &set)?;
-            scorer
-        }
-        None if input.is_dir() => {
+        Some((config, folder)) => {
             let mut scorer = open(predictor)?;
             let mut gather = Gather::new(&mut scorer);
-            let visited =
-                mmrest_data::visit_unlabelled(&config, input, &mut |segment| gather.take(segment));
+            let visited = mmrest_data::visit_unlabelled(&config, &folder, &mut |segment| {
+                gather.take(segment)
+            });
             let finished = gather.finish(visited);
-            finished.with_context(|| input.display().to_string())?;
+            if input.is_dir() {
+                finished.with_context(|| input.display().to_string())?;
+            } else {
+                finished?;
+            }
             scorer
         }
         None => {

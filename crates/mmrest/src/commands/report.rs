@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use mmrest_data::Split;
-use mmrest_data::packed::prepare;
+use mmrest_data::prepare;
 use mmrest_learner::Config;
 use mmrest_learner::run::RunFolder;
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use mmrest_data::Split;
-use mmrest_data::inspect::{Inspection, Membership};
+use mmrest_datatools::inspect::{Inspection, Membership};
 use plotters::prelude::*;
 
 use super::{Area, GREY, INK, ORANGE, VERMILION, colour, fault, shortened, small, title};

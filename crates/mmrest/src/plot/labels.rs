@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use mmrest_data::Split;
-use mmrest_data::inspect::{Inspection, Labels};
+use mmrest_datatools::inspect::{Inspection, Labels};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};

@@ -1,7 +1,7 @@
 //! How long sequences are.
 
 use anyhow::Result;
-use mmrest_data::inspect::{Inspection, Sequence};
+use mmrest_datatools::inspect::{Inspection, Sequence};
 use plotters::prelude::*;
 
 use super::{Area, BLUE, VERMILION, fault, shortened, small, tick, title};

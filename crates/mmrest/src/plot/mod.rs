@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use mmrest_data::Split;
 use mmrest_data::files;
-use mmrest_data::inspect::{Inspection, Sequence};
+use mmrest_datatools::inspect::{Inspection, Sequence};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -117,8 +117,8 @@ fn small() -> TextStyle<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mmrest_data::inspect::{self, Options};
-    use mmrest_data::sample::{self, SampleConfig};
+    use mmrest_datatools::inspect::{self, Options};
+    use mmrest_datatools::sample::{self, SampleConfig};
 
     #[test]
     fn the_sample_is_drawn_whole_and_escaped() {

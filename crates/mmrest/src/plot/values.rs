@@ -1,7 +1,7 @@
 //! Ranges of features, and where they are missing.
 
 use anyhow::Result;
-use mmrest_data::inspect::{Column, Values};
+use mmrest_datatools::inspect::{Column, Values};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 

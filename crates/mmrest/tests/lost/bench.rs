@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use mmrest_data::sample::{self, SampleConfig};
+use mmrest_datatools::sample::{self, SampleConfig};
 
 /// Options that make a run of the sample a matter of a second.
 const SMALL: [&str; 6] = [

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use mmrest_data::csd::ComputationalSequence;
-use mmrest_data::inspect::{self, Level, Options};
 use mmrest_data::packed::PackedSet;
 use mmrest_data::pickle::{Array, Kind as Value, Pickle, Value as Node};
 use mmrest_data::table::Table;
-use mmrest_data::{DataConfig, DataError, Kind, Modality, SplitFrom, TextFrom, sample};
+use mmrest_data::{DataConfig, DataError, Kind, Modality, SplitFrom, TextFrom};
+use mmrest_datatools::inspect::{self, Level, Options};
+use mmrest_datatools::sample;
 
 use super::{ANY, CSD, PACKED, PICKLE, TABLE, told};
 

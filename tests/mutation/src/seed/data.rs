@@ -8,8 +8,8 @@ use hdf5_writer::{
 };
 use mmrest_data::csd::{self as sequence, Entry, Features};
 use mmrest_data::packed::{About, PackedWriter};
-use mmrest_data::sample::{self, SampleConfig};
 use mmrest_data::{Frames, Segment, Split, Widths};
+use mmrest_datatools::sample::{self, SampleConfig};
 
 /// Pickles as Python wrote them, of made-up values: `crates/mmrest-data/tests/pickles/make.py`.
 const PICKLES: &str = "../../crates/mmrest-data/tests/pickles";

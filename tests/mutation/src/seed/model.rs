@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::train::Interrupter;
-use mmrest_data::sample::{self, SampleConfig};
+use mmrest_datatools::sample::{self, SampleConfig};
 use mmrest_learner::config::parse_override;
 use mmrest_learner::run::{RunFolder, RunOptions, train};
 use mmrest_learner::train::Silent;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use mmrest_data::align::{AlignConfig, Aligner, Collapse, Written};
+use mmrest_datatools::align::{AlignConfig, Aligner, Collapse, Written};
 use serde_json::json;
 
 use crate::interrupt;

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use mmrest_data::Download;
-use mmrest_data::catalogue::{self, SERVER};
-use mmrest_data::fetch::{Fetcher, Hub, ModelName, Policy, Target, fetch_bert};
+use mmrest_datatools::catalogue::{self, SERVER};
+use mmrest_datatools::fetch::{Fetcher, Hub, ModelName, Policy, Target, fetch_bert};
 
 use crate::project;
 use show::Show;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use mmrest_data::inspect::{self, Comparison, Inspection, Options, Scale};
+use mmrest_datatools::inspect::{self, Comparison, Inspection, Options, Scale};
 use serde_json::json;
 
 use crate::{plot, project, shipped};

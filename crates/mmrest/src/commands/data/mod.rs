@@ -4,6 +4,7 @@ mod align;
 mod fetch;
 mod import;
 mod inspect;
+pub(crate) mod missing;
 mod sample;
 mod verify;
 

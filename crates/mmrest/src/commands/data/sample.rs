@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use mmrest_data::sample::{self, ACOUSTIC, FOLDS, LABELS, SampleConfig, VISION, WORDS};
+use mmrest_datatools::sample::{self, ACOUSTIC, FOLDS, LABELS, SampleConfig, VISION, WORDS};
 
 /// `mmrest data sample`'s arguments.
 #[derive(Debug, Args)]

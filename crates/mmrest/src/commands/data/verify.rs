@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use mmrest_data::verify::{self, Known};
+use mmrest_datatools::verify::{self, Known};
 
 use crate::{project, shipped};
 

@@ -1,23 +1,24 @@
-//! Pickles and packed sets as what is to be scored.
+//! Pickles, packed sets, tables and folders as what is to be scored.
 
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, Result, bail};
-use mmrest_data::inspect::FileKind;
-use mmrest_data::{DataConfig, Kind, Missing};
+use mmrest_data::{DataConfig, Kind, Modality};
+use mmrest_datatools::inspect::FileKind;
 
-use super::gather::Gather;
-use super::scorer::Scorer;
-
-/// How to read an input that is a pickle or a packed set, or a folder with the one that the model was trained on; none for
-/// any other. `config` is the model's own.
-pub(super) fn as_set(config: &DataConfig, input: &Path) -> Result<Option<DataConfig>> {
+/// How to read an input that is a set of segments, and the folder it is in: a pickle, a packed set, a table, or a folder
+/// with files that have the names of the model's configuration, `config`; none for JSON lines.
+pub(super) fn as_set(config: &DataConfig, input: &Path) -> Result<Option<(DataConfig, PathBuf)>> {
     let Some(path) = set_file(config, input)? else {
-        return Ok(None);
+        let folder = input
+            .is_dir()
+            .then(|| (config.clone(), input.to_path_buf()));
+        return Ok(folder);
     };
     let kind = match FileKind::of(&path)? {
         FileKind::Pickle => Kind::Mmsa,
         FileKind::Packed => Kind::Packed,
+        FileKind::Table => Kind::Table,
         FileKind::Sequence => bail!(
             "{} is a computational sequence: give the folder it is in",
             path.display()
@@ -29,15 +30,25 @@ pub(super) fn as_set(config: &DataConfig, input: &Path) -> Result<Option<DataCon
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Ok(None);
     };
-    let table = config.table.clone();
-    Ok(Some(DataConfig {
+    let folder = folder.to_path_buf();
+    let name = Some(name.to_string_lossy().into_owned());
+    let mut config = DataConfig {
         kind,
-        dir: folder.to_path_buf(),
-        file: Some(name.to_string_lossy().into_owned()),
-        table: table.filter(|table| kind == Kind::Mmsa && folder.join(table).is_file()),
-        missing: Missing::Zero,
         ..config.clone()
-    }))
+    };
+    if kind == Kind::Table {
+        if !config.uses(Modality::Text) {
+            bail!(
+                "{} is a table, which holds text alone, and the model takes none",
+                path.display()
+            );
+        }
+        config.modalities = vec![Modality::Text];
+        config.table = name;
+    } else {
+        config.file = name;
+    }
+    Ok(Some((config, folder)))
 }
 
 /// The file itself, or the one of a folder that the model's configuration names.
@@ -61,16 +72,4 @@ fn set_file(config: &DataConfig, input: &Path) -> Result<Option<PathBuf>> {
         );
     }
     Ok(Some(path))
-}
-
-/// Scores a whole set, a window at a time; its labels and splits play no part.
-pub(super) fn score_set(scorer: &mut Scorer, config: &DataConfig) -> Result<()> {
-    let source = mmrest_data::open(config, Path::new(""))?;
-    let mut gather = Gather::new(scorer);
-    let visited = source.visit(&mut |_, segment| gather.take(segment));
-    let left_out: usize = gather.finish(visited)?.dropped.values().sum();
-    if left_out > 0 {
-        tracing::warn!("{left_out} segments without a label are not scored");
-    }
-    Ok(())
 }

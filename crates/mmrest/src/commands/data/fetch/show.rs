@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
 use mmrest_data::DataError;
-use mmrest_data::fetch::{Fetched, Progress, Source, Target};
+use mmrest_datatools::fetch::{Fetched, Progress, Source, Target};
 use serde_json::json;
 
 /// Time between two lines where there is no terminal.

@@ -1,9 +1,9 @@
 //! What is to be fetched.
 
 use anyhow::{Context, Result, bail};
-use mmrest_data::catalogue::{self, KnownFile};
-use mmrest_data::fetch::ModelName;
 use mmrest_data::{DataConfig, Download, Modality};
+use mmrest_datatools::catalogue::{self, KnownFile};
+use mmrest_datatools::fetch::ModelName;
 use serde::Deserialize;
 
 use crate::project;

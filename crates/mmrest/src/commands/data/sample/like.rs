@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mmrest_data::files;
-use mmrest_data::sample::{BERT, LikeMosei, write_like_mosei};
+use mmrest_datatools::sample::{BERT, LikeMosei, write_like_mosei};
 
 use super::SampleArguments;
 use crate::interrupt;

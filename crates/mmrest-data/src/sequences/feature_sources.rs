@@ -1,0 +1,231 @@
+//! Words, vision and audio of a data set: opened together, read a video at a time, cut by intervals.
+
+use std::path::Path;
+
+use crate::csd::{ComputationalSequence, Entry, Features};
+use crate::{DataError, Frames, Result, Widths, overlapping};
+
+/// The sequences that segments are cut from; one that is not in use, or not there, is none.
+pub(super) struct FeatureSources {
+    pub(super) words: Option<ComputationalSequence>,
+    pub(super) vision: Option<FrameSource>,
+    pub(super) audio: Option<FrameSource>,
+}
+
+/// What the sequences hold of one id.
+#[derive(Debug)]
+pub(super) struct VideoFeatures {
+    pub(super) words: Option<VideoWords>,
+    pub(super) vision: Option<VideoFrames>,
+    pub(super) audio: Option<VideoFrames>,
+}
+
+impl FeatureSources {
+    pub(super) fn open(
+        words: Option<&Path>,
+        vision: Option<&Path>,
+        audio: Option<&Path>,
+    ) -> Result<Self> {
+        let sequence = |path: Option<&Path>| path.map(ComputationalSequence::open).transpose();
+        let frames = |path| sequence(path)?.map(FrameSource::new).transpose();
+        Ok(Self {
+            words: sequence(words)?,
+            vision: frames(vision)?,
+            audio: frames(audio)?,
+        })
+    }
+
+    /// Those that are there.
+    pub(super) fn sequences(&self) -> impl Iterator<Item = &ComputationalSequence> {
+        let frames = [&self.vision, &self.audio].into_iter().flatten();
+        self.words.iter().chain(frames.map(FrameSource::sequence))
+    }
+
+    /// Features in a frame, 0 where there is no sequence.
+    pub(super) fn widths(&self) -> Widths {
+        let width = |source: &Option<FrameSource>| source.as_ref().map_or(0, FrameSource::width);
+        Widths {
+            vision: width(&self.vision),
+            audio: width(&self.audio),
+        }
+    }
+
+    /// Reads a video whole: its entries, or their pieces merged.
+    pub(super) fn video(&self, video: &str) -> Result<VideoFeatures> {
+        let words = self.words.as_ref();
+        let frames = |source: &Option<FrameSource>| {
+            let source = source.as_ref();
+            source.map(|source| source.read(video)).transpose()
+        };
+        Ok(VideoFeatures {
+            words: words
+                .map(|words| VideoWords::read(words, video))
+                .transpose()?,
+            vision: frames(&self.vision)?,
+            audio: frames(&self.audio)?,
+        })
+    }
+
+    /// Reads the entries of exactly this id.
+    pub(super) fn entry(&self, id: &str) -> Result<VideoFeatures> {
+        let words = self.words.as_ref();
+        let frames = |source: &Option<FrameSource>| {
+            let source = source.as_ref();
+            source.map(|source| source.read_entry(id)).transpose()
+        };
+        Ok(VideoFeatures {
+            words: words
+                .map(|words| VideoWords::read_entry(words, id))
+                .transpose()?,
+            vision: frames(&self.vision)?,
+            audio: frames(&self.audio)?,
+        })
+    }
+}
+
+/// A computational sequence of numbers, all of one width.
+#[derive(Debug)]
+pub(super) struct FrameSource {
+    sequence: ComputationalSequence,
+    width: usize,
+}
+
+impl FrameSource {
+    /// Takes the width from the first entry that has rows.
+    pub(super) fn new(sequence: ComputationalSequence) -> Result<Self> {
+        for id in sequence.ids() {
+            let entry = sequence.read(id)?;
+            if let Features::Text(_) = entry.features {
+                return Err(DataError::entry(
+                    sequence.path(),
+                    id,
+                    "words where numbers are expected",
+                ));
+            }
+            let width = entry.features.width();
+            if !entry.is_empty() && width > 0 {
+                return Ok(Self { sequence, width });
+            }
+        }
+        Err(DataError::layout(sequence.path(), "no entry has any row"))
+    }
+
+    /// Features in a frame.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Where the frames are read from.
+    pub(super) fn sequence(&self) -> &ComputationalSequence {
+        &self.sequence
+    }
+
+    /// All frames of a video, or none where the sequence does not have it.
+    pub(super) fn read(&self, video: &str) -> Result<VideoFrames> {
+        self.frames(video, self.sequence.read_video(video)?)
+    }
+
+    /// The frames of exactly this id, or none where the sequence does not have it.
+    pub(super) fn read_entry(&self, id: &str) -> Result<VideoFrames> {
+        self.frames(id, self.sequence.read_sorted(id)?)
+    }
+
+    fn frames(&self, id: &str, entry: Option<Entry>) -> Result<VideoFrames> {
+        let Some(entry) = entry.filter(|entry| !entry.is_empty()) else {
+            return Ok(VideoFrames {
+                intervals: Vec::new(),
+                frames: Frames::empty(self.width),
+            });
+        };
+        match entry.features {
+            Features::Numeric { values, width } if width == self.width => Ok(VideoFrames {
+                intervals: entry.intervals,
+                frames: Frames { values, width },
+            }),
+            other => {
+                let reason = format!("rows of width {}, not {}", other.width(), self.width);
+                Err(DataError::entry(self.sequence.path(), id, reason))
+            }
+        }
+    }
+}
+
+/// The frames of one video with their times, sorted by start.
+#[derive(Debug)]
+pub(super) struct VideoFrames {
+    intervals: Vec<[f64; 2]>,
+    frames: Frames,
+}
+
+impl VideoFrames {
+    /// The frames that lie in a reference interval.
+    pub(super) fn slice(&self, reference: [f64; 2]) -> Frames {
+        let rows = overlapping(&self.intervals, reference);
+        let rows = rows.into_iter().flat_map(|row| self.frames.row(row));
+        Frames {
+            values: rows.copied().collect(),
+            width: self.frames.width,
+        }
+    }
+
+    /// All of them.
+    pub(super) fn whole(self) -> Frames {
+        self.frames
+    }
+}
+
+/// The words of one video with their times, sorted by start.
+#[derive(Debug, Default)]
+pub(super) struct VideoWords {
+    intervals: Vec<[f64; 2]>,
+    words: Vec<String>,
+}
+
+impl VideoWords {
+    /// All words of a video, or none where the sequence does not have it.
+    pub(super) fn read(sequence: &ComputationalSequence, video: &str) -> Result<Self> {
+        Self::new(sequence, video, sequence.read_video(video)?)
+    }
+
+    /// The words of exactly this id, or none where the sequence does not have it.
+    pub(super) fn read_entry(sequence: &ComputationalSequence, id: &str) -> Result<Self> {
+        Self::new(sequence, id, sequence.read_sorted(id)?)
+    }
+
+    fn new(sequence: &ComputationalSequence, id: &str, entry: Option<Entry>) -> Result<Self> {
+        let Some(entry) = entry else {
+            return Ok(Self::default());
+        };
+        let Features::Text(words) = entry.features else {
+            return Err(DataError::entry(
+                sequence.path(),
+                id,
+                "numbers where words are expected",
+            ));
+        };
+        Ok(Self {
+            intervals: entry.intervals,
+            words,
+        })
+    }
+
+    /// The words that lie in a reference interval, without pauses, with single spaces between.
+    pub(super) fn slice(&self, reference: [f64; 2], pause: &str) -> String {
+        let rows = overlapping(&self.intervals, reference);
+        spoken(rows.into_iter().map(|row| self.words[row].as_str()), pause)
+    }
+
+    /// All of them, in the same form.
+    pub(super) fn whole(&self, pause: &str) -> String {
+        spoken(self.words.iter().map(String::as_str), pause)
+    }
+}
+
+/// Words without pauses, with single spaces between.
+fn spoken<'a>(words: impl Iterator<Item = &'a str>, pause: &str) -> String {
+    let words = words.map(str::trim);
+    let spoken: Vec<&str> = words
+        .filter(|word| !word.is_empty() && *word != pause)
+        .collect();
+    spoken.join(" ")
+}

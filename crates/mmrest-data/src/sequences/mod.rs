@@ -1,0 +1,147 @@
+//! From computational sequences to segments: one for each labelled interval, holding the words and frames that lie in it
+//! ([`overlapping`](crate::overlapping)); without labelled intervals one for each id.
+
+mod feature_sources;
+mod segments;
+mod unlabelled;
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::clean::Purpose;
+use crate::config::Files;
+use crate::csd::ComputationalSequence;
+use crate::folds::Folds;
+use crate::segment::{SegmentSource, Visit};
+use crate::table::{Required, Table};
+use crate::{
+    DataConfig, DataError, DataReport, Modality, Result, Split, SplitFrom, TextFrom, Widths,
+};
+use feature_sources::FeatureSources;
+
+/// Videos in memory at a time: enough for every core to have some, few enough to be small.
+const VIDEOS_AT_A_TIME: usize = 32;
+
+/// The open files of a data set.
+pub(crate) struct Sequences {
+    config: DataConfig,
+    purpose: Purpose,
+    /// The file of labels, or the folder of new data without one.
+    path: PathBuf,
+    labels: Option<ComputationalSequence>,
+    features: FeatureSources,
+    table: Option<Table>,
+    splits: Splits,
+}
+
+/// What decides the split of a segment.
+enum Splits {
+    Folds(Folds),
+    Table,
+    /// Nothing: new data.
+    None,
+}
+
+impl Sequences {
+    /// Opens the files of a data set to train on.
+    pub(crate) fn open(config: &DataConfig, files: &Files) -> Result<Self> {
+        let table = files.table.as_deref();
+        let table = table
+            .map(|path| Self::open_table(config, path))
+            .transpose()?;
+        let splits = match &files.folds {
+            Some(path) => Splits::Folds(Folds::read(path)?),
+            None => Splits::Table,
+        };
+        let labels = files.labels.as_deref().unwrap_or(Path::new(""));
+        Ok(Self {
+            config: config.clone(),
+            purpose: Purpose::Training,
+            path: labels.to_path_buf(),
+            labels: Some(ComputationalSequence::open(labels)?),
+            features: FeatureSources::open(
+                files.words.as_deref(),
+                files.vision.as_deref(),
+                files.audio.as_deref(),
+            )?,
+            table,
+            splits,
+        })
+    }
+
+    /// The table, fit to be joined to labelled intervals.
+    fn open_table(config: &DataConfig, path: &Path) -> Result<Table> {
+        let required = Required {
+            text: config.uses(Modality::Text) && config.text_from == TextFrom::Table,
+            label: false,
+            split: config.split_from == SplitFrom::Table,
+        };
+        let table = Table::read_with(path, &config.columns, required)?;
+        table.check_clip_numbers()?;
+        table.check_videos_apart()?;
+        Ok(table)
+    }
+
+    fn fold_videos_without_labels(&self, labels: &ComputationalSequence) -> usize {
+        let Splits::Folds(folds) = &self.splits else {
+            return 0;
+        };
+        let labelled: HashSet<&str> = labels.videos().iter().map(String::as_str).collect();
+        let videos = folds.videos();
+        videos
+            .filter(|(video, _)| !labelled.contains(video))
+            .count()
+    }
+}
+
+impl SegmentSource for Sequences {
+    fn widths(&self) -> Widths {
+        self.features.widths()
+    }
+
+    /// Videos (or ids) are read side by side, a few at a time, and given in the order of the label file.
+    fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport> {
+        let mut report = DataReport::default();
+        for split in Split::ALL {
+            report.segments.insert(split, 0);
+        }
+        let mut rows_used = 0;
+        let parts = match &self.labels {
+            Some(labels) => Cow::Borrowed(labels.videos()),
+            None => Cow::Owned(self.ids()?),
+        };
+        for some in parts.chunks(VIDEOS_AT_A_TIME) {
+            let loaded: Vec<_> = some
+                .par_iter()
+                .map(|part| match &self.labels {
+                    Some(labels) => self.labelled(labels, part),
+                    None => self.whole(part),
+                })
+                .collect::<Result<_>>()?;
+            for part in loaded {
+                rows_used += part.table_rows;
+                report.absorb(part.report);
+                for (split, segment) in part.segments {
+                    report.keep(split);
+                    visit(split, segment)?;
+                }
+            }
+        }
+        if let Some(labels) = &self.labels {
+            if let Some(table) = &self.table {
+                report.table_rows_unused = table.rows().len() - rows_used;
+            }
+            report.fold_videos_without_labels = self.fold_videos_without_labels(labels);
+        }
+        if report.total() == 0 {
+            return Err(DataError::Empty {
+                labels: self.path.clone(),
+                report: Box::new(report),
+            });
+        }
+        Ok(report)
+    }
+}

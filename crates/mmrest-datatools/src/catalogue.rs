@@ -1,0 +1,336 @@
+//! The public files of CMU-MOSI and CMU-MOSEI: where they are and what they hold; and the released pickles, by checksum.
+//!
+//! ```
+//! use mmrest_data::Download;
+//! use mmrest_datatools::catalogue;
+//!
+//! let words = catalogue::find(Download::Mosi, "words").unwrap();
+//! assert_eq!(words.name, "CMU_MOSI_TimestampedWords.csd");
+//! assert_eq!(
+//!     words.url(catalogue::SERVER),
+//!     "http://immortal.multicomp.cs.cmu.edu/CMU-MOSI/language/CMU_MOSI_TimestampedWords.csd"
+//! );
+//! ```
+
+use mmrest_data::Download;
+
+/// The server of the CMU-MultimodalSDK. It speaks no HTTPS, is slow and often down.
+pub const SERVER: &str = "http://immortal.multicomp.cs.cmu.edu";
+
+/// A file of a public data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownFile {
+    /// Short name, unique within a data set, such as `facet42`.
+    pub key: &'static str,
+    /// Folder on the server, such as `CMU-MOSI/visual`.
+    pub folder: &'static str,
+    /// Name of the file, there and here.
+    pub name: &'static str,
+    /// Name of its top group; none where it is not known.
+    pub root: Option<&'static str>,
+    /// What it holds.
+    pub about: &'static str,
+}
+
+impl KnownFile {
+    /// Its address below a server, [`SERVER`] or a mirror laid out as it is.
+    pub fn url(&self, base: &str) -> String {
+        let base = base.trim_end_matches('/');
+        format!("{base}/{}/{}", self.folder, self.name)
+    }
+}
+
+/// A file that has no public address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrivateFile {
+    /// Name of the file.
+    pub name: &'static str,
+    /// What it holds.
+    pub about: &'static str,
+}
+
+/// A pickle of a processed release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReleasedPickle {
+    /// The data set.
+    pub set: &'static str,
+    /// Name of the file, as released.
+    pub name: &'static str,
+    /// SHA-256 in lowercase hexadecimal.
+    pub sha256: &'static str,
+}
+
+const WORDS: &str = "spoken words with their times; sp is a pause";
+const PHONES: &str = "spoken phones with their times";
+const WORD_VECTORS: &str = "GloVe vectors of the words, 300 features";
+const FACET_41: &str = "face by FACET 4.1, frame by frame";
+const FACET_42: &str = "face by FACET 4.2, 35 features a frame";
+const OPENFACE_1: &str = "face, head pose and gaze by OpenFace 1, frame by frame";
+const OPENFACE_2: &str = "face, head pose and gaze by OpenFace 2, frame by frame";
+const COVAREP: &str = "voice by COVAREP, 74 features a frame, 100 frames a second";
+const OPENSMILE_EB10: &str = "voice by openSMILE, emobase2010 features";
+const OPENSMILE_IS09: &str = "voice by openSMILE, Interspeech 2009 features";
+
+/// A file whose top group's name is not known.
+const fn file(
+    key: &'static str,
+    folder: &'static str,
+    name: &'static str,
+    about: &'static str,
+) -> KnownFile {
+    KnownFile {
+        key,
+        folder,
+        name,
+        root: None,
+        about,
+    }
+}
+
+/// Sentiment of CMU-MOSI's intervals.
+const MOSI_LABELS: KnownFile = KnownFile {
+    root: Some("Opinion Segment Labels"),
+    ..file(
+        "labels",
+        "CMU-MOSI/labels",
+        "CMU_MOSI_Opinion_Labels.csd",
+        "sentiment of every labelled interval, -3 to 3",
+    )
+};
+
+/// Sentiment and emotions of CMU-MOSEI's intervals.
+const MOSEI_LABELS: KnownFile = KnownFile {
+    root: Some("All Labels"),
+    ..file(
+        "labels",
+        "CMU-MOSEI/labels",
+        "CMU_MOSEI_Labels.csd",
+        "sentiment of every labelled interval, -3 to 3, and six emotions",
+    )
+};
+
+const MOSI: [KnownFile; 11] = [
+    MOSI_LABELS,
+    file(
+        "words",
+        "CMU-MOSI/language",
+        "CMU_MOSI_TimestampedWords.csd",
+        WORDS,
+    ),
+    file(
+        "phones",
+        "CMU-MOSI/language",
+        "CMU_MOSI_TimestampedPhones.csd",
+        PHONES,
+    ),
+    file(
+        "word-vectors",
+        "CMU-MOSI/language",
+        "CMU_MOSI_TimestampedWordVectors.csd",
+        WORD_VECTORS,
+    ),
+    file(
+        "facet41",
+        "CMU-MOSI/visual",
+        "CMU_MOSI_Visual_Facet_41.csd",
+        FACET_41,
+    ),
+    file(
+        "facet42",
+        "CMU-MOSI/visual",
+        "CMU_MOSI_Visual_Facet_42.csd",
+        FACET_42,
+    ),
+    file(
+        "openface1",
+        "CMU-MOSI/visual",
+        "CMU_MOSI_Visual_OpenFace_1.csd",
+        OPENFACE_1,
+    ),
+    file(
+        "openface2",
+        "CMU-MOSI/visual",
+        "CMU_MOSI_Visual_OpenFace_2.csd",
+        OPENFACE_2,
+    ),
+    file(
+        "covarep",
+        "CMU-MOSI/acoustic",
+        "CMU_MOSI_COVAREP.csd",
+        COVAREP,
+    ),
+    file(
+        "opensmile-eb10",
+        "CMU-MOSI/acoustic",
+        "CMU_MOSI_OpenSmile_EB10.csd",
+        OPENSMILE_EB10,
+    ),
+    file(
+        "opensmile-is09",
+        "CMU-MOSI/acoustic",
+        "CMU_MOSI_openSMILE_IS09.csd",
+        OPENSMILE_IS09,
+    ),
+];
+
+const MOSEI: [KnownFile; 7] = [
+    MOSEI_LABELS,
+    file(
+        "words",
+        "CMU-MOSEI/language",
+        "CMU_MOSEI_TimestampedWords.csd",
+        WORDS,
+    ),
+    file(
+        "phones",
+        "CMU-MOSEI/language",
+        "CMU_MOSEI_TimestampedPhones.csd",
+        PHONES,
+    ),
+    file(
+        "word-vectors",
+        "CMU-MOSEI/language",
+        "CMU_MOSEI_TimestampedWordVectors.csd",
+        WORD_VECTORS,
+    ),
+    file(
+        "facet42",
+        "CMU-MOSEI/visual",
+        "CMU_MOSEI_VisualFacet42.csd",
+        FACET_42,
+    ),
+    file(
+        "openface2",
+        "CMU-MOSEI/visual",
+        "CMU_MOSEI_VisualOpenFace2.csd",
+        OPENFACE_2,
+    ),
+    file(
+        "covarep",
+        "CMU-MOSEI/acoustic",
+        "CMU_MOSEI_COVAREP.csd",
+        COVAREP,
+    ),
+];
+
+const MOSI_WORDS: [KnownFile; 1] = [MOSI_LABELS];
+
+const MOSI_WORDS_PRIVATE: [PrivateFile; 3] = [
+    PrivateFile {
+        name: "CMU_MOSI_ModifiedTimestampedWords.csd",
+        about: "the words with their times",
+    },
+    PrivateFile {
+        name: "MOSI-label.csv",
+        about: "the label.csv of the processed releases: transcripts, labels and split of 2,199 segments",
+    },
+    PrivateFile {
+        name: "CMU_MOSI_WordAcoustic.csd",
+        about: "acoustic features, one row a word",
+    },
+];
+
+/// The pickles of MMSA's releases of CMU-MOSI, CMU-MOSEI and CH-SIMS.
+pub const PICKLES: [ReleasedPickle; 5] = [
+    pickle(
+        "CMU-MOSI",
+        "unaligned_50.pkl",
+        "78e0f8b5ef8ff71558e7307848fc1fa929ecb078203f565ab22b9daab2e02524",
+    ),
+    pickle(
+        "CMU-MOSI",
+        "aligned_50.pkl",
+        "d3994fd25681f9c7ad6e9c6596a6fe9b4beb85ff7d478ba978b124139002e5f9",
+    ),
+    pickle(
+        "CMU-MOSEI",
+        "unaligned_50.pkl",
+        "ad8b23d50557045e7d47959ce6c5b955d8d983f2979c7d9b7b9226f6dd6fec1f",
+    ),
+    pickle(
+        "CMU-MOSEI",
+        "aligned_50.pkl",
+        "45eccfb748a87c80ecab9bfac29582e7b1466bf6605ff29d3b338a75120bf791",
+    ),
+    pickle(
+        "CH-SIMS",
+        "unaligned_39.pkl",
+        "c9e20c13ec0454d98bb9c1e520e490c75146bfa2dfeeea78d84de047dbdd442f",
+    ),
+];
+
+const fn pickle(set: &'static str, name: &'static str, sha256: &'static str) -> ReleasedPickle {
+    ReleasedPickle { set, name, sha256 }
+}
+
+/// The files of a data set that have a public address, labels first.
+pub fn public_files(set: Download) -> &'static [KnownFile] {
+    match set {
+        Download::None => &[],
+        Download::Mosi => &MOSI,
+        Download::Mosei => &MOSEI,
+        Download::MosiWords => &MOSI_WORDS,
+    }
+}
+
+/// The files of a data set that have none.
+pub fn private_files(set: Download) -> &'static [PrivateFile] {
+    match set {
+        Download::MosiWords => &MOSI_WORDS_PRIVATE,
+        Download::None | Download::Mosi | Download::Mosei => &[],
+    }
+}
+
+/// A public file by its key or its name.
+///
+/// ```
+/// use mmrest_data::Download;
+/// use mmrest_datatools::catalogue;
+///
+/// let words = catalogue::find(Download::Mosi, "words").unwrap();
+/// assert_eq!(words.name, "CMU_MOSI_TimestampedWords.csd");
+/// assert_eq!(catalogue::find(Download::Mosi, words.name), Some(words));
+/// assert_eq!(catalogue::find(Download::Mosi, "smell"), None);
+/// ```
+pub fn find(set: Download, key_or_name: &str) -> Option<&'static KnownFile> {
+    let wanted = |file: &&KnownFile| file.key == key_or_name || file.name == key_or_name;
+    public_files(set).iter().find(wanted)
+}
+
+/// Which released pickle has this SHA-256.
+///
+/// ```
+/// let first = mmrest_datatools::catalogue::PICKLES[0];
+/// assert_eq!(mmrest_datatools::catalogue::released_pickle(first.sha256), Some(&first));
+/// assert_eq!(mmrest_datatools::catalogue::released_pickle("00"), None);
+/// ```
+pub fn released_pickle(sha256: &str) -> Option<&'static ReleasedPickle> {
+    PICKLES.iter().find(|pickle| pickle.sha256 == sha256)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_names_are_unique_and_are_plain_file_names() {
+        for set in [Download::Mosi, Download::Mosei, Download::MosiWords] {
+            let files = public_files(set);
+            for (i, file) in files.iter().enumerate() {
+                assert_eq!(
+                    std::path::Path::new(file.name).file_name(),
+                    Some(file.name.as_ref())
+                );
+                assert!(
+                    files[..i]
+                        .iter()
+                        .all(|other| other.key != file.key && other.name != file.name)
+                );
+                assert_eq!(find(set, file.key), Some(file));
+                assert_eq!(find(set, file.name), Some(file));
+            }
+        }
+        assert_eq!(find(Download::Mosei, "facet41"), None);
+        assert!(public_files(Download::None).is_empty());
+    }
+}
