@@ -127,9 +127,10 @@ pub(crate) struct TrainArguments {
 impl TrainArguments {
     /// The numbers of the devices to train on.
     pub(crate) fn devices(&self) -> Vec<usize> {
-        match self.devices.is_empty() {
-            true => vec![self.device.device],
-            false => self.devices.clone(),
+        if self.devices.is_empty() {
+            vec![self.device.device]
+        } else {
+            self.devices.clone()
         }
     }
 }

@@ -51,9 +51,10 @@ fn place(name: &str) -> PathBuf {
 pub(crate) fn folds(root: &Path) -> Vec<(&'static str, Result<Folds, DataError>)> {
     let read = |(name, text): &(&'static str, &str)| {
         let path = root.join(place(name));
-        let folds = match path.is_file() {
-            true => Folds::read(&path),
-            false => Folds::parse(text, &path),
+        let folds = if path.is_file() {
+            Folds::read(&path)
+        } else {
+            Folds::parse(text, &path)
         };
         (*name, folds)
     };

@@ -109,12 +109,12 @@ fn could_be(text: &str, literals: &[String]) -> bool {
         return false;
     };
     for (index, literal) in rest.iter().enumerate() {
-        let at = match index + 1 == rest.len() {
-            true => left
-                .len()
+        let at = if index + 1 == rest.len() {
+            left.len()
                 .checked_sub(literal.len())
-                .filter(|_| left.ends_with(literal.as_str())),
-            false => left.find(literal.as_str()),
+                .filter(|_| left.ends_with(literal.as_str()))
+        } else {
+            left.find(literal.as_str())
         };
         match at {
             Some(at) => left = &left[at + literal.len()..],

@@ -45,9 +45,12 @@ fn table() -> String {
 /// Every file of a folder and of those below it.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap();
-    let below = |path: PathBuf| match path.is_dir() {
-        true => files(&path),
-        false => vec![path],
+    let below = |path: PathBuf| {
+        if path.is_dir() {
+            files(&path)
+        } else {
+            vec![path]
+        }
     };
     entries
         .flat_map(|entry| below(entry.unwrap().path()))

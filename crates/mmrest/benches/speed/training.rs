@@ -91,9 +91,10 @@ fn example(row: usize, tokens: Vec<u32>, cached: bool) -> Example {
     let seed = row as u64;
     Example {
         id: format!("segment[{row}]"),
-        text: match cached {
-            true => TextFeatures::First(lengths::noise(384, seed)),
-            false => TextFeatures::Tokens(tokens),
+        text: if cached {
+            TextFeatures::First(lengths::noise(384, seed))
+        } else {
+            TextFeatures::Tokens(tokens)
         },
         vision: Frames::empty(0),
         audio: Frames {

@@ -34,12 +34,13 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode> {
     let (stop, stopped) = watch::channel(false);
     stop_on_signals(stop, limits.drain);
     announce(address);
-    match crate::serve::run(server, listener, stopped)? {
-        true => tracing::info!("stopped; every request was answered"),
-        false => tracing::warn!(
+    if crate::serve::run(server, listener, stopped)? {
+        tracing::info!("stopped; every request was answered")
+    } else {
+        tracing::warn!(
             "stopped after {} s with requests unanswered",
             limits.drain.as_secs()
-        ),
+        )
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -151,11 +151,10 @@ fn layout_caption(run: &Run) -> String {
         "t-SNE (perplexity {PERPLEXITY}) of up to {MOST_SEGMENTS} segments of the {} split, a mark for each modality of each. Neighbours in the picture are neighbours in the space; sizes of groups and distances between them mean nothing.",
         run.split
     );
-    caption += match run.clusters.is_empty() {
-        true => " This run has no clusters.",
-        false => {
-            " Rings are the clusters' centres with their sentiment, a box where several lie on one another."
-        }
+    caption += if run.clusters.is_empty() {
+        " This run has no clusters."
+    } else {
+        " Rings are the clusters' centres with their sentiment, a box where several lie on one another."
     };
     caption
 }

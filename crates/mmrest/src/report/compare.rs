@@ -147,9 +147,10 @@ fn configuration(runs: &[Run]) -> Section {
             table.row([Cell::text(key)].into_iter().chain(cells).collect());
         }
     }
-    match table.is_empty() {
-        true => section.paragraph("The runs have the same configuration."),
-        false => section.table(&table),
+    if table.is_empty() {
+        section.paragraph("The runs have the same configuration.")
+    } else {
+        section.table(&table)
     }
     section
 }

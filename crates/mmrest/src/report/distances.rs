@@ -26,9 +26,10 @@ pub(crate) fn distances(
 ) -> Result<Distances> {
     let (values, of) = sampled(space);
     let dim = space.dim.max(1);
-    let there = match learned && !space.global.is_empty() {
-        true => carried(Rows::new(&values, dim)?, &space.global)?,
-        false => values,
+    let there = if learned && !space.global.is_empty() {
+        carried(Rows::new(&values, dim)?, &space.global)?
+    } else {
+        values
     };
     let rows = Rows::new(&there, dim)?;
     let of_bin = |bin: usize| {
@@ -37,9 +38,10 @@ pub(crate) fn distances(
         for row in own {
             for other in (0..rows.len()).filter(|&other| other != row) {
                 let distance = distance(rows.row(row), rows.row(other));
-                match of[other] == bin {
-                    true => within.push(distance),
-                    false => between.push(distance),
+                if of[other] == bin {
+                    within.push(distance)
+                } else {
+                    between.push(distance)
                 }
             }
         }

@@ -69,9 +69,10 @@ pub(crate) fn sentiment(bin: usize, bins: usize) -> RGBColor {
     let last = SENTIMENT.len() - 1;
     let place = bin.min(steps) * last;
     // Away from the middle is towards the ends, alike on both sides.
-    let place = match 2 * place < last * steps {
-        true => place.div_ceil(steps),
-        false => place / steps,
+    let place = if 2 * place < last * steps {
+        place.div_ceil(steps)
+    } else {
+        place / steps
     };
     SENTIMENT[place.min(last)]
 }

@@ -36,10 +36,9 @@ impl Plane {
         let flat: Vec<Vec<f64>> = centers.iter().map(flat).collect();
         let principal = principal(&flat, dim)?;
         let total: f64 = flat.iter().flatten().map(|x| x * x).sum::<f64>() / count.max(1) as f64;
-        let explained = principal.each_ref().map(|(_, variance)| match total > 0.0 {
-            true => variance / total,
-            false => 0.0,
-        });
+        let explained = principal
+            .each_ref()
+            .map(|(_, variance)| if total > 0.0 { variance / total } else { 0.0 });
         let mut plane = Self {
             axes: principal.map(|(axis, _)| carry_back(&factor, &axis)),
             mean,

@@ -48,9 +48,10 @@ pub(super) async fn predict(
         missing: server.scorer.missing(segment),
     };
     let names: Vec<Name> = segments.iter().map(name).collect();
-    let placements = match segments.is_empty() {
-        true => Vec::new(),
-        false => scored(&server, segments, deadline).await?,
+    let placements = if segments.is_empty() {
+        Vec::new()
+    } else {
+        scored(&server, segments, deadline).await?
     };
     let plane = server.plane.as_ref();
     let body =
@@ -169,12 +170,13 @@ async fn read(
         let check = |segment: &Segment| own.scorer.check(segment);
         body::read(kind, &bytes, own.limits.queue, check)
     };
-    match large {
-        false => read(),
-        true => tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| {
+    if large {
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| {
             let message = format!("internal error: {e}; please report it");
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message))
-        }),
+        })
+    } else {
+        read()
     }
 }
 

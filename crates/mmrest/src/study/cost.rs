@@ -120,10 +120,7 @@ fn dimensions(run: &RunFolder) -> Option<[usize; 3]> {
     let bert: Bert = json(&run.model().join("bert/config.json")).ok()?;
     let features: Features = json(&run.model().join("features.json")).ok()?;
     let config = run.read_config().ok()?;
-    let width = |modality, width| match config.uses(modality) {
-        true => width,
-        false => 0,
-    };
+    let width = |modality, width| if config.uses(modality) { width } else { 0 };
     let vision = width(mmrest_data::Modality::Vision, features.widths.vision);
     let audio = width(mmrest_data::Modality::Audio, features.widths.audio);
     Some([bert.hidden_size, vision, audio])

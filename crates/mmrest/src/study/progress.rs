@@ -37,9 +37,10 @@ struct Known {
 impl Progress {
     /// Of a study's runs, those that are finished already counted.
     pub(crate) fn new(runs: &[(Run, State)], jobs: usize, quiet: bool) -> Self {
-        let bar = match !quiet && std::io::stderr().is_terminal() {
-            true => ProgressBar::new(runs.len() as u64),
-            false => ProgressBar::hidden(),
+        let bar = if !quiet && std::io::stderr().is_terminal() {
+            ProgressBar::new(runs.len() as u64)
+        } else {
+            ProgressBar::hidden()
         };
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar}") {
             bar.set_style(style);

@@ -183,9 +183,12 @@ fn of_gates(summary: &Summary) -> Result<Picture> {
 
 /// A picture's file name: lower-case letters, digits and hyphens.
 fn file_name(parts: &[&str]) -> String {
-    let plain = |c: char| match c.is_ascii_alphanumeric() {
-        true => c.to_ascii_lowercase(),
-        false => '-',
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
     };
     parts.join("-").chars().map(plain).collect()
 }

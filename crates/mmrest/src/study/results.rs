@@ -93,9 +93,10 @@ fn epochs(path: &Path) -> Result<Vec<Epoch>> {
             .collect()
     };
     let epochs: Vec<Epoch> = rows.into_iter().map(numbers).collect();
-    match epochs.is_empty() {
-        true => bail!("{} has no epoch", path.display()),
-        false => Ok(epochs),
+    if epochs.is_empty() {
+        bail!("{} has no epoch", path.display())
+    } else {
+        Ok(epochs)
     }
 }
 

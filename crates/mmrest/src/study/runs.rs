@@ -75,9 +75,10 @@ impl<'a> Run<'a> {
                 first_difference(&stored, &now)
             );
         }
-        Ok(match self.folder.metrics().exists() {
-            true => State::Finished,
-            false => State::Begun,
+        Ok(if self.folder.metrics().exists() {
+            State::Finished
+        } else {
+            State::Begun
         })
     }
 

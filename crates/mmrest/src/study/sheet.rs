@@ -30,9 +30,10 @@ fn columns(summary: &Summary, variant: &VariantSummary) -> Vec<(String, String)>
         ("seeds".to_string(), variant.seeds.len().to_string()),
     ];
     let mut number = |name: String, value: f64| {
-        let cell = match value.is_finite() {
-            true => value.to_string(),
-            false => String::new(),
+        let cell = if value.is_finite() {
+            value.to_string()
+        } else {
+            String::new()
         };
         columns.push((name, cell));
     };

@@ -96,16 +96,18 @@ pub(crate) fn spread(mean: f64, sd: f64) -> String {
 /// `0.7123 ± 0.0045 [0.6876, 0.7391]`.
 fn estimate(estimate: &Estimate) -> String {
     let spread = spread(estimate.mean, estimate.sd);
-    match estimate.low.is_finite() {
-        true => format!("{spread} [{:.4}, {:.4}]", estimate.low, estimate.high),
-        false => spread,
+    if estimate.low.is_finite() {
+        format!("{spread} [{:.4}, {:.4}]", estimate.low, estimate.high)
+    } else {
+        spread
     }
 }
 
 fn number(value: f64, digits: usize) -> String {
-    match value.is_finite() {
-        true => format!("{value:.digits$}"),
-        false => NONE.into(),
+    if value.is_finite() {
+        format!("{value:.digits$}")
+    } else {
+        NONE.into()
     }
 }
 
@@ -181,17 +183,19 @@ fn of_sweep(summary: &Summary, sweep: &SweepSummary) -> Part {
     let row = |point: &SweepPoint| {
         let variant = summary.variant(&point.variant)?;
         let cells = names.map(|name| variant.test.get(name).map_or(NONE.into(), estimate));
-        let mut row = vec![match point.variant == summary.reference {
-            true => format!("{} ({})", point.value, point.variant),
-            false => point.value.clone(),
+        let mut row = vec![if point.variant == summary.reference {
+            format!("{} ({})", point.value, point.variant)
+        } else {
+            point.value.clone()
         }];
         row.extend(cells);
         (!variant.seeds.is_empty()).then_some(row)
     };
     Part {
-        title: match sweep.symbol == sweep.key {
-            true => sweep.key.clone(),
-            false => format!("{}, {}", sweep.symbol, sweep.key),
+        title: if sweep.symbol == sweep.key {
+            sweep.key.clone()
+        } else {
+            format!("{}, {}", sweep.symbol, sweep.key)
         },
         lead: sweep.note.clone(),
         header: header(&[sweep.symbol.as_str()], names.into_iter()),

@@ -111,9 +111,10 @@ fn copy(from: &Path, to: &Path) {
             entry.as_ref().unwrap().path(),
             to.join(entry.unwrap().file_name()),
         );
-        match path.is_dir() {
-            true => copy(&path, &target),
-            false => drop(std::fs::copy(path, target).unwrap()),
+        if path.is_dir() {
+            copy(&path, &target)
+        } else {
+            drop(std::fs::copy(path, target).unwrap())
         }
     }
 }

@@ -38,9 +38,10 @@ impl<'a> Gather<'a> {
         let scored = taken.and_then(|()| {
             self.bytes += bytes;
             self.segments.push(segment);
-            match self.segments.len() >= Scorer::WINDOW {
-                true => self.score(),
-                false => Ok(()),
+            if self.segments.len() >= Scorer::WINDOW {
+                self.score()
+            } else {
+                Ok(())
             }
         });
         scored.map_err(|error| {

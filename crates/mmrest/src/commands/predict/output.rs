@@ -73,9 +73,10 @@ impl Write for Output {
 
 /// Refuses to put scores in place of the file they are made from, of which a bad line would leave nothing.
 pub(super) fn refuse_the_input(input: &Path, output: Option<&Path>) -> Result<()> {
-    let input = match input == Path::new("-") {
-        true => Path::new("/dev/stdin"), // leads to the file where one is redirected
-        false => input,
+    let input = if input == Path::new("-") {
+        Path::new("/dev/stdin") // leads to the file where one is redirected
+    } else {
+        input
     };
     let file = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
     let output = output.and_then(file);

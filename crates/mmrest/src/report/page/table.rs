@@ -100,9 +100,10 @@ impl Table {
             format!("<tr>{cells}</tr>\n")
         };
         let rows: String = self.rows.iter().map(line).collect();
-        let caption = match self.caption.is_empty() {
-            true => String::new(),
-            false => format!("<caption>{}</caption>\n", escape(&self.caption)),
+        let caption = if self.caption.is_empty() {
+            String::new()
+        } else {
+            format!("<caption>{}</caption>\n", escape(&self.caption))
         };
         format!(
             "<div class=\"wide\"><table>\n{caption}<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"

@@ -24,10 +24,11 @@ pub(crate) struct Axis<'t> {
 
 impl<'t> Axis<'t> {
     pub(crate) fn new(title: &'t str, range: Range<f64>) -> Self {
-        let range = match range.start < range.end {
-            true => range,
+        let range = if range.start < range.end {
+            range
+        } else {
             // A single value has room on both sides.
-            false => range.start - 0.5..range.start + 0.5,
+            range.start - 0.5..range.start + 0.5
         };
         Self {
             title,

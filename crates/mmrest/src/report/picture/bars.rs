@@ -94,9 +94,10 @@ impl Bars {
             (Some((low, high)), false) => (low.min(0.0), high.max(0.0)),
         };
         let room = 0.04 * (high - low).max(1e-9);
-        match self.zoom {
-            true => (low - 2.0 * room, high + 2.0 * room),
-            false => (if low < 0.0 { low - room } else { 0.0 }, high + room),
+        if self.zoom {
+            (low - 2.0 * room, high + 2.0 * room)
+        } else {
+            (if low < 0.0 { low - room } else { 0.0 }, high + room)
         }
     }
 
@@ -145,9 +146,10 @@ impl Bars {
                 .map_or(bar.value, |(_, high)| high.max(bar.value));
             let end = bar.points.iter().copied().fold(end, f64::max);
             let (x, _) = chart.backend_coord(&(if end.is_finite() { end } else { low }, middle));
-            let text = match bar.value.is_finite() {
-                true => tick(bar.value),
-                false => "none".to_owned(),
+            let text = if bar.value.is_finite() {
+                tick(bar.value)
+            } else {
+                "none".to_owned()
             };
             let style = placed(HPos::Left, VPos::Center);
             // Right of the plot there is no other area: letters may run out into it.
@@ -162,16 +164,13 @@ impl Bars {
 fn marks(chart: &mut Chart<'_, '_>, bar: &Bar, middle: f64, zoom: bool) -> Result<()> {
     let colour = series(bar.group);
     if bar.value.is_finite() {
-        match zoom {
-            true => {
-                let dot = Circle::new((bar.value, middle), 6, colour.filled());
-                chart.draw_series([dot]).map_err(fault)?;
-            }
-            false => {
-                let corners = [(0.0, middle - 0.34), (bar.value, middle + 0.34)];
-                let bar = Rectangle::new(corners, colour.mix(0.75).filled());
-                chart.draw_series([bar]).map_err(fault)?;
-            }
+        if zoom {
+            let dot = Circle::new((bar.value, middle), 6, colour.filled());
+            chart.draw_series([dot]).map_err(fault)?;
+        } else {
+            let corners = [(0.0, middle - 0.34), (bar.value, middle + 0.34)];
+            let bar = Rectangle::new(corners, colour.mix(0.75).filled());
+            chart.draw_series([bar]).map_err(fault)?;
         }
     }
     let points = bar.points.iter().filter(|point| point.is_finite());

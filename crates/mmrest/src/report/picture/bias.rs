@@ -82,13 +82,14 @@ fn errors(area: &Area<'_>, predictions: &[Prediction]) -> Result<()> {
     let lines = [(&without, VERMILION, true), (&with, BLUE, false)];
     for (errors, colour, dashed) in lines {
         let steps = steps(errors);
-        match dashed {
-            true => chart
+        if dashed {
+            chart
                 .draw_series(DashedLineSeries::new(steps, 8, 5, colour.stroke_width(3)))
-                .map_err(fault)?,
-            false => chart
+                .map_err(fault)?
+        } else {
+            chart
                 .draw_series(LineSeries::new(steps, colour.stroke_width(2)))
-                .map_err(fault)?,
+                .map_err(fault)?
         };
     }
     let mean = |errors: &[f64]| errors.iter().sum::<f64>() / errors.len().max(1) as f64;

@@ -101,16 +101,13 @@ fn one(area: &Area<'_>, scene: &Scene<'_>, by_modality: bool, labels: &[i32]) ->
     let chart = axes(area, &format!("{}, {by}", scene.title), 0, &x, &y)?;
     let bins = labels.len();
     for (row, &at) in layout.rows.iter().enumerate() {
-        let (mark, colour) = match by_modality {
-            true => {
-                let modality = layout.space.modality.get(row).copied().unwrap_or(0);
-                let (_, mark, colour) = MODALITIES[modality.min(2)];
-                (mark, colour)
-            }
-            false => {
-                let bin = layout.space.bins.get(row).copied().unwrap_or(0);
-                (sign(bin, bins), sentiment(bin, bins))
-            }
+        let (mark, colour) = if by_modality {
+            let modality = layout.space.modality.get(row).copied().unwrap_or(0);
+            let (_, mark, colour) = MODALITIES[modality.min(2)];
+            (mark, colour)
+        } else {
+            let bin = layout.space.bins.get(row).copied().unwrap_or(0);
+            (sign(bin, bins), sentiment(bin, bins))
         };
         put(area, &chart, at, mark, 3, colour.mix(0.8))?;
     }

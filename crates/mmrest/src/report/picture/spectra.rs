@@ -80,9 +80,10 @@ fn chosen(first: usize, last: usize) -> Vec<usize> {
 
 /// The colour of the epoch at a place.
 fn shade(place: usize, of: usize) -> RGBAColor {
-    match place + 1 == of {
-        true => VERMILION.to_rgba(),
-        false => BLUE.mix(0.3 + 0.7 * (place + 1) as f64 / of.max(2) as f64),
+    if place + 1 == of {
+        VERMILION.to_rgba()
+    } else {
+        BLUE.mix(0.3 + 0.7 * (place + 1) as f64 / of.max(2) as f64)
     }
 }
 

@@ -65,9 +65,10 @@ impl Geometry {
                 .then(|| Space::read(&before, split, &bins))
                 .transpose()?,
             selected: Space::read(&selected, split, &bins)?,
-            spectra: match spectra.exists() {
-                true => rows(&spectra)?,
-                false => Vec::new(),
+            spectra: if spectra.exists() {
+                rows(&spectra)?
+            } else {
+                Vec::new()
             },
         }))
     }

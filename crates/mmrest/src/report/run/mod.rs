@@ -29,9 +29,10 @@ impl Scale {
     pub(crate) fn class(&self, value: f64) -> usize {
         let (low, high) = self.range;
         let value = value.clamp(low, high);
-        match self.labels[..] == [-3, -2, -1, 0, 1, 2, 3] && (low, high) == (-3.0, 3.0) {
-            true => (value.round_ties_even() + 3.0) as usize,
-            false => self.bins.bin(value as f32),
+        if self.labels[..] == [-3, -2, -1, 0, 1, 2, 3] && (low, high) == (-3.0, 3.0) {
+            (value.round_ties_even() + 3.0) as usize
+        } else {
+            self.bins.bin(value as f32)
         }
     }
 }
