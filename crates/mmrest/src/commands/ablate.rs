@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use mmrest_data::{Split, files};
 use mmrest_learner::run::FolderLock;
 
@@ -16,17 +16,14 @@ use crate::interrupt::{self, say};
 use crate::logging;
 use crate::project::{ConfigFile, find_config, find_study, near};
 use crate::report::report;
-use crate::study::child::{Children, Launch};
-use crate::study::cost::Gate;
 use crate::study::file::StudyFile;
 use crate::study::plan::Plan;
+use crate::study::processes::{Children, Failure, Launch, work};
 use crate::study::progress::Progress;
 use crate::study::report::write_report;
-use crate::study::results::RunResult;
-use crate::study::runs::{self, Run, State};
-use crate::study::schedule::{Failure, work};
-use crate::study::summary::{Names, Results, Summary};
-use crate::study::{markdown, sheet};
+use crate::study::runs::{Run, RunResult, State, runs_of};
+use crate::study::summary::{Gate, Names, Results, Summary};
+use crate::study::{csv, tables};
 
 /// Seeds a variant, where neither the command line nor the study says a number.
 const SEEDS: usize = 5;
@@ -37,7 +34,8 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
     check_png(arguments.png)?;
     let config = find_config(&arguments.config)?;
     let study_file = find_study(&arguments.study)?;
-    let study = StudyFile::load(&study_file)?;
+    let study = StudyFile::parse(&study_file.text()?)
+        .map_err(|error| anyhow!("{}: {error}", study_file.shown()))?;
     let common = overrides(
         &arguments.set,
         [
@@ -57,7 +55,7 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
         .unwrap_or_else(|| default_out(&config, &study_file));
     let _alone = FolderLock::take(&out, "study.lock")?;
     let chosen = plan.chosen(&arguments.only)?;
-    let listed = runs::of(&out, &chosen, seeds);
+    let listed = runs_of(&out, &chosen, seeds);
     let listed = with_states(listed, arguments.fresh)?;
     make_sample(&config, &plan)?;
     let names = Names {
@@ -167,7 +165,7 @@ fn summarise(
     let mut results = Results::new();
     let mut of_reference = None;
     for variant in &plan.variants {
-        for run in runs::of(out, &[variant], seeds) {
+        for run in runs_of(out, &[variant], seeds) {
             if matches!(run.state(), Ok(State::Finished)) {
                 let result = RunResult::read(&run)?;
                 results
@@ -195,8 +193,8 @@ fn write(summary: &Summary, reference: Option<&Path>, out: &Path, png: bool) -> 
     let mut json = serde_json::to_string_pretty(summary).context("cannot write the summary")?;
     json.push('\n');
     write("summary.json", json.as_bytes())?;
-    write("summary.csv", &sheet::csv(summary)?)?;
-    write("summary.md", markdown::markdown(summary).as_bytes())?;
+    write("summary.csv", &csv::csv(summary)?)?;
+    write("summary.md", tables::markdown(summary).as_bytes())?;
     let run = reference.map(|folder| report(&read_run(folder, None, Split::Test)?));
     write_report(summary, run.transpose()?, out, png).context("cannot write the report")
 }

@@ -1,8 +1,5 @@
 //! `mmrest predict`.
 
-mod gather;
-mod output;
-mod reader;
 mod scorer;
 mod sets;
 mod stream;
@@ -16,10 +13,8 @@ use anyhow::{Context, Result};
 use mmrest_learner::run::RunFolder;
 use mmrest_learner::{Predictor, open_device};
 
-use self::gather::Gather;
-use self::output::{Output, refuse_the_input};
-use self::scorer::Scorer;
-use self::sets::{as_set, score_set};
+use self::scorer::{Output, Scorer, refuse_the_input};
+use self::sets::{Gather, as_set, score_set};
 use self::stream::score_lines;
 use crate::arguments::PredictArguments;
 use crate::interrupt::say;

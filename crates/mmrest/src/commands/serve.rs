@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::arguments::ServeArguments;
 use crate::interrupt::{self, say};
 use crate::logging;
-use crate::serve::{Card, Limits, Plane, Server};
+use crate::serve::{ClusterMap, Limits, ModelInfo, Server};
 
 /// `mmrest serve`.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode> {
@@ -77,21 +77,21 @@ fn serve(
     loopback: bool,
 ) -> Result<Server> {
     let space = predictor.shared_space()?;
-    let plane = space.as_ref().map(Plane::new).transpose()?;
+    let map = space.as_ref().map(ClusterMap::new).transpose()?;
     let run = arguments.run.canonicalize().unwrap_or_default();
     let run = run.file_name().unwrap_or_default().to_string_lossy();
     let bundle = predictor.bundle();
-    let card = Card::new(
+    let info = ModelInfo::new(
         run.into_owned(),
         &bundle.config,
         bundle.features.widths,
-        space.as_ref().zip(plane.as_ref()),
+        space.as_ref().zip(map.as_ref()),
         &limits,
     );
     Ok(Server::new(
         Arc::new(predictor),
-        card,
-        plane,
+        info,
+        map,
         limits,
         loopback,
     ))

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::cases;
-use super::figures::{MEASURES, SPACES, overlap_split};
+use super::examples;
+use super::one_run::{MEASURES, OVERLAP, SPACES, overlap_split};
 use super::page::{Cell, Page, Section, Table};
 use super::picture::{self, Bar, Bars, Picture};
 use super::run::{Epochs, Run};
@@ -51,7 +51,7 @@ pub(crate) fn compare(runs: &[Run], pages: &[Page]) -> Result<Page> {
         beside(&mut page, runs, pages, name, title);
     }
     let letters: Vec<String> = letters(runs).map(|(letter, _)| letter).collect();
-    if let Some(cases) = cases::compared(runs, &letters) {
+    if let Some(cases) = examples::compared(runs, &letters) {
         page.add(cases);
     }
     Ok(page)
@@ -170,7 +170,7 @@ fn space(runs: &[Run]) -> Section {
             section.table(&table);
         }
     }
-    section.paragraph(super::figures::OVERLAP);
+    section.paragraph(OVERLAP);
     section
 }
 

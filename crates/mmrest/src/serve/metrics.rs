@@ -1,4 +1,4 @@
-//! What is counted, as Prometheus reads it.
+//! The metrics of the server, in the format of Prometheus.
 
 use std::time::Duration;
 
@@ -9,8 +9,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-
-use super::memory::resident_bytes;
 
 /// Upper ends of the buckets of request times, in seconds.
 const SECONDS: [f64; 12] = [
@@ -102,7 +100,7 @@ impl Metrics {
     /// A request is answered.
     pub(super) fn request(&self, path: &'static str, code: u16, took: Duration) {
         self.requests.get_or_create(&Request { path, code }).inc();
-        if path == super::routes::PREDICT {
+        if path == super::server::PREDICT {
             self.seconds.observe(took.as_secs_f64());
         }
     }
@@ -160,6 +158,23 @@ impl Drop for Connected {
     }
 }
 
+/// Resident memory in bytes, where the system tells.
+#[cfg(target_os = "linux")]
+pub(super) fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+/// Resident memory in bytes, where the system tells.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn resident_bytes() -> Option<u64> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,5 +206,10 @@ mod tests {
         }
         drop(open);
         assert!(metrics.text(0, 9).contains("mmrest_connections 0"));
+    }
+
+    #[test]
+    fn a_running_program_holds_some() {
+        assert!(super::resident_bytes().unwrap() > 1 << 20);
     }
 }

@@ -1,45 +1,41 @@
-//! `mmrest serve`: predict over HTTP.
+//! `mmrest serve`: predictions over HTTP.
 //!
-//! A request's way: [`connections`] -> [`access`] (name, log, counts) -> [`routes`] -> [`predict`] -> [`body`] to segments ->
-//! [`queue`] -> [`worker`], the one thread that uses the model -> [`ticket`], which waits for all segments of a request ->
-//! [`answer`].
+//! The way of a request: [`middleware`] (host, log, metrics) -> [`routes`] -> [`predict`] -> [`request`], which makes segments of the
+//! body -> [`queue`] -> [`worker`], the one thread that uses the model -> [`response`].
 
-mod access;
-mod answer;
-mod body;
-mod card;
-mod connections;
-mod host;
-mod limits;
-mod memory;
+mod error;
 mod metrics;
-mod page;
-mod plane;
+mod middleware;
+mod model_info;
 mod predict;
 mod queue;
-mod refusal;
+mod request;
+mod response;
 mod routes;
-#[cfg(test)]
-mod testing;
+mod server;
 #[cfg(test)]
 mod tests;
-mod ticket;
 mod worker;
 
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use tokio::sync::watch;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
 
-pub(crate) use card::Card;
-pub(crate) use limits::Limits;
-pub(crate) use plane::Plane;
-pub(crate) use routes::Server;
+use metrics::Metrics;
+use server::{IDLE, MOST_CONNECTIONS};
 
-#[cfg(test)]
-use ticket::Answer;
+pub(crate) use model_info::{ClusterMap, ModelInfo};
+pub(crate) use server::{Limits, Server};
 
 /// Threads that read requests and write answers; the model has one of its own, and burn its pool.
 const THREADS: usize = 2;
@@ -73,7 +69,7 @@ pub(crate) fn run(
         let listener = tokio::net::TcpListener::from_std(listener).context("cannot listen")?;
         let router = routes::router(Arc::clone(&server));
         let metrics = Arc::clone(&server.metrics);
-        Ok::<_, anyhow::Error>(connections::serve(listener, router, metrics, stop, drain).await)
+        Ok::<_, anyhow::Error>(serve(listener, router, metrics, stop, drain).await)
     });
     server.queue.abandon();
     drop(runtime);
@@ -81,8 +77,69 @@ pub(crate) fn run(
     ended.map_err(|panic| {
         anyhow!(
             "the scoring thread ended: {}",
-            crate::crash::message(&*panic)
+            crate::failure::panic_message(&*panic)
         )
     })?;
     finished
+}
+
+/// Bytes that the head of a request may have.
+const MOST_HEAD: usize = 64 << 10;
+
+/// How long nothing is taken up after the system could not give a connection (no file handles, say).
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves connections until `stop` says so, then takes no more and gives those with a request under way `drain` to end.
+/// Returns whether they did.
+async fn serve(
+    listener: tokio::net::TcpListener,
+    router: Router,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+    drain: Duration,
+) -> bool {
+    let open = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            next = next => next,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = connection(stream, router.clone());
+                let connection = open.watch(connection);
+                let counted = metrics.connected();
+                tokio::spawn(async move {
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%error, "a connection broke off");
+                    }
+                    drop((counted, place));
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot take up a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    tokio::time::timeout(drain, open.shutdown()).await.is_ok()
+}
+
+type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
+
+fn connection(stream: TcpStream, router: Router) -> Connection {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection without TCP_NODELAY");
+    }
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .max_buf_size(MOST_HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
 }

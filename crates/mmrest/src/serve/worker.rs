@@ -5,11 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use mmrest_data::{Modality, Segment};
 use mmrest_learner::{Placement, Predictor};
 
-use super::limits::{Limits, MOST_PADDED};
 use super::metrics::Metrics;
-use super::queue::{Queue, Waiting};
-use super::ticket::Failure;
-use crate::crash::message;
+use super::queue::{Failure, Queue, Waiting};
+use super::server::{Limits, MOST_PADDED};
+use crate::failure::panic_message;
 
 /// Batches that are made of what is taken out of the queue at one time, at most: among more segments there are more of like
 /// length.
@@ -135,7 +134,7 @@ fn attempt(
         Ok(Err(refused)) => Err(Failure::Refused(refused)),
         Err(panic) => {
             metrics.panicked();
-            Err(Failure::Panicked(message(&*panic)))
+            Err(Failure::Panicked(panic_message(&*panic)))
         }
     }
 }
@@ -144,11 +143,12 @@ fn attempt(
 mod tests {
     use std::time::Duration;
 
-    use super::super::testing::{Fake, limits, segment, segment_of_frames};
+    use super::super::queue::Answer;
+    use super::super::tests::{Fake, limits, segment, segment_of_frames};
     use super::*;
 
     /// What the scorer saw of requests that were all there before it began, and what each got.
-    fn worked(requests: Vec<Vec<Segment>>, limits: &Limits) -> (Fake, Vec<super::super::Answer>) {
+    fn worked(requests: Vec<Vec<Segment>>, limits: &Limits) -> (Fake, Vec<Answer>) {
         let (fake, metrics, queue) = (Fake::default(), Metrics::new(&[]), Queue::new(1000));
         let push = |request| queue.push(request).unwrap();
         let answers: Vec<_> = requests.into_iter().map(push).collect();

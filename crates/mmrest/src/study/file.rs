@@ -4,8 +4,6 @@ use anyhow::{Result, anyhow, bail};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::project::ConfigFile;
-
 /// A study as its file has it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,12 +63,7 @@ pub(crate) struct SweepEntry {
 }
 
 impl StudyFile {
-    /// Reads and checks a study's file.
-    pub(crate) fn load(file: &ConfigFile) -> Result<Self> {
-        Self::parse(&file.text()?).map_err(|error| anyhow!("{}: {error}", file.shown()))
-    }
-
-    /// As [`load`](Self::load), from the file's text.
+    /// Parses and checks the text of a study's file.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         mmrest_learner::config::check_brackets(text).map_err(|error| anyhow!(error))?;
         let study: Self = toml::from_str(text).map_err(|error| anyhow!(one_line(text, &error)))?;

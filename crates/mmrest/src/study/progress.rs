@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_learner::Figures;
 
-use super::child::Ended;
-use super::results::{RunResult, read_times};
+use super::processes::Ended;
 use super::runs::{Run, State};
+use super::runs::{RunResult, read_times};
 use crate::display::clock;
 use crate::interrupt::say;
 

@@ -1,11 +1,14 @@
-//! The runs of a study: where each is, and how far it has come.
+//! The runs of a study: where each is stored, how far it has come, and what a finished run contains.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use mmrest_data::files;
-use mmrest_learner::Config;
-use mmrest_learner::run::{RunFolder, first_difference};
+use anyhow::{Context, Result, anyhow, bail};
+use mmrest_data::{Split, files};
+use mmrest_learner::run::{MetricsFile, RunFolder, RunRecord, first_difference};
+use mmrest_learner::{Config, FigureSet};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::plan::Variant;
 
@@ -90,7 +93,7 @@ impl<'a> Run<'a> {
 }
 
 /// The runs of some variants, seed by seed, so that a study that is stopped has something of every variant.
-pub(crate) fn of<'a>(out: &Path, variants: &[&'a Variant], seeds: u64) -> Vec<Run<'a>> {
+pub(crate) fn runs_of<'a>(out: &Path, variants: &[&'a Variant], seeds: u64) -> Vec<Run<'a>> {
     let seeds = 1..=seeds;
     let of_seed = |seed| {
         variants
@@ -98,4 +101,106 @@ pub(crate) fn of<'a>(out: &Path, variants: &[&'a Variant], seeds: u64) -> Vec<Ru
             .map(move |variant| Run::new(out, variant, seed))
     };
     seeds.flat_map(of_seed).collect()
+}
+
+/// A split's segments, by id: label and prediction.
+pub(crate) type Segments = BTreeMap<String, (f32, f32)>;
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub(crate) struct RunResult {
+    pub(crate) seed: u64,
+    pub(crate) metrics: MetricsFile,
+    pub(crate) record: RunRecord,
+    pub(crate) train_segments: usize,
+    pub(crate) valid: Segments,
+    pub(crate) test: Segments,
+    /// One an epoch.
+    pub(crate) epochs: Vec<Epoch>,
+}
+
+/// What is read of an epoch: names of `epochs.csv` and their values.
+pub(crate) type Epoch = BTreeMap<String, f64>;
+
+/// What is read of a row of `predictions.csv`.
+#[derive(Deserialize)]
+struct PredictionRow {
+    id: String,
+    split: String,
+    label: f32,
+    prediction: f32,
+}
+
+impl RunResult {
+    /// Reads what a finished run left.
+    pub(crate) fn read(run: &Run) -> Result<Self> {
+        let folder = &run.folder;
+        let rows: Vec<PredictionRow> = csv_rows(&folder.predictions())?;
+        let of = |split: Split| {
+            let rows = rows
+                .iter()
+                .filter(move |row| row.split == split.to_string());
+            rows.map(|row| (row.id.clone(), (row.label, row.prediction)))
+        };
+        Ok(Self {
+            seed: run.seed,
+            metrics: json(&folder.metrics())?,
+            record: json(&folder.record())?,
+            train_segments: of(Split::Train).count(),
+            valid: of(Split::Valid).collect(),
+            test: of(Split::Test).collect(),
+            epochs: epochs(&folder.epochs())?,
+        })
+    }
+
+    /// The figures of the test split at the epoch whose test MAE is lowest, in the set's order; none where no epoch has one.
+    pub(crate) fn chosen_on_test(&self, set: FigureSet) -> Option<Vec<f64>> {
+        let mae = |epoch: &&Epoch| epoch.get("test_mae").copied().unwrap_or(f64::NAN);
+        let known = self.epochs.iter().filter(|epoch| !mae(epoch).is_nan());
+        let best = known.min_by(|a, b| mae(a).total_cmp(&mae(b)))?;
+        let figure = |name| {
+            best.get(&format!("test_{name}"))
+                .copied()
+                .unwrap_or(f64::NAN)
+        };
+        Some(set.names().map(figure).collect())
+    }
+}
+
+/// How long a run took that was not stopped on its way, in seconds.
+pub(crate) fn read_times(folder: &RunFolder) -> Option<f64> {
+    let record: RunRecord = json(&folder.record()).ok()?;
+    let took = record.finished? - record.started;
+    record.resumptions.is_empty().then_some(took)
+}
+
+/// Rows of numbers; a cell that is none, such as `true`, is left out.
+fn epochs(path: &Path) -> Result<Vec<Epoch>> {
+    let rows: Vec<BTreeMap<String, String>> = csv_rows(path)?;
+    let numbers = |row: BTreeMap<String, String>| {
+        let cells = row.into_iter();
+        cells
+            .filter_map(|(name, cell)| Some((name, cell.parse().ok()?)))
+            .collect()
+    };
+    let epochs: Vec<Epoch> = rows.into_iter().map(numbers).collect();
+    if epochs.is_empty() {
+        bail!("{} has no epoch", path.display())
+    } else {
+        Ok(epochs)
+    }
+}
+
+fn csv_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let reader = csv::Reader::from_path(path);
+    let mut reader = reader.with_context(|| format!("cannot read {}", path.display()))?;
+    let rows = reader.deserialize();
+    rows.collect::<Result<_, _>>()
+        .map_err(|error| anyhow!("{}: {error}", path.display()))
+}
+
+pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).map_err(|error| anyhow!("{}: {error}", path.display()))
 }

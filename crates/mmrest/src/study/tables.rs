@@ -1,7 +1,8 @@
-//! A study as tables to read, of words, for Markdown and HTML alike.
+//! A study as tables of text, for Markdown (`summary.md`) and HTML.
 
-use super::cost::Cost;
-use super::summary::{Comparison, Estimate, Summary, SweepPoint, SweepSummary, VariantSummary};
+use super::summary::{
+    Comparison, Cost, Estimate, Summary, SweepPoint, SweepSummary, VariantSummary,
+};
 
 /// What stands where there is no number.
 const NONE: &str = "-";
@@ -343,6 +344,37 @@ pub(crate) fn thousands(number: usize) -> String {
     groups.join(",")
 }
 
+/// The whole file.
+pub(crate) fn markdown(summary: &Summary) -> String {
+    let mut paragraphs = vec![
+        format!("# {}", summary.title),
+        about(summary),
+        summary.note.clone(),
+    ];
+    for part in parts(summary) {
+        let lines: Vec<String> = part.lines.iter().map(|line| format!("- {line}")).collect();
+        let (title, table) = (format!("## {}", part.title), table(&part));
+        paragraphs.extend([title, part.lead, table, lines.join("\n"), part.note]);
+    }
+    paragraphs.retain(|paragraph| !paragraph.is_empty());
+    paragraphs.join("\n\n") + "\n"
+}
+
+/// A part's table; nothing without rows.
+fn table(part: &Part) -> String {
+    if part.rows.is_empty() {
+        return String::new();
+    }
+    let line = |cells: &Vec<String>| {
+        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        format!("| {} |", cells.join(" | "))
+    };
+    let rule = format!("|{}", "---|".repeat(part.header.len()));
+    let mut lines = vec![line(&part.header), rule];
+    lines.extend(part.rows.iter().map(line));
+    lines.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,5 +387,17 @@ mod tests {
         assert_eq!(spread(0.5, f64::NAN), "0.5000");
         assert_eq!(spread(f64::NAN, f64::NAN), NONE);
         assert_eq!(number(f64::NAN, 2), NONE);
+    }
+
+    #[test]
+    fn a_table_keeps_its_columns_apart() {
+        let words = |words: [&str; 2]| words.map(String::from).to_vec();
+        let part = Part {
+            header: words(["x", "y"]),
+            rows: vec![words(["a|b", "1"])],
+            ..Part::default()
+        };
+        assert_eq!(table(&part), "| x | y |\n|---|---|\n| a\\|b | 1 |");
+        assert_eq!(table(&Part::default()), "");
     }
 }

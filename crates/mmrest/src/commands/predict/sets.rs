@@ -1,12 +1,11 @@
-//! Pickles and packed sets as what is to be scored.
+//! Scores complete data sets: pickles, packed sets, and folders of computational sequences.
 
 use std::path::{Path, PathBuf, absolute};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use mmrest_data::inspect::FileKind;
-use mmrest_data::{DataConfig, Kind, Missing};
+use mmrest_data::{DataConfig, DataError, Kind, Missing, Segment};
 
-use super::gather::Gather;
 use super::scorer::Scorer;
 
 /// How to read an input that is a pickle or a packed set, or a folder with the one that the model was trained on; none for
@@ -73,4 +72,72 @@ pub(super) fn score_set(scorer: &mut Scorer, config: &DataConfig) -> Result<()> 
         tracing::warn!("{left_out} segments without a label are not scored");
     }
     Ok(())
+}
+
+/// Bytes of segments that are held at a time; one that is larger is held alone.
+const MOST_BYTES: usize = 64 << 20;
+
+/// Takes segments one by one and scores them by the window.
+pub(super) struct Gather<'a> {
+    scorer: &'a mut Scorer,
+    segments: Vec<Segment>,
+    bytes: usize,
+    failed: Option<anyhow::Error>,
+}
+
+impl<'a> Gather<'a> {
+    pub(super) fn new(scorer: &'a mut Scorer) -> Self {
+        Self {
+            scorer,
+            segments: Vec::new(),
+            bytes: 0,
+            failed: None,
+        }
+    }
+
+    /// Takes a segment in. [`DataError::Stopped`] where something went wrong that [`finish`](Self::finish) says.
+    pub(super) fn take(&mut self, segment: Segment) -> Result<(), DataError> {
+        self.scorer.begin();
+        let bytes = bytes(&segment);
+        let taken = match self.scorer.check(&segment) {
+            Err(message) => Err(anyhow!("{}: {message}", segment.id)),
+            Ok(()) if self.bytes + bytes > MOST_BYTES => self.score(),
+            Ok(()) => Ok(()),
+        };
+        let scored = taken.and_then(|()| {
+            self.bytes += bytes;
+            self.segments.push(segment);
+            if self.segments.len() >= Scorer::WINDOW {
+                self.score()
+            } else {
+                Ok(())
+            }
+        });
+        scored.map_err(|error| {
+            self.failed = Some(error);
+            DataError::Stopped
+        })
+    }
+
+    fn score(&mut self) -> Result<()> {
+        self.scorer.score(&self.segments)?;
+        self.segments.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+
+    /// Scores what is left. `visited`: how the visit of all segments ended.
+    pub(super) fn finish<T>(mut self, visited: Result<T, DataError>) -> Result<T> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let visited = visited?;
+        self.score()?;
+        Ok(visited)
+    }
+}
+
+fn bytes(segment: &Segment) -> usize {
+    let numbers = segment.vision.values.len() + segment.audio.values.len();
+    numbers * size_of::<f32>() + segment.text.len()
 }

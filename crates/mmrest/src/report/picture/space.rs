@@ -8,8 +8,8 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axes::{Axis, Key, LINE, Mark, axes, ends, grid, key, place, put};
 use super::{Area, Picture};
-use crate::report::embedding::Layout;
-use crate::report::paint::{BLUE, GREEN, GROUND, INK, ORANGE, fault, placed, sentiment};
+use crate::report::palette::{BLUE, GREEN, GROUND, INK, ORANGE, fault, placed, sentiment};
+use crate::report::tsne::Layout;
 
 /// Name, mark and colour of each modality.
 const MODALITIES: [(&str, Mark, RGBColor); 3] = [

@@ -4,8 +4,8 @@ use mmrest_data::Modality;
 use mmrest_learner::{PlacedRow, Placement};
 use serde::Serialize;
 
-use super::body::Shape;
-use super::plane::Plane;
+use super::model_info::ClusterMap;
+use super::request::Shape;
 use crate::lines::Scored;
 
 /// A line of `mmrest predict`, with its geometry where asked for.
@@ -21,7 +21,7 @@ struct Line<'a> {
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     modality: Modality,
-    /// In the plane of `/v1/model`.
+    /// In the map of `/v1/model`.
     x: f64,
     y: f64,
     /// To each cluster's centre.
@@ -34,24 +34,24 @@ struct Row<'a> {
 
 /// What is known of a segment before it is scored.
 #[derive(Clone, Debug)]
-pub(super) struct Name {
+pub(super) struct SegmentName {
     pub(super) id: String,
     /// The modalities that the model uses and the segment lacks.
     pub(super) missing: Vec<Modality>,
 }
 
-/// The body of an answer. `plane`: where geometry is asked for and there is one.
+/// The body of an answer. `map`: where geometry is asked for and there is one.
 pub(super) fn write(
     shape: Shape,
-    names: &[Name],
+    names: &[SegmentName],
     placements: &[Placement],
     geometry: bool,
-    plane: Option<&Plane>,
+    map: Option<&ClusterMap>,
 ) -> serde_json::Result<Vec<u8>> {
-    let line = |(name, placement): (&Name, &Placement)| -> serde_json::Result<Vec<u8>> {
+    let line = |(name, placement): (&SegmentName, &Placement)| -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&Line {
             scored: Scored::new(&name.id, &placement.prediction).missing(&name.missing),
-            geometry: geometry.then(|| rows(&placement.rows, plane)),
+            geometry: geometry.then(|| rows(&placement.rows, map)),
         })
     };
     let (open, between, close): (&[u8], &[u8], &[u8]) = match shape {
@@ -73,12 +73,12 @@ pub(super) fn write(
     Ok(body)
 }
 
-fn rows<'a>(rows: &'a [PlacedRow], plane: Option<&Plane>) -> Vec<Row<'a>> {
-    let Some(plane) = plane else {
+fn rows<'a>(rows: &'a [PlacedRow], map: Option<&ClusterMap>) -> Vec<Row<'a>> {
+    let Some(map) = map else {
         return Vec::new();
     };
     let row = |row: &'a PlacedRow| {
-        let [x, y] = plane.at(&row.values);
+        let [x, y] = map.at(&row.values);
         Row {
             modality: row.modality,
             x,
@@ -94,15 +94,15 @@ fn rows<'a>(rows: &'a [PlacedRow], plane: Option<&Plane>) -> Vec<Row<'a>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::placement;
+    use super::super::tests::placement;
     use super::*;
 
     fn written(shape: Shape, scores: &[f32]) -> String {
-        let name = |i| Name {
+        let name = |i| SegmentName {
             id: format!("s{i}"),
             missing: vec![Modality::Audio; i],
         };
-        let names: Vec<Name> = (0..scores.len()).map(name).collect();
+        let names: Vec<SegmentName> = (0..scores.len()).map(name).collect();
         let placements: Vec<Placement> = scores.iter().map(|&s| placement(s)).collect();
         String::from_utf8(write(shape, &names, &placements, false, None).unwrap()).unwrap()
     }

@@ -1,11 +1,127 @@
-//! The clusters in a plane: the first two principal components of their centres, in the geometry of the global metric.
+//! `/v1/model`: what the model takes and consists of, and its clusters in two dimensions.
 
-use mmrest_learner::SharedSpace;
+use mmrest_data::{Modality, Widths};
+use mmrest_learner::config::{Preset, ProjectionKind};
+use mmrest_learner::{Config, SharedSpace};
 use mmrest_metric::{MetricError, factor_psd_f64};
+use serde::Serialize;
+
+use super::server::{Limits, MOST_FRAMES, MOST_TEXT};
+
+/// The answer of `/v1/model`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ModelInfo {
+    /// Of mmrest.
+    version: &'static str,
+    /// The run's folder, by its last name.
+    run: String,
+    preset: Preset,
+    modalities: Vec<Modality>,
+    /// Features a frame; 0 where not in use.
+    features: Widths,
+    /// Least and greatest label.
+    label_range: [f32; 2],
+    /// The sentiment classes.
+    labels: Vec<i32>,
+    /// Whether training has shown the model segments that lack a modality.
+    knows_missing: bool,
+    bias: Bias,
+    limits: Taken,
+    /// Shares of the centres' variance that the two axes of the plane have; null without clusters.
+    explained: Option<[f64; 2]>,
+    clusters: Vec<Place>,
+}
+
+/// What the bias is.
+#[derive(Clone, Debug, Serialize)]
+struct Bias {
+    /// Whether it is added.
+    on: bool,
+    kind: ProjectionKind,
+    gamma: f64,
+}
+
+/// What a request may hold.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Taken {
+    body_bytes: usize,
+    segments: usize,
+    frames: usize,
+    text_bytes: usize,
+}
+
+/// A cluster in the plane.
+#[derive(Clone, Debug, Serialize)]
+struct Place {
+    cluster: usize,
+    sentiment: i32,
+    x: f64,
+    y: f64,
+}
+
+impl ModelInfo {
+    pub(crate) fn new(
+        run: String,
+        config: &Config,
+        widths: Widths,
+        space: Option<(&SharedSpace, &ClusterMap)>,
+        limits: &Limits,
+    ) -> Self {
+        let used = Modality::ALL.into_iter().filter(|&m| config.uses(m));
+        let clusters = space.map(|(space, plane)| places(space, plane));
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            run,
+            preset: config.preset,
+            modalities: used.collect(),
+            features: widths,
+            label_range: config.data.label_range,
+            labels: config.bins.labels.clone(),
+            knows_missing: config.train.modality_dropout > 0.0,
+            bias: Bias {
+                on: config.bias && config.projection.at_evaluation && space.is_some(),
+                kind: config.projection.kind,
+                gamma: config.projection.gamma,
+            },
+            limits: Taken {
+                body_bytes: limits.body,
+                segments: limits.queue,
+                frames: MOST_FRAMES,
+                text_bytes: MOST_TEXT,
+            },
+            explained: space.map(|(_, plane)| plane.explained),
+            clusters: clusters.unwrap_or_default(),
+        }
+    }
+
+    /// The names that tell the model from others in the metrics.
+    pub(crate) fn labels(&self) -> Vec<(&'static str, String)> {
+        let modalities: Vec<String> = self.modalities.iter().map(ToString::to_string).collect();
+        vec![
+            ("version", self.version.to_string()),
+            ("run", self.run.clone()),
+            ("modalities", modalities.join("+")),
+            ("clusters", self.clusters.len().to_string()),
+        ]
+    }
+}
+
+fn places(space: &SharedSpace, plane: &ClusterMap) -> Vec<Place> {
+    let place = |(cluster, &sentiment): (usize, &i32)| {
+        let [x, y] = plane.at(space.clusters.center(cluster));
+        Place {
+            cluster,
+            sentiment,
+            x,
+            y,
+        }
+    };
+    space.sentiments.iter().enumerate().map(place).collect()
+}
 
 /// A plane through the shared space.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Plane {
+pub(crate) struct ClusterMap {
     mean: Vec<f64>,
     /// What a row, less the mean, is multiplied with: `[2, dim]`.
     axes: [Vec<f64>; 2],
@@ -13,7 +129,7 @@ pub(crate) struct Plane {
     pub(super) explained: [f64; 2],
 }
 
-impl Plane {
+impl ClusterMap {
     /// The plane in which the centres lie apart most. The first axis points towards the positive.
     ///
     /// With `L^T L = M0`, distances under `M0` are Euclidean distances between `L c`; their principal components `a` are
@@ -157,7 +273,7 @@ mod tests {
         let global = vec![4.0, 1.0, 0.0, 1.0, 2.0, 0.0, 0.0, 0.0, 1.0];
         let centers = vec![0.0, 0.0, 5.0, 3.0, -1.0, 5.0, 1.0, 2.0, 5.0, -2.0, 1.5, 5.0];
         let space = space(centers, vec![-3, 3, 0, 1], global.clone());
-        let plane = Plane::new(&space).unwrap();
+        let plane = ClusterMap::new(&space).unwrap();
         for (i, j) in [(0, 1), (0, 2), (1, 3), (2, 3)] {
             let (a, b) = (space.clusters.center(i), space.clusters.center(j));
             let u: Vec<f64> = a.iter().zip(b).map(|(a, b)| f64::from(a - b)).collect();
@@ -174,7 +290,7 @@ mod tests {
     fn the_first_axis_points_towards_the_positive() {
         for sentiments in [vec![-2, 1, 3], vec![3, 1, -2]] {
             let space = space(vec![0.0, 0.0, 5.0, 0.1, 9.0, 0.0], sentiments, identity(2));
-            let plane = Plane::new(&space).unwrap();
+            let plane = ClusterMap::new(&space).unwrap();
             let x: Vec<f64> = (0..3)
                 .map(|i| plane.at(space.clusters.center(i))[0])
                 .collect();
@@ -184,7 +300,7 @@ mod tests {
 
     #[test]
     fn one_centre_has_no_direction() {
-        let plane = Plane::new(&space(vec![1.0, 2.0], vec![1], identity(2))).unwrap();
+        let plane = ClusterMap::new(&space(vec![1.0, 2.0], vec![1], identity(2))).unwrap();
         assert_eq!(plane.at(&[7.0, 9.0]), [0.0, 0.0]);
         assert_eq!(plane.explained, [0.0, 0.0]);
     }

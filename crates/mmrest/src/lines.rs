@@ -1,10 +1,11 @@
-//! A line in: one segment to score.
+//! The JSON lines of `predict` and `serve`: one segment per line in, one score per line out.
 
 use std::fmt;
 
-use mmrest_data::{Frames, Segment};
-use serde::Deserialize;
+use mmrest_data::{Frames, Modality, Segment};
+use mmrest_learner::{Contributions, Explanation, NearCluster, Neighbour, Prediction};
 use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 /// One segment to score; every modality may be absent.
 #[derive(Debug, Deserialize)]
@@ -118,6 +119,71 @@ impl<'de> Visitor<'de> for Inner<'_> {
             self.0.push(number);
         }
         Ok(self.0.len() - before)
+    }
+}
+
+/// One score.
+#[derive(Debug, Serialize)]
+pub(crate) struct Scored<'a> {
+    id: &'a str,
+    /// y = y' + gamma bias.
+    prediction: f32,
+    /// y'.
+    score: f32,
+    /// gamma bias.
+    bias: f32,
+    /// The two nearest clusters.
+    clusters: &'a [NearCluster],
+    /// The modalities that the model uses and the segment lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<&'a [Modality]>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explained<'a>>,
+}
+
+/// Why a score is what it is.
+#[derive(Debug, Serialize)]
+struct Explained<'a> {
+    /// The prediction of a segment without any modality.
+    base: f32,
+    /// What each modality adds to it.
+    contributions: &'a Contributions,
+    /// The nearest training segments.
+    neighbours: &'a [Neighbour],
+}
+
+impl<'a> Scored<'a> {
+    pub(crate) fn new(id: &'a str, prediction: &'a Prediction) -> Self {
+        Self {
+            id,
+            prediction: prediction.prediction,
+            score: prediction.score,
+            bias: prediction.bias,
+            clusters: &prediction.near,
+            missing: None,
+            explanation: None,
+        }
+    }
+
+    /// With the explained prediction's reasons.
+    pub(crate) fn explained(id: &'a str, explanation: &'a Explanation) -> Self {
+        Self {
+            explanation: Some(Explained {
+                base: explanation.base,
+                contributions: &explanation.contributions,
+                neighbours: &explanation.neighbours,
+            }),
+            ..Self::new(id, &explanation.prediction)
+        }
+    }
+
+    /// Says which modalities were missing, of those that the model uses.
+    pub(crate) fn missing(self, missing: &'a [Modality]) -> Self {
+        Self {
+            missing: Some(missing),
+            ..self
+        }
     }
 }
 

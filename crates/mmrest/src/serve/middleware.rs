@@ -1,6 +1,6 @@
-//! What is done with every request, whatever it asks for: the name it calls the server by, its line in the log, what is
-//! counted, headers that keep a browser careful.
+//! What happens to every request: the check of its `Host`, its line in the log, its metrics, and the security headers of its answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,9 +9,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::refusal::Refusal;
-use super::routes::{Server, known};
-use super::{host, page};
+use super::error::HttpError;
+use super::server::{POLICY, Server, known};
 
 /// How many segments an answer has scored.
 #[derive(Clone, Copy, Debug)]
@@ -19,14 +18,14 @@ pub(super) struct Scores(pub(super) usize);
 
 /// The headers of every answer.
 const HEADERS: [(HeaderName, &str); 4] = [
-    (header::CONTENT_SECURITY_POLICY, page::POLICY),
+    (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-store"),
 ];
 
 /// Passes a request on, and logs and counts it when it is answered. Neither texts nor ids are logged.
-pub(super) async fn watched(
+pub(super) async fn observe(
     State(server): State<Arc<Server>>,
     request: Request,
     next: Next,
@@ -59,13 +58,56 @@ pub(super) async fn watched(
 }
 
 /// Whether a request to this machine alone calls it by another's name.
-fn refused(server: &Server, request: &Request) -> Option<Refusal> {
+fn refused(server: &Server, request: &Request) -> Option<HttpError> {
     let named = request.headers().get(header::HOST)?;
-    let own = named.to_str().is_ok_and(host::is_loopback);
+    let own = named.to_str().is_ok_and(is_loopback);
     (server.loopback && !own).then(|| {
-        Refusal::new(
+        HttpError::new(
             StatusCode::MISDIRECTED_REQUEST,
             "this server listens on this machine alone and is called localhost or 127.0.0.1: send one of them as Host",
         )
     })
+}
+
+/// Whether a `Host` header names this machine as itself.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_its_own_names_alone() {
+        for own in [
+            "localhost",
+            "LocalHost:80",
+            "mmrest.localhost:8080",
+            "127.0.0.1:8080",
+            "127.1.2.3",
+            "[::1]:8080",
+            "[::1]",
+        ] {
+            assert!(is_loopback(own), "{own}");
+        }
+        for other in [
+            "",
+            "example.org",
+            "localhost.example.org:80",
+            "127.0.0.1.example.org",
+            "10.0.0.1",
+            "[::2]:80",
+            "notlocalhost",
+        ] {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
 }

@@ -2,13 +2,12 @@
 
 use anyhow::Result;
 
-use super::cases;
 use super::distances::{MOST_ROWS, distances, to_centers};
-use super::embedding::{MOST_SEGMENTS, PERPLEXITY, layout};
-use super::figures;
-use super::page::{Page, Section};
+use super::examples;
+use super::page::{Cell, Page, Section, Table};
 use super::picture::{self, Distances, Picture, Scene};
 use super::run::{Geometry, Run, Space};
+use super::tsne::{MOST_SEGMENTS, PERPLEXITY, layout};
 
 /// The whole page of a run.
 ///
@@ -18,7 +17,7 @@ use super::run::{Geometry, Run, Space};
 pub(crate) fn report(run: &Run) -> Result<Page> {
     let mut page = Page::new(format!("Run {}", run.name));
     page.note(summary(run));
-    page.add(figures::section(run));
+    page.add(metrics_section(run));
     let mut training = Section::new("Training");
     training.figure(
         picture::curves(run)?,
@@ -29,7 +28,7 @@ pub(crate) fn report(run: &Run) -> Result<Page> {
     page.add(bias(run)?);
     page.add(space(run)?);
     page.add(spectra(run)?);
-    page.add(cases::section(run));
+    page.add(examples::section(run));
     Ok(page)
 }
 
@@ -100,8 +99,8 @@ const NO_GEOMETRY: &str =
 
 fn space(run: &Run) -> Result<Section> {
     let mut section = Section::new("The shared space");
-    section.table(&figures::overlap(run));
-    section.paragraph(figures::OVERLAP);
+    section.table(&overlap_table(run));
+    section.paragraph(OVERLAP);
     let Some(geometry) = &run.geometry else {
         section.paragraph(NO_GEOMETRY);
         return Ok(section);
@@ -216,4 +215,61 @@ fn spectra(run: &Run) -> Result<Section> {
         ),
     }
     Ok(section)
+}
+
+/// What the table of overlap says.
+pub(super) const OVERLAP: &str = "Silhouette by sentiment: -1 to 1, 0 where sentiments overlap wholly. Scatter: between sentiment bins over within them; larger is better. Nearest centre: the share of rows that are nearest to the centre their sentiment has among the training rows. Silhouette by modality: large where rows lie by modality rather than by sentiment.";
+
+/// Figures on validation and test split.
+pub(super) fn metrics_section(run: &Run) -> Section {
+    let mut section = Section::new("Figures");
+    let mut table = Table::new("", &["figure", "valid", "test"]);
+    for name in run.figures() {
+        let of = |split: &str| Cell::number(run.metric(&[split, &name]), 4);
+        table.row(vec![Cell::text(&name), of("valid"), of("test")]);
+    }
+    section.table(&table);
+    section
+}
+
+/// The measures, with their keys in `metrics.json` and their names.
+pub(super) const MEASURES: [(&str, &str); 4] = [
+    ("bin_silhouette", "silhouette by sentiment"),
+    ("scatter_ratio", "scatter ratio"),
+    ("nearest_center_accuracy", "nearest centre"),
+    ("modality_silhouette", "silhouette by modality"),
+];
+
+/// Rows and distances that are measured, with their keys and names.
+pub(super) const SPACES: [(&str, &str, &str); 4] = [
+    ("all", "euclidean", "all rows, Euclidean"),
+    ("all", "learned", "all rows, learned metrics"),
+    ("text", "euclidean", "text rows, Euclidean"),
+    ("text", "learned", "text rows, learned metrics"),
+];
+
+/// How far sentiments overlap on the test split, or on the validation split where the report is of that.
+pub(super) fn overlap_table(run: &Run) -> Table {
+    let split = overlap_split(run);
+    let names = MEASURES.map(|(_, name)| name);
+    let header = [&["rows and distances"][..], &names].concat();
+    let mut table = Table::new(&format!("Overlap of sentiments, {split} split"), &header);
+    for (rows, distances, name) in SPACES {
+        let of = |key: &str| run.metric(&["overlap", split, rows, distances, key]);
+        let values = MEASURES.map(|(key, _)| of(key));
+        if values.iter().any(Option::is_some) {
+            let cells = values.into_iter().map(|value| Cell::number(value, 4));
+            table.row([Cell::text(name)].into_iter().chain(cells).collect());
+        }
+    }
+    table
+}
+
+/// The split whose overlap is shown: training rows are not measured.
+pub(super) fn overlap_split(run: &Run) -> &'static str {
+    if run.split == "valid" {
+        "valid"
+    } else {
+        "test"
+    }
 }

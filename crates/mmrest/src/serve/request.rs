@@ -4,13 +4,13 @@ use axum::http::StatusCode;
 use mmrest_data::{Modality, Segment};
 use serde::de::IgnoredAny;
 
-use super::limits::{MOST_FRAMES, MOST_TEXT};
-use super::refusal::Refusal;
+use super::error::HttpError;
+use super::server::{MOST_FRAMES, MOST_TEXT};
 use crate::lines::parse_line;
 
 /// How the content type says a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BodyFormat {
     /// JSON.
     Json,
     /// JSON, one object a line.
@@ -25,15 +25,15 @@ pub(super) enum Shape {
     Lines,
 }
 
-impl Kind {
+impl BodyFormat {
     /// The kind that a content type names.
-    pub(super) fn of(content_type: Option<&str>) -> Result<Self, Refusal> {
+    pub(super) fn of(content_type: Option<&str>) -> Result<Self, HttpError> {
         let named = content_type.unwrap_or_default();
         let essence = named.split(';').next().unwrap_or_default();
         match essence.trim().to_ascii_lowercase().as_str() {
             "application/json" => Ok(Self::Json),
             "application/x-ndjson" | "application/jsonl" => Ok(Self::Lines),
-            _ => Err(Refusal::new(
+            _ => Err(HttpError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 format!(
                     "the content type is '{named}': send application/json (an object or an array of them) or \
@@ -46,23 +46,23 @@ impl Kind {
 
 /// Reads the segments of a body; the first that is wrong refuses it. `most`: segments a request may have.
 pub(super) fn read(
-    kind: Kind,
+    kind: BodyFormat,
     body: &[u8],
     most: usize,
     check: impl Fn(&Segment) -> Result<(), String>,
-) -> Result<(Shape, Vec<Segment>), Refusal> {
+) -> Result<(Shape, Vec<Segment>), HttpError> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let at = error.valid_up_to();
-        Refusal::bad(format!(
+        HttpError::bad(format!(
             "the body is not UTF-8 from byte {at} on: send JSON as UTF-8"
         ))
     })?;
     let shape = match (kind, text.trim_start().chars().next()) {
-        (Kind::Lines, _) => Shape::Lines,
-        (Kind::Json, Some('[')) => Shape::Array,
-        (Kind::Json, Some(_)) => Shape::One,
-        (Kind::Json, None) => {
-            return Err(Refusal::bad(
+        (BodyFormat::Lines, _) => Shape::Lines,
+        (BodyFormat::Json, Some('[')) => Shape::Array,
+        (BodyFormat::Json, Some(_)) => Shape::One,
+        (BodyFormat::Json, None) => {
+            return Err(HttpError::bad(
                 "the body is empty: send a segment, such as {\"text\": \"a wonderful film\"}",
             ));
         }
@@ -72,9 +72,9 @@ pub(super) fn read(
         if segments.len() == most {
             let message =
                 format!("there are more than {most} segments: send them in several requests");
-            return Err(Refusal::large(message));
+            return Err(HttpError::large(message));
         }
-        let named = |message| Refusal::bad(format!("{place}{message}"));
+        let named = |message| HttpError::bad(format!("{place}{message}"));
         if !json.trim_start().starts_with('{') {
             let message =
                 "not a segment: an object such as {\"text\": \"a wonderful film\"} is expected";
@@ -103,17 +103,17 @@ pub(super) fn read(
 }
 
 /// The segment, if it is no larger than one may be.
-fn sized(segment: Segment, place: &str) -> Result<Segment, Refusal> {
+fn sized(segment: Segment, place: &str) -> Result<Segment, HttpError> {
     let bytes = segment.text.len();
     if bytes > MOST_TEXT {
-        return Err(Refusal::large(format!(
+        return Err(HttpError::large(format!(
             "{place}the text has {bytes} bytes: at most {MOST_TEXT} are taken, and the model reads fewer"
         )));
     }
     for modality in [Modality::Vision, Modality::Audio] {
         let frames = segment.frames(modality).map_or(0, mmrest_data::Frames::len);
         if frames > MOST_FRAMES {
-            return Err(Refusal::large(format!(
+            return Err(HttpError::large(format!(
                 "{place}{modality} has {frames} frames: at most {MOST_FRAMES} are taken, so cut the segment or average its \
                  frames"
             )));
@@ -125,14 +125,14 @@ fn sized(segment: Segment, place: &str) -> Result<Segment, Refusal> {
 /// Hands out the elements of a JSON array, counted from 1.
 fn elements(
     array: &str,
-    mut each: impl FnMut(usize, &str) -> Result<(), Refusal>,
-) -> Result<(), Refusal> {
+    mut each: impl FnMut(usize, &str) -> Result<(), HttpError>,
+) -> Result<(), HttpError> {
     let open = |found: &str| {
         let found = found
             .chars()
             .next()
             .map_or("its end".to_string(), |c| format!("'{c}'"));
-        Refusal::bad(format!(
+        HttpError::bad(format!(
             "the array is not JSON: ',' or ']' expected, found {found}"
         ))
     };
@@ -156,7 +156,7 @@ fn elements(
     }
     match rest.strip_prefix(']').map(str::trim) {
         Some("") => Ok(()),
-        Some(_) => Err(Refusal::bad(
+        Some(_) => Err(HttpError::bad(
             "something stands after the array: send one array",
         )),
         None => Err(open(rest)),
@@ -177,7 +177,7 @@ fn end_of_value(text: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn read_all(kind: Kind, body: &str) -> Result<(Shape, Vec<Segment>), Refusal> {
+    fn read_all(kind: BodyFormat, body: &str) -> Result<(Shape, Vec<Segment>), HttpError> {
         read(kind, body.as_bytes(), 3, |segment| {
             match segment.audio.width {
                 0 | 2 => Ok(()),
@@ -186,7 +186,7 @@ mod tests {
         })
     }
 
-    fn ids(kind: Kind, body: &str) -> (Shape, Vec<String>) {
+    fn ids(kind: BodyFormat, body: &str) -> (Shape, Vec<String>) {
         let (shape, segments) = read_all(kind, body).unwrap();
         (shape, segments.into_iter().map(|s| s.id).collect())
     }
@@ -194,45 +194,49 @@ mod tests {
     #[test]
     fn every_shape_is_read_and_numbered() {
         let strings = |ids: &[&str]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(ids(Kind::Json, " {} "), (Shape::One, strings(&["1"])));
+        assert_eq!(ids(BodyFormat::Json, " {} "), (Shape::One, strings(&["1"])));
         let array = r#" [ {"text": "],}{\"[" } ,{"id": "b"}, {"audio": [[1, 2]]}] "#;
         assert_eq!(
-            ids(Kind::Json, array),
+            ids(BodyFormat::Json, array),
             (Shape::Array, strings(&["1", "b", "3"]))
         );
-        assert_eq!(ids(Kind::Json, "[]"), (Shape::Array, strings(&[])));
+        assert_eq!(ids(BodyFormat::Json, "[]"), (Shape::Array, strings(&[])));
         let lines = "{}\n\n{\"id\": \"x\"}\r\n";
         assert_eq!(
-            ids(Kind::Lines, lines),
+            ids(BodyFormat::Lines, lines),
             (Shape::Lines, strings(&["1", "x"]))
         );
-        assert_eq!(ids(Kind::Lines, ""), (Shape::Lines, strings(&[])));
+        assert_eq!(ids(BodyFormat::Lines, ""), (Shape::Lines, strings(&[])));
     }
 
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
         for (kind, body, said) in [
-            (Kind::Json, "", "the body is empty"),
-            (Kind::Json, "{", "EOF"),
-            (Kind::Json, "{} {}", "trailing"),
-            (Kind::Json, "7", "not a segment"),
-            (Kind::Json, "[{}, 7]", "element 2: not a segment"),
+            (BodyFormat::Json, "", "the body is empty"),
+            (BodyFormat::Json, "{", "EOF"),
+            (BodyFormat::Json, "{} {}", "trailing"),
+            (BodyFormat::Json, "7", "not a segment"),
+            (BodyFormat::Json, "[{}, 7]", "element 2: not a segment"),
             (
-                Kind::Json,
+                BodyFormat::Json,
                 "[{}, {\"txt\": 1}]",
                 "element 2: not a segment: unknown field `txt`",
             ),
-            (Kind::Json, "[{}, {\"text\": ]", "element 2"),
-            (Kind::Json, "[{} {}]", "',' or ']' expected, found '{'"),
-            (Kind::Json, "[{}", "found its end"),
-            (Kind::Json, "[{},]", "element 2"),
-            (Kind::Json, "[{}] x", "after the array"),
+            (BodyFormat::Json, "[{}, {\"text\": ]", "element 2"),
             (
-                Kind::Json,
+                BodyFormat::Json,
+                "[{} {}]",
+                "',' or ']' expected, found '{'",
+            ),
+            (BodyFormat::Json, "[{}", "found its end"),
+            (BodyFormat::Json, "[{},]", "element 2"),
+            (BodyFormat::Json, "[{}] x", "after the array"),
+            (
+                BodyFormat::Json,
                 "[{\"audio\": [[1]]}]",
                 "element 1: audio has 1 features",
             ),
-            (Kind::Lines, "{}\n\n[]", "line 3: not a segment"),
+            (BodyFormat::Lines, "{}\n\n[]", "line 3: not a segment"),
         ] {
             let refusal = read_all(kind, body).unwrap_err();
             assert_eq!(refusal.status, StatusCode::BAD_REQUEST, "{body}");
@@ -242,11 +246,11 @@ mod tests {
                 refusal.message
             );
         }
-        let odd = read(Kind::Json, b"{\"text\": \"\xff\"}", 3, |_| Ok(())).unwrap_err();
+        let odd = read(BodyFormat::Json, b"{\"text\": \"\xff\"}", 3, |_| Ok(())).unwrap_err();
         assert!(odd.message.contains("byte 10"), "{}", odd.message);
         let deep = "[".repeat(100_000);
         assert_eq!(
-            read_all(Kind::Json, &deep).unwrap_err().status,
+            read_all(BodyFormat::Json, &deep).unwrap_err().status,
             StatusCode::BAD_REQUEST
         );
     }
@@ -256,7 +260,7 @@ mod tests {
         let text = format!("{{\"text\": \"{}\"}}", "a".repeat(MOST_TEXT + 1));
         let frames = format!("{{\"audio\": [{}[0, 0]]}}", "[0, 0],".repeat(MOST_FRAMES));
         for body in [text.as_str(), &frames, "[{}, {}, {}, {}]"] {
-            let refusal = read_all(Kind::Json, body).unwrap_err();
+            let refusal = read_all(BodyFormat::Json, body).unwrap_err();
             assert_eq!(
                 refusal.status,
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -293,7 +297,7 @@ mod tests {
                     body.push(b'[');
                 }
             }
-            let kind = [Kind::Json, Kind::Lines][round % 2];
+            let kind = [BodyFormat::Json, BodyFormat::Lines][round % 2];
             if let Err(refusal) = read(kind, &body, 3, |_| Ok(())) {
                 let known = [StatusCode::BAD_REQUEST, StatusCode::PAYLOAD_TOO_LARGE];
                 assert!(known.contains(&refusal.status), "{refusal:?}");
@@ -307,16 +311,19 @@ mod tests {
     #[test]
     fn content_types_are_known_by_their_essence() {
         assert_eq!(
-            Kind::of(Some("Application/JSON; charset=utf-8")),
-            Ok(Kind::Json)
+            BodyFormat::of(Some("Application/JSON; charset=utf-8")),
+            Ok(BodyFormat::Json)
         );
-        assert_eq!(Kind::of(Some("application/x-ndjson")), Ok(Kind::Lines));
+        assert_eq!(
+            BodyFormat::of(Some("application/x-ndjson")),
+            Ok(BodyFormat::Lines)
+        );
         for other in [
             None,
             Some("text/plain"),
             Some("application/x-www-form-urlencoded"),
         ] {
-            let status = Kind::of(other).unwrap_err().status;
+            let status = BodyFormat::of(other).unwrap_err().status;
             assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
         }
     }

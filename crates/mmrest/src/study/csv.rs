@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 
-use super::cost::Cost;
+use super::summary::Cost;
 use super::summary::{Summary, Tested, VariantSummary};
 use super::tables::finest;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// Why a request is refused.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Refusal {
+pub(crate) struct HttpError {
     pub(crate) status: StatusCode,
     /// What was found, and what to do.
     pub(crate) message: String,
@@ -18,7 +18,7 @@ struct Body<'a> {
     error: &'a str,
 }
 
-impl Refusal {
+impl HttpError {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         // A key of the request's own may be told in it, with whatever is in that.
         let message = message.into().replace(char::is_control, " ");
@@ -41,7 +41,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let error = self.message.as_str();
         let mut response = json(self.status, &Body { error });
