@@ -13,6 +13,7 @@ mod failure;
 mod interrupt;
 mod lines;
 mod logging;
+mod pca;
 mod plot;
 mod project;
 mod report;

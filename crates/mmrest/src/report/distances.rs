@@ -32,27 +32,31 @@ pub(crate) fn distances(
         values
     };
     let rows = Rows::new(&there, dim)?;
-    let of_bin = |bin: usize| {
+    Ok(by_bin(title, bins, |bin| {
         let (mut within, mut between) = (Vec::new(), Vec::new());
-        let own = (0..rows.len()).filter(|&row| of[row] == bin);
-        for row in own {
+        for row in (0..rows.len()).filter(|&row| of[row] == bin) {
             for other in (0..rows.len()).filter(|&other| other != row) {
                 let distance = distance(rows.row(row), rows.row(other));
-                if of[other] == bin {
-                    within.push(distance)
-                } else {
-                    between.push(distance)
-                }
+                let same = of[other] == bin;
+                (if same { &mut within } else { &mut between }).push(distance);
             }
         }
+        [within, between]
+    }))
+}
+
+/// Spreads of what is measured for each bin: to rows or centres of the same sentiment, and of others.
+fn by_bin(title: &str, bins: usize, measured: impl Fn(usize) -> [Vec<f64>; 2] + Sync) -> Distances {
+    let spreads = |bin| {
+        let [within, between] = measured(bin);
         (spread(within), spread(between))
     };
-    let (within, between) = (0..bins).into_par_iter().map(of_bin).unzip();
-    Ok(Distances {
+    let (within, between) = (0..bins).into_par_iter().map(spreads).unzip();
+    Distances {
         title: title.to_owned(),
         within,
         between,
-    })
+    }
 }
 
 /// Distances of a space's rows, by their bin, to the nearest centre of a cluster of their own sentiment, and to the
@@ -90,15 +94,9 @@ pub(crate) fn to_centers(
             nearest[place] = nearest[place].min(distance(row, &origin));
         }
     }
-    let by_bin = |place| {
-        let of_bin = |bin| spread(nearest_of(&nearest, &of, bin, place));
-        (0..bins).map(of_bin).collect()
-    };
-    Ok(Distances {
-        title: title.to_owned(),
-        within: by_bin(0),
-        between: by_bin(1),
-    })
+    Ok(by_bin(title, bins, |bin| {
+        [0, 1].map(|place| nearest_of(&nearest, &of, bin, place))
+    }))
 }
 
 /// What the rows of a bin have at a place, where there is such a centre at all.

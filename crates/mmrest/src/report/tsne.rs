@@ -2,11 +2,11 @@
 
 use anyhow::{Result, anyhow};
 use bhtsne::{Neighbor, tSNE};
-use mmrest_metric::factor_psd_f64;
 use mmrest_metric::overlap::sample;
 use rayon::prelude::*;
 
 use super::run::Space;
+use crate::pca::{centered, dot, mean, principal_components};
 
 /// Segments that are laid out, at most.
 pub(crate) const MOST_SEGMENTS: usize = 400;
@@ -102,50 +102,22 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 /// The first two principal components of each point, scaled to a small start.
 fn principal(points: &[&[f32]]) -> Result<Vec<f32>> {
     let dim = points.first().map_or(1, |point| point.len());
-    let count = points.len() as f64;
-    let mut mean = vec![0.0; dim];
-    for point in points {
-        mean.iter_mut()
-            .zip(*point)
-            .for_each(|(m, &x)| *m += f64::from(x) / count);
-    }
-    let centred: Vec<Vec<f64>> = points
-        .iter()
-        .map(|point| {
-            point
-                .iter()
-                .zip(&mean)
-                .map(|(&x, m)| f64::from(x) - m)
-                .collect()
-        })
-        .collect();
-    let mut covariance = vec![0.0; dim * dim];
-    for point in &centred {
-        for (row, a) in covariance.chunks_exact_mut(dim).zip(point) {
-            row.iter_mut()
-                .zip(point)
-                .for_each(|(sum, b)| *sum += a * b / count);
-        }
-    }
-    // Its rows are the eigenvectors, each as long as its standard deviation.
-    let factor = factor_psd_f64(&covariance, dim)?;
-    let length = |axis: &[f64]| axis.iter().map(|x| x * x).sum::<f64>();
-    let mut axes: Vec<&[f64]> = factor.chunks_exact(dim).collect();
-    axes.sort_by(|a, b| length(b).total_cmp(&length(a)));
-    axes.truncate(2);
-    let widest = axes.first().map_or(1.0, |axis| length(axis)).max(1e-30);
-    let along = |point: &[f64], axis: Option<&&[f64]>| {
-        let axis = axis.copied().unwrap_or(&[]);
+    let mean = mean(points, dim);
+    let centered: Vec<Vec<f64>> = points.iter().map(|point| centered(point, &mean)).collect();
+    let components = principal_components(&centered, dim)?;
+    let widest = components.first().map_or(1.0, |first| first.variance);
+    let widest = widest.max(1e-30);
+    let along = |point: &[f64], component: usize| {
+        let axis = components.get(component).map_or(&[][..], |c| &c.axis);
         // An eigenvector may point either way: its first large part is positive.
         let sign = axis
             .iter()
             .find(|x| x.abs() > 1e-6 * widest.sqrt())
             .map_or(1.0, |x| x.signum());
-        let product: f64 = point.iter().zip(axis).map(|(a, b)| a * b).sum();
-        (sign * product / widest * START) as f32
+        (sign * dot(point, axis) / widest * START) as f32
     };
-    let both = |point: &Vec<f64>| [along(point, axes.first()), along(point, axes.get(1))];
-    Ok(centred.iter().flat_map(both).collect())
+    let both = |point: &Vec<f64>| [along(point, 0), along(point, 1)];
+    Ok(centered.iter().flat_map(both).collect())
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ impl Metrics {
     /// A request is answered.
     pub(super) fn request(&self, path: &'static str, code: u16, took: Duration) {
         self.requests.get_or_create(&Request { path, code }).inc();
-        if path == super::server::PREDICT {
+        if path == super::addresses::PREDICT {
             self.seconds.observe(took.as_secs_f64());
         }
     }

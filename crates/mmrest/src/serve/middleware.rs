@@ -9,8 +9,9 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::Server;
+use super::addresses::{POLICY, known};
 use super::error::HttpError;
-use super::server::{POLICY, Server, known};
 
 /// How many segments an answer has scored.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,7 @@
 //! The way of a request: [`middleware`] (host, log, metrics) -> [`routes`] -> [`predict`] -> [`request`], which makes segments of the
 //! body -> [`queue`] -> [`worker`], the one thread that uses the model -> [`response`].
 
+mod addresses;
 mod error;
 mod metrics;
 mod middleware;
@@ -12,7 +13,6 @@ mod queue;
 mod request;
 mod response;
 mod routes;
-mod server;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -28,14 +28,88 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use metrics::Metrics;
+use queue::Queue;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
-
-use metrics::Metrics;
-use server::{IDLE, MOST_CONNECTIONS};
+use worker::Scorer;
 
 pub(crate) use model_info::{ClusterMap, ModelInfo};
-pub(crate) use server::{Limits, Server};
+
+/// Bytes of text a segment may have: the text encoder reads the first tokens alone, and far fewer than these hold.
+const MAX_TEXT_BYTES: usize = 64 << 10;
+
+/// Frames of one modality a segment may have.
+const MAX_FRAMES: usize = 20_000;
+
+/// Frames that a batch may come to when its segments are padded to the longest: bounds its memory.
+const MAX_PADDED_FRAMES: usize = 64_000;
+
+/// Connections that are open at one time; more wait to be taken up.
+const MAX_CONNECTIONS: usize = 512;
+
+/// How long the head of a request may take to come, and a connection stay idle.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Bodies of the greatest size that are held at one time, from the first byte to the answer.
+const MAX_BODIES: usize = 8;
+
+/// What may be chosen on the command line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Segments a batch.
+    pub(crate) batch: usize,
+    /// How long a batch that is not full waits for more.
+    pub(crate) wait: Duration,
+    /// Segments that wait to be scored.
+    pub(crate) queue: usize,
+    /// Bytes of a request's body.
+    pub(crate) body: usize,
+    /// From the head of a request to its answer.
+    pub(crate) timeout: Duration,
+    /// From being asked to stop to the end.
+    pub(crate) drain: Duration,
+}
+
+/// What every request can get at.
+pub(crate) struct Server {
+    scorer: Arc<dyn Scorer>,
+    queue: Arc<Queue>,
+    metrics: Arc<Metrics>,
+    limits: Limits,
+    /// KiB of bodies that may be held.
+    bodies: Arc<Semaphore>,
+    map: Option<ClusterMap>,
+    info: ModelInfo,
+    /// Whether it listens on this machine alone.
+    loopback: bool,
+}
+
+impl Server {
+    pub(crate) fn new(
+        scorer: Arc<dyn Scorer>,
+        info: ModelInfo,
+        map: Option<ClusterMap>,
+        limits: Limits,
+        loopback: bool,
+    ) -> Self {
+        Self {
+            scorer,
+            queue: Arc::new(Queue::new(limits.queue)),
+            metrics: Arc::new(Metrics::new(&info.labels())),
+            limits,
+            bodies: Arc::new(Semaphore::new(MAX_BODIES * kibibytes(limits.body))),
+            map,
+            info,
+            loopback,
+        }
+    }
+}
+
+/// Whole KiB.
+fn kibibytes(bytes: usize) -> usize {
+    bytes.div_ceil(1 << 10)
+}
 
 /// Threads that read requests and write answers; the model has one of its own, and burn its pool.
 const THREADS: usize = 2;
@@ -84,7 +158,7 @@ pub(crate) fn run(
 }
 
 /// Bytes that the head of a request may have.
-const MOST_HEAD: usize = 64 << 10;
+const MAX_HEAD: usize = 64 << 10;
 
 /// How long nothing is taken up after the system could not give a connection (no file handles, say).
 const PAUSE: Duration = Duration::from_millis(100);
@@ -99,7 +173,7 @@ async fn serve(
     drain: Duration,
 ) -> bool {
     let open = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -140,6 +214,6 @@ fn connection(stream: TcpStream, router: Router) -> Connection {
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
-        .max_buf_size(MOST_HEAD)
+        .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
 }

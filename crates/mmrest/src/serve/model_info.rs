@@ -6,7 +6,8 @@ use mmrest_learner::{Config, SharedSpace};
 use mmrest_metric::{MetricError, factor_psd_f64};
 use serde::Serialize;
 
-use super::server::{Limits, MOST_FRAMES, MOST_TEXT};
+use super::{Limits, MAX_FRAMES, MAX_TEXT_BYTES};
+use crate::pca::{Component, centered, dot, mean, principal_components};
 
 /// The answer of `/v1/model`.
 #[derive(Clone, Debug, Serialize)]
@@ -27,7 +28,7 @@ pub(crate) struct ModelInfo {
     knows_missing: bool,
     bias: Bias,
     limits: Taken,
-    /// Shares of the centres' variance that the two axes of the plane have; null without clusters.
+    /// Shares of the centres' variance that the two axes of the map have; null without clusters.
     explained: Option<[f64; 2]>,
     clusters: Vec<Place>,
 }
@@ -68,7 +69,7 @@ impl ModelInfo {
         limits: &Limits,
     ) -> Self {
         let used = Modality::ALL.into_iter().filter(|&m| config.uses(m));
-        let clusters = space.map(|(space, plane)| places(space, plane));
+        let clusters = space.map(|(space, map)| places(space, map));
         Self {
             version: env!("CARGO_PKG_VERSION"),
             run,
@@ -86,10 +87,10 @@ impl ModelInfo {
             limits: Taken {
                 body_bytes: limits.body,
                 segments: limits.queue,
-                frames: MOST_FRAMES,
-                text_bytes: MOST_TEXT,
+                frames: MAX_FRAMES,
+                text_bytes: MAX_TEXT_BYTES,
             },
-            explained: space.map(|(_, plane)| plane.explained),
+            explained: space.map(|(_, map)| map.explained),
             clusters: clusters.unwrap_or_default(),
         }
     }
@@ -106,9 +107,9 @@ impl ModelInfo {
     }
 }
 
-fn places(space: &SharedSpace, plane: &ClusterMap) -> Vec<Place> {
+fn places(space: &SharedSpace, map: &ClusterMap) -> Vec<Place> {
     let place = |(cluster, &sentiment): (usize, &i32)| {
-        let [x, y] = plane.at(space.clusters.center(cluster));
+        let [x, y] = map.at(space.clusters.center(cluster));
         Place {
             cluster,
             sentiment,
@@ -119,7 +120,7 @@ fn places(space: &SharedSpace, plane: &ClusterMap) -> Vec<Place> {
     space.sentiments.iter().enumerate().map(place).collect()
 }
 
-/// A plane through the shared space.
+/// A map through the shared space.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ClusterMap {
     mean: Vec<f64>,
@@ -130,7 +131,7 @@ pub(crate) struct ClusterMap {
 }
 
 impl ClusterMap {
-    /// The plane in which the centres lie apart most. The first axis points towards the positive.
+    /// The map in which the centres lie apart most. The first axis points towards the positive.
     ///
     /// With `L^T L = M0`, distances under `M0` are Euclidean distances between `L c`; their principal components `a` are
     /// those of the covariance of `L c`, and the axes are `a^T L`.
@@ -142,31 +143,26 @@ impl ClusterMap {
         let (dim, count) = (space.clusters.dim, space.clusters.len());
         let factor = factor_psd_f64(&space.global, dim)?;
         let centers: Vec<&[f32]> = (0..count).map(|i| space.clusters.center(i)).collect();
-        let mut mean = vec![0.0; dim];
-        for center in &centers {
-            for (mean, &x) in mean.iter_mut().zip(*center) {
-                *mean += f64::from(x) / count as f64;
-            }
-        }
-        let flat = |center: &&[f32]| carry(&factor, &less(center, &mean));
+        let mean = mean(&centers, dim);
+        let flat = |center: &&[f32]| to_euclidean(&factor, &centered(center, &mean));
         let flat: Vec<Vec<f64>> = centers.iter().map(flat).collect();
         let principal = principal(&flat, dim)?;
         let total: f64 = flat.iter().flatten().map(|x| x * x).sum::<f64>() / count.max(1) as f64;
         let explained = principal
             .each_ref()
             .map(|(_, variance)| if total > 0.0 { variance / total } else { 0.0 });
-        let mut plane = Self {
-            axes: principal.map(|(axis, _)| carry_back(&factor, &axis)),
+        let mut map = Self {
+            axes: principal.map(|(axis, _)| through_factor(&factor, &axis)),
             mean,
             explained,
         };
-        plane.turn(&centers, &space.sentiments);
-        Ok(plane)
+        map.turn(&centers, &space.sentiments);
+        Ok(map)
     }
 
     /// Where a row lies.
     pub(super) fn at(&self, row: &[f32]) -> [f64; 2] {
-        let row = less(row, &self.mean);
+        let row = centered(row, &self.mean);
         self.axes.each_ref().map(|axis| dot(axis, &row))
     }
 
@@ -187,45 +183,20 @@ impl ClusterMap {
 /// The two directions of greatest variance of rows whose mean is 0, of length 1, with their variances. A direction without
 /// variance is 0.
 fn principal(rows: &[Vec<f64>], dim: usize) -> Result<[(Vec<f64>, f64); 2], MetricError> {
-    let mut covariance = vec![0.0; dim * dim];
-    for row in rows {
-        for (line, a) in covariance.chunks_exact_mut(dim).zip(row) {
-            for (sum, b) in line.iter_mut().zip(row) {
-                *sum += a * b / rows.len() as f64;
-            }
-        }
-    }
-    // Its rows are the eigenvectors, each as long as its standard deviation.
-    let factor = factor_psd_f64(&covariance, dim)?;
-    let mut found: Vec<(&[f64], f64)> = factor
-        .chunks_exact(dim)
-        .map(|axis| (axis, dot(axis, axis)))
-        .collect();
-    found.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let least = 1e-12 * found.first().map_or(0.0, |(_, variance)| *variance);
+    let found = principal_components(rows, dim)?;
+    let least = 1e-12 * found.first().map_or(0.0, |first| first.variance);
     let unit = |place: usize| match found.get(place) {
-        Some(&(axis, variance)) if variance > least => {
+        Some(Component { axis, variance }) if *variance > least => {
             let length = variance.sqrt();
-            (axis.iter().map(|x| x / length).collect(), variance)
+            (axis.iter().map(|x| x / length).collect(), *variance)
         }
         _ => (vec![0.0; dim], 0.0),
     };
     Ok([unit(0), unit(1)])
 }
 
-fn less(row: &[f32], mean: &[f64]) -> Vec<f64> {
-    row.iter()
-        .zip(mean)
-        .map(|(&x, m)| f64::from(x) - m)
-        .collect()
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
 /// `L x`, of rows of `L`.
-fn carry(factor: &[f64], x: &[f64]) -> Vec<f64> {
+fn to_euclidean(factor: &[f64], x: &[f64]) -> Vec<f64> {
     factor
         .chunks_exact(x.len().max(1))
         .map(|row| dot(row, x))
@@ -233,7 +204,7 @@ fn carry(factor: &[f64], x: &[f64]) -> Vec<f64> {
 }
 
 /// `a^T L`.
-fn carry_back(factor: &[f64], axis: &[f64]) -> Vec<f64> {
+fn through_factor(factor: &[f64], axis: &[f64]) -> Vec<f64> {
     let mut product = vec![0.0; axis.len()];
     for (row, a) in factor.chunks_exact(axis.len().max(1)).zip(axis) {
         for (sum, x) in product.iter_mut().zip(row) {
@@ -273,26 +244,26 @@ mod tests {
         let global = vec![4.0, 1.0, 0.0, 1.0, 2.0, 0.0, 0.0, 0.0, 1.0];
         let centers = vec![0.0, 0.0, 5.0, 3.0, -1.0, 5.0, 1.0, 2.0, 5.0, -2.0, 1.5, 5.0];
         let space = space(centers, vec![-3, 3, 0, 1], global.clone());
-        let plane = ClusterMap::new(&space).unwrap();
+        let map = ClusterMap::new(&space).unwrap();
         for (i, j) in [(0, 1), (0, 2), (1, 3), (2, 3)] {
             let (a, b) = (space.clusters.center(i), space.clusters.center(j));
             let u: Vec<f64> = a.iter().zip(b).map(|(a, b)| f64::from(a - b)).collect();
-            let expected = dot(&u, &carry(&global, &u));
-            let ([ax, ay], [bx, by]) = (plane.at(a), plane.at(b));
+            let expected = dot(&u, &to_euclidean(&global, &u));
+            let ([ax, ay], [bx, by]) = (map.at(a), map.at(b));
             let found = (ax - bx).powi(2) + (ay - by).powi(2);
             assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
         }
-        assert!((plane.explained[0] + plane.explained[1] - 1.0).abs() < 1e-12);
-        assert!(plane.explained[0] >= plane.explained[1]);
+        assert!((map.explained[0] + map.explained[1] - 1.0).abs() < 1e-12);
+        assert!(map.explained[0] >= map.explained[1]);
     }
 
     #[test]
     fn the_first_axis_points_towards_the_positive() {
         for sentiments in [vec![-2, 1, 3], vec![3, 1, -2]] {
             let space = space(vec![0.0, 0.0, 5.0, 0.1, 9.0, 0.0], sentiments, identity(2));
-            let plane = ClusterMap::new(&space).unwrap();
+            let map = ClusterMap::new(&space).unwrap();
             let x: Vec<f64> = (0..3)
-                .map(|i| plane.at(space.clusters.center(i))[0])
+                .map(|i| map.at(space.clusters.center(i))[0])
                 .collect();
             assert_eq!(x[2] > x[0], space.sentiments[2] > space.sentiments[0]);
         }
@@ -300,8 +271,8 @@ mod tests {
 
     #[test]
     fn one_centre_has_no_direction() {
-        let plane = ClusterMap::new(&space(vec![1.0, 2.0], vec![1], identity(2))).unwrap();
-        assert_eq!(plane.at(&[7.0, 9.0]), [0.0, 0.0]);
-        assert_eq!(plane.explained, [0.0, 0.0]);
+        let map = ClusterMap::new(&space(vec![1.0, 2.0], vec![1], identity(2))).unwrap();
+        assert_eq!(map.at(&[7.0, 9.0]), [0.0, 0.0]);
+        assert_eq!(map.explained, [0.0, 0.0]);
     }
 }

@@ -19,7 +19,7 @@ use super::queue::Failure;
 use super::queue::NotTaken;
 use super::request::{self, BodyFormat, Shape};
 use super::response::{self, SegmentName};
-use super::server::{Server, kibibytes};
+use super::{Server, kibibytes};
 
 /// Bodies from this size on are read by a thread of their own, so that other requests go on.
 const LARGE: usize = 64 << 10;

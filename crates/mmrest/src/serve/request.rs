@@ -5,7 +5,7 @@ use mmrest_data::{Modality, Segment};
 use serde::de::IgnoredAny;
 
 use super::error::HttpError;
-use super::server::{MOST_FRAMES, MOST_TEXT};
+use super::{MAX_FRAMES, MAX_TEXT_BYTES};
 use crate::lines::parse_line;
 
 /// How the content type says a body is written.
@@ -105,16 +105,16 @@ pub(super) fn read(
 /// The segment, if it is no larger than one may be.
 fn sized(segment: Segment, place: &str) -> Result<Segment, HttpError> {
     let bytes = segment.text.len();
-    if bytes > MOST_TEXT {
+    if bytes > MAX_TEXT_BYTES {
         return Err(HttpError::large(format!(
-            "{place}the text has {bytes} bytes: at most {MOST_TEXT} are taken, and the model reads fewer"
+            "{place}the text has {bytes} bytes: at most {MAX_TEXT_BYTES} are taken, and the model reads fewer"
         )));
     }
     for modality in [Modality::Vision, Modality::Audio] {
         let frames = segment.frames(modality).map_or(0, mmrest_data::Frames::len);
-        if frames > MOST_FRAMES {
+        if frames > MAX_FRAMES {
             return Err(HttpError::large(format!(
-                "{place}{modality} has {frames} frames: at most {MOST_FRAMES} are taken, so cut the segment or average its \
+                "{place}{modality} has {frames} frames: at most {MAX_FRAMES} are taken, so cut the segment or average its \
                  frames"
             )));
         }
@@ -257,8 +257,8 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_refused() {
-        let text = format!("{{\"text\": \"{}\"}}", "a".repeat(MOST_TEXT + 1));
-        let frames = format!("{{\"audio\": [{}[0, 0]]}}", "[0, 0],".repeat(MOST_FRAMES));
+        let text = format!("{{\"text\": \"{}\"}}", "a".repeat(MAX_TEXT_BYTES + 1));
+        let frames = format!("{{\"audio\": [{}[0, 0]]}}", "[0, 0],".repeat(MAX_FRAMES));
         for body in [text.as_str(), &frames, "[{}, {}, {}, {}]"] {
             let refusal = read_all(BodyFormat::Json, body).unwrap_err();
             assert_eq!(

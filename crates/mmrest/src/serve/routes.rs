@@ -10,11 +10,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 
+use super::Server;
+use super::addresses::{FILES, LIVE, METRICS, MODEL, PREDICT, READY, file, known};
 use super::error::{HttpError, json};
 use super::metrics;
 use super::middleware::observe;
 use super::predict::predict;
-use super::server::{FILES, LIVE, METRICS, MODEL, PREDICT, READY, Server, file, known};
 
 /// Everything the server answers.
 pub(super) fn router(server: Arc<Server>) -> Router {

@@ -7,7 +7,7 @@ use mmrest_learner::{Placement, Predictor};
 
 use super::metrics::Metrics;
 use super::queue::{Failure, Queue, Waiting};
-use super::server::{Limits, MOST_PADDED};
+use super::{Limits, MAX_PADDED_FRAMES};
 use crate::failure::panic_message;
 
 /// Batches that are made of what is taken out of the queue at one time, at most: among more segments there are more of like
@@ -83,7 +83,7 @@ fn batch(waiting: &[Waiting], most: usize) -> usize {
     let mut count = 0;
     for waiting in waiting.iter().take(most) {
         longest = longest.max(frames(&waiting.segment));
-        if longest * (count + 1) > MOST_PADDED {
+        if longest * (count + 1) > MAX_PADDED_FRAMES {
             break;
         }
         count += 1;
@@ -184,7 +184,13 @@ mod tests {
 
     #[test]
     fn a_batch_is_no_larger_than_its_padded_frames_may_be() {
-        let requests = [1, 1, MOST_PADDED / 2, MOST_PADDED / 2, MOST_PADDED + 1];
+        let requests = [
+            1,
+            1,
+            MAX_PADDED_FRAMES / 2,
+            MAX_PADDED_FRAMES / 2,
+            MAX_PADDED_FRAMES + 1,
+        ];
         let requests = requests.map(|frames| vec![segment_of_frames(frames)]);
         let (fake, _) = worked(requests.to_vec(), &limits());
         let sizes: Vec<usize> = fake.batches().iter().map(Vec::len).collect();
