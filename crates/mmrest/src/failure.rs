@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use mmrest_data::DataError;
 use mmrest_learner::Backend;
 
-/// The error and its causes in one line; a cause that is already told by what stands before it is not told again.
+/// The error and its causes in one line; a cause that is already part of the line is not repeated.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -22,7 +22,7 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
     told
 }
 
-/// Whether an error is that nobody reads the output any more, as in `predict ... | head`: the end, not a failure.
+/// Whether an error means that nobody reads the output any more, as in `predict ... | head`. That is no failure.
 pub(crate) fn reader_is_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<std::io::Error>();
@@ -30,14 +30,14 @@ pub(crate) fn reader_is_gone(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Whether an error is that the user asked to stop.
+/// Whether an error means that the user asked the program to stop.
 pub(crate) fn was_asked_for(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().map(|cause| cause.downcast_ref());
     causes.any(|cause| matches!(cause, Some(DataError::Stopped)))
 }
 
-/// Runs `work`. A panic in it becomes an error that says what was said first: with a GPU that is often another thread,
-/// which the panicking one waited for. `RUST_BACKTRACE` shows every panic where it happens.
+/// Runs `work`, and turns a panic into an error with the message of the first panic: with a GPU that often comes from another
+/// thread, for which the panicking one waited. `RUST_BACKTRACE` shows every panic where it happens.
 pub(crate) fn catch_panic<T>(backend: Backend, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let first: Arc<Mutex<Option<String>>> = Arc::default();
     let heard = Arc::clone(&first);
@@ -73,7 +73,7 @@ fn panic_sentence(backend: Backend, said: &str) -> String {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| payload.downcast_ref::<String>().cloned())

@@ -21,14 +21,14 @@ struct Line {
     audio: Option<Listed>,
 }
 
-/// Reads one line; without an id it is called by its number.
+/// Parses one line; a segment without an id gets its number as id.
 pub(crate) fn parse_line(line: &str, number: usize) -> Result<Segment, String> {
     if !line.trim_start().starts_with('{') {
-        // A list in the fields' order would do for serde.
+        // serde would accept a list in the order of the fields.
         return Err("not a segment: an object is expected, such as {\"text\": \"fine\"}".into());
     }
     let line: Line = serde_json::from_str(line).map_err(|error| {
-        // Of the input's lines this is another than the first.
+        // serde counts lines from the start of this text, not of the input.
         let error = error
             .to_string()
             .replace(" at line 1 column ", " at column ");
@@ -56,11 +56,11 @@ fn frames(modality: &str, listed: Option<Listed>) -> Result<Frames, String> {
     Ok(listed.frames)
 }
 
-/// A list of lists of numbers, laid end to end as it is read: many short lists take no more than their numbers.
+/// A list of lists of numbers, stored in one vector as they are read: many short lists take no more memory than their numbers.
 #[derive(Debug, Default)]
 struct Listed {
     frames: Frames,
-    /// The first list of another length than list 0, and its length.
+    /// The index and length of the first list whose length differs from that of list 0.
     odd: Option<(usize, usize)>,
 }
 
@@ -95,7 +95,7 @@ impl<'de> Visitor<'de> for Outer {
     }
 }
 
-/// Appends one list and says how long it is.
+/// Appends one list, and returns its length.
 struct Inner<'a>(&'a mut Vec<f32>);
 
 impl<'de> serde::de::DeserializeSeed<'de> for Inner<'_> {
@@ -137,17 +137,17 @@ pub(crate) struct Scored<'a> {
     /// The modalities that the model uses and the segment lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<&'a [Modality]>,
-    /// Why.
+    /// The explanation, on request.
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<Explained<'a>>,
 }
 
-/// Why a score is what it is.
+/// The explanation of a score.
 #[derive(Debug, Serialize)]
 struct Explained<'a> {
     /// The prediction of a segment without any modality.
     base: f32,
-    /// What each modality adds to it.
+    /// The contribution of each modality.
     contributions: &'a Contributions,
     /// The nearest training segments.
     neighbours: &'a [Neighbour],
@@ -166,7 +166,7 @@ impl<'a> Scored<'a> {
         }
     }
 
-    /// With the explained prediction's reasons.
+    /// A score with its explanation.
     pub(crate) fn explained(id: &'a str, explanation: &'a Explanation) -> Self {
         Self {
             explanation: Some(Explained {
@@ -178,7 +178,7 @@ impl<'a> Scored<'a> {
         }
     }
 
-    /// Says which modalities were missing, of those that the model uses.
+    /// Adds the modalities that were missing, of those that the model uses.
     pub(crate) fn missing(self, missing: &'a [Modality]) -> Self {
         Self {
             missing: Some(missing),

@@ -1,8 +1,7 @@
 //! The program: trains, evaluates and uses MMRest.
 //!
-//! Exit codes: 0 done, 1 an error, said in one sentence, 2 wrong arguments, 3 done but for lines that `predict` passed over, 130
-//! interrupted (a run can be
-//! resumed; of other files, those not finished are gone).
+//! Exit codes: 0 success; 1 an error, reported in one sentence; 2 wrong arguments; 3 `predict` skipped lines; 130 interrupted (a run
+//! can be resumed; other files that were not finished are removed).
 
 mod arguments;
 mod commands;

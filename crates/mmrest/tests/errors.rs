@@ -1,14 +1,14 @@
 //! docs/src/errors.md against the errors there are: every one of a crate's error types is listed with its message.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use syn::{Attribute, Fields, Item, LitStr, Meta, Token};
 
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use common::workspace;
 
 /// Every Rust file below a folder.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

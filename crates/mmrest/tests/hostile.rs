@@ -1,10 +1,12 @@
 //! Names, ids and texts that would be markup or script if a page let them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+mod common;
 
+use std::fmt::Write;
+use std::path::Path;
+
+use common::{below, succeed};
 use mmrest_data::sample::{self, SampleConfig};
 
 /// An id as it may stand in anybody's table.
@@ -14,17 +16,6 @@ const TAMED: &str =
     "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;&lt;img src=x onerror=alert(2)&gt;";
 /// As much of it as the name of a folder can hold.
 const FOLDER: &str = r#"<script>alert(1)"'&"#;
-
-fn mmrest(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_mmrest"))
-        .stdin(Stdio::null())
-        .args(arguments)
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
 
 /// A table of which every id and every text is hostile.
 fn table() -> String {
@@ -40,21 +31,6 @@ fn table() -> String {
         .unwrap();
     }
     table
-}
-
-/// Every file of a folder and of those below it.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let below = |path: PathBuf| {
-        if path.is_dir() {
-            files(&path)
-        } else {
-            vec![path]
-        }
-    };
-    entries
-        .flat_map(|entry| below(entry.unwrap().path()))
-        .collect()
 }
 
 /// That nothing hostile is in a page or picture but as text.
@@ -89,23 +65,24 @@ fn reports_show_markup_in_ids_texts_and_names_as_it_stands() {
     std::fs::write(&config, text).unwrap();
     let (run, bert, out) = (path(FOLDER), path(sample::BERT), path("report"));
     let common = ["--data", &data, "--bert", &bert];
-    mmrest(&[&["train", &config, "--out", &run], &common[..]].concat());
-    mmrest(&["report", &run, "--data", &data, "--out", &out]);
+    succeed(&[&["train", &config, "--out", &run], &common[..]].concat());
+    succeed(&["report", &run, "--data", &data, "--out", &out]);
     let page = is_tame(&Path::new(&out).join("report.html"));
     // The tables of cases have ids and texts; the title has the run.
     assert!(page.matches(TAMED).count() >= 20, "{page}");
     assert!(page.contains("&lt;script&gt;alert(1)&quot;&#39;&amp;</title>"));
     let sides = path("sides");
-    mmrest(&["report", &run, &run, "--data", &data, "--out", &sides]);
+    succeed(&["report", &run, &run, "--data", &data, "--out", &sides]);
     let (pages, pictures): (Vec<_>, Vec<_>) = [&out, &sides]
         .into_iter()
-        .flat_map(|folder| files(Path::new(folder)))
+        .flat_map(|folder| below(Path::new(folder)))
+        .filter(|path| path.is_file())
         .partition(|file| file.extension().is_some_and(|e| e == "html"));
     assert!(pages.len() == 2 && pictures.len() > 10, "{pictures:?}");
     for file in pages.iter().chain(&pictures) {
         is_tame(file);
     }
     let plot = path("plot.svg");
-    mmrest(&["data", "inspect", &data, "--plot", &plot]);
+    succeed(&["data", "inspect", &data, "--plot", &plot]);
     is_tame(Path::new(&plot));
 }

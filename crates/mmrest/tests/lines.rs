@@ -1,12 +1,15 @@
 //! Ten thousand damaged lines through `predict`: one process takes them all, answers for each, and takes little memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use common::{peak_memory, program};
 use mmrest_mutation::mutator::{Form, LARGEST, generator, mutated};
 use mmrest_mutation::seed::{self, Run};
 
@@ -54,12 +57,6 @@ fn large() -> Vec<Vec<u8>> {
     ]
 }
 
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mmrest"));
-    command.args(arguments);
-    command
-}
-
 /// Everything that a stream gives, read on the side.
 fn gathered(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
@@ -67,16 +64,6 @@ fn gathered(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec
         from.read_to_end(&mut all).unwrap();
         all
     })
-}
-
-/// The most memory that a process has taken so far, where the system tells.
-fn most_memory(child: &Child) -> Option<usize> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: usize = line.trim().trim_end_matches(" kB").trim().parse().ok()?;
-    Some(kib << 10)
 }
 
 /// What came of one process.
@@ -88,10 +75,9 @@ struct Answer {
 }
 
 fn predict(run: &Path, input: Vec<u8>) -> Answer {
-    let mut child = program(&["predict", run.to_str().unwrap(), "--input", "-"])
+    let mut child = program()
+        .args(["predict", run.to_str().unwrap(), "--input", "-"])
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -101,7 +87,7 @@ fn predict(run: &Path, input: Vec<u8>) -> Answer {
     let (memory, start) = (AtomicUsize::new(0), Instant::now());
     let stuck = AtomicBool::new(false);
     let status = loop {
-        memory.fetch_max(most_memory(&child).unwrap_or(0), Relaxed);
+        memory.fetch_max(peak_memory(&child).unwrap_or(0), Relaxed);
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }

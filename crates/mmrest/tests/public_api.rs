@@ -6,8 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
+mod common;
 
-use std::path::{Path, PathBuf};
+use common::workspace;
 
 const CRATES: [&str; 5] = [
     "mmrest-data",
@@ -16,10 +17,6 @@ const CRATES: [&str; 5] = [
     "mmrest-pdlf",
     "mmrest-learner",
 ];
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 #[test]
 fn what_the_crates_offer_is_what_is_listed() {

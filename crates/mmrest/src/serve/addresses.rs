@@ -3,7 +3,7 @@
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-// The addresses of the interface.
+// The interface for programs.
 pub(super) const PREDICT: &str = "/v1/predict";
 pub(super) const MODEL: &str = "/v1/model";
 pub(super) const LIVE: &str = "/healthz";
@@ -26,16 +26,16 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
-/// What the page may load and do: its own files and requests to its own server, nothing else.
+/// The content security policy: the page may load its own files and send requests to its own server, nothing else.
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// One of the files.
+/// The answer with one of the files.
 pub(super) fn file(kind: &'static str, content: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind)], content).into_response()
 }
 
-/// The address as it is logged and counted: one of the server's own, or all others together.
+/// The address as it is logged and counted: one of the server's own, or `other`.
 pub(super) fn known(path: &str) -> &'static str {
     let own = [PREDICT, MODEL, LIVE, READY, METRICS];
     let pages = FILES.iter().map(|(path, ..)| *path);

@@ -1,10 +1,10 @@
-//! A request that gets no scores: why, as a status and one sentence.
+//! Errors as the server answers them: a status and one sentence as JSON.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// Why a request is refused.
+/// Why a request cannot be answered.
 #[derive(Debug, PartialEq)]
 pub(crate) struct HttpError {
     pub(crate) status: StatusCode,
@@ -12,7 +12,7 @@ pub(crate) struct HttpError {
     pub(crate) message: String,
 }
 
-/// The body of a refusal.
+/// The body of an error.
 #[derive(Serialize)]
 struct Body<'a> {
     error: &'a str,
@@ -20,22 +20,22 @@ struct Body<'a> {
 
 impl HttpError {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        // A key of the request's own may be told in it, with whatever is in that.
+        // The message may quote a key of the request, which can hold control characters.
         let message = message.into().replace(char::is_control, " ");
         Self { status, message }
     }
 
-    /// The request itself is wrong.
+    /// 400: the request itself is wrong.
     pub(crate) fn bad(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// The request is larger than what is taken.
+    /// 413: the request is too large.
     pub(crate) fn large(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }
 
-    /// There is too much to do just now.
+    /// 503: the server is too busy, or stopping.
     pub(crate) fn busy(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }

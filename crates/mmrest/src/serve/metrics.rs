@@ -26,7 +26,7 @@ struct Request {
     code: u16,
 }
 
-/// All counters of a server.
+/// All metrics of a server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -43,7 +43,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Everything at 0. `model`: names and values that tell the model from others.
+    /// All metrics at 0. `model`: labels that identify the model.
     pub(crate) fn new(model: &[(&'static str, String)]) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("mmrest"),
@@ -97,7 +97,7 @@ impl Metrics {
         );
     }
 
-    /// A request is answered.
+    /// Counts an answered request.
     pub(super) fn request(&self, path: &'static str, code: u16, took: Duration) {
         self.requests.get_or_create(&Request { path, code }).inc();
         if path == super::addresses::PREDICT {
@@ -105,33 +105,33 @@ impl Metrics {
         }
     }
 
-    /// Segments of a request got their scores.
+    /// Counts scored segments.
     pub(super) fn answered(&self, segments: u64) {
         self.segments.inc_by(segments);
     }
 
-    /// A batch is scored.
+    /// Counts a batch.
     pub(super) fn batch(&self, segments: usize) {
         self.batches.observe(segments as f64);
     }
 
-    /// Segments were dropped.
+    /// Counts segments that are dropped because nobody waits for them.
     pub(super) fn abandoned(&self, segments: u64) {
         self.abandoned.inc_by(segments);
     }
 
-    /// A panic was caught.
+    /// Counts a panic that was caught.
     pub(super) fn panicked(&self) {
         self.panics.inc();
     }
 
-    /// A connection was opened; it counts until what is returned is dropped.
+    /// Counts an open connection until the returned guard is dropped.
     pub(super) fn connected(&self) -> Connected {
         self.connections.inc();
         Connected(self.connections.clone())
     }
 
-    /// The text for a scrape.
+    /// The metrics as text, for a scrape.
     pub(super) fn text(&self, queued: usize, capacity: usize) -> String {
         let gauge = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         gauge(&self.queued, queued as u64);
@@ -158,7 +158,7 @@ impl Drop for Connected {
     }
 }
 
-/// Resident memory in bytes, where the system tells.
+/// The resident memory of this process in bytes, where the system reports it.
 #[cfg(target_os = "linux")]
 pub(super) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -169,7 +169,7 @@ pub(super) fn resident_bytes() -> Option<u64> {
     Some(kibibytes << 10)
 }
 
-/// Resident memory in bytes, where the system tells.
+/// The resident memory of this process in bytes, where the system reports it.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn resident_bytes() -> Option<u64> {
     None

@@ -1,4 +1,5 @@
-//! What happens to every request: the check of its `Host`, its line in the log, its metrics, and the security headers of its answer.
+//! What happens to every request: the check of its `Host` header, its line in the log, its metrics, and the security headers
+//! of its answer.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::Server;
 use super::addresses::{POLICY, known};
 use super::error::HttpError;
 
-/// How many segments an answer has scored.
+/// The number of segments that an answer scored.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scores(pub(super) usize);
 
@@ -25,7 +26,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// Passes a request on, and logs and counts it when it is answered. Neither texts nor ids are logged.
+/// Passes a request on, and logs and counts it when it is answered. Texts and ids are never logged.
 pub(super) async fn observe(
     State(server): State<Arc<Server>>,
     request: Request,
@@ -58,7 +59,7 @@ pub(super) async fn observe(
     response
 }
 
-/// Whether a request to this machine alone calls it by another's name.
+/// The error for a request that reaches a server on loopback by the name of another machine.
 fn refused(server: &Server, request: &Request) -> Option<HttpError> {
     let named = request.headers().get(header::HOST)?;
     let own = named.to_str().is_ok_and(is_loopback);
@@ -70,7 +71,10 @@ fn refused(server: &Server, request: &Request) -> Option<HttpError> {
     })
 }
 
-/// Whether a `Host` header names this machine as itself.
+/// Whether a `Host` header names this machine.
+///
+/// Any web page can make a browser send requests to this machine. A domain that resolves to it makes them look like requests
+/// of the same origin, and the page could read the answers (DNS rebinding); but it cannot change the `Host` header.
 pub(super) fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! `mmrest serve`: predictions over HTTP.
 //!
-//! The way of a request: [`middleware`] (host, log, metrics) -> [`routes`] -> [`predict`] -> [`request`], which makes segments of the
-//! body -> [`queue`] -> [`worker`], the one thread that uses the model -> [`response`].
+//! The way of a request: [`middleware`] (host, log, metrics) -> [`routes`] -> [`predict`] -> [`request`], which makes segments
+//! of the body -> [`queue`] -> [`worker`], the one thread that uses the model -> [`response`].
 
 mod addresses;
 mod error;
@@ -36,52 +36,52 @@ use worker::Scorer;
 
 pub(crate) use model_info::{ClusterMap, ModelInfo};
 
-/// Bytes of text a segment may have: the text encoder reads the first tokens alone, and far fewer than these hold.
+/// The most bytes of text of a segment. The text encoder reads only the first tokens, far fewer than fit in here.
 const MAX_TEXT_BYTES: usize = 64 << 10;
 
-/// Frames of one modality a segment may have.
+/// The most frames of one modality of a segment.
 const MAX_FRAMES: usize = 20_000;
 
-/// Frames that a batch may come to when its segments are padded to the longest: bounds its memory.
+/// The most frames of a batch after padding to its longest segment: limits the memory of a batch.
 const MAX_PADDED_FRAMES: usize = 64_000;
 
-/// Connections that are open at one time; more wait to be taken up.
+/// The most open connections; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 512;
 
-/// How long the head of a request may take to come, and a connection stay idle.
+/// How long the head of a request may take to arrive, and how long a connection may be idle.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Bodies of the greatest size that are held at one time, from the first byte to the answer.
+/// How many bodies of the greatest size are held at a time, from the first byte to the answer.
 const MAX_BODIES: usize = 8;
 
-/// What may be chosen on the command line.
+/// The limits that the command line sets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Segments a batch.
+    /// The most segments of a batch.
     pub(crate) batch: usize,
-    /// How long a batch that is not full waits for more.
+    /// How long a batch that is not full waits for more segments.
     pub(crate) wait: Duration,
-    /// Segments that wait to be scored.
+    /// The most segments that wait to be scored.
     pub(crate) queue: usize,
-    /// Bytes of a request's body.
+    /// The most bytes of a request's body.
     pub(crate) body: usize,
-    /// From the head of a request to its answer.
+    /// The time from the head of a request to its answer.
     pub(crate) timeout: Duration,
-    /// From being asked to stop to the end.
+    /// The time from the signal to stop until the end.
     pub(crate) drain: Duration,
 }
 
-/// What every request can get at.
+/// The state that all requests share.
 pub(crate) struct Server {
     scorer: Arc<dyn Scorer>,
     queue: Arc<Queue>,
     metrics: Arc<Metrics>,
     limits: Limits,
-    /// KiB of bodies that may be held.
+    /// Permits for the KiB of bodies that are held.
     bodies: Arc<Semaphore>,
     map: Option<ClusterMap>,
     info: ModelInfo,
-    /// Whether it listens on this machine alone.
+    /// Whether only this machine can reach it.
     loopback: bool,
 }
 
@@ -106,19 +106,20 @@ impl Server {
     }
 }
 
-/// Whole KiB.
+/// Bytes in KiB, rounded up.
 fn kibibytes(bytes: usize) -> usize {
     bytes.div_ceil(1 << 10)
 }
 
-/// Threads that read requests and write answers; the model has one of its own, and burn its pool.
+/// Threads that read requests and write answers. The model has its own thread, and burn its own pool.
 const THREADS: usize = 2;
 
-/// Serves until `stop` says so and what is queued is finished, or its time is up. Returns whether all was finished.
+/// Serves until `stop` becomes true and the queue is empty, or until the time to drain it is over. Returns whether every
+/// request was answered.
 ///
 /// # Errors
 ///
-/// The system gives no threads, or cannot listen.
+/// A thread or the listener cannot be started.
 pub(crate) fn run(
     server: Server,
     listener: TcpListener,
@@ -157,13 +158,13 @@ pub(crate) fn run(
     finished
 }
 
-/// Bytes that the head of a request may have.
+/// The most bytes of the head of a request.
 const MAX_HEAD: usize = 64 << 10;
 
-/// How long nothing is taken up after the system could not give a connection (no file handles, say).
+/// The pause after a connection could not be accepted (for want of file handles, say).
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves connections until `stop` says so, then takes no more and gives those with a request under way `drain` to end.
+/// Serves connections until `stop` becomes true, then accepts no more and lets requests in progress end within `drain`.
 /// Returns whether they did.
 async fn serve(
     listener: tokio::net::TcpListener,

@@ -12,19 +12,19 @@ use crate::pca::{Component, centered, dot, mean, principal_components};
 /// The answer of `/v1/model`.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ModelInfo {
-    /// Of mmrest.
+    /// The version of mmrest.
     version: &'static str,
-    /// The run's folder, by its last name.
+    /// The last part of the path of the run's folder.
     run: String,
     preset: Preset,
     modalities: Vec<Modality>,
-    /// Features a frame; 0 where not in use.
+    /// Features per frame; 0 where a modality is not used.
     features: Widths,
-    /// Least and greatest label.
+    /// The least and the greatest label.
     label_range: [f32; 2],
     /// The sentiment classes.
     labels: Vec<i32>,
-    /// Whether training has shown the model segments that lack a modality.
+    /// Whether the model was trained on segments that lack a modality.
     knows_missing: bool,
     bias: Bias,
     limits: Taken,
@@ -33,16 +33,16 @@ pub(crate) struct ModelInfo {
     clusters: Vec<Place>,
 }
 
-/// What the bias is.
+/// How the bias is computed.
 #[derive(Clone, Debug, Serialize)]
 struct Bias {
-    /// Whether it is added.
+    /// Whether it is added to the score.
     on: bool,
     kind: ProjectionKind,
     gamma: f64,
 }
 
-/// What a request may hold.
+/// The limits of a request.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Taken {
     body_bytes: usize,
@@ -95,7 +95,7 @@ impl ModelInfo {
         }
     }
 
-    /// The names that tell the model from others in the metrics.
+    /// The labels that identify the model in the metrics.
     pub(crate) fn labels(&self) -> Vec<(&'static str, String)> {
         let modalities: Vec<String> = self.modalities.iter().map(ToString::to_string).collect();
         vec![
@@ -138,7 +138,7 @@ impl ClusterMap {
     ///
     /// # Errors
     ///
-    /// The metric is not one.
+    /// The global metric is not positive semidefinite.
     pub(crate) fn new(space: &SharedSpace) -> Result<Self, MetricError> {
         let (dim, count) = (space.clusters.dim, space.clusters.len());
         let factor = factor_psd_f64(&space.global, dim)?;
@@ -160,13 +160,13 @@ impl ClusterMap {
         Ok(map)
     }
 
-    /// Where a row lies.
+    /// The coordinates of a row of the shared space.
     pub(super) fn at(&self, row: &[f32]) -> [f64; 2] {
         let row = centered(row, &self.mean);
         self.axes.each_ref().map(|axis| dot(axis, &row))
     }
 
-    /// Turns the first axis to the side of the greater sentiments, for a component may point either way.
+    /// Points the first axis towards the greater sentiments, since the sign of a component is arbitrary.
     fn turn(&mut self, centers: &[&[f32]], sentiments: &[i32]) {
         let mean =
             sentiments.iter().map(|&s| f64::from(s)).sum::<f64>() / sentiments.len().max(1) as f64;

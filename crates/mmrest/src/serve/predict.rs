@@ -21,10 +21,10 @@ use super::request::{self, BodyFormat, Shape};
 use super::response::{self, SegmentName};
 use super::{Server, kibibytes};
 
-/// Bodies from this size on are read by a thread of their own, so that other requests go on.
+/// Bodies of this size or more are parsed on a separate thread, so that other requests are not held up.
 const LARGE: usize = 64 << 10;
 
-/// How long a body that is refused may take.
+/// How long the body of a request that is refused is read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Scores the segments of a request.
@@ -68,11 +68,11 @@ pub(super) async fn predict(
     Ok(response)
 }
 
-/// What the head of a request says.
+/// What the head of a request asks for.
 struct Asked {
     kind: BodyFormat,
     geometry: bool,
-    /// Room for the body, held until the request is answered.
+    /// The permit for the memory of the body, held until the request is answered.
     _held: OwnedSemaphorePermit,
 }
 
@@ -91,7 +91,7 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// The one thing that may be asked for: `geometry=1`.
+/// Parses the query, which may only be `geometry=1` (or 0).
 fn asks_for_geometry(query: Option<&str>) -> Result<bool, HttpError> {
     match query.unwrap_or_default() {
         "" | "geometry=0" => Ok(false),
@@ -105,7 +105,7 @@ fn asks_for_geometry(query: Option<&str>) -> Result<bool, HttpError> {
     }
 }
 
-/// Room for the body.
+/// Reserves memory for the body.
 fn hold(server: &Server, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, HttpError> {
     let most = server.limits.body;
     let said = text(headers, header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
@@ -126,8 +126,8 @@ fn too_large(most: usize) -> HttpError {
     ))
 }
 
-/// Reads a body that is refused, and keeps nothing of it: many clients look at the answer only when all they have to say is
-/// said. What goes on for too long is cut off.
+/// Reads the body of a request that is refused and throws it away: many clients read the answer only after they have sent the
+/// complete body. A body that takes too long is cut off.
 async fn discard(mut body: Body, most: usize) {
     let deadline = Instant::now() + PATIENCE;
     let mut left = most.saturating_mul(2);
@@ -139,7 +139,7 @@ async fn discard(mut body: Body, most: usize) {
     }
 }
 
-/// The whole body, if it is no larger than it may be and comes in time.
+/// The complete body, unless it is too large or too slow.
 async fn receive(server: &Server, body: Body, deadline: Instant) -> Result<Bytes, HttpError> {
     let most = server.limits.body;
     match timeout_at(deadline, Limited::new(body, most).collect()).await {
@@ -158,7 +158,7 @@ async fn receive(server: &Server, body: Body, deadline: Instant) -> Result<Bytes
     }
 }
 
-/// The segments of a body.
+/// Parses the segments of a body.
 async fn read(
     server: &Arc<Server>,
     kind: BodyFormat,
@@ -180,7 +180,7 @@ async fn read(
     }
 }
 
-/// The placements of segments, of which there are some, in their order.
+/// Scores segments, of which there is at least one, in their order.
 async fn scored(
     server: &Server,
     segments: Vec<Segment>,

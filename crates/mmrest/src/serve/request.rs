@@ -1,4 +1,4 @@
-//! A request's body: one segment, an array of them, or a line each.
+//! Parses the body of a request: one segment, an array of segments, or one segment per line.
 
 use axum::http::StatusCode;
 use mmrest_data::{Modality, Segment};
@@ -8,16 +8,16 @@ use super::error::HttpError;
 use super::{MAX_FRAMES, MAX_TEXT_BYTES};
 use crate::lines::parse_line;
 
-/// How the content type says a body is written.
+/// The format of a body, from its content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyFormat {
     /// JSON.
     Json,
-    /// JSON, one object a line.
+    /// One JSON object per line.
     Lines,
 }
 
-/// How segments were given, and scores are.
+/// How segments are laid out in the body; scores are laid out likewise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     One,
@@ -26,7 +26,7 @@ pub(super) enum Shape {
 }
 
 impl BodyFormat {
-    /// The kind that a content type names.
+    /// The format that a content type names.
     pub(super) fn of(content_type: Option<&str>) -> Result<Self, HttpError> {
         let named = content_type.unwrap_or_default();
         let essence = named.split(';').next().unwrap_or_default();
@@ -44,7 +44,7 @@ impl BodyFormat {
     }
 }
 
-/// Reads the segments of a body; the first that is wrong refuses it. `most`: segments a request may have.
+/// Parses at most `most` segments from a body; the first segment that is wrong fails the request.
 pub(super) fn read(
     kind: BodyFormat,
     body: &[u8],
@@ -102,7 +102,7 @@ pub(super) fn read(
     Ok((shape, segments))
 }
 
-/// The segment, if it is no larger than one may be.
+/// The segment, unless it is too large.
 fn sized(segment: Segment, place: &str) -> Result<Segment, HttpError> {
     let bytes = segment.text.len();
     if bytes > MAX_TEXT_BYTES {
@@ -122,7 +122,7 @@ fn sized(segment: Segment, place: &str) -> Result<Segment, HttpError> {
     Ok(segment)
 }
 
-/// Hands out the elements of a JSON array, counted from 1.
+/// Calls `each` with the number, from 1, and the text of every element of a JSON array.
 fn elements(
     array: &str,
     mut each: impl FnMut(usize, &str) -> Result<(), HttpError>,
@@ -163,8 +163,8 @@ fn elements(
     }
 }
 
-/// Where the JSON value at the start of `text` ends; where it is none, the end of the text, for the parser to say what is
-/// wrong.
+/// The end of the JSON value at the start of `text`; the end of the text where it is not valid JSON, which the parser then
+/// reports.
 fn end_of_value(text: &str) -> usize {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
     match values.next() {

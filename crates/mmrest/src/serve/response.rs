@@ -1,4 +1,4 @@
-//! Scores as they go out: predict's lines, and where asked for the geometry they come from.
+//! Writes the scores of a request as JSON: the lines of `mmrest predict`, on request with the geometry behind each score.
 
 use mmrest_data::Modality;
 use mmrest_learner::{PlacedRow, Placement};
@@ -8,7 +8,7 @@ use super::model_info::ClusterMap;
 use super::request::Shape;
 use crate::lines::Scored;
 
-/// A line of `mmrest predict`, with its geometry where asked for.
+/// A line of `mmrest predict`, on request with its geometry.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     #[serde(flatten)]
@@ -17,22 +17,22 @@ struct Line<'a> {
     geometry: Option<Vec<Row<'a>>>,
 }
 
-/// One modality of a segment among the clusters.
+/// One modality of a segment in relation to the clusters.
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     modality: Modality,
-    /// In the map of `/v1/model`.
+    /// On the map of `/v1/model`.
     x: f64,
     y: f64,
     /// To each cluster's centre.
     distances: &'a [f32],
     nearest: usize,
     second: usize,
-    /// What it adds to the segment's bias; null where the bias is not a mean over rows.
+    /// Its share of the segment's bias; null where the bias is not a mean over modalities.
     bias: Option<f32>,
 }
 
-/// What is known of a segment before it is scored.
+/// What is known about a segment before it is scored.
 #[derive(Clone, Debug)]
 pub(super) struct SegmentName {
     pub(super) id: String,

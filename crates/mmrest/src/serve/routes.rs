@@ -1,4 +1,4 @@
-//! What the server answers, by address.
+//! Routes requests to their handlers.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::metrics;
 use super::middleware::observe;
 use super::predict::predict;
 
-/// Everything the server answers.
+/// The router of all addresses.
 pub(super) fn router(server: Arc<Server>) -> Router {
     let mut router = Router::new()
         .route(PREDICT, post(predict))

@@ -14,7 +14,7 @@ use ureq::Agent;
 use super::worker::Scorer;
 use super::{Limits, ModelInfo, Server};
 
-/// Limits with nothing special.
+/// Ordinary limits.
 pub(super) fn limits() -> Limits {
     Limits {
         batch: 8,
@@ -38,7 +38,7 @@ pub(super) fn segment(text: &str) -> Segment {
     }
 }
 
-/// A segment without text, of so many frames.
+/// A segment of this many frames, without text.
 pub(super) fn segment_of_frames(frames: usize) -> Segment {
     Segment {
         audio: Frames {
@@ -170,7 +170,7 @@ impl Running {
         self.post("application/json", &body.to_string())
     }
 
-    /// Asks it to stop; whether every request was answered.
+    /// Stops it; returns whether every request was answered.
     fn stop(&mut self) -> bool {
         self.stop.send(true).unwrap();
         self.thread.take().unwrap().join().unwrap()

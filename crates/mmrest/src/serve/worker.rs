@@ -1,4 +1,4 @@
-//! The one thread that uses the model: batches across requests, by length.
+//! The one thread that uses the model: scores segments of several requests in batches of similar length.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,22 +10,21 @@ use super::queue::{Failure, Queue, Waiting};
 use super::{Limits, MAX_PADDED_FRAMES};
 use crate::failure::panic_message;
 
-/// Batches that are made of what is taken out of the queue at one time, at most: among more segments there are more of like
-/// length.
+/// How many batches are taken from the queue at a time, at most: among more segments, more have a similar length.
 const BATCHES: usize = 4;
 
-/// Bytes of text that count as much as a frame.
+/// Bytes of text that count as one frame.
 const BYTES_A_FRAME: usize = 4;
 
-/// What scores segments.
+/// A model that scores segments.
 pub(crate) trait Scorer: Send + Sync + 'static {
-    /// Whether a segment can be scored; if not, what is wrong and what to do.
+    /// Checks that a segment can be scored; the error says what is wrong and what to do.
     fn check(&self, segment: &Segment) -> Result<(), String>;
 
     /// The modalities that the model uses and a segment lacks.
     fn missing(&self, segment: &Segment) -> Vec<Modality>;
 
-    /// A placement a segment, in their order.
+    /// One placement per segment, in their order.
     fn place(&self, segments: &[Segment]) -> Result<Vec<Placement>, String>;
 }
 
@@ -43,7 +42,7 @@ impl Scorer for Predictor {
     }
 }
 
-/// Scores what the queue holds until it is closed and empty. Whatever ends it, the queue is closed.
+/// Scores the segments of the queue until it is closed and empty. However this ends, the queue is closed.
 pub(crate) fn work(scorer: &dyn Scorer, queue: &Queue, limits: &Limits, metrics: &Metrics) {
     let _closed = CloseAtEnd(queue);
     while let Some(mut taken) = queue.take(BATCHES * limits.batch, limits.batch, limits.wait) {
@@ -67,7 +66,7 @@ impl Drop for CloseAtEnd<'_> {
     }
 }
 
-/// How long a segment is, in frames.
+/// The length of a segment in frames, for sorting.
 fn length(segment: &Segment) -> usize {
     frames(segment) + segment.text.len() / BYTES_A_FRAME
 }
@@ -77,7 +76,7 @@ fn frames(segment: &Segment) -> usize {
     frames(Modality::Vision).max(frames(Modality::Audio))
 }
 
-/// How many of the first segments, in order of length, make a batch: at least one.
+/// The number of first segments, sorted by length, that make a batch: at least one.
 fn batch(waiting: &[Waiting], most: usize) -> usize {
     let mut longest = 0;
     let mut count = 0;
@@ -91,8 +90,8 @@ fn batch(waiting: &[Waiting], most: usize) -> usize {
     count.max(1)
 }
 
-/// Scores one batch and gives everybody theirs. Where it fails, each segment is tried alone, so that one that cannot be
-/// scored fails its own request and no other.
+/// Scores one batch and passes the results on. If it fails, each segment is scored alone, so that a segment that cannot be
+/// scored fails only its own request.
 fn score(scorer: &dyn Scorer, batch: Vec<Waiting>, metrics: &Metrics) {
     metrics.batch(batch.len());
     let mut segments = Vec::with_capacity(batch.len());

@@ -1,11 +1,12 @@
 //! A run is resumed with another configuration or other data only where the change is said to be meant.
 
-use super::bench::{Bench, fail, succeed};
+use crate::common::{Fixture, fail_with};
+use crate::succeed;
 
 #[test]
 fn a_changed_key_is_refused_unless_it_is_named() {
-    let bench = Bench::new();
-    succeed(&mut bench.train("run", &["--epochs", "1"]));
+    let fixture = Fixture::small();
+    succeed(&mut fixture.train("run", &["--epochs", "1"]));
     let longer = ["--epochs", "2", "--resume"];
     let set = [
         "--set",
@@ -13,36 +14,36 @@ fn a_changed_key_is_refused_unless_it_is_named() {
         "--set",
         "train.learning_rate=0.002",
     ];
-    let resume = |more: &[&str]| bench.train("run", &[&longer[..], &set, more].concat());
-    let told = fail(&mut resume(&[]));
+    let resume = |more: &[&str]| fixture.train("run", &[&longer[..], &set, more].concat());
+    let told = fail_with(&mut resume(&[]));
     assert!(
         told.contains("learning_rate = 0.001' there")
             && told.contains("--accept-changed train.learning_rate"),
         "{told}"
     );
-    let told = fail(&mut resume(&["--accept-changed", "train.learning_rate"]));
+    let told = fail_with(&mut resume(&["--accept-changed", "train.learning_rate"]));
     assert!(told.contains("--accept-changed train.patience"), "{told}");
-    assert_eq!(bench.epochs("run", "epoch"), [1.0]);
+    assert_eq!(fixture.epochs("run", "epoch"), [1.0]);
 
     succeed(&mut resume(&[
         "--accept-changed",
         "train.learning_rate,train.patience",
     ]));
-    assert_eq!(bench.epochs("run", "learning_rate"), [0.001, 0.002]);
-    let record = bench.json("run/run.json");
+    assert_eq!(fixture.epochs("run", "learning_rate"), [0.001, 0.002]);
+    let record = fixture.json("run/run.json");
     let changes = &record["resumptions"][0]["changes"];
     assert_eq!(changes[0]["key"], "train.epochs");
     assert_eq!(changes[1]["key"], "train.learning_rate");
     assert_eq!(changes[1]["from"], 0.001);
     assert_eq!(changes[2]["to"], 7);
     // From now on they are the run's own.
-    succeed(&mut bench.train("run", &[&["--epochs", "3", "--resume"], &set[..]].concat()));
+    succeed(&mut fixture.train("run", &[&["--epochs", "3", "--resume"], &set[..]].concat()));
 }
 
 #[test]
 fn what_a_checkpoint_cannot_follow_is_refused_however_it_is_named() {
-    let bench = Bench::new();
-    succeed(&mut bench.train("run", &["--epochs", "1"]));
+    let fixture = Fixture::small();
+    succeed(&mut fixture.train("run", &["--epochs", "1"]));
     for (key, value) in [
         ("model.hidden", "32"),
         ("clusters.count", "5"),
@@ -52,35 +53,35 @@ fn what_a_checkpoint_cannot_follow_is_refused_however_it_is_named() {
     ] {
         let set = format!("{key}={value}");
         let resume = ["--resume", "--set", &set];
-        let told = fail(&mut bench.train("run", &resume));
+        let told = fail_with(&mut fixture.train("run", &resume));
         assert!(!told.contains("--accept-changed"), "{told}");
         let accepted = [&resume[..], &["--accept-changed", key]].concat();
-        let told = fail(&mut bench.train("run", &accepted));
+        let told = fail_with(&mut fixture.train("run", &accepted));
         assert!(told.contains(&format!("another {key},")), "{told}");
     }
     let unknown = ["--resume", "--accept-changed", "train.patince"];
-    let told = fail(&mut bench.train("run", &unknown));
+    let told = fail_with(&mut fixture.train("run", &unknown));
     assert!(told.contains("'train.patince' is not a key"), "{told}");
 }
 
 #[test]
 fn changed_data_are_refused_unless_they_are_named() {
-    let bench = Bench::new();
-    succeed(&mut bench.train("run", &["--epochs", "1"]));
-    let folds = bench.path("sample/folds.json");
+    let fixture = Fixture::small();
+    succeed(&mut fixture.train("run", &["--epochs", "1"]));
+    let folds = fixture.path("sample/folds.json");
     let text = std::fs::read_to_string(&folds).unwrap();
     std::fs::write(&folds, format!("{text}\n")).unwrap();
     let longer = ["--epochs", "2", "--resume"];
-    let told = fail(&mut bench.train("run", &longer));
+    let told = fail_with(&mut fixture.train("run", &longer));
     assert!(
         told.contains("folds.json") && told.contains("--accept-changed data"),
         "{told}"
     );
-    succeed(&mut bench.train(
+    succeed(&mut fixture.train(
         "run",
         &[&longer[..], &["--accept-changed", "data"]].concat(),
     ));
-    let record = bench.json("run/run.json");
+    let record = fixture.json("run/run.json");
     let change = &record["resumptions"][0]["changes"][1];
     assert_eq!(change["key"], "data");
     let digests = |of: &serde_json::Value| {
@@ -90,10 +91,10 @@ fn changed_data_are_refused_unless_they_are_named() {
     assert_eq!(digests(&change["to"]), digests(&record["data_files"]));
     assert_ne!(digests(&change["from"]), digests(&change["to"]));
     // From now on they are the run's own.
-    succeed(&mut bench.train("run", &["--epochs", "3", "--resume"]));
+    succeed(&mut fixture.train("run", &["--epochs", "3", "--resume"]));
 
     // The text encoder is part of what was trained.
-    let config = bench.path("sample/bert/config.json");
+    let config = fixture.path("sample/bert/config.json");
     let text = std::fs::read_to_string(&config).unwrap();
     let other = text.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 2");
     assert_ne!(text, other);
@@ -105,5 +106,5 @@ fn changed_data_are_refused_unless_they_are_named() {
         "--accept-changed",
         "data,text.bert",
     ];
-    assert!(fail(&mut bench.train("run", &accepted)).contains("another text encoder"));
+    assert!(fail_with(&mut fixture.train("run", &accepted)).contains("another text encoder"));
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::bench::{Bench, fail, succeed};
+use crate::common::{Fixture, fail_with};
+use crate::succeed;
 
 fn flip(file: &Path) {
     let mut bytes = std::fs::read(file).unwrap();
@@ -22,9 +23,9 @@ fn remove(file: &Path) {
 
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
-    let bench = Bench::new();
-    succeed(&mut bench.train("whole", &["--epochs", "3"]));
-    succeed(&mut bench.train("begun", &["--epochs", "2"]));
+    let fixture = Fixture::small();
+    succeed(&mut fixture.train("whole", &["--epochs", "3"]));
+    succeed(&mut fixture.train("begun", &["--epochs", "2"]));
     type Damage = fn(&Path);
     let damages: [(&str, Damage); 6] = [
         ("model.bpk", flip),
@@ -36,9 +37,9 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
     ];
     for (number, (file, damage)) in damages.into_iter().enumerate() {
         let run = format!("run-{number}");
-        copy(&bench.path("begun"), &bench.path(&run));
-        damage(&bench.path(&run).join("checkpoints/epoch-0002").join(file));
-        let warned = succeed(&mut bench.train(&run, &["--epochs", "3", "--resume"]));
+        copy(&fixture.path("begun"), &fixture.path(&run));
+        damage(&fixture.path(&run).join("checkpoints/epoch-0002").join(file));
+        let warned = succeed(&mut fixture.train(&run, &["--epochs", "3", "--resume"]));
         let named = warned.lines().find(|line| {
             line.contains("epoch-0002") && line.contains("trying the checkpoint before")
         });
@@ -47,22 +48,22 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
             "{file}: {warned}"
         );
         assert!(
-            bench
+            fixture
                 .read(&format!("{run}/log.jsonl"))
                 .contains("epoch-0002")
         );
-        assert!(bench.results(&run) == bench.results("whole"), "{file}");
+        assert!(fixture.results(&run) == fixture.results("whole"), "{file}");
     }
 }
 
 #[test]
 fn where_no_checkpoint_is_whole_one_sentence_says_so() {
-    let bench = Bench::new();
-    succeed(&mut bench.train("run", &["--epochs", "3"]));
+    let fixture = Fixture::small();
+    succeed(&mut fixture.train("run", &["--epochs", "3"]));
     for epoch in [2, 3] {
-        flip(&bench.path(&format!("run/checkpoints/epoch-000{epoch}/optimizer.bpk")));
+        flip(&fixture.path(&format!("run/checkpoints/epoch-000{epoch}/optimizer.bpk")));
     }
-    let told = fail(&mut bench.train("run", &["--epochs", "4", "--resume"]));
+    let told = fail_with(&mut fixture.train("run", &["--epochs", "4", "--resume"]));
     for part in [
         "epoch-0003",
         "epoch-0002",
@@ -71,16 +72,16 @@ fn where_no_checkpoint_is_whole_one_sentence_says_so() {
     ] {
         assert!(told.contains(part), "{told}");
     }
-    assert!(bench.path("run/metrics.json").exists());
+    assert!(fixture.path("run/metrics.json").exists());
 }
 
 #[test]
 fn a_damaged_model_is_refused_by_the_name_of_the_file() {
-    let bench = Bench::new();
-    succeed(&mut bench.train("run", &["--epochs", "1"]));
-    let run = bench.path("run");
+    let fixture = Fixture::small();
+    succeed(&mut fixture.train("run", &["--epochs", "1"]));
+    let run = fixture.path("run");
     let eval = || {
-        let mut command = bench.program();
+        let mut command = fixture.program();
         command.arg("eval").arg(&run).arg("--json");
         command
     };
@@ -93,9 +94,9 @@ fn a_damaged_model_is_refused_by_the_name_of_the_file() {
         let path = run.join("model").join(file);
         let good = std::fs::read(&path).unwrap();
         flip(&path);
-        assert!(fail(&mut eval()).contains(&format!("{file}: is damaged")));
+        assert!(fail_with(&mut eval()).contains(&format!("{file}: is damaged")));
         remove(&path);
-        assert!(fail(&mut eval()).contains(&format!("lists \"{file}\", which is missing")));
+        assert!(fail_with(&mut eval()).contains(&format!("lists \"{file}\", which is missing")));
         std::fs::write(&path, good).unwrap();
     }
     succeed(&mut eval());
@@ -114,7 +115,7 @@ fn copy(from: &Path, to: &Path) {
         if path.is_dir() {
             copy(&path, &target)
         } else {
-            drop(std::fs::copy(path, target).unwrap())
+            std::fs::copy(path, target).unwrap();
         }
     }
 }

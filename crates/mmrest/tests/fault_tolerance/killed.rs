@@ -5,7 +5,8 @@ use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::bench::{Bench, Random, below, succeed};
+use crate::common::{Fixture, below};
+use crate::succeed;
 
 const EPOCHS: usize = 4;
 /// Kills that are to meet a run at work.
@@ -80,16 +81,16 @@ struct Met {
 }
 
 /// One case: killed once or twice, taken up again, compared.
-fn case(bench: &Bench, number: usize, whole: Duration, expected: &[String; 2], met: &Met) {
+fn case(fixture: &Fixture, number: usize, whole: Duration, expected: &[String; 2], met: &Met) {
     let mut random = Random::new(number as u64);
     let name = format!("run-{number}");
-    let run = bench.path(&name);
+    let run = fixture.path(&name);
     let epochs = EPOCHS.to_string();
     let start = || {
         // What a person does: --resume, unless the run was killed before it had a folder.
         let entered = run.join("run.lock").exists();
         let resume = ["--epochs", &epochs, "--resume"];
-        bench.train(&name, &resume[..2 + usize::from(entered)])
+        fixture.train(&name, &resume[..2 + usize::from(entered)])
     };
     for kill in 0..1 + usize::from(number.is_multiple_of(3)) {
         let moment = Moment::draw(&mut random, number + kill);
@@ -108,7 +109,7 @@ fn case(bench: &Bench, number: usize, whole: Duration, expected: &[String; 2], m
     }
     succeed(&mut start());
     assert!(
-        bench.results(&name) == *expected,
+        fixture.results(&name) == *expected,
         "case {number} ends otherwise"
     );
     for path in below(&run) {
@@ -124,14 +125,14 @@ fn case(bench: &Bench, number: usize, whole: Duration, expected: &[String; 2], m
 
 #[test]
 fn a_run_killed_at_any_moment_ends_as_one_that_was_not() {
-    let bench = Bench::new();
+    let fixture = Fixture::small();
     let epochs = EPOCHS.to_string();
-    succeed(&mut bench.train("first", &["--epochs", &epochs])); // packs the data
+    succeed(&mut fixture.train("first", &["--epochs", &epochs])); // packs the data
     let began = Instant::now();
-    succeed(&mut bench.train("whole", &["--epochs", &epochs]));
+    succeed(&mut fixture.train("whole", &["--epochs", &epochs]));
     let whole = began.elapsed();
-    let expected = bench.results("whole");
-    assert!(bench.results("first") == expected);
+    let expected = fixture.results("whole");
+    assert!(fixture.results("first") == expected);
     let (met, next) = (Met::default(), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -141,7 +142,7 @@ fn a_run_killed_at_any_moment_ends_as_one_that_was_not() {
                     if number >= CASES || met.alive.load(Ordering::Relaxed) >= KILLS {
                         return;
                     }
-                    case(&bench, number, whole, &expected, &met);
+                    case(&fixture, number, whole, &expected, &met);
                 }
             });
         }
@@ -158,18 +159,40 @@ fn a_run_killed_at_any_moment_ends_as_one_that_was_not() {
 
 #[test]
 fn a_run_killed_before_it_began_begins_when_it_is_resumed() {
-    let bench = Bench::new();
-    std::fs::create_dir(bench.path("run")).unwrap();
+    let fixture = Fixture::small();
+    std::fs::create_dir(fixture.path("run")).unwrap();
     for left in ["run.lock", "log.jsonl", ".tmpAbCdEf.tmp"] {
-        std::fs::write(bench.path("run").join(left), "").unwrap();
+        std::fs::write(fixture.path("run").join(left), "").unwrap();
     }
-    succeed(&mut bench.train("run", &["--epochs", "1", "--resume"]));
-    assert!(!bench.path("run/.tmpAbCdEf.tmp").exists());
+    succeed(&mut fixture.train("run", &["--epochs", "1", "--resume"]));
+    assert!(!fixture.path("run/.tmpAbCdEf.tmp").exists());
     // The record is written before the configuration, which makes the run.
-    std::fs::create_dir(bench.path("half")).unwrap();
+    std::fs::create_dir(fixture.path("half")).unwrap();
     for file in ["run.lock", "run.json"] {
-        std::fs::copy(bench.path("run").join(file), bench.path("half").join(file)).unwrap();
+        std::fs::copy(
+            fixture.path("run").join(file),
+            fixture.path("half").join(file),
+        )
+        .unwrap();
     }
-    succeed(&mut bench.train("half", &["--epochs", "1", "--resume"]));
-    assert!(bench.results("half") == bench.results("run"));
+    succeed(&mut fixture.train("half", &["--epochs", "1", "--resume"]));
+    assert!(fixture.results("half") == fixture.results("run"));
+}
+
+/// Numbers that are the same in every run of a test.
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// SplitMix64.
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % end as u64).unwrap()
+    }
 }
