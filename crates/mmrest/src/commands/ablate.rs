@@ -1,4 +1,4 @@
-//! `mmrest ablate`.
+//! `mmrest ablate`: trains variants of a configuration and compares them.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ use crate::study::runs::{Run, RunResult, State, runs_of};
 use crate::study::summary::{Gate, Names, Results, Summary};
 use crate::study::{csv, tables};
 
-/// Seeds a variant, where neither the command line nor the study says a number.
+/// The number of seeds per variant, if neither the command line nor the study gives one.
 const SEEDS: usize = 5;
 
 /// `mmrest ablate`.
@@ -90,7 +90,7 @@ fn default_out(config: &ConfigFile, study: &ConfigFile) -> PathBuf {
     config.root.join("runs").join("studies").join(name)
 }
 
-/// The runs with how far each has come; where `fresh` says so, those of another configuration are removed.
+/// The runs with their states; with `fresh`, runs of another configuration are removed.
 fn with_states(runs: Vec<Run>, fresh: bool) -> Result<Vec<(Run, State)>> {
     let mut listed = Vec::with_capacity(runs.len());
     for run in runs {
@@ -106,7 +106,7 @@ fn with_states(runs: Vec<Run>, fresh: bool) -> Result<Vec<(Run, State)>> {
     Ok(listed)
 }
 
-/// The project's own sample is written where it is what the study is about.
+/// Writes the built-in sample if the study uses it.
 fn make_sample(config: &ConfigFile, plan: &Plan) -> Result<()> {
     if let Some(variant) = plan.variants.first()
         && wants_sample(config, false, &variant.config)?
@@ -116,7 +116,7 @@ fn make_sample(config: &ConfigFile, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Does what is left to do; returns the runs that failed, and whether the study was stopped.
+/// Trains the remaining runs; returns those that failed, and whether the study was stopped.
 fn train_all(
     arguments: &AblateArguments,
     plan: &Plan,
@@ -153,8 +153,8 @@ fn train_all(
     Ok((failures?, children.stopping()))
 }
 
-/// Compares all that is finished in the study's folder, whatever this start was to do. Returns the folder of the
-/// reference's first finished run too.
+/// Compares all finished runs in the study's folder, not only those of this start. Also returns the folder of the first finished
+/// run of the reference.
 fn summarise(
     names: Names,
     plan: &Plan,
@@ -184,7 +184,7 @@ fn summarise(
     Ok((summary, reference))
 }
 
-/// Writes the summary in all its forms.
+/// Writes the summary in all formats.
 fn write(summary: &Summary, reference: Option<&Path>, out: &Path, png: bool) -> Result<PathBuf> {
     let write = |name: &str, bytes: &[u8]| {
         let path = out.join(name);

@@ -83,7 +83,7 @@ mod tests {
         }
     }
 
-    /// The shells themselves read their scripts, those that are there.
+    /// The shells that are installed accept their scripts.
     #[test]
     fn shells_take_their_scripts() {
         for (shell, name) in [
@@ -137,7 +137,7 @@ mod tests {
         assert!(page("mmrest.1").contains("mmrest\\-data(1)"));
     }
 
-    /// groff reads every page, where it is there.
+    /// groff, if installed, formats every page.
     #[test]
     fn pages_are_formatted_without_a_warning() {
         use std::process::{Command, Stdio};

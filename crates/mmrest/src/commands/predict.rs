@@ -1,4 +1,4 @@
-//! `mmrest predict`.
+//! `mmrest predict`: scores new data with the model of a run.
 
 mod scorer;
 mod sets;
@@ -20,7 +20,7 @@ use crate::arguments::PredictArguments;
 use crate::interrupt::say;
 use crate::logging;
 
-/// The exit code where all was done but for lines that could not be scored.
+/// The exit code if lines were skipped that could not be scored.
 const SKIPPED: u8 = 3;
 
 /// `mmrest predict`.
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     })
 }
 
-/// The model, with what explaining needs where that is asked for.
+/// Loads the model, on request with its training segments for explanations.
 fn load(arguments: &PredictArguments) -> Result<Predictor> {
     let device = open_device(arguments.device.backend, arguments.device.device)?;
     let folder = RunFolder::new(&arguments.run).model();
@@ -89,7 +89,7 @@ fn load(arguments: &PredictArguments) -> Result<Predictor> {
     Ok(predictor)
 }
 
-/// A file of lines or standard input, and what to call it.
+/// Opens a file of lines or standard input; returns it with its name.
 fn open_lines(input: &Path) -> Result<(Box<dyn Read + Send>, String)> {
     if input == Path::new("-") {
         return Ok((Box::new(std::io::stdin()), "standard input".to_string()));

@@ -1,4 +1,4 @@
-//! `mmrest serve`.
+//! `mmrest serve`: scores new data over HTTP.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -69,7 +69,7 @@ fn listen(arguments: &ServeArguments) -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// The model, and what is told of it.
+/// The server of a model.
 fn serve(
     predictor: Predictor,
     arguments: &ServeArguments,
@@ -97,7 +97,7 @@ fn serve(
     ))
 }
 
-/// The first signal stops gently, the second at once.
+/// The first signal lets requests in progress end, the second stops at once.
 fn stop_on_signals(stop: watch::Sender<bool>, drain: Duration) {
     let seconds = drain.as_secs();
     interrupt::gently(
@@ -111,7 +111,7 @@ fn stop_on_signals(stop: watch::Sender<bool>, drain: Duration) {
     );
 }
 
-/// The address, for whoever started the program; that nobody reads it is no reason not to serve.
+/// Prints the address; errors are ignored, since the server works even if nobody reads it.
 fn announce(address: SocketAddr) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());

@@ -1,4 +1,4 @@
-//! Two or more runs side by side.
+//! The report that compares two or more runs.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use super::page::{Cell, Page, Section, Table};
 use super::picture::{self, Bar, Bars, Picture};
 use super::run::{Epochs, Run};
 
-/// The page of several runs. `pages` are their own reports, in the same order: pictures are taken from there.
+/// The page of several runs. `pages` are their own reports, in the same order, from which pictures are taken.
 ///
 /// # Errors
 ///
-/// A fault of the drawing.
+/// Drawing failed.
 pub(crate) fn compare(runs: &[Run], pages: &[Page]) -> Result<Page> {
     let mut page = Page::new(format!("{} runs side by side", runs.len()));
     for (letter, run) in letters(runs) {
@@ -57,7 +57,7 @@ pub(crate) fn compare(runs: &[Run], pages: &[Page]) -> Result<Page> {
     Ok(page)
 }
 
-/// Runs with a letter each: names are long.
+/// Each run with a letter, which stands for its long name.
 fn letters(runs: &[Run]) -> impl Iterator<Item = (String, &Run)> {
     let letter = |index: usize| match u8::try_from(index) {
         Ok(index) if index < 26 => char::from(b'A' + index).to_string(),
@@ -68,13 +68,13 @@ fn letters(runs: &[Run]) -> impl Iterator<Item = (String, &Run)> {
         .map(move |(index, run)| (letter(index), run))
 }
 
-/// A heading line: what, and the runs' letters.
+/// The header of a table: `first`, then the runs' letters.
 fn header(first: &str, runs: &[Run]) -> Vec<String> {
     let letters = letters(runs).map(|(letter, _)| letter);
     [first.to_owned()].into_iter().chain(letters).collect()
 }
 
-/// Numbers of a row, the best marked.
+/// A row of numbers, with the best marked.
 fn row(name: &str, values: &[Option<f64>], least: bool) -> Vec<Cell> {
     let order = |value: &f64| if least { -value } else { *value };
     let best = values

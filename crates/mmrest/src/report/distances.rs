@@ -8,16 +8,16 @@ use rayon::prelude::*;
 use super::picture::{Distances, Spread};
 use super::run::Space;
 
-/// Rows that are measured against each other, at most.
+/// The most rows that are measured against each other.
 pub(crate) const MOST_ROWS: usize = 1500;
-/// Which rows are measured is drawn by this.
+/// The seed for the choice of rows.
 const SEED: u64 = 2;
 
-/// Distances by bin in a space, Euclidean, or under `M_0` and its ridge where it has metrics.
+/// Distances between the rows of a space by sentiment bin: Euclidean, or under `M_0` and its ridge where it has metrics.
 ///
 /// # Errors
 ///
-/// A number is not finite.
+/// A value is not finite.
 pub(crate) fn distances(
     space: &Space,
     bins: usize,
@@ -45,7 +45,7 @@ pub(crate) fn distances(
     }))
 }
 
-/// Spreads of what is measured for each bin: to rows or centres of the same sentiment, and of others.
+/// The spreads of the distances that `measured` gives for each bin: to rows or centres of the same sentiment, and of others.
 fn by_bin(title: &str, bins: usize, measured: impl Fn(usize) -> [Vec<f64>; 2] + Sync) -> Distances {
     let spreads = |bin| {
         let [within, between] = measured(bin);
@@ -64,7 +64,7 @@ fn by_bin(title: &str, bins: usize, measured: impl Fn(usize) -> [Vec<f64>; 2] + 
 ///
 /// # Errors
 ///
-/// A number is not finite.
+/// A value is not finite.
 pub(crate) fn to_centers(
     space: &Space,
     bins: usize,
@@ -99,14 +99,14 @@ pub(crate) fn to_centers(
     }))
 }
 
-/// What the rows of a bin have at a place, where there is such a centre at all.
+/// The distances of a bin's rows at `place` (0: own sentiment, 1: another), where such a centre exists.
 fn nearest_of(nearest: &[[f64; 2]], of: &[usize], bin: usize, place: usize) -> Vec<f64> {
     let rows = nearest.iter().zip(of).filter(|&(_, &own)| own == bin);
     let found = rows.map(|(nearest, _)| nearest[place]);
     found.filter(|distance| distance.is_finite()).collect()
 }
 
-/// Some rows of a space, and the bin of each.
+/// A sample of the rows of a space, and the bin of each.
 fn sampled(space: &Space) -> (Vec<f32>, Vec<usize>) {
     let chosen = sample(space.len(), MOST_ROWS, SEED);
     let dim = space.dim.max(1);

@@ -1,12 +1,13 @@
-//! Cases: the segments that the bias moved most, and the largest errors; of several runs those that they differ on.
+//! Examples: the segments that the bias changed most and those with the largest errors; for several runs, those on which they
+//! differ most.
 
 use std::collections::BTreeMap;
 
 use super::page::{Cell, Section, Table};
 use super::run::{Prediction, Run};
 
-/// Segments of each table.
-const CASES: usize = 12;
+/// The number of segments in each table.
+const EXAMPLES: usize = 12;
 
 /// Both tables.
 pub(super) fn section(run: &Run) -> Section {
@@ -35,7 +36,7 @@ fn table(run: &Run, caption: &str, size: impl Fn(&Prediction) -> f64) -> Table {
     let mut table = Table::new(caption, &header);
     let mut cases: Vec<&Prediction> = run.predictions.iter().collect();
     cases.sort_by(|a, b| size(b).total_cmp(&size(a)).then(a.id.cmp(&b.id)));
-    for case in cases.into_iter().take(CASES) {
+    for case in cases.into_iter().take(EXAMPLES) {
         let mut cells = vec![Cell::text(&case.id)];
         if with_text {
             cells.push(Cell::sentence(
@@ -58,7 +59,7 @@ fn table(run: &Run, caption: &str, size: impl Fn(&Prediction) -> f64) -> Table {
     table
 }
 
-/// The segments whose errors differ most from run to run, of those that all runs have; nothing without any.
+/// The segments whose errors differ most between runs, of those that all runs have; `None` without any.
 pub(super) fn compared(runs: &[Run], letters: &[String]) -> Option<Section> {
     let (first, others) = runs.split_first()?;
     let others: Vec<BTreeMap<&str, &Prediction>> = others.iter().map(by_id).collect();
@@ -69,7 +70,7 @@ pub(super) fn compared(runs: &[Run], letters: &[String]) -> Option<Section> {
         .map(|row| (apart(&row), row))
         .collect();
     cases.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1[0].id.cmp(&b.1[0].id)));
-    cases.truncate(CASES);
+    cases.truncate(EXAMPLES);
     let text = |id: &str| runs.iter().find_map(|run| run.texts.get(id));
     let with_text = cases.iter().any(|(_, row)| text(&row[0].id).is_some());
     let mut header = vec!["segment"];
@@ -98,7 +99,7 @@ pub(super) fn compared(runs: &[Run], letters: &[String]) -> Option<Section> {
     (!table.is_empty()).then_some(section)
 }
 
-/// A segment's prediction by each run; nothing where one lacks it.
+/// The prediction of a segment by each run; `None` if one lacks it.
 fn of_all<'a>(
     own: &'a Prediction,
     others: &[BTreeMap<&str, &'a Prediction>],
@@ -112,7 +113,7 @@ fn by_id(run: &Run) -> BTreeMap<&str, &Prediction> {
     predictions.map(|p| (p.id.as_str(), p)).collect()
 }
 
-/// How far the greatest of some errors lies from the least.
+/// The difference between the greatest and the least error.
 fn apart(row: &[&Prediction]) -> f64 {
     let errors = || row.iter().map(|p| p.error());
     errors().fold(f64::NEG_INFINITY, f64::max) - errors().fold(f64::INFINITY, f64::min)

@@ -1,4 +1,4 @@
-//! Reports: HTML pages with pictures, light and dark.
+//! Reports: HTML pages with pictures, in light and dark colours.
 
 mod compare;
 mod distances;
@@ -16,7 +16,7 @@ pub(crate) use page::{Cell, Page, Section, Table};
 pub(crate) use picture::{Bar, Bars, Picture};
 pub(crate) use run::{Run, Scale};
 
-/// Text as HTML and SVG hold it, in attributes too.
+/// Escapes text for HTML and SVG, including attributes.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -9,11 +9,11 @@ use super::picture::{self, Distances, Picture, Scene};
 use super::run::{Geometry, Run, Space};
 use super::tsne::{MOST_SEGMENTS, PERPLEXITY, layout};
 
-/// The whole page of a run.
+/// The complete report of a run.
 ///
 /// # Errors
 ///
-/// The run's geometry holds numbers that are not finite; a fault of the drawing.
+/// The run's geometry has values that are not finite, or drawing failed.
 pub(crate) fn report(run: &Run) -> Result<Page> {
     let mut page = Page::new(format!("Run {}", run.name));
     page.note(summary(run));
@@ -121,7 +121,7 @@ fn space(run: &Run) -> Result<Section> {
     Ok(section)
 }
 
-/// The states of a run's space, in order, with their names.
+/// The saved states of a run's space, in order, with their names.
 fn moments(geometry: &Geometry) -> Vec<(&'static str, &Space)> {
     let before = geometry
         .before
@@ -158,7 +158,8 @@ fn layout_caption(run: &Run) -> String {
     caption
 }
 
-/// Distances of a space by bin: the space, how many bins there are, the panel's title, and whether they are learned.
+/// A function that measures distances by bin: of a space, the number of bins, the panel's title, and whether the metric is
+/// the learned one.
 type Measure = fn(&Space, usize, &str, bool) -> Result<Distances>;
 
 fn between_rows(run: &Run, geometry: &Geometry) -> Result<Picture> {
@@ -185,7 +186,7 @@ fn between_rows_and_centers(run: &Run, geometry: &Geometry) -> Result<Picture> {
     )
 }
 
-/// Every moment by Euclidean distances, then, under that name, by learned ones.
+/// One panel per state with Euclidean distances, then with learned ones, which `learned` names.
 fn panels(
     run: &Run,
     geometry: &Geometry,
@@ -217,10 +218,10 @@ fn spectra(run: &Run) -> Result<Section> {
     Ok(section)
 }
 
-/// What the table of overlap says.
+/// The explanation of the table of overlap.
 pub(super) const OVERLAP: &str = "Silhouette by sentiment: -1 to 1, 0 where sentiments overlap wholly. Scatter: between sentiment bins over within them; larger is better. Nearest centre: the share of rows that are nearest to the centre their sentiment has among the training rows. Silhouette by modality: large where rows lie by modality rather than by sentiment.";
 
-/// Figures on validation and test split.
+/// The metrics on the validation and the test split.
 pub(super) fn metrics_section(run: &Run) -> Section {
     let mut section = Section::new("Figures");
     let mut table = Table::new("", &["figure", "valid", "test"]);
@@ -232,7 +233,7 @@ pub(super) fn metrics_section(run: &Run) -> Section {
     section
 }
 
-/// The measures, with their keys in `metrics.json` and their names.
+/// The measures of overlap: keys in `metrics.json`, and names.
 pub(super) const MEASURES: [(&str, &str); 4] = [
     ("bin_silhouette", "silhouette by sentiment"),
     ("scatter_ratio", "scatter ratio"),
@@ -240,7 +241,7 @@ pub(super) const MEASURES: [(&str, &str); 4] = [
     ("modality_silhouette", "silhouette by modality"),
 ];
 
-/// Rows and distances that are measured, with their keys and names.
+/// The rows and distances that are measured: keys, and names.
 pub(super) const SPACES: [(&str, &str, &str); 4] = [
     ("all", "euclidean", "all rows, Euclidean"),
     ("all", "learned", "all rows, learned metrics"),
@@ -248,7 +249,7 @@ pub(super) const SPACES: [(&str, &str, &str); 4] = [
     ("text", "learned", "text rows, learned metrics"),
 ];
 
-/// How far sentiments overlap on the test split, or on the validation split where the report is of that.
+/// The table of overlap between sentiments, on the test split, or on the validation split in its report.
 pub(super) fn overlap_table(run: &Run) -> Table {
     let split = overlap_split(run);
     let names = MEASURES.map(|(_, name)| name);
@@ -265,7 +266,7 @@ pub(super) fn overlap_table(run: &Run) -> Table {
     table
 }
 
-/// The split whose overlap is shown: training rows are not measured.
+/// The split whose overlap is shown, since training rows are not measured.
 pub(super) fn overlap_split(run: &Run) -> &'static str {
     if run.split == "valid" {
         "valid"

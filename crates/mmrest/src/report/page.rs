@@ -15,7 +15,7 @@ const FILE: &str = "report.html";
 /// The pictures' folder beside it.
 const PICTURES: &str = "pictures";
 const STYLE: &str = include_str!("style.css");
-/// What the style sheet's own colours are in the dark.
+/// The dark colours of the style sheet.
 const DARK: &str = ":root { --ground: #16191d; --ink: #e4e6e8; --soft: #a3a9b0; --line: #3a3f46; --band: #1d2126; --best: #1c3a52; --link: #7cc0f0; }\n";
 
 /// A page: a title and sections.
@@ -54,7 +54,7 @@ impl Page {
         self.sections.push(section);
     }
 
-    /// Adds every section of another page, `prefix` before their headings.
+    /// Adds every section of another page, with `prefix` before its heading.
     pub(crate) fn append(&mut self, other: Page, prefix: &str) {
         self.sections
             .extend(other.sections.into_iter().map(|mut section| {
@@ -68,7 +68,7 @@ impl Page {
         self.sections.iter().flat_map(|section| &section.pictures)
     }
 
-    /// The whole page.
+    /// The complete page as HTML.
     pub(crate) fn html(&self) -> String {
         let title = escape(&self.title);
         let notes: String = self
@@ -116,12 +116,12 @@ impl Page {
         Ok(())
     }
 
-    /// Writes `report.html` and `pictures/NAME.svg`, `pictures/NAME-dark.svg` into a folder, each whole or not at all; with
-    /// `png`, and the feature of that name, the pictures as PNG too. Returns the page's path.
+    /// Writes `report.html`, `pictures/NAME.svg` and `pictures/NAME-dark.svg` into a folder; with `png`, and the feature of that
+    /// name, also the pictures as PNG. Every file is written completely or not at all. Returns the path of the page.
     ///
     /// # Errors
     ///
-    /// The folder cannot be written; a fault of the drawing.
+    /// The folder cannot be written, or drawing failed.
     pub(crate) fn write(&self, folder: &Path, png: bool) -> Result<PathBuf> {
         if png {
             #[cfg(feature = "png")]
@@ -162,7 +162,7 @@ impl Section {
         self.body += &table.html();
     }
 
-    /// Adds a picture with what is to be said of it.
+    /// Adds a picture with its caption.
     pub(crate) fn figure(&mut self, picture: Picture, caption: &str) {
         self.body += &figure(&picture, caption);
         self.pictures.push(picture);
@@ -193,7 +193,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Words.
+    /// A cell of text.
     pub(crate) fn text(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -201,7 +201,7 @@ impl Cell {
         }
     }
 
-    /// A whole sentence, which is given room.
+    /// A cell of sentences, which gets a wide column.
     pub(crate) fn sentence(text: impl Into<String>) -> Self {
         Self {
             class: "text",
@@ -209,7 +209,7 @@ impl Cell {
         }
     }
 
-    /// A number with so many digits after the point; a dash where there is none.
+    /// A cell with a number of `digits` decimals; a dash where it is missing or not finite.
     pub(crate) fn number(value: Option<f64>, digits: usize) -> Self {
         let value = value.filter(|value| value.is_finite());
         Self {
@@ -244,7 +244,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table without rows. Without a caption it has none.
+    /// A table without rows; an empty `caption` is left out.
     pub(crate) fn new<S: AsRef<str>>(caption: &str, header: &[S]) -> Self {
         Self {
             caption: caption.to_owned(),

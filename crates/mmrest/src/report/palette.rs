@@ -1,4 +1,4 @@
-//! Colours and letters of every picture.
+//! The colours and fonts of every picture.
 //!
 //! Pictures are drawn in the light colours. Each has a dark counterpart, put in its place by the page's style sheet or in
 //! the file of the dark picture; so no other colour may be drawn, but any opacity of these.
@@ -7,15 +7,15 @@ use anyhow::anyhow;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Paper.
+/// The background.
 pub(crate) const GROUND: RGBColor = RGBColor(255, 255, 255);
-/// Letters and axes.
+/// Text and axes.
 pub(crate) const INK: RGBColor = RGBColor(40, 40, 40);
-/// Lines of a mesh.
+/// Grid lines.
 pub(crate) const FAINT: RGBColor = RGBColor(217, 220, 224);
-/// Whatever is beside the point.
+/// Secondary lines.
 pub(crate) const GREY: RGBColor = RGBColor(153, 153, 153);
-/// Okabe and Ito's colours, which the colour-blind tell apart; so are the next.
+/// This and the next five are Okabe and Ito's colours, which colour-blind people can tell apart.
 pub(crate) const BLUE: RGBColor = RGBColor(0, 114, 178);
 pub(crate) const ORANGE: RGBColor = RGBColor(230, 159, 0);
 pub(crate) const GREEN: RGBColor = RGBColor(0, 158, 115);
@@ -23,10 +23,10 @@ pub(crate) const VERMILION: RGBColor = RGBColor(213, 94, 0);
 pub(crate) const PURPLE: RGBColor = RGBColor(204, 121, 167);
 pub(crate) const SKY: RGBColor = RGBColor(86, 180, 233);
 
-/// Colours of things without an order, such as runs; none twice before all are used.
+/// Colours of series without an order, such as runs.
 const SERIES: [RGBColor; 6] = [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY];
 
-/// From the most negative sentiment over grey to the most positive; equal steps of lightness on either side.
+/// Colours of sentiment, from the most negative over grey to the most positive, with equal steps of lightness on both sides.
 const SENTIMENT: [RGBColor; 7] = [
     RGBColor(8, 69, 148),
     RGBColor(49, 130, 189),
@@ -58,7 +58,7 @@ pub(super) const PALETTE: [(RGBColor, RGBColor); 17] = [
     (SENTIMENT[6], RGBColor(255, 176, 92)),
 ];
 
-/// The colour of thing `index`.
+/// The colour of series `index`.
 pub(crate) fn series(index: usize) -> RGBColor {
     SERIES[index % SERIES.len()]
 }
@@ -77,12 +77,12 @@ pub(crate) fn sentiment(bin: usize, bins: usize) -> RGBColor {
     SENTIMENT[place.min(last)]
 }
 
-/// As SVG and CSS write it.
+/// A colour in the notation of SVG and CSS.
 pub(super) fn hex(colour: RGBColor) -> String {
     format!("#{:02X}{:02X}{:02X}", colour.0, colour.1, colour.2)
 }
 
-/// Drawing into memory does not fail but for a fault of the drawing itself.
+/// An error of drawing. Drawing into memory fails only because of a bug.
 pub(crate) fn fault(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("cannot draw: {error}")
 }
@@ -97,12 +97,12 @@ pub(crate) fn small() -> TextStyle<'static> {
     ("sans-serif", 16).into_font().color(&INK)
 }
 
-/// [`small`], set about a point.
+/// [`small`], anchored at a point.
 pub(crate) fn placed(horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
     small().pos(Pos::new(horizontal, vertical))
 }
 
-/// A number as an axis shows it.
+/// Formats a number for an axis.
 pub(crate) fn tick(value: f64) -> String {
     let short = |digits: &str| {
         let digits = digits.trim_end_matches('0').trim_end_matches('.');
@@ -120,7 +120,7 @@ pub(crate) fn tick(value: f64) -> String {
     }
 }
 
-/// A name that fits into so many letters.
+/// A name cut to `letters` characters.
 pub(crate) fn shortened(name: &str, letters: usize) -> String {
     if name.chars().count() <= letters {
         return name.to_owned();

@@ -12,7 +12,7 @@ use serde_json::Value;
 /// The classes of the sentiment scale.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scale {
-    /// Least and greatest label.
+    /// The least and the greatest label.
     pub(crate) range: (f64, f64),
     /// The class of each bin.
     pub(crate) labels: Vec<i32>,
@@ -20,8 +20,8 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// The place of a value's class. On the scale of the seven classes from -3 to 3 that is the one of Acc-7: rounded, halves
-    /// to even; on any other its bin.
+    /// The index of a value's class. On the scale of seven classes from -3 to 3 that is the class of Acc-7 (rounded, half to
+    /// even); on any other scale it is the bin.
     pub(crate) fn class(&self, value: f64) -> usize {
         let (low, high) = self.range;
         let value = value.clamp(low, high);
@@ -33,7 +33,7 @@ impl Scale {
     }
 }
 
-/// A run as its folder has it.
+/// A run, as read from its folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) folder: PathBuf,
@@ -47,18 +47,18 @@ pub(crate) struct Run {
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) scale: Scale,
     pub(crate) epochs: Epochs,
-    /// Of one split.
+    /// The predictions of one split.
     pub(crate) predictions: Vec<Prediction>,
     pub(crate) split: String,
     /// The class of each cluster, from 0.
     pub(crate) clusters: Vec<i32>,
     pub(crate) geometry: Option<Geometry>,
-    /// Texts by segment, where the data are there.
+    /// Texts by segment, where the data are available.
     pub(crate) texts: BTreeMap<String, String>,
 }
 
 impl Run {
-    /// Reads a finished run; its predictions and geometry of one split.
+    /// Reads a finished run, with predictions and geometry of one split.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl Run {
         })
     }
 
-    /// A number of `metrics.json`, by keys from the outside in.
+    /// A number of `metrics.json`, by its path of keys.
     pub(crate) fn metric(&self, path: &[&str]) -> Option<f64> {
         let found = path
             .iter()
@@ -101,7 +101,7 @@ impl Run {
         found.and_then(Value::as_f64)
     }
 
-    /// Names of its figures, errors first, then from many classes to few.
+    /// The names of its metrics: errors first, then accuracies from many classes to few.
     pub(crate) fn figures(&self) -> Vec<String> {
         let figures = self.metrics.get("test").and_then(Value::as_object);
         let mut names: Vec<String> = figures.map_or(Vec::new(), |f| f.keys().cloned().collect());
@@ -199,7 +199,7 @@ impl Prediction {
         (self.prediction - self.label).abs()
     }
 
-    /// The same of the score alone.
+    /// |score - label|.
     pub(crate) fn error_without_bias(&self) -> f64 {
         (self.score - self.label).abs()
     }
@@ -242,7 +242,7 @@ impl Epochs {
         Ok(Self { columns })
     }
 
-    /// (epoch, value) wherever the value is a number; nothing for a column that is not there.
+    /// The pairs (epoch, value) of a column where the value is a number; empty if there is no such column.
     pub(crate) fn curve(&self, name: &str) -> Vec<(f64, f64)> {
         let Some((epochs, values)) = self.columns.get("epoch").zip(self.columns.get(name)) else {
             return Vec::new();
@@ -251,13 +251,13 @@ impl Epochs {
         pairs.filter(|(_, value)| value.is_finite()).collect()
     }
 
-    /// How many epochs there are.
+    /// The number of epochs.
     pub(crate) fn len(&self) -> usize {
         self.columns.get("epoch").map_or(0, Vec::len)
     }
 }
 
-/// All rows of a CSV file with a heading line.
+/// All rows of a CSV file with a header line.
 fn rows<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     let wrong = || format!("cannot read {}", path.display());
     let mut reader = csv::Reader::from_path(path).with_context(wrong)?;
@@ -268,17 +268,17 @@ fn rows<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
 /// The modalities, in the order of a space's rows.
 const MODALITIES: [&str; 3] = ["text", "vision", "audio"];
 
-/// All that is kept of a run's shared space, of one split.
+/// The saved shared space of a run, of one split.
 #[derive(Clone, Debug)]
 pub(crate) struct Geometry {
-    /// Before training; absent where the run was begun by a version that did not keep it.
+    /// Before training; absent in runs of versions that did not save it.
     pub(crate) before: Option<Space>,
     /// Of the selected model.
     pub(crate) selected: Space,
     pub(crate) spectra: Vec<Spectrum>,
 }
 
-/// Rows of the shared space, and where clusters and metrics are.
+/// Rows of the shared space, with the clusters and metrics.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Space {
     pub(crate) dim: usize,
@@ -305,7 +305,7 @@ struct Segment {
 }
 
 impl Geometry {
-    /// Reads the folder; `None` where a run has kept none.
+    /// Reads the folder; `None` if the run did not save any.
     pub(super) fn read(folder: &Path, split: &str) -> Result<Option<Self>> {
         let selected = folder.join("selected.safetensors");
         if !selected.exists() {
@@ -366,12 +366,12 @@ impl Space {
         Ok(space)
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub(crate) fn len(&self) -> usize {
         self.bins.len()
     }
 
-    /// The same with some segments only, given by their place within a modality.
+    /// The space with only some segments, given by their index within a modality.
     pub(crate) fn choose(&self, segments: &[usize], of: usize) -> Self {
         let modalities = self.len().checked_div(of).unwrap_or(0);
         let rows = (0..modalities).flat_map(|m| segments.iter().map(move |s| m * of + s));
@@ -385,7 +385,7 @@ impl Space {
         }
     }
 
-    /// How many segments its rows are of.
+    /// The number of segments.
     pub(crate) fn segments(&self) -> usize {
         let first = self.modality.first();
         self.modality.iter().filter(|m| Some(*m) == first).count()

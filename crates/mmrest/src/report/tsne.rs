@@ -1,4 +1,4 @@
-//! The shared space laid out in a plane by t-SNE, repeatably.
+//! Projects the shared space into two dimensions by t-SNE, with the same result every time.
 
 use anyhow::{Result, anyhow};
 use bhtsne::{Neighbor, tSNE};
@@ -8,36 +8,35 @@ use rayon::prelude::*;
 use super::run::Space;
 use crate::pca::{centered, dot, mean, principal_components};
 
-/// Segments that are laid out, at most.
+/// The most segments that are laid out.
 pub(crate) const MOST_SEGMENTS: usize = 400;
-/// About how many neighbours a row looks at.
+/// The perplexity: about how many neighbours each row has.
 pub(crate) const PERPLEXITY: f32 = 30.0;
 /// Accuracy of the Barnes-Hut approximation.
 const THETA: f32 = 0.5;
-/// Which segments are laid out is drawn by this.
+/// The seed for the choice of segments.
 const SEED: u64 = 1;
-/// How wide the layout is before the first step, as is usual.
+/// The width of the initial layout, as is usual.
 const START: f64 = 1e-4;
 
-/// Rows of a space with their places in the plane.
+/// Rows of a space with their coordinates in two dimensions.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     /// The rows that were laid out, and the centres.
     pub(crate) space: Space,
-    /// Where each row is.
+    /// The coordinates of each row.
     pub(crate) rows: Vec<(f64, f64)>,
-    /// Where each centre is.
+    /// The coordinates of each centre.
     pub(crate) centers: Vec<(f64, f64)>,
 }
 
 /// Lays out rows and centres together, by their Euclidean distances.
-///
-/// Neighbours are found exhaustively, the start is the first two principal components, and one thread does the sums: the
-/// same rows are laid out alike every time.
+/// The layout is deterministic: neighbours are found exhaustively, it starts from the first two principal components, and one
+/// thread computes it.
 ///
 /// # Errors
 ///
-/// There are too few rows, or a number of theirs is not finite.
+/// There are too few rows, or a value is not finite.
 pub(crate) fn layout(space: &Space) -> Result<Layout> {
     let segments = space.segments();
     let space = space.choose(&sample(segments, MOST_SEGMENTS, SEED), segments);
@@ -124,7 +123,7 @@ fn principal(points: &[&[f32]]) -> Result<Vec<f32>> {
 pub(super) mod tests {
     use super::*;
 
-    /// Two well-separated heaps of segments, both modalities, with a centre in each.
+    /// Two well-separated groups of segments in two modalities, with a centre in each.
     pub(crate) fn heaps(segments: usize) -> Space {
         let dim = 4;
         let value = |row: usize, column: usize| {

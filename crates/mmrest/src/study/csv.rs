@@ -1,4 +1,4 @@
-//! A study as one table to compute with: `summary.csv`.
+//! Writes `summary.csv`: a study as one table for further computation.
 
 use anyhow::{Result, anyhow};
 
@@ -6,7 +6,7 @@ use super::summary::Cost;
 use super::summary::{Summary, Tested, VariantSummary};
 use super::tables::finest;
 
-/// `summary.csv`: a row a variant. A cell without a number is empty.
+/// `summary.csv`: a row per variant. A cell without a number is empty.
 pub(crate) fn csv(summary: &Summary) -> Result<Vec<u8>> {
     let wrong = |error: csv::Error| anyhow!("cannot make the table: {error}");
     let mut writer = csv::Writer::from_writer(Vec::new());

@@ -1,4 +1,4 @@
-//! Trains the runs of a study, each in a child process, so that a crash or a lack of memory ends that run and not the study.
+//! Trains each run of a study in a child process, so that a crash or a lack of memory cannot end the study.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read};
@@ -12,9 +12,9 @@ use serde::Deserialize;
 use super::progress::Progress;
 use super::runs::{Run, State};
 
-/// Between two looks at whether a process has ended.
+/// The time between two checks whether a process has ended.
 const LOOK: Duration = Duration::from_millis(20);
-/// Exit code of a run that was interrupted.
+/// The exit code of a run that was interrupted.
 const INTERRUPTED: i32 = 130;
 
 /// How a run is started.
@@ -22,14 +22,14 @@ const INTERRUPTED: i32 = 130;
 pub(crate) struct Launch {
     /// Options that every run gets, such as the device.
     pub(crate) options: Vec<String>,
-    /// Threads of a run, where they are to be divided.
+    /// The threads per run, where runs share the processor.
     pub(crate) threads: Option<usize>,
 }
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ended {
-    /// It wrote its figures.
+    /// It wrote its metrics.
     Finished,
     /// It was asked to stop.
     Interrupted,
@@ -37,7 +37,7 @@ pub(crate) enum Ended {
     Failed(String),
 }
 
-/// The processes under way.
+/// The processes that are running.
 #[derive(Default)]
 pub(crate) struct Children(Mutex<Registry>);
 
@@ -48,7 +48,7 @@ struct Registry {
     running: BTreeMap<u64, Child>,
 }
 
-/// What is read of an epoch's line.
+/// The part of an epoch's line that is read.
 #[derive(Deserialize)]
 struct EpochLine {
     epoch: usize,
@@ -64,14 +64,14 @@ impl Children {
         self.lock().stopping
     }
 
-    /// Asks all to stop as Ctrl-C does, and lets none begin any more. They keep their last epoch.
+    /// Interrupts all processes as Ctrl-C does, and lets no other begin. They keep their last epoch.
     pub(crate) fn stop(&self) {
         let mut registry = self.lock();
         registry.stopping = true;
         registry.running.values_mut().for_each(interrupt);
     }
 
-    /// Does a run from its start, or from where it was, to its end; `epoch` is told of each epoch done.
+    /// Trains a run from its start, or from where it was, to its end; calls `epoch` after each epoch.
     pub(crate) fn run(
         &self,
         run: &Run,
@@ -109,7 +109,7 @@ impl Children {
         Ok(ended(status, &errors, self.stopping()))
     }
 
-    /// Waits for a process without keeping the others from being stopped.
+    /// Waits for a process without blocking [`stop`](Self::stop).
     fn wait(&self, id: u64) -> Result<Option<ExitStatus>> {
         loop {
             let mut registry = self.lock();
@@ -126,7 +126,7 @@ impl Children {
     }
 }
 
-/// `mmrest train` of a run, in a process group of its own: Ctrl-C reaches it through this program alone.
+/// The command `mmrest train` of a run, in a separate process group, so that Ctrl-C reaches it only through this program.
 fn command(run: &Run, resume: bool, launch: &Launch) -> Result<Command> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let mut command = Command::new(program);
@@ -171,7 +171,7 @@ fn interrupt(child: &mut Child) {
     let _ = child.kill(); // its checkpoints are whole at any moment
 }
 
-/// How a run ended, from its exit code and what it said.
+/// How a run ended, from its exit code and its standard error.
 fn ended(status: Option<ExitStatus>, errors: &str, stopping: bool) -> Ended {
     let code = status.and_then(|status| status.code());
     // The last error, which may go on for lines.
@@ -205,8 +205,8 @@ pub(crate) struct Failure {
     pub(crate) error: String,
 }
 
-/// Does the runs that are not finished, `jobs` at a time, and returns those that failed. An error is one that would meet
-/// every run.
+/// Trains the runs that are not finished, `jobs` at a time, and returns those that failed. An error is one that every run
+/// would have.
 pub(crate) fn work(
     runs: &[(Run, State)],
     jobs: usize,

@@ -23,11 +23,11 @@ pub(crate) struct Run<'a> {
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Nothing is there.
+    /// It has no folder.
     New,
     /// It was stopped, or failed on the way.
     Begun,
-    /// Its figures are there.
+    /// Its metrics are written.
     Finished,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Its whole configuration.
+    /// Its complete configuration.
     pub(crate) fn config(&self) -> Config {
         Config {
             seed: self.seed,
@@ -50,13 +50,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The file that its process is started with.
+    /// The configuration file of its process.
     pub(crate) fn config_file(&self) -> PathBuf {
         let folder = self.folder.path();
         folder.with_file_name(format!("seed-{}.toml", self.seed))
     }
 
-    /// Writes that file.
+    /// Writes the configuration file.
     pub(crate) fn write_config(&self) -> Result<()> {
         let path = self.config_file();
         let text = self.config().to_toml()?;
@@ -103,7 +103,7 @@ pub(crate) fn runs_of<'a>(out: &Path, variants: &[&'a Variant], seeds: u64) -> V
     seeds.flat_map(of_seed).collect()
 }
 
-/// A split's segments, by id: label and prediction.
+/// Label and prediction of a split's segments, by id.
 pub(crate) type Segments = BTreeMap<String, (f32, f32)>;
 
 /// A finished run.
@@ -115,14 +115,14 @@ pub(crate) struct RunResult {
     pub(crate) train_segments: usize,
     pub(crate) valid: Segments,
     pub(crate) test: Segments,
-    /// One an epoch.
+    /// One per epoch.
     pub(crate) epochs: Vec<Epoch>,
 }
 
-/// What is read of an epoch: names of `epochs.csv` and their values.
+/// The values of an epoch, by column of `epochs.csv`.
 pub(crate) type Epoch = BTreeMap<String, f64>;
 
-/// What is read of a row of `predictions.csv`.
+/// The columns of `predictions.csv` that are read.
 #[derive(Deserialize)]
 struct PredictionRow {
     id: String,
@@ -132,7 +132,7 @@ struct PredictionRow {
 }
 
 impl RunResult {
-    /// Reads what a finished run left.
+    /// Reads the files of a finished run.
     pub(crate) fn read(run: &Run) -> Result<Self> {
         let folder = &run.folder;
         let rows: Vec<PredictionRow> = csv_rows(&folder.predictions())?;
@@ -153,7 +153,7 @@ impl RunResult {
         })
     }
 
-    /// The figures of the test split at the epoch whose test MAE is lowest, in the set's order; none where no epoch has one.
+    /// The metrics of the test split at the epoch with the lowest test MAE, in the set's order; `None` where no epoch has one.
     pub(crate) fn chosen_on_test(&self, set: FigureSet) -> Option<Vec<f64>> {
         let mae = |epoch: &&Epoch| epoch.get("test_mae").copied().unwrap_or(f64::NAN);
         let known = self.epochs.iter().filter(|epoch| !mae(epoch).is_nan());
@@ -167,14 +167,14 @@ impl RunResult {
     }
 }
 
-/// How long a run took that was not stopped on its way, in seconds.
+/// The seconds that a run took, unless it was stopped and resumed.
 pub(crate) fn read_times(folder: &RunFolder) -> Option<f64> {
     let record: RunRecord = json(&folder.record()).ok()?;
     let took = record.finished? - record.started;
     record.resumptions.is_empty().then_some(took)
 }
 
-/// Rows of numbers; a cell that is none, such as `true`, is left out.
+/// Rows of numbers; other cells, such as `true`, are left out.
 fn epochs(path: &Path) -> Result<Vec<Epoch>> {
     let rows: Vec<BTreeMap<String, String>> = csv_rows(path)?;
     let numbers = |row: BTreeMap<String, String>| {

@@ -1,4 +1,6 @@
-//! The result of a study: estimates, paired tests and costs of every variant. docs/src/studies.md documents `summary.json`, which this is.
+//! The results of a study: estimates, paired tests and costs of every variant.
+//!
+//! Written as `summary.json`, which docs/src/studies.md documents.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +40,7 @@ pub(crate) struct Summary {
     pub(crate) mag_bert: Vec<Gate>,
 }
 
-/// How many runs there are.
+/// The number of runs.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Runs {
     pub(crate) seeds: u64,
@@ -46,7 +48,7 @@ pub(crate) struct Runs {
     pub(crate) finished: usize,
 }
 
-/// How the statistics were made.
+/// The settings of the statistics.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Settings {
     pub(crate) resamples: usize,
@@ -63,7 +65,7 @@ pub(crate) struct FailedRun {
     pub(crate) error: String,
 }
 
-/// A key that was varied.
+/// A key whose values were varied.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct SweepSummary {
     pub(crate) key: String,
@@ -80,7 +82,7 @@ pub(crate) struct SweepPoint {
     pub(crate) variant: String,
 }
 
-/// What a variant came to.
+/// The results of a variant.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct VariantSummary {
     pub(crate) name: String,
@@ -91,18 +93,18 @@ pub(crate) struct VariantSummary {
     /// The seeds that are finished; the lists below are in their order.
     pub(crate) seeds: Vec<u64>,
     pub(crate) selected_epochs: Vec<usize>,
-    /// Of the test split, the model chosen by validation.
+    /// Metrics of the test split, of the model selected by validation.
     pub(crate) test: Named<Estimate>,
-    /// Of the validation split, the same model.
+    /// Metrics of the validation split, of the same model.
     pub(crate) valid: Named<Estimate>,
-    /// Of the test split, the epoch chosen on the test split.
+    /// Metrics of the test split, at the epoch chosen on the test split.
     pub(crate) test_chosen: Named<Chosen>,
-    /// Against the reference, on the test split; null for the reference itself, and without finished runs of both.
+    /// The comparison with the reference on the test split; null for the reference itself, and without finished runs of both.
     pub(crate) comparison: Option<Comparison>,
     pub(crate) cost: Option<Cost>,
 }
 
-/// A figure over the seeds.
+/// A metric over the seeds.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Estimate {
     pub(crate) mean: f64,
@@ -110,11 +112,11 @@ pub(crate) struct Estimate {
     /// Ends of the bootstrap interval.
     pub(crate) low: f64,
     pub(crate) high: f64,
-    /// One a seed.
+    /// One per seed.
     pub(crate) values: Vec<f64>,
 }
 
-/// A figure of epochs chosen on the test split.
+/// A metric at the epochs chosen on the test split.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Chosen {
     pub(crate) mean: f64,
@@ -122,13 +124,13 @@ pub(crate) struct Chosen {
     pub(crate) values: Vec<f64>,
 }
 
-/// A variant beside the reference, segment by segment.
+/// A variant compared with the reference, segment by segment.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Comparison {
     /// Segments that both have.
     pub(crate) segments: usize,
     pub(crate) absolute_error: Tested,
-    /// Of the finest classes.
+    /// The accuracy of the most classes.
     pub(crate) accuracy: Tested,
 }
 
@@ -160,7 +162,7 @@ pub(crate) struct Names {
 pub(crate) type Results = BTreeMap<String, Vec<RunResult>>;
 
 impl Summary {
-    /// Compares what is finished.
+    /// Compares the runs that are finished.
     pub(crate) fn of(
         names: Names,
         plan: &Plan,
@@ -285,7 +287,7 @@ impl VariantSummary {
     }
 }
 
-/// Every figure of a set over the seeds, with its interval.
+/// Every metric of a set over the seeds, with its interval.
 fn estimates(set: FigureSet, repeated: &Repeated, bootstrap: &Bootstrap) -> Named<Estimate> {
     let of_seeds = repeated.figures(set);
     let intervals = bootstrap.intervals(set, repeated);
@@ -321,7 +323,7 @@ fn common<'a>(mut of: impl Iterator<Item = &'a Segments>) -> Vec<String> {
     ids
 }
 
-/// Some segments, as several runs predict them.
+/// The predictions of several runs for some segments.
 fn repeated<'a>(ids: &[String], runs: impl Iterator<Item = &'a Segments>) -> Repeated {
     let mut truth = Vec::new();
     let mut predictions = Vec::new();
@@ -334,7 +336,7 @@ fn repeated<'a>(ids: &[String], runs: impl Iterator<Item = &'a Segments>) -> Rep
     Repeated::new(truth, predictions).unwrap_or_default()
 }
 
-/// Two models on the segments they have in common: how many, errors, accuracy.
+/// Two models compared on the segments they have in common: the number of segments, errors, accuracy.
 type Tests = (usize, Paired, Paired);
 
 /// A paired test and the interval of its difference.
@@ -357,7 +359,7 @@ fn compare(set: FigureSet, variant: &[RunResult], reference: &[RunResult]) -> Op
     Some((ids.len(), errors, accuracy))
 }
 
-/// Compares what is measured on every segment, one row a seed.
+/// Compares measurements of every segment, one row per seed.
 fn pair(one: Vec<Vec<f64>>, other: Vec<Vec<f64>>) -> Option<Paired> {
     let flips = SignFlips::default();
     Some(Paired {
@@ -391,7 +393,7 @@ fn corrected(compared: &[(usize, Tests)]) -> Vec<(usize, Comparison)> {
 }
 
 impl Tested {
-    /// Of nothing.
+    /// No test.
     pub(crate) const NONE: Self = Self {
         difference: f64::NAN,
         low: f64::NAN,
@@ -419,18 +421,18 @@ impl Tested {
 pub(crate) struct Cost {
     /// Sizes of the model.
     pub(crate) parameters: ParameterCounts,
-    /// Median over all epochs of an epoch's training time divided by its steps; clustering is in it.
+    /// Median over all epochs of the training time per step, including clustering.
     pub(crate) seconds_per_step: f64,
     /// Median over the runs of the training time of all epochs.
     pub(crate) training_seconds: f64,
     /// Median over the runs of the epochs done.
     pub(crate) epochs: f64,
-    /// The most of any run; null where the system does not tell.
+    /// The maximum over the runs; null where the system does not report it.
     pub(crate) peak_memory_mib: Option<f64>,
 }
 
 impl Cost {
-    /// Of a variant's finished runs; none without any.
+    /// The cost of a variant's finished runs; `None` without any.
     pub(crate) fn of(runs: &[RunResult], batch_size: usize) -> Option<Self> {
         let first = runs.first()?;
         let seconds = |run: &RunResult| -> Vec<f64> {
@@ -534,7 +536,7 @@ fn dimensions(run: &RunFolder) -> Option<[usize; 3]> {
     Some([bert.hidden_size, vision, audio])
 }
 
-/// Names and values, a JSON object in their order. A value that is no number becomes null.
+/// Names and values, which keep their order in JSON. NaN and infinities become null.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Named<T>(pub(crate) Vec<(String, T)>);
 

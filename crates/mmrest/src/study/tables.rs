@@ -4,17 +4,17 @@ use super::summary::{
     Comparison, Cost, Estimate, Summary, SweepPoint, SweepSummary, VariantSummary,
 };
 
-/// What stands where there is no number.
+/// The text for a missing number.
 const NONE: &str = "-";
 
-/// What a part is about, for those who draw it.
+/// The topic of a part, which decides its pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Topic {
     /// The figures of the test split.
     Test,
-    /// The sweep of that number.
+    /// The sweep of that index.
     Sweep(usize),
-    /// Parameters beside MAG-BERT's.
+    /// Parameters compared with MAG-BERT's.
     Gates,
     /// Anything else.
     #[default]
@@ -26,17 +26,17 @@ pub(crate) enum Topic {
 pub(crate) struct Part {
     pub(crate) topic: Topic,
     pub(crate) title: String,
-    /// What is said before it.
+    /// The paragraph before the table.
     pub(crate) lead: String,
     pub(crate) header: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
-    /// How it is to be read.
+    /// The explanation after the table.
     pub(crate) note: String,
-    /// Lines of their own.
+    /// Further lines.
     pub(crate) lines: Vec<String>,
 }
 
-/// The whole study, part by part; parts without anything are left out.
+/// The complete study, part by part; empty parts are left out.
 pub(crate) fn parts(summary: &Summary) -> Vec<Part> {
     let test = estimates(summary, "Test split, model chosen by validation", |v| {
         &v.test.0
@@ -62,7 +62,7 @@ pub(crate) fn parts(summary: &Summary) -> Vec<Part> {
     parts
 }
 
-/// What the study is, in a sentence.
+/// The study in a sentence.
 pub(crate) fn about(summary: &Summary) -> String {
     let runs = summary.runs;
     format!(
@@ -264,7 +264,7 @@ fn costs(summary: &Summary) -> Part {
     }
 }
 
-/// MAG-BERT's module and what takes its place here: everything but the text encoder.
+/// The parameters of MAG-BERT's module, and of what takes its place here: everything but the text encoder.
 fn gates(summary: &Summary) -> Part {
     let row = |whose: &str, parameters: usize| vec![whose.to_string(), thousands(parameters)];
     let gates = summary.mag_bert.iter();
@@ -344,7 +344,7 @@ pub(crate) fn thousands(number: usize) -> String {
     groups.join(",")
 }
 
-/// The whole file.
+/// The study in Markdown: `summary.md`.
 pub(crate) fn markdown(summary: &Summary) -> String {
     let mut paragraphs = vec![
         format!("# {}", summary.title),
@@ -360,7 +360,7 @@ pub(crate) fn markdown(summary: &Summary) -> String {
     paragraphs.join("\n\n") + "\n"
 }
 
-/// A part's table; nothing without rows.
+/// The table of a part; empty without rows.
 fn table(part: &Part) -> String {
     if part.rows.is_empty() {
         return String::new();

@@ -16,21 +16,21 @@ use crate::lines::Scored;
 pub(super) struct Scorer {
     predictor: Predictor,
     output: Output,
-    /// How many neighbours explain a score, where scores are explained.
+    /// The number of neighbours per explanation; `None` without explanations.
     neighbours: Option<usize>,
-    /// Since the first segment was there.
+    /// When the first segment arrived.
     began: Option<Instant>,
     scored: usize,
-    /// Lines passed over.
+    /// The number of skipped lines.
     pub(super) skipped: usize,
     warned: bool,
 }
 
 impl Scorer {
-    /// The most segments of a window: enough for batches of similar length, little enough to hold.
+    /// The most segments of a window: enough for batches of similar length, and few enough to hold in memory.
     pub(super) const WINDOW: usize = 512;
 
-    /// Scores by `predictor` into `output`; `neighbours`: explained, with so many of them.
+    /// A scorer that writes to `output`; with `neighbours`, scores are explained with that many training segments.
     pub(super) fn new(predictor: Predictor, output: Output, neighbours: Option<usize>) -> Self {
         Self {
             predictor,
@@ -43,17 +43,17 @@ impl Scorer {
         }
     }
 
-    /// The first segment is there.
+    /// Starts the clock at the first segment.
     pub(super) fn begin(&mut self) {
         self.began.get_or_insert_with(Instant::now);
     }
 
-    /// Why a segment cannot be scored, if it cannot.
+    /// Checks that a segment can be scored; the error says why not.
     pub(super) fn check(&self, segment: &Segment) -> Result<(), String> {
         self.predictor.check(segment)
     }
 
-    /// Scores segments and writes their lines, in their order, to where they can be read.
+    /// Scores segments and writes their lines in order.
     pub(super) fn score(&mut self, segments: &[Segment]) -> Result<()> {
         if segments.is_empty() {
             return Ok(());
@@ -85,7 +85,7 @@ impl Scorer {
         self.output.flush().context("cannot write the output")
     }
 
-    /// Says once that the model fills in what training has not shown it.
+    /// Warns once that the model was not trained on segments that lack a modality.
     fn warn_once(&mut self, missing: &[Vec<Modality>]) {
         let first = missing.iter().find(|missing| !missing.is_empty());
         let Some(first) = first.filter(|_| !self.warned && !self.predictor.knows_missing()) else {
@@ -100,7 +100,7 @@ impl Scorer {
         );
     }
 
-    /// All is scored: keeps the output, and says how much it was and how fast.
+    /// Finishes the output, and returns the number of segments and the time.
     pub(super) fn finish(self) -> Result<Summary> {
         self.output.keep()?;
         Ok(Summary {
@@ -112,7 +112,7 @@ impl Scorer {
         })
     }
 
-    /// Keeps what was scored before something went wrong.
+    /// Keeps the scores that were written before an error.
     pub(super) fn keep(self) -> Result<()> {
         self.output.keep()
     }
@@ -125,7 +125,7 @@ fn write_line(output: &mut Output, scored: &Scored<'_>) -> Result<()> {
         .context("cannot write the output")
 }
 
-/// What was done.
+/// How much was scored, and how fast.
 #[derive(Debug)]
 pub(super) struct Summary {
     scored: usize,
@@ -153,18 +153,18 @@ impl std::fmt::Display for Summary {
     }
 }
 
-/// The place of the scores.
+/// Where scores are written: standard output, or a file that appears when it is complete.
 pub(super) enum Output {
     /// Standard output.
     Stdout(BufWriter<StdoutLock<'static>>),
-    /// A device or a pipe, which can only be written to as it is.
+    /// A device or a pipe, which is written directly.
     Device(BufWriter<File>),
-    /// A file, written beside the one it becomes in the end.
+    /// A temporary file, which replaces the output file at the end.
     Draft { file: NewFile, out: BufWriter<File> },
 }
 
 impl Output {
-    /// Opens `path`, or standard output without one. A file that is there stays as it is until [`Output::keep`].
+    /// Opens `path`, or standard output without one. An existing file stays as it is until [`Output::keep`].
     pub(super) fn open(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else {
             return Ok(Self::Stdout(BufWriter::new(io::stdout().lock())));
@@ -189,7 +189,7 @@ impl Output {
         Ok(Self::Draft { file, out })
     }
 
-    /// All is written: a file takes its place.
+    /// Finishes writing; a temporary file replaces the output file.
     pub(super) fn keep(mut self) -> Result<()> {
         self.flush().context("cannot write the output")?;
         if let Self::Draft { file, .. } = self {
@@ -217,7 +217,7 @@ impl Write for Output {
     }
 }
 
-/// Refuses to put scores in place of the file they are made from, of which a bad line would leave nothing.
+/// Refuses an output that is the input file, which would be lost.
 pub(super) fn refuse_the_input(input: &Path, output: Option<&Path>) -> Result<()> {
     let input = if input == Path::new("-") {
         Path::new("/dev/stdin") // leads to the file where one is redirected

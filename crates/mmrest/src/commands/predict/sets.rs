@@ -8,8 +8,8 @@ use mmrest_data::{DataConfig, DataError, Kind, Missing, Segment};
 
 use super::scorer::Scorer;
 
-/// How to read an input that is a pickle or a packed set, or a folder with the one that the model was trained on; none for
-/// any other. `config` is the model's own.
+/// How to read an input that is a pickle or a packed set, or a folder with the one that the model was trained on; `None` for
+/// other inputs. `config` is the model's own.
 pub(super) fn as_set(config: &DataConfig, input: &Path) -> Result<Option<DataConfig>> {
     let Some(path) = set_file(config, input)? else {
         return Ok(None);
@@ -62,7 +62,7 @@ fn set_file(config: &DataConfig, input: &Path) -> Result<Option<PathBuf>> {
     Ok(Some(path))
 }
 
-/// Scores a whole set, a window at a time; its labels and splits play no part.
+/// Scores a complete set, a window at a time; labels and splits are ignored.
 pub(super) fn score_set(scorer: &mut Scorer, config: &DataConfig) -> Result<()> {
     let source = mmrest_data::open(config, Path::new(""))?;
     let mut gather = Gather::new(scorer);
@@ -74,10 +74,10 @@ pub(super) fn score_set(scorer: &mut Scorer, config: &DataConfig) -> Result<()> 
     Ok(())
 }
 
-/// Bytes of segments that are held at a time; one that is larger is held alone.
+/// The most bytes of segments that are held at a time; a larger one is held alone.
 const MOST_BYTES: usize = 64 << 20;
 
-/// Takes segments one by one and scores them by the window.
+/// Collects segments one by one and scores them in windows.
 pub(super) struct Gather<'a> {
     scorer: &'a mut Scorer,
     segments: Vec<Segment>,
@@ -95,7 +95,7 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Takes a segment in. [`DataError::Stopped`] where something went wrong that [`finish`](Self::finish) says.
+    /// Adds a segment. [`DataError::Stopped`] after an error that [`finish`](Self::finish) returns.
     pub(super) fn take(&mut self, segment: Segment) -> Result<(), DataError> {
         self.scorer.begin();
         let bytes = bytes(&segment);
@@ -126,7 +126,7 @@ impl<'a> Gather<'a> {
         Ok(())
     }
 
-    /// Scores what is left. `visited`: how the visit of all segments ended.
+    /// Scores the remaining segments. `visited`: the result of visiting all segments.
     pub(super) fn finish<T>(mut self, visited: Result<T, DataError>) -> Result<T> {
         if let Some(error) = self.failed {
             return Err(error);

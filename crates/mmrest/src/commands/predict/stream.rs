@@ -14,25 +14,25 @@ use super::scorer::Scorer;
 use crate::interrupt::say;
 use crate::lines::parse_line;
 
-/// How long a window that has a line waits for another before it is scored.
+/// How long a window waits for another line before it is scored.
 const IDLE: Duration = Duration::from_millis(10);
-/// How long lines that come one by one are gathered, at most.
+/// How long lines that arrive one by one are collected, at most.
 const GATHER: Duration = Duration::from_millis(250);
-/// Between two looks at an input that gives nothing.
+/// The time between two checks of an idle input.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Lines that are scored together.
 #[derive(Default)]
 struct Window {
     segments: Vec<Segment>,
-    /// Bytes of the lines they were.
+    /// The bytes of their lines.
     bytes: usize,
     since: Option<Instant>,
 }
 
-/// Scores the lines of `input`, called `name`, in their order. A line that cannot be scored is said to be so, with its number
-/// and the reason, and passed over. Returned is why the input was not read to its end, after the lines before that are scored:
-/// it cannot be read, or with `strict` a line cannot be scored.
+/// Scores the lines of `input`, called `name`, in order. A line that cannot be scored is reported with its number and the reason,
+/// and skipped. Returns the error that ended the input early, if any, after the lines before it are scored: it cannot be read,
+/// or with `strict` a line cannot be scored.
 pub(super) fn score_lines(
     scorer: &mut Scorer,
     input: impl Read + Send + 'static,
@@ -73,7 +73,7 @@ pub(super) fn score_lines(
 }
 
 impl Window {
-    /// Takes a line in, or breaks with its number and why it cannot be scored.
+    /// Adds a line, or breaks with its number and the reason why it cannot be scored.
     fn take(&mut self, scorer: &Scorer, line: Line) -> ControlFlow<(usize, String)> {
         self.bytes += line.bytes;
         self.since.get_or_insert_with(Instant::now);
@@ -96,7 +96,7 @@ impl Window {
         self.since.is_some_and(|since| since.elapsed() >= GATHER)
     }
 
-    /// Scores what is there and begins anew.
+    /// Scores the window and empties it.
     fn score(&mut self, scorer: &mut Scorer, lines: &Lines) -> Result<()> {
         scorer.score(&self.segments)?;
         self.segments.clear();
@@ -106,46 +106,46 @@ impl Window {
     }
 }
 
-/// Lines that wait in the channel; what they hold is bounded by [`MOST_BYTES`].
+/// The most lines in the channel; their bytes are limited by [`MOST_BYTES`].
 const AHEAD: usize = 64;
 /// The longest line that is read.
 pub(super) const LONGEST_LINE: usize = 64 << 20;
-/// Bytes of lines that are held at a time, be they read ahead or being scored; a line that is longer is held alone.
+/// The most bytes of lines held at a time, whether read ahead or being scored; a longer line is held alone.
 const MOST_BYTES: usize = 64 << 20;
 
 /// One line of the input.
 #[derive(Debug)]
 pub(super) struct Line {
-    /// From 1.
+    /// Its number, from 1.
     pub(super) number: usize,
-    /// Its bytes, of which the budget knows.
+    /// Its bytes, as counted in the budget.
     pub(super) bytes: usize,
-    /// Its text, or why there is none.
+    /// Its text, or why it cannot be read.
     pub(super) text: Result<String, String>,
 }
 
-/// What comes of the input.
+/// The next event of the input.
 #[derive(Debug)]
 pub(super) enum Next {
     /// A line.
     Line(Line),
-    /// Nothing for the time asked for, and nothing is on its way: the thread waits for input, or for lines to be given back.
+    /// No line in time, and none is being read: the thread waits for input, or for lines to be given back.
     Idle,
     /// The end, or why the input cannot be read to its end.
     End(std::io::Result<()>),
 }
 
-/// Lines, numbered from 1. Those without anything but white space are passed over.
+/// Lines, numbered from 1. Blank lines are skipped.
 pub(super) struct Lines {
-    /// Lines, then none, or an error.
+    /// Lines, then `None` or an error.
     received: Receiver<std::io::Result<Option<Line>>>,
     waiting: Arc<AtomicBool>,
     budget: Arc<Budget>,
 }
 
 impl Lines {
-    /// Reads `input` on a thread of its own, which ends with the input, or when the lines are dropped (should it wait for input
-    /// then, it ends with the program).
+    /// Reads `input` on a separate thread, which ends with the input or when the lines are dropped (if it then waits for input, it
+    /// ends with the program).
     pub(super) fn of(input: impl Read + Send + 'static) -> Self {
         let (send, received) = sync_channel(AHEAD);
         let waiting = Arc::new(AtomicBool::new(false));
@@ -167,7 +167,7 @@ impl Lines {
         }
     }
 
-    /// The next line, or [`Next::Idle`] where there is none for `patience` though the thread could read one.
+    /// The next line, or [`Next::Idle`] if there is none for `patience` although the thread could read one.
     pub(super) fn next(&self, patience: Duration) -> Next {
         loop {
             match self.received.recv_timeout(patience) {
@@ -189,7 +189,7 @@ impl Lines {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Lines of so many bytes are done with.
+    /// Returns the bytes of lines that are scored to the budget.
     pub(super) fn give_back(&self, bytes: usize) {
         self.budget.give_back(bytes);
     }
@@ -201,7 +201,7 @@ impl Drop for Lines {
     }
 }
 
-/// Reads until the end, or until nobody wants more.
+/// Reads until the end, or until nobody listens any more.
 fn read(
     mut input: impl BufRead,
     send: &SyncSender<std::io::Result<Option<Line>>>,
@@ -230,7 +230,7 @@ fn read(
     Ok(())
 }
 
-/// A line without its end; `Some(None)` one that is longer than [`LONGEST_LINE`], of which no more than that is ever held.
+/// The next line without its end; `Some(None)` for a line longer than [`LONGEST_LINE`], of which no more than that is held.
 fn next_line(input: &mut impl BufRead) -> std::io::Result<Option<Option<Vec<u8>>>> {
     let mut line = Vec::new();
     let most = LONGEST_LINE as u64 + 1;
@@ -248,7 +248,7 @@ fn next_line(input: &mut impl BufRead) -> std::io::Result<Option<Option<Vec<u8>>
     Ok(Some(Some(line)))
 }
 
-/// Passes over the rest of a line.
+/// Skips the rest of a line.
 fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {
     loop {
         let ahead = input.fill_buf()?;
@@ -273,7 +273,7 @@ fn too_long() -> String {
     )
 }
 
-/// Input of which it is known whether somebody waits for it.
+/// An input that records whether a reader waits for it.
 struct Watched<R> {
     input: R,
     waiting: Arc<AtomicBool>,
@@ -288,7 +288,7 @@ impl<R: Read> Read for Watched<R> {
     }
 }
 
-/// How many bytes of lines may be held.
+/// Limits the bytes of lines that are held.
 #[derive(Default)]
 struct Budget {
     state: Mutex<Held>,
@@ -302,7 +302,7 @@ struct Held {
 }
 
 impl Budget {
-    /// Waits until a line of so many bytes may be held; whether anybody still wants it.
+    /// Waits until a line of `bytes` bytes may be held; returns whether anybody still wants it.
     fn take(&self, bytes: usize, waiting: &AtomicBool) -> bool {
         let mut held = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while !held.closed && held.bytes > 0 && held.bytes + bytes > MOST_BYTES {

@@ -1,4 +1,4 @@
-//! Bars beside each other, with intervals.
+//! Bar charts with intervals.
 
 use anyhow::Result;
 use plotters::prelude::*;
@@ -13,15 +13,15 @@ use crate::report::palette::{
 /// One bar.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bar {
-    /// What it stands for.
+    /// Its name.
     pub(crate) name: String,
-    /// Its length. What is not a number is not drawn, and said so.
+    /// Its length. A value that is not finite is shown as "none".
     pub(crate) value: f64,
     /// An interval about it.
     pub(crate) interval: Option<(f64, f64)>,
     /// Single values behind it, such as those of seeds; drawn as small circles.
     pub(crate) points: Vec<f64>,
-    /// Which colour it has: bars of one group are alike.
+    /// Its group, which decides its colour.
     pub(crate) group: usize,
 }
 
@@ -30,15 +30,15 @@ pub(crate) struct Bar {
 pub(crate) struct Bars {
     /// The picture's file name, without ending.
     pub(crate) name: String,
-    /// What stands above.
+    /// Its title.
     pub(crate) title: String,
     /// What is measured, with its unit and what the interval is.
     pub(crate) axis: String,
     /// The bars.
     pub(crate) bars: Vec<Bar>,
-    /// Where a line is drawn, such as the value of the full method.
+    /// The position of a line, such as the value of the full method.
     pub(crate) reference: Option<f64>,
-    /// Whether the axis begins near the least value rather than at 0. Lengths would deceive then: the ends alone are drawn,
+    /// Whether the axis begins near the least value rather than at 0. Since lengths would then mislead, only the ends are drawn,
     /// as dots.
     pub(crate) zoom: bool,
     /// Names of the groups, for a legend; none for no legend.
@@ -62,7 +62,7 @@ impl Bars {
     ///
     /// # Errors
     ///
-    /// A fault of the drawing.
+    /// Drawing failed.
     pub(crate) fn draw(&self) -> Result<Picture> {
         let rows = u32::try_from(self.bars.len()).unwrap_or(1).max(1);
         let above = TOP + if self.groups.is_empty() { 0 } else { LEGEND };
@@ -81,7 +81,7 @@ impl Bars {
         })
     }
 
-    /// Least and greatest of what is drawn, with some room.
+    /// The range of the values, with some margin.
     fn range(&self) -> (f64, f64) {
         let values = self.bars.iter().flat_map(|bar| {
             let ends = bar.interval.map(|(low, high)| [low, high]);

@@ -64,7 +64,7 @@ const PANELS: [Panel; 6] = [
     ),
 ];
 
-/// The curves of one run; the selected epoch is a dashed line.
+/// The training curves of one run; a dashed line marks the selected epoch.
 pub(crate) fn curves(run: &Run) -> Result<Picture> {
     let selected = run.metric(&["selected_epoch"]);
     let title = format!("Training curves of {}", run.name);
@@ -81,7 +81,7 @@ pub(crate) fn curves(run: &Run) -> Result<Picture> {
     })
 }
 
-/// One column of several runs over each other.
+/// The training curves of several runs in one picture.
 pub(crate) fn compared(runs: &[(String, &Epochs)]) -> Result<Picture> {
     let rows = runs.len().div_ceil(2).max(1) as u32;
     let names: Vec<String> = runs.iter().map(|(name, _)| shortened(name, 44)).collect();
@@ -160,7 +160,7 @@ fn panel(
     key(area, 1, &named)
 }
 
-/// Epochs whose spectra are drawn, at most.
+/// The most epochs whose spectra are drawn.
 const EPOCHS: usize = 5;
 
 /// Eigenvalues of one metric, largest first, by epoch.
@@ -209,7 +209,7 @@ fn by_metric(values: &[Spectrum]) -> Spectra<'_> {
     spectra
 }
 
-/// Words of `spectra.csv` as a title.
+/// The title of a metric in `spectra.csv`.
 fn metric_title(metric: &str) -> String {
     match metric.strip_prefix("local-") {
         Some(local) => format!("M of local metric {local}"),
@@ -217,7 +217,7 @@ fn metric_title(metric: &str) -> String {
     }
 }
 
-/// Epochs at about equal steps, first and last among them.
+/// Epochs at about equal steps, including the first and the last.
 fn chosen_epochs(first: usize, last: usize) -> Vec<usize> {
     let span = last.saturating_sub(first);
     let steps = EPOCHS.min(span + 1).max(1) - 1;

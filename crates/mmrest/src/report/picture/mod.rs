@@ -1,4 +1,4 @@
-//! A picture: drawn once, shown light and dark.
+//! Pictures: drawn once, shown in light and dark colours.
 
 mod axes;
 mod bars;
@@ -18,15 +18,15 @@ use plotters::prelude::*;
 use super::escape;
 use super::palette::{GROUND, PALETTE, fault, hex};
 
-/// Where a picture is drawn.
+/// The area of a picture.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// An SVG picture on no ground of its own, in the light colours of [`palette`](super::palette).
+/// An SVG picture without a background, in the light colours of [`palette`](super::palette).
 #[derive(Clone, Debug)]
 pub(crate) struct Picture {
     /// Its file's name, without ending: lower-case letters, digits and hyphens.
     pub(crate) name: String,
-    /// What it shows, for those who cannot see it.
+    /// What it shows, for screen readers.
     pub(crate) title: String,
     svg: String,
 }
@@ -56,14 +56,14 @@ impl Picture {
         })
     }
 
-    /// The picture as part of a page, whose style sheet turns it dark where the reader wants that.
+    /// The picture as part of a page, whose style sheet makes it dark where the reader wants that.
     pub(super) fn inline(&self) -> String {
         let title = escape(&self.title);
         let opening = format!("<svg class=\"picture\" role=\"img\" aria-label=\"{title}\"");
         self.svg.trim().replacen("<svg", &opening, 1)
     }
 
-    /// The picture as a file of its own, on white.
+    /// The picture as a file, on white.
     pub(super) fn light(&self) -> String {
         let ground = hex(GROUND);
         let title = escape(&self.title);
@@ -73,7 +73,7 @@ impl Picture {
         self.svg.replacen('>', &more, 1)
     }
 
-    /// The same on a dark ground.
+    /// The picture as a file, on a dark background.
     pub(super) fn dark(&self) -> String {
         let mut svg = self.light();
         // A dark colour that is also a light one must not be replaced again.
@@ -90,7 +90,7 @@ impl Picture {
     }
 }
 
-/// The style sheet that turns inline pictures dark.
+/// The style sheet that makes inline pictures dark.
 pub(super) fn dark_style() -> String {
     let rule = |&(light, dark): &(RGBColor, RGBColor)| {
         let (light, dark) = (hex(light), hex(dark));

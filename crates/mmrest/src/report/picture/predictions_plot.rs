@@ -9,7 +9,7 @@ use super::{Area, Picture};
 use crate::report::palette::{BLUE, GREY, GROUND, INK, VERMILION, fault, placed, small, title};
 use crate::report::run::{Prediction, Scale};
 
-/// Each segment's prediction over its label, and the mean prediction of each class of labels.
+/// Plots predictions over labels, with the mean prediction of each class of labels.
 pub(crate) fn against_label(predictions: &[Prediction], scale: &Scale) -> Result<Picture> {
     Picture::draw(
         "prediction-label",
@@ -64,7 +64,7 @@ fn means(predictions: &[Prediction], scale: &Scale) -> Vec<(f64, f64)> {
     full.map(|(x, y, count)| (x / count, y / count)).collect()
 }
 
-/// How often labels of one class (row) were predicted as another (column).
+/// The confusion matrix: how often labels of one class (row) were predicted as another (column).
 pub(crate) fn counts(predictions: &[Prediction], scale: &Scale) -> Vec<Vec<usize>> {
     let mut counts = vec![vec![0; scale.labels.len()]; scale.labels.len()];
     for p in predictions {
@@ -76,7 +76,7 @@ pub(crate) fn counts(predictions: &[Prediction], scale: &Scale) -> Vec<Vec<usize
     counts
 }
 
-/// The matrix of classes: counts, and the share of each row as depth of colour.
+/// Draws the confusion matrix; the depth of colour is the share of the row.
 pub(crate) fn confusion(predictions: &[Prediction], scale: &Scale) -> Result<Picture> {
     let counts = counts(predictions, scale);
     Picture::draw(
@@ -149,10 +149,10 @@ fn matrix(area: &Area<'_>, counts: &[Vec<usize>], labels: &[i32]) -> Result<()> 
         .map_err(fault)
 }
 
-/// Bars of the histogram.
+/// The number of bars of the histogram.
 const BARS: usize = 40;
 
-/// The distribution of the bias, and of |error| with and without it.
+/// Plots the distribution of the bias, and of |error| with and without it.
 pub(crate) fn bias(predictions: &[Prediction]) -> Result<Picture> {
     let title = "Distribution of the bias, and of the error with and without it";
     Picture::draw("bias", title, (1000, 420), |area| {
