@@ -3,7 +3,6 @@
 mod baseline;
 mod growth;
 mod lengths;
-mod memory;
 mod table;
 mod timing;
 mod torch;
@@ -91,7 +90,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let device = open_device(Backend::Cpu, 0).map_err(|error| error.to_string())?;
     if arguments.peak_memory {
-        println!("{}", memory::child(&device)?);
+        println!("{}", training::peak_memory(&device)?);
         return Ok(true);
     }
     if let Some(path) = &arguments.growth {
@@ -117,7 +116,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     }
     let memory = if arguments.names.is_empty() || arguments.names.iter().any(|n| n == MEMORY) {
         eprintln!("{MEMORY} ...");
-        Some(memory::measure(python.as_deref(), threads())?)
+        Some(training::compare_memory(python.as_deref(), threads())?)
     } else {
         None
     };

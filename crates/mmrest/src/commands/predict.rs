@@ -81,8 +81,8 @@ fn load(arguments: &PredictArguments) -> Result<Predictor> {
     let predictor = predictor.with_neighbours()?;
     if !predictor.has_neighbours() {
         tracing::warn!(
-            "{} has no neighbours.safetensors, as a run of an older mmrest or one that has not ended: contributions \
-             are told, neighbours are not; 'train' with --out and --resume writes it",
+            "{} has no neighbours.safetensors, since an older mmrest trained it or the run has not ended: explanations \
+             have contributions but no neighbours; 'train' with --out and --resume writes the file",
             folder.display()
         );
     }

@@ -45,7 +45,7 @@ pub(crate) fn compare(runs: &[Run], pages: &[Page]) -> Result<Page> {
         ("space", "The shared space"),
         ("distances", "Distances"),
         ("cluster-distances", "Distances to cluster centres"),
-        ("spectra", "The metrics"),
+        ("spectra", "The learned metrics"),
         ("curves", "Training, run by run"),
     ] {
         beside(&mut page, runs, pages, name, title);
@@ -90,7 +90,7 @@ fn row(name: &str, values: &[Option<f64>], least: bool) -> Vec<Cell> {
 }
 
 fn figures(runs: &[Run]) -> Result<Section> {
-    let mut section = Section::new("Figures");
+    let mut section = Section::new("Metrics");
     let mut names: Vec<String> = Vec::new();
     for name in runs.iter().flat_map(Run::figures) {
         if !names.contains(&name) {
@@ -99,8 +99,8 @@ fn figures(runs: &[Run]) -> Result<Section> {
     }
     for split in ["test", "valid"] {
         let mut table = Table::new(
-            &format!("{split} split; the best of a line is marked"),
-            &header("figure", runs),
+            &format!("{split} split; the best value of each row is marked"),
+            &header("metric", runs),
         );
         for name in &names {
             let values: Vec<Option<f64>> =
@@ -128,7 +128,7 @@ fn figures(runs: &[Run]) -> Result<Section> {
         };
         section.figure(
             bars.draw()?,
-            "One run a bar: how much of a difference is chance, several seeds would tell.",
+            "One run per bar: only several seeds show how much of a difference is chance.",
         );
     }
     Ok(section)

@@ -13,10 +13,12 @@ const EXAMPLES: usize = 12;
 pub(super) fn section(run: &Run) -> Section {
     let mut section = Section::new("Cases");
     if run.texts.is_empty() {
-        section.paragraph("The run's data are not there, so the texts are not shown: give their folder by --data.");
+        section.paragraph(
+            "The run's data were not found, so texts are not shown: give their folder with --data.",
+        );
     }
     if run.has_bias() {
-        let table = table(run, "Moved most by the bias", |p| p.bias.abs());
+        let table = table(run, "Changed most by the bias", |p| p.bias.abs());
         section.table(&table);
     }
     section.table(&table(run, "Largest errors", Prediction::error));
@@ -78,7 +80,7 @@ pub(super) fn compared(runs: &[Run], letters: &[String]) -> Option<Section> {
     header.push("label");
     header.extend(letters.iter().map(String::as_str));
     let mut table = Table::new(
-        "Predictions that differ most in their error; the nearest to the label is marked",
+        "Predictions whose errors differ most; the nearest to the label is marked",
         &header,
     );
     for (_, row) in cases {

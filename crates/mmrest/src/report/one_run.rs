@@ -21,7 +21,7 @@ pub(crate) fn report(run: &Run) -> Result<Page> {
     let mut training = Section::new("Training");
     training.figure(
         picture::curves(run)?,
-        "Means over each epoch's segments; the dashed line is the selected epoch. Parts of L_MMC are before their weights.",
+        "Means over each epoch's segments; the dashed line is the selected epoch. The parts of L_MMC are shown before weighting.",
     );
     page.add(training);
     page.add(predictions(run)?);
@@ -63,11 +63,11 @@ fn predictions(run: &Run) -> Result<Section> {
     section.figures(vec![
         (
             picture::against_label(&run.predictions, &run.scale)?,
-            "A perfect model's points lie on the dashed line. A flat line of squares is a model that plays safe.".into(),
+            "A perfect model's points lie on the dashed line. A flat line of squares means that the model stays near the mean.".into(),
         ),
         (
             picture::confusion(&run.predictions, &run.scale)?,
-            "Segments by class of label and of prediction; the colour is the share of the row. The framed diagonal is what the finest accuracy counts.".into(),
+            "Segments by class of label and of prediction; the colour is the share of the row. The framed diagonal is what the accuracy of the most classes counts.".into(),
         ),
     ]);
     Ok(section)
@@ -85,17 +85,17 @@ fn bias(run: &Run) -> Result<Section> {
         .filter(|p| p.error() < p.error_without_bias());
     let share = 100.0 * closer.count() as f64 / run.predictions.len().max(1) as f64;
     section.paragraph(&format!(
-        "The bias moves {share:.1} % of the segments closer to their label. The score alone was trained together with it, so this is not what a model without the bias would do: that needs a run of its own (bias = false)."
+        "The bias moves {share:.1} % of the segments closer to their label. The score was trained together with the bias, so this does not show what a model without the bias would do: that needs another run (bias = false)."
     ));
     section.figure(
         picture::bias(&run.predictions)?,
-        "Left: what the bias adds to the score. Right: the share of segments whose error is below each size; the upper line is the better one.",
+        "Left: what the bias adds to the score. Right: the share of segments with a smaller error; the upper line is better.",
     );
     Ok(section)
 }
 
 const NO_GEOMETRY: &str =
-    "This run has kept no geometry/: it is of an earlier version, or report.geometry is false.";
+    "This run has no geometry/: it was made by an earlier version, or report.geometry is false.";
 
 fn space(run: &Run) -> Result<Section> {
     let mut section = Section::new("The shared space");
@@ -111,7 +111,7 @@ fn space(run: &Run) -> Result<Section> {
     }
     section.figure(layouts(run, geometry)?, &layout_caption(run));
     section.figure(between_rows(run, geometry)?, &format!(
-        "Distances between pairs of rows (at most {MOST_ROWS} of them, of all modalities) by the sentiment bin of the first. Sentiments that are told apart have the blue well below the orange. Learned: the root of the squared Mahalanobis distance under M0."
+        "Distances between pairs of rows (at most {MOST_ROWS} of them, of all modalities) by the sentiment bin of the first. Where sentiments are separated, blue is well below orange. Learned: the root of the squared Mahalanobis distance under M0."
     ));
     if !geometry.selected.centers.is_empty() {
         section.figure(between_rows_and_centers(run, geometry)?, &format!(
@@ -147,13 +147,13 @@ fn layouts(run: &Run, geometry: &Geometry) -> Result<Picture> {
 
 fn layout_caption(run: &Run) -> String {
     let mut caption = format!(
-        "t-SNE (perplexity {PERPLEXITY}) of up to {MOST_SEGMENTS} segments of the {} split, a mark for each modality of each. Neighbours in the picture are neighbours in the space; sizes of groups and distances between them mean nothing.",
+        "t-SNE (perplexity {PERPLEXITY}) of up to {MOST_SEGMENTS} segments of the {} split, a mark for each modality of each. Neighbours in the picture are neighbours in the space; the sizes of groups and the distances between them have no meaning.",
         run.split
     );
     caption += if run.clusters.is_empty() {
         " This run has no clusters."
     } else {
-        " Rings are the clusters' centres with their sentiment, a box where several lie on one another."
+        " Rings are the clusters' centres with their sentiment, a box where several overlap."
     };
     caption
 }
@@ -206,25 +206,25 @@ fn panels(
 }
 
 fn spectra(run: &Run) -> Result<Section> {
-    let mut section = Section::new("The metrics");
+    let mut section = Section::new("The learned metrics");
     match run.geometry.as_ref().map(|geometry| &geometry.spectra) {
         None => section.paragraph(NO_GEOMETRY),
-        Some(spectra) if spectra.is_empty() => section.paragraph("This run has no metrics."),
+        Some(spectra) if spectra.is_empty() => section.paragraph("This run has no learned metrics."),
         Some(spectra) => section.figure(
             picture::spectra(spectra)?,
-            "Eigenvalues at a few epochs' ends, largest first. All begin flat, M0 at 1 and the others at 2, and the ridge is on top of each: what grows is stretched, what falls to 0 is ignored by the metric.",
+            "Eigenvalues at a few epochs' ends, largest first. All begin flat, M0 at 1 and the others at 2, plus the ridge: directions whose eigenvalue grows are stretched, those whose eigenvalue falls to 0 are ignored.",
         ),
     }
     Ok(section)
 }
 
 /// The explanation of the table of overlap.
-pub(super) const OVERLAP: &str = "Silhouette by sentiment: -1 to 1, 0 where sentiments overlap wholly. Scatter: between sentiment bins over within them; larger is better. Nearest centre: the share of rows that are nearest to the centre their sentiment has among the training rows. Silhouette by modality: large where rows lie by modality rather than by sentiment.";
+pub(super) const OVERLAP: &str = "Silhouette by sentiment: -1 to 1, 0 where sentiments overlap completely. Scatter: between sentiment bins over within them; larger is better. Nearest centre: the share of rows that are nearest to the centre their sentiment has among the training rows. Silhouette by modality: large where rows are grouped by modality rather than by sentiment.";
 
 /// The metrics on the validation and the test split.
 pub(super) fn metrics_section(run: &Run) -> Section {
-    let mut section = Section::new("Figures");
-    let mut table = Table::new("", &["figure", "valid", "test"]);
+    let mut section = Section::new("Metrics");
+    let mut table = Table::new("", &["metric", "valid", "test"]);
     for name in run.figures() {
         let of = |split: &str| Cell::number(run.metric(&[split, &name]), 4);
         table.row(vec![Cell::text(&name), of("valid"), of("test")]);

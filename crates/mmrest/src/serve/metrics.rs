@@ -76,10 +76,10 @@ impl Metrics {
             "Segments answered",
             self.segments.clone(),
         );
-        r.register("batch_segments", "Segments a batch", self.batches.clone());
+        r.register("batch_segments", "Segments per batch", self.batches.clone());
         r.register(
             "abandoned_segments",
-            "Segments not scored, for nobody waited for them any more",
+            "Segments not scored because nobody waited for them any more",
             self.abandoned.clone(),
         );
         r.register("panics", "Panics caught", self.panics.clone());

@@ -191,13 +191,13 @@ async fn serve(
                 let counted = metrics.connected();
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection broke off");
+                        tracing::debug!(%error, "a connection was interrupted");
                     }
                     drop((counted, place));
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot take up a connection");
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -146,7 +146,7 @@ async fn receive(server: &Server, body: Body, deadline: Instant) -> Result<Bytes
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(most)),
         Ok(Err(error)) => Err(HttpError::bad(format!(
-            "the body broke off: {error}; send the request again"
+            "the body was interrupted: {error}; send the request again"
         ))),
         Err(_) => Err(HttpError::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -186,7 +186,8 @@ async fn scored(
     segments: Vec<Segment>,
     deadline: Instant,
 ) -> Result<Vec<mmrest_learner::Placement>, HttpError> {
-    let stops = || HttpError::busy("the server stops: send the request to another, or again later");
+    let stops =
+        || HttpError::busy("the server is stopping: send the request to another server, or later");
     let answer = server.queue.push(segments).map_err(|not| match not {
         NotTaken::Full => HttpError::busy(format!(
             "the queue is full ({} segments may wait): try again in a second",

@@ -157,7 +157,7 @@ fn elements(
     match rest.strip_prefix(']').map(str::trim) {
         Some("") => Ok(()),
         Some(_) => Err(HttpError::bad(
-            "something stands after the array: send one array",
+            "there is text after the array: send one array",
         )),
         None => Err(open(rest)),
     }

@@ -52,7 +52,7 @@ async fn live() -> Response {
 async fn ready(State(server): State<Arc<Server>>) -> Response {
     let queue = &server.queue;
     if queue.is_closed() {
-        return HttpError::busy("not ready: the server stops").into_response();
+        return HttpError::busy("not ready: the server is stopping").into_response();
     }
     if queue.len() >= queue.capacity() {
         return HttpError::busy("not ready: the queue is full").into_response();
@@ -81,6 +81,6 @@ async fn other_method(uri: Uri) -> HttpError {
     };
     HttpError::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("{path} answers {method} alone"),
+        format!("{path} answers only {method}"),
     )
 }

@@ -91,7 +91,7 @@ impl StudyFile {
             .any(|variant| variant.name == self.reference)
         {
             bail!(
-                "reference = \"{}\" is the name of no [[variant]]: add one, or name one that is there",
+                "reference = \"{}\" is not the name of a [[variant]]: add one, or choose an existing one",
                 self.reference
             );
         }
@@ -115,7 +115,7 @@ impl SweepEntry {
             Value::String(word) => word.clone(),
             Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => value.to_string(),
             other => bail!(
-                "the sweep of {} has {other}, which makes no name: write such values as [[variant]]s",
+                "the sweep of {} has {other}, which cannot be part of a name: write such values as [[variant]]s",
                 self.key
             ),
         };

@@ -96,7 +96,9 @@ impl Plan {
         }
         if !plan.variants.iter().any(|v| v.name == plan.reference) {
             let why = plan.skipped.iter().find(|s| s.name == plan.reference);
-            let why = why.map_or("it is another variant's twin", |skipped| &skipped.reason);
+            let why = why.map_or("it is the same as another variant", |skipped| {
+                &skipped.reason
+            });
             bail!("the reference '{}' cannot be run: {why}", plan.reference);
         }
         Ok(plan)

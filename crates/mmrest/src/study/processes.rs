@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
 use super::progress::Progress;
-use super::runs::{Run, State};
+use super::runs::{Ended, Run, State};
 
 /// The time between two checks whether a process has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -24,17 +24,6 @@ pub(crate) struct Launch {
     pub(crate) options: Vec<String>,
     /// The threads per run, where runs share the processor.
     pub(crate) threads: Option<usize>,
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Ended {
-    /// It wrote its metrics.
-    Finished,
-    /// It was asked to stop.
-    Interrupted,
-    /// Why it failed, in a sentence.
-    Failed(String),
 }
 
 /// The processes that are running.
@@ -191,7 +180,7 @@ fn ended(status: Option<ExitStatus>, errors: &str, stopping: bool) -> Ended {
             None => format!("exit code {code}"),
         }),
         (None, None) => Ended::Failed(match status {
-            Some(status) => format!("the system ended it ({status}), for want of memory perhaps"),
+            Some(status) => format!("the system ended it ({status}), perhaps for lack of memory"),
             None => "it was lost".into(),
         }),
     }

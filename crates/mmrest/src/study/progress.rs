@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_learner::Figures;
 
-use super::processes::Ended;
-use super::runs::{Run, State};
-use super::runs::{RunResult, read_times};
+use super::runs::{Ended, Run, RunResult, State, read_times};
 use crate::display::clock;
 use crate::interrupt::say;
 

@@ -82,7 +82,7 @@ fn pictures(summary: &Summary, part: &Part, section: &mut Section) -> Result<()>
         }
         Topic::Gates => {
             let picture = of_gates(summary)?;
-            section.figure(picture, "What is trained beside the text encoder.");
+            section.figure(picture, "What is trained besides the text encoder.");
         }
         Topic::Other => {}
     }
@@ -173,7 +173,7 @@ fn of_gates(summary: &Summary) -> Result<Picture> {
         });
     Bars {
         name: "parameters".into(),
-        title: "Parameters beside the text encoder".into(),
+        title: "Parameters besides the text encoder".into(),
         axis: "parameters, in thousands".into(),
         bars: gates.chain(own).collect(),
         ..Bars::default()

@@ -31,6 +31,17 @@ pub(crate) enum State {
     Finished,
 }
 
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Ended {
+    /// It wrote its metrics.
+    Finished,
+    /// It was asked to stop.
+    Interrupted,
+    /// Why it failed, in a sentence.
+    Failed(String),
+}
+
 impl<'a> Run<'a> {
     /// The run of a variant with a seed, in a study's folder.
     pub(crate) fn new(out: &Path, variant: &'a Variant, seed: u64) -> Self {

@@ -66,7 +66,7 @@ pub(crate) fn parts(summary: &Summary) -> Vec<Part> {
 pub(crate) fn about(summary: &Summary) -> String {
     let runs = summary.runs;
     format!(
-        "Configuration {}, study {}: {} of {} runs, {} a variant.",
+        "Configuration {}, study {}: {} of {} runs, {} per variant.",
         summary.config,
         summary.study,
         runs.finished,
@@ -169,7 +169,7 @@ fn comparisons(summary: &Summary) -> Part {
         header: names,
         rows: compared.map(row).collect(),
         note: format!(
-            "Δ: variant less reference, on the test split [{:.0} % bootstrap interval over seeds and segments]. p: paired \
+            "Δ: variant minus reference, on the test split [{:.0} % bootstrap interval over seeds and segments]. p: paired \
              permutation test over segments, means over seeds, {} draws: of these trained models on other segments, not of \
              other seeds. d_z: mean of the paired differences by their standard deviation.",
             100.0 * summary.statistics.level,
@@ -216,8 +216,7 @@ fn chosen(summary: &Summary) -> Part {
         title: "Chosen on test, as the literature reports (not honest)".into(),
         header: header(&["variant"], summary.figures.names()),
         rows: finished(summary).map(row).collect(),
-        note: "All figures of the epoch whose test MAE is lowest: to compare with publications that choose so, and for \
-               nothing else."
+        note: "All figures of the epoch whose test MAE is lowest: only for comparison with publications that choose so."
             .into(),
         ..Part::default()
     }
@@ -246,7 +245,7 @@ fn costs(summary: &Summary) -> Part {
         "rest",
         "metrics",
         "all parameters",
-        "ms a step",
+        "ms per step",
         "epochs",
         "training, s",
         "peak memory, MiB",
@@ -281,8 +280,8 @@ fn gates(summary: &Summary) -> Part {
     rows.extend(own.map(|(name, parameters)| row(&name, parameters)));
     Part {
         topic: Topic::Gates,
-        title: "Beside MAG-BERT".into(),
-        header: header(&["beside the text encoder", "parameters"], std::iter::empty()),
+        title: "Compared with MAG-BERT".into(),
+        header: header(&["besides the text encoder", "parameters"], std::iter::empty()),
         rows,
         note: "MAG-BERT's module: 2 H² + 2 H (V + A) + 6 H, of the widths of text encoder, vision and audio.".into(),
         ..Part::default()
