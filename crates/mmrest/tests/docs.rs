@@ -1,4 +1,4 @@
-//! The documentation, where a program can check it: every configuration key with its default, every relative link.
+//! Checks the documentation: every configuration key is listed with its default, and every relative link works.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

@@ -1,4 +1,4 @@
-//! The commands of the documentation that work on the built-in sample, run as they stand.
+//! Runs the commands of the documentation that work on the built-in sample.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -55,7 +55,7 @@ impl Project {
         child.wait_with_output().unwrap()
     }
 
-    /// The words as they are run here: the run that is there, files for patterns, one epoch where something is trained.
+    /// The words as they are run here: with the run that exists, files for patterns, and one epoch of training.
     fn words(&self, command: &Documented, number: usize) -> Vec<String> {
         let mut words = Vec::new();
         for word in &command.words {

@@ -1,4 +1,4 @@
-//! docs/src/errors.md against the errors there are: every one of a crate's error types is listed with its message.
+//! Checks that docs/src/errors.md lists every error type of the library crates with its message.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

@@ -1,6 +1,6 @@
-//! The library crates' examples, as they run and as their READMEs show them.
+//! Runs the examples of the library crates, and compares them with the READMEs.
 //!
-//! `cargo test` builds the examples of every crate it tests. Where a run names this test alone they may not be there: those
+//! `cargo test` builds the examples of every crate it tests. Where only this test is built they may be missing: those
 //! are skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! Names, ids and texts that would be markup or script if a page let them.
+//! Names, ids and texts with markup or scripts are escaped on every page and picture.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -9,12 +9,12 @@ use std::path::Path;
 use common::{below, succeed};
 use mmrest_data::sample::{self, SampleConfig};
 
-/// An id as it may stand in anybody's table.
+/// A hostile id, as it may appear in a table.
 const EVIL: &str = r#"<script>alert(1)</script>"'&<img src=x onerror=alert(2)>"#;
-/// How a page must have it.
+/// How a page must show it.
 const TAMED: &str =
     "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;&lt;img src=x onerror=alert(2)&gt;";
-/// As much of it as the name of a folder can hold.
+/// As much of it as can be in the name of a folder.
 const FOLDER: &str = r#"<script>alert(1)"'&"#;
 
 /// A table of which every id and every text is hostile.
@@ -33,7 +33,7 @@ fn table() -> String {
     table
 }
 
-/// That nothing hostile is in a page or picture but as text.
+/// Checks that hostile text is escaped in a page or picture.
 fn is_tame(path: &Path) -> String {
     let page = std::fs::read_to_string(path).unwrap();
     let name = path.display();

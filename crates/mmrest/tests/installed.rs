@@ -1,4 +1,4 @@
-//! The program outside a checkout of the project, as `cargo install` leaves it.
+//! The program outside a checkout of the project, as after `cargo install`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

@@ -1,4 +1,4 @@
-//! Ctrl-C: whatever is being done, exit code 130, and nothing half-written is left.
+//! Ctrl-C ends every command with exit code 130 and leaves no unfinished file.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{below, program, stderr};
 
-/// Data that take long enough to be met at work, in a folder.
+/// Generates data that are large enough to be interrupted while they are processed.
 fn made(folder: &Path) -> PathBuf {
     let data = folder.join("data");
     let child = sample("400", &data);
@@ -43,7 +43,7 @@ fn unfinished(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Waits until something is being written in `folder`, presses Ctrl-C so often, and returns what was said.
+/// Waits until something is being written in `folder`, presses Ctrl-C `times` times, and returns standard error.
 fn press(child: Child, folder: &Path, times: usize) -> String {
     let begun = Instant::now();
     while unfinished(folder).is_empty() {

@@ -1,4 +1,4 @@
-//! Ten thousand damaged lines through `predict`: one process takes them all, answers for each, and takes little memory.
+//! Ten thousand damaged lines through `predict`: one process answers every line and takes little memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -13,11 +13,11 @@ use common::{peak_memory, program};
 use mmrest_mutation::mutator::{Form, LARGEST, generator, mutated};
 use mmrest_mutation::seed::{self, Run};
 
-/// Damaged lines, at least.
+/// The number of damaged lines.
 const LINES: u64 = 10_000;
-/// What the process may take, model and all.
+/// The most memory of the process, including the model.
 const MEMORY: usize = 512 << 20;
-/// What one line may take, and all of them together: no figure of speed, a bound on hanging.
+/// The most time for all lines: not a measure of speed, but a limit for hanging.
 const SLOWEST: Duration = Duration::from_secs(600);
 
 /// Lines as they go in, a line end after each.
@@ -57,7 +57,7 @@ fn large() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Everything that a stream gives, read on the side.
+/// Reads a stream to its end on another thread.
 fn gathered(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut all = Vec::new();
@@ -66,7 +66,7 @@ fn gathered(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec
     })
 }
 
-/// What came of one process.
+/// The result of one process.
 struct Answer {
     output: Vec<u8>,
     errors: String,

@@ -1,4 +1,4 @@
-//! The crates as packages: whole, and described.
+//! The crates can be packaged, and their packages are complete and described.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

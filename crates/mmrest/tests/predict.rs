@@ -1,4 +1,4 @@
-//! `mmrest predict` as a stream: lines in, lines out.
+//! `mmrest predict` on JSON lines.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

@@ -32,7 +32,7 @@ fn a_run_is_trained_evaluated_and_used() {
     a_closed_pipe_is_no_error(&trained);
 }
 
-/// The same figures as the run wrote, to the last digit.
+/// `eval` gives metrics identical to those that the run wrote.
 fn evaluates(trained: &Fixture, metrics: &serde_json::Value) {
     let run = trained.arg("run");
     for split in ["valid", "test"] {
@@ -83,7 +83,7 @@ fn predicts_a_folder(trained: &Fixture) {
     assert_scores_as_evaluated(trained, &out);
 }
 
-/// The same data as a packed set, and what such files are refused for.
+/// The same data as a packed set; and other files, which are refused.
 fn predicts_a_packed_set(trained: &Fixture) {
     let (run, set, out) = (
         trained.arg("run"),
@@ -106,7 +106,7 @@ fn predicts_a_packed_set(trained: &Fixture) {
     assert!(errors.contains("vision has 2 features a frame"), "{errors}");
 }
 
-/// Every segment is scored as the run's own table has it.
+/// Every segment has the same score as in the run's own table.
 fn assert_scores_as_evaluated(trained: &Fixture, scores: &str) {
     let text = std::fs::read_to_string(scores).unwrap();
     assert_eq!(text.lines().count(), 600);
@@ -129,7 +129,7 @@ fn assert_scores_as_evaluated(trained: &Fixture, scores: &str) {
     }
 }
 
-/// A file of scores takes its place when all is scored; before that an older one stays.
+/// A file of scores appears when it is complete; before that an older one stays.
 fn predicts_into_a_file(trained: &Fixture) {
     let (run, input, out) = (trained.arg("run"), trained.arg("in"), trained.arg("out"));
     let good = "{\"text\": \"fine\"}\n";

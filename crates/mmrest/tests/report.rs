@@ -1,4 +1,4 @@
-//! Reports of runs on the sample: one run, several side by side, without clusters, without bias, without data.
+//! Reports of runs on the sample: one run, several runs, without clusters, without bias, without data.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -156,7 +156,7 @@ fn without_clusters_and_without_bias(fixture: &Fixture, full: &str) {
     }
 }
 
-/// Elsewhere, without data: ids alone. A folder without a run is one sentence.
+/// Without data the report shows only ids. A folder without a run is an error.
 fn without_data(fixture: &Fixture, run: &str) {
     let (nowhere, out) = (fixture.arg("nowhere"), fixture.arg("ids"));
     let (_, page) = report(&[run, "--data", &nowhere, "--out", &out]);

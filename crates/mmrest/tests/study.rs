@@ -1,4 +1,4 @@
-//! Studies as their users start them: run, stopped, continued, failing, changed.
+//! Studies that are run, stopped, continued, that fail or are changed.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -100,7 +100,7 @@ impl Metrics {
     /// Counts an answered request.
     pub(super) fn request(&self, path: &'static str, code: u16, took: Duration) {
         self.requests.get_or_create(&Request { path, code }).inc();
-        if path == super::addresses::PREDICT {
+        if path == super::PREDICT {
             self.seconds.observe(took.as_secs_f64());
         }
     }

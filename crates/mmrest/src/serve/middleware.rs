@@ -10,9 +10,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Server;
-use super::addresses::{POLICY, known};
 use super::error::HttpError;
+use super::{POLICY, Server, known};
 
 /// The number of segments that an answer scored.
 #[derive(Clone, Copy, Debug)]

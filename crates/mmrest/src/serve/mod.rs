@@ -3,7 +3,6 @@
 //! The way of a request: [`middleware`] (host, log, metrics) -> [`routes`] -> [`predict`] -> [`request`], which makes segments
 //! of the body -> [`queue`] -> [`worker`], the one thread that uses the model -> [`response`].
 
-mod addresses;
 mod error;
 mod metrics;
 mod middleware;
@@ -24,6 +23,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -109,6 +110,46 @@ impl Server {
 /// Bytes in KiB, rounded up.
 fn kibibytes(bytes: usize) -> usize {
     bytes.div_ceil(1 << 10)
+}
+
+// The interface for programs.
+const PREDICT: &str = "/v1/predict";
+const MODEL: &str = "/v1/model";
+const LIVE: &str = "/healthz";
+const READY: &str = "/readyz";
+const METRICS: &str = "/metrics";
+
+/// The page's files: address, content type, content.
+const FILES: [(&str, &str, &str); 8] = [
+    ("/", HTML, include_str!("page/index.html")),
+    ("/app.css", CSS, include_str!("page/app.css")),
+    ("/app.js", JS, include_str!("page/app.js")),
+    ("/frames.js", JS, include_str!("page/frames.js")),
+    ("/draw.js", JS, include_str!("page/draw.js")),
+    ("/map.js", JS, include_str!("page/map.js")),
+    ("/results.js", JS, include_str!("page/results.js")),
+    ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+];
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+
+/// The content security policy: the page may load its own files and send requests to its own server, nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The answer with one of the files.
+fn file(kind: &'static str, content: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, kind)], content).into_response()
+}
+
+/// The address as it is logged and counted: one of the server's own, or `other`.
+fn known(path: &str) -> &'static str {
+    let own = [PREDICT, MODEL, LIVE, READY, METRICS];
+    let pages = FILES.iter().map(|(path, ..)| *path);
+    let mut all = own.into_iter().chain(pages);
+    all.find(|known| *known == path).unwrap_or("other")
 }
 
 /// Threads that read requests and write answers. The model has its own thread, and burn its own pool.

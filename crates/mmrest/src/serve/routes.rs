@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
-use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Router, middleware};
 use serde::Serialize;
 
-use super::Server;
-use super::addresses::{FILES, LIVE, METRICS, MODEL, PREDICT, READY, file, known};
 use super::error::{HttpError, json};
-use super::metrics;
 use super::middleware::observe;
 use super::predict::predict;
+use super::{FILES, LIVE, METRICS, MODEL, PREDICT, READY, Server, file, known, metrics};
 
 /// The router of all addresses.
 pub(super) fn router(server: Arc<Server>) -> Router {

@@ -1,4 +1,4 @@
-//! A run is resumed with another configuration or other data only where the change is said to be meant.
+//! A run is resumed with another configuration or other data only if the change is accepted explicitly.
 
 use crate::common::{Fixture, fail_with};
 use crate::succeed;

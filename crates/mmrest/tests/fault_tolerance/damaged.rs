@@ -1,4 +1,4 @@
-//! Checkpoints and models that are not what was written.
+//! Damaged checkpoints and models are detected.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Data of which there is next to nothing to learn: training is defined on them all the same.
+//! Training works on data with almost nothing to learn.
 
 use mmrest_data::packed::{About, PackedWriter};
 use mmrest_data::{Frames, Segment, Split, Widths};
@@ -11,7 +11,7 @@ const WIDTHS: Widths = Widths {
     audio: 2,
 };
 
-/// A data set of so many segments a split, and a configuration that trains on it.
+/// Writes a data set with `sizes` segments per split, and a configuration that trains on it.
 fn made(fixture: &Fixture, name: &str, sizes: [usize; 3], segment: impl Fn(usize) -> Segment) {
     let path = fixture.path(&format!("{name}.h5"));
     let mut writer = PackedWriter::create(&path, WIDTHS, false).unwrap();
@@ -31,7 +31,7 @@ fn made(fixture: &Fixture, name: &str, sizes: [usize; 3], segment: impl Fn(usize
     std::fs::write(fixture.path(&format!("{name}.toml")), config).unwrap();
 }
 
-/// A segment like no other.
+/// A segment that differs from the others.
 fn usual(number: usize) -> Segment {
     let value = |at: usize| ((number * 7 + at * 3) % 11) as f32 / 5.0 - 1.0;
     Segment {

@@ -1,4 +1,4 @@
-//! What the system refuses: space, writing, a folder that was there; and a second program.
+//! Errors of the system: no space, no permission, a folder that vanishes; and a second program on the same run.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use mmrest_learner::run::{FolderLock, RunFolder};
 use crate::common::{Fixture, below, fail_with, stderr};
 use crate::succeed;
 
-/// The same command where no file may grow beyond so many blocks of 512 bytes.
+/// The same command, with files limited to `blocks` blocks of 512 bytes.
 fn limited(command: &Command, blocks: usize) -> Command {
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
     let mut limited = Command::new("sh");

@@ -1,4 +1,4 @@
-//! A run that is killed, whenever it is, ends as one that was not.
+//! A run that is killed at any moment and resumed gives the same results as one that was not killed.
 
 use std::path::Path;
 use std::process::Child;
@@ -9,9 +9,9 @@ use crate::common::{Fixture, below};
 use crate::succeed;
 
 const EPOCHS: usize = 4;
-/// Kills that are to meet a run at work.
+/// The number of kills that must hit a running run.
 const KILLS: usize = 25;
-/// Runs that are killed for it at most: some are over before their moment comes.
+/// The most attempts, since some runs end before they are killed.
 const CASES: usize = 60;
 /// No run of a second takes so long, whatever else the machine has to do.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -71,7 +71,7 @@ fn growing(run: &Path) -> Option<String> {
     names.find(|name| name.starts_with("growing-"))
 }
 
-/// How often kills met what.
+/// How often kills hit which state.
 #[derive(Default)]
 struct Met {
     alive: AtomicUsize,

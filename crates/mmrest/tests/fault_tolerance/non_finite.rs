@@ -1,4 +1,4 @@
-//! Steps whose loss is not finite are not taken, told, and after so many in a row the end of the run.
+//! Steps whose loss is not finite are skipped and reported; too many in a row end the run.
 
 use crate::common::{Fixture, fail_with};
 use crate::succeed;

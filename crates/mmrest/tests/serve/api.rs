@@ -1,4 +1,4 @@
-//! What the server answers beside what the program predicts.
+//! The answers of the server, compared with the output of `mmrest predict`.
 
 use serde_json::{Value, json};
 

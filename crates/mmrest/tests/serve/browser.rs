@@ -1,4 +1,4 @@
-//! A browser without a window, driven by chromedriver (https://www.w3.org/TR/webdriver2/).
+//! A headless browser, driven by chromedriver (https://www.w3.org/TR/webdriver2/).
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use ureq::Agent;
 
-/// How long a page may take for what a test waits for, and the browser for a command: the machine may be busy.
+/// How long a test waits for a page, and for the answer to a command: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// What Chromium is started with.
+/// The options of Chromium.
 const OPTIONS: [&str; 8] = [
     "--headless",
     "--no-sandbox",

@@ -1,4 +1,4 @@
-//! The page in a browser without a window.
+//! The page of the server, in a headless browser.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
