@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use mmrest_metric::SentimentBins;
 use safetensors::SafeTensors;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// The classes of the sentiment scale.
@@ -79,8 +80,8 @@ impl Run {
         let clusters = clusters(folder, &scale)?;
         Ok(Self {
             name: short_name(folder),
-            metrics: json(&folder.join("metrics.json"))?,
-            record: json(&folder.join("run.json"))?,
+            metrics: read_json(&folder.join("metrics.json"))?,
+            record: read_json(&folder.join("run.json"))?,
             epochs: Epochs::read(&folder.join("epochs.csv"))?,
             predictions: read_predictions(&folder.join("predictions.csv"), split)?,
             geometry: Geometry::read(&folder.join("geometry"), split)?,
@@ -140,7 +141,7 @@ fn short_name(folder: &Path) -> String {
 /// The classes of a run's clusters; none where it has no clusters.
 fn clusters(folder: &Path, scale: &Scale) -> Result<Vec<i32>> {
     let path = folder.join("model").join("clusters.json");
-    let clusters = json(&path)?;
+    let clusters: Value = read_json(&path)?;
     let Some(bins) = clusters.get("bins").and_then(Value::as_array) else {
         return Ok(Vec::new());
     };
@@ -161,7 +162,8 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn json(path: &Path) -> Result<Value> {
+/// Reads a JSON file.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_str(&read(path)?).with_context(|| format!("{}: not JSON", path.display()))
 }
 
@@ -207,7 +209,7 @@ impl Prediction {
 
 /// The predictions of one split.
 fn read_predictions(path: &Path, split: &str) -> Result<Vec<Prediction>> {
-    let all: Vec<Prediction> = rows(path)?;
+    let all: Vec<Prediction> = read_rows(path)?;
     Ok(all.into_iter().filter(|p| p.split == split).collect())
 }
 
@@ -227,7 +229,7 @@ pub(crate) struct Epochs {
 
 impl Epochs {
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let table: Vec<BTreeMap<String, String>> = rows(path)?;
+        let table: Vec<BTreeMap<String, String>> = read_rows(path)?;
         let mut columns: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for row in table {
             for (name, value) in row {
@@ -257,8 +259,8 @@ impl Epochs {
     }
 }
 
-/// All rows of a CSV file with a header line.
-fn rows<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+/// Reads all rows of a CSV file with a header line.
+pub(crate) fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     let wrong = || format!("cannot read {}", path.display());
     let mut reader = csv::Reader::from_path(path).with_context(wrong)?;
     let rows: Result<Vec<T>, csv::Error> = reader.deserialize().collect();
@@ -311,7 +313,7 @@ impl Geometry {
         if !selected.exists() {
             return Ok(None);
         }
-        let segments: Vec<Segment> = rows(&folder.join("segments.csv"))?;
+        let segments: Vec<Segment> = read_rows(&folder.join("segments.csv"))?;
         let of_split = segments.iter().filter(|segment| segment.split == split);
         let bins: Vec<usize> = of_split.map(|segment| segment.bin).collect();
         let before = folder.join("before.safetensors");
@@ -323,7 +325,7 @@ impl Geometry {
                 .transpose()?,
             selected: Space::read(&selected, split, &bins)?,
             spectra: if spectra.exists() {
-                rows(&spectra)?
+                read_rows(&spectra)?
             } else {
                 Vec::new()
             },

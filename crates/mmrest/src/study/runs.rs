@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use mmrest_data::{Split, files};
 use mmrest_learner::run::{MetricsFile, RunFolder, RunRecord, first_difference};
 use mmrest_learner::{Config, FigureSet};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::plan::Variant;
+use crate::report::run::{read_json, read_rows};
 
 /// One variant with one seed.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl RunResult {
     /// Reads the files of a finished run.
     pub(crate) fn read(run: &Run) -> Result<Self> {
         let folder = &run.folder;
-        let rows: Vec<PredictionRow> = csv_rows(&folder.predictions())?;
+        let rows: Vec<PredictionRow> = read_rows(&folder.predictions())?;
         let of = |split: Split| {
             let rows = rows
                 .iter()
@@ -155,8 +155,8 @@ impl RunResult {
         };
         Ok(Self {
             seed: run.seed,
-            metrics: json(&folder.metrics())?,
-            record: json(&folder.record())?,
+            metrics: read_json(&folder.metrics())?,
+            record: read_json(&folder.record())?,
             train_segments: of(Split::Train).count(),
             valid: of(Split::Valid).collect(),
             test: of(Split::Test).collect(),
@@ -180,14 +180,14 @@ impl RunResult {
 
 /// The seconds that a run took, unless it was stopped and resumed.
 pub(crate) fn read_times(folder: &RunFolder) -> Option<f64> {
-    let record: RunRecord = json(&folder.record()).ok()?;
+    let record: RunRecord = read_json(&folder.record()).ok()?;
     let took = record.finished? - record.started;
     record.resumptions.is_empty().then_some(took)
 }
 
 /// Rows of numbers; other cells, such as `true`, are left out.
 fn epochs(path: &Path) -> Result<Vec<Epoch>> {
-    let rows: Vec<BTreeMap<String, String>> = csv_rows(path)?;
+    let rows: Vec<BTreeMap<String, String>> = read_rows(path)?;
     let numbers = |row: BTreeMap<String, String>| {
         let cells = row.into_iter();
         cells
@@ -200,18 +200,4 @@ fn epochs(path: &Path) -> Result<Vec<Epoch>> {
     } else {
         Ok(epochs)
     }
-}
-
-fn csv_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let reader = csv::Reader::from_path(path);
-    let mut reader = reader.with_context(|| format!("cannot read {}", path.display()))?;
-    let rows = reader.deserialize();
-    rows.collect::<Result<_, _>>()
-        .map_err(|error| anyhow!("{}: {error}", path.display()))
-}
-
-pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).map_err(|error| anyhow!("{}: {error}", path.display()))
 }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::plan::{Plan, Variant};
 use super::processes::Failure;
-use super::runs::{RunResult, Segments, json};
+use super::runs::{RunResult, Segments};
+use crate::report::run::read_json;
 
 /// `summary.json`.
 #[derive(Clone, Debug, Serialize)]
@@ -527,8 +528,8 @@ fn dimensions(run: &RunFolder) -> Option<[usize; 3]> {
     struct Features {
         widths: mmrest_data::Widths,
     }
-    let bert: Bert = json(&run.model().join("bert/config.json")).ok()?;
-    let features: Features = json(&run.model().join("features.json")).ok()?;
+    let bert: Bert = read_json(&run.model().join("bert/config.json")).ok()?;
+    let features: Features = read_json(&run.model().join("features.json")).ok()?;
     let config = run.read_config().ok()?;
     let width = |modality, width| if config.uses(modality) { width } else { 0 };
     let vision = width(mmrest_data::Modality::Vision, features.widths.vision);
