@@ -29,16 +29,16 @@ pub(crate) enum Command {
     Predict(PredictArguments),
     /// Score new data over HTTP with the model of a run.
     Serve(ServeArguments),
-    /// Make a report with pictures of a run, or lay several side by side.
+    /// Make a report with pictures of a run, or compare several runs.
     Report(ReportArguments),
     /// Compute golden numbers from given inputs, to compare implementations.
     Conformance(ConformanceArguments),
-    /// Get, look at, align, import or make data.
+    /// Fetch, inspect, align, import or generate data.
     #[command(subcommand)]
     Data(DataCommand),
-    /// Print the script by which a shell completes this program's commands and options.
+    /// Print the script that makes a shell complete this program's commands and options.
     Completions(CompletionsArguments),
-    /// Write the manual: a page for the program and each of its commands.
+    /// Write manual pages: one for the program and one for each command.
     Man(ManArguments),
 }
 
@@ -51,7 +51,7 @@ impl Command {
             Self::Predict(predict) => predict.device.backend,
             Self::Serve(serve) => serve.device.backend,
             Self::Conformance(conformance) => conformance.device.backend,
-            // The runs of a study are processes of their own.
+            // The runs of a study are child processes.
             Self::Ablate(_)
             | Self::Report(_)
             | Self::Data(_)
@@ -76,21 +76,21 @@ pub(crate) struct DeviceArguments {
 pub(crate) struct TrainArguments {
     /// A name under configs/ (sample, mosi, mosei, mosi-words, mosi-mmsa, mosei-mmsa, sims), or a TOML file.
     pub(crate) config: String,
-    /// Folder of the data, in place of the configured one.
+    /// Folder of the data, instead of the configured one.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Directory of a BERT (config.json, vocab.txt, weights), in place of the configured one.
+    /// Directory of a BERT (config.json, vocab.txt, weights), instead of the configured one.
     #[arg(long, value_name = "DIR")]
     pub(crate) bert: Option<PathBuf>,
-    /// Seed of everything random.
+    /// Seed of all random numbers.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Most epochs.
+    /// Maximum number of epochs.
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<usize>,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
-    /// Numbers of several devices, such as 0,1: each takes its part of every batch.
+    /// Numbers of several devices, such as 0,1: each computes a part of every batch.
     #[arg(
         long,
         value_name = "N,N",
@@ -104,10 +104,10 @@ pub(crate) struct TrainArguments {
     /// The run's folder [default: runs/CONFIG/TIME-SEED].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on with the run in --out, by its own configuration.
+    /// Resume the run in --out, with its own configuration.
     #[arg(long, requires = "out")]
     pub(crate) resume: bool,
-    /// What is meant to be another than when the run began: data, for the contents of its files, or keys given anew, such
+    /// What may differ from when the run began: data, for the contents of the data files, or keys that are given again, such
     /// as train.patience.
     #[arg(
         long,
@@ -119,7 +119,7 @@ pub(crate) struct TrainArguments {
     /// Print nothing but errors.
     #[arg(long, conflicts_with = "json")]
     pub(crate) quiet: bool,
-    /// Print JSON, one object a line: the run's folder, notes, each epoch, and the figures as the last.
+    /// Print JSON, one object per line: the run's folder, notes, each epoch, and at the end the metrics.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -127,9 +127,10 @@ pub(crate) struct TrainArguments {
 impl TrainArguments {
     /// The numbers of the devices to train on.
     pub(crate) fn devices(&self) -> Vec<usize> {
-        match self.devices.is_empty() {
-            true => vec![self.device.device],
-            false => self.devices.clone(),
+        if self.devices.is_empty() {
+            vec![self.device.device]
+        } else {
+            self.devices.clone()
         }
     }
 }
@@ -142,36 +143,36 @@ pub(crate) struct AblateArguments {
     /// The variants: a name under configs/ (ablate, sensitivity), or a TOML file.
     #[arg(long, default_value = "ablate", value_name = "NAME|FILE")]
     pub(crate) study: String,
-    /// Seeds a variant: 1 to N [default: the study's, or else 5].
+    /// Seeds per variant, from 1 to N [default: the study's, or 5].
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) seeds: Option<usize>,
-    /// Train these variants alone: names, or keys of sweeps, separated by commas.
+    /// Train only these variants: names, or keys of sweeps, separated by commas.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Any key of the configuration, for every variant; a variant's own keys win. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Folder of the data, in place of the configured one.
+    /// Folder of the data, instead of the configured one.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Directory of a BERT, in place of the configured one.
+    /// Directory of a BERT, instead of the configured one.
     #[arg(long, value_name = "DIR")]
     pub(crate) bert: Option<PathBuf>,
-    /// Most epochs.
+    /// Maximum number of epochs.
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<usize>,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
-    /// Runs at a time; the processor's threads are divided between them.
+    /// Number of runs at a time, which share the processor's threads.
     #[arg(long, default_value = "1", value_name = "N", value_parser = parse_count)]
     pub(crate) jobs: usize,
     /// The study's folder [default: runs/studies/STUDY-CONFIG].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Throw away runs of another configuration than the study has now, and run them again.
+    /// Delete runs of another configuration than the study has now, and run them again.
     #[arg(long)]
     pub(crate) fresh: bool,
-    /// Write the report's pictures as PNG too.
+    /// Also write the report's pictures as PNG.
     #[arg(long)]
     pub(crate) png: bool,
     /// Print nothing but errors.
@@ -186,12 +187,12 @@ pub(crate) struct EvalArguments {
     /// train, valid or test.
     #[arg(long, default_value = "test", value_parser = parse_split)]
     pub(crate) split: Split,
-    /// Folder of the data, in place of the run's.
+    /// Folder of the data, instead of the run's.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
-    /// Print the figures as JSON.
+    /// Print the metrics as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -207,18 +208,18 @@ pub(crate) struct PredictArguments {
     /// Where the JSON lines go [default: standard output].
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Stop at the first line that cannot be scored, in place of passing it over.
+    /// Stop at the first line that cannot be scored, instead of skipping it.
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Add to each line what each modality contributes, and the nearest training segments.
+    /// Add the contribution of each modality and the nearest training segments to each line.
     #[arg(long)]
     pub(crate) explain: bool,
-    /// Training segments that --explain names; 0 for none.
+    /// Number of training segments that --explain lists; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 5, requires = "explain")]
     pub(crate) neighbours: usize,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
-    /// Do not say how many segments were scored and how fast.
+    /// Do not print how many segments were scored and how fast.
     #[arg(long)]
     pub(crate) quiet: bool,
 }
@@ -227,28 +228,28 @@ pub(crate) struct PredictArguments {
 pub(crate) struct ServeArguments {
     /// The run's folder.
     pub(crate) run: PathBuf,
-    /// The port; 0: any that is free.
+    /// The port; 0 for any free port.
     #[arg(long, value_name = "N")]
     pub(crate) port: u16,
-    /// The address to listen on; any other than loopback is open to others, without a password.
+    /// The address to listen on; any other than loopback is open to other machines, without a password.
     #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
     pub(crate) host: IpAddr,
-    /// Most segments a batch.
+    /// Maximum number of segments per batch.
     #[arg(long, default_value = "32", value_name = "N", value_parser = parse_count)]
     pub(crate) batch: usize,
     /// Milliseconds that a batch which is not full waits for more segments.
     #[arg(long, default_value_t = 2, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=1000))]
     pub(crate) wait: u64,
-    /// Most segments that wait; more are refused with 503.
+    /// Maximum number of segments that wait; more are refused with 503.
     #[arg(long, default_value = "256", value_name = "N", value_parser = parse_count)]
     pub(crate) queue: usize,
-    /// Most MiB of a request.
+    /// Maximum size of a request in MiB.
     #[arg(long, default_value_t = 8, value_name = "MIB", value_parser = parse_mebibytes)]
     pub(crate) max_body: usize,
-    /// Seconds a request may take.
+    /// Maximum time of a request in seconds.
     #[arg(long, default_value_t = 30, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: u64,
-    /// Seconds that requests under way get to be answered when the server is stopped.
+    /// Seconds that requests in progress have to end when the server is stopped.
     #[arg(long, default_value_t = 30, value_name = "S", value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub(crate) drain: u64,
     #[command(flatten)]
@@ -257,19 +258,19 @@ pub(crate) struct ServeArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArguments {
-    /// Folders of finished runs; two or more are laid side by side.
+    /// Folders of finished runs; two or more are compared.
     #[arg(required = true, value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
     /// Folder of the report [default: RUN/report, or runs/reports/NAMES of several].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Whose predictions and shared space: train, valid or test.
+    /// Split of the predictions and the shared space: train, valid or test.
     #[arg(long, default_value = "test", value_parser = parse_split)]
     pub(crate) split: Split,
-    /// Folder of the data, in place of the runs', for the texts of cases.
+    /// Folder of the data, instead of the runs', for the texts of examples.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Write the pictures as PNG too.
+    /// Also write the pictures as PNG.
     #[arg(long)]
     pub(crate) png: bool,
 }
@@ -297,7 +298,7 @@ pub(crate) struct CompletionsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ManArguments {
-    /// Folder of the pages; what is there of older ones is overwritten.
+    /// Folder of the pages; existing pages are overwritten.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 }

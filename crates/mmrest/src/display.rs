@@ -1,4 +1,4 @@
-//! What a person or another program sees of a run.
+//! Shows a training run: a progress bar, lines, or JSON; and notes it in the log.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -16,18 +16,18 @@ use crate::project::near;
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// A bar that moves, and a line an epoch.
+    /// A progress bar, and a line per epoch.
     Terminal,
-    /// A line an epoch.
+    /// A line per epoch.
     Lines,
-    /// A JSON object a line: the folder, notes, epochs, figures.
+    /// A JSON object per line: the folder, notes, epochs, metrics.
     Json,
     /// Nothing.
     Quiet,
 }
 
 impl Style {
-    /// What the flags and the terminal ask for.
+    /// The style that the options and the terminal ask for.
     pub(crate) fn choose(quiet: bool, json: bool) -> Self {
         match (quiet, json, std::io::stderr().is_terminal()) {
             (true, _, _) => Self::Quiet,
@@ -38,7 +38,7 @@ impl Style {
     }
 }
 
-/// Shows a run, and notes it in the log.
+/// Shows a run, and writes it to the log.
 pub(crate) struct Display {
     style: Style,
     bar: ProgressBar,
@@ -76,7 +76,7 @@ impl Display {
         }
     }
 
-    /// The run's folder, before all else.
+    /// Shows the run's folder, before anything else.
     pub(crate) fn run(&self, folder: &Path) {
         match self.style {
             Style::Json => print_json(&json!({ "run": folder.to_string_lossy() })),
@@ -84,14 +84,14 @@ impl Display {
         }
     }
 
-    /// Gives the bar a shape, in indicatif's terms.
+    /// Sets the template of the bar.
     fn shape(&self, template: &str) {
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style);
         }
     }
 
-    /// The figures at the end.
+    /// Shows the metrics at the end.
     pub(crate) fn finished(&self, metrics: &MetricsFile) {
         self.bar.finish_and_clear();
         match self.style {
@@ -100,7 +100,7 @@ impl Display {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
     }
@@ -159,7 +159,7 @@ impl Observer for Display {
         }
     }
 
-    /// Goes to the log and, by the log's own way, to standard error.
+    /// Goes to the log, which also sends it to standard error.
     fn warning(&self, message: &str) {
         self.bar.suspend(|| tracing::warn!("{message}"));
         if self.style == Style::Json {
@@ -174,7 +174,7 @@ fn print_json(value: &impl serde::Serialize) {
     }
 }
 
-/// A line on standard output; a run goes on where nobody reads it.
+/// Prints a line on standard output; errors are ignored, since a run goes on when nobody reads it.
 fn print_line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
@@ -206,7 +206,7 @@ fn epoch_line(row: &EpochRow, epochs: usize) -> String {
     )
 }
 
-/// The figures of several splits, of one set, side by side.
+/// The metrics of several splits side by side.
 fn figures_table(columns: &[(&str, &Figures)]) -> String {
     let header: String = columns
         .iter()

@@ -1,4 +1,4 @@
-//! The commands that the documentation gives, before the program's own parser.
+//! Tests that the program's parser accepts the commands in the documentation.
 
 #[path = "../tests/documented/mod.rs"]
 mod commands;
@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 
 use crate::arguments::Arguments;
 
-/// The commands of xtask's own, as its dispatch names them.
+/// The commands that xtask implements itself, from its dispatch.
 fn own_commands() -> Vec<String> {
     let main = commands::workspace().join("xtask/src/main.rs");
     let text = std::fs::read_to_string(main).unwrap();
@@ -19,7 +19,7 @@ fn own_commands() -> Vec<String> {
     names.map(String::from).collect()
 }
 
-/// A word that stands for a number as one.
+/// Replaces a placeholder for numbers by numbers.
 fn with_numbers(word: &str) -> String {
     match word {
         "N" => "1".into(),
@@ -28,8 +28,8 @@ fn with_numbers(word: &str) -> String {
     }
 }
 
-/// What is wrong with the words of a command. In running text a part of one will do, and a name in capitals stands for
-/// one there is.
+/// What is wrong with the words of a command. In running text a part of a command is enough, and a name in capitals is a
+/// placeholder.
 fn fault(words: &[String], whole: bool) -> Option<String> {
     let stands_for = |word: &String| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase());
     let named = !whole && words.iter().any(stands_for);

@@ -1,11 +1,15 @@
-//! How an error that ends the program is told.
+//! Errors and panics that end the program, each reported in one sentence.
 
+use std::any::Any;
 use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::{Result, anyhow};
 use mmrest_data::DataError;
-use mmrest_learner::LearnerError;
+use mmrest_learner::{Backend, LearnerError};
 
-/// The error and its causes in one line; a cause that is already told by what stands before it is not told again.
+/// The error and its causes in one line; a cause that is already part of the line is not repeated.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain().map(words) {
@@ -30,7 +34,7 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// Whether an error is that nobody reads the output any more, as in `predict ... | head`: the end, not a failure.
+/// Whether an error means that nobody reads the output any more, as in `predict ... | head`. That is no failure.
 pub(crate) fn reader_is_gone(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<std::io::Error>();
@@ -38,10 +42,54 @@ pub(crate) fn reader_is_gone(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Whether an error is that the user asked to stop.
+/// Whether an error means that the user asked the program to stop.
 pub(crate) fn was_asked_for(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().map(|cause| cause.downcast_ref());
     causes.any(|cause| matches!(cause, Some(DataError::Stopped)))
+}
+
+/// Runs `work`, and turns a panic into an error with the message of the first panic: with a GPU that often comes from another
+/// thread, for which the panicking one waited. `RUST_BACKTRACE` shows every panic where it happens.
+pub(crate) fn catch_panic<T>(backend: Backend, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let first: Arc<Mutex<Option<String>>> = Arc::default();
+    let heard = Arc::clone(&first);
+    let shown = std::env::var_os("RUST_BACKTRACE").map(|_| take_hook());
+    set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        let said = panic_message(panic.payload());
+        tracing::error!(
+            panic = said,
+            place = panic.location().map(tracing::field::display)
+        );
+        let mut first = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(said);
+        if let Some(shown) = &shown {
+            shown(panic);
+        }
+    }));
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    drop(take_hook());
+    outcome.unwrap_or_else(|payload| {
+        let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = first.take().unwrap_or_else(|| panic_message(&*payload));
+        Err(anyhow!(panic_sentence(backend, &said)))
+    })
+}
+
+fn panic_sentence(backend: Backend, said: &str) -> String {
+    let said = said.lines().next().unwrap_or_default().trim();
+    match backend {
+        Backend::Cpu => format!("internal error: {said}; please report it"),
+        gpu => format!(
+            "the {gpu} device or its driver failed: {said}; try another driver, or --backend cpu"
+        ),
+    }
+}
+
+/// The message of a panic.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it did not say why".into())
 }
 
 #[cfg(test)]
@@ -88,5 +136,19 @@ mod tests {
         let error = anyhow::Error::from(broken).context("cannot write the output");
         assert!(reader_is_gone(&error));
         assert!(!reader_is_gone(&gone().into()));
+    }
+
+    #[test]
+    fn a_panic_becomes_a_sentence_and_the_first_is_told() {
+        let error = catch_panic::<()>(Backend::Wgpu, || {
+            let _ = std::thread::spawn(|| panic!("no memory\nat all")).join();
+            panic!("a channel is closed")
+        });
+        let told = error.unwrap_err().to_string();
+        assert!(
+            told.starts_with("the wgpu device or its driver failed: no memory;"),
+            "{told}"
+        );
+        assert!(catch_panic(Backend::Cpu, || Ok(7)).is_ok_and(|seven| seven == 7));
     }
 }

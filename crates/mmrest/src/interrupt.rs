@@ -1,4 +1,4 @@
-//! Ctrl-C: what is being written is removed, and the program ends with exit code 130.
+//! Handles Ctrl-C: removes files that are not finished, and ends the program with exit code 130.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -8,29 +8,29 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result};
 use mmrest_data::files::remove_unfinished;
 
-/// The exit code of what Ctrl-C ended, as shells know it.
+/// The exit code of a program that Ctrl-C ended, as shells have it.
 const INTERRUPTED: u8 = 130;
 
 /// Whether Ctrl-C was pressed.
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// What to do before the program is ended.
+/// What to do before the program ends.
 static STOP: Mutex<Option<Stop>> = Mutex::new(None);
 
-/// How work is stopped that does not have to be cut off.
+/// How work is stopped that can end in good order.
 struct Stop {
     /// At the first Ctrl-C: asks the work to end.
     ask: Box<dyn Fn() + Send>,
-    /// At the second, which ends the program: the last words.
+    /// At the second, which ends the program: prints the last message.
     last: Box<dyn Fn() + Send>,
 }
 
-/// Listens for Ctrl-C. It ends the program at once, unless the work at hand [can be asked to end](gently).
+/// Listens for Ctrl-C, which ends the program at once unless the current work [can end in good order](gently).
 pub(crate) fn listen() -> Result<()> {
     ctrlc::set_handler(pressed).context("cannot listen for Ctrl-C")
 }
 
-/// The first Ctrl-C asks the work to end, the second ends the program after its last words.
+/// The first Ctrl-C calls `ask`, which asks the work to end; the second calls `last` and ends the program.
 pub(crate) fn gently(ask: impl Fn() + Send + 'static, last: impl Fn() + Send + 'static) {
     *STOP.lock().unwrap_or_else(PoisonError::into_inner) = Some(Stop {
         ask: Box::new(ask),
@@ -38,7 +38,7 @@ pub(crate) fn gently(ask: impl Fn() + Send + 'static, last: impl Fn() + Send + '
     });
 }
 
-/// As [`gently`], for work that asks now and then whether to go on: by the function returned.
+/// Like [`gently`], for work that calls the returned function now and then to ask whether it should go on.
 pub(crate) fn watched() -> impl Fn() -> bool + Copy {
     gently(
         || say("stopping; once more to stop at once"),
@@ -47,12 +47,12 @@ pub(crate) fn watched() -> impl Fn() -> bool + Copy {
     || !ASKED.load(Ordering::Relaxed)
 }
 
-/// The exit code of work that ended because it was asked to.
+/// The exit code of work that ended on request.
 pub(crate) fn code() -> ExitCode {
     ExitCode::from(INTERRUPTED)
 }
 
-/// A line on standard error, if anybody reads it.
+/// Prints a line on standard error; errors are ignored.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

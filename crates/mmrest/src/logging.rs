@@ -12,13 +12,13 @@ use tracing_subscriber::prelude::*;
 
 use crate::interrupt::say;
 
-/// Target of what the program prints itself at its end, and the log should hold too.
+/// The target of messages that the program prints itself and the log should also have.
 pub(crate) const OUTCOME: &str = "outcome";
 
-/// Target of a server's requests.
+/// The target of a server's requests.
 pub(crate) const ACCESS: &str = "access";
 
-/// Sends what the program reports to `file`, appended, and warnings to standard error. `MMREST_LOG` sets the file's filter
+/// Appends what the program reports to `file`, and sends warnings to standard error. `MMREST_LOG` sets the file's filter
 /// (default `info,burn_train=warn,burn_core=warn`, in tracing's syntax).
 pub(crate) fn to_file(file: &Path) -> Result<()> {
     if let Some(folder) = file.parent() {
@@ -41,7 +41,7 @@ pub(crate) fn to_file(file: &Path) -> Result<()> {
         .context("cannot start the log")
 }
 
-/// What a server reports, its requests among it, on standard error. `MMREST_LOG` sets the filter (default as
+/// Sends what a server reports, including its requests, to standard error. `MMREST_LOG` sets the filter (default as
 /// [`to_file`]'s; `access=off` in it leaves the requests out).
 pub(crate) fn served() -> Result<()> {
     let lines = tracing_subscriber::fmt::layer()
@@ -54,14 +54,14 @@ pub(crate) fn served() -> Result<()> {
         .context("cannot start the log")
 }
 
-/// What `MMREST_LOG` lets through.
+/// The filter that `MMREST_LOG` sets.
 fn filter() -> Result<EnvFilter> {
     EnvFilter::try_from_env("MMREST_LOG")
         .or_else(|_| EnvFilter::try_new("info,burn_train=warn,burn_core=warn"))
         .context("the log's filter")
 }
 
-/// A log that cannot be written any more is told once, and the work goes on without it.
+/// A log file. If it cannot be written any more, that is reported once, and the work goes on without it.
 struct Log {
     file: File,
     path: PathBuf,
@@ -97,7 +97,7 @@ impl Write for Log {
     }
 }
 
-/// Warnings on standard error only.
+/// Sends warnings to standard error, and keeps no log.
 pub(crate) fn to_stderr() -> Result<()> {
     tracing_subscriber::registry()
         .with(warnings())

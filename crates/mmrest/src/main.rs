@@ -1,12 +1,10 @@
 //! The program: trains, evaluates and uses MMRest.
 //!
-//! Exit codes: 0 done, 1 an error, said in one sentence, 2 wrong arguments, 3 done but for lines that `predict` passed over, 130
-//! interrupted (a run can be
-//! resumed; of other files, those not finished are gone).
+//! Exit codes: 0 success; 1 an error, reported in one sentence; 2 wrong arguments; 3 `predict` skipped lines; 130 interrupted (a run
+//! can be resumed; other files that were not finished are removed).
 
 mod arguments;
 mod commands;
-mod crash;
 mod display;
 #[cfg(test)]
 mod documented;
@@ -14,6 +12,7 @@ mod failure;
 mod interrupt;
 mod lines;
 mod logging;
+mod pca;
 mod plot;
 mod project;
 mod report;
@@ -32,7 +31,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let backend = arguments.command.backend();
     let outcome =
-        interrupt::listen().and_then(|()| crash::caught(backend, || run(arguments.command)));
+        interrupt::listen().and_then(|()| failure::catch_panic(backend, || run(arguments.command)));
     match outcome {
         Ok(code) => code,
         Err(error) if failure::reader_is_gone(&error) => ExitCode::SUCCESS,
@@ -59,10 +58,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
-        Command::Conformance(arguments) => commands::conformance::run(&arguments),
+        Command::Conformance(arguments) => commands::eval::run_conformance(&arguments),
         Command::Data(command) => commands::data::run(&command),
-        Command::Completions(arguments) => commands::completions::run(&arguments),
-        Command::Man(arguments) => commands::man::run(&arguments),
+        Command::Completions(arguments) => commands::completions::run_completions(&arguments),
+        Command::Man(arguments) => commands::completions::run_man(&arguments),
     }
 }
 

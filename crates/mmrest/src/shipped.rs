@@ -1,4 +1,4 @@
-//! What the program carries with it: the project's configurations and studies, and the standard folds.
+//! Files that are part of the program: the project's configurations and studies, and the standard folds.
 //!
 //! `shipped/` holds links to the project's own files.
 
@@ -47,20 +47,21 @@ fn place(name: &str) -> PathBuf {
     Path::new("data/folds").join(format!("{name}.json"))
 }
 
-/// The standard folds by name: those of the folder `data/folds` below `root`, or else the program's own.
+/// The standard folds by name: the files in `data/folds` below `root`, or else the program's own.
 pub(crate) fn folds(root: &Path) -> Vec<(&'static str, Result<Folds, DataError>)> {
     let read = |(name, text): &(&'static str, &str)| {
         let path = root.join(place(name));
-        let folds = match path.is_file() {
-            true => Folds::read(&path),
-            false => Folds::parse(text, &path),
+        let folds = if path.is_file() {
+            Folds::read(&path)
+        } else {
+            Folds::parse(text, &path)
         };
         (*name, folds)
     };
     FOLDS.iter().rev().map(read).collect()
 }
 
-/// Writes the standard folds where a configuration looks for them, unless there are any; says where it did.
+/// Writes the standard folds where a configuration looks for them, unless they exist; returns the path if it did.
 pub(crate) fn ensure_folds(data: &DataConfig, root: &Path) -> Result<Option<PathBuf>> {
     let named = FOLDS.iter().find(|(name, _)| data.folds == place(name));
     let Some((_, text)) = named.filter(|_| data.split_from == SplitFrom::Folds) else {

@@ -1,10 +1,14 @@
-//! The documentation, where a program can check it: every configuration key with its default, every relative link.
+//! Checks the documentation: every configuration key is listed with its default, and every relative link works.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
 
 use std::path::{Path, PathBuf};
 
 use mmrest_learner::Config;
 use toml::{Table, Value};
+
+use common::workspace;
 
 /// Keys that a configuration has only when they are set.
 const OPTIONAL: [&str; 7] = [
@@ -16,10 +20,6 @@ const OPTIONAL: [&str; 7] = [
     "data.max_frames",
     "text.train_layers",
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -50,7 +50,7 @@ fn row<'a>(page: &'a str, key: &str) -> Vec<&'a str> {
 
 #[test]
 fn every_key_is_documented_with_its_default() {
-    let page = read(&root().join("docs/src/configuration.md"));
+    let page = read(&workspace().join("docs/src/configuration.md"));
     let config: Table = Config::default().to_toml().unwrap().parse().unwrap();
     let keys = keys("", &config);
     for (key, default) in &keys {
@@ -82,7 +82,7 @@ fn links(text: &str) -> Vec<&str> {
 
 #[test]
 fn every_relative_link_leads_to_a_file() {
-    let root = root();
+    let root = workspace();
     let mut pages: Vec<PathBuf> = [
         "README.md",
         "CHANGELOG.md",
@@ -130,7 +130,7 @@ fn anchors(text: &str) -> impl Iterator<Item = String> {
 /// The Rust code of a page runs as doctests when the learner includes the page.
 #[test]
 fn every_page_with_rust_code_is_run() {
-    let root = root();
+    let root = workspace();
     let included = read(&root.join("crates/mmrest-learner/src/pages.rs"));
     let book = std::fs::read_dir(root.join("docs/src")).unwrap();
     let book = book.map(|entry| format!("docs/src/{}", entry.unwrap().file_name().display()));

@@ -1,13 +1,15 @@
-//! The commands of the documentation that work on the built-in sample, run as they stand.
+//! Runs the commands of the documentation that work on the built-in sample.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
 mod documented;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
-use documented::{Documented, commands, workspace};
+use common::{program_in, stderr, workspace};
+use documented::{Documented, commands};
 
 /// A project with the sample and a run on it.
 struct Project {
@@ -36,17 +38,14 @@ impl Project {
             "runs/of-the-pages",
         ];
         let output = project.run(&train.map(String::from), None);
-        assert!(output.status.success(), "{}", told(&output));
+        assert!(output.status.success(), "{}", stderr(&output));
         project
     }
 
     fn run(&self, words: &[String], input: Option<&str>) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mmrest"))
+        let mut child = program_in(self.folder.path())
             .args(words)
-            .current_dir(self.folder.path())
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
@@ -56,7 +55,7 @@ impl Project {
         child.wait_with_output().unwrap()
     }
 
-    /// The words as they are run here: the run that is there, files for patterns, one epoch where something is trained.
+    /// The words as they are run here: with the run that exists, files for patterns, and one epoch of training.
     fn words(&self, command: &Documented, number: usize) -> Vec<String> {
         let mut words = Vec::new();
         for word in &command.words {
@@ -119,10 +118,6 @@ fn is_run(word: &str) -> bool {
     word == "$run" || word.starts_with("runs/sample/")
 }
 
-fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 #[test]
 fn commands_on_the_sample_run() {
     let project = Project::new();
@@ -140,7 +135,7 @@ fn commands_on_the_sample_run() {
             output.status.success(),
             "{}: {words:?}: {}",
             command.place,
-            told(&output)
+            stderr(&output)
         );
         ran.push(words);
     }

@@ -1,14 +1,14 @@
-//! docs/src/errors.md against the errors there are: every one of a crate's error types is listed with its message.
+//! Checks that docs/src/errors.md lists every error type of the library crates with its message.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use syn::{Attribute, Fields, Item, LitStr, Meta, Token};
 
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use common::workspace;
 
 /// Every Rust file below a folder.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -109,12 +109,12 @@ fn could_be(text: &str, literals: &[String]) -> bool {
         return false;
     };
     for (index, literal) in rest.iter().enumerate() {
-        let at = match index + 1 == rest.len() {
-            true => left
-                .len()
+        let at = if index + 1 == rest.len() {
+            left.len()
                 .checked_sub(literal.len())
-                .filter(|_| left.ends_with(literal.as_str())),
-            false => left.find(literal.as_str()),
+                .filter(|_| left.ends_with(literal.as_str()))
+        } else {
+            left.find(literal.as_str())
         };
         match at {
             Some(at) => left = &left[at + literal.len()..],

@@ -1,20 +1,20 @@
-//! The library crates' examples, as they run and as their READMEs show them.
+//! Runs the examples of the library crates, and compares them with the READMEs.
 //!
-//! `cargo test` builds the examples of every crate it tests. Where a run names this test alone they may not be there: those
+//! `cargo test` builds the examples of every crate it tests. Where only this test is built they may be missing: those
 //! are skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-fn crates() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
+use common::workspace;
 
 /// Every example: its crate's folder, and its name.
 fn examples() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    for folder in std::fs::read_dir(crates()).unwrap() {
+    for folder in std::fs::read_dir(workspace().join("crates")).unwrap() {
         let folder = folder.unwrap().path();
         let Ok(entries) = std::fs::read_dir(folder.join("examples")) else {
             continue;
@@ -66,7 +66,7 @@ fn figure(printed: &str, start: &str) -> f64 {
 fn every_library_crate_has_an_example_that_its_readme_shows() {
     let examples = examples();
     let mut libraries = 0;
-    for folder in std::fs::read_dir(crates()).unwrap() {
+    for folder in std::fs::read_dir(workspace().join("crates")).unwrap() {
         let folder = folder.unwrap().path();
         if !folder.join("src/lib.rs").is_file() {
             continue;
@@ -122,7 +122,9 @@ fn sequences_are_averaged_over_words() {
 
 #[test]
 fn own_data_are_trained_on_in_under_forty_lines() {
-    let source = crates().join("mmrest-learner/examples/train_your_data.rs");
+    let source = workspace()
+        .join("crates")
+        .join("mmrest-learner/examples/train_your_data.rs");
     let lines = std::fs::read_to_string(source).unwrap().lines().count();
     assert!(lines < 40, "{lines} lines");
     let Some(printed) = printed("train_your_data") else {

@@ -1,30 +1,21 @@
-//! Names, ids and texts that would be markup or script if a page let them.
+//! Names, ids and texts with markup or scripts are escaped on every page and picture.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+mod common;
 
+use std::fmt::Write;
+use std::path::Path;
+
+use common::{below, succeed};
 use mmrest_datatools::sample::{self, SampleConfig};
 
-/// An id as it may stand in anybody's table.
+/// A hostile id, as it may appear in a table.
 const EVIL: &str = r#"<script>alert(1)</script>"'&<img src=x onerror=alert(2)>"#;
-/// How a page must have it.
+/// How a page must show it.
 const TAMED: &str =
     "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;&lt;img src=x onerror=alert(2)&gt;";
-/// As much of it as the name of a folder can hold.
+/// As much of it as can be in the name of a folder.
 const FOLDER: &str = r#"<script>alert(1)"'&"#;
-
-fn mmrest(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_mmrest"))
-        .stdin(Stdio::null())
-        .args(arguments)
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
 
 /// A table of which every id and every text is hostile.
 fn table() -> String {
@@ -42,19 +33,7 @@ fn table() -> String {
     table
 }
 
-/// Every file of a folder and of those below it.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let below = |path: PathBuf| match path.is_dir() {
-        true => files(&path),
-        false => vec![path],
-    };
-    entries
-        .flat_map(|entry| below(entry.unwrap().path()))
-        .collect()
-}
-
-/// That nothing hostile is in a page or picture but as text.
+/// Checks that hostile text is escaped in a page or picture.
 fn is_tame(path: &Path) -> String {
     let page = std::fs::read_to_string(path).unwrap();
     let name = path.display();
@@ -86,23 +65,24 @@ fn reports_show_markup_in_ids_texts_and_names_as_it_stands() {
     std::fs::write(&config, text).unwrap();
     let (run, bert, out) = (path(FOLDER), path(sample::BERT), path("report"));
     let common = ["--data", &data, "--bert", &bert];
-    mmrest(&[&["train", &config, "--out", &run], &common[..]].concat());
-    mmrest(&["report", &run, "--data", &data, "--out", &out]);
+    succeed(&[&["train", &config, "--out", &run], &common[..]].concat());
+    succeed(&["report", &run, "--data", &data, "--out", &out]);
     let page = is_tame(&Path::new(&out).join("report.html"));
     // The tables of cases have ids and texts; the title has the run.
     assert!(page.matches(TAMED).count() >= 20, "{page}");
     assert!(page.contains("&lt;script&gt;alert(1)&quot;&#39;&amp;</title>"));
     let sides = path("sides");
-    mmrest(&["report", &run, &run, "--data", &data, "--out", &sides]);
+    succeed(&["report", &run, &run, "--data", &data, "--out", &sides]);
     let (pages, pictures): (Vec<_>, Vec<_>) = [&out, &sides]
         .into_iter()
-        .flat_map(|folder| files(Path::new(folder)))
+        .flat_map(|folder| below(Path::new(folder)))
+        .filter(|path| path.is_file())
         .partition(|file| file.extension().is_some_and(|e| e == "html"));
     assert!(pages.len() == 2 && pictures.len() > 10, "{pictures:?}");
     for file in pages.iter().chain(&pictures) {
         is_tame(file);
     }
     let plot = path("plot.svg");
-    mmrest(&["data", "inspect", &data, "--plot", &plot]);
+    succeed(&["data", "inspect", &data, "--plot", &plot]);
     is_tame(Path::new(&plot));
 }

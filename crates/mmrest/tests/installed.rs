@@ -1,28 +1,23 @@
-//! The program outside a checkout of the project, as `cargo install` leaves it.
+//! The program outside a checkout of the project, as after `cargo install`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
+
+use common::{program_in, stderr, stdout};
 
 fn mmrest(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mmrest"))
-        .current_dir(folder)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    program_in(folder).args(arguments).output().unwrap()
 }
 
 #[test]
 fn the_sample_is_trained_on_in_any_folder() {
     let folder = tempfile::tempdir().unwrap();
     let output = mmrest(folder.path(), &["train", "sample", "--epochs", "1"]);
-    let printed = text(&output.stdout);
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    let printed = stdout(&output);
+    assert!(output.status.success(), "{}", stderr(&output));
     assert!(
         printed.contains("wrote the built-in sample to"),
         "{printed}"
@@ -38,7 +33,7 @@ fn the_sample_is_trained_on_in_any_folder() {
     );
     let run = report.rsplit(' ').next().unwrap();
     let output = mmrest(folder.path(), &["eval", run, "--split", "valid"]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.status.success(), "{}", stderr(&output));
 }
 
 #[test]
@@ -47,7 +42,7 @@ fn configurations_and_folds_are_the_programs_own() {
     let scratch = ["--set", "text.from_scratch=true", "--out", "run"];
     let output = mmrest(folder.path(), &[&["train", "mosi"][..], &scratch].concat());
     assert_eq!(output.status.code(), Some(1));
-    let errors = text(&output.stderr);
+    let errors = stderr(&output);
     assert!(errors.contains("CMU_MOSI_COVAREP.csd"), "{errors}");
     assert!(errors.contains("mmrest data fetch mosi"), "{errors}");
     assert!(!errors.contains("cargo xtask"), "{errors}");
@@ -56,12 +51,12 @@ fn configurations_and_folds_are_the_programs_own() {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/folds/mosi.json");
     assert_eq!(folds, std::fs::read_to_string(own).unwrap());
     let unknown = mmrest(folder.path(), &["train", "no-such"]);
-    assert!(text(&unknown.stderr).contains("mosi-words"));
+    assert!(stderr(&unknown).contains("mosi-words"));
     let study = mmrest(
         folder.path(),
         &["ablate", "no-such", "--study", "sensitivity"],
     );
-    assert!(text(&study.stderr).contains("no configuration 'no-such'"));
+    assert!(stderr(&study).contains("no configuration 'no-such'"));
 }
 
 #[test]
@@ -69,12 +64,12 @@ fn completions_and_manual_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let output = mmrest(folder.path(), &["completions", "bash"]);
     assert!(output.status.success());
-    assert!(text(&output.stdout).contains("complete -F _mmrest"));
+    assert!(stdout(&output).contains("complete -F _mmrest"));
     let wrong = mmrest(folder.path(), &["completions", "cmd"]);
     assert_eq!(wrong.status.code(), Some(2));
     let output = mmrest(folder.path(), &["man", "--out", "man/man1"]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    for path in text(&output.stdout).lines() {
+    assert!(output.status.success(), "{}", stderr(&output));
+    for path in stdout(&output).lines() {
         assert!(folder.path().join(path).is_file(), "{path}");
     }
     let page = std::fs::read_to_string(folder.path().join("man/man1/mmrest-predict.1")).unwrap();

@@ -1,12 +1,16 @@
-//! Ctrl-C: whatever is being done, exit code 130, and nothing half-written is left.
+//! Ctrl-C ends every command with exit code 130 and leaves no unfinished file.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// Data that take long enough to be met at work, in a folder.
+use common::{below, program, stderr};
+
+/// Generates data that are large enough to be interrupted while they are processed.
 fn made(folder: &Path) -> PathBuf {
     let data = folder.join("data");
     let child = sample("400", &data);
@@ -24,30 +28,22 @@ fn text(path: &Path) -> &str {
 }
 
 fn start(arguments: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_mmrest"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    program().args(arguments).spawn().unwrap()
 }
 
 /// What is hidden or unfinished in a folder, and in the folders in it.
 fn unfinished(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut found = Vec::new();
-    for entry in entries {
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            found.push(entry.path());
-        } else if entry.path().is_dir() {
-            found.extend(unfinished(&entry.path()));
-        }
-    }
+    let mut found = below(folder);
+    found.retain(|path| {
+        let parts = path.strip_prefix(folder).unwrap().iter();
+        parts
+            .into_iter()
+            .any(|part| part.to_string_lossy().starts_with('.'))
+    });
     found
 }
 
-/// Waits until something is being written in `folder`, presses Ctrl-C so often, and returns what was said.
+/// Waits until something is being written in `folder`, presses Ctrl-C `times` times, and returns standard error.
 fn press(child: Child, folder: &Path, times: usize) -> String {
     let begun = Instant::now();
     while unfinished(folder).is_empty() {
@@ -66,7 +62,7 @@ fn press(child: Child, folder: &Path, times: usize) -> String {
         let _ = Command::new("kill").args(["-INT", &pid]).output();
     }
     let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
+    let errors = stderr(&output);
     assert_eq!(output.status.code(), Some(130), "{errors}");
     assert_eq!(unfinished(folder), [] as [PathBuf; 0], "{errors}");
     assert!(errors.contains("interrupted"), "{errors}");

@@ -1,20 +1,23 @@
-//! Ten thousand damaged lines through `predict`: one process takes them all, answers for each, and takes little memory.
+//! Ten thousand damaged lines through `predict`: one process answers every line and takes little memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use common::{peak_memory, program};
 use mmrest_mutation::mutator::{Form, LARGEST, generator, mutated};
 use mmrest_mutation::seed::{self, Run};
 
-/// Damaged lines, at least.
+/// The number of damaged lines.
 const LINES: u64 = 10_000;
-/// What the process may take, model and all.
+/// The most memory of the process, including the model.
 const MEMORY: usize = 512 << 20;
-/// What one line may take, and all of them together: no figure of speed, a bound on hanging.
+/// The most time for all lines: not a measure of speed, but a limit for hanging.
 const SLOWEST: Duration = Duration::from_secs(600);
 
 /// Lines as they go in, a line end after each.
@@ -54,13 +57,7 @@ fn large() -> Vec<Vec<u8>> {
     ]
 }
 
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mmrest"));
-    command.args(arguments);
-    command
-}
-
-/// Everything that a stream gives, read on the side.
+/// Reads a stream to its end on another thread.
 fn gathered(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut all = Vec::new();
@@ -69,17 +66,7 @@ fn gathered(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec
     })
 }
 
-/// The most memory that a process has taken so far, where the system tells.
-fn most_memory(child: &Child) -> Option<usize> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: usize = line.trim().trim_end_matches(" kB").trim().parse().ok()?;
-    Some(kib << 10)
-}
-
-/// What came of one process.
+/// The result of one process.
 struct Answer {
     output: Vec<u8>,
     errors: String,
@@ -88,10 +75,9 @@ struct Answer {
 }
 
 fn predict(run: &Path, input: Vec<u8>) -> Answer {
-    let mut child = program(&["predict", run.to_str().unwrap(), "--input", "-"])
+    let mut child = program()
+        .args(["predict", run.to_str().unwrap(), "--input", "-"])
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -101,7 +87,7 @@ fn predict(run: &Path, input: Vec<u8>) -> Answer {
     let (memory, start) = (AtomicUsize::new(0), Instant::now());
     let stuck = AtomicBool::new(false);
     let status = loop {
-        memory.fetch_max(most_memory(&child).unwrap_or(0), Relaxed);
+        memory.fetch_max(peak_memory(&child).unwrap_or(0), Relaxed);
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }

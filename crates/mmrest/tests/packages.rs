@@ -1,15 +1,14 @@
-//! The crates as packages: whole, and described.
+//! The crates can be packaged, and their packages are complete and described.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use toml::{Table, Value};
 
-fn workspace() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    workspace.canonicalize().unwrap()
-}
+use common::workspace;
 
 /// The folder and the manifest of every crate that could be published.
 fn crates() -> Vec<(PathBuf, Table)> {

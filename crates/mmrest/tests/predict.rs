@@ -1,5 +1,7 @@
-//! `mmrest predict` as a stream: lines in, lines out.
+//! `mmrest predict` on JSON lines.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -8,11 +10,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mmrest"));
-    command.stdin(Stdio::null());
-    command
-}
+use common::{json_lines, program, program_in, stderr, stdout, succeed_with};
 
 /// A run of one epoch on the sample, made once.
 fn run() -> &'static Path {
@@ -20,20 +18,11 @@ fn run() -> &'static Path {
     let (_, run) = RUN.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
-        let output = program()
-            .current_dir(folder.path())
-            .args(["train", "sample", "--epochs", "1", "--quiet", "--out"])
-            .arg(&run)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        let train = ["train", "sample", "--epochs", "1", "--quiet", "--out"];
+        succeed_with(program_in(folder.path()).args(train).arg(&run));
         (folder, run)
     });
     run
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 fn start(options: &[&str]) -> Child {
@@ -43,8 +32,6 @@ fn start(options: &[&str]) -> Child {
         .args(["--input", "-"])
         .args(options)
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .spawn()
         .unwrap()
 }
@@ -62,10 +49,7 @@ fn predict(options: &[&str], input: &[u8]) -> Output {
 }
 
 fn lines(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    json_lines(&stdout(output))
 }
 
 #[test]
@@ -78,7 +62,7 @@ fn a_bad_line_is_passed_over_and_said_or_with_strict_the_end() {
         .map(|line| line["id"].clone())
         .collect();
     assert_eq!(ids, ["1", "last"]);
-    let errors = said(&output);
+    let errors = stderr(&output);
     for part in [
         "skipped: standard input, line 2: not a segment",
         "skipped: standard input, line 3: audio has 1 features a frame",
@@ -91,10 +75,10 @@ fn a_bad_line_is_passed_over_and_said_or_with_strict_the_end() {
     let output = predict(&["--strict"], input);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(lines(&output).len(), 1);
-    assert!(said(&output).contains("error: standard input, line 2: not a segment"));
+    assert!(stderr(&output).contains("error: standard input, line 2: not a segment"));
     let output = predict(&["--quiet"], b"{\"text\": \"fine\"}\n");
     assert!(output.status.success());
-    assert!(!said(&output).contains("a second"), "{}", said(&output));
+    assert!(!stderr(&output).contains("a second"), "{}", stderr(&output));
 }
 
 #[test]
@@ -117,21 +101,21 @@ fn what_is_missing_is_named_and_warned_of_once() {
     ];
     assert_eq!(missing, expected);
     assert_eq!(
-        said(&output).matches("WARN").count(),
+        stderr(&output).matches("WARN").count(),
         1,
         "{}",
-        said(&output)
+        stderr(&output)
     );
-    assert!(said(&output).contains("train.modality_dropout"));
+    assert!(stderr(&output).contains("train.modality_dropout"));
     let output = predict(&[], format!("{whole}\n").as_bytes());
-    assert!(!said(&output).contains("WARN"), "{}", said(&output));
+    assert!(!stderr(&output).contains("WARN"), "{}", stderr(&output));
 }
 
 #[test]
 fn explanations_add_up_and_name_training_segments() {
     let input = b"{\"text\": \"a wonderful film\"}\n{}\n";
     let output = predict(&["--explain", "--neighbours", "2"], input);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     let lines = lines(&output);
     let explanation = &lines[0]["explanation"];
     let number = |value: &Value| value.as_f64().unwrap();
@@ -160,24 +144,16 @@ fn explanations_add_up_and_name_training_segments() {
     std::fs::remove_file(folder.path().join("model/neighbours.safetensors")).unwrap();
     let file = folder.path().join("in.jsonl");
     std::fs::write(&file, input).unwrap();
-    let output = program()
-        .arg("predict")
-        .arg(folder.path())
-        .args(["--explain", "--input"])
-        .arg(&file)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    let explain = ["--explain", "--input"];
+    let mut predict = program();
+    predict.arg("predict").arg(folder.path()).args(explain);
+    let output = succeed_with(predict.arg(&file));
     assert!(
-        said(&output).contains("has no neighbours.safetensors"),
+        stderr(&output).contains("has no neighbours.safetensors"),
         "{}",
-        said(&output)
+        stderr(&output)
     );
-    assert!(
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .contains("\"neighbours\":[]")
-    );
+    assert!(stdout(&output).contains("\"neighbours\":[]"));
 }
 
 /// Every line is answered while the input stays open: a program that waits for the answer before it writes on gets it.
@@ -212,7 +188,7 @@ fn many_lines_of_all_lengths_come_out_in_order() {
         .flat_map(|number| format!("{}\n", line(number)).into_bytes())
         .collect();
     let output = predict(&["--quiet"], &input);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     let all = lines(&output);
     let ids: Vec<&str> = all
         .iter()
@@ -245,14 +221,7 @@ fn peak_after(count: usize) -> usize {
     for _ in 0..count {
         answers.next().unwrap().unwrap();
     }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak
-        .unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap();
+    let peak = common::peak_memory(&child).unwrap() >> 10;
     drop(done);
     writer.join().unwrap();
     assert!(child.wait().unwrap().success());

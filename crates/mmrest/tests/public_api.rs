@@ -1,4 +1,4 @@
-//! What each library crate offers, against the lists in `tests/public-api`: a change of it is seen, and meant.
+//! Compares the public items of each library crate with the lists in `tests/public-api`, so that no change is accidental.
 //!
 //! The lists are made from the sources: every item that can be named from outside, with the signatures of functions and of
 //! inherent methods, public fields, variants, and what is derived. `MMREST_WRITE_API=1 cargo test -p mmrest --test public_api`
@@ -6,8 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
+mod common;
 
-use std::path::{Path, PathBuf};
+use common::workspace;
 
 const CRATES: [&str; 5] = [
     "mmrest-data",
@@ -16,10 +17,6 @@ const CRATES: [&str; 5] = [
     "mmrest-pdlf",
     "mmrest-learner",
 ];
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 #[test]
 fn what_the_crates_offer_is_what_is_listed() {

@@ -1,67 +1,34 @@
-//! Reports of runs on the sample: one run, several side by side, without clusters, without bias, without data.
+//! Reports of runs on the sample: one run, several runs, without clusters, without bias, without data.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-fn mmrest(arguments: &[&str]) -> std::process::Output {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    Command::new(env!("CARGO_BIN_EXE_mmrest"))
-        .current_dir(root.canonicalize().unwrap())
-        .stdin(Stdio::null())
-        .args(arguments)
-        .output()
-        .unwrap()
+use common::{Fixture, fail, stdout, succeed, succeed_with};
+
+/// Trains for two epochs, and returns the run's folder.
+fn train(fixture: &Fixture, name: &str, set: &[&str]) -> String {
+    let mut more = vec!["--epochs", "2"];
+    for key in set {
+        more.extend(["--set", key]);
+    }
+    let printed = stdout(&succeed_with(&mut fixture.train(name, &more)));
+    let last = printed.lines().last().unwrap();
+    assert!(
+        last.contains("cargo xtask report ") && last.contains(name),
+        "{last}"
+    );
+    fixture.arg(name)
 }
 
-fn succeed(arguments: &[&str]) -> String {
-    let output = mmrest(arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-struct Bench(tempfile::TempDir);
-
-impl Bench {
-    fn new() -> Self {
-        let bench = Self(tempfile::tempdir().unwrap());
-        succeed(&["data", "sample", "--out", &bench.path("sample")]);
-        bench
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    /// A run of two epochs.
-    fn train(&self, name: &str, set: &[&str]) -> String {
-        let (run, data, bert) = (
-            self.path(name),
-            self.path("sample"),
-            self.path("sample/bert"),
-        );
-        let mut arguments = vec!["train", "sample", "--data", &data, "--bert", &bert];
-        arguments.extend(["--epochs", "2", "--out", &run]);
-        for key in set {
-            arguments.extend(["--set", key]);
-        }
-        let printed = succeed(&arguments);
-        let last = printed.lines().last().unwrap();
-        assert!(
-            last.contains("cargo xtask report ") && last.contains(name),
-            "{last}"
-        );
-        run
-    }
-
-    fn page(&self, arguments: &[&str]) -> (PathBuf, String) {
-        let printed = succeed(&[&["report"], arguments].concat());
-        let path = PathBuf::from(printed.trim_end());
-        let page = std::fs::read_to_string(&path).unwrap();
-        assert!(!page.contains("<script") && !page.contains("=\"NaN") && !page.contains("src="));
-        (path.parent().unwrap().to_path_buf(), page)
-    }
+/// Makes a report, and returns its folder and page.
+fn report(arguments: &[&str]) -> (PathBuf, String) {
+    let printed = succeed(&[&["report"], arguments].concat());
+    let path = PathBuf::from(printed.trim_end());
+    let page = std::fs::read_to_string(&path).unwrap();
+    assert!(!page.contains("<script") && !page.contains("=\"NaN") && !page.contains("src="));
+    (path.parent().unwrap().to_path_buf(), page)
 }
 
 /// A picture, which must be XML.
@@ -96,9 +63,9 @@ fn marks(svg: &str, element: &str) -> usize {
 
 #[test]
 fn a_run_is_drawn_whole_and_beside_others() {
-    let bench = Bench::new();
-    let full = bench.train("full<1>&", &[]);
-    let (folder, page) = bench.page(&[&full]);
+    let fixture = Fixture::new();
+    let full = train(&fixture, "full<1>&", &[]);
+    let (folder, page) = report(&[&full]);
     assert!(page.contains("full&lt;1&gt;&amp;") && !page.contains("full<1>"));
     let segments = test_segments(&full);
     let dots = picture(&folder, "prediction-label.svg");
@@ -124,9 +91,9 @@ fn a_run_is_drawn_whole_and_beside_others() {
     }
     // Texts of the cases come from the data.
     assert!(page.contains("class=\"text\""));
-    is_repeatable(&bench, &full, &page);
-    without_clusters_and_without_bias(&bench, &full);
-    without_data(&bench, &full);
+    is_repeatable(&fixture, &full, &page);
+    without_clusters_and_without_bias(&fixture, &full);
+    without_data(&fixture, &full);
 }
 
 fn test_segments(run: &str) -> usize {
@@ -142,28 +109,28 @@ fn test_ids(run: &str) -> Vec<String> {
     of_test.collect()
 }
 
-fn is_repeatable(bench: &Bench, run: &str, page: &str) {
-    let (_, again) = bench.page(&[run, "--out", &bench.path("again")]);
+fn is_repeatable(fixture: &Fixture, run: &str, page: &str) {
+    let (_, again) = report(&[run, "--out", &fixture.arg("again")]);
     assert!(again == page, "another report of the same run");
-    let (_, valid) = bench.page(&[run, "--split", "valid", "--out", &bench.path("valid")]);
+    let (_, valid) = report(&[run, "--split", "valid", "--out", &fixture.arg("valid")]);
     assert!(valid.contains("valid split,"));
 }
 
-fn without_clusters_and_without_bias(bench: &Bench, full: &str) {
-    let plain = bench.train("plain", &["mmc=false", "bias=false"]);
-    let (folder, page) = bench.page(&[&plain]);
+fn without_clusters_and_without_bias(fixture: &Fixture, full: &str) {
+    let plain = train(fixture, "plain", &["mmc=false", "bias=false"]);
+    let (folder, page) = report(&[&plain]);
     assert!(page.contains("adds no bias") && page.contains("has no clusters"));
-    assert!(page.contains("has no metrics") && page.contains("all rows, Euclidean"));
+    assert!(page.contains("has no learned metrics") && page.contains("all rows, Euclidean"));
     assert!(!page.contains("all rows, learned"));
     assert!(!folder.join("pictures/bias.svg").exists());
-    let bare = bench.train("bare", &["bias=false", "report.geometry=false"]);
-    let (folder, page) = bench.page(&[&bare]);
-    assert!(page.contains("adds no bias") && page.contains("has kept no geometry/"));
+    let bare = train(fixture, "bare", &["bias=false", "report.geometry=false"]);
+    let (folder, page) = report(&[&bare]);
+    assert!(page.contains("adds no bias") && page.contains("has no geometry/"));
     assert!(
         page.contains("all rows, learned metrics") && !folder.join("pictures/space.svg").exists()
     );
-    let out = bench.path("side");
-    let (folder, page) = bench.page(&[full, &plain, &bare, "--out", &out]);
+    let out = fixture.arg("side");
+    let (folder, page) = report(&[full, &plain, &bare, "--out", &out]);
     assert!(page.contains("3 runs side by side") && page.contains("<td>mmc</td>"));
     assert!(page.contains("best"));
     for name in [
@@ -189,13 +156,10 @@ fn without_clusters_and_without_bias(bench: &Bench, full: &str) {
     }
 }
 
-/// Elsewhere, without data: ids alone. A folder without a run is one sentence.
-fn without_data(bench: &Bench, run: &str) {
-    let (nowhere, out) = (bench.path("nowhere"), bench.path("ids"));
-    let (_, page) = bench.page(&[run, "--data", &nowhere, "--out", &out]);
+/// Without data the report shows only ids. A folder without a run is an error.
+fn without_data(fixture: &Fixture, run: &str) {
+    let (nowhere, out) = (fixture.arg("nowhere"), fixture.arg("ids"));
+    let (_, page) = report(&[run, "--data", &nowhere, "--out", &out]);
     assert!(page.contains("texts are not shown") && !page.contains("<td class=\"text\">"));
-    let output = mmrest(&["report", &nowhere]);
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(errors.contains("nowhere"), "{errors}");
+    assert!(fail(&["report", &nowhere]).contains("nowhere"));
 }

@@ -15,12 +15,12 @@ const SIDE: usize = 512;
 /// How often it is repeated; the median counts.
 const REPEATS: usize = 15;
 
-/// What this machine does in a second, by burn's own matrix product on the CPU.
+/// The speed of this machine, by burn's matrix product on the CPU.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Calibration {
     /// Seconds of one product of two 512 x 512 matrices.
     seconds: f64,
-    /// Thousand million floating point operations a second in it.
+    /// Billions of floating point operations per second in it.
     gflops: f64,
 }
 

@@ -3,7 +3,6 @@
 mod baseline;
 mod growth;
 mod lengths;
-mod memory;
 mod table;
 mod timing;
 mod torch;
@@ -91,7 +90,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool, String> {
     let device = open_device(Backend::Cpu, 0).map_err(|error| error.to_string())?;
     if arguments.peak_memory {
-        println!("{}", memory::child(&device)?);
+        println!("{}", training::peak_memory(&device)?);
         return Ok(true);
     }
     if let Some(path) = &arguments.growth {
@@ -115,12 +114,11 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         eprintln!("{} ...", work.name);
         lines.push(line(work, &device, python.as_deref())?);
     }
-    let memory = match arguments.names.is_empty() || arguments.names.iter().any(|n| n == MEMORY) {
-        true => {
-            eprintln!("{MEMORY} ...");
-            Some(memory::measure(python.as_deref(), threads())?)
-        }
-        false => None,
+    let memory = if arguments.names.is_empty() || arguments.names.iter().any(|n| n == MEMORY) {
+        eprintln!("{MEMORY} ...");
+        Some(training::compare_memory(python.as_deref(), threads())?)
+    } else {
+        None
     };
     let now = Baseline::new(&lines, &calibration);
     let slower = before
@@ -129,9 +127,10 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     if let Some(path) = &arguments.save {
         now.write(path)?;
     }
-    match arguments.json {
-        true => println!("{}", table::json(&lines, &calibration, memory)?),
-        false => print!("{}", table::text(&lines, &calibration, memory)),
+    if arguments.json {
+        println!("{}", table::json(&lines, &calibration, memory)?)
+    } else {
+        print!("{}", table::text(&lines, &calibration, memory))
     }
     for slow in &slower {
         eprintln!("slower than the baseline: {slow}");

@@ -1,4 +1,7 @@
-//! Training steps on data of CMU-MOSI's sizes, without vision.
+//! Training steps on data of the sizes of CMU-MOSI, without vision, and the most memory that they hold.
+
+use std::path::Path;
+use std::process::Command;
 
 use burn::tensor::Device;
 use burn::train::Learner;
@@ -7,6 +10,7 @@ use mmrest_learner::train::learner;
 use mmrest_learner::{Config, Example, HostBatch, MmRest, TextFeatures};
 
 use crate::lengths;
+use crate::torch::Torch;
 use crate::works::{BATCH, CLUSTERS, DIM, clusters, minilm};
 
 /// Segments of CMU-MOSI's training split.
@@ -91,9 +95,10 @@ fn example(row: usize, tokens: Vec<u32>, cached: bool) -> Example {
     let seed = row as u64;
     Example {
         id: format!("segment[{row}]"),
-        text: match cached {
-            true => TextFeatures::First(lengths::noise(384, seed)),
-            false => TextFeatures::Tokens(tokens),
+        text: if cached {
+            TextFeatures::First(lengths::noise(384, seed))
+        } else {
+            TextFeatures::Tokens(tokens)
         },
         vision: Frames::empty(0),
         audio: Frames {
@@ -102,4 +107,52 @@ fn example(row: usize, tokens: Vec<u32>, cached: bool) -> Example {
         },
         label: 3.0 * lengths::noise(1, seed)[0],
     }
+}
+
+/// Steps after which the memory does not grow any more.
+const MEMORY_STEPS: usize = 8;
+
+/// The hidden option that makes this program the measured process.
+const MEMORY_OPTION: &str = "--peak-memory";
+
+/// Takes some steps and says the most memory this process held, in MiB.
+pub(crate) fn peak_memory(device: &Device) -> Result<f64, String> {
+    let mut training = Training::new(device, Some(true))?;
+    for _ in 0..MEMORY_STEPS {
+        training.step();
+    }
+    let status = std::fs::read_to_string("/proc/self/status")
+        .map_err(|error| format!("this system does not tell a process's memory: {error}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.map(|kib| kib / 1024.0)
+        .ok_or_else(|| "this system does not tell a process's memory".to_owned())
+}
+
+/// Ours and, where there is another side, its, in MiB.
+pub(crate) fn compare_memory(
+    python: Option<&Path>,
+    threads: usize,
+) -> Result<(f64, Option<f64>), String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new(own)
+        .arg(MEMORY_OPTION)
+        .output()
+        .map_err(|error| format!("cannot start the measured process: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let ours = text.trim().parse().map_err(|_| {
+        let message = String::from_utf8_lossy(&output.stderr);
+        format!("the measured process says {:?}", message.trim())
+    })?;
+    let theirs = match python {
+        Some(python) => {
+            let mut torch = Torch::start::<&str>(python, "step-bucketed", threads, &[])?;
+            for _ in 0..MEMORY_STEPS {
+                torch.round()?;
+            }
+            Some(torch.memory()?)
+        }
+        None => None,
+    };
+    Ok((ours, theirs))
 }

@@ -1,10 +1,10 @@
-//! `mmrest ablate`.
+//! `mmrest ablate`: trains variants of a configuration and compares them.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use mmrest_data::{Split, files};
 use mmrest_learner::run::FolderLock;
 
@@ -16,19 +16,16 @@ use crate::interrupt::{self, say};
 use crate::logging;
 use crate::project::{ConfigFile, find_config, find_study, near};
 use crate::report::report;
-use crate::study::child::{Children, Launch};
-use crate::study::cost::Gate;
 use crate::study::file::StudyFile;
 use crate::study::plan::Plan;
+use crate::study::processes::{Children, Failure, Launch, work};
 use crate::study::progress::Progress;
 use crate::study::report::write_report;
-use crate::study::results::RunResult;
-use crate::study::runs::{self, Run, State};
-use crate::study::schedule::{Failure, work};
-use crate::study::summary::{Names, Results, Summary};
-use crate::study::{markdown, sheet};
+use crate::study::runs::{Run, RunResult, State, runs_of};
+use crate::study::summary::{Gate, Names, Results, Summary};
+use crate::study::{csv, tables};
 
-/// Seeds a variant, where neither the command line nor the study says a number.
+/// The number of seeds per variant, if neither the command line nor the study gives one.
 const SEEDS: usize = 5;
 
 /// `mmrest ablate`.
@@ -37,7 +34,8 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
     check_png(arguments.png)?;
     let config = find_config(&arguments.config)?;
     let study_file = find_study(&arguments.study)?;
-    let study = StudyFile::load(&study_file)?;
+    let study = StudyFile::parse(&study_file.text()?)
+        .map_err(|error| anyhow!("{}: {error}", study_file.shown()))?;
     let common = overrides(
         &arguments.set,
         [
@@ -57,7 +55,7 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
         .unwrap_or_else(|| default_out(&config, &study_file));
     let _alone = FolderLock::take(&out, "study.lock")?;
     let chosen = plan.chosen(&arguments.only)?;
-    let listed = runs::of(&out, &chosen, seeds);
+    let listed = runs_of(&out, &chosen, seeds);
     let listed = with_states(listed, arguments.fresh)?;
     make_sample(&config, &plan)?;
     let names = Names {
@@ -92,7 +90,7 @@ fn default_out(config: &ConfigFile, study: &ConfigFile) -> PathBuf {
     config.root.join("runs").join("studies").join(name)
 }
 
-/// The runs with how far each has come; where `fresh` says so, those of another configuration are removed.
+/// The runs with their states; with `fresh`, runs of another configuration are removed.
 fn with_states(runs: Vec<Run>, fresh: bool) -> Result<Vec<(Run, State)>> {
     let mut listed = Vec::with_capacity(runs.len());
     for run in runs {
@@ -108,7 +106,7 @@ fn with_states(runs: Vec<Run>, fresh: bool) -> Result<Vec<(Run, State)>> {
     Ok(listed)
 }
 
-/// The project's own sample is written where it is what the study is about.
+/// Writes the built-in sample if the study uses it.
 fn make_sample(config: &ConfigFile, plan: &Plan) -> Result<()> {
     if let Some(variant) = plan.variants.first()
         && wants_sample(config, false, &variant.config)?
@@ -118,7 +116,7 @@ fn make_sample(config: &ConfigFile, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Does what is left to do; returns the runs that failed, and whether the study was stopped.
+/// Trains the remaining runs; returns those that failed, and whether the study was stopped.
 fn train_all(
     arguments: &AblateArguments,
     plan: &Plan,
@@ -155,8 +153,8 @@ fn train_all(
     Ok((failures?, children.stopping()))
 }
 
-/// Compares all that is finished in the study's folder, whatever this start was to do. Returns the folder of the
-/// reference's first finished run too.
+/// Compares all finished runs in the study's folder, not only those of this start. Also returns the folder of the first finished
+/// run of the reference.
 fn summarise(
     names: Names,
     plan: &Plan,
@@ -167,7 +165,7 @@ fn summarise(
     let mut results = Results::new();
     let mut of_reference = None;
     for variant in &plan.variants {
-        for run in runs::of(out, &[variant], seeds) {
+        for run in runs_of(out, &[variant], seeds) {
             if matches!(run.state(), Ok(State::Finished)) {
                 let result = RunResult::read(&run)?;
                 results
@@ -186,7 +184,7 @@ fn summarise(
     Ok((summary, reference))
 }
 
-/// Writes the summary in all its forms.
+/// Writes the summary in all formats.
 fn write(summary: &Summary, reference: Option<&Path>, out: &Path, png: bool) -> Result<PathBuf> {
     let write = |name: &str, bytes: &[u8]| {
         let path = out.join(name);
@@ -195,8 +193,8 @@ fn write(summary: &Summary, reference: Option<&Path>, out: &Path, png: bool) -> 
     let mut json = serde_json::to_string_pretty(summary).context("cannot write the summary")?;
     json.push('\n');
     write("summary.json", json.as_bytes())?;
-    write("summary.csv", &sheet::csv(summary)?)?;
-    write("summary.md", markdown::markdown(summary).as_bytes())?;
+    write("summary.csv", &csv::csv(summary)?)?;
+    write("summary.md", tables::markdown(summary).as_bytes())?;
     let run = reference.map(|folder| report(&read_run(folder, None, Split::Test)?));
     write_report(summary, run.transpose()?, out, png).context("cannot write the report")
 }

@@ -1,13 +1,13 @@
-//! `mmrest eval`.
+//! `mmrest eval`: evaluates the model of a run; and `mmrest conformance`: computes golden numbers.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use mmrest_learner::open_device;
 use mmrest_learner::run::{EvaluatedSplit, RunFolder, evaluate_run};
+use mmrest_learner::{conformance, open_device};
 
-use crate::arguments::EvalArguments;
+use crate::arguments::{ConformanceArguments, EvalArguments};
 use crate::{logging, project};
 
 /// `mmrest eval`.
@@ -37,4 +37,21 @@ fn print(evaluated: &EvaluatedSplit, json: bool) -> Result<()> {
         writeln!(out, "{name:<10}{value}")?;
     }
     Ok(())
+}
+
+/// `mmrest conformance`.
+pub(crate) fn run_conformance(arguments: &ConformanceArguments) -> Result<ExitCode> {
+    logging::to_stderr()?;
+    let device = open_device(arguments.device.backend, arguments.device.device)?;
+    let report = conformance::run(
+        &arguments.input,
+        arguments.bert.as_deref(),
+        &arguments.out,
+        &device,
+    )?;
+    let mut out = std::io::stdout().lock();
+    for line in report {
+        writeln!(out, "{line}").context("cannot write the output")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

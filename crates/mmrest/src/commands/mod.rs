@@ -1,11 +1,9 @@
-//! One file a command.
+//! The commands, one module each.
 
 pub(crate) mod ablate;
 pub(crate) mod completions;
-pub(crate) mod conformance;
 pub(crate) mod data;
 pub(crate) mod eval;
-pub(crate) mod man;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod serve;

@@ -1,8 +1,5 @@
-//! `mmrest predict`.
+//! `mmrest predict`: scores new data with the model of a run.
 
-mod gather;
-mod output;
-mod reader;
 mod scorer;
 mod sets;
 mod stream;
@@ -16,16 +13,14 @@ use anyhow::{Context, Result};
 use mmrest_learner::run::RunFolder;
 use mmrest_learner::{Predictor, open_device};
 
-use self::gather::Gather;
-use self::output::{Output, refuse_the_input};
-use self::scorer::Scorer;
-use self::sets::as_set;
+use self::scorer::{Output, Scorer, refuse_the_input};
+use self::sets::{Gather, as_set};
 use self::stream::score_lines;
 use crate::arguments::PredictArguments;
 use crate::interrupt::say;
 use crate::logging;
 
-/// The exit code where all was done but for lines that could not be scored.
+/// The exit code if lines were skipped that could not be scored.
 const SKIPPED: u8 = 3;
 
 /// `mmrest predict`.
@@ -34,7 +29,7 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     let (input, output) = (arguments.input.as_path(), arguments.output.as_deref());
     refuse_the_input(input, output)?;
     let predictor = load(arguments)?;
-    let config = predictor.bundle().config.data.clone();
+    let config = predictor.saved_model().config.data.clone();
     let set = as_set(&config, input)?;
     let neighbours = arguments.explain.then_some(arguments.neighbours);
     let open = |predictor| {
@@ -75,7 +70,7 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     })
 }
 
-/// The model, with what explaining needs where that is asked for.
+/// Loads the model, on request with its training segments for explanations.
 fn load(arguments: &PredictArguments) -> Result<Predictor> {
     let device = open_device(arguments.device.backend, arguments.device.device)?;
     let folder = RunFolder::new(&arguments.run).model();
@@ -86,15 +81,15 @@ fn load(arguments: &PredictArguments) -> Result<Predictor> {
     let predictor = predictor.with_neighbours()?;
     if !predictor.has_neighbours() {
         tracing::warn!(
-            "{} has no neighbours.safetensors, as a run of an older mmrest or one that has not ended: contributions \
-             are told, neighbours are not; 'train' with --out and --resume writes it",
+            "{} has no neighbours.safetensors, since an older mmrest trained it or the run has not ended: explanations \
+             have contributions but no neighbours; 'train' with --out and --resume writes the file",
             folder.display()
         );
     }
     Ok(predictor)
 }
 
-/// A file of lines or standard input, and what to call it.
+/// Opens a file of lines or standard input; returns it with its name.
 fn open_lines(input: &Path) -> Result<(Box<dyn Read + Send>, String)> {
     if input == Path::new("-") {
         return Ok((Box::new(std::io::stdin()), "standard input".to_string()));

@@ -1,4 +1,4 @@
-//! `mmrest report`.
+//! `mmrest report`: makes a report of one run, or compares several.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &ReportArguments) -> Result<ExitCode> {
     write(&page, &folder, arguments.png)
 }
 
-/// Refuses to promise PNG files that this program cannot make.
+/// Refuses `--png` in a program that was built without it.
 pub(super) fn check_png(wanted: bool) -> Result<()> {
     if wanted && !cfg!(feature = "png") {
         bail!(
@@ -69,7 +69,7 @@ fn side_by_side(runs: &[Run]) -> Result<PathBuf> {
     Ok(root.join("runs").join("reports").join(name))
 }
 
-/// A run's files; with its texts, where its data (or those in `data`) are there.
+/// Reads a run, with its texts if its data (or those in `data`) are available.
 pub(super) fn read_run(folder: &Path, data: Option<&Path>, split: Split) -> Result<Run> {
     let mut config = RunFolder::new(folder).read_config()?;
     let [low, high] = config.data.label_range.map(f64::from);

@@ -1,4 +1,4 @@
-//! `mmrest serve`.
+//! `mmrest serve`: scores new data over HTTP.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::arguments::ServeArguments;
 use crate::interrupt::{self, say};
 use crate::logging;
-use crate::serve::{Card, Limits, Plane, Server};
+use crate::serve::{ClusterMap, Limits, ModelInfo, Server};
 
 /// `mmrest serve`.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode> {
@@ -34,12 +34,13 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode> {
     let (stop, stopped) = watch::channel(false);
     stop_on_signals(stop, limits.drain);
     announce(address);
-    match crate::serve::run(server, listener, stopped)? {
-        true => tracing::info!("stopped; every request was answered"),
-        false => tracing::warn!(
+    if crate::serve::run(server, listener, stopped)? {
+        tracing::info!("stopped; every request was answered")
+    } else {
+        tracing::warn!(
             "stopped after {} s with requests unanswered",
             limits.drain.as_secs()
-        ),
+        )
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -68,7 +69,7 @@ fn listen(arguments: &ServeArguments) -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// The model, and what is told of it.
+/// The server of a model.
 fn serve(
     predictor: Predictor,
     arguments: &ServeArguments,
@@ -76,27 +77,27 @@ fn serve(
     loopback: bool,
 ) -> Result<Server> {
     let space = predictor.shared_space()?;
-    let plane = space.as_ref().map(Plane::new).transpose()?;
+    let map = space.as_ref().map(ClusterMap::new).transpose()?;
     let run = arguments.run.canonicalize().unwrap_or_default();
     let run = run.file_name().unwrap_or_default().to_string_lossy();
     let bundle = predictor.bundle();
-    let card = Card::new(
+    let info = ModelInfo::new(
         run.into_owned(),
         &bundle.config,
         bundle.features.widths,
-        space.as_ref().zip(plane.as_ref()),
+        space.as_ref().zip(map.as_ref()),
         &limits,
     );
     Ok(Server::new(
         Arc::new(predictor),
-        card,
-        plane,
+        info,
+        map,
         limits,
         loopback,
     ))
 }
 
-/// The first signal stops gently, the second at once.
+/// The first signal lets requests in progress end, the second stops at once.
 fn stop_on_signals(stop: watch::Sender<bool>, drain: Duration) {
     let seconds = drain.as_secs();
     interrupt::gently(
@@ -110,7 +111,7 @@ fn stop_on_signals(stop: watch::Sender<bool>, drain: Duration) {
     );
 }
 
-/// The address, for whoever started the program; that nobody reads it is no reason not to serve.
+/// Prints the address; errors are ignored, since the server works even if nobody reads it.
 fn announce(address: SocketAddr) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());

@@ -1,20 +1,20 @@
-//! Two or more runs side by side.
+//! The report that compares two or more runs.
 
 use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::cases;
-use super::figures::{MEASURES, SPACES, overlap_split};
+use super::examples;
+use super::one_run::{MEASURES, OVERLAP, SPACES, overlap_split};
 use super::page::{Cell, Page, Section, Table};
 use super::picture::{self, Bar, Bars, Picture};
 use super::run::{Epochs, Run};
 
-/// The page of several runs. `pages` are their own reports, in the same order: pictures are taken from there.
+/// The page of several runs. `pages` are their own reports, in the same order, from which pictures are taken.
 ///
 /// # Errors
 ///
-/// A fault of the drawing.
+/// Drawing failed.
 pub(crate) fn compare(runs: &[Run], pages: &[Page]) -> Result<Page> {
     let mut page = Page::new(format!("{} runs side by side", runs.len()));
     for (letter, run) in letters(runs) {
@@ -45,19 +45,19 @@ pub(crate) fn compare(runs: &[Run], pages: &[Page]) -> Result<Page> {
         ("space", "The shared space"),
         ("distances", "Distances"),
         ("cluster-distances", "Distances to cluster centres"),
-        ("spectra", "The metrics"),
+        ("spectra", "The learned metrics"),
         ("curves", "Training, run by run"),
     ] {
         beside(&mut page, runs, pages, name, title);
     }
     let letters: Vec<String> = letters(runs).map(|(letter, _)| letter).collect();
-    if let Some(cases) = cases::compared(runs, &letters) {
+    if let Some(cases) = examples::compared(runs, &letters) {
         page.add(cases);
     }
     Ok(page)
 }
 
-/// Runs with a letter each: names are long.
+/// Each run with a letter, which stands for its long name.
 fn letters(runs: &[Run]) -> impl Iterator<Item = (String, &Run)> {
     let letter = |index: usize| match u8::try_from(index) {
         Ok(index) if index < 26 => char::from(b'A' + index).to_string(),
@@ -68,13 +68,13 @@ fn letters(runs: &[Run]) -> impl Iterator<Item = (String, &Run)> {
         .map(move |(index, run)| (letter(index), run))
 }
 
-/// A heading line: what, and the runs' letters.
+/// The header of a table: `first`, then the runs' letters.
 fn header(first: &str, runs: &[Run]) -> Vec<String> {
     let letters = letters(runs).map(|(letter, _)| letter);
     [first.to_owned()].into_iter().chain(letters).collect()
 }
 
-/// Numbers of a row, the best marked.
+/// A row of numbers, with the best marked.
 fn row(name: &str, values: &[Option<f64>], least: bool) -> Vec<Cell> {
     let order = |value: &f64| if least { -value } else { *value };
     let best = values
@@ -90,7 +90,7 @@ fn row(name: &str, values: &[Option<f64>], least: bool) -> Vec<Cell> {
 }
 
 fn figures(runs: &[Run]) -> Result<Section> {
-    let mut section = Section::new("Figures");
+    let mut section = Section::new("Metrics");
     let mut names: Vec<String> = Vec::new();
     for name in runs.iter().flat_map(Run::figures) {
         if !names.contains(&name) {
@@ -99,8 +99,8 @@ fn figures(runs: &[Run]) -> Result<Section> {
     }
     for split in ["test", "valid"] {
         let mut table = Table::new(
-            &format!("{split} split; the best of a line is marked"),
-            &header("figure", runs),
+            &format!("{split} split; the best value of each row is marked"),
+            &header("metric", runs),
         );
         for name in &names {
             let values: Vec<Option<f64>> =
@@ -128,7 +128,7 @@ fn figures(runs: &[Run]) -> Result<Section> {
         };
         section.figure(
             bars.draw()?,
-            "One run a bar: how much of a difference is chance, several seeds would tell.",
+            "One run per bar: only several seeds show how much of a difference is chance.",
         );
     }
     Ok(section)
@@ -147,9 +147,10 @@ fn configuration(runs: &[Run]) -> Section {
             table.row([Cell::text(key)].into_iter().chain(cells).collect());
         }
     }
-    match table.is_empty() {
-        true => section.paragraph("The runs have the same configuration."),
-        false => section.table(&table),
+    if table.is_empty() {
+        section.paragraph("The runs have the same configuration.")
+    } else {
+        section.table(&table)
     }
     section
 }
@@ -169,7 +170,7 @@ fn space(runs: &[Run]) -> Section {
             section.table(&table);
         }
     }
-    section.paragraph(super::figures::OVERLAP);
+    section.paragraph(OVERLAP);
     section
 }
 

@@ -8,16 +8,16 @@ use rayon::prelude::*;
 use super::picture::{Distances, Spread};
 use super::run::Space;
 
-/// Rows that are measured against each other, at most.
+/// The most rows that are measured against each other.
 pub(crate) const MOST_ROWS: usize = 1500;
-/// Which rows are measured is drawn by this.
+/// The seed for the choice of rows.
 const SEED: u64 = 2;
 
-/// Distances by bin in a space, Euclidean, or under `M_0` and its ridge where it has metrics.
+/// Distances between the rows of a space by sentiment bin: Euclidean, or under `M_0` and its ridge where it has metrics.
 ///
 /// # Errors
 ///
-/// A number is not finite.
+/// A value is not finite.
 pub(crate) fn distances(
     space: &Space,
     bins: usize,
@@ -26,31 +26,37 @@ pub(crate) fn distances(
 ) -> Result<Distances> {
     let (values, of) = sampled(space);
     let dim = space.dim.max(1);
-    let there = match learned && !space.global.is_empty() {
-        true => to_euclidean(Rows::new(&values, dim)?, &space.global)?,
-        false => values,
+    let there = if learned && !space.global.is_empty() {
+        to_euclidean(Rows::new(&values, dim)?, &space.global)?
+    } else {
+        values
     };
     let rows = Rows::new(&there, dim)?;
-    let of_bin = |bin: usize| {
+    Ok(by_bin(title, bins, |bin| {
         let (mut within, mut between) = (Vec::new(), Vec::new());
-        let own = (0..rows.len()).filter(|&row| of[row] == bin);
-        for row in own {
+        for row in (0..rows.len()).filter(|&row| of[row] == bin) {
             for other in (0..rows.len()).filter(|&other| other != row) {
                 let distance = distance(rows.row(row), rows.row(other));
-                match of[other] == bin {
-                    true => within.push(distance),
-                    false => between.push(distance),
-                }
+                let same = of[other] == bin;
+                (if same { &mut within } else { &mut between }).push(distance);
             }
         }
+        [within, between]
+    }))
+}
+
+/// The spreads of the distances that `measured` gives for each bin: to rows or centres of the same sentiment, and of others.
+fn by_bin(title: &str, bins: usize, measured: impl Fn(usize) -> [Vec<f64>; 2] + Sync) -> Distances {
+    let spreads = |bin| {
+        let [within, between] = measured(bin);
         (spread(within), spread(between))
     };
-    let (within, between) = (0..bins).into_par_iter().map(of_bin).unzip();
-    Ok(Distances {
+    let (within, between) = (0..bins).into_par_iter().map(spreads).unzip();
+    Distances {
         title: title.to_owned(),
         within,
         between,
-    })
+    }
 }
 
 /// Distances of a space's rows, by their bin, to the nearest centre of a cluster of their own sentiment, and to the
@@ -58,7 +64,7 @@ pub(crate) fn distances(
 ///
 /// # Errors
 ///
-/// A number is not finite.
+/// A value is not finite.
 pub(crate) fn to_centers(
     space: &Space,
     bins: usize,
@@ -88,25 +94,19 @@ pub(crate) fn to_centers(
             nearest[place] = nearest[place].min(distance(row, &origin));
         }
     }
-    let by_bin = |place| {
-        let of_bin = |bin| spread(nearest_of(&nearest, &of, bin, place));
-        (0..bins).map(of_bin).collect()
-    };
-    Ok(Distances {
-        title: title.to_owned(),
-        within: by_bin(0),
-        between: by_bin(1),
-    })
+    Ok(by_bin(title, bins, |bin| {
+        [0, 1].map(|place| nearest_of(&nearest, &of, bin, place))
+    }))
 }
 
-/// What the rows of a bin have at a place, where there is such a centre at all.
+/// The distances of a bin's rows at `place` (0: own sentiment, 1: another), where such a centre exists.
 fn nearest_of(nearest: &[[f64; 2]], of: &[usize], bin: usize, place: usize) -> Vec<f64> {
     let rows = nearest.iter().zip(of).filter(|&(_, &own)| own == bin);
     let found = rows.map(|(nearest, _)| nearest[place]);
     found.filter(|distance| distance.is_finite()).collect()
 }
 
-/// Some rows of a space, and the bin of each.
+/// A sample of the rows of a space, and the bin of each.
 fn sampled(space: &Space) -> (Vec<f32>, Vec<usize>) {
     let chosen = sample(space.len(), MOST_ROWS, SEED);
     let dim = space.dim.max(1);

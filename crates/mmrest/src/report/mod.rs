@@ -1,25 +1,22 @@
-//! Reports: HTML pages with pictures, light and dark.
+//! Reports: HTML pages with pictures, in light and dark colours.
 
-mod build;
-mod cases;
 mod compare;
 mod distances;
-mod embedding;
-mod figures;
+mod examples;
+mod one_run;
 mod page;
-pub(crate) mod paint;
+pub(crate) mod palette;
 mod picture;
-#[cfg(feature = "png")]
-mod png;
 pub(crate) mod run;
+mod tsne;
 
-pub(crate) use build::report;
 pub(crate) use compare::compare;
+pub(crate) use one_run::report;
 pub(crate) use page::{Cell, Page, Section, Table};
 pub(crate) use picture::{Bar, Bars, Picture};
 pub(crate) use run::{Run, Scale};
 
-/// Text as HTML and SVG hold it, in attributes too.
+/// Escapes text for HTML and SVG, including attributes.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,4 +1,4 @@
-//! What is counted, as Prometheus reads it.
+//! The metrics of the server, in the format of Prometheus.
 
 use std::time::Duration;
 
@@ -9,8 +9,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-
-use super::memory::resident_bytes;
 
 /// Upper ends of the buckets of request times, in seconds.
 const SECONDS: [f64; 12] = [
@@ -28,7 +26,7 @@ struct Request {
     code: u16,
 }
 
-/// All counters of a server.
+/// All metrics of a server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -45,7 +43,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Everything at 0. `model`: names and values that tell the model from others.
+    /// All metrics at 0. `model`: labels that identify the model.
     pub(crate) fn new(model: &[(&'static str, String)]) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("mmrest"),
@@ -78,10 +76,10 @@ impl Metrics {
             "Segments answered",
             self.segments.clone(),
         );
-        r.register("batch_segments", "Segments a batch", self.batches.clone());
+        r.register("batch_segments", "Segments per batch", self.batches.clone());
         r.register(
             "abandoned_segments",
-            "Segments not scored, for nobody waited for them any more",
+            "Segments not scored because nobody waited for them any more",
             self.abandoned.clone(),
         );
         r.register("panics", "Panics caught", self.panics.clone());
@@ -99,41 +97,41 @@ impl Metrics {
         );
     }
 
-    /// A request is answered.
+    /// Counts an answered request.
     pub(super) fn request(&self, path: &'static str, code: u16, took: Duration) {
         self.requests.get_or_create(&Request { path, code }).inc();
-        if path == super::routes::PREDICT {
+        if path == super::PREDICT {
             self.seconds.observe(took.as_secs_f64());
         }
     }
 
-    /// Segments of a request got their scores.
+    /// Counts scored segments.
     pub(super) fn answered(&self, segments: u64) {
         self.segments.inc_by(segments);
     }
 
-    /// A batch is scored.
+    /// Counts a batch.
     pub(super) fn batch(&self, segments: usize) {
         self.batches.observe(segments as f64);
     }
 
-    /// Segments were dropped.
+    /// Counts segments that are dropped because nobody waits for them.
     pub(super) fn abandoned(&self, segments: u64) {
         self.abandoned.inc_by(segments);
     }
 
-    /// A panic was caught.
+    /// Counts a panic that was caught.
     pub(super) fn panicked(&self) {
         self.panics.inc();
     }
 
-    /// A connection was opened; it counts until what is returned is dropped.
+    /// Counts an open connection until the returned guard is dropped.
     pub(super) fn connected(&self) -> Connected {
         self.connections.inc();
         Connected(self.connections.clone())
     }
 
-    /// The text for a scrape.
+    /// The metrics as text, for a scrape.
     pub(super) fn text(&self, queued: usize, capacity: usize) -> String {
         let gauge = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         gauge(&self.queued, queued as u64);
@@ -158,6 +156,23 @@ impl Drop for Connected {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+/// The resident memory of this process in bytes, where the system reports it.
+#[cfg(target_os = "linux")]
+pub(super) fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+/// The resident memory of this process in bytes, where the system reports it.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn resident_bytes() -> Option<u64> {
+    None
 }
 
 #[cfg(test)]
@@ -191,5 +206,10 @@ mod tests {
         }
         drop(open);
         assert!(metrics.text(0, 9).contains("mmrest_connections 0"));
+    }
+
+    #[test]
+    fn a_running_program_holds_some() {
+        assert!(super::resident_bytes().unwrap() > 1 << 20);
     }
 }

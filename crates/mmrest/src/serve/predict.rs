@@ -13,25 +13,25 @@ use mmrest_data::Segment;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use super::access::Scores;
-use super::answer::{self, Name};
-use super::body::{self, Kind, Shape};
+use super::error::HttpError;
+use super::middleware::Scores;
+use super::queue::Failure;
 use super::queue::NotTaken;
-use super::refusal::Refusal;
-use super::routes::{Server, kibibytes};
-use super::ticket::Failure;
+use super::request::{self, BodyFormat, Shape};
+use super::response::{self, SegmentName};
+use super::{Server, kibibytes};
 
-/// Bodies from this size on are read by a thread of their own, so that other requests go on.
+/// Bodies of this size or more are parsed on a separate thread, so that other requests are not held up.
 const LARGE: usize = 64 << 10;
 
-/// How long a body that is refused may take.
+/// How long the body of a request that is refused is read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Scores the segments of a request.
 pub(super) async fn predict(
     State(server): State<Arc<Server>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, HttpError> {
     let deadline = Instant::now() + server.limits.timeout;
     let (head, body) = request.into_parts();
     let asked = match Asked::of(&server, &head) {
@@ -43,20 +43,21 @@ pub(super) async fn predict(
     };
     let bytes = receive(&server, body, deadline).await?;
     let (shape, segments) = read(&server, asked.kind, bytes).await?;
-    let name = |segment: &Segment| Name {
+    let name = |segment: &Segment| SegmentName {
         id: segment.id.clone(),
         missing: server.scorer.missing(segment),
     };
-    let names: Vec<Name> = segments.iter().map(name).collect();
-    let placements = match segments.is_empty() {
-        true => Vec::new(),
-        false => scored(&server, segments, deadline).await?,
+    let names: Vec<SegmentName> = segments.iter().map(name).collect();
+    let placements = if segments.is_empty() {
+        Vec::new()
+    } else {
+        scored(&server, segments, deadline).await?
     };
-    let plane = server.plane.as_ref();
+    let map = server.map.as_ref();
     let body =
-        answer::write(shape, &names, &placements, asked.geometry, plane).map_err(|error| {
+        response::write(shape, &names, &placements, asked.geometry, map).map_err(|error| {
             let message = format!("the answer cannot be written: {error}; please report it");
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+            HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, message)
         })?;
     let kind = match shape {
         Shape::Lines => "application/x-ndjson",
@@ -67,18 +68,18 @@ pub(super) async fn predict(
     Ok(response)
 }
 
-/// What the head of a request says.
+/// What the head of a request asks for.
 struct Asked {
-    kind: Kind,
+    kind: BodyFormat,
     geometry: bool,
-    /// Room for the body, held until the request is answered.
+    /// The permit for the memory of the body, held until the request is answered.
     _held: OwnedSemaphorePermit,
 }
 
 impl Asked {
-    fn of(server: &Server, head: &Parts) -> Result<Self, Refusal> {
+    fn of(server: &Server, head: &Parts) -> Result<Self, HttpError> {
         Ok(Self {
-            kind: Kind::of(text(&head.headers, header::CONTENT_TYPE).as_deref())?,
+            kind: BodyFormat::of(text(&head.headers, header::CONTENT_TYPE).as_deref())?,
             geometry: asks_for_geometry(head.uri.query())?,
             _held: hold(server, &head.headers)?,
         })
@@ -90,22 +91,22 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// The one thing that may be asked for: `geometry=1`.
-fn asks_for_geometry(query: Option<&str>) -> Result<bool, Refusal> {
+/// Parses the query, which may only be `geometry=1` (or 0).
+fn asks_for_geometry(query: Option<&str>) -> Result<bool, HttpError> {
     match query.unwrap_or_default() {
         "" | "geometry=0" => Ok(false),
         "geometry=1" => Ok(true),
         other => {
             let other: String = other.chars().take(100).collect();
-            Err(Refusal::bad(format!(
+            Err(HttpError::bad(format!(
                 "?{other} is not known: ask for ?geometry=1, or nothing"
             )))
         }
     }
 }
 
-/// Room for the body.
-fn hold(server: &Server, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Refusal> {
+/// Reserves memory for the body.
+fn hold(server: &Server, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, HttpError> {
     let most = server.limits.body;
     let said = text(headers, header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
     let bytes: usize = said.unwrap_or(most);
@@ -115,18 +116,18 @@ fn hold(server: &Server, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Re
     let room = u32::try_from(kibibytes(bytes)).unwrap_or(u32::MAX);
     let bodies = Arc::clone(&server.bodies);
     bodies.try_acquire_many_owned(room).map_err(|_| {
-        Refusal::busy("too many requests are being read just now: try again in a second")
+        HttpError::busy("too many requests are being read just now: try again in a second")
     })
 }
 
-fn too_large(most: usize) -> Refusal {
-    Refusal::large(format!(
+fn too_large(most: usize) -> HttpError {
+    HttpError::large(format!(
         "the body is larger than {most} bytes: send its segments in several requests"
     ))
 }
 
-/// Reads a body that is refused, and keeps nothing of it: many clients look at the answer only when all they have to say is
-/// said. What goes on for too long is cut off.
+/// Reads the body of a request that is refused and throws it away: many clients read the answer only after they have sent the
+/// complete body. A body that takes too long is cut off.
 async fn discard(mut body: Body, most: usize) {
     let deadline = Instant::now() + PATIENCE;
     let mut left = most.saturating_mul(2);
@@ -138,16 +139,16 @@ async fn discard(mut body: Body, most: usize) {
     }
 }
 
-/// The whole body, if it is no larger than it may be and comes in time.
-async fn receive(server: &Server, body: Body, deadline: Instant) -> Result<Bytes, Refusal> {
+/// The complete body, unless it is too large or too slow.
+async fn receive(server: &Server, body: Body, deadline: Instant) -> Result<Bytes, HttpError> {
     let most = server.limits.body;
     match timeout_at(deadline, Limited::new(body, most).collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(most)),
-        Ok(Err(error)) => Err(Refusal::bad(format!(
-            "the body broke off: {error}; send the request again"
+        Ok(Err(error)) => Err(HttpError::bad(format!(
+            "the body was interrupted: {error}; send the request again"
         ))),
-        Err(_) => Err(Refusal::new(
+        Err(_) => Err(HttpError::new(
             StatusCode::REQUEST_TIMEOUT,
             format!(
                 "the body did not come within {}: send less at a time",
@@ -157,36 +158,38 @@ async fn receive(server: &Server, body: Body, deadline: Instant) -> Result<Bytes
     }
 }
 
-/// The segments of a body.
+/// Parses the segments of a body.
 async fn read(
     server: &Arc<Server>,
-    kind: Kind,
+    kind: BodyFormat,
     bytes: Bytes,
-) -> Result<(Shape, Vec<Segment>), Refusal> {
+) -> Result<(Shape, Vec<Segment>), HttpError> {
     let own = Arc::clone(server);
     let large = bytes.len() >= LARGE;
     let read = move || {
         let check = |segment: &Segment| own.scorer.check(segment);
-        body::read(kind, &bytes, own.limits.queue, check)
+        request::read(kind, &bytes, own.limits.queue, check)
     };
-    match large {
-        false => read(),
-        true => tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| {
+    if large {
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| {
             let message = format!("internal error: {e}; please report it");
-            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message))
-        }),
+            Err(HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, message))
+        })
+    } else {
+        read()
     }
 }
 
-/// The placements of segments, of which there are some, in their order.
+/// Scores segments, of which there is at least one, in their order.
 async fn scored(
     server: &Server,
     segments: Vec<Segment>,
     deadline: Instant,
-) -> Result<Vec<mmrest_learner::Placement>, Refusal> {
-    let stops = || Refusal::busy("the server stops: send the request to another, or again later");
+) -> Result<Vec<mmrest_learner::Placement>, HttpError> {
+    let stops =
+        || HttpError::busy("the server is stopping: send the request to another server, or later");
     let answer = server.queue.push(segments).map_err(|not| match not {
-        NotTaken::Full => Refusal::busy(format!(
+        NotTaken::Full => HttpError::busy(format!(
             "the queue is full ({} segments may wait): try again in a second",
             server.queue.capacity()
         )),
@@ -195,11 +198,11 @@ async fn scored(
     match timeout_at(deadline, answer).await {
         Ok(Ok(Ok(placements))) => Ok(placements),
         Ok(Ok(Err(Failure::Stopped)) | Err(_)) => Err(stops()),
-        Ok(Ok(Err(Failure::Refused(message) | Failure::Panicked(message)))) => Err(Refusal::new(
+        Ok(Ok(Err(Failure::Refused(message) | Failure::Panicked(message)))) => Err(HttpError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("internal error: {message}; please report it"),
         )),
-        Err(_) => Err(Refusal::busy(format!(
+        Err(_) => Err(HttpError::busy(format!(
             "not scored within {}: send fewer segments at a time, or again later",
             told(server.limits.timeout)
         ))),

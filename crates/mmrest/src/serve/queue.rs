@@ -1,33 +1,32 @@
-//! Segments that wait to be scored: a bounded queue between the requests and the one thread that uses the model.
+//! The queue between the requests and the one thread that uses the model: bounded, in order of arrival.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mmrest_data::Segment;
-use tokio::sync::oneshot::Receiver;
+use mmrest_learner::Placement;
+use tokio::sync::oneshot::{Receiver, Sender, channel};
 
-use super::ticket::{Answer, Failure, Ticket};
-
-/// A segment that waits, and whose it is.
+/// A segment that waits, with the request it belongs to.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) segment: Segment,
-    pub(crate) ticket: Arc<Ticket>,
+    pub(crate) ticket: Arc<PendingRequest>,
     /// The segment's place in its request.
     pub(crate) place: usize,
 }
 
-/// Why segments are not taken.
+/// Why segments are not queued.
 #[derive(Debug, PartialEq)]
 pub(crate) enum NotTaken {
-    /// As many wait as may.
+    /// The queue is full.
     Full,
-    /// The server stops.
+    /// The server is stopping.
     Closed,
 }
 
-/// Segments in the order they came.
+/// Segments in order of arrival.
 #[derive(Debug)]
 pub(crate) struct Queue {
     line: Mutex<Line>,
@@ -51,7 +50,7 @@ impl Queue {
         }
     }
 
-    /// Takes all segments of a request, of which there is at least one, or none of them.
+    /// Queues all segments of a request, of which there is at least one, or none of them.
     pub(crate) fn push(&self, segments: Vec<Segment>) -> Result<Receiver<Answer>, NotTaken> {
         let mut line = self.line();
         if line.closed {
@@ -60,7 +59,7 @@ impl Queue {
         if line.waiting.len() + segments.len() > self.capacity {
             return Err(NotTaken::Full);
         }
-        let (ticket, answer) = Ticket::new(segments.len());
+        let (ticket, answer) = PendingRequest::new(segments.len());
         let segments = segments.into_iter().enumerate();
         line.waiting
             .extend(segments.map(|(place, segment)| Waiting {
@@ -73,7 +72,7 @@ impl Queue {
         Ok(answer)
     }
 
-    /// The first `most` segments, as soon as there are `enough`, or `wait` after there is one. None when the queue is closed
+    /// Takes up to `most` segments, as soon as `enough` are queued, or `wait` after the first. `None` when the queue is closed
     /// and empty.
     pub(crate) fn take(&self, most: usize, enough: usize, wait: Duration) -> Option<Vec<Waiting>> {
         let idle = |line: &mut Line| line.waiting.is_empty() && !line.closed;
@@ -89,28 +88,28 @@ impl Queue {
         }
     }
 
-    /// How many segments wait.
+    /// The number of segments that wait.
     pub(crate) fn len(&self) -> usize {
         self.line().waiting.len()
     }
 
-    /// How many may wait.
+    /// The most segments that may wait.
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Whether it takes no more.
+    /// Whether it accepts no more segments.
     pub(crate) fn is_closed(&self) -> bool {
         self.line().closed
     }
 
-    /// Takes no more; what waits can still be taken out.
+    /// Accepts no more segments; those that wait can still be taken.
     pub(crate) fn close(&self) {
         self.line().closed = true;
         self.changed.notify_all();
     }
 
-    /// Takes no more, and gives up what waits.
+    /// Accepts no more segments, and fails those that wait.
     pub(crate) fn abandon(&self) {
         self.close();
         let waiting = std::mem::take(&mut self.line().waiting);
@@ -124,9 +123,84 @@ impl Queue {
     }
 }
 
+/// The result of a request: one placement per segment, in the request's order.
+pub(crate) type Answer = Result<Vec<Placement>, Failure>;
+
+/// Why a request was not scored.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Failure {
+    /// The model refused a segment, for this reason.
+    Refused(String),
+    /// A bug: the message of the panic.
+    Panicked(String),
+    /// The server stopped before it was scored.
+    Stopped,
+}
+
+/// A request that waits until all its segments are scored.
+#[derive(Debug)]
+pub(crate) struct PendingRequest {
+    open: Mutex<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    placements: Vec<Option<Placement>>,
+    missing: usize,
+    /// `None` once the request is answered.
+    answer: Option<Sender<Answer>>,
+}
+
+impl PendingRequest {
+    /// A request of `segments` segments, at least one, and the receiver of its answer.
+    pub(super) fn new(segments: usize) -> (Arc<Self>, Receiver<Answer>) {
+        let (answer, receiver) = channel();
+        let open = Mutex::new(Open {
+            placements: vec![None; segments],
+            missing: segments,
+            answer: Some(answer),
+        });
+        (Arc::new(Self { open }), receiver)
+    }
+
+    /// Whether the client still waits for the answer.
+    pub(crate) fn wanted(&self) -> bool {
+        let open = self.open();
+        open.answer.as_ref().is_some_and(|a| !a.is_closed())
+    }
+
+    /// Stores the result of the segment at `place`; the last one sends the answer.
+    pub(crate) fn put(&self, place: usize, placement: Placement) {
+        let mut open = self.open();
+        let Some(empty) = open.placements.get_mut(place).filter(|p| p.is_none()) else {
+            return;
+        };
+        *empty = Some(placement);
+        open.missing -= 1;
+        if open.missing > 0 {
+            return;
+        }
+        let placements = std::mem::take(&mut open.placements);
+        if let Some(answer) = open.answer.take() {
+            let _ = answer.send(Ok(placements.into_iter().flatten().collect()));
+        }
+    }
+
+    /// Fails the request.
+    pub(crate) fn fail(&self, failure: Failure) {
+        if let Some(answer) = self.open().answer.take() {
+            let _ = answer.send(Err(failure));
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{placement, segment};
+    use super::super::tests::{placement, segment};
     use super::*;
 
     const NO_WAIT: Duration = Duration::ZERO;

@@ -1,18 +1,114 @@
-//! The server as its clients see it, with a scorer that does as it is told.
+//! The server as its clients see it, with a fake scorer; and fixtures for the other tests of this folder.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mmrest_data::Widths;
-use mmrest_learner::Config;
+use mmrest_data::{Frames, Modality, Segment, Widths};
+use mmrest_learner::{Config, Placement, Prediction};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use ureq::Agent;
 
-use super::testing::{Fake, limits};
-use super::{Card, Limits, Server};
+use super::worker::Scorer;
+use super::{Limits, ModelInfo, Server};
+
+/// Ordinary limits.
+pub(super) fn limits() -> Limits {
+    Limits {
+        batch: 8,
+        wait: Duration::from_millis(1),
+        queue: 16,
+        body: 64 << 10,
+        timeout: Duration::from_secs(20),
+        drain: Duration::from_secs(20),
+    }
+}
+
+/// A segment whose text is its id.
+pub(super) fn segment(text: &str) -> Segment {
+    Segment {
+        id: text.to_string(),
+        video: text.to_string(),
+        text: text.to_string(),
+        vision: Frames::default(),
+        audio: Frames::default(),
+        label: None,
+    }
+}
+
+/// A segment of this many frames, without text.
+pub(super) fn segment_of_frames(frames: usize) -> Segment {
+    Segment {
+        audio: Frames {
+            values: vec![0.0; frames],
+            width: 1,
+        },
+        ..segment("")
+    }
+}
+
+/// A placement with this score.
+pub(super) fn placement(score: f32) -> Placement {
+    Placement {
+        prediction: Prediction {
+            row: 0,
+            prediction: score,
+            score,
+            bias: 0.0,
+            near: Vec::new(),
+        },
+        rows: Vec::new(),
+    }
+}
+
+/// Scores a segment with its text's length; panics, refuses or sleeps (100 ms) where a text says so.
+#[derive(Debug, Default)]
+pub(super) struct Fake {
+    batches: Mutex<Vec<Vec<String>>>,
+}
+
+impl Fake {
+    /// The texts of each batch that was scored.
+    pub(super) fn batches(&self) -> Vec<Vec<String>> {
+        let batches = self.batches.lock();
+        batches.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Scorer for Fake {
+    fn check(&self, segment: &Segment) -> Result<(), String> {
+        match segment.audio.width {
+            0 | 1 => Ok(()),
+            width => Err(format!(
+                "audio has {width} features a frame, the model takes 1"
+            )),
+        }
+    }
+
+    fn missing(&self, segment: &Segment) -> Vec<Modality> {
+        let all = [Modality::Text, Modality::Audio];
+        all.into_iter().filter(|&m| segment.lacks(m)).collect()
+    }
+
+    fn place(&self, segments: &[Segment]) -> Result<Vec<Placement>, String> {
+        let texts: Vec<String> = segments.iter().map(|s| s.text.clone()).collect();
+        if texts.iter().any(|text| text == "panic") {
+            panic!("asked to");
+        }
+        if texts.iter().any(|text| text == "refuse") {
+            return Err("as asked".to_string());
+        }
+        let sleepers = texts.iter().filter(|text| *text == "sleep").count() as u64;
+        std::thread::sleep(Duration::from_millis(100 * sleepers));
+        let placements = texts.iter().map(|text| placement(text.len() as f32));
+        let placements = placements.collect();
+        let batches = self.batches.lock();
+        batches.unwrap_or_else(PoisonError::into_inner).push(texts);
+        Ok(placements)
+    }
+}
 
 /// A server that runs until it is dropped.
 struct Running {
@@ -27,14 +123,14 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let card = Card::new(
+        let info = ModelInfo::new(
             "fake".into(),
             &Config::default(),
             Widths::default(),
             None,
             &limits,
         );
-        let server = Server::new(Arc::new(Fake::default()), card, None, limits, true);
+        let server = Server::new(Arc::new(Fake::default()), info, None, limits, true);
         let (stop, stopped) = watch::channel(false);
         let thread = thread::spawn(move || super::run(server, listener, stopped).unwrap());
         let agent = Agent::config_builder()
@@ -74,7 +170,7 @@ impl Running {
         self.post("application/json", &body.to_string())
     }
 
-    /// Asks it to stop; whether every request was answered.
+    /// Stops it; returns whether every request was answered.
     fn stop(&mut self) -> bool {
         self.stop.send(true).unwrap();
         self.thread.take().unwrap().join().unwrap()

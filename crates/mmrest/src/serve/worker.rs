@@ -1,32 +1,30 @@
-//! The one thread that uses the model: batches across requests, by length.
+//! The one thread that uses the model: scores segments of several requests in batches of similar length.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mmrest_data::{Modality, Segment};
 use mmrest_learner::{Placement, Predictor};
 
-use super::limits::{Limits, MOST_PADDED};
 use super::metrics::Metrics;
-use super::queue::{Queue, Waiting};
-use super::ticket::Failure;
-use crate::crash::message;
+use super::queue::{Failure, Queue, Waiting};
+use super::{Limits, MAX_PADDED_FRAMES};
+use crate::failure::panic_message;
 
-/// Batches that are made of what is taken out of the queue at one time, at most: among more segments there are more of like
-/// length.
+/// How many batches are taken from the queue at a time, at most: among more segments, more have a similar length.
 const BATCHES: usize = 4;
 
-/// Bytes of text that count as much as a frame.
+/// Bytes of text that count as one frame.
 const BYTES_A_FRAME: usize = 4;
 
-/// What scores segments.
+/// A model that scores segments.
 pub(crate) trait Scorer: Send + Sync + 'static {
-    /// Whether a segment can be scored; if not, what is wrong and what to do.
+    /// Checks that a segment can be scored; the error says what is wrong and what to do.
     fn check(&self, segment: &Segment) -> Result<(), String>;
 
     /// The modalities that the model uses and a segment lacks.
     fn missing(&self, segment: &Segment) -> Vec<Modality>;
 
-    /// A placement a segment, in their order.
+    /// One placement per segment, in their order.
     fn place(&self, segments: &[Segment]) -> Result<Vec<Placement>, String>;
 }
 
@@ -44,7 +42,7 @@ impl Scorer for Predictor {
     }
 }
 
-/// Scores what the queue holds until it is closed and empty. Whatever ends it, the queue is closed.
+/// Scores the segments of the queue until it is closed and empty. However this ends, the queue is closed.
 pub(crate) fn work(scorer: &dyn Scorer, queue: &Queue, limits: &Limits, metrics: &Metrics) {
     let _closed = CloseAtEnd(queue);
     while let Some(mut taken) = queue.take(BATCHES * limits.batch, limits.batch, limits.wait) {
@@ -68,7 +66,7 @@ impl Drop for CloseAtEnd<'_> {
     }
 }
 
-/// How long a segment is, in frames.
+/// The length of a segment in frames, for sorting.
 fn length(segment: &Segment) -> usize {
     frames(segment) + segment.text.len() / BYTES_A_FRAME
 }
@@ -78,13 +76,13 @@ fn frames(segment: &Segment) -> usize {
     frames(Modality::Vision).max(frames(Modality::Audio))
 }
 
-/// How many of the first segments, in order of length, make a batch: at least one.
+/// The number of first segments, sorted by length, that make a batch: at least one.
 fn batch(waiting: &[Waiting], most: usize) -> usize {
     let mut longest = 0;
     let mut count = 0;
     for waiting in waiting.iter().take(most) {
         longest = longest.max(frames(&waiting.segment));
-        if longest * (count + 1) > MOST_PADDED {
+        if longest * (count + 1) > MAX_PADDED_FRAMES {
             break;
         }
         count += 1;
@@ -92,8 +90,8 @@ fn batch(waiting: &[Waiting], most: usize) -> usize {
     count.max(1)
 }
 
-/// Scores one batch and gives everybody theirs. Where it fails, each segment is tried alone, so that one that cannot be
-/// scored fails its own request and no other.
+/// Scores one batch and passes the results on. If it fails, each segment is scored alone, so that a segment that cannot be
+/// scored fails only its own request.
 fn score(scorer: &dyn Scorer, batch: Vec<Waiting>, metrics: &Metrics) {
     metrics.batch(batch.len());
     let mut segments = Vec::with_capacity(batch.len());
@@ -135,7 +133,7 @@ fn attempt(
         Ok(Err(refused)) => Err(Failure::Refused(refused)),
         Err(panic) => {
             metrics.panicked();
-            Err(Failure::Panicked(message(&*panic)))
+            Err(Failure::Panicked(panic_message(&*panic)))
         }
     }
 }
@@ -144,11 +142,12 @@ fn attempt(
 mod tests {
     use std::time::Duration;
 
-    use super::super::testing::{Fake, limits, segment, segment_of_frames};
+    use super::super::queue::Answer;
+    use super::super::tests::{Fake, limits, segment, segment_of_frames};
     use super::*;
 
     /// What the scorer saw of requests that were all there before it began, and what each got.
-    fn worked(requests: Vec<Vec<Segment>>, limits: &Limits) -> (Fake, Vec<super::super::Answer>) {
+    fn worked(requests: Vec<Vec<Segment>>, limits: &Limits) -> (Fake, Vec<Answer>) {
         let (fake, metrics, queue) = (Fake::default(), Metrics::new(&[]), Queue::new(1000));
         let push = |request| queue.push(request).unwrap();
         let answers: Vec<_> = requests.into_iter().map(push).collect();
@@ -184,7 +183,13 @@ mod tests {
 
     #[test]
     fn a_batch_is_no_larger_than_its_padded_frames_may_be() {
-        let requests = [1, 1, MOST_PADDED / 2, MOST_PADDED / 2, MOST_PADDED + 1];
+        let requests = [
+            1,
+            1,
+            MAX_PADDED_FRAMES / 2,
+            MAX_PADDED_FRAMES / 2,
+            MAX_PADDED_FRAMES + 1,
+        ];
         let requests = requests.map(|frames| vec![segment_of_frames(frames)]);
         let (fake, _) = worked(requests.to_vec(), &limits());
         let sizes: Vec<usize> = fake.batches().iter().map(Vec::len).collect();

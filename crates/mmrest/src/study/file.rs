@@ -1,23 +1,21 @@
-//! A study's file: named variants as overrides of a configuration (docs/src/studies.md).
+//! Parses the file of a study: named variants, each a set of overrides of a configuration (docs/src/studies.md).
 
 use anyhow::{Result, anyhow, bail};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::project::ConfigFile;
-
-/// A study as its file has it.
+/// The contents of a study's file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StudyFile {
-    /// What it is called in tables.
+    /// Its title in tables.
     pub(crate) title: String,
-    /// The variant that the others are compared with.
+    /// The name of the variant that the others are compared with.
     pub(crate) reference: String,
-    /// What is expected, or why it is done.
+    /// What is expected of the study, or its purpose.
     #[serde(default)]
     pub(crate) note: String,
-    /// Seeds a variant, unless the command line says another number.
+    /// The number of seeds per variant, unless the command line gives one.
     #[serde(default)]
     pub(crate) seeds: Option<usize>,
     /// Overrides for every variant.
@@ -35,9 +33,9 @@ pub(crate) struct StudyFile {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VariantEntry {
-    /// Its name, which is its folder's too.
+    /// Its name, which is also the name of its folder.
     pub(crate) name: String,
-    /// What it is called in tables; its name where absent.
+    /// Its title in tables; by default its name.
     #[serde(default)]
     pub(crate) title: Option<String>,
     /// What is expected of it.
@@ -48,13 +46,13 @@ pub(crate) struct VariantEntry {
     pub(crate) set: Table,
 }
 
-/// `[[sweep]]`: one key, several values; a variant each, called `key=value`.
+/// `[[sweep]]`: several values of one key, each of which makes a variant called `key=value`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SweepEntry {
     /// A key of the configuration.
     pub(crate) key: String,
-    /// What it is called in tables; the key where absent.
+    /// Its title in tables; by default the key.
     #[serde(default)]
     pub(crate) symbol: Option<String>,
     /// What is expected of it.
@@ -65,12 +63,7 @@ pub(crate) struct SweepEntry {
 }
 
 impl StudyFile {
-    /// Reads and checks a study's file.
-    pub(crate) fn load(file: &ConfigFile) -> Result<Self> {
-        Self::parse(&file.text()?).map_err(|error| anyhow!("{}: {error}", file.shown()))
-    }
-
-    /// As [`load`](Self::load), from the file's text.
+    /// Parses and checks the text of a study's file.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         mmrest_learner::config::check_brackets(text).map_err(|error| anyhow!(error))?;
         let study: Self = toml::from_str(text).map_err(|error| anyhow!(one_line(text, &error)))?;
@@ -98,7 +91,7 @@ impl StudyFile {
             .any(|variant| variant.name == self.reference)
         {
             bail!(
-                "reference = \"{}\" is the name of no [[variant]]: add one, or name one that is there",
+                "reference = \"{}\" is not the name of a [[variant]]: add one, or choose an existing one",
                 self.reference
             );
         }
@@ -122,7 +115,7 @@ impl SweepEntry {
             Value::String(word) => word.clone(),
             Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => value.to_string(),
             other => bail!(
-                "the sweep of {} has {other}, which makes no name: write such values as [[variant]]s",
+                "the sweep of {} has {other}, which cannot be part of a name: write such values as [[variant]]s",
                 self.key
             ),
         };
@@ -130,7 +123,7 @@ impl SweepEntry {
     }
 }
 
-/// A name is a folder's name on every system, and can be given to `--only`.
+/// Checks that a name can be the name of a folder on every system, and be given to `--only`.
 fn check_name(name: &str) -> Result<()> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.=+".contains(c);
     if name.is_empty() || name.starts_with('.') || !name.chars().all(fits) {
@@ -141,7 +134,7 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Overrides as dotted keys with their values, in the file's alphabetical order of keys.
+/// The overrides as dotted keys with their values, in alphabetical order.
 pub(crate) fn overrides(set: &Table) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for (key, value) in set {
@@ -162,7 +155,7 @@ pub(crate) fn is_study(text: &str) -> bool {
     table.contains_key("variant") || table.contains_key("sweep")
 }
 
-/// TOML's message on one line, after the line it is about.
+/// The message of a TOML error on one line, after the number of the line with the error.
 fn one_line(text: &str, error: &toml::de::Error) -> String {
     let lines: Vec<&str> = error.message().lines().map(str::trim).collect();
     let message = lines.join(" ");

@@ -1,20 +1,14 @@
 //! Studies: variants of one configuration, each trained with several seeds, compared in tables.
 //!
-//! A [`mod@file`] names the variants, a [`plan`] makes runs of them, [`schedule`] has them done by [`child`] processes,
-//! [`results`] reads what they left, [`summary`] compares it, [`tables`] has it in words, [`markdown`], [`sheet`] and
-//! [`report`] write it down.
+//! A [`mod@file`] names the variants, a [`plan`] makes [`runs`] of them, [`processes`] trains them in child processes and
+//! [`progress`] shows how far they are; [`summary`] compares the results, and [`tables`], [`csv`] and [`report`] write them.
 
-pub(crate) mod child;
-pub(crate) mod cost;
+pub(crate) mod csv;
 pub(crate) mod file;
-pub(crate) mod json;
-pub(crate) mod markdown;
 pub(crate) mod plan;
+pub(crate) mod processes;
 pub(crate) mod progress;
 pub(crate) mod report;
-pub(crate) mod results;
 pub(crate) mod runs;
-pub(crate) mod schedule;
-pub(crate) mod sheet;
 pub(crate) mod summary;
 pub(crate) mod tables;

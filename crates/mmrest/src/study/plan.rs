@@ -1,4 +1,4 @@
-//! What a study comes to for one configuration: which variants are run, which are not, and why.
+//! Applies a study to one configuration: which variants are run, which are not, and why.
 
 use anyhow::{Result, anyhow, bail};
 use mmrest_data::Modality;
@@ -11,14 +11,14 @@ use crate::project::ConfigFile;
 /// Dotted keys with their values.
 pub(crate) type Overrides = Vec<(String, Value)>;
 
-/// Keys that are the study's own affair, with the reason.
+/// Keys that only the study sets, with the reason.
 const KEPT: [(&str, &str); 3] = [
     ("seed", "every variant is trained with the study's seeds"),
     ("train.selection", "a study chooses models by validation"),
     ("train.record_test", "a study always records the test split"),
 ];
 
-/// A study of one configuration.
+/// A study applied to one configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// The variants to run, the file's first, then the sweeps'.
@@ -96,7 +96,9 @@ impl Plan {
         }
         if !plan.variants.iter().any(|v| v.name == plan.reference) {
             let why = plan.skipped.iter().find(|s| s.name == plan.reference);
-            let why = why.map_or("it is another variant's twin", |skipped| &skipped.reason);
+            let why = why.map_or("it is the same as another variant", |skipped| {
+                &skipped.reason
+            });
             bail!("the reference '{}' cannot be run: {why}", plan.reference);
         }
         Ok(plan)
@@ -119,7 +121,7 @@ impl Plan {
         })
     }
 
-    /// Takes a variant in, unless there is nothing to run; returns the name under which it is found.
+    /// Adds a variant, unless there is nothing to run; returns the name of the variant that has its results.
     fn admit(&mut self, variant: Variant, own: &Config) -> Result<Option<String>> {
         if variant.config.figures != own.figures {
             bail!(
@@ -189,7 +191,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The variants that `only` names, by their own names or by a sweep's key; all of them where it names none.
+    /// The variants that `only` lists, by name or by a sweep's key; all variants if it is empty.
     pub(crate) fn chosen(&self, only: &[String]) -> Result<Vec<&Variant>> {
         let mut names: Vec<&str> = Vec::new();
         for wanted in only {
@@ -206,7 +208,7 @@ impl Plan {
         Ok(self.variants.iter().filter(wanted).collect())
     }
 
-    /// The variant of that name, or the one that it is the same as.
+    /// The variant of that name, or the one with the same configuration.
     fn find(&self, name: &str) -> Option<&str> {
         let own = self
             .variants
@@ -232,7 +234,7 @@ impl Plan {
     }
 }
 
-/// A variant's configuration; its modalities in the order in which they are always named.
+/// The configuration of a variant, with its modalities in canonical order.
 fn resolve(file: &ConfigFile, below: &Overrides, set: &Overrides) -> Result<Config> {
     let mut all: Overrides = below.iter().chain(set).cloned().collect();
     all.push(("train.selection".into(), "valid_mae".into()));

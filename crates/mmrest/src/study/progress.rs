@@ -1,4 +1,4 @@
-//! What a person sees of a study: a line a run, and how long it will take.
+//! Shows a study while it runs: a line per run, and the time left.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_learner::Figures;
 
-use super::child::Ended;
-use super::results::{RunResult, read_times};
-use super::runs::{Run, State};
+use super::runs::{Ended, Run, RunResult, State, read_times};
 use crate::display::clock;
 use crate::interrupt::say;
 
-/// Shows a study that is under way.
+/// Shows a running study.
 pub(crate) struct Progress {
     bar: ProgressBar,
     quiet: bool,
@@ -26,20 +24,21 @@ struct Known {
     total: usize,
     done: usize,
     failed: usize,
-    /// Seconds that whole runs took.
+    /// The seconds that complete runs took.
     seconds: Vec<f64>,
-    /// Since when a run is under way.
+    /// When each running run began.
     running: BTreeMap<String, Instant>,
-    /// What is told of the run with the lowest validation error, and that error.
+    /// The lowest validation error, and the text about its run.
     best: Option<(f64, String)>,
 }
 
 impl Progress {
-    /// Of a study's runs, those that are finished already counted.
+    /// The progress of a study's runs; those that are finished already are counted.
     pub(crate) fn new(runs: &[(Run, State)], jobs: usize, quiet: bool) -> Self {
-        let bar = match !quiet && std::io::stderr().is_terminal() {
-            true => ProgressBar::new(runs.len() as u64),
-            false => ProgressBar::hidden(),
+        let bar = if !quiet && std::io::stderr().is_terminal() {
+            ProgressBar::new(runs.len() as u64)
+        } else {
+            ProgressBar::hidden()
         };
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar}") {
             bar.set_style(style);
@@ -71,7 +70,7 @@ impl Progress {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many of the runs are done already, before anything begins.
+    /// Prints how many runs are finished already.
     pub(crate) fn start(&self) {
         let known = self.lock();
         if known.done > 0 {
@@ -124,7 +123,7 @@ impl Progress {
         self.show(&known, "");
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
     }
@@ -138,7 +137,7 @@ impl Progress {
         });
     }
 
-    /// A line on standard output, above the bar.
+    /// Prints a line on standard output, above the bar.
     pub(crate) fn line(&self, text: &str) {
         if !self.quiet {
             self.bar.suspend(|| {
@@ -149,7 +148,7 @@ impl Progress {
 }
 
 impl Known {
-    /// Takes a run in as the best, if it is.
+    /// Keeps a run as the best one, if it is.
     fn consider(&mut self, run: &Run, result: &RunResult) {
         let mae = result.metrics.valid.mae();
         if self.best.as_ref().is_none_or(|(best, _)| mae < *best) {
@@ -172,7 +171,7 @@ impl Known {
         told
     }
 
-    /// What is left, from how long runs took so far.
+    /// The time left, estimated from the runs so far.
     fn left(&self, jobs: usize) -> Option<Duration> {
         let left = self.total.saturating_sub(self.done + self.failed);
         if self.seconds.is_empty() || left == 0 {

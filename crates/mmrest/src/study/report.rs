@@ -1,4 +1,4 @@
-//! A study as a page: `report.html`.
+//! Writes the report of a study: `report.html`.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::summary::{Summary, SweepSummary, VariantSummary};
 use super::tables::{Part, Topic, about, finest, own_modules, parts};
 use crate::report::{Bar, Bars, Cell, Page, Picture, Section, Table};
 
-/// What the intervals of pictures are.
+/// The explanation of the intervals in pictures.
 const INTERVAL: &str = "bootstrap interval over seeds and segments; circles are seeds";
 
 /// Writes `report.html` and its pictures into the study's folder, with the page of a run of the reference where there is
@@ -63,7 +63,7 @@ fn table(part: &Part) -> Table {
     table
 }
 
-/// What a part shows beside its table.
+/// Adds the pictures of a part.
 fn pictures(summary: &Summary, part: &Part, section: &mut Section) -> Result<()> {
     match part.topic {
         Topic::Test => {
@@ -82,14 +82,14 @@ fn pictures(summary: &Summary, part: &Part, section: &mut Section) -> Result<()>
         }
         Topic::Gates => {
             let picture = of_gates(summary)?;
-            section.figure(picture, "What is trained beside the text encoder.");
+            section.figure(picture, "What is trained besides the text encoder.");
         }
         Topic::Other => {}
     }
     Ok(())
 }
 
-/// A bar of a variant's figure; none without a finished run.
+/// The bar of a variant's metric; `None` without a finished run.
 fn bar(name: &str, variant: &VariantSummary, figure: &str, group: usize) -> Option<Bar> {
     let estimate = variant.test.get(figure)?;
     (!variant.seeds.is_empty()).then(|| Bar {
@@ -101,13 +101,13 @@ fn bar(name: &str, variant: &VariantSummary, figure: &str, group: usize) -> Opti
     })
 }
 
-/// The reference's value, where it has one.
+/// The value of the reference, if it has one.
 fn reference(summary: &Summary, figure: &str) -> Option<f64> {
     let estimate = summary.variant(&summary.reference)?.test.get(figure)?;
     Some(estimate.mean).filter(|mean| mean.is_finite())
 }
 
-/// The file's own variants; those of sweeps have pictures of their own.
+/// The variants of the file; those of sweeps have separate pictures.
 fn of_variants(summary: &Summary, figure: &str) -> Result<Picture> {
     let points = summary.sweeps.iter().flat_map(|sweep| &sweep.points);
     let swept: Vec<&String> = points.map(|point| &point.variant).collect();
@@ -153,7 +153,7 @@ fn of_sweep(summary: &Summary, sweep: &SweepSummary, figure: &str) -> Result<Pic
     .draw()
 }
 
-/// MAG-BERT's module beside the reference.
+/// MAG-BERT's module compared with the reference.
 fn of_gates(summary: &Summary) -> Result<Picture> {
     let gates = summary.mag_bert.iter().map(|gate| Bar {
         name: format!(
@@ -173,7 +173,7 @@ fn of_gates(summary: &Summary) -> Result<Picture> {
         });
     Bars {
         name: "parameters".into(),
-        title: "Parameters beside the text encoder".into(),
+        title: "Parameters besides the text encoder".into(),
         axis: "parameters, in thousands".into(),
         bars: gates.chain(own).collect(),
         ..Bars::default()
@@ -183,9 +183,12 @@ fn of_gates(summary: &Summary) -> Result<Picture> {
 
 /// A picture's file name: lower-case letters, digits and hyphens.
 fn file_name(parts: &[&str]) -> String {
-    let plain = |c: char| match c.is_ascii_alphanumeric() {
-        true => c.to_ascii_lowercase(),
-        false => '-',
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
     };
     parts.join("-").chars().map(plain).collect()
 }

@@ -1,13 +1,16 @@
-//! The runs of a study: where each is, and how far it has come.
+//! The runs of a study: where each is stored, how far it has come, and what a finished run contains.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use mmrest_data::files;
-use mmrest_learner::Config;
-use mmrest_learner::run::{RunFolder, first_difference};
+use mmrest_data::{Split, files};
+use mmrest_learner::run::{MetricsFile, RunFolder, RunRecord, first_difference};
+use mmrest_learner::{Config, FigureSet};
+use serde::Deserialize;
 
 use super::plan::Variant;
+use crate::report::run::{read_json, read_rows};
 
 /// One variant with one seed.
 #[derive(Clone, Debug)]
@@ -20,12 +23,23 @@ pub(crate) struct Run<'a> {
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Nothing is there.
+    /// It has no folder.
     New,
     /// It was stopped, or failed on the way.
     Begun,
-    /// Its figures are there.
+    /// Its metrics are written.
     Finished,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Ended {
+    /// It wrote its metrics.
+    Finished,
+    /// It was asked to stop.
+    Interrupted,
+    /// Why it failed, in a sentence.
+    Failed(String),
 }
 
 impl<'a> Run<'a> {
@@ -39,7 +53,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Its whole configuration.
+    /// Its complete configuration.
     pub(crate) fn config(&self) -> Config {
         Config {
             seed: self.seed,
@@ -47,13 +61,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The file that its process is started with.
+    /// The configuration file of its process.
     pub(crate) fn config_file(&self) -> PathBuf {
         let folder = self.folder.path();
         folder.with_file_name(format!("seed-{}.toml", self.seed))
     }
 
-    /// Writes that file.
+    /// Writes the configuration file.
     pub(crate) fn write_config(&self) -> Result<()> {
         let path = self.config_file();
         let text = self.config().to_toml()?;
@@ -75,9 +89,10 @@ impl<'a> Run<'a> {
                 first_difference(&stored, &now)
             );
         }
-        Ok(match self.folder.metrics().exists() {
-            true => State::Finished,
-            false => State::Begun,
+        Ok(if self.folder.metrics().exists() {
+            State::Finished
+        } else {
+            State::Begun
         })
     }
 
@@ -89,7 +104,7 @@ impl<'a> Run<'a> {
 }
 
 /// The runs of some variants, seed by seed, so that a study that is stopped has something of every variant.
-pub(crate) fn of<'a>(out: &Path, variants: &[&'a Variant], seeds: u64) -> Vec<Run<'a>> {
+pub(crate) fn runs_of<'a>(out: &Path, variants: &[&'a Variant], seeds: u64) -> Vec<Run<'a>> {
     let seeds = 1..=seeds;
     let of_seed = |seed| {
         variants
@@ -97,4 +112,92 @@ pub(crate) fn of<'a>(out: &Path, variants: &[&'a Variant], seeds: u64) -> Vec<Ru
             .map(move |variant| Run::new(out, variant, seed))
     };
     seeds.flat_map(of_seed).collect()
+}
+
+/// Label and prediction of a split's segments, by id.
+pub(crate) type Segments = BTreeMap<String, (f32, f32)>;
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub(crate) struct RunResult {
+    pub(crate) seed: u64,
+    pub(crate) metrics: MetricsFile,
+    pub(crate) record: RunRecord,
+    pub(crate) train_segments: usize,
+    pub(crate) valid: Segments,
+    pub(crate) test: Segments,
+    /// One per epoch.
+    pub(crate) epochs: Vec<Epoch>,
+}
+
+/// The values of an epoch, by column of `epochs.csv`.
+pub(crate) type Epoch = BTreeMap<String, f64>;
+
+/// The columns of `predictions.csv` that are read.
+#[derive(Deserialize)]
+struct PredictionRow {
+    id: String,
+    split: String,
+    label: f32,
+    prediction: f32,
+}
+
+impl RunResult {
+    /// Reads the files of a finished run.
+    pub(crate) fn read(run: &Run) -> Result<Self> {
+        let folder = &run.folder;
+        let rows: Vec<PredictionRow> = read_rows(&folder.predictions())?;
+        let of = |split: Split| {
+            let rows = rows
+                .iter()
+                .filter(move |row| row.split == split.to_string());
+            rows.map(|row| (row.id.clone(), (row.label, row.prediction)))
+        };
+        Ok(Self {
+            seed: run.seed,
+            metrics: read_json(&folder.metrics())?,
+            record: read_json(&folder.record())?,
+            train_segments: of(Split::Train).count(),
+            valid: of(Split::Valid).collect(),
+            test: of(Split::Test).collect(),
+            epochs: epochs(&folder.epochs())?,
+        })
+    }
+
+    /// The metrics of the test split at the epoch with the lowest test MAE, in the set's order; `None` where no epoch has one.
+    pub(crate) fn chosen_on_test(&self, set: FigureSet) -> Option<Vec<f64>> {
+        let mae = |epoch: &&Epoch| epoch.get("test_mae").copied().unwrap_or(f64::NAN);
+        let known = self.epochs.iter().filter(|epoch| !mae(epoch).is_nan());
+        let best = known.min_by(|a, b| mae(a).total_cmp(&mae(b)))?;
+        let figure = |name| {
+            best.get(&format!("test_{name}"))
+                .copied()
+                .unwrap_or(f64::NAN)
+        };
+        Some(set.names().map(figure).collect())
+    }
+}
+
+/// The seconds that a run took, unless it was stopped and resumed.
+pub(crate) fn read_times(folder: &RunFolder) -> Option<f64> {
+    let record: RunRecord = read_json(&folder.record()).ok()?;
+    let took = record.finished? - record.started;
+    record.resumptions.is_empty().then_some(took)
+}
+
+/// Rows of numbers; other cells, such as `true`, are left out.
+fn epochs(path: &Path) -> Result<Vec<Epoch>> {
+    let rows: Vec<BTreeMap<String, String>> = read_rows(path)?;
+    let numbers = |row: BTreeMap<String, String>| {
+        let cells = row.into_iter();
+        cells
+            .filter_map(|(name, cell)| Some((name, cell.parse().ok()?)))
+            .collect()
+    };
+    let epochs: Vec<Epoch> = rows.into_iter().map(numbers).collect();
+    if epochs.is_empty() {
+        bail!("{} has no epoch", path.display())
+    } else {
+        Ok(epochs)
+    }
 }

@@ -1,18 +1,20 @@
-//! What a study found: docs/src/studies.md documents `summary.json`, which is this.
+//! The results of a study: estimates, paired tests and costs of every variant.
+//!
+//! Written as `summary.json`, which docs/src/studies.md documents.
 
 use std::collections::BTreeMap;
 
 use mmrest_learner::FigureSet;
+use mmrest_learner::run::{ParameterCounts, RunFolder};
 use mmrest_learner::statistics::{
-    Bootstrap, Interval, PairedTest, Repeated, SignFlips, Spread, column_means, holm,
+    Bootstrap, Interval, PairedTest, Repeated, SignFlips, Spread, column_means, holm, median,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::cost::{Cost, Gate};
-use super::json::Named;
 use super::plan::{Plan, Variant};
-use super::results::{RunResult, Segments};
-use super::schedule::Failure;
+use super::processes::Failure;
+use super::runs::{RunResult, Segments};
+use crate::report::run::read_json;
 
 /// `summary.json`.
 #[derive(Clone, Debug, Serialize)]
@@ -39,7 +41,7 @@ pub(crate) struct Summary {
     pub(crate) mag_bert: Vec<Gate>,
 }
 
-/// How many runs there are.
+/// The number of runs.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Runs {
     pub(crate) seeds: u64,
@@ -47,7 +49,7 @@ pub(crate) struct Runs {
     pub(crate) finished: usize,
 }
 
-/// How the statistics were made.
+/// The settings of the statistics.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Settings {
     pub(crate) resamples: usize,
@@ -64,7 +66,7 @@ pub(crate) struct FailedRun {
     pub(crate) error: String,
 }
 
-/// A key that was varied.
+/// A key whose values were varied.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct SweepSummary {
     pub(crate) key: String,
@@ -81,7 +83,7 @@ pub(crate) struct SweepPoint {
     pub(crate) variant: String,
 }
 
-/// What a variant came to.
+/// The results of a variant.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct VariantSummary {
     pub(crate) name: String,
@@ -92,18 +94,18 @@ pub(crate) struct VariantSummary {
     /// The seeds that are finished; the lists below are in their order.
     pub(crate) seeds: Vec<u64>,
     pub(crate) selected_epochs: Vec<usize>,
-    /// Of the test split, the model chosen by validation.
+    /// Metrics of the test split, of the model selected by validation.
     pub(crate) test: Named<Estimate>,
-    /// Of the validation split, the same model.
+    /// Metrics of the validation split, of the same model.
     pub(crate) valid: Named<Estimate>,
-    /// Of the test split, the epoch chosen on the test split.
+    /// Metrics of the test split, at the epoch chosen on the test split.
     pub(crate) test_chosen: Named<Chosen>,
-    /// Against the reference, on the test split; null for the reference itself, and without finished runs of both.
+    /// The comparison with the reference on the test split; null for the reference itself, and without finished runs of both.
     pub(crate) comparison: Option<Comparison>,
     pub(crate) cost: Option<Cost>,
 }
 
-/// A figure over the seeds.
+/// A metric over the seeds.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Estimate {
     pub(crate) mean: f64,
@@ -111,11 +113,11 @@ pub(crate) struct Estimate {
     /// Ends of the bootstrap interval.
     pub(crate) low: f64,
     pub(crate) high: f64,
-    /// One a seed.
+    /// One per seed.
     pub(crate) values: Vec<f64>,
 }
 
-/// A figure of epochs chosen on the test split.
+/// A metric at the epochs chosen on the test split.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Chosen {
     pub(crate) mean: f64,
@@ -123,13 +125,13 @@ pub(crate) struct Chosen {
     pub(crate) values: Vec<f64>,
 }
 
-/// A variant beside the reference, segment by segment.
+/// A variant compared with the reference, segment by segment.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Comparison {
     /// Segments that both have.
     pub(crate) segments: usize,
     pub(crate) absolute_error: Tested,
-    /// Of the finest classes.
+    /// The accuracy of the most classes.
     pub(crate) accuracy: Tested,
 }
 
@@ -161,7 +163,7 @@ pub(crate) struct Names {
 pub(crate) type Results = BTreeMap<String, Vec<RunResult>>;
 
 impl Summary {
-    /// Compares what is finished.
+    /// Compares the runs that are finished.
     pub(crate) fn of(
         names: Names,
         plan: &Plan,
@@ -286,7 +288,7 @@ impl VariantSummary {
     }
 }
 
-/// Every figure of a set over the seeds, with its interval.
+/// Every metric of a set over the seeds, with its interval.
 fn estimates(set: FigureSet, repeated: &Repeated, bootstrap: &Bootstrap) -> Named<Estimate> {
     let of_seeds = repeated.figures(set);
     let intervals = bootstrap.intervals(set, repeated);
@@ -322,7 +324,7 @@ fn common<'a>(mut of: impl Iterator<Item = &'a Segments>) -> Vec<String> {
     ids
 }
 
-/// Some segments, as several runs predict them.
+/// The predictions of several runs for some segments.
 fn repeated<'a>(ids: &[String], runs: impl Iterator<Item = &'a Segments>) -> Repeated {
     let mut truth = Vec::new();
     let mut predictions = Vec::new();
@@ -335,7 +337,7 @@ fn repeated<'a>(ids: &[String], runs: impl Iterator<Item = &'a Segments>) -> Rep
     Repeated::new(truth, predictions).unwrap_or_default()
 }
 
-/// Two models on the segments they have in common: how many, errors, accuracy.
+/// Two models compared on the segments they have in common: the number of segments, errors, accuracy.
 type Tests = (usize, Paired, Paired);
 
 /// A paired test and the interval of its difference.
@@ -358,7 +360,7 @@ fn compare(set: FigureSet, variant: &[RunResult], reference: &[RunResult]) -> Op
     Some((ids.len(), errors, accuracy))
 }
 
-/// Compares what is measured on every segment, one row a seed.
+/// Compares measurements of every segment, one row per seed.
 fn pair(one: Vec<Vec<f64>>, other: Vec<Vec<f64>>) -> Option<Paired> {
     let flips = SignFlips::default();
     Some(Paired {
@@ -392,7 +394,7 @@ fn corrected(compared: &[(usize, Tests)]) -> Vec<(usize, Comparison)> {
 }
 
 impl Tested {
-    /// Of nothing.
+    /// No test.
     pub(crate) const NONE: Self = Self {
         difference: f64::NAN,
         low: f64::NAN,
@@ -412,5 +414,154 @@ impl Tested {
             p_holm,
             effect: test.effect,
         }
+    }
+}
+
+/// The cost of a variant.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Cost {
+    /// Sizes of the model.
+    pub(crate) parameters: ParameterCounts,
+    /// Median over all epochs of the training time per step, including clustering.
+    pub(crate) seconds_per_step: f64,
+    /// Median over the runs of the training time of all epochs.
+    pub(crate) training_seconds: f64,
+    /// Median over the runs of the epochs done.
+    pub(crate) epochs: f64,
+    /// The maximum over the runs; null where the system does not report it.
+    pub(crate) peak_memory_mib: Option<f64>,
+}
+
+impl Cost {
+    /// The cost of a variant's finished runs; `None` without any.
+    pub(crate) fn of(runs: &[RunResult], batch_size: usize) -> Option<Self> {
+        let first = runs.first()?;
+        let seconds = |run: &RunResult| -> Vec<f64> {
+            let epochs = run.epochs.iter();
+            epochs
+                .filter_map(|epoch| epoch.get("train_seconds").copied())
+                .collect()
+        };
+        let steps = |run: &RunResult| run.train_segments.div_ceil(batch_size).max(1) as f64;
+        let a_step: Vec<f64> = runs
+            .iter()
+            .flat_map(|run| seconds(run).into_iter().map(|time| time / steps(run)))
+            .collect();
+        let whole: Vec<f64> = runs.iter().map(|run| seconds(run).iter().sum()).collect();
+        let epochs: Vec<f64> = runs.iter().map(|run| run.epochs.len() as f64).collect();
+        let peaks = runs.iter().filter_map(|run| run.record.peak_memory_mib);
+        Some(Self {
+            parameters: first.metrics.parameters,
+            seconds_per_step: median(&a_step),
+            training_seconds: median(&whole),
+            epochs: median(&epochs),
+            peak_memory_mib: peaks.reduce(f64::max),
+        })
+    }
+}
+
+/// MAG-BERT's multimodal adaptation gate, of some dimensions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Gate {
+    /// Whose dimensions they are.
+    pub(crate) whose: String,
+    /// Width of the text encoder.
+    pub(crate) text: usize,
+    /// Features of a frame of vision.
+    pub(crate) vision: usize,
+    /// Features of a frame of audio.
+    pub(crate) audio: usize,
+    /// Its parameters.
+    pub(crate) parameters: usize,
+}
+
+impl Gate {
+    /// Of `text`, `vision` and `audio` dimensions H, V, A: linear layers H + V -> H, H + A -> H, V -> H and A -> H, and
+    /// a layer normalisation of H, which are 2 H^2 + 2 H (V + A) + 6 H parameters (Rahman et al., ACL 2020).
+    pub(crate) fn of(whose: &str, text: usize, vision: usize, audio: usize) -> Self {
+        let linear = |from: usize| from * text + text;
+        let norm = 2 * text;
+        let layers = [text + vision, text + audio, vision, audio].map(linear);
+        Self {
+            whose: whose.to_string(),
+            text,
+            vision,
+            audio,
+            parameters: layers.iter().sum::<usize>() + norm,
+        }
+    }
+
+    /// The two that are published, and that of a run's own dimensions where it has all three modalities.
+    pub(crate) fn beside(run: Option<&RunFolder>) -> Vec<Self> {
+        let mut gates = vec![
+            Self::of("published, vision 20 and audio 5", 768, 20, 5),
+            Self::of("published, vision 35 and audio 74", 768, 35, 74),
+        ];
+        let own = run.and_then(dimensions);
+        if let Some([text, vision, audio]) = own.filter(|own| !own.contains(&0)) {
+            gates.push(Self::of(
+                "of this configuration's dimensions",
+                text,
+                vision,
+                audio,
+            ));
+            if text != 768 {
+                gates.push(Self::of(
+                    "of these features and BERT-base",
+                    768,
+                    vision,
+                    audio,
+                ));
+            }
+        }
+        gates
+    }
+}
+
+/// The dimensions of a run's text encoder and features.
+fn dimensions(run: &RunFolder) -> Option<[usize; 3]> {
+    #[derive(Deserialize)]
+    struct Bert {
+        hidden_size: usize,
+    }
+    #[derive(Deserialize)]
+    struct Features {
+        widths: mmrest_data::Widths,
+    }
+    let bert: Bert = read_json(&run.model().join("bert/config.json")).ok()?;
+    let features: Features = read_json(&run.model().join("features.json")).ok()?;
+    let config = run.read_config().ok()?;
+    let width = |modality, width| if config.uses(modality) { width } else { 0 };
+    let vision = width(mmrest_data::Modality::Vision, features.widths.vision);
+    let audio = width(mmrest_data::Modality::Audio, features.widths.audio);
+    Some([bert.hidden_size, vision, audio])
+}
+
+/// Names and values, which keep their order in JSON. NaN and infinities become null.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Named<T>(pub(crate) Vec<(String, T)>);
+
+impl<T> Named<T> {
+    /// The value of a name.
+    pub(crate) fn get(&self, name: &str) -> Option<&T> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value)
+    }
+}
+
+impl<T: Serialize> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_counts_follow_from_the_dimensions() {
+        let counts: Vec<usize> = Gate::beside(None).iter().map(|g| g.parameters).collect();
+        assert_eq!(counts, [1_222_656, 1_351_680]);
     }
 }

@@ -1,19 +1,20 @@
-//! A study as tables to read, of words, for Markdown and HTML alike.
+//! A study as tables of text, for Markdown (`summary.md`) and HTML.
 
-use super::cost::Cost;
-use super::summary::{Comparison, Estimate, Summary, SweepPoint, SweepSummary, VariantSummary};
+use super::summary::{
+    Comparison, Cost, Estimate, Summary, SweepPoint, SweepSummary, VariantSummary,
+};
 
-/// What stands where there is no number.
+/// The text for a missing number.
 const NONE: &str = "-";
 
-/// What a part is about, for those who draw it.
+/// The topic of a part, which decides its pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Topic {
     /// The figures of the test split.
     Test,
-    /// The sweep of that number.
+    /// The sweep of that index.
     Sweep(usize),
-    /// Parameters beside MAG-BERT's.
+    /// Parameters compared with MAG-BERT's.
     Gates,
     /// Anything else.
     #[default]
@@ -25,17 +26,17 @@ pub(crate) enum Topic {
 pub(crate) struct Part {
     pub(crate) topic: Topic,
     pub(crate) title: String,
-    /// What is said before it.
+    /// The paragraph before the table.
     pub(crate) lead: String,
     pub(crate) header: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
-    /// How it is to be read.
+    /// The explanation after the table.
     pub(crate) note: String,
-    /// Lines of their own.
+    /// Further lines.
     pub(crate) lines: Vec<String>,
 }
 
-/// The whole study, part by part; parts without anything are left out.
+/// The complete study, part by part; empty parts are left out.
 pub(crate) fn parts(summary: &Summary) -> Vec<Part> {
     let test = estimates(summary, "Test split, model chosen by validation", |v| {
         &v.test.0
@@ -61,11 +62,11 @@ pub(crate) fn parts(summary: &Summary) -> Vec<Part> {
     parts
 }
 
-/// What the study is, in a sentence.
+/// The study in a sentence.
 pub(crate) fn about(summary: &Summary) -> String {
     let runs = summary.runs;
     format!(
-        "Configuration {}, study {}: {} of {} runs, {} a variant.",
+        "Configuration {}, study {}: {} of {} runs, {} per variant.",
         summary.config,
         summary.study,
         runs.finished,
@@ -96,16 +97,18 @@ pub(crate) fn spread(mean: f64, sd: f64) -> String {
 /// `0.7123 ± 0.0045 [0.6876, 0.7391]`.
 fn estimate(estimate: &Estimate) -> String {
     let spread = spread(estimate.mean, estimate.sd);
-    match estimate.low.is_finite() {
-        true => format!("{spread} [{:.4}, {:.4}]", estimate.low, estimate.high),
-        false => spread,
+    if estimate.low.is_finite() {
+        format!("{spread} [{:.4}, {:.4}]", estimate.low, estimate.high)
+    } else {
+        spread
     }
 }
 
 fn number(value: f64, digits: usize) -> String {
-    match value.is_finite() {
-        true => format!("{value:.digits$}"),
-        false => NONE.into(),
+    if value.is_finite() {
+        format!("{value:.digits$}")
+    } else {
+        NONE.into()
     }
 }
 
@@ -166,7 +169,7 @@ fn comparisons(summary: &Summary) -> Part {
         header: names,
         rows: compared.map(row).collect(),
         note: format!(
-            "Δ: variant less reference, on the test split [{:.0} % bootstrap interval over seeds and segments]. p: paired \
+            "Δ: variant minus reference, on the test split [{:.0} % bootstrap interval over seeds and segments]. p: paired \
              permutation test over segments, means over seeds, {} draws: of these trained models on other segments, not of \
              other seeds. d_z: mean of the paired differences by their standard deviation.",
             100.0 * summary.statistics.level,
@@ -181,17 +184,19 @@ fn of_sweep(summary: &Summary, sweep: &SweepSummary) -> Part {
     let row = |point: &SweepPoint| {
         let variant = summary.variant(&point.variant)?;
         let cells = names.map(|name| variant.test.get(name).map_or(NONE.into(), estimate));
-        let mut row = vec![match point.variant == summary.reference {
-            true => format!("{} ({})", point.value, point.variant),
-            false => point.value.clone(),
+        let mut row = vec![if point.variant == summary.reference {
+            format!("{} ({})", point.value, point.variant)
+        } else {
+            point.value.clone()
         }];
         row.extend(cells);
         (!variant.seeds.is_empty()).then_some(row)
     };
     Part {
-        title: match sweep.symbol == sweep.key {
-            true => sweep.key.clone(),
-            false => format!("{}, {}", sweep.symbol, sweep.key),
+        title: if sweep.symbol == sweep.key {
+            sweep.key.clone()
+        } else {
+            format!("{}, {}", sweep.symbol, sweep.key)
         },
         lead: sweep.note.clone(),
         header: header(&[sweep.symbol.as_str()], names.into_iter()),
@@ -211,8 +216,7 @@ fn chosen(summary: &Summary) -> Part {
         title: "Chosen on test, as the literature reports (not honest)".into(),
         header: header(&["variant"], summary.figures.names()),
         rows: finished(summary).map(row).collect(),
-        note: "All figures of the epoch whose test MAE is lowest: to compare with publications that choose so, and for \
-               nothing else."
+        note: "All figures of the epoch whose test MAE is lowest: only for comparison with publications that choose so."
             .into(),
         ..Part::default()
     }
@@ -241,7 +245,7 @@ fn costs(summary: &Summary) -> Part {
         "rest",
         "metrics",
         "all parameters",
-        "ms a step",
+        "ms per step",
         "epochs",
         "training, s",
         "peak memory, MiB",
@@ -259,7 +263,7 @@ fn costs(summary: &Summary) -> Part {
     }
 }
 
-/// MAG-BERT's module and what takes its place here: everything but the text encoder.
+/// The parameters of MAG-BERT's module, and of what takes its place here: everything but the text encoder.
 fn gates(summary: &Summary) -> Part {
     let row = |whose: &str, parameters: usize| vec![whose.to_string(), thousands(parameters)];
     let gates = summary.mag_bert.iter();
@@ -276,8 +280,8 @@ fn gates(summary: &Summary) -> Part {
     rows.extend(own.map(|(name, parameters)| row(&name, parameters)));
     Part {
         topic: Topic::Gates,
-        title: "Beside MAG-BERT".into(),
-        header: header(&["beside the text encoder", "parameters"], std::iter::empty()),
+        title: "Compared with MAG-BERT".into(),
+        header: header(&["besides the text encoder", "parameters"], std::iter::empty()),
         rows,
         note: "MAG-BERT's module: 2 H² + 2 H (V + A) + 6 H, of the widths of text encoder, vision and audio.".into(),
         ..Part::default()
@@ -339,6 +343,37 @@ pub(crate) fn thousands(number: usize) -> String {
     groups.join(",")
 }
 
+/// The study in Markdown: `summary.md`.
+pub(crate) fn markdown(summary: &Summary) -> String {
+    let mut paragraphs = vec![
+        format!("# {}", summary.title),
+        about(summary),
+        summary.note.clone(),
+    ];
+    for part in parts(summary) {
+        let lines: Vec<String> = part.lines.iter().map(|line| format!("- {line}")).collect();
+        let (title, table) = (format!("## {}", part.title), table(&part));
+        paragraphs.extend([title, part.lead, table, lines.join("\n"), part.note]);
+    }
+    paragraphs.retain(|paragraph| !paragraph.is_empty());
+    paragraphs.join("\n\n") + "\n"
+}
+
+/// The table of a part; empty without rows.
+fn table(part: &Part) -> String {
+    if part.rows.is_empty() {
+        return String::new();
+    }
+    let line = |cells: &Vec<String>| {
+        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        format!("| {} |", cells.join(" | "))
+    };
+    let rule = format!("|{}", "---|".repeat(part.header.len()));
+    let mut lines = vec![line(&part.header), rule];
+    lines.extend(part.rows.iter().map(line));
+    lines.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,5 +386,17 @@ mod tests {
         assert_eq!(spread(0.5, f64::NAN), "0.5000");
         assert_eq!(spread(f64::NAN, f64::NAN), NONE);
         assert_eq!(number(f64::NAN, 2), NONE);
+    }
+
+    #[test]
+    fn a_table_keeps_its_columns_apart() {
+        let words = |words: [&str; 2]| words.map(String::from).to_vec();
+        let part = Part {
+            header: words(["x", "y"]),
+            rows: vec![words(["a|b", "1"])],
+            ..Part::default()
+        };
+        assert_eq!(table(&part), "| x | y |\n|---|---|\n| a\\|b | 1 |");
+        assert_eq!(table(&Part::default()), "");
     }
 }

@@ -104,9 +104,10 @@ fn described(item: &Item, name: &str) -> (String, Vec<String>) {
                 syn::TraitItem::Fn(function) => plain(&function.sig),
                 other => plain(other),
             });
-            let above = match of.supertraits.is_empty() {
-                true => String::new(),
-                false => format!(": {}", plain(&of.supertraits)),
+            let above = if of.supertraits.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", plain(&of.supertraits))
             };
             (
                 format!("trait {name}{}{above}", plain(&of.generics)),

@@ -65,12 +65,13 @@ impl Crate {
             assert_ne!(of.name, "*", "a public glob in {module:?}");
             let resolved = self.resolve(module, &of.path);
             let text = of.path.join("::");
-            found.extend(match resolved.is_empty() {
-                true => vec![(of.name, Found::Foreign(text))],
-                false => resolved
+            found.extend(if resolved.is_empty() {
+                vec![(of.name, Found::Foreign(text))]
+            } else {
+                resolved
                     .into_iter()
                     .map(|one| (of.name.clone(), one))
-                    .collect(),
+                    .collect()
             });
         }
         found

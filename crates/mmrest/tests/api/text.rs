@@ -54,9 +54,10 @@ pub fn derives(attributes: &[Attribute]) -> Vec<String> {
         .flat_map(|list| list.split(", ").map(String::from).collect::<Vec<_>>())
         .collect();
     names.sort();
-    match names.is_empty() {
-        true => Vec::new(),
-        false => vec![format!("derive {}", names.join(", "))],
+    if names.is_empty() {
+        Vec::new()
+    } else {
+        vec![format!("derive {}", names.join(", "))]
     }
 }
 

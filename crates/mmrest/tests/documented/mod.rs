@@ -1,4 +1,4 @@
-//! The commands that the documentation gives: `cargo xtask ...` and `mmrest ...` in blocks of shell and in running text.
+//! Finds the commands in the documentation: `cargo xtask ...` and `mmrest ...` in shell blocks and in running text.
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of each test")]
 

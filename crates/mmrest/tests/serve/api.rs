@@ -1,8 +1,9 @@
-//! What the server answers beside what the program predicts.
+//! The answers of the server, compared with the output of `mmrest predict`.
 
 use serde_json::{Value, json};
 
-use crate::program::{Served, fail, succeed, trained};
+use crate::common::{fail, json_lines, succeed};
+use crate::program::{Served, train, trained};
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
@@ -28,13 +29,6 @@ fn lines(model: &Value) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-fn parsed(lines: &str) -> Vec<Value> {
-    let lines = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap());
-    lines.collect()
-}
-
 fn number(value: &Value) -> f64 {
     value
         .as_f64()
@@ -50,14 +44,14 @@ fn answers_are_predict_s_lines() {
     let mut server = Served::new(&[]);
     let model = server.model();
     let lines = lines(&model);
-    let input = trained().path("in.jsonl");
+    let input = trained().arg("in.jsonl");
     std::fs::write(&input, &lines).unwrap();
-    let predicted = succeed(&["predict", &trained().path("run"), "--input", &input]);
-    let predicted = parsed(&predicted);
+    let predicted = succeed(&["predict", &trained().arg("run"), "--input", &input]);
+    let predicted = json_lines(&predicted);
 
     let (status, answered) = server.post("/v1/predict", LINES, &lines);
     assert_eq!(status, 200, "{answered}");
-    same(&parsed(&answered), &predicted);
+    same(&json_lines(&answered), &predicted);
     let array = format!("[{}]", lines.trim().replace('\n', ","));
     let (_, answered) = server.post("/v1/predict", JSON, &array);
     same(
@@ -98,7 +92,7 @@ fn geometry(server: &Served, model: &Value, lines: &str) {
     let clusters = model["clusters"].as_array().unwrap();
     assert_eq!(clusters.len(), file["bins"].as_array().unwrap().len());
     let (_, answered) = server.post("/v1/predict?geometry=1", LINES, lines);
-    for line in parsed(&answered) {
+    for line in json_lines(&answered) {
         let rows = line["geometry"].as_array().unwrap();
         let modalities: Vec<&Value> = rows.iter().map(|row| &row["modality"]).collect();
         assert_eq!(json!(modalities), model["modalities"]);
@@ -198,10 +192,14 @@ fn stops(server: &mut Served) {
 #[test]
 fn other_models_say_what_they_have() {
     let trained = trained();
-    let (ordinal, bare) = (trained.path("ordinal"), trained.path("bare"));
-    trained.train(&ordinal, &["--epochs", "1", "--set", "preset=ordinal"]);
+    let (ordinal, bare) = (trained.arg("ordinal"), trained.arg("bare"));
+    train(
+        trained,
+        "ordinal",
+        &["--epochs", "1", "--set", "preset=ordinal"],
+    );
     let off = ["--set", "mmc=false", "--set", "bias=false"];
-    trained.train(&bare, &[&["--epochs", "1"][..], &off].concat());
+    train(trained, "bare", &[&["--epochs", "1"][..], &off].concat());
     let answer = |run: &str| {
         let server = Served::of(run, &[]);
         let body = "{\"text\": \"a wonderful film\"}";
@@ -230,7 +228,7 @@ fn other_models_say_what_they_have() {
 
 #[test]
 fn what_keeps_it_from_serving_is_one_sentence() {
-    let (run, nowhere) = (trained().path("run"), trained().path("nowhere"));
+    let (run, nowhere) = (trained().arg("run"), trained().arg("nowhere"));
     assert!(fail(&["serve", &nowhere, "--port", "0"]).contains(&nowhere));
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

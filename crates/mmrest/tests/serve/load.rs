@@ -1,4 +1,4 @@
-//! Many clients at a time: no error and no growth of memory; more than it can do: 503, and it goes on.
+//! Many clients at a time: no errors, and memory does not grow; overload is answered with 503, and the server goes on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
+mod browser;
+#[path = "../common/mod.rs"]
+mod common;
 mod load;
 mod page;
 mod program;

@@ -1,67 +1,29 @@
-//! The page in a browser without a window.
+//! The page of the server, in a headless browser.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::process::Command;
 use std::thread::{self, JoinHandle};
 
-use crate::program::{Served, trained};
+use crate::browser::Browser;
+use crate::program::Served;
 
-/// A Chromium of this machine.
-fn chromium() -> Option<&'static str> {
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    names.into_iter().find(|name| {
-        let version = Command::new(name).arg("--version").output();
-        version.is_ok_and(|output| output.status.success())
-    })
-}
-
-/// The document that an address has become when its scripts are done.
-fn document(browser: &str, profile: &str, address: &str) -> String {
-    let output = Command::new(browser)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-        ])
-        .args(["--no-first-run", "--disable-background-networking"])
-        .args(["--disable-component-update", "--disable-sync"])
-        .arg(format!("--user-data-dir={profile}"))
-        .args(["--virtual-time-budget=20000", "--dump-dom", address])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The text of the element with an id.
-fn text_of<'a>(document: &'a str, id: &str) -> &'a str {
-    let at = document
-        .find(&format!("id=\"{id}\""))
-        .unwrap_or_else(|| panic!("no {id} in {document}"));
-    let rest = &document[at..];
-    let inner = &rest[rest.find('>').unwrap() + 1..];
-    &inner[..inner.find('<').unwrap()]
+/// Opens an address that has a text to score, and waits for the score or an error.
+fn open(address: &str) -> Option<Browser> {
+    let browser = Browser::open(address)?;
+    let error = "document.getElementById('status').className === 'wrong'";
+    let scored = "document.getElementById('prediction').textContent !== ''";
+    let done = "document.getElementById('go').disabled === false";
+    browser.wait_for(&format!("{error} || ({scored} && {done})"));
+    Some(browser)
 }
 
 #[test]
 fn the_page_scores_and_draws() {
-    let Some(browser) = chromium() else {
-        println!("skipped: no chromium here");
+    let server = Served::new(&[]);
+    let address = format!("{}/#text=it+was+a+wonderful+film", server.base);
+    let Some(browser) = open(&address) else {
         return;
     };
-    let server = Served::new(&[]);
-    let profile = trained().path("profile");
-    let page = document(
-        browser,
-        &profile,
-        &format!("{}/#text=it+was+a+wonderful+film", server.base),
-    );
     let (_, answer) = server.post(
         "/v1/predict",
         "application/json",
@@ -69,11 +31,11 @@ fn the_page_scores_and_draws() {
     );
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
     let expected = format!("{:.3}", answer["prediction"].as_f64().unwrap()).replace('-', "−");
-    let shown = text_of(&page, "prediction");
-    assert_eq!(shown, expected);
-    assert_eq!(text_of(&page, "status"), "");
+    assert_eq!(browser.text_of("status"), "");
+    assert_eq!(browser.text_of("prediction"), expected);
     let model = server.model();
     let clusters = model["clusters"].as_array().unwrap().len();
+    let page = browser.document();
     assert_eq!(page.matches("class=\"center tone-").count(), clusters);
     assert_eq!(
         page.matches("class=\"row\"").count(),
@@ -91,24 +53,22 @@ fn the_page_scores_and_draws() {
     assert_eq!(server.metric("mmrest_scored_segments_total"), 2.0);
     let (_, metrics) = server.get("/metrics");
     assert!(!metrics.contains("code=\"404\""), "{metrics}");
+    drop(browser);
 
     let hostile =
         "/#text=%3C%2Ftextarea%3E%3Cimg+src%3Dx+onerror%3D%22document.title%3D'owned'%22%3E";
-    let page = document(browser, &profile, &format!("{}{hostile}", server.base));
+    let browser = open(&format!("{}{hostile}", server.base)).unwrap();
+    let page = browser.document();
     assert!(
         !page.contains("<img") && !page.contains("<title>owned"),
         "{page}"
     );
-    assert_eq!(text_of(&page, "status"), "");
+    assert_eq!(browser.text_of("status"), "");
 }
 
 /// What the page makes of feature files: its own script, asked in a browser.
 #[test]
 fn feature_files_are_read_as_frames() {
-    let Some(browser) = chromium() else {
-        println!("skipped: no chromium here");
-        return;
-    };
     let (address, server) = files(vec![
         (
             "/",
@@ -122,8 +82,11 @@ fn feature_files_are_read_as_frames() {
             include_str!("../../src/serve/page/frames.js"),
         ),
     ]);
-    let page = document(browser, &trained().path("profile-files"), &address);
-    let said: Vec<&str> = text_of(&page, "said").lines().collect();
+    let Some(browser) = Browser::open(&address) else {
+        return;
+    };
+    browser.wait_for("document.getElementById('said').textContent !== ''");
+    let said = browser.text_of("said");
     let expected = [
         "[[1,2],[3,-0.5]]",
         "[[1,2]]",
@@ -136,7 +99,7 @@ fn feature_files_are_read_as_frames() {
         "it has no list \"audio\"",
         "it is empty",
     ];
-    assert_eq!(said, expected);
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
     drop(server);
 }
 

@@ -3,76 +3,29 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::Agent;
 
-/// A run of two epochs on the sample.
-pub(crate) struct Trained {
-    folder: tempfile::TempDir,
-}
+use crate::common::{Fixture, program, succeed_with};
 
-static TRAINED: LazyLock<Trained> = LazyLock::new(|| {
-    let trained = Trained {
-        folder: tempfile::tempdir().unwrap(),
-    };
-    let (data, run) = (trained.path("sample"), trained.path("run"));
-    succeed(&["data", "sample", "--out", &data]);
-    trained.train(&run, &["--epochs", "2"]);
+static TRAINED: LazyLock<Fixture> = LazyLock::new(|| {
+    let trained = Fixture::new();
+    train(&trained, "run", &["--epochs", "2"]);
     trained
 });
 
-/// The run that all tests here use.
-pub(crate) fn trained() -> &'static Trained {
+/// A run of two epochs on the sample, which all tests here use.
+pub(crate) fn trained() -> &'static Fixture {
     &TRAINED
 }
 
-impl Trained {
-    pub(crate) fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().unwrap().to_string()
-    }
-
-    /// Trains on the sample.
-    pub(crate) fn train(&self, run: &str, options: &[&str]) {
-        let data = self.path("sample");
-        let bert = format!("{data}/bert");
-        let places = ["--data", &data, "--bert", &bert, "--out", run];
-        let train = ["train", "sample", "--quiet"];
-        succeed(&[&train[..], &places, options].concat());
-    }
-
-    pub(crate) fn json(&self, name: &str) -> Value {
-        let text = std::fs::read_to_string(self.folder.path().join(name)).unwrap();
-        serde_json::from_str(&text).unwrap()
-    }
-}
-
-pub(crate) fn mmrest(arguments: &[&str]) -> Command {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mmrest"));
-    command
-        .args(arguments)
-        .current_dir(workspace.canonicalize().unwrap())
-        .stdin(Stdio::null());
-    command
-}
-
-pub(crate) fn succeed(arguments: &[&str]) -> String {
-    let output = mmrest(arguments).output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The one sentence a command fails with.
-pub(crate) fn fail(arguments: &[&str]) -> String {
-    let Output { status, stderr, .. } = mmrest(arguments).output().unwrap();
-    let errors = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(1), "{arguments:?}: {errors}");
-    errors
+/// Trains on the sample.
+pub(crate) fn train(fixture: &Fixture, run: &str, options: &[&str]) {
+    succeed_with(fixture.train(run, options).arg("--quiet"));
 }
 
 /// A server, stopped when it is dropped.
@@ -86,15 +39,16 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn new(arguments: &[&str]) -> Self {
-        Self::of(&trained().path("run"), arguments)
+        Self::of(&trained().arg("run"), arguments)
     }
 
     /// Serves another run.
     pub(crate) fn of(run: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
-        let mut child = mmrest(&[&["serve", run, "--port", "0"], arguments].concat())
-            .stdout(Stdio::piped())
+        let mut child = program()
+            .args(["serve", run, "--port", "0"])
+            .args(arguments)
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();

@@ -1,34 +1,36 @@
-//! Segments in, lines out, and what is told of it at the end.
+//! Scores segments with a model and writes one JSON line per segment.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, BufWriter, StdoutLock, Write};
+use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use mmrest_data::files::NewFile;
 use mmrest_data::{Modality, Segment};
 use mmrest_learner::Predictor;
 
-use super::output::Output;
 use crate::lines::Scored;
 
 /// Scores segments, a window at a time, into an output.
 pub(super) struct Scorer {
     predictor: Predictor,
     output: Output,
-    /// How many neighbours explain a score, where scores are explained.
+    /// The number of neighbours per explanation; `None` without explanations.
     neighbours: Option<usize>,
-    /// Since the first segment was there.
+    /// When the first segment arrived.
     began: Option<Instant>,
     scored: usize,
-    /// Lines passed over.
+    /// The number of skipped lines.
     pub(super) skipped: usize,
     warned: bool,
 }
 
 impl Scorer {
-    /// The most segments of a window: enough for batches of similar length, little enough to hold.
+    /// The most segments of a window: enough for batches of similar length, and few enough to hold in memory.
     pub(super) const WINDOW: usize = 512;
 
-    /// Scores by `predictor` into `output`; `neighbours`: explained, with so many of them.
+    /// A scorer that writes to `output`; with `neighbours`, scores are explained with that many training segments.
     pub(super) fn new(predictor: Predictor, output: Output, neighbours: Option<usize>) -> Self {
         Self {
             predictor,
@@ -41,17 +43,17 @@ impl Scorer {
         }
     }
 
-    /// The first segment is there.
+    /// Starts the clock at the first segment.
     pub(super) fn begin(&mut self) {
         self.began.get_or_insert_with(Instant::now);
     }
 
-    /// Why a segment cannot be scored, if it cannot.
+    /// Checks that a segment can be scored; the error says why not.
     pub(super) fn check(&self, segment: &Segment) -> Result<(), String> {
         self.predictor.check(segment)
     }
 
-    /// Scores segments and writes their lines, in their order, to where they can be read.
+    /// Scores segments and writes their lines in order.
     pub(super) fn score(&mut self, segments: &[Segment]) -> Result<()> {
         if segments.is_empty() {
             return Ok(());
@@ -83,7 +85,7 @@ impl Scorer {
         self.output.flush().context("cannot write the output")
     }
 
-    /// Says once that the model fills in what training has not shown it.
+    /// Warns once that the model was not trained on segments that lack a modality.
     fn warn_once(&mut self, missing: &[Vec<Modality>]) {
         let first = missing.iter().find(|missing| !missing.is_empty());
         let Some(first) = first.filter(|_| !self.warned && !self.predictor.knows_missing()) else {
@@ -98,7 +100,7 @@ impl Scorer {
         );
     }
 
-    /// All is scored: keeps the output, and says how much it was and how fast.
+    /// Finishes the output, and returns the number of segments and the time.
     pub(super) fn finish(self) -> Result<Summary> {
         self.output.keep()?;
         Ok(Summary {
@@ -110,7 +112,7 @@ impl Scorer {
         })
     }
 
-    /// Keeps what was scored before something went wrong.
+    /// Keeps the scores that were written before an error.
     pub(super) fn keep(self) -> Result<()> {
         self.output.keep()
     }
@@ -123,7 +125,7 @@ fn write_line(output: &mut Output, scored: &Scored<'_>) -> Result<()> {
         .context("cannot write the output")
 }
 
-/// What was done.
+/// How much was scored, and how fast.
 #[derive(Debug)]
 pub(super) struct Summary {
     scored: usize,
@@ -149,6 +151,92 @@ impl std::fmt::Display for Summary {
         }
         Ok(())
     }
+}
+
+/// Where scores are written: standard output, or a file that appears when it is complete.
+pub(super) enum Output {
+    /// Standard output.
+    Stdout(BufWriter<StdoutLock<'static>>),
+    /// A device or a pipe, which is written directly.
+    Device(BufWriter<File>),
+    /// A temporary file, which replaces the output file at the end.
+    Draft { file: NewFile, out: BufWriter<File> },
+}
+
+impl Output {
+    /// Opens `path`, or standard output without one. An existing file stays as it is until [`Output::keep`].
+    pub(super) fn open(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self::Stdout(BufWriter::new(io::stdout().lock())));
+        };
+        let Ok(there) = path.metadata() else {
+            return Self::draft(NewFile::create(path)?);
+        };
+        if !there.is_file() {
+            let file = File::options().write(true).open(path);
+            let file = file.with_context(|| cannot_write(path))?;
+            return Ok(Self::Device(BufWriter::new(file)));
+        }
+        let own = path.canonicalize(); // a link stays a link
+        let file = NewFile::create(&own.with_context(|| cannot_write(path))?)?;
+        let permitted = file.file().set_permissions(there.permissions());
+        permitted.with_context(|| cannot_write(path))?;
+        Self::draft(file)
+    }
+
+    fn draft(file: NewFile) -> Result<Self> {
+        let out = file.writer()?;
+        Ok(Self::Draft { file, out })
+    }
+
+    /// Finishes writing; a temporary file replaces the output file.
+    pub(super) fn keep(mut self) -> Result<()> {
+        self.flush().context("cannot write the output")?;
+        if let Self::Draft { file, .. } = self {
+            file.keep()?;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(out) => out.write(bytes),
+            Self::Device(file) => file.write(bytes),
+            Self::Draft { out, .. } => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(out) => out.flush(),
+            Self::Device(file) => file.flush(),
+            Self::Draft { out, .. } => out.flush(),
+        }
+    }
+}
+
+/// Refuses an output that is the input file, which would be lost.
+pub(super) fn refuse_the_input(input: &Path, output: Option<&Path>) -> Result<()> {
+    let input = if input == Path::new("-") {
+        Path::new("/dev/stdin") // leads to the file where one is redirected
+    } else {
+        input
+    };
+    let file = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    let output = output.and_then(file);
+    if output.is_some() && output == file(input) {
+        bail!(
+            "--output {} is the input: give another file",
+            output.unwrap_or_default().display()
+        );
+    }
+    Ok(())
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
 }
 
 #[cfg(test)]

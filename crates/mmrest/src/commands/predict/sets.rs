@@ -1,10 +1,12 @@
-//! Pickles, packed sets, tables and folders as what is to be scored.
+//! Scores complete data sets: pickles, packed sets, tables, and folders of computational sequences.
 
 use std::path::{Path, PathBuf, absolute};
 
-use anyhow::{Context, Result, bail};
-use mmrest_data::{DataConfig, Kind, Modality};
+use anyhow::{Context, Result, anyhow, bail};
+use mmrest_data::{DataConfig, DataError, Kind, Modality, Segment};
 use mmrest_datatools::inspect::FileKind;
+
+use super::scorer::Scorer;
 
 /// How to read an input that is a set of segments, and the folder it is in: a pickle, a packed set, a table, or a folder
 /// with files that have the names of the model's configuration, `config`; none for JSON lines.
@@ -72,4 +74,72 @@ fn set_file(config: &DataConfig, input: &Path) -> Result<Option<PathBuf>> {
         );
     }
     Ok(Some(path))
+}
+
+/// The most bytes of segments that are held at a time; a larger one is held alone.
+const MOST_BYTES: usize = 64 << 20;
+
+/// Collects segments one by one and scores them in windows.
+pub(super) struct Gather<'a> {
+    scorer: &'a mut Scorer,
+    segments: Vec<Segment>,
+    bytes: usize,
+    failed: Option<anyhow::Error>,
+}
+
+impl<'a> Gather<'a> {
+    pub(super) fn new(scorer: &'a mut Scorer) -> Self {
+        Self {
+            scorer,
+            segments: Vec::new(),
+            bytes: 0,
+            failed: None,
+        }
+    }
+
+    /// Adds a segment. [`DataError::Stopped`] after an error that [`finish`](Self::finish) returns.
+    pub(super) fn take(&mut self, segment: Segment) -> Result<(), DataError> {
+        self.scorer.begin();
+        let bytes = bytes(&segment);
+        let taken = match self.scorer.check(&segment) {
+            Err(message) => Err(anyhow!("{}: {message}", segment.id)),
+            Ok(()) if self.bytes + bytes > MOST_BYTES => self.score(),
+            Ok(()) => Ok(()),
+        };
+        let scored = taken.and_then(|()| {
+            self.bytes += bytes;
+            self.segments.push(segment);
+            if self.segments.len() >= Scorer::WINDOW {
+                self.score()
+            } else {
+                Ok(())
+            }
+        });
+        scored.map_err(|error| {
+            self.failed = Some(error);
+            DataError::Stopped
+        })
+    }
+
+    fn score(&mut self) -> Result<()> {
+        self.scorer.score(&self.segments)?;
+        self.segments.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+
+    /// Scores the remaining segments. `visited`: the result of visiting all segments.
+    pub(super) fn finish<T>(mut self, visited: Result<T, DataError>) -> Result<T> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let visited = visited?;
+        self.score()?;
+        Ok(visited)
+    }
+}
+
+fn bytes(segment: &Segment) -> usize {
+    let numbers = segment.vision.values.len() + segment.audio.values.len();
+    numbers * size_of::<f32>() + segment.text.len()
 }

@@ -1,36 +1,38 @@
-//! JSON lines scored as they come: in windows, within which the like are computed together.
+//! Scores JSON lines as they arrive, in windows that are computed together; a thread reads ahead within a limit of bytes.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use mmrest_data::Segment;
 
-use super::reader::{Line, Lines, Next};
 use super::scorer::Scorer;
 use crate::interrupt::say;
 use crate::lines::parse_line;
 
-/// How long a window that has a line waits for another before it is scored.
+/// How long a window waits for another line before it is scored.
 const IDLE: Duration = Duration::from_millis(10);
-/// How long lines that come one by one are gathered, at most.
+/// How long lines that arrive one by one are collected, at most.
 const GATHER: Duration = Duration::from_millis(250);
-/// Between two looks at an input that gives nothing.
+/// The time between two checks of an idle input.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Lines that are scored together.
 #[derive(Default)]
 struct Window {
     segments: Vec<Segment>,
-    /// Bytes of the lines they were.
+    /// The bytes of their lines.
     bytes: usize,
     since: Option<Instant>,
 }
 
-/// Scores the lines of `input`, called `name`, in their order. A line that cannot be scored is said to be so, with its number
-/// and the reason, and passed over. Returned is why the input was not read to its end, after the lines before that are scored:
-/// it cannot be read, or with `strict` a line cannot be scored.
+/// Scores the lines of `input`, called `name`, in order. A line that cannot be scored is reported with its number and the reason,
+/// and skipped. Returns the error that ended the input early, if any, after the lines before it are scored: it cannot be read,
+/// or with `strict` a line cannot be scored.
 pub(super) fn score_lines(
     scorer: &mut Scorer,
     input: impl Read + Send + 'static,
@@ -71,7 +73,7 @@ pub(super) fn score_lines(
 }
 
 impl Window {
-    /// Takes a line in, or breaks with its number and why it cannot be scored.
+    /// Adds a line, or breaks with its number and the reason why it cannot be scored.
     fn take(&mut self, scorer: &Scorer, line: Line) -> ControlFlow<(usize, String)> {
         self.bytes += line.bytes;
         self.since.get_or_insert_with(Instant::now);
@@ -94,12 +96,336 @@ impl Window {
         self.since.is_some_and(|since| since.elapsed() >= GATHER)
     }
 
-    /// Scores what is there and begins anew.
+    /// Scores the window and empties it.
     fn score(&mut self, scorer: &mut Scorer, lines: &Lines) -> Result<()> {
         scorer.score(&self.segments)?;
         self.segments.clear();
         lines.give_back(self.bytes);
         (self.bytes, self.since) = (0, None);
         Ok(())
+    }
+}
+
+/// The most lines in the channel; their bytes are limited by [`MOST_BYTES`].
+const AHEAD: usize = 64;
+/// The longest line that is read.
+pub(super) const LONGEST_LINE: usize = 64 << 20;
+/// The most bytes of lines held at a time, whether read ahead or being scored; a longer line is held alone.
+const MOST_BYTES: usize = 64 << 20;
+
+/// One line of the input.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Its number, from 1.
+    pub(super) number: usize,
+    /// Its bytes, as counted in the budget.
+    pub(super) bytes: usize,
+    /// Its text, or why it cannot be read.
+    pub(super) text: Result<String, String>,
+}
+
+/// The next event of the input.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A line.
+    Line(Line),
+    /// No line in time, and none is being read: the thread waits for input, or for lines to be given back.
+    Idle,
+    /// The end, or why the input cannot be read to its end.
+    End(std::io::Result<()>),
+}
+
+/// Lines, numbered from 1. Blank lines are skipped.
+pub(super) struct Lines {
+    /// Lines, then `None` or an error.
+    received: Receiver<std::io::Result<Option<Line>>>,
+    waiting: Arc<AtomicBool>,
+    budget: Arc<Budget>,
+}
+
+impl Lines {
+    /// Reads `input` on a separate thread, which ends with the input or when the lines are dropped (if it then waits for input, it
+    /// ends with the program).
+    pub(super) fn of(input: impl Read + Send + 'static) -> Self {
+        let (send, received) = sync_channel(AHEAD);
+        let waiting = Arc::new(AtomicBool::new(false));
+        let budget = Arc::new(Budget::default());
+        let input = Watched {
+            input,
+            waiting: Arc::clone(&waiting),
+        };
+        let (flag, own) = (Arc::clone(&waiting), Arc::clone(&budget));
+        std::thread::spawn(move || {
+            let input = BufReader::with_capacity(1 << 16, input);
+            let end = read(input, &send, &flag, &own);
+            let _ = send.send(end.map(|()| None)); // perhaps nobody listens any more
+        });
+        Self {
+            received,
+            waiting,
+            budget,
+        }
+    }
+
+    /// The next line, or [`Next::Idle`] if there is none for `patience` although the thread could read one.
+    pub(super) fn next(&self, patience: Duration) -> Next {
+        loop {
+            match self.received.recv_timeout(patience) {
+                Ok(Ok(Some(line))) => return Next::Line(line),
+                Ok(end) => return Next::End(end.map(|_| ())),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let lost = "the thread that reads it has ended before its work was done";
+                    return Next::End(Err(std::io::Error::other(lost)));
+                }
+                Err(RecvTimeoutError::Timeout) if self.starved() => return Next::Idle,
+                // A line is being read: a long one takes its time.
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Whether the thread waits for input, or for lines to be given back.
+    pub(super) fn starved(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Returns the bytes of lines that are scored to the budget.
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.budget.give_back(bytes);
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.budget.close();
+    }
+}
+
+/// Reads until the end, or until nobody listens any more.
+fn read(
+    mut input: impl BufRead,
+    send: &SyncSender<std::io::Result<Option<Line>>>,
+    waiting: &AtomicBool,
+    budget: &Budget,
+) -> std::io::Result<()> {
+    let mut number = 0;
+    while let Some(bytes) = next_line(&mut input)? {
+        number += 1;
+        let (bytes, text) = match bytes {
+            Some(line) => (line.len(), String::from_utf8(line).map_err(not_utf8)),
+            None => (0, Err(too_long())),
+        };
+        if text.as_ref().is_ok_and(|text| text.trim().is_empty()) {
+            continue;
+        }
+        let line = Line {
+            number,
+            bytes,
+            text,
+        };
+        if !budget.take(bytes, waiting) || send.send(Ok(Some(line))).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The next line without its end; `Some(None)` for a line longer than [`LONGEST_LINE`], of which no more than that is held.
+fn next_line(input: &mut impl BufRead) -> std::io::Result<Option<Option<Vec<u8>>>> {
+    let mut line = Vec::new();
+    let most = LONGEST_LINE as u64 + 1;
+    let read = input.by_ref().take(most).read_until(b'\n', &mut line)?;
+    match line.last() {
+        None => return Ok(None),
+        Some(b'\n') => line.truncate(read - 1),
+        Some(_) if read > LONGEST_LINE => {
+            drop(line);
+            skip_line(input)?;
+            return Ok(Some(None));
+        }
+        Some(_) => {}
+    }
+    Ok(Some(Some(line)))
+}
+
+/// Skips the rest of a line.
+fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {
+    loop {
+        let ahead = input.fill_buf()?;
+        let end = ahead.iter().position(|&byte| byte == b'\n');
+        let passed = end.map_or(ahead.len(), |end| end + 1);
+        input.consume(passed);
+        if end.is_some() || passed == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn not_utf8(error: std::string::FromUtf8Error) -> String {
+    let place = error.utf8_error().valid_up_to();
+    format!("not UTF-8 from byte {} on", place + 1)
+}
+
+fn too_long() -> String {
+    format!(
+        "longer than {} MiB, the most that is read of a line",
+        LONGEST_LINE >> 20
+    )
+}
+
+/// An input that records whether a reader waits for it.
+struct Watched<R> {
+    input: R,
+    waiting: Arc<AtomicBool>,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.waiting.store(true, Ordering::Relaxed);
+        let read = self.input.read(into);
+        self.waiting.store(false, Ordering::Relaxed);
+        read
+    }
+}
+
+/// Limits the bytes of lines that are held.
+#[derive(Default)]
+struct Budget {
+    state: Mutex<Held>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Held {
+    bytes: usize,
+    closed: bool,
+}
+
+impl Budget {
+    /// Waits until a line of `bytes` bytes may be held; returns whether anybody still wants it.
+    fn take(&self, bytes: usize, waiting: &AtomicBool) -> bool {
+        let mut held = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while !held.closed && held.bytes > 0 && held.bytes + bytes > MOST_BYTES {
+            waiting.store(true, Ordering::Relaxed);
+            let woken = self.changed.wait(held);
+            held = woken.unwrap_or_else(PoisonError::into_inner);
+            waiting.store(false, Ordering::Relaxed);
+        }
+        held.bytes += bytes;
+        !held.closed
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let mut held = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        held.bytes = held.bytes.saturating_sub(bytes);
+        self.changed.notify_all();
+    }
+
+    fn close(&self) {
+        let mut held = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        held.closed = true;
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(5);
+
+    /// All lines of an input that ends.
+    fn all(input: impl Read + Send + 'static) -> Vec<(usize, Result<String, String>)> {
+        let lines = Lines::of(input);
+        let mut found = Vec::new();
+        loop {
+            match lines.next(SOON) {
+                Next::Line(line) => {
+                    lines.give_back(line.bytes);
+                    found.push((line.number, line.text));
+                }
+                Next::Idle => {}
+                Next::End(end) => {
+                    end.unwrap();
+                    return found;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_numbered_and_empty_ones_passed_over() {
+        let found = all(&b"one\n\n  \r\ntwo\r\nlast"[..]);
+        let expected = [(1, "one"), (4, "two\r"), (5, "last")];
+        assert_eq!(
+            found,
+            expected.map(|(number, text)| (number, Ok(text.to_string())))
+        );
+        assert!(all(&b""[..]).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_text_is_a_bad_line_and_no_more() {
+        let found = all(&b"a\n\xff\xfe\nb\n"[..]);
+        assert_eq!(found.len(), 3);
+        assert!(found[1].1.as_ref().unwrap_err().contains("not UTF-8"));
+        assert_eq!(found[2], (3, Ok("b".to_string())));
+    }
+
+    #[test]
+    fn a_line_without_end_is_passed_over_and_the_next_is_read() {
+        let long = std::io::repeat(b'x').take(LONGEST_LINE as u64 + 5);
+        let found = all(long.chain(&b"\nshort\n"[..]));
+        assert!(found[0].1.as_ref().unwrap_err().contains("64 MiB"));
+        assert_eq!(found[1], (2, Ok("short".to_string())));
+        let whole = std::io::repeat(b'x').take(LONGEST_LINE as u64);
+        let found = all(whole.chain(&b"\n"[..]));
+        assert_eq!(found[0].1.as_ref().unwrap().len(), LONGEST_LINE);
+    }
+
+    #[test]
+    fn so_many_bytes_are_read_ahead_and_no_more() {
+        let line = [vec![b'x'; 20 << 20], vec![b'\n']].concat();
+        let lines = Lines::of(std::io::Cursor::new(line.repeat(5)));
+        let mut held = Vec::new();
+        let mut idle = 0;
+        while held.len() < 3 || idle < 40 {
+            match lines.next(SOON) {
+                Next::Line(line) => held.push(line.bytes),
+                Next::Idle => idle += 1,
+                Next::End(_) => panic!("five lines were held"),
+            }
+        }
+        assert_eq!(held.len(), 3, "three lines of 20 MiB fit into 64");
+        lines.give_back(held[0]);
+        let fourth = loop {
+            match lines.next(SOON) {
+                Next::Line(line) => break line.number,
+                Next::Idle => {}
+                Next::End(_) => panic!("the fourth is lost"),
+            }
+        };
+        assert_eq!(fourth, 4);
+    }
+
+    #[test]
+    fn a_reader_that_fails_says_so_after_what_it_gave() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::Error::other("the cable"))
+            }
+        }
+        let lines = Lines::of((&b"one\ntwo\n"[..]).chain(Broken));
+        let mut numbers = Vec::new();
+        let end = loop {
+            match lines.next(SOON) {
+                Next::Line(line) => numbers.push(line.number),
+                Next::Idle => {}
+                Next::End(end) => break end,
+            }
+        };
+        assert_eq!(numbers, [1, 2]);
+        assert_eq!(end.unwrap_err().to_string(), "the cable");
     }
 }

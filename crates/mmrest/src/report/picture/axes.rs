@@ -1,4 +1,4 @@
-//! Axes and keys, alike in every picture.
+//! Axes and legends, the same in every picture.
 
 use std::ops::Range;
 
@@ -7,9 +7,9 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::Area;
-use crate::report::paint::{FAINT, GREY, fault, small, tick, title};
+use crate::report::palette::{FAINT, GREY, fault, small, tick, title};
 
-/// A plane to draw on.
+/// A chart to draw on.
 pub(crate) type Chart<'a, 'b> =
     ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
@@ -18,16 +18,17 @@ pub(crate) type Chart<'a, 'b> =
 pub(crate) struct Axis<'t> {
     pub(crate) title: &'t str,
     pub(crate) range: Range<f64>,
-    /// About how many ticks; 0 for none.
+    /// The approximate number of ticks; 0 for none.
     pub(crate) ticks: usize,
 }
 
 impl<'t> Axis<'t> {
     pub(crate) fn new(title: &'t str, range: Range<f64>) -> Self {
-        let range = match range.start < range.end {
-            true => range,
+        let range = if range.start < range.end {
+            range
+        } else {
             // A single value has room on both sides.
-            false => range.start - 0.5..range.start + 0.5,
+            range.start - 0.5..range.start + 0.5
         };
         Self {
             title,
@@ -36,7 +37,7 @@ impl<'t> Axis<'t> {
         }
     }
 
-    /// An axis about values, with some room; about 0 to 1 where there are none.
+    /// An axis that fits values, with some margin; 0 to 1 without values.
     pub(crate) fn about(title: &'t str, values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = ends(values).unwrap_or((0.0, 1.0));
         let room = 0.05 * (high - low);
@@ -51,10 +52,10 @@ pub(crate) fn ends(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     Some(numbers.fold((first, first), |(low, high), v| (low.min(v), high.max(v))))
 }
 
-/// Height of a panel's title, and of a line of its key.
+/// The height of a panel's title, and of a line of its legend.
 pub(crate) const LINE: u32 = 26;
 
-/// A panel: its title, `keys` free lines below it, then the axes.
+/// Draws the title of a panel, and its axes below `keys` free lines for a legend.
 pub(crate) fn axes<'a, 'b>(
     area: &'a Area<'b>,
     caption: &str,
@@ -94,7 +95,7 @@ pub(crate) fn axes<'a, 'b>(
     Ok(chart)
 }
 
-/// How something is marked.
+/// The mark of a point or series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     Line,
@@ -102,15 +103,14 @@ pub(crate) enum Mark {
     Square,
     Circle,
     Triangle,
-    /// A triangle on its head.
+    /// A triangle that points down.
     Wedge,
 }
 
-/// A name of the key.
+/// An entry of a legend.
 pub(crate) type Key<'t> = (&'t str, Mark, RGBAColor);
 
-/// Draws names with their marks in a line, and in further ones where they do not fit; from `line` on, 1 being the first
-/// below the title.
+/// Draws a legend from line `line` on, where 1 is the first below the title. Entries that do not fit go into further lines.
 pub(crate) fn key(area: &Area<'_>, line: u32, names: &[Key<'_>]) -> Result<()> {
     let (width, _) = area.dim_in_pixel();
     let width = i32::try_from(width).unwrap_or(1000);
@@ -128,7 +128,7 @@ pub(crate) fn key(area: &Area<'_>, line: u32, names: &[Key<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// A mark about a point in pixels.
+/// A mark centred at a point in pixels.
 pub(crate) fn marked<'a, 'b>(
     mark: Mark,
     (x, y): (i32, i32),

@@ -1,4 +1,4 @@
-//! Bars beside each other, with intervals.
+//! Bar charts with intervals.
 
 use anyhow::Result;
 use plotters::prelude::*;
@@ -6,22 +6,22 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axes::{Chart, Key, Mark, ends, key};
 use super::{Area, Picture};
-use crate::report::paint::{
+use crate::report::palette::{
     FAINT, GREY, INK, fault, placed, series, shortened, small, tick, title,
 };
 
 /// One bar.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bar {
-    /// What it stands for.
+    /// Its name.
     pub(crate) name: String,
-    /// Its length. What is not a number is not drawn, and said so.
+    /// Its length. A value that is not finite is shown as "none".
     pub(crate) value: f64,
     /// An interval about it.
     pub(crate) interval: Option<(f64, f64)>,
     /// Single values behind it, such as those of seeds; drawn as small circles.
     pub(crate) points: Vec<f64>,
-    /// Which colour it has: bars of one group are alike.
+    /// Its group, which decides its colour.
     pub(crate) group: usize,
 }
 
@@ -30,15 +30,15 @@ pub(crate) struct Bar {
 pub(crate) struct Bars {
     /// The picture's file name, without ending.
     pub(crate) name: String,
-    /// What stands above.
+    /// Its title.
     pub(crate) title: String,
     /// What is measured, with its unit and what the interval is.
     pub(crate) axis: String,
     /// The bars.
     pub(crate) bars: Vec<Bar>,
-    /// Where a line is drawn, such as the value of the full method.
+    /// The position of a line, such as the value of the full method.
     pub(crate) reference: Option<f64>,
-    /// Whether the axis begins near the least value rather than at 0. Lengths would deceive then: the ends alone are drawn,
+    /// Whether the axis begins near the least value rather than at 0. Since lengths would then mislead, only the ends are drawn,
     /// as dots.
     pub(crate) zoom: bool,
     /// Names of the groups, for a legend; none for no legend.
@@ -62,7 +62,7 @@ impl Bars {
     ///
     /// # Errors
     ///
-    /// A fault of the drawing.
+    /// Drawing failed.
     pub(crate) fn draw(&self) -> Result<Picture> {
         let rows = u32::try_from(self.bars.len()).unwrap_or(1).max(1);
         let above = TOP + if self.groups.is_empty() { 0 } else { LEGEND };
@@ -81,7 +81,7 @@ impl Bars {
         })
     }
 
-    /// Least and greatest of what is drawn, with some room.
+    /// The range of the values, with some margin.
     fn range(&self) -> (f64, f64) {
         let values = self.bars.iter().flat_map(|bar| {
             let ends = bar.interval.map(|(low, high)| [low, high]);
@@ -94,9 +94,10 @@ impl Bars {
             (Some((low, high)), false) => (low.min(0.0), high.max(0.0)),
         };
         let room = 0.04 * (high - low).max(1e-9);
-        match self.zoom {
-            true => (low - 2.0 * room, high + 2.0 * room),
-            false => (if low < 0.0 { low - room } else { 0.0 }, high + room),
+        if self.zoom {
+            (low - 2.0 * room, high + 2.0 * room)
+        } else {
+            (if low < 0.0 { low - room } else { 0.0 }, high + room)
         }
     }
 
@@ -145,9 +146,10 @@ impl Bars {
                 .map_or(bar.value, |(_, high)| high.max(bar.value));
             let end = bar.points.iter().copied().fold(end, f64::max);
             let (x, _) = chart.backend_coord(&(if end.is_finite() { end } else { low }, middle));
-            let text = match bar.value.is_finite() {
-                true => tick(bar.value),
-                false => "none".to_owned(),
+            let text = if bar.value.is_finite() {
+                tick(bar.value)
+            } else {
+                "none".to_owned()
             };
             let style = placed(HPos::Left, VPos::Center);
             // Right of the plot there is no other area: letters may run out into it.
@@ -162,16 +164,13 @@ impl Bars {
 fn marks(chart: &mut Chart<'_, '_>, bar: &Bar, middle: f64, zoom: bool) -> Result<()> {
     let colour = series(bar.group);
     if bar.value.is_finite() {
-        match zoom {
-            true => {
-                let dot = Circle::new((bar.value, middle), 6, colour.filled());
-                chart.draw_series([dot]).map_err(fault)?;
-            }
-            false => {
-                let corners = [(0.0, middle - 0.34), (bar.value, middle + 0.34)];
-                let bar = Rectangle::new(corners, colour.mix(0.75).filled());
-                chart.draw_series([bar]).map_err(fault)?;
-            }
+        if zoom {
+            let dot = Circle::new((bar.value, middle), 6, colour.filled());
+            chart.draw_series([dot]).map_err(fault)?;
+        } else {
+            let corners = [(0.0, middle - 0.34), (bar.value, middle + 0.34)];
+            let bar = Rectangle::new(corners, colour.mix(0.75).filled());
+            chart.draw_series([bar]).map_err(fault)?;
         }
     }
     let points = bar.points.iter().filter(|point| point.is_finite());

@@ -1,12 +1,14 @@
-//! Training curves.
+//! Plots over the epochs: training curves, and the eigenvalues of the learned metrics.
+
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 use plotters::prelude::*;
 
 use super::axes::{Axis, Key, LINE, Mark, axes, ends, grid, key};
 use super::{Area, Picture};
-use crate::report::paint::{GREY, fault, series, shortened};
-use crate::report::run::{Epochs, Run};
+use crate::report::palette::{BLUE, GREY, VERMILION, fault, series, shortened};
+use crate::report::run::{Epochs, Run, Spectrum};
 
 /// A panel: title, what is measured, and the columns of `epochs.csv` in it with their names.
 type Panel = (
@@ -62,7 +64,7 @@ const PANELS: [Panel; 6] = [
     ),
 ];
 
-/// The curves of one run; the selected epoch is a dashed line.
+/// The training curves of one run; a dashed line marks the selected epoch.
 pub(crate) fn curves(run: &Run) -> Result<Picture> {
     let selected = run.metric(&["selected_epoch"]);
     let title = format!("Training curves of {}", run.name);
@@ -79,7 +81,7 @@ pub(crate) fn curves(run: &Run) -> Result<Picture> {
     })
 }
 
-/// One column of several runs over each other.
+/// The training curves of several runs in one picture.
 pub(crate) fn compared(runs: &[(String, &Epochs)]) -> Result<Picture> {
     let rows = runs.len().div_ceil(2).max(1) as u32;
     let names: Vec<String> = runs.iter().map(|(name, _)| shortened(name, 44)).collect();
@@ -156,4 +158,126 @@ fn panel(
         }
     }
     key(area, 1, &named)
+}
+
+/// The most epochs whose spectra are drawn.
+const EPOCHS: usize = 5;
+
+/// Eigenvalues of one metric, largest first, by epoch.
+type Spectra<'t> = BTreeMap<&'t str, BTreeMap<usize, Vec<f64>>>;
+
+/// The spectrum of each metric at a few epochs: early ones light, the last in another colour.
+pub(crate) fn spectra(values: &[Spectrum]) -> Result<Picture> {
+    let spectra = by_metric(values);
+    let last = values.iter().map(|value| value.epoch).max().unwrap_or(1);
+    let first = values.iter().map(|value| value.epoch).min().unwrap_or(1);
+    let epochs = chosen_epochs(first, last);
+    let rows = spectra.len().div_ceil(3).max(1);
+    let height = 300 * u32::try_from(rows).unwrap_or(1) + LINE + 12;
+    let title = "Eigenvalues of the metrics over the epochs";
+    Picture::draw("spectra", title, (1000, height), |area| {
+        let (above, below) = area.split_vertically(LINE + 12);
+        let names: Vec<String> = epochs
+            .iter()
+            .map(|epoch| format!("epoch {epoch}"))
+            .collect();
+        let keys: Vec<Key<'_>> = names
+            .iter()
+            .enumerate()
+            .map(|(place, name)| (name.as_str(), Mark::Line, shade(place, epochs.len())))
+            .collect();
+        key(&above, 0, &keys)?;
+        for ((name, spectra), panel) in spectra.iter().zip(grid(&below, rows, 3)) {
+            spectrum_panel(&panel, &metric_title(name), spectra, &epochs)?;
+        }
+        Ok(())
+    })
+}
+
+fn by_metric(values: &[Spectrum]) -> Spectra<'_> {
+    let mut spectra = Spectra::new();
+    for value in values {
+        let of_metric = spectra.entry(&value.metric).or_default();
+        of_metric
+            .entry(value.epoch)
+            .or_default()
+            .push(value.eigenvalue);
+    }
+    for spectrum in spectra.values_mut().flat_map(BTreeMap::values_mut) {
+        spectrum.sort_by(|a, b| b.total_cmp(a));
+    }
+    spectra
+}
+
+/// The title of a metric in `spectra.csv`.
+fn metric_title(metric: &str) -> String {
+    match metric.strip_prefix("local-") {
+        Some(local) => format!("M of local metric {local}"),
+        None => "M0, the global metric".into(),
+    }
+}
+
+/// Epochs at about equal steps, including the first and the last.
+fn chosen_epochs(first: usize, last: usize) -> Vec<usize> {
+    let span = last.saturating_sub(first);
+    let steps = EPOCHS.min(span + 1).max(1) - 1;
+    let mut epochs: Vec<usize> = (0..=steps)
+        .map(|step| first + step * span / steps.max(1))
+        .collect();
+    epochs.dedup();
+    epochs
+}
+
+/// The colour of the epoch at a place.
+fn shade(place: usize, of: usize) -> RGBAColor {
+    if place + 1 == of {
+        VERMILION.to_rgba()
+    } else {
+        BLUE.mix(0.3 + 0.7 * (place + 1) as f64 / of.max(2) as f64)
+    }
+}
+
+fn spectrum_panel(
+    area: &Area<'_>,
+    title: &str,
+    spectra: &BTreeMap<usize, Vec<f64>>,
+    epochs: &[usize],
+) -> Result<()> {
+    let drawn = || epochs.iter().filter_map(|epoch| spectra.get(epoch));
+    let size = drawn().map(Vec::len).max().unwrap_or(1);
+    let x = Axis {
+        ticks: 4,
+        ..Axis::new("index, largest first", 0.0..(size as f64).max(1.0))
+    };
+    let (_, most) = ends(drawn().flatten().copied()).unwrap_or((0.0, 1.0));
+    let y = Axis {
+        ticks: 5,
+        ..Axis::new("eigenvalue", 0.0..most.max(1e-9) * 1.06)
+    };
+    let mut chart = axes(area, title, 0, &x, &y)?;
+    for (place, epoch) in epochs.iter().enumerate() {
+        let Some(values) = spectra.get(epoch) else {
+            continue;
+        };
+        let colour = shade(place, epochs.len());
+        let points = values
+            .iter()
+            .enumerate()
+            .map(|(index, &value)| (index as f64 + 0.5, value));
+        let line = LineSeries::new(points, colour.stroke_width(2));
+        chart.draw_series(line).map_err(fault)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_and_last_epoch_are_always_drawn() {
+        assert_eq!(chosen_epochs(1, 1), [1]);
+        assert_eq!(chosen_epochs(1, 3), [1, 2, 3]);
+        assert_eq!(chosen_epochs(1, 101), [1, 26, 51, 76, 101]);
+    }
 }

@@ -1,36 +1,32 @@
-//! A picture: drawn once, shown light and dark.
+//! Pictures: drawn once, shown in light and dark colours.
 
 mod axes;
 mod bars;
-mod bias;
 mod curves;
-mod outcome;
+mod predictions_plot;
 mod space;
-mod spectra;
 
 pub(crate) use bars::{Bar, Bars};
-pub(crate) use bias::bias;
-pub(crate) use curves::{compared, curves};
-pub(crate) use outcome::{against_label, confusion};
+pub(crate) use curves::{compared, curves, spectra};
+pub(crate) use predictions_plot::{against_label, bias, confusion};
 pub(crate) use space::{Distances, Scene, Spread, distances, layouts};
-pub(crate) use spectra::spectra;
 
 use anyhow::Result;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::escape;
-use super::paint::{GROUND, PALETTE, fault, hex};
+use super::palette::{GROUND, PALETTE, fault, hex};
 
-/// Where a picture is drawn.
+/// The area of a picture.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// An SVG picture on no ground of its own, in the light colours of [`paint`](super::paint).
+/// An SVG picture without a background, in the light colours of [`palette`](super::palette).
 #[derive(Clone, Debug)]
 pub(crate) struct Picture {
     /// Its file's name, without ending: lower-case letters, digits and hyphens.
     pub(crate) name: String,
-    /// What it shows, for those who cannot see it.
+    /// What it shows, for screen readers.
     pub(crate) title: String,
     svg: String,
 }
@@ -60,14 +56,14 @@ impl Picture {
         })
     }
 
-    /// The picture as part of a page, whose style sheet turns it dark where the reader wants that.
+    /// The picture as part of a page, whose style sheet makes it dark where the reader wants that.
     pub(super) fn inline(&self) -> String {
         let title = escape(&self.title);
         let opening = format!("<svg class=\"picture\" role=\"img\" aria-label=\"{title}\"");
         self.svg.trim().replacen("<svg", &opening, 1)
     }
 
-    /// The picture as a file of its own, on white.
+    /// The picture as a file, on white.
     pub(super) fn light(&self) -> String {
         let ground = hex(GROUND);
         let title = escape(&self.title);
@@ -77,7 +73,7 @@ impl Picture {
         self.svg.replacen('>', &more, 1)
     }
 
-    /// The same on a dark ground.
+    /// The picture as a file, on a dark background.
     pub(super) fn dark(&self) -> String {
         let mut svg = self.light();
         // A dark colour that is also a light one must not be replaced again.
@@ -94,7 +90,7 @@ impl Picture {
     }
 }
 
-/// The style sheet that turns inline pictures dark.
+/// The style sheet that makes inline pictures dark.
 pub(super) fn dark_style() -> String {
     let rule = |&(light, dark): &(RGBColor, RGBColor)| {
         let (light, dark) = (hex(light), hex(dark));
@@ -105,10 +101,45 @@ pub(super) fn dark_style() -> String {
     PALETTE.iter().map(rule).collect()
 }
 
+/// The font of pictures as PNG; its licence is beside it.
+#[cfg(feature = "png")]
+const FONT: &[u8] = include_bytes!("../../../assets/DejaVuSans-subset.ttf");
+/// Pixels of the PNG per pixel of the SVG, enough for print.
+#[cfg(feature = "png")]
+const SCALE: f32 = 2.0;
+
+/// Renders an SVG picture as PNG, by resvg and the program's own font.
+///
+/// # Errors
+///
+/// `svg` is not an SVG picture, or it is too large for memory.
+#[cfg(feature = "png")]
+pub(super) fn png(svg: &str) -> Result<Vec<u8>> {
+    use resvg::tiny_skia::{Pixmap, Transform};
+    use resvg::usvg::{Options, Tree, fontdb};
+
+    let mut fonts = fontdb::Database::new();
+    fonts.load_font_data(FONT.to_vec());
+    fonts.set_sans_serif_family("DejaVu Sans");
+    let options = Options {
+        fontdb: std::sync::Arc::new(fonts),
+        font_family: "DejaVu Sans".into(),
+        ..Options::default()
+    };
+    let tree = Tree::from_str(svg, &options)?;
+    let pixels = |length: f32| (length * SCALE).ceil() as u32;
+    let (width, height) = (pixels(tree.size().width()), pixels(tree.size().height()));
+    let mut pixmap = Pixmap::new(width, height)
+        .ok_or_else(|| anyhow::anyhow!("a picture of {width} x {height} pixels cannot be made"))?;
+    let scale = Transform::from_scale(SCALE, SCALE);
+    resvg::render(&tree, scale, &mut pixmap.as_mut());
+    Ok(pixmap.encode_png()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::paint::{BLUE, small};
+    use crate::report::palette::{BLUE, small};
 
     #[test]
     fn a_picture_has_a_light_and_a_dark_side() {
@@ -128,5 +159,22 @@ mod tests {
         assert!(!dark.contains("fill=\"#0072B2\"") && !dark.contains('@'));
         assert!(dark.contains("#0072B2"), "letters stay");
         assert!(dark_style().contains(".picture [fill=\"#0072B2\"]"));
+    }
+
+    #[cfg(feature = "png")]
+    #[test]
+    fn letters_and_shapes_are_drawn_as_png() {
+        let svg = |inside: &str| {
+            format!(
+                "<svg width=\"60\" height=\"20\" xmlns=\"http://www.w3.org/2000/svg\">{inside}</svg>"
+            )
+        };
+        let empty = png(&svg("")).unwrap();
+        let text = png(&svg(
+            "<text x=\"2\" y=\"15\" font-family=\"sans-serif\" font-size=\"12\">Ab</text>",
+        ))
+        .unwrap();
+        assert!(empty.starts_with(b"\x89PNG") && text.len() > empty.len());
+        assert!(png("no picture").is_err());
     }
 }

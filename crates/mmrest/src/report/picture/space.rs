@@ -1,4 +1,4 @@
-//! The shared space: laid out in a plane, and its distances by sentiment.
+//! Plots of the shared space: its t-SNE layout, and its distances by sentiment.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axes::{Axis, Key, LINE, Mark, axes, ends, grid, key, place, put};
 use super::{Area, Picture};
-use crate::report::embedding::Layout;
-use crate::report::paint::{BLUE, GREEN, GROUND, INK, ORANGE, fault, placed, sentiment};
+use crate::report::palette::{BLUE, GREEN, GROUND, INK, ORANGE, fault, placed, sentiment};
+use crate::report::tsne::Layout;
 
 /// Name, mark and colour of each modality.
 const MODALITIES: [(&str, Mark, RGBColor); 3] = [
@@ -18,14 +18,14 @@ const MODALITIES: [(&str, Mark, RGBColor); 3] = [
     ("audio", Mark::Square, GREEN),
 ];
 
-/// The space at one moment.
+/// The layout of one state of the space.
 pub(crate) struct Scene<'t> {
-    /// When.
+    /// The name of the state.
     pub(crate) title: &'t str,
     pub(crate) layout: Layout,
 }
 
-/// Each scene twice: by sentiment, and beside it by modality; the centres with their sentiment.
+/// Draws each scene twice: coloured by sentiment and by modality, with the centres of the clusters.
 pub(crate) fn layouts(name: &str, scenes: &[Scene<'_>], labels: &[i32]) -> Result<Picture> {
     let height = 490 * u32::try_from(scenes.len().max(1)).unwrap_or(1);
     let title =
@@ -67,7 +67,7 @@ pub(crate) fn layouts(name: &str, scenes: &[Scene<'_>], labels: &[i32]) -> Resul
     })
 }
 
-/// Shapes tell the side, colours how far.
+/// The mark of a sentiment: its shape shows the sign, its colour the strength.
 fn sign(bin: usize, bins: usize) -> Mark {
     match (2 * bin + 1).cmp(&bins) {
         std::cmp::Ordering::Less => Mark::Wedge,
@@ -101,16 +101,13 @@ fn one(area: &Area<'_>, scene: &Scene<'_>, by_modality: bool, labels: &[i32]) ->
     let chart = axes(area, &format!("{}, {by}", scene.title), 0, &x, &y)?;
     let bins = labels.len();
     for (row, &at) in layout.rows.iter().enumerate() {
-        let (mark, colour) = match by_modality {
-            true => {
-                let modality = layout.space.modality.get(row).copied().unwrap_or(0);
-                let (_, mark, colour) = MODALITIES[modality.min(2)];
-                (mark, colour)
-            }
-            false => {
-                let bin = layout.space.bins.get(row).copied().unwrap_or(0);
-                (sign(bin, bins), sentiment(bin, bins))
-            }
+        let (mark, colour) = if by_modality {
+            let modality = layout.space.modality.get(row).copied().unwrap_or(0);
+            let (_, mark, colour) = MODALITIES[modality.min(2)];
+            (mark, colour)
+        } else {
+            let bin = layout.space.bins.get(row).copied().unwrap_or(0);
+            (sign(bin, bins), sentiment(bin, bins))
         };
         put(area, &chart, at, mark, 3, colour.mix(0.8))?;
     }
@@ -123,7 +120,7 @@ fn one(area: &Area<'_>, scene: &Scene<'_>, by_modality: bool, labels: &[i32]) ->
         .try_for_each(|heap| mark_centers(area, heap, labels))
 }
 
-/// Centres whose marks would hide one another, as one: where the first is, and their bins in order.
+/// Groups centres whose marks would overlap: the position of the first, and the bins of all.
 fn heaps(centers: &[((i32, i32), usize)]) -> Vec<((i32, i32), BTreeSet<usize>)> {
     let mut heaps: Vec<((i32, i32), BTreeSet<usize>)> = Vec::new();
     for &((x, y), bin) in centers {
@@ -139,7 +136,7 @@ fn heaps(centers: &[((i32, i32), usize)]) -> Vec<((i32, i32), BTreeSet<usize>)> 
 /// Half the width of the mark of a centre.
 const RING: i32 = 14;
 
-/// A ring with its sentiment, or a box with those of all centres that lie there.
+/// Draws a ring with the sentiment of a centre, or a box with the sentiments of several.
 fn mark_centers(
     area: &Area<'_>,
     ((x, y), bins): &((i32, i32), BTreeSet<usize>),
@@ -185,9 +182,9 @@ pub(crate) struct Spread {
     pub(crate) high: f64,
 }
 
-/// Distances of a space, by bin: among its rows, and to the rows of others.
+/// Distances in a space, by bin: to rows or centres of the same sentiment, and of others.
 pub(crate) struct Distances {
-    /// What was measured, when.
+    /// Its title.
     pub(crate) title: String,
     pub(crate) within: Vec<Option<Spread>>,
     pub(crate) between: Vec<Option<Spread>>,

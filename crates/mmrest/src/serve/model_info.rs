@@ -1,0 +1,278 @@
+//! `/v1/model`: what the model takes and consists of, and its clusters in two dimensions.
+
+use mmrest_data::{Modality, Widths};
+use mmrest_learner::config::{Preset, ProjectionKind};
+use mmrest_learner::{Config, SharedSpace};
+use mmrest_metric::{MetricError, factor_psd_f64};
+use serde::Serialize;
+
+use super::{Limits, MAX_FRAMES, MAX_TEXT_BYTES};
+use crate::pca::{Component, centered, dot, mean, principal_components};
+
+/// The answer of `/v1/model`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ModelInfo {
+    /// The version of mmrest.
+    version: &'static str,
+    /// The last part of the path of the run's folder.
+    run: String,
+    preset: Preset,
+    modalities: Vec<Modality>,
+    /// Features per frame; 0 where a modality is not used.
+    features: Widths,
+    /// The least and the greatest label.
+    label_range: [f32; 2],
+    /// The sentiment classes.
+    labels: Vec<i32>,
+    /// Whether the model was trained on segments that lack a modality.
+    knows_missing: bool,
+    bias: Bias,
+    limits: Taken,
+    /// Shares of the centres' variance that the two axes of the map have; null without clusters.
+    explained: Option<[f64; 2]>,
+    clusters: Vec<Place>,
+}
+
+/// How the bias is computed.
+#[derive(Clone, Debug, Serialize)]
+struct Bias {
+    /// Whether it is added to the score.
+    on: bool,
+    kind: ProjectionKind,
+    gamma: f64,
+}
+
+/// The limits of a request.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Taken {
+    body_bytes: usize,
+    segments: usize,
+    frames: usize,
+    text_bytes: usize,
+}
+
+/// A cluster in the plane.
+#[derive(Clone, Debug, Serialize)]
+struct Place {
+    cluster: usize,
+    sentiment: i32,
+    x: f64,
+    y: f64,
+}
+
+impl ModelInfo {
+    pub(crate) fn new(
+        run: String,
+        config: &Config,
+        widths: Widths,
+        space: Option<(&SharedSpace, &ClusterMap)>,
+        limits: &Limits,
+    ) -> Self {
+        let used = Modality::ALL.into_iter().filter(|&m| config.uses(m));
+        let clusters = space.map(|(space, map)| places(space, map));
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            run,
+            preset: config.preset,
+            modalities: used.collect(),
+            features: widths,
+            label_range: config.data.label_range,
+            labels: config.bins.labels.clone(),
+            knows_missing: config.train.modality_dropout > 0.0,
+            bias: Bias {
+                on: config.bias && config.projection.at_evaluation && space.is_some(),
+                kind: config.projection.kind,
+                gamma: config.projection.gamma,
+            },
+            limits: Taken {
+                body_bytes: limits.body,
+                segments: limits.queue,
+                frames: MAX_FRAMES,
+                text_bytes: MAX_TEXT_BYTES,
+            },
+            explained: space.map(|(_, map)| map.explained),
+            clusters: clusters.unwrap_or_default(),
+        }
+    }
+
+    /// The labels that identify the model in the metrics.
+    pub(crate) fn labels(&self) -> Vec<(&'static str, String)> {
+        let modalities: Vec<String> = self.modalities.iter().map(ToString::to_string).collect();
+        vec![
+            ("version", self.version.to_string()),
+            ("run", self.run.clone()),
+            ("modalities", modalities.join("+")),
+            ("clusters", self.clusters.len().to_string()),
+        ]
+    }
+}
+
+fn places(space: &SharedSpace, map: &ClusterMap) -> Vec<Place> {
+    let place = |(cluster, &sentiment): (usize, &i32)| {
+        let [x, y] = map.at(space.clusters.center(cluster));
+        Place {
+            cluster,
+            sentiment,
+            x,
+            y,
+        }
+    };
+    space.sentiments.iter().enumerate().map(place).collect()
+}
+
+/// A map through the shared space.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ClusterMap {
+    mean: Vec<f64>,
+    /// What a row, less the mean, is multiplied with: `[2, dim]`.
+    axes: [Vec<f64>; 2],
+    /// Each axis' share of the centres' variance.
+    pub(super) explained: [f64; 2],
+}
+
+impl ClusterMap {
+    /// The map in which the centres lie apart most. The first axis points towards the positive.
+    ///
+    /// With `L^T L = M0`, distances under `M0` are Euclidean distances between `L c`; their principal components `a` are
+    /// those of the covariance of `L c`, and the axes are `a^T L`.
+    ///
+    /// # Errors
+    ///
+    /// The global metric is not positive semidefinite.
+    pub(crate) fn new(space: &SharedSpace) -> Result<Self, MetricError> {
+        let (dim, count) = (space.clusters.dim, space.clusters.len());
+        let factor = factor_psd_f64(&space.global, dim)?;
+        let centers: Vec<&[f32]> = (0..count).map(|i| space.clusters.center(i)).collect();
+        let mean = mean(&centers, dim);
+        let flat = |center: &&[f32]| to_euclidean(&factor, &centered(center, &mean));
+        let flat: Vec<Vec<f64>> = centers.iter().map(flat).collect();
+        let principal = principal(&flat, dim)?;
+        let total: f64 = flat.iter().flatten().map(|x| x * x).sum::<f64>() / count.max(1) as f64;
+        let explained = principal
+            .each_ref()
+            .map(|(_, variance)| if total > 0.0 { variance / total } else { 0.0 });
+        let mut map = Self {
+            axes: principal.map(|(axis, _)| through_factor(&factor, &axis)),
+            mean,
+            explained,
+        };
+        map.turn(&centers, &space.sentiments);
+        Ok(map)
+    }
+
+    /// The coordinates of a row of the shared space.
+    pub(super) fn at(&self, row: &[f32]) -> [f64; 2] {
+        let row = centered(row, &self.mean);
+        self.axes.each_ref().map(|axis| dot(axis, &row))
+    }
+
+    /// Points the first axis towards the greater sentiments, since the sign of a component is arbitrary.
+    fn turn(&mut self, centers: &[&[f32]], sentiments: &[i32]) {
+        let mean =
+            sentiments.iter().map(|&s| f64::from(s)).sum::<f64>() / sentiments.len().max(1) as f64;
+        let along = centers.iter().zip(sentiments);
+        let slope: f64 = along
+            .map(|(c, &s)| self.at(c)[0] * (f64::from(s) - mean))
+            .sum();
+        if slope < 0.0 {
+            self.axes[0].iter_mut().for_each(|x| *x = -*x);
+        }
+    }
+}
+
+/// The two directions of greatest variance of rows whose mean is 0, of length 1, with their variances. A direction without
+/// variance is 0.
+fn principal(rows: &[Vec<f64>], dim: usize) -> Result<[(Vec<f64>, f64); 2], MetricError> {
+    let found = principal_components(rows, dim)?;
+    let least = 1e-12 * found.first().map_or(0.0, |first| first.variance);
+    let unit = |place: usize| match found.get(place) {
+        Some(Component { axis, variance }) if *variance > least => {
+            let length = variance.sqrt();
+            (axis.iter().map(|x| x / length).collect(), *variance)
+        }
+        _ => (vec![0.0; dim], 0.0),
+    };
+    Ok([unit(0), unit(1)])
+}
+
+/// `L x`, of rows of `L`.
+fn to_euclidean(factor: &[f64], x: &[f64]) -> Vec<f64> {
+    factor
+        .chunks_exact(x.len().max(1))
+        .map(|row| dot(row, x))
+        .collect()
+}
+
+/// `a^T L`.
+fn through_factor(factor: &[f64], axis: &[f64]) -> Vec<f64> {
+    let mut product = vec![0.0; axis.len()];
+    for (row, a) in factor.chunks_exact(axis.len().max(1)).zip(axis) {
+        for (sum, x) in product.iter_mut().zip(row) {
+            *sum += a * x;
+        }
+    }
+    product
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mmrest_metric::Clusters;
+
+    fn space(centers: Vec<f32>, sentiments: Vec<i32>, global: Vec<f64>) -> SharedSpace {
+        let count = sentiments.len();
+        SharedSpace {
+            clusters: Clusters {
+                dim: centers.len() / count,
+                centers,
+                bins: vec![0; count],
+                metric: (0..count).collect(),
+            },
+            sentiments,
+            global,
+        }
+    }
+
+    fn identity(dim: usize) -> Vec<f64> {
+        let one = |i| if i % (dim + 1) == 0 { 1.0 } else { 0.0 };
+        (0..dim * dim).map(one).collect()
+    }
+
+    /// In three dimensions, of which the last is the same for all, nothing is lost: distances in the plane are those of M0.
+    #[test]
+    fn distances_between_centres_are_those_of_the_global_metric() {
+        let global = vec![4.0, 1.0, 0.0, 1.0, 2.0, 0.0, 0.0, 0.0, 1.0];
+        let centers = vec![0.0, 0.0, 5.0, 3.0, -1.0, 5.0, 1.0, 2.0, 5.0, -2.0, 1.5, 5.0];
+        let space = space(centers, vec![-3, 3, 0, 1], global.clone());
+        let map = ClusterMap::new(&space).unwrap();
+        for (i, j) in [(0, 1), (0, 2), (1, 3), (2, 3)] {
+            let (a, b) = (space.clusters.center(i), space.clusters.center(j));
+            let u: Vec<f64> = a.iter().zip(b).map(|(a, b)| f64::from(a - b)).collect();
+            let expected = dot(&u, &to_euclidean(&global, &u));
+            let ([ax, ay], [bx, by]) = (map.at(a), map.at(b));
+            let found = (ax - bx).powi(2) + (ay - by).powi(2);
+            assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
+        }
+        assert!((map.explained[0] + map.explained[1] - 1.0).abs() < 1e-12);
+        assert!(map.explained[0] >= map.explained[1]);
+    }
+
+    #[test]
+    fn the_first_axis_points_towards_the_positive() {
+        for sentiments in [vec![-2, 1, 3], vec![3, 1, -2]] {
+            let space = space(vec![0.0, 0.0, 5.0, 0.1, 9.0, 0.0], sentiments, identity(2));
+            let map = ClusterMap::new(&space).unwrap();
+            let x: Vec<f64> = (0..3)
+                .map(|i| map.at(space.clusters.center(i))[0])
+                .collect();
+            assert_eq!(x[2] > x[0], space.sentiments[2] > space.sentiments[0]);
+        }
+    }
+
+    #[test]
+    fn one_centre_has_no_direction() {
+        let map = ClusterMap::new(&space(vec![1.0, 2.0], vec![1], identity(2))).unwrap();
+        assert_eq!(map.at(&[7.0, 9.0]), [0.0, 0.0]);
+        assert_eq!(map.explained, [0.0, 0.0]);
+    }
+}

@@ -1,0 +1,261 @@
+//! Trains each run of a study in a child process, so that a crash or a lack of memory cannot end the study.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use serde::Deserialize;
+
+use super::progress::Progress;
+use super::runs::{Ended, Run, State};
+
+/// The time between two checks whether a process has ended.
+const LOOK: Duration = Duration::from_millis(20);
+/// The exit code of a run that was interrupted.
+const INTERRUPTED: i32 = 130;
+
+/// How a run is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    /// Options that every run gets, such as the device.
+    pub(crate) options: Vec<String>,
+    /// The threads per run, where runs share the processor.
+    pub(crate) threads: Option<usize>,
+}
+
+/// The processes that are running.
+#[derive(Default)]
+pub(crate) struct Children(Mutex<Registry>);
+
+#[derive(Default)]
+struct Registry {
+    stopping: bool,
+    next: u64,
+    running: BTreeMap<u64, Child>,
+}
+
+/// The part of an epoch's line that is read.
+#[derive(Deserialize)]
+struct EpochLine {
+    epoch: usize,
+}
+
+impl Children {
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether all were asked to stop.
+    pub(crate) fn stopping(&self) -> bool {
+        self.lock().stopping
+    }
+
+    /// Interrupts all processes as Ctrl-C does, and lets no other begin. They keep their last epoch.
+    pub(crate) fn stop(&self) {
+        let mut registry = self.lock();
+        registry.stopping = true;
+        registry.running.values_mut().for_each(interrupt);
+    }
+
+    /// Trains a run from its start, or from where it was, to its end; calls `epoch` after each epoch.
+    pub(crate) fn run(
+        &self,
+        run: &Run,
+        resume: bool,
+        launch: &Launch,
+        epoch: impl Fn(usize),
+    ) -> Result<Ended> {
+        let mut command = command(run, resume, launch)?;
+        let (id, mut child_out, child_err) = {
+            let mut registry = self.lock();
+            if registry.stopping {
+                return Ok(Ended::Interrupted);
+            }
+            let mut child = command.spawn().context("cannot start a run")?;
+            let pipes = (child.stdout.take(), child.stderr.take());
+            registry.next += 1;
+            let id = registry.next;
+            registry.running.insert(id, child);
+            (id, pipes.0, pipes.1)
+        };
+        let errors = std::thread::scope(|scope| {
+            let errors = scope.spawn(|| everything(child_err));
+            for line in child_out
+                .iter_mut()
+                .flat_map(|out| BufReader::new(out).lines())
+            {
+                let line = line.unwrap_or_default();
+                if let Ok(row) = serde_json::from_str::<EpochLine>(&line) {
+                    epoch(row.epoch);
+                }
+            }
+            errors.join().unwrap_or_default()
+        });
+        let status = self.wait(id)?;
+        Ok(ended(status, &errors, self.stopping()))
+    }
+
+    /// Waits for a process without blocking [`stop`](Self::stop).
+    fn wait(&self, id: u64) -> Result<Option<ExitStatus>> {
+        loop {
+            let mut registry = self.lock();
+            let Some(child) = registry.running.get_mut(&id) else {
+                return Ok(None);
+            };
+            if let Some(status) = child.try_wait().context("cannot wait for a run")? {
+                registry.running.remove(&id);
+                return Ok(Some(status));
+            }
+            drop(registry);
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// The command `mmrest train` of a run, in a separate process group, so that Ctrl-C reaches it only through this program.
+fn command(run: &Run, resume: bool, launch: &Launch) -> Result<Command> {
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let mut command = Command::new(program);
+    command
+        .arg("train")
+        .arg(run.config_file())
+        .arg("--out")
+        .arg(run.folder.path())
+        .args(resume.then_some("--resume"))
+        .arg("--json")
+        .args(&launch.options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(threads) = launch.threads {
+        command.env("RAYON_NUM_THREADS", threads.to_string());
+    }
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    Ok(command)
+}
+
+fn everything(from: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut from) = from {
+        let _ = from.read_to_end(&mut bytes); // what came before an error is all there is
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(unix)]
+fn interrupt(child: &mut Child) {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    if let Ok(id) = i32::try_from(child.id()) {
+        let _ = kill(Pid::from_raw(id), Signal::SIGINT); // one that has ended cannot be told
+    }
+}
+
+#[cfg(not(unix))]
+fn interrupt(child: &mut Child) {
+    let _ = child.kill(); // its checkpoints are whole at any moment
+}
+
+/// How a run ended, from its exit code and its standard error.
+fn ended(status: Option<ExitStatus>, errors: &str, stopping: bool) -> Ended {
+    let code = status.and_then(|status| status.code());
+    // The last error, which may go on for lines.
+    let lines: Vec<&str> = errors.lines().map(str::trim).collect();
+    let mut parts = lines.rsplitn(2, |line| line.starts_with("error: "));
+    let goes_on = parts.next().unwrap_or_default();
+    let first = lines[..lines.len() - goes_on.len()].last();
+    let first = first.and_then(|line| line.strip_prefix("error: "));
+    let said = first.map(|first| [&[first], goes_on].concat().join(" ").trim_end().to_owned());
+    match (code, said) {
+        (Some(0), _) => Ended::Finished,
+        _ if stopping => Ended::Interrupted,
+        (Some(INTERRUPTED), _) => Ended::Failed("it was interrupted".into()),
+        (_, Some(said)) => Ended::Failed(said),
+        (Some(code), None) => Ended::Failed(match errors.lines().rfind(|line| !line.is_empty()) {
+            Some(last) => format!("exit code {code}: {last}"),
+            None => format!("exit code {code}"),
+        }),
+        (None, None) => Ended::Failed(match status {
+            Some(status) => format!("the system ended it ({status}), perhaps for lack of memory"),
+            None => "it was lost".into(),
+        }),
+    }
+}
+
+/// A run that failed, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Failure {
+    pub(crate) variant: String,
+    pub(crate) seed: u64,
+    pub(crate) error: String,
+}
+
+/// Trains the runs that are not finished, `jobs` at a time, and returns those that failed. An error is one that every run
+/// would have.
+pub(crate) fn work(
+    runs: &[(Run, State)],
+    jobs: usize,
+    launch: &Launch,
+    children: &Children,
+    progress: &Progress,
+) -> Result<Vec<Failure>> {
+    let left = runs.iter().filter(|(_, state)| *state != State::Finished);
+    let queue: Mutex<VecDeque<&(Run, State)>> = Mutex::new(left.collect());
+    let failures = Mutex::new(Vec::new());
+    let worker = || -> Result<()> {
+        while !children.stopping() {
+            let Some((run, state)) = lock(&queue).pop_front() else {
+                break;
+            };
+            run.write_config()?;
+            progress.begin(run);
+            let resume = *state == State::Begun;
+            let ended = children.run(run, resume, launch, |epoch| progress.epoch(run, epoch))?;
+            progress.end(run, &ended);
+            if let Ended::Failed(error) = ended {
+                lock(&failures).push(Failure {
+                    variant: run.variant.name.clone(),
+                    seed: run.seed,
+                    error,
+                });
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(worker)).collect();
+        let broken = || anyhow!("internal error: the watcher of a run panicked; please report it");
+        let mut outcomes = workers.into_iter().map(|worker| worker.join());
+        outcomes.try_for_each(|outcome| outcome.unwrap_or_else(|_| Err(broken())))
+    })?;
+    Ok(failures
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn a_failure_is_told_with_all_its_lines() {
+        let failed = |errors: &str| match ended(Some(ExitStatus::from_raw(1 << 8)), errors, false) {
+            Ended::Failed(why) => why,
+            _ => panic!("exit code 1 is a failure"),
+        };
+        let several = "warning: odd\nerror: 2 data files not found:\n  /a/b.csd\n  /a/c.csd\n";
+        assert_eq!(failed(several), "2 data files not found: /a/b.csd /a/c.csd");
+        assert_eq!(failed("error: one\nerror: two\n"), "two");
+        assert_eq!(failed("lost\n\n"), "exit code 1: lost");
+        assert_eq!(failed(""), "exit code 1");
+    }
+}

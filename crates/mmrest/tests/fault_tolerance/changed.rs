@@ -1,0 +1,110 @@
+//! A run is resumed with another configuration or other data only if the change is accepted explicitly.
+
+use crate::common::{Fixture, fail_with};
+use crate::succeed;
+
+#[test]
+fn a_changed_key_is_refused_unless_it_is_named() {
+    let fixture = Fixture::small();
+    succeed(&mut fixture.train("run", &["--epochs", "1"]));
+    let longer = ["--epochs", "2", "--resume"];
+    let set = [
+        "--set",
+        "train.patience=7",
+        "--set",
+        "train.learning_rate=0.002",
+    ];
+    let resume = |more: &[&str]| fixture.train("run", &[&longer[..], &set, more].concat());
+    let told = fail_with(&mut resume(&[]));
+    assert!(
+        told.contains("learning_rate = 0.001' there")
+            && told.contains("--accept-changed train.learning_rate"),
+        "{told}"
+    );
+    let told = fail_with(&mut resume(&["--accept-changed", "train.learning_rate"]));
+    assert!(told.contains("--accept-changed train.patience"), "{told}");
+    assert_eq!(fixture.epochs("run", "epoch"), [1.0]);
+
+    succeed(&mut resume(&[
+        "--accept-changed",
+        "train.learning_rate,train.patience",
+    ]));
+    assert_eq!(fixture.epochs("run", "learning_rate"), [0.001, 0.002]);
+    let record = fixture.json("run/run.json");
+    let changes = &record["resumptions"][0]["changes"];
+    assert_eq!(changes[0]["key"], "train.epochs");
+    assert_eq!(changes[1]["key"], "train.learning_rate");
+    assert_eq!(changes[1]["from"], 0.001);
+    assert_eq!(changes[2]["to"], 7);
+    // From now on they are the run's own.
+    succeed(&mut fixture.train("run", &[&["--epochs", "3", "--resume"], &set[..]].concat()));
+}
+
+#[test]
+fn what_a_checkpoint_cannot_follow_is_refused_however_it_is_named() {
+    let fixture = Fixture::small();
+    succeed(&mut fixture.train("run", &["--epochs", "1"]));
+    for (key, value) in [
+        ("model.hidden", "32"),
+        ("clusters.count", "5"),
+        ("seed", "9"),
+        ("text.max_tokens", "20"),
+        ("data.modalities", "[\"text\"]"),
+    ] {
+        let set = format!("{key}={value}");
+        let resume = ["--resume", "--set", &set];
+        let told = fail_with(&mut fixture.train("run", &resume));
+        assert!(!told.contains("--accept-changed"), "{told}");
+        let accepted = [&resume[..], &["--accept-changed", key]].concat();
+        let told = fail_with(&mut fixture.train("run", &accepted));
+        assert!(told.contains(&format!("another {key},")), "{told}");
+    }
+    let unknown = ["--resume", "--accept-changed", "train.patince"];
+    let told = fail_with(&mut fixture.train("run", &unknown));
+    assert!(told.contains("'train.patince' is not a key"), "{told}");
+}
+
+#[test]
+fn changed_data_are_refused_unless_they_are_named() {
+    let fixture = Fixture::small();
+    succeed(&mut fixture.train("run", &["--epochs", "1"]));
+    let folds = fixture.path("sample/folds.json");
+    let text = std::fs::read_to_string(&folds).unwrap();
+    std::fs::write(&folds, format!("{text}\n")).unwrap();
+    let longer = ["--epochs", "2", "--resume"];
+    let told = fail_with(&mut fixture.train("run", &longer));
+    assert!(
+        told.contains("folds.json") && told.contains("--accept-changed data"),
+        "{told}"
+    );
+    succeed(&mut fixture.train(
+        "run",
+        &[&longer[..], &["--accept-changed", "data"]].concat(),
+    ));
+    let record = fixture.json("run/run.json");
+    let change = &record["resumptions"][0]["changes"][1];
+    assert_eq!(change["key"], "data");
+    let digests = |of: &serde_json::Value| {
+        let files = of.as_array().unwrap().iter();
+        files.map(|file| file["sha256"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(digests(&change["to"]), digests(&record["data_files"]));
+    assert_ne!(digests(&change["from"]), digests(&change["to"]));
+    // From now on they are the run's own.
+    succeed(&mut fixture.train("run", &["--epochs", "3", "--resume"]));
+
+    // The text encoder is part of what was trained.
+    let config = fixture.path("sample/bert/config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let other = text.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 2");
+    assert_ne!(text, other);
+    std::fs::write(&config, other).unwrap();
+    let accepted = [
+        "--epochs",
+        "4",
+        "--resume",
+        "--accept-changed",
+        "data,text.bert",
+    ];
+    assert!(fail_with(&mut fixture.train("run", &accepted)).contains("another text encoder"));
+}

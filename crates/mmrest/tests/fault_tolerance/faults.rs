@@ -1,0 +1,202 @@
+//! Errors of the system: no space, no permission, a folder that vanishes; and a second program on the same run.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mmrest_learner::run::{FolderLock, RunFolder};
+
+use crate::common::{Fixture, below, fail_with, stderr};
+use crate::succeed;
+
+/// The same command, with files limited to `blocks` blocks of 512 bytes.
+fn limited(command: &Command, blocks: usize) -> Command {
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", &script, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        )
+        .current_dir(command.get_current_dir().unwrap())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    limited
+}
+
+#[test]
+fn without_space_the_last_checkpoint_is_kept_and_one_sentence_is_said() {
+    let fixture = Fixture::small();
+    let told = fail_with(&mut limited(&fixture.train("new", &["--epochs", "1"]), 40));
+    assert!(
+        told.contains("too large") && told.contains("cache"),
+        "{told}"
+    );
+    assert!(
+        !fixture.path("new").exists(),
+        "a run that did not begin has a folder"
+    );
+    succeed(&mut fixture.train("whole", &["--epochs", "3"]));
+    succeed(&mut fixture.train("run", &["--epochs", "1"]));
+    let before = below(&fixture.path("run/checkpoints"));
+    for blocks in [40, 100] {
+        let more = fixture.train("run", &["--epochs", "3", "--resume"]);
+        let told = fail_with(&mut limited(&more, blocks));
+        assert!(
+            told.contains("too large") && told.contains("run/"),
+            "{told}"
+        );
+        let after = below(&fixture.path("run/checkpoints"));
+        assert!(before.iter().all(|path| after.contains(path)), "{after:?}");
+    }
+    succeed(&mut fixture.train("run", &["--epochs", "3", "--resume"]));
+    assert!(fixture.results("run") == fixture.results("whole"));
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_an_error_at_first_and_a_warning_later() {
+    let fixture = Fixture::small();
+    std::fs::create_dir_all(fixture.path("folder/log.jsonl")).unwrap();
+    let told = fail_with(&mut fixture.train("folder", &["--epochs", "1"]));
+    assert!(told.contains("log.jsonl"), "{told}");
+    if !std::path::Path::new("/dev/full").exists() {
+        println!("skipped: there is no /dev/full");
+        return;
+    }
+    std::fs::create_dir(fixture.path("full")).unwrap();
+    symlink("/dev/full", fixture.path("full/log.jsonl")).unwrap();
+    let warned = succeed(&mut fixture.train("full", &["--epochs", "1"]));
+    assert_eq!(
+        warned.matches("warning: cannot write").count(),
+        1,
+        "{warned}"
+    );
+    assert!(fixture.path("full/metrics.json").exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_or_written_is_named() {
+    let fixture = Fixture::small();
+    std::fs::write(fixture.path("file"), "mine").unwrap();
+    let told = fail_with(&mut fixture.train("file/run", &["--epochs", "1"]));
+    assert!(told.contains("file"), "{told}");
+    assert_eq!(fixture.read("file"), "mine");
+
+    let closed = fixture.path("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o555)).unwrap();
+    let mut command = fixture.train("closed/run", &["--epochs", "1"]);
+    if std::fs::write(closed.join("x"), "").is_ok() {
+        // Who may do everything becomes somebody who may not.
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(fixture.path(""), open).unwrap();
+        std::fs::remove_file(closed.join("x")).unwrap();
+        command.uid(65534).gid(65534);
+    }
+    match command.output() {
+        Ok(output) => {
+            let errors = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "{errors}");
+            assert_eq!(errors.matches("error: ").count(), 1, "{errors}");
+            assert!(
+                errors.contains("closed") && errors.contains("denied"),
+                "{errors}"
+            );
+        }
+        Err(error) => println!("skipped: the program cannot be started by nobody: {error}"),
+    }
+}
+
+/// A run of many epochs, once its first checkpoint is there.
+fn long(fixture: &Fixture, out: &str) -> Child {
+    let child = fixture.train(out, &["--epochs", "400", "--set", "train.patience=400"]);
+    let mut child = { child }.spawn().unwrap();
+    let (first, began) = (
+        fixture.path(out).join("checkpoints/epoch-0001"),
+        Instant::now(),
+    );
+    while !first.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        assert!(began.elapsed() < Duration::from_secs(120), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+#[test]
+fn a_folder_that_vanishes_ends_the_run_and_what_was_in_it_is_whole() {
+    let fixture = Fixture::small();
+    let child = long(&fixture, "run");
+    std::fs::rename(fixture.path("run"), fixture.path("away")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let errors = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert_eq!(errors.matches("error: ").count(), 1, "{errors}");
+    let kept = std::fs::read_dir(fixture.path("away/checkpoints")).unwrap();
+    let newest = kept
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            name.strip_prefix("epoch-")?.parse::<usize>().ok()
+        })
+        .max();
+    let two_more = (newest.unwrap() + 2).to_string();
+    let patience = "train.patience=400";
+    let more = ["--set", patience, "--epochs", &two_more];
+    succeed(&mut fixture.train("whole", &more));
+    succeed(&mut fixture.train("away", &[&more[..], &["--resume"]].concat()));
+    assert!(fixture.results("away") == fixture.results("whole"));
+}
+
+#[test]
+fn a_second_program_on_the_same_run_is_refused() {
+    let fixture = Fixture::small();
+    let mut child = long(&fixture, "run");
+    let log = fixture.path("run/log.jsonl");
+    for more in [&["--resume"][..], &[]] {
+        let told = fail_with(&mut fixture.train("run", more));
+        assert!(told.contains("another program"), "{told}");
+    }
+    assert!(log.exists() && child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The system has let go of the lock.
+    let lock = RunFolder::new(fixture.path("run")).lock().unwrap();
+    drop(lock);
+
+    // One that has not begun yet is left alone too.
+    let lock = RunFolder::new(fixture.path("new")).lock().unwrap();
+    std::fs::write(fixture.path("new/log.jsonl"), "its own").unwrap();
+    let told = fail_with(&mut fixture.train("new", &[]));
+    assert!(told.contains("new is being worked on"), "{told}");
+    assert_eq!(fixture.read("new/log.jsonl"), "its own");
+    drop(lock);
+}
+
+#[test]
+fn a_second_study_in_the_same_folder_is_refused() {
+    let fixture = Fixture::small();
+    let _lock = FolderLock::take(&fixture.path("study"), "study.lock").unwrap();
+    let mut ablate = fixture.program();
+    ablate
+        .args(["ablate", "sample", "--out"])
+        .arg(fixture.path("study"));
+    let told = fail_with(&mut ablate);
+    assert!(told.contains("study is being worked on"), "{told}");
+}
+
+#[test]
+fn resuming_where_no_run_is_says_so() {
+    let fixture = Fixture::small();
+    let told = fail_with(&mut fixture.train("nowhere", &["--resume"]));
+    assert!(told.contains("nowhere holds no run"), "{told}");
+    assert!(!fixture.path("nowhere").exists());
+    let told = fail_with(&mut fixture.train("sample", &["--resume"]));
+    assert!(told.contains("sample holds no run"), "{told}");
+}
