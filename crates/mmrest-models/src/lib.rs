@@ -9,6 +9,7 @@ mod mmrest;
 mod model;
 mod registry;
 pub mod seed;
+mod self_mm;
 mod task;
 
 pub use all_gather::Part;
@@ -25,4 +26,5 @@ pub use model::{
     Presets, Rates, Recipe, SentimentModel,
 };
 pub use registry::{ModelConfig, ModelVisitor};
+pub use self_mm::{Distance, Head, LabelMemory, LabelState, SelfMm, SelfMmConfig, SelfMmOutput};
 pub use task::{BinsConfig, Task};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::mmrest::MmRest;
 use crate::model::{Presets, SentimentModel};
+use crate::self_mm::SelfMm;
 use crate::task::Task;
 
 /// Work that is generic over the model: called with the type that a configuration names.
@@ -98,6 +99,8 @@ macro_rules! models {
 models! {
     /// MMRest: clusters, learned metrics, a geometric projection bias, an attention-free fusion score.
     MmRest(MmRest) = "mmrest",
+    /// Self-MM: labels of the single modalities, made during training.
+    SelfMm(SelfMm) = "self-mm",
 }
 
 impl Default for ModelConfig {

@@ -1,0 +1,898 @@
+//! Self-MM: self-supervised multi-task learning (Yu et al., AAAI 2021). One head scores the fusion of the modalities; a
+//! head per modality learns labels that are made during training from where a segment's features lie between the
+//! centres of positive and negative segments.
+//!
+//! With M = {fusion, text, audio, vision} and S = {text, audio, vision}:
+//!
+//! ```text
+//! t = BERT's first token [B,H]     a = Linear(LSTM(audio)) [B,oa]     v = Linear(LSTM(vision)) [B,ov]
+//! x_fusion = [t,a,v]    x_text = t    x_audio = a    x_vision = v
+//! F_m = ReLU(L1_m dropout(x_m)) [B,P_m]        y_m = L3_m ReLU(L2_m F_m)        prediction = y_fusion
+//! loss = sum_m mean_b w_m |y_m - Y_m|          w_fusion = 1,  w_s = tanh |Y_s - Y_fusion|
+//! ```
+//!
+//! In epoch 1 all Y are equal: every w_s is 0 and only the fusion learns. After each batch of epoch e:
+//!
+//! ```text
+//! 1. e > 1:  d_m = (|F_m - c_m-| - |F_m - c_m+|) / (|F_m - c_m+| + 1e-8)
+//!            new = Y_f d_s / 2 (d_f + 1e-8) + (Y_f + d_s - d_f) / 2, clamped to the scale of the labels
+//!            Y_s <- (e-1)/(e+1) Y_s + 2/(e+1) new
+//! 2. F_m of the batch's segments are kept.
+//! 3. c_m+, c_m- <- means of the F_m of all training segments with Y_m > 0, Y_m < 0
+//! ```
+//!
+//! # Where the published code differs from the paper
+//!
+//! The defaults are the published code (MMSA a94e65d).
+//!
+//! | point | paper | code | here |
+//! |---|---|---|---|
+//! | distance to a centre | squared L2 norm over sqrt(P) | L2 norm | `distance = "norm"` or `"paper"` |
+//! | second 1e-8, in the ratio of d | absent | there; the authors confirm it | as the code |
+//! | labels clamped to their scale | not mentioned | yes | as the code, to `data.label_range` |
+//! | label 0 | not mentioned | on neither side | `exclude_zero = true`, or `false`: positive |
+//! | a side without segments | not mentioned | the centre, then every label, is NaN | the centre before stays; without one, labels stay |
+//! | centres in epoch 1 | not mentioned | include segments not yet seen, with F = 0 | as the code: they are not used before epoch 2 |
+//! | F of the labels | not mentioned | of training mode, dropout on | as the code |
+//! | gradients | of one batch | sum of `accumulate` batches, an epoch's rest dropped | as the code |
+//!
+//! # Published names of the parameters
+//!
+//! PyTorch stores the matrices transposed.
+//!
+//! | here | published |
+//! |---|---|
+//! | `bert.*` | `text_model.model.*` |
+//! | `audio.lstm.weight_ih` (`weight_hh`, `bias_ih`, `bias_hh`) | `audio_model.rnn.weight_ih_l0` (..) |
+//! | `audio.projection.*` | `audio_model.linear_1.*` |
+//! | `vision.*` | `video_model.*`, likewise |
+//! | `post_fusion.layer_1.*` (2, 3) | `post_fusion_layer_1.*` (2, 3) |
+//! | `post_text`, `post_audio`, `post_vision` | `post_text_layer_`, `post_audio_layer_`, `post_video_layer_`, likewise |
+
+use std::sync::Arc;
+
+use burn::module::{Initializer, Module};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor, TensorData};
+use mmrest_data::Modality;
+use mmrest_encoders::{Bert, BertConfig, Lstm, SequenceEncoder};
+use mmrest_metric::host;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{Batch, SequenceBatch, TextBatch};
+use crate::counts::{bert_parameters, linear, lstm, sum};
+use crate::error::{ConfigError, ModelError};
+use crate::model::{
+    GradientGroup, Loss, Mode, ModelOutput, Optimizer, ParameterGroup, Presets, Rates, Recipe,
+    SentimentModel,
+};
+use crate::task::Task;
+
+/// M: what has a head, in the order of every array of four here.
+const TARGETS: [&str; 4] = ["fusion", "text", "audio", "vision"];
+/// Keeps the ratios of distances finite.
+const EPSILON: f64 = 1e-8;
+
+// Configuration.
+
+/// `[model.self-mm]`. The defaults are the published values for MOSI. The text encoder's learning rate is
+/// `train.text_learning_rate`; the heads' rate and decay are `train.learning_rate` and `train.weight_decay`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SelfMmConfig {
+    /// Size of the audio LSTM's hidden state.
+    pub audio_lstm_hidden: usize,
+    /// Size of the vision LSTM's hidden state.
+    pub vision_lstm_hidden: usize,
+    /// Size oa of the audio representation.
+    pub audio_out: usize,
+    /// Size ov of the vision representation.
+    pub vision_out: usize,
+    /// Dropout after the audio LSTM.
+    pub audio_lstm_dropout: f64,
+    /// Dropout after the vision LSTM.
+    pub vision_lstm_dropout: f64,
+    /// Width P of the fusion's head.
+    pub post_fusion_dim: usize,
+    /// Width P of the text head.
+    pub post_text_dim: usize,
+    /// Width P of the audio head.
+    pub post_audio_dim: usize,
+    /// Width P of the vision head.
+    pub post_vision_dim: usize,
+    /// Dropout before the fusion's head.
+    pub post_fusion_dropout: f64,
+    /// Dropout before the text head.
+    pub post_text_dropout: f64,
+    /// Dropout before the audio head.
+    pub post_audio_dropout: f64,
+    /// Dropout before the vision head.
+    pub post_vision_dropout: f64,
+    /// How far a segment's features are from a centre.
+    pub distance: Distance,
+    /// Whether segments labelled 0 are on neither side; otherwise they are positive.
+    pub exclude_zero: bool,
+    /// Batches whose gradients are summed for one step.
+    pub accumulate: usize,
+    /// Learning rate of the audio LSTM and its linear layer.
+    pub audio_learning_rate: f64,
+    /// Learning rate of the vision LSTM and its linear layer.
+    pub vision_learning_rate: f64,
+    /// Weight decay of the text encoder's matrices; its biases and norms have none.
+    pub text_weight_decay: f64,
+    /// Weight decay of the audio LSTM and its linear layer.
+    pub audio_weight_decay: f64,
+    /// Weight decay of the vision LSTM and its linear layer.
+    pub vision_weight_decay: f64,
+}
+
+impl Default for SelfMmConfig {
+    fn default() -> Self {
+        Self {
+            audio_lstm_hidden: 16,
+            vision_lstm_hidden: 32,
+            audio_out: 16,
+            vision_out: 32,
+            audio_lstm_dropout: 0.0,
+            vision_lstm_dropout: 0.0,
+            post_fusion_dim: 128,
+            post_text_dim: 32,
+            post_audio_dim: 16,
+            post_vision_dim: 32,
+            post_fusion_dropout: 0.0,
+            post_text_dropout: 0.1,
+            post_audio_dropout: 0.1,
+            post_vision_dropout: 0.0,
+            distance: Distance::Norm,
+            exclude_zero: true,
+            accumulate: 4,
+            audio_learning_rate: 5e-3,
+            vision_learning_rate: 5e-3,
+            text_weight_decay: 1e-3,
+            audio_weight_decay: 1e-3,
+            vision_weight_decay: 1e-3,
+        }
+    }
+}
+
+/// How far features F are from a centre c.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Distance {
+    /// |F - c|, the L2 norm, as the published code has it.
+    #[default]
+    Norm,
+    /// |F - c|^2 / sqrt(P), as the paper has it.
+    Paper,
+}
+
+impl Distance {
+    fn between(self, a: &[f32], b: &[f32]) -> f64 {
+        let difference = |(a, b): (&f32, &f32)| f64::from(*a) - f64::from(*b);
+        let square: f64 = a.iter().zip(b).map(difference).map(|d| d * d).sum();
+        match self {
+            Self::Norm => square.sqrt(),
+            Self::Paper => square / (a.len() as f64).sqrt(),
+        }
+    }
+}
+
+impl SelfMmConfig {
+    /// P of each target.
+    fn widths(&self) -> [usize; 4] {
+        [
+            self.post_fusion_dim,
+            self.post_text_dim,
+            self.post_audio_dim,
+            self.post_vision_dim,
+        ]
+    }
+
+    /// Inputs of each head, from the width of the text.
+    fn inputs(&self, text: usize) -> [usize; 4] {
+        let (audio, vision) = (self.audio_out, self.vision_out);
+        let all = text.saturating_add(audio).saturating_add(vision);
+        [all, text, audio, vision]
+    }
+}
+
+impl Presets for SelfMmConfig {
+    const PRESETS: &'static [(&'static str, &'static str)] = &[
+        (
+            "mosi",
+            r#"
+[train]
+batch_size = 16
+learning_rate = 1e-3
+text_learning_rate = 5e-5
+weight_decay = 1e-3
+max_grad_norm = 0.0
+plateau_factor = 1.0
+patience = 8
+"#,
+        ),
+        (
+            "mosei",
+            r#"
+[model.self-mm]
+post_fusion_dropout = 0.1
+post_text_dropout = 0.0
+post_audio_dropout = 0.0
+vision_learning_rate = 1e-4
+audio_weight_decay = 0.0
+vision_weight_decay = 0.0
+[train]
+batch_size = 32
+learning_rate = 1e-3
+text_learning_rate = 5e-5
+weight_decay = 1e-2
+max_grad_norm = 0.0
+plateau_factor = 1.0
+patience = 8
+"#,
+        ),
+        // The data set's table sets data.label_range = [-1, 1], which bounds the labels.
+        (
+            "sims",
+            r#"
+[model.self-mm]
+vision_lstm_hidden = 64
+post_text_dim = 64
+audio_weight_decay = 1e-2
+vision_weight_decay = 1e-2
+[train]
+batch_size = 32
+learning_rate = 1e-3
+text_learning_rate = 5e-5
+weight_decay = 1e-3
+max_grad_norm = 0.0
+plateau_factor = 1.0
+patience = 8
+"#,
+        ),
+    ];
+
+    const RESUMABLE: &'static [&'static str] = &[
+        "audio_lstm_dropout",
+        "vision_lstm_dropout",
+        "post_fusion_dropout",
+        "post_text_dropout",
+        "post_audio_dropout",
+        "post_vision_dropout",
+        "distance",
+        "exclude_zero",
+        "accumulate",
+        "audio_learning_rate",
+        "vision_learning_rate",
+        "text_weight_decay",
+        "audio_weight_decay",
+        "vision_weight_decay",
+    ];
+
+    fn check(&self, key: &str, _: &Task) -> Result<(), ConfigError> {
+        for (name, value) in [
+            ("audio_lstm_hidden", self.audio_lstm_hidden),
+            ("vision_lstm_hidden", self.vision_lstm_hidden),
+            ("audio_out", self.audio_out),
+            ("vision_out", self.vision_out),
+            ("post_fusion_dim", self.post_fusion_dim),
+            ("post_text_dim", self.post_text_dim),
+            ("post_audio_dim", self.post_audio_dim),
+            ("post_vision_dim", self.post_vision_dim),
+            ("accumulate", self.accumulate),
+        ] {
+            ConfigError::positive(&format!("{key}.{name}"), value)?;
+        }
+        for (name, value) in [
+            ("audio_lstm_dropout", self.audio_lstm_dropout),
+            ("vision_lstm_dropout", self.vision_lstm_dropout),
+            ("post_fusion_dropout", self.post_fusion_dropout),
+            ("post_text_dropout", self.post_text_dropout),
+            ("post_audio_dropout", self.post_audio_dropout),
+            ("post_vision_dropout", self.post_vision_dropout),
+        ] {
+            ConfigError::fraction(&format!("{key}.{name}"), value)?;
+        }
+        for (name, value) in [
+            ("audio_learning_rate", self.audio_learning_rate),
+            ("vision_learning_rate", self.vision_learning_rate),
+            ("text_weight_decay", self.text_weight_decay),
+            ("audio_weight_decay", self.audio_weight_decay),
+            ("vision_weight_decay", self.vision_weight_decay),
+        ] {
+            ConfigError::at_least_zero(&format!("{key}.{name}"), value)?;
+        }
+        Ok(())
+    }
+}
+
+// The model.
+
+/// The Self-MM network. A modality that is not in use is one zero frame of one feature, or a text of one zero.
+#[derive(Module, Debug)]
+pub struct SelfMm {
+    /// Text encoder, when text is in use.
+    pub bert: Option<Bert>,
+    /// LSTM and linear layer of audio.
+    pub audio: SequenceEncoder,
+    /// LSTM and linear layer of vision.
+    pub vision: SequenceEncoder,
+    /// The head of the prediction.
+    pub post_fusion: Head,
+    /// The head of text.
+    pub post_text: Head,
+    /// The head of audio.
+    pub post_audio: Head,
+    /// The head of vision.
+    pub post_vision: Head,
+    #[module(skip)]
+    settings: Arc<Settings>,
+}
+
+/// Configuration and task, resolved.
+#[derive(Clone, Debug)]
+struct Settings {
+    config: SelfMmConfig,
+    label_range: [f32; 2],
+    /// How many of the text encoder's lower layers are not trained.
+    lower_layers: usize,
+}
+
+/// Dropout and three linear layers.
+#[derive(Module, Debug)]
+pub struct Head {
+    /// Before the first layer, in training.
+    pub dropout: Dropout,
+    /// `[inputs] -> [P]`: gives the features that labels are made of.
+    pub layer_1: Linear,
+    /// `[P] -> [P]`.
+    pub layer_2: Linear,
+    /// `[P] -> [1]`.
+    pub layer_3: Linear,
+}
+
+impl Head {
+    fn init(inputs: usize, width: usize, dropout: f64, device: &Device) -> Self {
+        Self {
+            dropout: DropoutConfig::new(dropout).init(),
+            layer_1: LinearConfig::new(inputs, width).init(device),
+            layer_2: LinearConfig::new(width, width).init(device),
+            layer_3: LinearConfig::new(width, 1).init(device),
+        }
+    }
+
+    /// F `[batch, P]` and y `[batch, 1]`.
+    fn forward(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let features = relu(self.layer_1.forward(self.dropout.forward(x)));
+        let hidden = relu(self.layer_2.forward(features.clone()));
+        (features, self.layer_3.forward(hidden))
+    }
+
+    /// Inputs and P.
+    fn dims(&self) -> [usize; 2] {
+        self.layer_1.weight.val().dims()
+    }
+}
+
+/// What the forward pass gives. Arrays are in the order fusion, text, audio, vision.
+#[derive(Clone, Debug)]
+pub struct SelfMmOutput {
+    /// t: the first token's last state, `[batch, hidden]`.
+    pub text: Tensor<2>,
+    /// a, `[batch, oa]`.
+    pub audio: Tensor<2>,
+    /// v, `[batch, ov]`.
+    pub vision: Tensor<2>,
+    /// F of each target, `[batch, P]`.
+    pub features: [Tensor<2>; 4],
+    /// y of each target, `[batch, 1]`; the first is the prediction.
+    pub predictions: [Tensor<2>; 4],
+}
+
+impl ModelOutput for SelfMmOutput {
+    fn prediction(&self) -> Tensor<1> {
+        self.predictions[0].clone().squeeze_dim(1)
+    }
+
+    fn stages(&self) -> Vec<(&'static str, Tensor<2>)> {
+        let names = [
+            "text encoder's output",
+            "audio representation",
+            "vision representation",
+            "features of the fusion",
+            "features of text",
+            "features of audio",
+            "features of vision",
+            "prediction",
+            "prediction of text",
+            "prediction of audio",
+            "prediction of vision",
+        ];
+        let representations = [&self.text, &self.audio, &self.vision];
+        let tensors = representations.into_iter();
+        let tensors = tensors.chain(&self.features).chain(&self.predictions);
+        names.into_iter().zip(tensors.cloned()).collect()
+    }
+}
+
+impl SentimentModel for SelfMm {
+    type Config = SelfMmConfig;
+    type State = LabelState;
+    type Output = SelfMmOutput;
+
+    const LOSSES: &'static [&'static str] = &["task", "text", "audio", "vision"];
+
+    fn init(
+        config: &SelfMmConfig,
+        task: &Task,
+        text: Option<(Bert, &BertConfig)>,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        if task.uses(Modality::Text) && text.is_none() {
+            return Err(ModelError::Internal(
+                "text in use without an encoder".into(),
+            ));
+        }
+        let hidden = text.as_ref().map_or(1, |(_, bert)| bert.hidden_size);
+        let [fusion, of_text, of_audio, of_vision] = config.inputs(hidden);
+        let [p_fusion, p_text, p_audio, p_vision] = config.widths();
+        Ok(Self {
+            bert: text.map(|(bert, _)| bert),
+            audio: sequence_init(
+                task.widths.audio,
+                config.audio_lstm_hidden,
+                config.audio_out,
+                config.audio_lstm_dropout,
+                device,
+            ),
+            vision: sequence_init(
+                task.widths.vision,
+                config.vision_lstm_hidden,
+                config.vision_out,
+                config.vision_lstm_dropout,
+                device,
+            ),
+            post_fusion: Head::init(fusion, p_fusion, config.post_fusion_dropout, device),
+            post_text: Head::init(of_text, p_text, config.post_text_dropout, device),
+            post_audio: Head::init(of_audio, p_audio, config.post_audio_dropout, device),
+            post_vision: Head::init(of_vision, p_vision, config.post_vision_dropout, device),
+            settings: Arc::new(Settings {
+                config: config.clone(),
+                label_range: task.label_range,
+                lower_layers: task.lower_layers,
+            }),
+        })
+    }
+
+    fn parameter_count(config: &SelfMmConfig, task: &Task, text: Option<&BertConfig>) -> u128 {
+        let sequence = |width: usize, hidden: usize, output: usize| {
+            sum([lstm(width.max(1), hidden), linear(hidden, output)])
+        };
+        let inputs = config.inputs(text.map_or(1, |bert| bert.hidden_size));
+        let heads = inputs.into_iter().zip(config.widths());
+        let head = |(input, width): (usize, usize)| {
+            sum([linear(input, width), linear(width, width), linear(width, 1)])
+        };
+        sum([
+            text.map_or(0, bert_parameters),
+            sequence(
+                task.widths.audio,
+                config.audio_lstm_hidden,
+                config.audio_out,
+            ),
+            sequence(
+                task.widths.vision,
+                config.vision_lstm_hidden,
+                config.vision_out,
+            ),
+            heads.map(head).fold(0, u128::saturating_add),
+        ])
+    }
+
+    fn init_state(config: &SelfMmConfig, _: &Task, labels: &[f32]) -> LabelState {
+        let [fusion, text, audio, vision] =
+            config.widths().map(|width| LabelMemory::new(labels, width));
+        LabelState {
+            fusion,
+            text,
+            audio,
+            vision,
+        }
+    }
+
+    fn check_state(&self, state: &LabelState) -> Result<(), ModelError> {
+        let segments = state.fusion.labels.len();
+        let memories = TARGETS.iter().zip(state.memories());
+        for ((name, memory), head) in memories.zip(self.heads()) {
+            let [_, width] = head.dims();
+            memory.check(name, segments, width)?;
+        }
+        Ok(())
+    }
+
+    /// Prediction needs no labels.
+    fn prediction_state(&self, _: &LabelState) -> LabelState {
+        LabelState::default()
+    }
+
+    fn recipe(config: &SelfMmConfig, rates: &Rates) -> Recipe {
+        let group = |name, pattern, learning_rate, weight_decay| ParameterGroup {
+            name,
+            pattern,
+            optimizer: Optimizer::Adam,
+            learning_rate,
+            weight_decay,
+        };
+        let text_rate = rates.text_learning_rate;
+        let (audio_rate, vision_rate) = (config.audio_learning_rate, config.vision_learning_rate);
+        let undecayed = r"^bert\..*\.(bias|gamma|beta)$";
+        Recipe {
+            groups: vec![
+                group("", "", rates.learning_rate, rates.weight_decay),
+                group("text", r"^bert\.", text_rate, config.text_weight_decay),
+                group("text_undecayed", undecayed, text_rate, 0.0),
+                group("audio", r"^audio\.", audio_rate, config.audio_weight_decay),
+                group(
+                    "vision",
+                    r"^vision\.",
+                    vision_rate,
+                    config.vision_weight_decay,
+                ),
+            ],
+            gradients: vec![GradientGroup {
+                name: "",
+                pattern: "",
+                max_norm: rates.max_grad_norm,
+            }],
+            accumulate: config.accumulate,
+        }
+    }
+
+    fn forward(&self, batch: &Batch, _: &LabelState, _: Mode) -> Result<SelfMmOutput, ModelError> {
+        let text = self.text(batch);
+        let audio = sequence(&self.audio, batch.audio.as_ref(), batch.len());
+        let vision = sequence(&self.vision, batch.vision.as_ref(), batch.len());
+        let all = Tensor::cat(vec![text.clone(), audio.clone(), vision.clone()], 1);
+        let (f_fusion, y_fusion) = self.post_fusion.forward(all);
+        let (f_text, y_text) = self.post_text.forward(text.clone());
+        let (f_audio, y_audio) = self.post_audio.forward(audio.clone());
+        let (f_vision, y_vision) = self.post_vision.forward(vision.clone());
+        Ok(SelfMmOutput {
+            text,
+            audio,
+            vision,
+            features: [f_fusion, f_text, f_audio, f_vision],
+            predictions: [y_fusion, y_text, y_audio, y_vision],
+        })
+    }
+
+    /// In training against the labels in force, each part with its weights; in evaluation the fusion's part alone.
+    fn loss(
+        &self,
+        batch: &Batch,
+        output: &mut SelfMmOutput,
+        state: &LabelState,
+        mode: Mode,
+    ) -> Result<Loss, ModelError> {
+        if batch.part.is_some() {
+            return Err(ModelError::Config(ConfigError(
+                "Self-MM trains on one device, for its labels are made from complete batches; found a batch that is split \
+                 over several"
+                    .into(),
+            )));
+        }
+        let device = output.predictions[0].device();
+        if mode == Mode::Evaluate {
+            let labels = TensorData::new(batch.labels.clone(), [batch.len()]);
+            let labels = Tensor::from_data(labels, &device);
+            let task = (output.prediction() - labels).abs().mean();
+            return Ok(Loss {
+                total: task.clone(),
+                parts: vec![Some(task), None, None, None],
+            });
+        }
+        state.check_rows(&batch.rows)?;
+        let (mut labels, mut weights) = (Vec::new(), Vec::new());
+        for &row in &batch.rows {
+            let of_row = state.memories().map(|memory| memory.labels[row]);
+            labels.extend(of_row);
+            weights.push(1.0);
+            weights.extend(of_row[1..].iter().map(|l| (l - of_row[0]).abs().tanh()));
+        }
+        let shape = [batch.len(), TARGETS.len()];
+        let table = |values| Tensor::<2>::from_data(TensorData::new(values, shape), &device);
+        let predictions = Tensor::cat(output.predictions.to_vec(), 1);
+        let errors = (predictions - table(labels)).abs() * table(weights);
+        let parts = errors.mean_dim(0);
+        Ok(Loss {
+            total: parts.clone().sum(),
+            parts: (0..TARGETS.len())
+                .map(|target| Some(parts.clone().narrow(1, target, 1).reshape([1])))
+                .collect(),
+        })
+    }
+
+    /// Moves the labels, with one read of the device.
+    fn observe(
+        &self,
+        batch: &Batch,
+        output: &SelfMmOutput,
+        state: &mut LabelState,
+        epoch: usize,
+    ) -> Result<(), ModelError> {
+        state.check_rows(&batch.rows)?;
+        let features = Tensor::cat(output.features.to_vec(), 1);
+        let features = host::read("features", features.inner())?;
+        state.update(&batch.rows, &features, epoch, &self.settings);
+        Ok(())
+    }
+
+    /// How far each modality's labels are from the true ones, on average.
+    fn epoch_columns(&self, state: &LabelState) -> Vec<(&'static str, f64)> {
+        let shift = |memory: &LabelMemory| {
+            let labels = memory.labels.iter().zip(&state.fusion.labels);
+            let sum: f64 = labels
+                .map(|(own, truth)| f64::from((own - truth).abs()))
+                .sum();
+            sum / memory.labels.len().max(1) as f64
+        };
+        vec![
+            ("text_label_shift", shift(&state.text)),
+            ("audio_label_shift", shift(&state.audio)),
+            ("vision_label_shift", shift(&state.vision)),
+        ]
+    }
+
+    fn text_encoder(&self) -> Option<&Bert> {
+        self.bert.as_ref()
+    }
+
+    fn parts(&self) -> Vec<(&'static str, usize)> {
+        let heads = self.heads().map(Module::num_params);
+        vec![
+            ("audio", self.audio.num_params()),
+            ("vision", self.vision.num_params()),
+            ("heads", heads.iter().sum()),
+        ]
+    }
+}
+
+impl SelfMm {
+    fn heads(&self) -> [&Head; 4] {
+        [
+            &self.post_fusion,
+            &self.post_text,
+            &self.post_audio,
+            &self.post_vision,
+        ]
+    }
+
+    /// t, `[batch, hidden]`: zeros where there is no text.
+    fn text(&self, batch: &Batch) -> Tensor<2> {
+        match (&self.bert, &batch.text) {
+            (_, Some(TextBatch::First(state))) => state.clone(),
+            (Some(bert), Some(input)) => input.first_token(bert, self.settings.lower_layers),
+            _ => {
+                let weight = self.post_text.layer_1.weight.val();
+                Tensor::zeros([batch.len(), weight.dims()[0]], &weight.device())
+            }
+        }
+    }
+}
+
+/// A sequence encoder with PyTorch's default weights: uniform in ±1/sqrt(hidden), and burn's linear layer, whose default
+/// is PyTorch's, ±1/sqrt(inputs).
+fn sequence_init(
+    width: usize,
+    hidden: usize,
+    output: usize,
+    dropout: f64,
+    device: &Device,
+) -> SequenceEncoder {
+    let (input, gates) = (width.max(1), 4 * hidden);
+    let bound = 1.0 / (hidden.max(1) as f64).sqrt();
+    let uniform = Initializer::Uniform {
+        min: -bound,
+        max: bound,
+    };
+    SequenceEncoder {
+        lstm: Lstm {
+            weight_ih: uniform.init([input, gates], device),
+            weight_hh: uniform.init([hidden, gates], device),
+            bias_ih: uniform.init([gates], device),
+            bias_hh: uniform.init([gates], device),
+        },
+        dropout: DropoutConfig::new(dropout).init(),
+        projection: LinearConfig::new(hidden, output).init(device),
+    }
+}
+
+/// The representation of audio or vision: of one zero frame where there is none.
+fn sequence(encoder: &SequenceEncoder, input: Option<&SequenceBatch>, batch: usize) -> Tensor<2> {
+    if let Some(input) = input {
+        return encoder.forward(input.values.clone(), &input.lengths);
+    }
+    let weight = encoder.lstm.weight_ih.val();
+    let frames = Tensor::zeros([batch, 1, weight.dims()[0]], &weight.device());
+    encoder.forward(frames, &vec![1; batch])
+}
+
+// The labels.
+
+/// Labels, features and centres of the training split. Empty in a saved model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelState {
+    /// Of the fusion; its labels are the true ones and do not move.
+    pub fusion: LabelMemory,
+    /// Of text.
+    pub text: LabelMemory,
+    /// Of audio.
+    pub audio: LabelMemory,
+    /// Of vision.
+    pub vision: LabelMemory,
+}
+
+/// Labels, features and centres of one target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelMemory {
+    /// Y, `[segments]`.
+    pub labels: Vec<f32>,
+    /// F as of each segment's last step, `[segments, P]`; 0 before its first.
+    pub features: Vec<f32>,
+    /// c+, `[P]`; none before there was a segment with a positive label.
+    pub positive: Option<Vec<f32>>,
+    /// c-, `[P]`; none before there was a segment with a negative label.
+    pub negative: Option<Vec<f32>>,
+}
+
+impl LabelState {
+    fn memories(&self) -> [&LabelMemory; 4] {
+        [&self.fusion, &self.text, &self.audio, &self.vision]
+    }
+
+    fn memories_mut(&mut self) -> [&mut LabelMemory; 4] {
+        [
+            &mut self.fusion,
+            &mut self.text,
+            &mut self.audio,
+            &mut self.vision,
+        ]
+    }
+
+    fn check_rows(&self, rows: &[usize]) -> Result<(), ModelError> {
+        let segments = self.fusion.labels.len();
+        match rows.iter().find(|&&row| row >= segments) {
+            None => Ok(()),
+            Some(row) => Err(ModelError::Internal(format!(
+                "training segment {row} of {segments} has no label"
+            ))),
+        }
+    }
+
+    /// Takes a batch's features, `[rows, P_fusion + P_text + P_audio + P_vision]`: new labels, features, centres.
+    fn update(&mut self, rows: &[usize], features: &[f32], epoch: usize, settings: &Settings) {
+        let widths = self.memories().map(LabelMemory::width);
+        let width = widths.iter().sum::<usize>().max(1);
+        for (&row, features) in rows.iter().zip(features.chunks_exact(width)) {
+            let mut rest = features;
+            let own = widths.map(|width| {
+                let (own, others) = rest.split_at(width);
+                rest = others;
+                own
+            });
+            if epoch > 1 {
+                self.move_labels(row, own, epoch as f64, settings);
+            }
+            for (memory, features) in self.memories_mut().into_iter().zip(own) {
+                let width = features.len();
+                memory.features[row * width..][..width].copy_from_slice(features);
+            }
+        }
+        for memory in self.memories_mut() {
+            memory.move_centres(settings.config.exclude_zero);
+        }
+    }
+
+    /// Moves the labels that text, audio and vision have of a segment, by the centres that the batch before left.
+    fn move_labels(&mut self, row: usize, own: [&[f32]; 4], epoch: f64, settings: &Settings) {
+        let truth = f64::from(self.fusion.labels[row]);
+        let [least, greatest] = settings.label_range.map(f64::from);
+        let distance = settings.config.distance;
+        let Some(d_fusion) = self.fusion.place(own[0], distance) else {
+            return;
+        };
+        for (memory, features) in self.memories_mut().into_iter().zip(own).skip(1) {
+            let Some(d) = memory.place(features, distance) else {
+                continue;
+            };
+            let ratio = 0.5 * truth * d / (d_fusion + EPSILON);
+            let new = ratio + 0.5 * (truth + d - d_fusion);
+            if new.is_nan() {
+                continue;
+            }
+            let new = new.max(least).min(greatest);
+            let before = f64::from(memory.labels[row]);
+            let moved = (epoch - 1.0) / (epoch + 1.0) * before + 2.0 / (epoch + 1.0) * new;
+            memory.labels[row] = moved as f32;
+        }
+    }
+}
+
+impl LabelMemory {
+    fn new(labels: &[f32], width: usize) -> Self {
+        Self {
+            labels: labels.to_vec(),
+            features: vec![0.0; labels.len() * width],
+            positive: None,
+            negative: None,
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.features.len() / self.labels.len().max(1)
+    }
+
+    /// d: where features lie between the centres; greater is nearer to the positive one. None without both centres.
+    fn place(&self, features: &[f32], distance: Distance) -> Option<f64> {
+        let positive = distance.between(features, self.positive.as_ref()?);
+        let negative = distance.between(features, self.negative.as_ref()?);
+        Some((negative - positive) / (positive + EPSILON))
+    }
+
+    /// Sets the centres to the means of their sides; a side without a segment keeps its centre.
+    fn move_centres(&mut self, exclude_zero: bool) {
+        let width = self.width();
+        let mut sums = [vec![0.0f64; width], vec![0.0f64; width]];
+        let mut counts = [0usize; 2];
+        let rows = self.features.chunks_exact(width.max(1));
+        for (&label, features) in self.labels.iter().zip(rows) {
+            let side = if label > 0.0 || (label == 0.0 && !exclude_zero) {
+                0
+            } else if label < 0.0 {
+                1
+            } else {
+                continue;
+            };
+            counts[side] += 1;
+            for (sum, &value) in sums[side].iter_mut().zip(features) {
+                *sum += f64::from(value);
+            }
+        }
+        let centres = [&mut self.positive, &mut self.negative];
+        for ((centre, sum), count) in centres.into_iter().zip(sums).zip(counts) {
+            if count > 0 {
+                let mean = sum.iter().map(|sum| (sum / count as f64) as f32);
+                *centre = Some(mean.collect());
+            }
+        }
+    }
+
+    /// Checks sizes and numbers of a memory that was read from a file.
+    fn check(&self, name: &str, segments: usize, width: usize) -> Result<(), ModelError> {
+        let found = (self.labels.len(), self.features.len());
+        if found != (segments, segments * width) {
+            return Err(ModelError::Config(ConfigError(format!(
+                "holds {} labels and {} features of {name}, expected {segments} and {segments} times {width}",
+                found.0, found.1
+            ))));
+        }
+        let centres = [&self.positive, &self.negative];
+        if let Some(centre) = centres.into_iter().flatten().find(|c| c.len() != width) {
+            return Err(ModelError::Config(ConfigError(format!(
+                "holds a centre of {} numbers, but the head of {name} is {width} wide",
+                centre.len()
+            ))));
+        }
+        let centres = centres.into_iter().flatten().flatten();
+        let mut values = self.labels.iter().chain(&self.features).chain(centres);
+        if values.all(|value| value.is_finite()) {
+            return Ok(());
+        }
+        Err(ModelError::NonFinite(format!(
+            "holds a label, feature or centre of {name} that is not finite"
+        )))
+    }
+}
