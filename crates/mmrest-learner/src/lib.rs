@@ -28,7 +28,7 @@ pub use error::LearnerError;
 pub use example::{FeatureSpec, FramePreparation, Preparation};
 pub use figures::{FigureSet, Figures, figures};
 pub use loader::{Batches, SegmentLoader};
-pub use mmrest_models::{NearCluster, PlacedRow, Placement, Prediction, SharedSpace};
+pub use mmrest_models::{BiasInfo, NearCluster, PlacedRow, Placement, Prediction, SharedSpace};
 pub use predict::{Contributions, Explanation, MOST_FRAMES, MOST_TEXT, Neighbour, Predictor};
 pub use saved_model::{SavedModel, TextParts};
 pub use source::ExampleSource;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use mmrest_data::{DataReport, Frames, Modality, Segment, clean};
-use mmrest_models::{Batch, HostBatch, Placement, Prediction, SharedSpace};
+use mmrest_models::{Batch, BiasInfo, HostBatch, Placement, Prediction, SharedSpace};
 
 use self::lengths::Length;
 use self::neighbours::Neighbours;
@@ -151,6 +151,11 @@ impl Predictor {
         }
         predictions.sort_by_key(|prediction| prediction.row);
         Ok(predictions)
+    }
+
+    /// How the model's bias is computed, where it has one.
+    pub fn bias(&self) -> Option<BiasInfo> {
+        Some(self.model.geometry()?.bias())
     }
 
     /// The clusters of the model, where it has any.

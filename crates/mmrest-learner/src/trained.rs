@@ -55,6 +55,13 @@ pub struct ParameterCounts {
     pub parts: BTreeMap<String, usize>,
 }
 
+impl ParameterCounts {
+    /// The parameters of a part that the model names; 0 where it has none.
+    pub fn part(&self, name: &str) -> usize {
+        self.parts.get(name).copied().unwrap_or(0)
+    }
+}
+
 /// A model with its state.
 #[derive(Debug)]
 pub(crate) struct Trained<M: SentimentModel> {

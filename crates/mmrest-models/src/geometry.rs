@@ -4,6 +4,7 @@
 use burn::tensor::Tensor;
 use mmrest_data::Modality;
 use mmrest_metric::Clusters;
+use serde::Serialize;
 
 use crate::batch::Batch;
 use crate::error::ModelError;
@@ -16,6 +17,9 @@ pub trait Geometry {
 
     /// The clusters in force, where there are any.
     fn clusters(&self) -> Option<&Clusters>;
+
+    /// How the bias is computed.
+    fn bias(&self) -> BiasInfo;
 
     /// The sentiment class of each bin (`bins.labels`).
     fn classes(&self) -> &[i32];
@@ -57,6 +61,17 @@ pub trait Geometry {
     ///
     /// The device cannot be read.
     fn place(&self, batch: &Batch) -> Result<Vec<Placement>, ModelError>;
+}
+
+/// How a bias from geometry is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct BiasInfo {
+    /// Whether it is added to the score.
+    pub on: bool,
+    /// Its form, as the configuration names it.
+    pub kind: &'static str,
+    /// Its weight.
+    pub gamma: f64,
 }
 
 /// The outputs of the encoders.

@@ -22,7 +22,7 @@ use crate::all_gather::{PartRows, concatenate};
 use crate::batch::{Batch, SequenceBatch};
 use crate::counts::{bert_parameters, linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::geometry::{Geometry, HostMetrics, PlacedRow, Placement, Representations};
+use crate::geometry::{BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations};
 use crate::model::{
     GradientGroup, Loss, Mode, ModelOutput, NearCluster, Optimizer, ParameterGroup, Prediction,
     Presets, Rates, Recipe, SentimentModel,
@@ -1250,6 +1250,18 @@ impl Geometry for Space<'_> {
 
     fn clusters(&self) -> Option<&Clusters> {
         self.state.clusters.as_ref()
+    }
+
+    fn bias(&self) -> BiasInfo {
+        let config = &self.model.settings.config;
+        BiasInfo {
+            on: config.bias && config.bias_at_evaluation && self.clusters().is_some(),
+            kind: match config.projection {
+                ProjectionConfig::Length { .. } => "length",
+                ProjectionConfig::Expectation {} => "expectation",
+            },
+            gamma: config.gamma,
+        }
     }
 
     fn classes(&self) -> &[i32] {

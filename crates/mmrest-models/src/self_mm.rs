@@ -57,7 +57,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_data::Modality;
 use mmrest_encoders::{Bert, BertConfig, Lstm, SequenceEncoder};
-use mmrest_metric::host;
+use mmrest_kernels::host;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Batch, SequenceBatch, TextBatch};

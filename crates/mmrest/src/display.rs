@@ -192,15 +192,23 @@ pub(crate) fn clock(time: Duration) -> String {
 fn epoch_line(row: &EpochRow, epochs: usize) -> String {
     let digits = epochs.to_string().len();
     let (finest, accuracy) = row.valid.finest();
+    // The first part, and the last, which is a sum where any part is.
+    let mut parts = Vec::new();
+    if let Some((name, value)) = row.losses.first() {
+        parts.push(format!("{name} {value:.4}"));
+    }
+    if let Some((name, value)) = row.losses.iter().skip(1).next_back() {
+        parts.push(format!("{name} {value:.3}"));
+    }
+    let clusters = row.of_model("clusters");
+    let clusters = clusters.map_or(String::new(), |clusters| format!("{clusters} clusters  "));
     format!(
-        "epoch {:>digits$}/{epochs}  loss {:.4} (task {:.4}, mmc {:.3})  valid mae {:.4} corr {:.4} {finest} {accuracy:.4}  {} clusters  {:.1} s{}",
+        "epoch {:>digits$}/{epochs}  loss {:.4} ({})  valid mae {:.4} corr {:.4} {finest} {accuracy:.4}  {clusters}{:.1} s{}",
         row.epoch,
         row.loss,
-        row.loss_task,
-        row.loss_mmc,
+        parts.join(", "),
         row.valid.mae(),
         row.valid.corr(),
-        row.clusters,
         row.train_seconds,
         if row.selected { "  *" } else { "" }
     )
@@ -225,15 +233,18 @@ fn figures_table(columns: &[(&str, &Figures)]) -> String {
 }
 
 fn final_table(metrics: &MetricsFile) -> String {
-    let parameters = metrics.parameters;
+    let parameters = &metrics.parameters;
+    let parts = parameters.parts.iter();
+    let parts: String = parts
+        .map(|(name, count)| format!(", {count} {name}"))
+        .collect();
     format!(
-        "\nselected epoch {}\n{}\nparameters: {} ({} text encoder, {} rest, {} metrics)",
+        "\nselected epoch {}\n{}\nparameters: {} ({} text encoder, {} rest{parts})",
         metrics.selected_epoch,
         figures_table(&[("valid", &metrics.valid), ("test", &metrics.test)]),
         parameters.total,
         parameters.text_encoder,
         parameters.rest,
-        parameters.metrics
     )
 }
 
@@ -259,20 +270,13 @@ mod tests {
                 epoch: 3,
                 train_seconds: 1.0,
                 loss: 0.5,
-                loss_task: 0.4,
-                loss_mmc: 0.3,
-                loss_intra: 0.1,
-                loss_inter: 0.1,
-                loss_frobenius: 0.1,
+                losses: vec![("task".into(), 0.4), ("mmc".into(), 0.3)],
                 valid: Figures::of(set, &[0.9, -0.3], &[0.6, -0.4]),
                 test: None,
-                learning_rate: 1e-4,
-                text_learning_rate: 1e-4,
-                metric_learning_rate: 1e-4,
-                gradient_norm: 1.0,
-                metric_gradient_norm: 1.0,
+                learning_rates: vec![(String::new(), 1e-4)],
+                gradient_norms: vec![(String::new(), 1.0)],
                 skipped_steps: 0,
-                clusters: 5,
+                model: vec![("clusters".into(), 5.0)],
                 selected: true,
             };
             let line = epoch_line(&row, 10);

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             let _ = writeln!(
                 std::io::stderr(),
                 "error: {}",
-                project::worded(&failure::sentence(&error))
+                failure::sentence(&error)
             );
             ExitCode::FAILURE
         }

@@ -206,17 +206,13 @@ fn known(root: &Path, kind: Kind) -> Vec<String> {
     names
 }
 
-/// A message that names commands, as `cargo xtask COMMAND`, in the words of where the program was started: outside a checkout
-/// of the project there is no `cargo xtask`.
-pub(crate) fn worded(message: &str) -> String {
+/// How the program is called where it was started: outside a checkout of the project there is no `cargo xtask`.
+pub(crate) fn program() -> &'static str {
     let checkout = here().is_ok_and(|here| {
         let mut folders = here.ancestors();
         folders.any(|folder| folder.join("xtask/Cargo.toml").is_file())
     });
-    match checkout {
-        true => message.to_owned(),
-        false => message.replace("cargo xtask ", "mmrest "),
-    }
+    if checkout { "cargo xtask" } else { "mmrest" }
 }
 
 #[cfg(test)]

@@ -80,11 +80,12 @@ fn serve(
     let map = space.as_ref().map(ClusterMap::new).transpose()?;
     let run = arguments.run.canonicalize().unwrap_or_default();
     let run = run.file_name().unwrap_or_default().to_string_lossy();
-    let bundle = predictor.bundle();
+    let saved = predictor.saved_model();
     let info = ModelInfo::new(
         run.into_owned(),
-        &bundle.config,
-        bundle.features.widths,
+        &saved.config,
+        saved.features.widths,
+        predictor.bias(),
         space.as_ref().zip(map.as_ref()),
         &limits,
     );

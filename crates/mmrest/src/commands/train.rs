@@ -17,7 +17,7 @@ use super::data::ensure_sample;
 use crate::arguments::TrainArguments;
 use crate::display::{Display, Style};
 use crate::interrupt::{self, say};
-use crate::project::{ConfigFile, find_config, near, worded};
+use crate::project::{ConfigFile, find_config, near, program};
 use crate::shipped::ensure_folds;
 use crate::{failure, logging};
 
@@ -104,8 +104,7 @@ fn run_in(
         Outcome::Finished(metrics) => {
             display.finished(&metrics);
             let folder = quoted(&near(folder.path()));
-            let more = format!("Pictures and cases: cargo xtask report {folder}");
-            display.line(&worded(&more));
+            display.line(&format!("Pictures and cases: {} report {folder}", program()));
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted { epochs } => {
@@ -212,16 +211,16 @@ fn say_interrupted(folder: &RunFolder, lock: &FolderLock, what: &str, resume: &s
 
 /// The command that goes on with an interrupted run: its folder knows the rest.
 fn how_to_resume(arguments: &TrainArguments, folder: &Path) -> String {
-    let mut command = format!("cargo xtask train {}", quoted(&arguments.config));
+    let mut command = format!("{} train {}", program(), quoted(&arguments.config));
     let (backend, devices) = (arguments.device.backend, arguments.devices());
     if backend != Backend::default() || devices.len() > 1 {
         let devices: Vec<String> = devices.iter().map(usize::to_string).collect();
         command += &format!(" --backend {backend} --devices {}", devices.join(","));
     }
-    worded(&format!(
+    format!(
         "Go on with:\n  {command} --out {} --resume",
         quoted(&near(folder))
-    ))
+    )
 }
 
 /// A word as a shell takes it.

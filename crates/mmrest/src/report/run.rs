@@ -253,6 +253,12 @@ impl Epochs {
         pairs.filter(|(_, value)| value.is_finite()).collect()
     }
 
+    /// The names of the columns that `wanted` takes, in the order of the alphabet.
+    pub(crate) fn names(&self, wanted: impl Fn(&str) -> bool) -> Vec<&str> {
+        let names = self.columns.keys().map(String::as_str);
+        names.filter(|name| wanted(name)).collect()
+    }
+
     /// The number of epochs.
     pub(crate) fn len(&self) -> usize {
         self.columns.get("epoch").map_or(0, Vec::len)

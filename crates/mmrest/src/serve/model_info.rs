@@ -1,8 +1,7 @@
 //! `/v1/model`: what the model takes and consists of, and its clusters in two dimensions.
 
 use mmrest_data::{Modality, Widths};
-use mmrest_learner::config::{Preset, ProjectionKind};
-use mmrest_learner::{Config, SharedSpace};
+use mmrest_learner::{BiasInfo, Config, SharedSpace};
 use mmrest_metric::{MetricError, factor_psd_f64};
 use serde::Serialize;
 
@@ -16,7 +15,9 @@ pub(crate) struct ModelInfo {
     version: &'static str,
     /// The last part of the path of the run's folder.
     run: String,
-    preset: Preset,
+    /// The name of the model.
+    model: &'static str,
+    preset: String,
     modalities: Vec<Modality>,
     /// Features per frame; 0 where a modality is not used.
     features: Widths,
@@ -26,20 +27,12 @@ pub(crate) struct ModelInfo {
     labels: Vec<i32>,
     /// Whether the model was trained on segments that lack a modality.
     knows_missing: bool,
-    bias: Bias,
+    /// How the bias is computed; null for a model without one.
+    bias: Option<BiasInfo>,
     limits: Taken,
     /// Shares of the centres' variance that the two axes of the map have; null without clusters.
     explained: Option<[f64; 2]>,
     clusters: Vec<Place>,
-}
-
-/// How the bias is computed.
-#[derive(Clone, Debug, Serialize)]
-struct Bias {
-    /// Whether it is added to the score.
-    on: bool,
-    kind: ProjectionKind,
-    gamma: f64,
 }
 
 /// The limits of a request.
@@ -65,6 +58,7 @@ impl ModelInfo {
         run: String,
         config: &Config,
         widths: Widths,
+        bias: Option<BiasInfo>,
         space: Option<(&SharedSpace, &ClusterMap)>,
         limits: &Limits,
     ) -> Self {
@@ -73,17 +67,14 @@ impl ModelInfo {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             run,
-            preset: config.preset,
+            model: config.model.name(),
+            preset: config.preset.clone(),
             modalities: used.collect(),
             features: widths,
             label_range: config.data.label_range,
             labels: config.bins.labels.clone(),
             knows_missing: config.train.modality_dropout > 0.0,
-            bias: Bias {
-                on: config.bias && config.projection.at_evaluation && space.is_some(),
-                kind: config.projection.kind,
-                gamma: config.projection.gamma,
-            },
+            bias,
             limits: Taken {
                 body_bytes: limits.body,
                 segments: limits.queue,

@@ -68,7 +68,7 @@ fn columns(summary: &Summary, variant: &VariantSummary) -> Vec<(String, String)>
     number("parameters_rest".into(), cost(|c| c.parameters.rest as f64));
     number(
         "parameters_metrics".into(),
-        cost(|c| c.parameters.metrics as f64),
+        cost(|c| c.parameters.part("metrics") as f64),
     );
     number("seconds_per_step".into(), cost(|c| c.seconds_per_step));
     number("training_seconds".into(), cost(|c| c.training_seconds));

@@ -451,7 +451,7 @@ impl Cost {
         let epochs: Vec<f64> = runs.iter().map(|run| run.epochs.len() as f64).collect();
         let peaks = runs.iter().filter_map(|run| run.record.peak_memory_mib);
         Some(Self {
-            parameters: first.metrics.parameters,
+            parameters: first.metrics.parameters.clone(),
             seconds_per_step: median(&a_step),
             training_seconds: median(&whole),
             epochs: median(&epochs),

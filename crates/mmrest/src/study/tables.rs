@@ -224,11 +224,11 @@ fn chosen(summary: &Summary) -> Part {
 
 fn costs(summary: &Summary) -> Part {
     let row = |(variant, cost): (&VariantSummary, &Cost)| {
-        let counts = cost.parameters;
+        let counts = &cost.parameters;
         let counts = [
             counts.text_encoder,
             counts.rest,
-            counts.metrics,
+            counts.part("metrics"),
             counts.total,
         ];
         let mut row = vec![variant.title.clone()];
@@ -293,10 +293,10 @@ pub(crate) fn own_modules(summary: &Summary) -> Vec<(String, usize)> {
     let reference = summary.variant(&summary.reference);
     let cost = reference.and_then(|reference| reference.cost.as_ref());
     let modules = cost.map(|cost| {
-        let counts = cost.parameters;
+        let counts = &cost.parameters;
         [
             ("without metrics", counts.rest),
-            ("with metrics", counts.rest + counts.metrics),
+            ("with metrics", counts.rest + counts.part("metrics")),
         ]
     });
     let named = modules.into_iter().flatten();

@@ -7,6 +7,8 @@ use mmrest_data::text::count;
 use mmrest_data::{Download, MissingFiles};
 use mmrest_datatools::catalogue::{self, SERVER};
 
+use crate::project::program;
+
 /// Name of a public data set, and the name it has on the command line.
 fn names(set: Download) -> Option<(&'static str, &'static str)> {
     match set {
@@ -45,7 +47,8 @@ pub(crate) fn message(missing: &MissingFiles) -> String {
         if fetchable {
             let _ = write!(
                 text,
-                "\nTo download what has an address: cargo xtask data fetch {key}"
+                "\nTo download what has an address: {} data fetch {key}",
+                program()
             );
             if !missing.folder.ends_with(Path::new("data").join(key)) {
                 let _ = write!(text, " --out {}", missing.folder.display());
@@ -94,7 +97,7 @@ mod tests {
         for part in [
             "CMU-MOSI/labels/CMU_MOSI_Opinion_Labels.csd",
             "--data DIR",
-            "cargo xtask data fetch mosi-words",
+            "data fetch mosi-words",
             "docs/src/data.md",
         ] {
             assert!(message.contains(part), "{part:?} in {message}");
@@ -118,7 +121,7 @@ mod tests {
             "/CMU-MOSI/visual/CMU_MOSI_Visual_Facet_42.csd",
             "/CMU-MOSI/acoustic/CMU_MOSI_COVAREP.csd",
             "label.csv",
-            "cargo xtask data fetch mosi --out mosi",
+            "data fetch mosi --out mosi",
         ] {
             assert!(message.contains(part), "{part:?} in {message}");
         }
