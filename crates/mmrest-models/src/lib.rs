@@ -16,7 +16,9 @@ pub use all_gather::Part;
 pub use batch::{Batch, Example, HostBatch, SequenceBatch, TextBatch, TextFeatures};
 pub use counts::bert_parameters;
 pub use error::{ConfigError, ModelError};
-pub use geometry::{BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations, SharedSpace};
+pub use geometry::{
+    BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations, SharedSpace,
+};
 pub use mmrest::{
     Assign, ClusterConfig, ClusterScope, ClusterState, Forward, LossConfig, MetricKind, MmRest,
     MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,

@@ -15,7 +15,10 @@ use mmrest_metric::{
     OrdinalLossConfig, ReceptiveField, Rows, SentimentBins, assign, expected_sentiment,
     receptive_fields,
 };
-use mmrest_pdlf::{Fusion, FusionConfig, Projection, cluster_distances, mean_over_modalities, projection_from_distances};
+use mmrest_pdlf::{
+    Fusion, FusionConfig, Projection, cluster_distances, mean_over_modalities,
+    projection_from_distances,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::all_gather::{PartRows, concatenate};

@@ -40,11 +40,7 @@ fn main() -> ExitCode {
             interrupt::code()
         }
         Err(error) => {
-            let _ = writeln!(
-                std::io::stderr(),
-                "error: {}",
-                failure::sentence(&error)
-            );
+            let _ = writeln!(std::io::stderr(), "error: {}", failure::sentence(&error));
             ExitCode::FAILURE
         }
     }

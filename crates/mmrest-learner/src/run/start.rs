@@ -201,19 +201,21 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         .as_ref()
         .map_or(0, |text| text.bert.num_hidden_layers);
     let task = config.task(saved.features.widths, layers);
-    let mut progress = Progress::default();
-    let state = match &restored {
-        None => M::init_state(model, &task, &splits.labels(Split::Train)),
+    let recipe = M::recipe(model, &config.train.rates());
+    let (start, progress) = match restored {
+        None => {
+            let state = M::init_state(model, &task, &splits.labels(Split::Train));
+            let start = Start::new(network, state, &recipe, &autodiff)?;
+            (start, Progress::default())
+        }
         Some(restored) => {
-            progress = restored.progress.clone();
-            restored_state(&network, restored, options)?
+            let progress = restored.progress.clone();
+            (
+                Start::resumed(network, &recipe, &autodiff, restored)?,
+                progress,
+            )
         }
     };
-    let recipe = M::recipe(model, &config.train.rates());
-    let start = Start::resumed(network, state, &recipe, &autodiff, restored).map_err(|error| {
-        let message = format!("holds a checkpoint that does not fit its configuration: {error}");
-        LearnerError::format(options.folder.path(), message)
-    })?;
     let inner = main.clone().inner();
     let epochs = EpochLoop {
         train: splits.training_loader(config.seed, main),
@@ -303,24 +305,6 @@ fn open_devices(options: &RunOptions) -> Result<Vec<OpenDevice>, LearnerError> {
         opened.push(open);
     }
     Ok(opened)
-}
-
-/// The model's state that a checkpoint holds.
-fn restored_state<M: SentimentModel>(
-    model: &M,
-    restored: &Restored,
-    options: &RunOptions,
-) -> Result<M::State, LearnerError> {
-    let wrong = |message: String| {
-        let message = format!("the checkpoint's state.json {message}");
-        LearnerError::format(options.folder.path(), message)
-    };
-    let state: M::State = serde_json::from_value(restored.state.clone())
-        .map_err(|error| wrong(format!("is not the state of the model: {error}")))?;
-    model
-        .check_state(&state)
-        .map_err(|error| wrong(error.to_string()))?;
-    Ok(state)
 }
 
 /// The folder a run gets when none is named: `runs/<config>/<time>-<seed>`, time as `YYYYMMDD-HHMMSS` UTC.

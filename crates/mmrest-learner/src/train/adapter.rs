@@ -120,6 +120,20 @@ impl<M: SentimentModel> Trainer<M> {
         Ok(Start::new(model, state, recipe, devices)?.trainer(None))
     }
 
+    /// As [`Trainer::new`], from a checkpoint; its progress is left to the caller.
+    ///
+    /// # Errors
+    ///
+    /// The checkpoint does not fit the model; the error names the file.
+    pub fn resume(
+        model: M,
+        recipe: &Recipe,
+        devices: &[Device],
+        restored: Restored,
+    ) -> Result<Self, LearnerError> {
+        Ok(Start::resumed(model, recipe, devices, restored)?.trainer(None))
+    }
+
     /// The model as it stands.
     pub fn model(&self) -> M {
         self.learner.model().model
@@ -253,31 +267,8 @@ impl<M: SentimentModel> Start<M> {
         recipe: &Recipe,
         devices: &[Device],
     ) -> Result<Self, LearnerError> {
-        Self::resumed(model, state, recipe, devices, None)
-    }
-
-    /// As [`Start::new`], from what a checkpoint holds.
-    ///
-    /// # Errors
-    ///
-    /// The checkpoint's weights do not fit the model.
-    pub(crate) fn resumed(
-        model: M,
-        state: M::State,
-        recipe: &Recipe,
-        devices: &[Device],
-        restored: Option<Restored>,
-    ) -> Result<Self, LearnerError> {
         let factor = SharedFactor::new();
-        let (mut model, mut optimizer) = (model, optimizer(recipe)?);
-        let mut scheduler = scheduler(recipe, &factor)?;
-        if let Some(restored) = restored {
-            model = model
-                .try_load_record(restored.model)
-                .map_err(|e| LearnerError::Training(format!("the weights do not fit: {e}")))?;
-            optimizer = optimizer.load_record(restored.optimizer);
-            scheduler = scheduler.load_record(restored.scheduler);
-        }
+        let (optimizer, scheduler) = (optimizer(recipe)?, scheduler(recipe, &factor)?);
         let shared = Arc::new(Shared {
             groups: GradientGroups::new(&recipe.gradients)?,
             current: Mutex::new(Current::new(state)),
@@ -293,6 +284,30 @@ impl<M: SentimentModel> Start<M> {
             devices: devices.to_vec(),
             accumulate: recipe.accumulate,
         })
+    }
+
+    /// As [`Trainer::resume`].
+    pub(crate) fn resumed(
+        model: M,
+        recipe: &Recipe,
+        devices: &[Device],
+        restored: Restored,
+    ) -> Result<Self, LearnerError> {
+        let wrong = |file: &str, message: String| {
+            LearnerError::format(&restored.folder.join(file), message)
+        };
+        let state: M::State = serde_json::from_value(restored.state)
+            .map_err(|error| wrong("state.json", format!("is not the model's state: {error}")))?;
+        model
+            .check_state(&state)
+            .map_err(|error| wrong("state.json", error.to_string()))?;
+        let model = model
+            .try_load_record(restored.model)
+            .map_err(|error| wrong("model.bpk", format!("does not fit the model: {error}")))?;
+        let mut start = Self::new(model, state, recipe, devices)?;
+        start.learner.load_optim(restored.optimizer);
+        start.learner.load_scheduler(restored.scheduler);
+        Ok(start)
     }
 
     fn trainer(

@@ -36,6 +36,8 @@ pub struct Checkpoints {
 
 /// All that a checkpoint holds.
 pub struct Restored {
+    /// The checkpoint's folder.
+    pub folder: PathBuf,
     /// Weights.
     pub model: ModuleRecord,
     /// State of the optimisers.
@@ -120,6 +122,7 @@ impl Checkpoints {
         let [model, optimizer, scheduler] = self.parts();
         records::check(&model.file(epoch), &optimizer.file(epoch))?;
         Ok(Restored {
+            folder: self.path(epoch),
             model: model.read(epoch)?,
             optimizer: optimizer.read(epoch)?,
             scheduler: scheduler.read(epoch)?,

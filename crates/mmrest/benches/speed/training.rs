@@ -4,10 +4,12 @@ use std::path::Path;
 use std::process::Command;
 
 use burn::tensor::Device;
-use burn::train::Learner;
 use mmrest_data::{Frames, Modality, Widths};
-use mmrest_learner::train::learner;
-use mmrest_learner::{Config, Example, HostBatch, MmRest, TextFeatures};
+use mmrest_learner::Config;
+use mmrest_learner::train::Trainer;
+use mmrest_models::{
+    ClusterState, Example, HostBatch, MmRest, MmRestConfig, SentimentModel, TextFeatures,
+};
 
 use crate::lengths;
 use crate::torch::Torch;
@@ -20,7 +22,7 @@ const FEATURES: usize = 75;
 
 /// A model and batches to train it on.
 pub(crate) struct Training {
-    learner: Learner<MmRest>,
+    trainer: Trainer<MmRest>,
     batches: Vec<HostBatch>,
     device: Device,
     at: usize,
@@ -29,7 +31,6 @@ pub(crate) struct Training {
 impl Training {
     /// `by_length`: whether batches are of like length; none: the text encoder's output is cached.
     pub(crate) fn new(device: &Device, by_length: Option<bool>) -> Result<Self, String> {
-        let text = |error: mmrest_learner::LearnerError| error.to_string();
         let device = device.clone().autodiff();
         let mut config = Config::default();
         config.data.modalities = vec![Modality::Text, Modality::Audio];
@@ -40,12 +41,19 @@ impl Training {
         };
         let bert_config = minilm();
         let bert = Some((bert_config.init(&device), &bert_config));
-        let model = MmRest::new(&config, widths, bert, &device).map_err(text)?;
-        model.context.state().clusters = Some(clusters(CLUSTERS, DIM));
+        let task = config.task(widths, bert_config.num_hidden_layers);
+        let network = MmRestConfig::default();
+        let model =
+            MmRest::init(&network, &task, bert, &device).map_err(|error| error.to_string())?;
+        let state = ClusterState {
+            clusters: Some(clusters(CLUSTERS, DIM)),
+        };
         let batches = batches(by_length);
-        let learner = learner(model, &config.train).map_err(text)?;
+        let recipe = MmRest::recipe(&network, &config.train.rates());
+        let trainer = Trainer::new(model, state, &recipe, std::slice::from_ref(&device))
+            .map_err(|error| error.to_string())?;
         Ok(Self {
-            learner,
+            trainer,
             batches,
             device,
             at: 0,
@@ -57,13 +65,15 @@ impl Training {
     }
 
     /// One step, as the epoch loop takes it.
+    ///
+    /// # Panics
+    ///
+    /// The step fails, which it does not on these batches.
     pub(crate) fn step(&mut self) {
         let batch = self.batches[(self.at * 7) % self.batches.len()].clone();
         self.at += 1;
-        self.learner.model().context.state().step += 1;
-        let output = self.learner.train_step(batch.upload(&self.device));
-        self.learner.lr_step();
-        self.learner.optimizer_step(output.grads);
+        let step = self.trainer.step(vec![batch.upload(&self.device)]);
+        assert!(step.is_ok_and(|step| step.skipped.is_none()));
     }
 }
 

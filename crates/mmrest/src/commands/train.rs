@@ -104,7 +104,10 @@ fn run_in(
         Outcome::Finished(metrics) => {
             display.finished(&metrics);
             let folder = quoted(&near(folder.path()));
-            display.line(&format!("Pictures and cases: {} report {folder}", program()));
+            display.line(&format!(
+                "Pictures and cases: {} report {folder}",
+                program()
+            ));
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted { epochs } => {

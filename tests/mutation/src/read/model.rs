@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use burn::module::Module;
 use burn::tensor::Device;
 use mmrest_data::{Frames, Segment};
 use mmrest_encoders::{Bert, PackedTokens, Tokenizer};
-use mmrest_learner::train::{Checkpoints, learner};
-use mmrest_learner::{Bundle, Config, MmRest, Predictor};
+use mmrest_learner::config::ModelConfig;
+use mmrest_learner::train::{Checkpoints, Trainer};
+use mmrest_learner::{Config, Predictor, SavedModel};
+use mmrest_models::{MmRest, Recipe, SentimentModel};
 
 use super::{CONFIG, told};
 
@@ -63,7 +64,7 @@ pub fn model(folder: &Path) -> Result<(), String> {
         values: vec![0.5; 2 * width],
         width,
     };
-    let widths = predictor.bundle().features.widths;
+    let widths = predictor.saved_model().features.widths;
     let segment = Segment {
         id: "one".to_owned(),
         video: "one".to_owned(),
@@ -90,19 +91,26 @@ pub fn checkpoint(folder: &Path) -> Result<(), String> {
     let epochs = checkpoints.epochs().map_err(|error| told(&error))?;
     let epoch = *epochs.first().expect("a checkpoint");
     let restored = checkpoints.restore(epoch).map_err(|error| told(&error))?;
-    // Whole in every call, and the same.
-    static MODEL: OnceLock<(Bundle, MmRest)> = OnceLock::new();
-    let (bundle, model) = MODEL.get_or_init(|| {
-        Bundle::load(&folder.join("model"), &Device::flex()).expect("a whole model")
-    });
-    let place = folder.join("checkpoints/epoch-0001/model.bpk");
-    let model = model
-        .clone()
-        .try_load_record(restored.model)
-        .map_err(|error| format!("{}: {error}", place.display()))?;
-    let mut learner = learner(model, &bundle.config.train).map_err(|error| told(&error))?;
-    learner.load_optim(restored.optimizer);
-    learner.load_scheduler(restored.scheduler);
-    learner.lr_step();
+    // Complete in every call, and the same.
+    static MODEL: OnceLock<(MmRest, Recipe)> = OnceLock::new();
+    let (model, recipe) = MODEL.get_or_init(|| untrained(&folder.join("model")));
+    let devices = [Device::flex().autodiff()];
+    Trainer::resume(model.clone(), recipe, &devices, restored).map_err(|error| told(&error))?;
     Ok(())
+}
+
+/// The model of a folder before its training, with its recipe.
+fn untrained(folder: &Path) -> (MmRest, Recipe) {
+    let device = Device::flex();
+    let (saved, _) = SavedModel::load(folder, &device).expect("a complete model");
+    let ModelConfig::MmRest { config } = &saved.config.model else {
+        panic!("{} is not mmrest", saved.config.model.name());
+    };
+    let text = saved.text.as_ref().map(|text| &text.bert);
+    let layers = text.map_or(0, |bert| bert.num_hidden_layers);
+    let task = saved.config.task(saved.features.widths, layers);
+    let device = device.autodiff();
+    let bert = text.map(|bert| (bert.init(&device), bert));
+    let model = MmRest::init(config, &task, bert, &device).expect("a model");
+    (model, MmRest::recipe(config, &saved.config.train.rates()))
 }

@@ -21,7 +21,7 @@ pub fn config() -> Vec<Vec<u8>> {
     let whole = Config::default().to_toml().expect("a configuration");
     let sample = include_str!("../../../../configs/sample.toml");
     let ordinal = "preset = \"ordinal\" # comment\nseed = 7\n[data]\nmodalities = [\"text\", \"audio\"]\n\
-                   dir = 'a\\b'\n[text]\nmax_tokens = 50\n[clusters]\ntemperature = 1.5e-1\n";
+                   dir = 'a\\b'\n[text]\nmax_tokens = 50\n[model.mmrest.clusters]\ntemperature = 1.5e-1\n";
     let official = "preset = \"official\"\n[train]\nepochs = 3\n[bins]\nedges = [-0.5, 0.5]\n\
                     labels = [-1, 0, 1]\n[data]\nlabel_range = [-1.0, 1.0]\n\
                     columns = { video = \"v\", clip = \"c\" }\n";

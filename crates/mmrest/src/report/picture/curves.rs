@@ -10,29 +10,11 @@ use super::{Area, Picture};
 use crate::report::palette::{BLUE, GREY, VERMILION, fault, series, shortened};
 use crate::report::run::{Epochs, Run, Spectrum};
 
-/// A panel: title, what is measured, and the columns of `epochs.csv` in it with their names.
-type Panel = (
-    &'static str,
-    &'static str,
-    &'static [(&'static str, &'static str)],
-);
+/// A column of `epochs.csv` with its name in the plot.
+type Column<'a> = (&'a str, &'a str);
 
-const PANELS: [Panel; 6] = [
-    (
-        "Loss of training",
-        "loss",
-        &[("loss", "L"), ("loss_task", "L1 (task)")],
-    ),
-    (
-        "Parts of L_MMC, per row",
-        "loss, before its weight",
-        &[
-            ("loss_mmc", "L_MMC"),
-            ("loss_intra", "intra"),
-            ("loss_inter", "inter"),
-            ("loss_frobenius", "Frobenius"),
-        ],
-    ),
+/// Columns of every run, whatever its model.
+const VALIDATION: [(&str, &str, &[Column<'_>]); 3] = [
     (
         "Validation: error",
         "MAE (units of the label)",
@@ -54,22 +36,38 @@ const PANELS: [Panel; 6] = [
             ("valid_acc2", "Acc-2"),
         ],
     ),
-    (
-        "Gradient norms before clipping",
-        "norm",
-        &[
-            ("gradient_norm", "model"),
-            ("metric_gradient_norm", "metrics"),
-        ],
-    ),
 ];
 
-/// The training curves of one run; a dashed line marks the selected epoch.
+/// The training curves of one run; a dashed line marks the selected epoch. The parts of the loss and the groups of gradients
+/// are those that the model names.
 pub(crate) fn curves(run: &Run) -> Result<Picture> {
     let selected = run.metric(&["selected_epoch"]);
     let title = format!("Training curves of {}", run.name);
+    let part = |name: &'_ str| name.starts_with("loss_");
+    let parts: Vec<Column<'_>> = run
+        .epochs
+        .names(part)
+        .into_iter()
+        .map(|name| (name, name.trim_start_matches("loss_")))
+        .collect();
+    let norms: Vec<Column<'_>> = run
+        .epochs
+        .names(|name| name.ends_with("gradient_norm"))
+        .into_iter()
+        .map(|name| match name.strip_suffix("_gradient_norm") {
+            Some(group) => (name, group),
+            None => (name, "model"),
+        })
+        .collect();
     Picture::draw("curves", &title, (1000, 1080), |area| {
-        for (area, (title, unit, columns)) in grid(area, 3, 2).iter().zip(PANELS) {
+        let loss: &[Column<'_>] = &[("loss", "loss")];
+        let mut panels = vec![
+            ("Loss of training", "loss", loss),
+            ("Parts of the loss", "loss, before its weight", &parts),
+        ];
+        panels.extend(VALIDATION);
+        panels.push(("Gradient norms before clipping", "norm", &norms));
+        for (area, (title, unit, columns)) in grid(area, 3, 2).iter().zip(panels) {
             let lines: Vec<(&str, Vec<(f64, f64)>)> = columns
                 .iter()
                 .map(|&(column, name)| (name, run.epochs.curve(column)))
