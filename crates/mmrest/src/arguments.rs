@@ -98,7 +98,7 @@ pub(crate) struct TrainArguments {
         conflicts_with = "device"
     )]
     pub(crate) devices: Vec<usize>,
-    /// Any key of the configuration, such as loss.margin=2 or data.modalities=["text"]; may be repeated.
+    /// Any key of the configuration, such as model.mmrest.loss.margin=2 or data.modalities=["text"]; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// The run's folder [default: runs/CONFIG/TIME-SEED].

@@ -187,7 +187,7 @@ fn what_is_wrong_is_one_error() {
     let nowhere = folder.path().join("nowhere");
     let nowhere = nowhere.to_str().unwrap();
     assert!(fail(&["train", "no-such-config"]).contains("mosi-words"));
-    assert!(fail(&["train", "sample", "--set", "loss.eta=1"]).contains("loss.eta"));
+    assert!(fail(&["train", "sample", "--set", "model.mmrest.eta=1"]).contains("eta"));
     let sample = folder.path().join("sample");
     let sample = sample.to_str().unwrap();
     succeed(&["data", "sample", "--out", sample]);

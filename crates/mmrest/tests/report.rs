@@ -117,13 +117,21 @@ fn is_repeatable(fixture: &Fixture, run: &str, page: &str) {
 }
 
 fn without_clusters_and_without_bias(fixture: &Fixture, full: &str) {
-    let plain = train(fixture, "plain", &["mmc=false", "bias=false"]);
+    let plain = train(
+        fixture,
+        "plain",
+        &["model.mmrest.mmc=false", "model.mmrest.bias=false"],
+    );
     let (folder, page) = report(&[&plain]);
     assert!(page.contains("adds no bias") && page.contains("has no clusters"));
     assert!(page.contains("has no learned metrics") && page.contains("all rows, Euclidean"));
     assert!(!page.contains("all rows, learned"));
     assert!(!folder.join("pictures/bias.svg").exists());
-    let bare = train(fixture, "bare", &["bias=false", "report.geometry=false"]);
+    let bare = train(
+        fixture,
+        "bare",
+        &["model.mmrest.bias=false", "report.geometry=false"],
+    );
     let (folder, page) = report(&[&bare]);
     assert!(page.contains("adds no bias") && page.contains("has no geometry/"));
     assert!(

@@ -21,7 +21,7 @@ name = "full"
 [[variant]]
 name = "no-bias"
 title = "without bias"
-set = { bias = false }
+set = { model.mmrest.bias = false }
 "#;
 
 /// A small sample and a study of it, in a folder of their own.
@@ -174,7 +174,7 @@ fn summary_is_whole(study: &Study) {
 
 #[test]
 fn a_run_that_fails_does_not_keep_the_others() {
-    let failing = VARIANTS.replace("bias = false", "text.max_tokens = 100000");
+    let failing = VARIANTS.replace("model.mmrest.bias = false", "text.max_tokens = 100000");
     let study = Study::new(&failing);
     let output = study.run(&["--seeds", "1"]);
     assert_eq!(output.status.code(), Some(1));
@@ -207,12 +207,15 @@ fn a_study_that_was_changed_is_refused_or_begun_afresh() {
     let study = Study::new(VARIANTS);
     let only = ["--only", "no-bias", "--seeds", "1", "--epochs", "1"];
     assert!(study.run(&only).status.success());
-    study.write(&VARIANTS.replace("bias = false", "bias = false, loss.margin = 9.0"));
+    study.write(&VARIANTS.replace(
+        "model.mmrest.bias = false",
+        "model.mmrest.bias = false, model.mmrest.loss.margin = 9.0",
+    ));
     let refused = study.run(&only);
     assert_eq!(refused.status.code(), Some(1));
     let said = errors(&refused);
     assert!(
-        said.contains("loss.margin = 3.0") && said.contains("--fresh"),
+        said.contains("model.mmrest.loss.margin = 3.0") && said.contains("--fresh"),
         "{said}"
     );
     assert_eq!(said.lines().count(), 1, "{said}");

@@ -85,6 +85,24 @@ impl Config {
         Self::parse_stored(&text).map_err(|error| LearnerError::config(path, error))
     }
 
+    /// Reads the configuration of a run that is to be resumed, and applies `overrides`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`]; or version 0.1.0 has written the run.
+    pub fn load_to_resume(
+        path: &Path,
+        overrides: &[(String, toml::Value)],
+    ) -> Result<Self, LearnerError> {
+        let text = std::fs::read_to_string(path).map_err(|e| LearnerError::io("read", path, e))?;
+        if renamed::is_old(&text) {
+            let message = "is that of a run of mmrest 0.1.0, which can be evaluated, reported and predicted with, but not \
+                           resumed: start a new run";
+            return Err(LearnerError::config(path, ConfigError(message.into())));
+        }
+        Self::parse(&text, overrides).map_err(|error| LearnerError::config(path, error))
+    }
+
     /// As [`Config::load_stored`], from the text of the file.
     ///
     /// # Errors

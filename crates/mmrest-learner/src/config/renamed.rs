@@ -59,6 +59,15 @@ const RENAMED: &[(&str, &str)] = &[
     ),
 ];
 
+/// Whether version 0.1.0 has written a configuration: it named no model.
+pub(super) fn is_old(stored: &str) -> bool {
+    let table: Option<Table> = stored.parse().ok();
+    table.is_some_and(|table| {
+        let model = table.get("model").and_then(Value::as_table);
+        table.contains_key("mmc") && model.is_none_or(|model| !model.contains_key("name"))
+    })
+}
+
 /// Refuses keys that have another name now.
 pub(super) fn refuse(explicit: &Table) -> Result<(), ConfigError> {
     match RENAMED.iter().find(|(old, _)| get(explicit, old).is_some()) {

@@ -154,7 +154,7 @@ fn resolve(
         ],
     )?;
     match resumed {
-        Some(run) => Ok(Config::load(&run.config(), &overrides)?),
+        Some(run) => Ok(Config::load_to_resume(&run.config(), &overrides)?),
         None => file.load(&overrides),
     }
 }

@@ -85,7 +85,7 @@ fn bias(run: &Run) -> Result<Section> {
         .filter(|p| p.error() < p.error_without_bias());
     let share = 100.0 * closer.count() as f64 / run.predictions.len().max(1) as f64;
     section.paragraph(&format!(
-        "The bias moves {share:.1} % of the segments closer to their label. The score was trained together with the bias, so this does not show what a model without the bias would do: that needs another run (bias = false)."
+        "The bias moves {share:.1} % of the segments closer to their label. The score was trained together with the bias, so this does not show what a model without the bias would do: that needs another run (model.mmrest.bias = false)."
     ));
     section.figure(
         picture::bias(&run.predictions)?,

@@ -44,7 +44,7 @@ pub(crate) struct Run {
     pub(crate) metrics: Value,
     /// `run.json`.
     pub(crate) record: Value,
-    /// `config.toml`, flattened: `loss.margin` and so on.
+    /// `config.toml`, flattened: `model.mmrest.loss.margin` and so on.
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) scale: Scale,
     pub(crate) epochs: Epochs,

@@ -178,9 +178,9 @@ mod tests {
         [[variant]]
         name = "no-bias"
         title = "without bias"
-        set = { bias = false, data.modalities = ["text"], "loss.margin" = 2 }
+        set = { model.mmrest.bias = false, data.modalities = ["text"], "model.mmrest.loss.margin" = 2 }
         [[sweep]]
-        key = "clusters.count"
+        key = "model.mmrest.clusters.clusters"
         symbol = "K"
         values = [3, 5]
     "#;
@@ -195,11 +195,18 @@ mod tests {
         );
         let set = overrides(&study.variants[1].set);
         let keys: Vec<&str> = set.iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(keys, ["bias", "data.modalities", "loss.margin"]);
+        assert_eq!(
+            keys,
+            [
+                "data.modalities",
+                "model.mmrest.bias",
+                "model.mmrest.loss.margin"
+            ]
+        );
         let sweep = &study.sweeps[0];
         assert_eq!(
             sweep.variant_name(&sweep.values[1]).unwrap(),
-            "clusters.count=5"
+            "model.mmrest.clusters.clusters=5"
         );
     }
 
@@ -215,7 +222,7 @@ mod tests {
             (
                 "values = [3, 5]",
                 "values = []",
-                "clusters.count has no values",
+                "model.mmrest.clusters.clusters has no values",
             ),
             ("values = [3, 5]", "values = [[3]]", "[[variant]]"),
             ("base.train", "seeds = 0\nbase.train", "seeds"),

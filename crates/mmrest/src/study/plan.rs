@@ -256,6 +256,9 @@ fn check_keys(whose: &str, set: &Overrides) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use mmrest_learner::config::ModelConfig;
+    use mmrest_models::MmRestConfig;
+
     use super::*;
 
     fn plan(config: &str, study: &str, common: &[(&str, Value)]) -> Result<Plan> {
@@ -274,26 +277,41 @@ mod tests {
         reference = "full"
         variant = [
             { name = "full" },
-            { name = "no-bias", set = { bias = false } },
+            { name = "no-bias", set = { model.mmrest.bias = false } },
             { name = "text", set = { data.modalities = ["text"] } },
             { name = "vision", set = { data.modalities = ["vision"] } },
             { name = "both", set = { data.modalities = ["audio", "text"] } },
         ]
-        sweep = [{ key = "clusters.count", symbol = "K", values = [5, 7] }]
+        sweep = [{ key = "model.mmrest.clusters.clusters", symbol = "K", values = [5, 7] }]
     "#;
     const CONFIG: &str = "data.modalities = [\"text\", \"audio\"]";
+
+    fn mmrest(config: &Config) -> &MmRestConfig {
+        match &config.model {
+            ModelConfig::MmRest { config } => config,
+            other => panic!("{} is not mmrest", other.name()),
+        }
+    }
 
     #[test]
     fn variants_are_run_once_and_only_where_there_are_data() {
         let plan = plan(CONFIG, STUDY, &[]).unwrap();
         let names: Vec<&str> = plan.variants.iter().map(|v| v.name.as_str()).collect();
-        assert_eq!(names, ["full", "no-bias", "text", "clusters.count=5"]);
+        assert_eq!(
+            names,
+            [
+                "full",
+                "no-bias",
+                "text",
+                "model.mmrest.clusters.clusters=5"
+            ]
+        );
         assert_eq!(plan.skipped.len(), 1);
         assert!(plan.skipped[0].reason.contains("vision"));
         let same: Vec<&str> = plan.same.iter().map(|s| s.name.as_str()).collect();
-        assert_eq!(same, ["both", "clusters.count=7"]);
+        assert_eq!(same, ["both", "model.mmrest.clusters.clusters=7"]);
         assert!(plan.same.iter().all(|same| same.variant == "full"));
-        let points = [("5", "clusters.count=5"), ("7", "full")];
+        let points = [("5", "model.mmrest.clusters.clusters=5"), ("7", "full")];
         let points = points.map(|(a, b)| (a.to_string(), b.to_string()));
         assert_eq!(plan.sweeps[0].points, points);
         assert!(plan.variants.iter().all(|v| v.config.train.record_test));
@@ -301,12 +319,20 @@ mod tests {
 
     #[test]
     fn a_variant_wins_over_what_is_set_for_all() {
-        let set = [("bias", true.into()), ("clusters.count", 3.into())];
+        let set = [
+            ("model.mmrest.bias", true.into()),
+            ("model.mmrest.clusters.clusters", 3.into()),
+        ];
         let plan = plan(CONFIG, STUDY, &set).unwrap();
         let of = |name: &str| plan.variants.iter().find(|v| v.name == name).unwrap();
-        assert!(!of("no-bias").config.bias);
-        assert_eq!(of("text").config.clusters.count, 3);
-        assert_eq!(of("clusters.count=7").config.clusters.count, 7);
+        assert!(!mmrest(&of("no-bias").config).bias);
+        assert_eq!(mmrest(&of("text").config).clusters.clusters, 3);
+        assert_eq!(
+            mmrest(&of("model.mmrest.clusters.clusters=7").config)
+                .clusters
+                .clusters,
+            7
+        );
     }
 
     #[test]
@@ -320,8 +346,8 @@ mod tests {
         assert_eq!(chosen(&[]).unwrap().len(), 4);
         assert_eq!(chosen(&["text", "both"]).unwrap(), ["full", "text"]);
         assert_eq!(
-            chosen(&["clusters.count"]).unwrap(),
-            ["full", "clusters.count=5"]
+            chosen(&["model.mmrest.clusters.clusters"]).unwrap(),
+            ["full", "model.mmrest.clusters.clusters=5"]
         );
         assert!(
             chosen(&["vision"])
@@ -340,7 +366,7 @@ mod tests {
     #[test]
     fn keys_of_the_study_itself_and_bad_values_are_refused_by_name() {
         let with = |set: &str| {
-            let study = STUDY.replace("bias = false", set);
+            let study = STUDY.replace("model.mmrest.bias = false", set);
             plan(CONFIG, &study, &[]).unwrap_err().to_string()
         };
         for (set, said) in [

@@ -114,11 +114,11 @@ pub fn below(folder: &Path) -> Vec<PathBuf> {
 
 /// Options that make training on the small sample a matter of a second.
 const SMALL: [&str; 6] = [
-    "model.representation=16",
-    "model.channels=8",
-    "model.joint=32",
-    "model.hidden=16",
-    "clusters.restarts=2",
+    "model.mmrest.representation=16",
+    "model.mmrest.channels=8",
+    "model.mmrest.joint=32",
+    "model.mmrest.hidden=16",
+    "model.mmrest.clusters.restarts=2",
     "train.batch_size=16",
 ];
 

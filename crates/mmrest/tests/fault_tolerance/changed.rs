@@ -45,8 +45,8 @@ fn what_a_checkpoint_cannot_follow_is_refused_however_it_is_named() {
     let fixture = Fixture::small();
     succeed(&mut fixture.train("run", &["--epochs", "1"]));
     for (key, value) in [
-        ("model.hidden", "32"),
-        ("clusters.count", "5"),
+        ("model.mmrest.hidden", "32"),
+        ("model.mmrest.clusters.clusters", "5"),
         ("seed", "9"),
         ("text.max_tokens", "20"),
         ("data.modalities", "[\"text\"]"),

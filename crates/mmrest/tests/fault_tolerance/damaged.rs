@@ -87,7 +87,7 @@ fn a_damaged_model_is_refused_by_the_name_of_the_file() {
     };
     for file in [
         "weights.safetensors",
-        "clusters.json",
+        "state.json",
         "bert/vocab.txt",
         "config.toml",
     ] {

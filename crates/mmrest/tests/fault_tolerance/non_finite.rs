@@ -7,9 +7,9 @@ use crate::succeed;
 /// batches, and not in others.
 const OVERFLOWS: [&str; 6] = [
     "--set",
-    "loss.margin=1e38",
+    "model.mmrest.loss.margin=1e38",
     "--set",
-    "clusters.receptive_field=cell",
+    "model.mmrest.clusters.receptive_field=cell",
     "--set",
     "train.batch_size=4",
 ];

@@ -88,7 +88,7 @@ fn same(answered: &[Value], predicted: &[Value]) {
 
 /// Rows whose distances and shares make the clusters and the bias; the model's own clusters.
 fn geometry(server: &Served, model: &Value, lines: &str) {
-    let file = trained().json("run/model/clusters.json");
+    let file = &trained().json("run/model/state.json")["clusters"];
     let clusters = model["clusters"].as_array().unwrap();
     assert_eq!(clusters.len(), file["bins"].as_array().unwrap().len());
     let (_, answered) = server.post("/v1/predict?geometry=1", LINES, lines);
@@ -198,7 +198,12 @@ fn other_models_say_what_they_have() {
         "ordinal",
         &["--epochs", "1", "--set", "preset=ordinal"],
     );
-    let off = ["--set", "mmc=false", "--set", "bias=false"];
+    let off = [
+        "--set",
+        "model.mmrest.mmc=false",
+        "--set",
+        "model.mmrest.bias=false",
+    ];
     train(trained, "bare", &[&["--epochs", "1"][..], &off].concat());
     let answer = |run: &str| {
         let server = Served::of(run, &[]);
