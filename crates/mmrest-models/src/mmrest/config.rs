@@ -1,0 +1,355 @@
+//! `[model.mmrest]`: the configuration of MMRest, with its presets.
+
+use mmrest_metric::MmcLossConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::model::Presets;
+use crate::task::Task;
+
+/// `[model.mmrest]`. The defaults are the paper's values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MmRestConfig {
+    /// Size d1 of the shared space, and of the LSTMs.
+    pub representation: usize,
+    /// Channels of each fusion block.
+    pub channels: usize,
+    /// Channels the blocks are joined to.
+    pub joint: usize,
+    /// Width of the MLP's hidden layers.
+    pub hidden: usize,
+    /// Dropout after the LSTMs and before the MLP.
+    pub dropout: f64,
+    /// Whether L_MMC is part of the loss.
+    pub mmc: bool,
+    /// Weight eta of L_MMC.
+    pub mmc_weight: f64,
+    /// What the L1 loss compares with the label.
+    pub target: Target,
+    /// Whether the geometric projection bias is added to the score.
+    pub bias: bool,
+    /// Weight gamma of the bias in the score.
+    pub gamma: f64,
+    /// Whether the bias is added at evaluation and prediction too.
+    pub bias_at_evaluation: bool,
+    /// Learned metrics, or the identity in their place (the paper's "single metric").
+    pub metric: MetricKind,
+    /// beta: added to the diagonal of every M_i.
+    pub ridge: f64,
+    /// Learning rate of the metrics.
+    pub metric_learning_rate: f64,
+    /// Largest global gradient norm of the metrics; 0 turns clipping off.
+    pub max_metric_grad_norm: f64,
+    /// Clusters and receptive fields.
+    pub clusters: ClusterConfig,
+    /// The form of L_MMC and its terms.
+    pub loss: LossConfig,
+    /// The form of the bias.
+    pub projection: ProjectionConfig,
+}
+
+impl Default for MmRestConfig {
+    fn default() -> Self {
+        Self {
+            representation: 64,
+            channels: 50,
+            joint: 512,
+            hidden: 128,
+            dropout: 0.1,
+            mmc: true,
+            mmc_weight: 0.01,
+            target: Target::Prediction,
+            bias: true,
+            gamma: 0.05,
+            bias_at_evaluation: true,
+            metric: MetricKind::Learned,
+            ridge: 0.01,
+            metric_learning_rate: 1e-4,
+            max_metric_grad_norm: 1.0,
+            clusters: ClusterConfig::default(),
+            loss: LossConfig::default(),
+            projection: ProjectionConfig::default(),
+        }
+    }
+}
+
+/// What the L1 loss compares with the label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// y, bias included, as published.
+    #[default]
+    Prediction,
+    /// y' alone; the bias learns from L_MMC only.
+    Score,
+}
+
+/// Learned metrics, or the identity in their place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricKind {
+    /// One global and one local metric per cluster, learned.
+    #[default]
+    Learned,
+    /// M0 and dM_i fixed at the identity.
+    Single,
+}
+
+/// `[model.mmrest.clusters]`: k-means and receptive fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterConfig {
+    /// How rows are assigned to clusters.
+    pub assign: Assign,
+    /// Clusters asked for, K.
+    pub clusters: usize,
+    /// Which rows are clustered.
+    pub scope: ClusterScope,
+    /// How far a centre moves towards the mean of its rows of a batch (scope `train`).
+    pub momentum: f64,
+    /// Independent k-means++ starts.
+    pub restarts: usize,
+    /// Most Lloyd iterations of a start.
+    pub max_iterations: usize,
+    /// Which rows belong to a receptive field.
+    pub receptive_field: ReceptiveFieldKind,
+    /// Rows of a receptive field `nearest`, M.
+    pub nearest: usize,
+    /// Squared distance over which a cluster's share of a segment falls to 1/e (`loss.kind = "ordinal"`,
+    /// `projection.kind = "expectation"`).
+    pub temperature: f64,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            assign: Assign::Kmeans,
+            clusters: 7,
+            scope: ClusterScope::Train,
+            momentum: 0.05,
+            restarts: 10,
+            max_iterations: 100,
+            receptive_field: ReceptiveFieldKind::Nearest,
+            nearest: 32,
+            temperature: 64.0,
+        }
+    }
+}
+
+/// How rows are assigned to clusters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Assign {
+    /// To the nearest centre of k-means.
+    #[default]
+    Kmeans,
+    /// By the label: one cluster per sentiment bin, its centre the mean of the bin's rows.
+    Sentiment,
+}
+
+/// Which rows are clustered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClusterScope {
+    /// The training set, once per epoch, from the centres in force, so that every cluster keeps its identity.
+    #[default]
+    Train,
+    /// Each batch anew, as the published code does.
+    Batch,
+}
+
+/// Which rows belong to a cluster's receptive field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReceptiveFieldKind {
+    /// The `nearest` rows nearest to the centre.
+    #[default]
+    Nearest,
+    /// Every row of the cluster's Voronoi cell.
+    Cell,
+}
+
+/// `[model.mmrest.loss]`: the form of L_MMC and its terms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum LossConfig {
+    /// Hinges over pairs and over clusters, as published.
+    Hinge(MmcLossConfig),
+    /// Cross-entropy of a segment's shares of the clusters against the label's place between their sentiments.
+    Ordinal(OrdinalConfig),
+}
+
+impl Default for LossConfig {
+    fn default() -> Self {
+        Self::Hinge(MmcLossConfig::default())
+    }
+}
+
+/// The terms of the ordinal L_MMC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OrdinalConfig {
+    /// Standard deviation of the label's place, in label units; 0: between its two neighbours.
+    pub smoothing: f64,
+    /// Weight of the metrics' distance from the identity.
+    pub anchor_weight: f64,
+}
+
+/// `[model.mmrest.projection]`: the form of the bias.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum ProjectionConfig {
+    /// How far a row lies from its nearest centre along the way to the second-nearest, as published.
+    Length {
+        /// Give the bias the sign of (sentiment of the second-nearest cluster) - (sentiment of the nearest).
+        #[serde(default)]
+        signed: bool,
+    },
+    /// How far the score is from the sentiment expected of the clusters around, by their shares of the segment.
+    Expectation {},
+}
+
+impl Default for ProjectionConfig {
+    fn default() -> Self {
+        Self::Length { signed: false }
+    }
+}
+
+impl MmRestConfig {
+    /// Whether clusters and metrics have any part in a run.
+    pub fn needs_clusters(&self) -> bool {
+        self.mmc || self.bias
+    }
+}
+
+impl Presets for MmRestConfig {
+    const PRESETS: &'static [(&'static str, &'static str)] = &[
+        // The paper's method, with clusters that keep their identity and the bias at evaluation too.
+        ("paper", ""),
+        // What the published code computes (docs/src/method.md, "two presets").
+        (
+            "official",
+            r#"
+[sequence]
+drop_zero_frames = true
+[model.mmrest]
+bias_at_evaluation = false
+[model.mmrest.clusters]
+scope = "batch"
+receptive_field = "cell"
+[train]
+selection = "test_among_improving"
+"#,
+        ),
+        // Clusters by sentiment, an ordinal L_MMC, and a bias towards the sentiment expected of the clusters around.
+        (
+            "ordinal",
+            r#"
+[model.mmrest]
+mmc_weight = 1.0
+target = "score"
+gamma = 0.5
+metric_learning_rate = 1e-3
+max_metric_grad_norm = 0.0
+[model.mmrest.clusters]
+assign = "sentiment"
+[model.mmrest.loss]
+kind = "ordinal"
+[model.mmrest.projection]
+kind = "expectation"
+"#,
+        ),
+    ];
+
+    const RESUMABLE: &'static [&'static str] = &[
+        "dropout",
+        "mmc_weight",
+        "target",
+        "gamma",
+        "bias_at_evaluation",
+        "ridge",
+        "metric_learning_rate",
+        "max_metric_grad_norm",
+        "clusters.momentum",
+        "clusters.restarts",
+        "clusters.max_iterations",
+        "clusters.receptive_field",
+        "clusters.nearest",
+        "clusters.temperature",
+        "loss.*",
+        "projection.*",
+    ];
+
+    fn check(&self, key: &str, task: &Task) -> Result<(), ConfigError> {
+        let clusters = &self.clusters;
+        for (name, value) in [
+            ("representation", self.representation),
+            ("channels", self.channels),
+            ("joint", self.joint),
+            ("hidden", self.hidden),
+            ("clusters.clusters", clusters.clusters),
+            ("clusters.restarts", clusters.restarts),
+            ("clusters.max_iterations", clusters.max_iterations),
+            ("clusters.nearest", clusters.nearest),
+        ] {
+            ConfigError::positive(&format!("{key}.{name}"), value)?;
+        }
+        ConfigError::fraction(&format!("{key}.dropout"), self.dropout)?;
+        ConfigError::fraction(&format!("{key}.clusters.momentum"), clusters.momentum)?;
+        let mut weights = vec![
+            ("mmc_weight", self.mmc_weight),
+            ("gamma", self.gamma),
+            ("ridge", self.ridge),
+            ("metric_learning_rate", self.metric_learning_rate),
+            ("max_metric_grad_norm", self.max_metric_grad_norm),
+        ];
+        match &self.loss {
+            LossConfig::Hinge(loss) => {
+                ConfigError::positive(&format!("{key}.loss.max_pairs"), loss.max_pairs)?;
+                weights.extend([
+                    ("loss.inter_weight", loss.inter_weight),
+                    ("loss.frobenius_weight", loss.frobenius_weight),
+                    ("loss.margin", loss.margin),
+                    ("loss.margin_scale", loss.margin_scale),
+                ]);
+            }
+            LossConfig::Ordinal(loss) => weights.extend([
+                ("loss.smoothing", loss.smoothing),
+                ("loss.anchor_weight", loss.anchor_weight),
+            ]),
+        }
+        for (name, value) in weights {
+            ConfigError::at_least_zero(&format!("{key}.{name}"), value)?;
+        }
+        self.check_ordinal(key, task.bins.labels.len())
+    }
+}
+
+impl MmRestConfig {
+    /// Checks what clusters by sentiment, the ordinal loss and the expected sentiment require of each other.
+    fn check_ordinal(&self, key: &str, bins: usize) -> Result<(), ConfigError> {
+        let by_sentiment = self.clusters.assign == Assign::Sentiment;
+        let refuse = |message: String| Err(ConfigError(message));
+        if by_sentiment && self.clusters.clusters != bins {
+            return refuse(format!(
+                "{key}.clusters.assign = \"sentiment\" makes one cluster of each of the {bins} bins: set \
+                 {key}.clusters.clusters = {bins}, found {}",
+                self.clusters.clusters
+            ));
+        }
+        if matches!(self.loss, LossConfig::Ordinal(_)) && !by_sentiment {
+            return refuse(format!(
+                "{key}.loss.kind = \"ordinal\" compares clusters whose sentiments ascend: set {key}.clusters.assign = \
+                 \"sentiment\", found \"kmeans\""
+            ));
+        }
+        let temperature = self.clusters.temperature;
+        if temperature.is_finite() && temperature > 0.0 {
+            return Ok(());
+        }
+        refuse(format!(
+            "{key}.clusters.temperature must be a number > 0, found {temperature}"
+        ))
+    }
+}

@@ -1,0 +1,149 @@
+//! The shared space of MMRest, as reports and explanations see it.
+
+use burn::tensor::Tensor;
+use mmrest_data::Modality;
+use mmrest_kernels::host;
+use mmrest_metric::Clusters;
+
+use super::{ClusterState, Forward, MmRest, ProjectionConfig};
+use crate::batch::Batch;
+use crate::error::ModelError;
+use crate::geometry::{BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations};
+use crate::model::{Mode, Prediction, SentimentModel};
+
+/// A model with its clusters.
+pub(super) struct Space<'a> {
+    pub(super) model: &'a MmRest,
+    pub(super) state: &'a ClusterState,
+}
+
+impl Space<'_> {
+    fn host_metrics(&self, which: Option<&[usize]>) -> Result<Option<HostMetrics>, ModelError> {
+        let Some(metric) = &self.model.metric else {
+            return Ok(None);
+        };
+        let all: Vec<usize> = (0..metric.len()).collect();
+        let widened =
+            |values: Vec<f32>| -> Vec<f64> { values.into_iter().map(f64::from).collect() };
+        let dim = metric.dim();
+        let mut global = widened(host::read("global metric", metric.global.val())?);
+        for place in 0..dim {
+            global[place * (dim + 1)] += metric.ridge();
+        }
+        let own = metric.metrics(which.unwrap_or(&all));
+        Ok(Some(HostMetrics {
+            dim,
+            global,
+            own: widened(host::read("metrics", own)?),
+        }))
+    }
+
+    /// What each row adds to its segment's bias, where the bias is a mean over rows: gamma r / modalities, `[rows]`.
+    fn shares(&self, output: &Forward) -> Result<Option<Vec<f32>>, ModelError> {
+        let config = &self.model.settings.config;
+        let (Some(_), Some(projection), Some(clusters)) =
+            (&output.bias, &output.projection, &self.state.clusters)
+        else {
+            return Ok(None);
+        };
+        let value = match config.projection {
+            ProjectionConfig::Expectation {} => return Ok(None),
+            ProjectionConfig::Length { signed: true } => projection.signed(&clusters.bins),
+            ProjectionConfig::Length { signed: false } => projection.value.clone(),
+        };
+        let weight = config.gamma / output.representations.modalities() as f64;
+        let shares = host::read("shares of the bias", value.mul_scalar(weight))?;
+        Ok(Some(shares))
+    }
+}
+
+impl Geometry for Space<'_> {
+    fn dim(&self) -> usize {
+        self.model.settings.config.representation
+    }
+
+    fn clusters(&self) -> Option<&Clusters> {
+        self.state.clusters.as_ref()
+    }
+
+    fn bias(&self) -> BiasInfo {
+        let config = &self.model.settings.config;
+        BiasInfo {
+            on: config.bias && config.bias_at_evaluation && self.clusters().is_some(),
+            kind: match config.projection {
+                ProjectionConfig::Length { .. } => "length",
+                ProjectionConfig::Expectation {} => "expectation",
+            },
+            gamma: config.gamma,
+        }
+    }
+
+    fn classes(&self) -> &[i32] {
+        &self.model.settings.classes
+    }
+
+    fn bin(&self, label: f32) -> usize {
+        self.model.settings.bins.bin(label)
+    }
+
+    fn metrics(&self) -> Result<Option<HostMetrics>, ModelError> {
+        self.host_metrics(self.clusters().map(|clusters| &clusters.metric[..]))
+    }
+
+    fn all_metrics(&self) -> Result<Option<HostMetrics>, ModelError> {
+        self.host_metrics(None)
+    }
+
+    fn encode(&self, batch: &Batch) -> Representations {
+        self.model.encode(batch)
+    }
+
+    fn decide(
+        &self,
+        representations: Representations,
+        rows: &[usize],
+    ) -> Result<Vec<Prediction>, ModelError> {
+        let output = self
+            .model
+            .decide(representations, self.state, Mode::Evaluate)?;
+        self.model.predictions(&output, self.state, rows)
+    }
+
+    fn place(&self, batch: &Batch) -> Result<Vec<Placement>, ModelError> {
+        let output = self.model.forward(batch, self.state, Mode::Evaluate)?;
+        let shares = self.shares(&output)?;
+        let rows = placed_rows(&output, shares.as_deref(), batch.len());
+        let predictions = self.model.predictions(&output, self.state, &batch.rows)?;
+        let placements = predictions.into_iter().zip(rows);
+        Ok(placements
+            .map(|(prediction, rows)| Placement { prediction, rows })
+            .collect())
+    }
+}
+
+/// The rows of each segment of a batch.
+fn placed_rows(output: &Forward, shares: Option<&[f32]>, batch: usize) -> Vec<Vec<PlacedRow>> {
+    let (Some(projection), Some(values)) = (&output.projection, &output.rows_on_host) else {
+        return vec![Vec::new(); batch];
+    };
+    let used = output.representations.by_modality();
+    let count = projection.near.len().max(1);
+    let (dim, clusters) = (values.len() / count, projection.distances.len() / count);
+    let placed = |place: usize, modality: Modality, segment: usize| {
+        let row = place * batch + segment;
+        PlacedRow {
+            modality,
+            values: values[row * dim..(row + 1) * dim].to_vec(),
+            distances: projection.distances[row * clusters..(row + 1) * clusters].to_vec(),
+            near: projection.near[row],
+            second: projection.second[row],
+            bias: shares.map(|shares| shares[row]),
+        }
+    };
+    let rows_of = |segment: usize| {
+        let rows = used.iter().enumerate();
+        rows.map(|(place, (modality, _))| placed(place, *modality, segment))
+            .collect()
+    };
+    (0..batch).map(rows_of).collect()
+}
