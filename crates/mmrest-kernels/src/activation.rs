@@ -41,7 +41,7 @@ pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// tanh x, to 4e-7 of it.
+/// tanh x, to 2e-7 of it.
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     let square = x * x;
@@ -52,6 +52,27 @@ pub fn tanh(x: f32) -> f32 {
     let near = series * square * x + x;
     let far = (1.0 - 2.0 / (exp(2.0 * x.abs()) + 1.0)).copysign(x);
     if x.abs() < 0.625 { near } else { far }
+}
+
+/// tanh of every value.
+///
+/// ```
+/// let mut values = [0.0, 1.0];
+/// mmrest_kernels::activation::tanh_in_place(&mut values);
+/// assert!(values[0] == 0.0 && (values[1] - 1.0_f32.tanh()).abs() < 1e-6);
+/// ```
+pub fn tanh_in_place(values: &mut [f32]) {
+    vectorised(all_tanh, values);
+}
+
+kernel! {
+    fn all_tanh(
+        values: &mut [f32]
+    ) {
+        for value in values.iter_mut() {
+            *value = tanh(*value);
+        }
+    }
 }
 
 /// Φ(x) and φ(x), distribution function and density of the standard normal distribution, to 3e-7.
@@ -85,7 +106,7 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
             out.par_chunks_mut(BLOCK)
                 .zip(x.par_chunks(BLOCK))
                 .for_each(|(out, x)| {
-                    vectorised(values, (out, x));
+                    vectorised(gelu_values, (out, x));
                 });
             return (out, shape, None);
         }
@@ -94,14 +115,14 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
             .zip(slope.par_chunks_mut(BLOCK))
             .zip(x.par_chunks(BLOCK))
             .for_each(|((out, slope), x)| {
-                vectorised(values_and_slopes, (out, slope, x));
+                vectorised(gelu_and_slopes, (out, slope, x));
             });
         (out, shape, Some(Slope(slope)))
     })
 }
 
 kernel! {
-    fn values(
+    fn gelu_values(
         (out, x): (&mut [f32], &[f32])
     ) {
         for (out, x) in out.iter_mut().zip(x) {
@@ -111,7 +132,7 @@ kernel! {
 }
 
 kernel! {
-    fn values_and_slopes(
+    fn gelu_and_slopes(
         (out, slope, x): (&mut [f32], &mut [f32], &[f32])
     ) {
         for ((out, slope), x) in out.iter_mut().zip(slope).zip(x) {

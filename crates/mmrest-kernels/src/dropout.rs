@@ -106,6 +106,21 @@ pub fn dropped(values: &[f32], mask: Mask) -> Vec<f32> {
     out
 }
 
+/// Multiplies values, or their gradients, with 0 or 1 / (1 - p); the first is at place `at`.
+pub fn drop_in_place(values: &mut [f32], mask: Mask, at: usize) {
+    vectorised(drop_all, (values, mask, at));
+}
+
+kernel! {
+    fn drop_all(
+        (values, mask, at): (&mut [f32], Mask, usize)
+    ) {
+        for (value, place) in values.iter_mut().zip(at as u32..) {
+            *value *= mask.factor(place);
+        }
+    }
+}
+
 kernel! {
     /// Dropout; `at` is the place of the first value.
     pub fn drop_values(

@@ -6,7 +6,7 @@ use std::ops::Range;
 /// A loop over values, to be compiled for the widest vectors of the processor it runs on.
 ///
 /// Only what is inlined is compiled so: `run` and all that it calls have to be `#[inline(always)]`, which neither a
-/// closure nor a function passed as a value can be. [`kernel!`] writes one like a function.
+/// closure nor a function passed as a value can be. [`kernel!`](crate::kernel!) writes one like a function.
 pub trait Kernel<A> {
     /// Runs the loop.
     fn run(arguments: A);

@@ -11,14 +11,14 @@
 
 use std::ops::Range;
 
-use burn::nn::{Dropout, Linear};
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::nn::Linear;
+use burn::tensor::Tensor;
 use faer::{Accum, MatMut, MatRef};
+use mmrest_kernels::activation::tanh_in_place;
+use mmrest_kernels::dropout::{Mask, drop_in_place};
 use mmrest_kernels::operation::{Input, Tape, apply, input, takes};
 use mmrest_kernels::product::{matrix, matrix_mut, product_here};
 use mmrest_kernels::vector::sum_rows;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
 use super::{Alone, Fusion};
@@ -216,14 +216,14 @@ impl<const N: usize> Pass<N> {
     fn forward_block(&self, block: usize, part: Part<'_>, score: &mut [f32]) {
         self.join(block * ROWS, part.joined);
         linear(part.joint, part.joined, self.common(JOINT));
-        if let Some(mask) = &self.mask {
-            mask.apply(block, part.joint);
+        if let Some(mask) = self.mask {
+            drop_in_place(part.joint, mask, block * ROWS * self.sizes.joint);
         }
         let [first, second] = part.hidden;
         linear(first, part.joint, self.common(FIRST));
-        first.iter_mut().for_each(|value| *value = tanh(*value));
+        tanh_in_place(first);
         linear(second, first, self.common(SECOND));
-        second.iter_mut().for_each(|value| *value = tanh(*value));
+        tanh_in_place(second);
         linear(score, second, self.common(SCORE));
     }
 
@@ -301,8 +301,8 @@ impl<const N: usize> Run<N> {
         linear_back(first, second, pass.common(SECOND));
         tanh_back(first, &self.values.hidden[0][rows(sizes.hidden[0])]);
         linear_back(part.joint, first, pass.common(FIRST));
-        if let Some(mask) = &pass.mask {
-            mask.apply(block, part.joint);
+        if let Some(mask) = pass.mask {
+            drop_in_place(part.joint, mask, start * sizes.joint);
         }
         linear_back(part.joined, part.joint, pass.common(JOINT));
         let joined = &self.values.joined[rows(sizes.joined)];
@@ -431,111 +431,9 @@ fn linear_back(out: &mut [f32], gradient: &[f32], (weight, bias): (&[f32], &[f32
     product_here(out, Accum::Replace, 1.0, gradient, weight.transpose());
 }
 
-/// tanh x, to 3e-7 of it: Lambert's continued fraction as far as x^2 / 13, at half of x, and the tanh of twice that.
-fn tanh(x: f32) -> f32 {
-    let half = 0.5 * x.clamp(-10.0, 10.0);
-    let square = half * half;
-    let above = ((square + 378.0) * square + 17_325.0) * square + 135_135.0;
-    let below = ((28.0 * square + 3150.0) * square + 62_370.0) * square + 135_135.0;
-    let of_half = half * above / below;
-    2.0 * of_half / (1.0 + of_half * of_half)
-}
-
 /// Multiplies gradients with the slopes of tanh, given its values.
 fn tanh_back(gradients: &mut [f32], values: &[f32]) {
     for (gradient, value) in gradients.iter_mut().zip(values) {
         *gradient *= 1.0 - value * value;
-    }
-}
-
-/// Which joint values dropout keeps. Only the key is drawn from the device: each block of rows has random numbers of its
-/// own, so that it need not wait for another, and the way back draws the same again.
-#[derive(Clone, Debug)]
-struct Mask {
-    key: u64,
-    /// Values whose number is below are dropped.
-    threshold: u32,
-    /// What values that are kept are multiplied with.
-    scale: f32,
-}
-
-impl Mask {
-    /// The next mask of a device. None where dropout does nothing: the conditions are those of [`Dropout::forward`].
-    fn draw(dropout: &Dropout, device: &Device) -> Option<Self> {
-        if !dropout.training.is_enabled() || !device.is_autodiff() || dropout.prob == 0.0 {
-            return None;
-        }
-        let sixteen_bits = Distribution::Uniform(0.0, 65_536.0);
-        let drawn = Tensor::<1>::random([4], sixteen_bits, &device.clone().inner()).into_data();
-        let key = drawn
-            .iter::<f32>()
-            .fold(0, |key, bits| key << 16 | (bits as u64 & 0xffff));
-        Some(Self::new(key, dropout.prob))
-    }
-
-    fn new(key: u64, prob: f64) -> Self {
-        Self {
-            key,
-            threshold: (prob * 4_294_967_296.0) as u32,
-            scale: (1.0 / (1.0 - prob)) as f32,
-        }
-    }
-
-    /// Multiplies the values of a block of rows, or their gradients, with 0 or `1 / (1 - p)`.
-    fn apply(&self, block: usize, values: &mut [f32]) {
-        let mut random = ChaCha8Rng::seed_from_u64(self.key);
-        random.set_stream(block as u64);
-        for value in values {
-            let kept = random.next_u32() >= self.threshold;
-            *value *= if kept { self.scale } else { 0.0 };
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tanh_is_right_to_a_millionth() {
-        for step in -200_000..=200_000 {
-            for range in [0.01, 1.0, 12.0] {
-                let x = (f64::from(step) * range / 200_000.0) as f32;
-                let exact = f64::from(x).tanh();
-                let error = (f64::from(tanh(x)) - exact).abs();
-                assert!(error <= 3e-7 * exact.abs(), "{x}: {}", tanh(x));
-            }
-        }
-        assert_eq!(
-            [tanh(1e9), tanh(f32::NEG_INFINITY), tanh(0.0)],
-            [1.0, -1.0, 0.0]
-        );
-        assert!(tanh(f32::NAN).is_nan());
-    }
-
-    #[test]
-    fn as_many_are_dropped_as_asked_by_masks_of_their_own() {
-        let mask = |key, block| {
-            let mut ones = vec![1.0; 50_000];
-            Mask::new(key, 0.3).apply(block, &mut ones);
-            ones
-        };
-        let dropped = |mask: &[f32]| mask.iter().filter(|&&factor| factor == 0.0).count();
-        let one = mask(7, 0);
-        assert_eq!(one, mask(7, 0));
-        assert!(
-            one.iter()
-                .all(|&factor| factor == 0.0 || factor == 1.0 / 0.7)
-        );
-        for (key, block) in [(7, 0), (7, 1), (8, 0), (1 << 40, 0)] {
-            let other = mask(key, block);
-            let share = dropped(&other) as f64 / 50_000.0;
-            assert!((share - 0.3).abs() < 0.01, "{share}");
-            if (key, block) != (7, 0) {
-                let both = one.iter().zip(&other).map(|(a, b)| a + b);
-                let both = dropped(&both.collect::<Vec<f32>>()) as f64 / 50_000.0;
-                assert!((both - 0.09).abs() < 0.01, "{both}");
-            }
-        }
     }
 }
