@@ -43,4 +43,4 @@ pub use report::{DataReport, DropReason, Unit};
 pub use segment::{Segment, SegmentSource, Visit};
 pub use source::SourceFile;
 pub use split::{Split, in_two_splits};
-pub use stats::{FeatureMoments, FeatureStats};
+pub use stats::{FeatureMoments, FeatureStats, quantile};

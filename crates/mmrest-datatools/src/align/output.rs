@@ -1,5 +1,6 @@
 //! Aligned sequences as files.
 
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::ScopedJoinHandle;
@@ -29,7 +30,7 @@ impl Aligner {
     ///
     /// # Errors
     ///
-    /// Those of [`visit`](Self::visit) and of [`csd::write`]; [`DataError::Align`] for a file that is there already, unless
+    /// Those of [`visit`](Self::visit) and of [`csd::write`]; [`DataError::Io`] for a file that is there already, unless
     /// `overwrite`, and always for one of the inputs; [`DataError::Stopped`] when `watch` says so.
     pub fn write(
         &self,
@@ -68,11 +69,8 @@ impl Aligner {
                 return Err(DataError::Align(reason));
             }
             if target.exists() && !overwrite {
-                let target = target.display();
-                let reason = format!(
-                    "{target} is there already; give --force to overwrite it, or another folder"
-                );
-                return Err(DataError::Align(reason));
+                let there = std::io::Error::new(ErrorKind::AlreadyExists, "it is there already");
+                return Err(DataError::io(&target, there));
             }
             targets.push(target);
         }

@@ -56,7 +56,7 @@ pub fn fetch_bert(
         whole.map_err(|reason| {
             refused(
                 &folder.display().to_string(),
-                format!("the folder is there but holds no whole BERT ({reason}): move it away, or use --force"),
+                format!("the folder is there but holds no whole BERT ({reason}): move it away, or fetch by force"),
             )
         })?;
         return Ok(FetchedBert {

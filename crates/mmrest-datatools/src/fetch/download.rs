@@ -80,7 +80,7 @@ fn keep(target: &Target, part: Part) -> Result<Fetched> {
     let record = recorded(&target.path).filter(|_| !target.force && target.sha256.is_none());
     if let Some(record) = record.filter(|record| *record != file.sha256) {
         return wrong(format!(
-            "what arrived has the SHA-256 {}, and {}.sha256 says {record}; it is kept as {}: use --force, or remove the \
+            "what arrived has the SHA-256 {}, and {}.sha256 says {record}; it is kept as {}: fetch it by force, or remove the \
              .sha256 file if the server's file has changed",
             file.sha256,
             target.path.display(),

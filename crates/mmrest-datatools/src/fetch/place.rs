@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::target::beside;
 use super::{Fetched, Source, Target};
-use mmrest_data::{Result, SourceFile, files};
+use mmrest_data::files::{self, beside};
+use mmrest_data::{Result, SourceFile};
 
 /// The file a target asks for, if it is there and whole: of the right content, and of the recorded checksum if there is
 /// a record. One without gets it.

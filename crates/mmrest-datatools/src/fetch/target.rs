@@ -57,15 +57,8 @@ impl Target {
 
     /// The path with something after its name.
     pub(super) fn beside(&self, ending: &str) -> PathBuf {
-        beside(&self.path, ending)
+        mmrest_data::files::beside(&self.path, ending)
     }
-}
-
-/// A path with something after its name.
-pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
 }
 
 /// Where a file came from.

@@ -1,5 +1,6 @@
 //! How something is spread.
 
+use mmrest_data::quantile;
 use serde::Serialize;
 
 /// Least, greatest, and what a share of the values is at most: linear between neighbours, as numpy's default.
@@ -36,11 +37,11 @@ impl Percentiles {
         sorted.sort_by(f64::total_cmp);
         Some(Self {
             min: *sorted.first()?,
-            p5: at(&sorted, 0.05)?,
-            p25: at(&sorted, 0.25)?,
-            p50: at(&sorted, 0.5)?,
-            p75: at(&sorted, 0.75)?,
-            p95: at(&sorted, 0.95)?,
+            p5: quantile(&sorted, 0.05)?,
+            p25: quantile(&sorted, 0.25)?,
+            p50: quantile(&sorted, 0.5)?,
+            p75: quantile(&sorted, 0.75)?,
+            p95: quantile(&sorted, 0.95)?,
             max: *sorted.last()?,
         })
     }
@@ -51,16 +52,4 @@ impl Percentiles {
             self.min, self.p5, self.p25, self.p50, self.p75, self.p95, self.max,
         ]
     }
-}
-
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss
-)]
-fn at(sorted: &[f64], share: f64) -> Option<f64> {
-    let place = share * sorted.len().checked_sub(1)? as f64;
-    let (low, high) = (place.floor() as usize, place.ceil() as usize);
-    let (low, high) = (*sorted.get(low)?, *sorted.get(high)?);
-    Some(low + (high - low) * place.fract())
 }
