@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::missing::MissingFiles;
+use crate::MissingFiles;
 use crate::{DataReport, Modality, Split};
 
 /// What this crate's functions return.

@@ -207,6 +207,13 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
+/// A path with something after its name: `words.csd` and `.part` make `words.csd.part`.
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
 /// Whether two paths lead to one file that is there.
 pub fn same_file(one: &Path, other: &Path) -> bool {
     let [one, other] = [one, other].map(Path::canonicalize);

@@ -1,21 +1,16 @@
 #![doc = include_str!("../README.md")]
 
-mod batch;
 mod clean;
 mod config;
 pub mod cross_check;
 pub mod csd;
-mod dataset;
 mod error;
 pub mod files;
 pub mod folds;
 mod frames;
 mod hdf5;
 pub mod import;
-mod missing;
-mod modality;
 mod open;
-mod overlap;
 pub mod packed;
 pub mod pickle;
 mod prepare;
@@ -23,24 +18,20 @@ mod report;
 mod segment;
 mod sequences;
 mod source;
-mod split;
 mod stats;
 pub mod table;
 pub mod text;
 
-pub use batch::PaddedFrames;
 pub use clean::{Purpose, clean};
-pub use config::{Columns, DataConfig, Download, Kind, Missing, Shorten, SplitFrom, TextFrom};
-pub use dataset::{Dataset, Widths};
+pub use config::{
+    Columns, DataConfig, Download, Kind, Missing, MissingFiles, Shorten, SplitFrom, TextFrom,
+};
+pub use csd::{TOLERANCE, is_too_short, overlapping};
 pub use error::{DataError, Result};
-pub use frames::Frames;
-pub use missing::MissingFiles;
-pub use modality::Modality;
+pub use frames::{Frames, PaddedFrames};
 pub use open::{load, load_unlabelled, open, open_unlabelled, visit_unlabelled};
-pub use overlap::{TOLERANCE, is_too_short, overlapping};
 pub use prepare::{Prepared, prepare};
 pub use report::{DataReport, DropReason, Unit};
-pub use segment::{Segment, SegmentSource, Visit};
+pub use segment::{Dataset, Modality, Segment, SegmentSource, Split, Visit, Widths, in_two_splits};
 pub use source::SourceFile;
-pub use split::{Split, in_two_splits};
-pub use stats::{FeatureMoments, FeatureStats};
+pub use stats::{FeatureMoments, FeatureStats, quantile};

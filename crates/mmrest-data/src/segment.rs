@@ -1,6 +1,11 @@
-//! Segments, and what gives them one after another.
+//! Segments with their modalities and splits, data sets of them, and what gives them one after another.
 
-use crate::{DataReport, Frames, Modality, Result, Split, Widths};
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DataReport, Frames, Result, SourceFile};
 
 /// One stretch of a video, in every modality.
 ///
@@ -59,4 +64,168 @@ pub trait SegmentSource: Send + Sync {
     ///
     /// Those of reading, and those of `visit`.
     fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport>;
+}
+
+/// A data set in memory: its segments by split, and where they come from.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// Segments to fit on.
+    pub train: Vec<Segment>,
+    /// Segments to choose by.
+    pub valid: Vec<Segment>,
+    /// Segments looked at once.
+    pub test: Vec<Segment>,
+    /// Features in a frame of each modality.
+    pub widths: Widths,
+    /// The files it was read from, with their checksums.
+    pub files: Vec<SourceFile>,
+    /// What was met on the way: counts to be shown to whoever trains on it.
+    pub report: DataReport,
+}
+
+impl Dataset {
+    /// The segments of a split.
+    pub fn split(&self, split: Split) -> &[Segment] {
+        match split {
+            Split::Train => &self.train,
+            Split::Valid => &self.valid,
+            Split::Test => &self.test,
+        }
+    }
+
+    /// All segments: training, validation, test.
+    pub fn segments(&self) -> impl Iterator<Item = &Segment> {
+        Split::ALL.into_iter().flat_map(|split| self.split(split))
+    }
+}
+
+/// Features in a frame; 0 for a modality not in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Widths {
+    /// Of vision.
+    pub vision: usize,
+    /// Of audio.
+    pub audio: usize,
+}
+
+/// A channel of a segment.
+///
+/// ```
+/// use mmrest_data::Modality;
+///
+/// assert_eq!(Modality::ALL.map(|m| m.to_string()), ["text", "vision", "audio"]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Modality {
+    /// What is said.
+    Text,
+    /// What is seen: a sequence of frames of facial features.
+    Vision,
+    /// How it sounds: a sequence of frames of acoustic features.
+    Audio,
+}
+
+impl Modality {
+    /// All, in the order representations are stacked in.
+    pub const ALL: [Self; 3] = [Self::Text, Self::Vision, Self::Audio];
+
+    /// The name used in configurations and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Vision => "vision",
+            Self::Audio => "audio",
+        }
+    }
+}
+
+impl fmt::Display for Modality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What a segment is for.
+///
+/// ```
+/// use mmrest_data::Split;
+///
+/// assert_eq!(Split::ALL.map(|s| s.to_string()), ["train", "valid", "test"]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// Fitting the model.
+    Train,
+    /// Choosing between models.
+    Valid,
+    /// Looked at once.
+    Test,
+}
+
+impl Split {
+    /// All, in the order of use.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Valid, Self::Test];
+
+    /// The name used in files and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+        }
+    }
+
+    /// The split a file means by `name`: validation is also called `dev`, `val` and `validation`.
+    ///
+    /// ```
+    /// use mmrest_data::Split;
+    ///
+    /// assert_eq!(Split::from_name("dev"), Some(Split::Valid));
+    /// assert_eq!(Split::from_name("holdout"), None);
+    /// ```
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name.trim().to_ascii_lowercase().as_str() {
+            "train" => Some(Self::Train),
+            "valid" | "dev" | "val" | "validation" => Some(Self::Valid),
+            "test" => Some(Self::Test),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The videos that are in more than one split, each once.
+pub fn in_two_splits<'a>(of: impl IntoIterator<Item = (&'a str, Split)>) -> Vec<&'a str> {
+    let mut splits: BTreeMap<&str, (Split, bool)> = BTreeMap::new();
+    for (video, split) in of {
+        let (first, two) = splits.entry(video).or_insert((split, false));
+        *two |= *first != split;
+    }
+    let two = splits.into_iter().filter(|(_, (_, two))| *two);
+    two.map(|(video, _)| video).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_video_in_two_splits_is_found_once() {
+        let of = [
+            ("b", Split::Train),
+            ("a", Split::Train),
+            ("b", Split::Test),
+            ("b", Split::Valid),
+            ("a", Split::Train),
+        ];
+        assert_eq!(in_two_splits(of), ["b"]);
+        assert!(in_two_splits([]).is_empty());
+    }
 }

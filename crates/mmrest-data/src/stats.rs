@@ -1,8 +1,26 @@
-//! Standardisation of features.
+//! Statistics on the host: standardisation of features, quantiles.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Frames;
+
+/// The `share` quantile of ascending values, linear between neighbours, as NumPy's default; none of none.
+///
+/// ```
+/// assert_eq!(mmrest_data::quantile(&[1.0, 2.0, 3.0, 4.0], 0.25), Some(1.75));
+/// assert_eq!(mmrest_data::quantile(&[], 0.5), None);
+/// ```
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let place = share * sorted.len().checked_sub(1)? as f64;
+    let (low, high) = (place.floor() as usize, place.ceil() as usize);
+    let (low, high) = (*sorted.get(low)?, *sorted.get(high)?);
+    Some(low + (high - low) * place.fract())
+}
 
 /// Mean and standard deviation of each feature over all frames of a split.
 ///

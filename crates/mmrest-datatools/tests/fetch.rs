@@ -382,7 +382,7 @@ fn checksums_are_held_to() {
         format!("{wrong}  file.csd\n"),
     )
     .unwrap();
-    place.fail(&server, "--force");
+    place.fail(&server, "by force");
     assert!(place.names().contains(&"file.csd.part".to_owned()));
     let asked = server.asked().len();
     std::fs::remove_file(place.path("file.csd.sha256")).unwrap();

@@ -295,7 +295,7 @@ fn nothing_of_the_users_is_lost() {
     std::fs::create_dir(&bert).unwrap();
     std::fs::write(bert.join("notes.txt"), "mine").unwrap();
     let server = hub(model(), None);
-    for (force, told) in [(false, "--force"), (true, "notes.txt")] {
+    for (force, told) in [(false, "by force"), (true, "notes.txt")] {
         let error = fetch(&at(&server), "new/bert", folder.path(), force).unwrap_err();
         assert!(error.to_string().contains(told), "{error}");
         assert_eq!(names(&bert), ["notes.txt"]);

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use mmrest_data::DataError;
+pub(crate) use mmrest_data::files::beside;
 
 use crate::error::LearnerError;
 
@@ -49,13 +50,6 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
     let text = std::fs::read_to_string(path).map_err(|e| LearnerError::io("read", path, e))?;
     serde_json::from_str(&text)
         .map_err(|e| LearnerError::format(path, format!("not what it should be: {e}")))
-}
-
-/// `path` with `ending` behind its name.
-pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
 }
 
 /// Every file below a folder, in the order of their paths.

@@ -1,9 +1,10 @@
 //! Which files a configuration needs, and whether they are there.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{DataConfig, Kind, SplitFrom, TextFrom};
-use crate::missing::MissingFiles;
+use super::{DataConfig, Download, Kind, SplitFrom, TextFrom};
+use crate::text::count;
 use crate::{DataError, Modality, Result};
 
 /// The files of a configuration, found; one not needed is none.
@@ -188,5 +189,26 @@ impl DataConfig {
             return below_folder;
         }
         below_root
+    }
+}
+
+/// Files a configuration names that are not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingFiles {
+    /// All that are missing.
+    pub files: Vec<PathBuf>,
+    /// The folder that data files belong in.
+    pub folder: PathBuf,
+    /// The public data set they are part of.
+    pub download: Download,
+}
+
+impl fmt::Display for MissingFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} not found:", count(self.files.len(), "data file"))?;
+        for path in &self.files {
+            write!(f, "\n  {}", path.display())?;
+        }
+        write!(f, "\nPut data files into {}", self.folder.display())
     }
 }

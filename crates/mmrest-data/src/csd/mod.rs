@@ -25,14 +25,13 @@
 
 mod backend;
 mod entry;
-mod labelled;
+mod intervals;
 mod read;
-mod video_ids;
 mod write;
 
 pub use backend::Backend;
 pub use entry::{Entry, Features, RowsDiffer};
-pub use labelled::{LabelledInterval, labelled_intervals};
+pub use entry::{merge, split_id};
+pub use intervals::{LabelledInterval, TOLERANCE, is_too_short, labelled_intervals, overlapping};
 pub use read::ComputationalSequence;
-pub use video_ids::{merge, split_id};
 pub use write::{Metadata, metadata, try_write, write, write_at_level};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::backend::{Array, Source, Values};
-use super::video_ids::{VideoIds, merge};
+use super::entry::{VideoIds, merge};
 use super::{Backend, Entry, Features, Metadata, split_id};
 use crate::{DataError, Result};
 

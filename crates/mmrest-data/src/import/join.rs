@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::ids::Key;
+use super::cells::Key;
 use super::part::Part;
 use super::{Layout, Release};
 use crate::config::Files;

@@ -3,10 +3,8 @@
 //! which hold no words and need the table for them.
 
 mod cells;
-mod ids;
 mod join;
 mod pack;
-mod padding;
 mod part;
 mod source;
 
@@ -16,7 +14,7 @@ use crate::pickle::{Pickle, Value};
 use crate::{DataError, Modality, Result, Split};
 
 pub use pack::import;
-pub use padding::{Padding, Unpadded, unpad};
+pub use part::{Padding, Unpadded, unpad};
 pub(crate) use source::ReleaseSource;
 
 /// A pickle that is one of the processed releases.

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::padding::{Padding, unpad};
+use super::part::{Padding, unpad};
 use super::part::{Part, Reader, Track};
 use super::{Layout, Release, join};
 use crate::clean::{Admitted, Intake, Purpose};
 use crate::config::Files;
+use crate::in_two_splits;
 use crate::segment::{SegmentSource, Visit};
-use crate::split::in_two_splits;
 use crate::{
     DataConfig, DataError, DataReport, DropReason, Frames, Modality, Result, Segment, Split, Unit,
     Widths,

@@ -56,16 +56,14 @@
 //! ```
 
 mod about;
-mod file;
 mod open;
-mod pack;
 mod set;
 mod source;
 mod writer;
 
 pub use about::About;
 pub(crate) use about::VERSION;
-pub use pack::pack;
 pub use set::PackedSet;
 pub(crate) use source::Chosen;
+pub use source::pack;
 pub use writer::PackedWriter;

@@ -1,7 +1,8 @@
-//! Finding the datasets of a packed set, and refusing what is none.
+//! Finds and reads the datasets of a packed set, and refuses files that are none.
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +12,6 @@ use hdf5_reader::messages::layout::DataLayout;
 use hdf5_reader::storage::FileStorage;
 use hdf5_reader::{ByteOrder, Datatype, Hdf5File, OpenOptions};
 
-use super::file::read_at;
 use crate::{DataError, Result};
 
 /// An object header is some hundred bytes.
@@ -206,4 +206,28 @@ fn address(messages: &[HdfMessage], bytes: u64) -> Result<u64, String> {
         }
         _ => Err("its elements are not stored one after another".to_owned()),
     }
+}
+
+/// Fills `bytes` from `offset` on.
+#[cfg(unix)]
+pub(super) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    file.read_exact_at(bytes, offset)
+}
+
+/// Fills `bytes` from `offset` on.
+#[cfg(windows)]
+pub(super) fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+    use std::os::windows::fs::FileExt;
+    while !bytes.is_empty() {
+        let read = match file.seek_read(bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        bytes = &mut bytes[read..];
+        offset += read as u64;
+    }
+    Ok(())
 }

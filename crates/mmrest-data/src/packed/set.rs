@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::About;
 use super::about::{Checksums, decode};
-use super::file::read_at;
+use super::open::read_at;
 use super::open::{Element, Place, Structure};
 use crate::text::hex;
 use crate::{DataError, Frames, Modality, Result, Segment, Split, Widths};

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::feature_sources::FeatureSources;
 use super::{Sequences, Splits};
+use crate::MissingFiles;
 use crate::clean::Purpose;
 use crate::csd::{ComputationalSequence, split_id};
-use crate::missing::MissingFiles;
 use crate::table::{Required, Table};
 use crate::{DataConfig, DataError, Download, Modality, Result};
 

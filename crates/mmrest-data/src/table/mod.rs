@@ -1,7 +1,6 @@
 //! The `label.csv` of the processed releases: transcript, label and split of every segment. Beside computational sequences
 //! it adds to them; alone it is a data set of text.
 
-mod columns;
 mod reader;
 mod source;
 
@@ -11,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Columns, DataError, Result, Split};
 
-pub use columns::Required;
+pub use reader::Required;
 pub use reader::separator;
 pub(crate) use source::TableSource;
 

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::{Required, Row, Table};
+use crate::MissingFiles;
 use crate::clean::{Admitted, Intake, Purpose};
 use crate::config::Files;
 use crate::folds::Folds;
-use crate::missing::MissingFiles;
 use crate::segment::{SegmentSource, Visit};
 use crate::{
     DataConfig, DataError, DataReport, Download, DropReason, Frames, Result, Segment, Split,

@@ -59,11 +59,8 @@
 mod aligner;
 mod collapse;
 mod config;
-mod cut;
-mod metadata;
 mod output;
 mod report;
-mod revert;
 mod sequence;
 mod tensors;
 mod video;
@@ -73,5 +70,5 @@ pub use collapse::{Collapse, UnknownCollapse};
 pub use config::AlignConfig;
 pub use output::Written;
 pub use report::{AlignReport, Listed, SequenceReport};
-pub use revert::revert;
+pub use tensors::revert;
 pub use tensors::{Padding, Tensor, tensor};

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::aligner::Aligner;
 use super::collapse::collapse;
-use super::cut::Track;
-use super::revert::join;
+use super::sequence::Track;
 use super::sequence::{Content, Met, Reference, Sequence};
+use super::tensors::join;
 use mmrest_data::csd::{self, Entry};
 use mmrest_data::{DataError, Result};
 

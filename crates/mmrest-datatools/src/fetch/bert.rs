@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::check::{check_bert, check_config, check_vocabulary};
-use super::place::record_sha256;
 use super::probe::{Known, probe};
+use super::target::record_sha256;
 use super::{Content, Fetched, Fetcher, Hub, ModelName, Progress, Source, Target};
 use mmrest_data::files::sync_name;
 use mmrest_data::{DataError, Result, SourceFile};
@@ -56,7 +56,7 @@ pub fn fetch_bert(
         whole.map_err(|reason| {
             refused(
                 &folder.display().to_string(),
-                format!("the folder is there but holds no whole BERT ({reason}): move it away, or use --force"),
+                format!("the folder is there but holds no whole BERT ({reason}): move it away, or fetch by force"),
             )
         })?;
         return Ok(FetchedBert {

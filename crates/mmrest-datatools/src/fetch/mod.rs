@@ -23,17 +23,14 @@
 //! # }
 //! ```
 
-mod answer;
 mod bert;
 mod check;
 mod client;
 mod download;
 mod hub;
 mod part;
-mod place;
 mod policy;
 mod probe;
-mod progress;
 mod target;
 
 pub use bert::{FetchedBert, fetch_bert};
@@ -41,5 +38,5 @@ pub use check::{Content, check_bert};
 pub use download::Fetcher;
 pub use hub::{Hub, ModelName};
 pub use policy::Policy;
-pub use progress::{Progress, Silent};
+pub use policy::{Progress, Silent};
 pub use target::{Fetched, Source, Target};

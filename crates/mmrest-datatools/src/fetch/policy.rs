@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
-
-use super::Progress;
 use mmrest_data::{DataError, Result};
+use rand::RngExt;
 
 /// How often and how long a download is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +142,30 @@ fn given_up(reason: &str, tries: u32, reached: u64) -> String {
             format!("{reason} (given up after {tries}; run it again to go on from {reached} bytes)")
         }
     }
+}
+
+/// Is told how far downloads are. Rates and pictures are up to the one who listens.
+pub trait Progress {
+    /// A file of `total` bytes, if the server said how many, goes on from byte `position`. Comes again after a broken
+    /// connection.
+    fn begin(&self, name: &str, position: u64, total: Option<u64>);
+    /// The bytes up to `position` are there.
+    fn advance(&self, position: u64);
+    /// A try failed for this reason, the `failures`-th in a row; the next begins after `wait`.
+    fn retry(&self, reason: &str, failures: u32, wait: Duration);
+    /// All of a file is there and is being checked.
+    fn check(&self, name: &str);
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&self, _name: &str, _position: u64, _total: Option<u64>) {}
+    fn advance(&self, _position: u64) {}
+    fn retry(&self, _reason: &str, _failures: u32, _wait: Duration) {}
+    fn check(&self, _name: &str) {}
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use ureq::http::{HeaderMap, StatusCode, header};
 
 use super::client::{no_file, text};
-use super::place::is_sha256;
 use super::policy::Stop;
+use super::target::is_sha256;
 use super::{Fetcher, Progress};
 use mmrest_data::Result;
 

@@ -1,11 +1,18 @@
 //! Several files side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
+use mmrest_data::files::TempFolder;
+use mmrest_data::folds::Folds;
+use mmrest_data::text::{count, few};
+use mmrest_data::{
+    DataConfig, DataError, DataReport, Kind, Modality, Result, Split, SplitFrom, TextFrom, open,
+};
 use serde::Serialize;
 
-use super::{FileKind, Finding, IdStyle, Inspection, Options, Role, config};
-use mmrest_data::text::{count, few};
+use super::{FileKind, Finding, IdStyle, Inspection, Options, Role, Scale};
 
 /// Which videos several files share, and how they would be trained on together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -79,7 +86,7 @@ pub fn compare(inspections: &[Inspection], options: &Options) -> Comparison {
         in_all: every.len() - in_some.len(),
         in_some,
         files,
-        config: config::suggest(inspections, options, &mut findings),
+        config: suggest(inspections, options, &mut findings),
         findings,
     }
 }
@@ -178,4 +185,325 @@ fn style_findings(files: &[Compared], found: &mut Vec<Finding>) {
             "a number in brackets counts from 0, as the SDK does; clips of tables count from 1 in CMU-MOSI",
         ));
     }
+}
+
+/// A `[data]` section, and `[text]` where there is a BERT, that the loader accepts; none where the files do not suffice, or
+/// where the loader refuses them, which `found` then says in the loader's words.
+pub(super) fn suggest(
+    inspections: &[Inspection],
+    options: &Options,
+    found: &mut Vec<Finding>,
+) -> Option<String> {
+    let files = Files { inspections };
+    let data = files
+        .sequences()
+        .or_else(|| files.one(Role::Pickle, Kind::Mmsa))
+        .or_else(|| files.one(Role::Packed, Kind::Packed))
+        .or_else(|| files.table())?;
+    let Some(data) = data.with_splits() else {
+        found.push(Finding::problem(
+            "no_splits",
+            "no file says which videos are for training, validation and testing",
+            "write {\"train\": [..], \"valid\": [..], \"test\": [..]} as folds.json into the folder",
+        ));
+        return None;
+    };
+    match read_all(&data.config, options) {
+        Ok(report) => {
+            let empty = Split::ALL.map(|split| (split, report.segments.get(&split)));
+            let empty = empty
+                .iter()
+                .filter(|(_, count)| count.is_none_or(|&n| n == 0));
+            for (split, _) in empty {
+                found.push(Finding::problem(
+                    "split_empty",
+                    format!("the {split} split has no segment"),
+                    "training needs all three",
+                ));
+            }
+        }
+        Err(error) => {
+            found.push(Finding::problem(
+                "not_loadable",
+                format!("together they cannot be loaded: {error}"),
+                "change the files, or give those that belong together",
+            ));
+            return None;
+        }
+    }
+    let mut text = format!("[data]\n{}", data.section(&files));
+    if let Some(bert) = files.first(Role::TextEncoder) {
+        let _ = write!(text, "\n[text]\nbert = {}\n", quoted(&bert.path));
+        if bert.usable.why.contains("from_scratch") {
+            text += "from_scratch = true\n";
+        }
+    }
+    Some(text)
+}
+
+/// Reads a data set from beginning to end as training does, and keeps nothing.
+pub(super) fn read_all(config: &DataConfig, options: &Options) -> Result<DataReport> {
+    let root = Path::new("");
+    let read = |config: &DataConfig| open(config, root)?.visit(&mut |_, _| Ok(()));
+    // Standard folds need not be there yet: whoever trains has them.
+    let standard = options.folds.iter().find(|(name, _)| {
+        config.kind == Kind::Sdk
+            && config.split_from == SplitFrom::Folds
+            && config.folds == standard_folds(name)
+            && !config.folds.is_file()
+    });
+    let Some((_, folds)) = standard else {
+        return read(config);
+    };
+    let folder = TempFolder::within(&std::env::temp_dir(), "mmrest-folds-")?;
+    let path = folder.path().join("folds.json");
+    std::fs::write(&path, json(folds)).map_err(|error| DataError::io(&path, error))?;
+    read(&DataConfig {
+        folds: path,
+        ..config.clone()
+    })
+}
+
+/// Folds as their file has them.
+fn json(folds: &Folds) -> String {
+    let of = |split| -> Vec<&str> {
+        let videos = folds.videos().filter(|&(_, of)| of == split);
+        videos.map(|(video, _)| video).collect()
+    };
+    let [train, valid, test] = Split::ALL.map(of);
+    serde_json::json!({"train": train, "valid": valid, "test": test}).to_string()
+}
+
+/// Where the standard folds of a data set are, from the root folder.
+fn standard_folds(name: &str) -> PathBuf {
+    Path::new("data/folds").join(format!("{name}.json"))
+}
+
+/// The files by the part that each plays.
+struct Files<'a> {
+    inspections: &'a [Inspection],
+}
+
+/// A configuration, and whether something says the splits.
+struct Suggestion {
+    config: DataConfig,
+    has_splits: bool,
+}
+
+impl<'a> Files<'a> {
+    fn all(&self, role: Role) -> impl Iterator<Item = &'a Inspection> {
+        let inspections = self.inspections.iter();
+        inspections.filter(move |inspection| inspection.usable.role == Some(role))
+    }
+
+    fn first(&self, role: Role) -> Option<&'a Inspection> {
+        self.all(role).next()
+    }
+
+    /// `kind = "sdk"`: labels, and words, a table or features besides.
+    fn sequences(&self) -> Option<Suggestion> {
+        let labels = self.first(Role::Labels)?;
+        let parts = [Role::Words, Role::Table, Role::Vision, Role::Audio].map(|r| self.first(r));
+        let [words, table, vision, audio] = parts;
+        let text = words.or(table);
+        let modalities: Vec<Modality> = [
+            (Modality::Text, text),
+            (Modality::Vision, vision),
+            (Modality::Audio, audio),
+        ]
+        .into_iter()
+        .filter_map(|(modality, file)| file.map(|_| modality))
+        .collect();
+        if modalities.is_empty() {
+            return None;
+        }
+        let by_table = table.is_some_and(|table| !table.splits.is_empty());
+        let folds = self.first(Role::Folds).filter(|_| !by_table);
+        let every = [Some(labels), words, table, vision, audio, folds];
+        let files: Vec<&Inspection> = every.into_iter().flatten().collect();
+        let folder = common_folder(&files);
+        let name = |file: &Inspection| below(file, &folder).to_string_lossy().into_owned();
+        let standard = labels
+            .folds
+            .first()
+            .map(|folds| standard_folds(&folds.name));
+        let folds = folds.map(|folds| below(folds, &folder).to_path_buf());
+        let folds = folds.or(standard);
+        let config = DataConfig {
+            kind: Kind::Sdk,
+            modalities,
+            labels: name(labels),
+            words: words.map(name),
+            table: table.map(name),
+            vision: vision.map(name),
+            audio: audio.map(name),
+            text_from: match table {
+                Some(_) => TextFrom::Table,
+                None => TextFrom::Words,
+            },
+            split_from: match by_table {
+                true => SplitFrom::Table,
+                false => SplitFrom::Folds,
+            },
+            label_range: range(labels),
+            ..DataConfig::default()
+        };
+        Some(Suggestion {
+            has_splits: by_table || folds.is_some(),
+            config: DataConfig {
+                folds: folds.unwrap_or_default(),
+                dir: folder,
+                ..config
+            },
+        })
+    }
+
+    /// A pickle or a packed set.
+    fn one(&self, role: Role, kind: Kind) -> Option<Suggestion> {
+        let file = self.first(role)?;
+        let table = self.first(Role::Table).filter(|_| kind == Kind::Mmsa);
+        let config = of_one(file, kind, table);
+        Some(Suggestion {
+            config,
+            has_splits: true,
+        })
+    }
+
+    /// A table alone.
+    fn table(&self) -> Option<Suggestion> {
+        let table = self.first(Role::Table)?;
+        let folder = common_folder(&[table]);
+        let config = DataConfig {
+            kind: Kind::Table,
+            modalities: vec![Modality::Text],
+            table: Some(below(table, &folder).to_string_lossy().into_owned()),
+            split_from: SplitFrom::Table,
+            label_range: range(table),
+            dir: folder,
+            ..DataConfig::default()
+        };
+        Some(Suggestion {
+            config,
+            has_splits: true,
+        })
+    }
+
+    /// `key = "file"`, and which other files could stand there.
+    fn line(&self, role: Role, file: &Option<String>) -> Option<String> {
+        let name = file.as_deref()?;
+        let key = role.key().trim_start_matches("data.");
+        let mut others: Vec<String> = Vec::new();
+        others.extend(self.all(role).skip(1).map(Inspection::name));
+        let name = quoted(Path::new(name));
+        Some(match others.as_slice() {
+            [] => format!("{key} = {name}"),
+            others => format!("{key} = {name} # or {}", others.join(", ")),
+        })
+    }
+}
+
+/// The configuration of a pickle or a packed set, with a table or without.
+pub(super) fn of_one(file: &Inspection, kind: Kind, table: Option<&Inspection>) -> DataConfig {
+    let held = |modality: &Modality| {
+        let by_table = *modality == Modality::Text && table.is_some();
+        let mut sequences = file.sequences.iter();
+        by_table || sequences.any(|s| s.name == modality.name() && s.rows > 0)
+    };
+    let folder = common_folder(&[file]);
+    let name = |file: &Inspection| below(file, &folder).to_string_lossy().into_owned();
+    DataConfig {
+        kind,
+        modalities: Modality::ALL.into_iter().filter(held).collect(),
+        file: Some(name(file)),
+        table: table.map(name),
+        label_range: range(file),
+        dir: folder.clone(),
+        ..DataConfig::default()
+    }
+}
+
+impl Suggestion {
+    fn with_splits(self) -> Option<Self> {
+        self.has_splits.then_some(self)
+    }
+
+    /// The configuration's keys, but for those that are as they are without being named.
+    fn section(&self, files: &Files<'_>) -> String {
+        let config = &self.config;
+        let sdk = config.kind == Kind::Sdk;
+        let modalities: Vec<&str> = config.modalities.iter().map(|m| m.name()).collect();
+        let (kind, file_role) = match config.kind {
+            Kind::Mmsa => ("mmsa", Role::Pickle),
+            Kind::Packed => ("packed", Role::Packed),
+            Kind::Table => ("table", Role::Pickle),
+            _ => ("sdk", Role::Pickle),
+        };
+        let mut lines = vec![
+            format!("kind = {kind:?}"),
+            format!("dir = {}", quoted(&config.dir)),
+            format!("modalities = {modalities:?}"),
+        ];
+        let labels = sdk.then(|| config.labels.clone());
+        for (role, name) in [
+            (file_role, &config.file),
+            (Role::Labels, &labels),
+            (Role::Words, &config.words),
+            (Role::Table, &config.table),
+            (Role::Vision, &config.vision),
+            (Role::Audio, &config.audio),
+        ] {
+            lines.extend(files.line(role, name));
+        }
+        if sdk && config.uses(Modality::Text) {
+            let from = match config.text_from {
+                TextFrom::Words => "words",
+                TextFrom::Table => "table",
+            };
+            lines.push(format!("text_from = {from:?}"));
+        }
+        if config.split_from == SplitFrom::Table {
+            lines.push("split_from = \"table\"".to_owned());
+        } else if sdk {
+            lines.push("split_from = \"folds\"".to_owned());
+            lines.push(format!("folds = {}", quoted(&config.folds)));
+        }
+        if config.label_range != DataConfig::default().label_range {
+            let [least, greatest] = config.label_range;
+            lines.push(format!("label_range = [{least:?}, {greatest:?}]"));
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+/// The folder that all given files are below.
+fn common_folder(files: &[&Inspection]) -> PathBuf {
+    let mut folders = files.iter().map(|file| match file.path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    });
+    let mut common = folders.next().unwrap_or(Path::new(".")).to_path_buf();
+    for folder in folders {
+        while !folder.starts_with(&common) {
+            if !common.pop() {
+                break;
+            }
+        }
+    }
+    common
+}
+
+/// A file's path from a folder.
+fn below<'p>(file: &'p Inspection, folder: &Path) -> &'p Path {
+    file.path.strip_prefix(folder).unwrap_or(&file.path)
+}
+
+/// The scale that a file's labels were looked at by.
+fn range(file: &Inspection) -> [f32; 2] {
+    let scale = file.labels.as_ref().map(|labels| labels.scale);
+    scale.unwrap_or(Scale::Seven).range()
+}
+
+/// A TOML string.
+fn quoted(path: &Path) -> String {
+    serde_json::Value::from(path.to_string_lossy()).to_string()
 }

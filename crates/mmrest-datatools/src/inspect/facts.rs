@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use mmrest_data::text::{count, few};
+use mmrest_data::{Split, in_two_splits};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{
-    FileKind, Finding, Ids, Intervals, Labels, Level, Membership, Percentiles, Usable, Values,
-};
-use mmrest_data::Split;
-use mmrest_data::in_two_splits;
-use mmrest_data::text::{count, few};
+use super::{FileKind, Ids, Intervals, Labels, Membership, Percentiles, Values};
 
 /// Everything found out about one file or directory. Serialised, its keys are stable; a part that the kind of file does
 /// not have is null or empty.
@@ -171,5 +168,137 @@ impl Inspection {
         let found = found.strip_prefix(&prefix).unwrap_or(&found).to_owned();
         self.usable = Usable::no(found.clone());
         self.find(Finding::problem("unreadable", found, advice));
+    }
+}
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Good to know; nothing has to be done.
+    Note,
+    /// It changes what is trained on, or makes the file useless.
+    Problem,
+}
+
+/// One thing that is wrong with a file, or worth knowing of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub level: Level,
+    /// A stable word for it, such as `not_a_number`.
+    pub code: &'static str,
+    /// What was found, with counts and the first few ids.
+    pub found: String,
+    /// What to do about it, or what the program does.
+    pub advice: String,
+}
+
+impl Finding {
+    pub(super) fn problem(
+        code: &'static str,
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            level: Level::Problem,
+            code,
+            found: found.into(),
+            advice: advice.into(),
+        }
+    }
+
+    pub(super) fn note(
+        code: &'static str,
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            level: Level::Note,
+            ..Self::problem(code, found, advice)
+        }
+    }
+}
+
+/// A part a file can play in a `[data]` or `[text]` section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Role {
+    /// Labelled intervals.
+    Labels,
+    /// Words with their times.
+    Words,
+    /// Visual features.
+    Vision,
+    /// Acoustic features.
+    Audio,
+    /// Transcripts, labels and splits.
+    Table,
+    /// Folds by video.
+    Folds,
+    /// A processed release in a pickle.
+    Pickle,
+    /// A packed set.
+    Packed,
+    /// A BERT.
+    TextEncoder,
+}
+
+impl Role {
+    /// The configuration's key.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Labels => "data.labels",
+            Self::Words => "data.words",
+            Self::Vision => "data.vision",
+            Self::Audio => "data.audio",
+            Self::Table => "data.table",
+            Self::Folds => "data.folds",
+            Self::Pickle | Self::Packed => "data.file",
+            Self::TextEncoder => "text.bert",
+        }
+    }
+
+    /// The part a sequence of numbers plays, by its file's name or its root's: the SDK's names, and what people call their own.
+    pub(super) fn by_name(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        if has(&["label", "opinion", "sentiment"]) {
+            return Some(Self::Labels);
+        }
+        if has(&["visual", "vision", "facet", "openface", "face", "video"]) {
+            return Some(Self::Vision);
+        }
+        has(&["acoustic", "audio", "covarep", "opensmile", "voice", "mfcc"]).then_some(Self::Audio)
+    }
+}
+
+/// What the program would use a file as, or why it would not.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Usable {
+    /// The part it plays; none where it is of no use.
+    pub role: Option<Role>,
+    /// The configuration's key for it.
+    pub key: Option<&'static str>,
+    /// How, or why not.
+    pub why: String,
+}
+
+impl Usable {
+    pub(super) fn yes(role: Role, why: impl Into<String>) -> Self {
+        Self {
+            role: Some(role),
+            key: Some(role.key()),
+            why: why.into(),
+        }
+    }
+
+    pub(super) fn no(why: impl Into<String>) -> Self {
+        Self {
+            role: None,
+            key: None,
+            why: why.into(),
+        }
     }
 }

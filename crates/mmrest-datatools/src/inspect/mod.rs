@@ -22,24 +22,16 @@
 
 mod bert;
 mod compare;
-mod config;
 mod csd;
-mod entry;
 mod facts;
-mod finding;
-mod folder;
 mod folds;
 mod hdf5;
 mod ids;
 mod intervals;
-mod json;
 mod kind;
 mod labels;
-mod membership;
 mod packed;
-mod percentiles;
 mod pickle;
-mod role;
 mod table;
 mod text;
 mod values;
@@ -50,16 +42,16 @@ use mmrest_data::folds::Folds;
 use mmrest_data::{DataError, Result};
 
 pub use compare::{Comparison, compare};
+pub use facts::{Finding, Level};
 pub use facts::{Inspection, Sequence, Stored, Words};
-pub use finding::{Finding, Level};
-pub use folder::expand;
+pub use facts::{Role, Usable};
+pub use folds::Membership;
 pub use ids::{IdStyle, Ids};
 pub use intervals::Intervals;
 pub use kind::FileKind;
+pub use kind::expand;
 pub use labels::{Bin, Labels, Scale};
-pub use membership::Membership;
-pub use percentiles::Percentiles;
-pub use role::{Role, Usable};
+pub use values::Percentiles;
 pub use values::{Column, Values};
 
 /// What to hold a file against.
@@ -101,7 +93,7 @@ pub fn inspect(path: &Path, options: &Options) -> Result<Inspection> {
         FileKind::Hdf5 => hdf5::inspect(&mut inspection),
         FileKind::Table => table::inspect(&mut inspection, options),
         FileKind::Folds => folds::inspect(&mut inspection, options),
-        FileKind::Json => json::inspect(&mut inspection),
+        FileKind::Json => folds::inspect_json(&mut inspection),
         FileKind::Bert => bert::inspect(&mut inspection),
         FileKind::Weights => bert::inspect_weights(&mut inspection),
         FileKind::Pickle => pickle::inspect(&mut inspection, options),

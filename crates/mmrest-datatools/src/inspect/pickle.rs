@@ -312,7 +312,7 @@ impl Pass {
 
 /// Whether the loader takes the release, with what it holds of itself; all but its frames is read.
 fn loadable(inspection: &Inspection) -> mmrest_data::Result<()> {
-    let config = super::config::of_one(inspection, Kind::Mmsa, None);
+    let config = super::compare::of_one(inspection, Kind::Mmsa, None);
     mmrest_data::open(&config, Path::new("")).map(drop)
 }
 

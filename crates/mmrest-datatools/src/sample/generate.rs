@@ -1,16 +1,16 @@
 //! Sentiment first, then what shows it.
 
-use super::SampleConfig;
+use mmrest_data::csd::{Entry, Features};
+use mmrest_data::{Split, overlapping};
+use serde::{Deserialize, Serialize};
+
 use super::causes::{self, Causes};
 use super::face::face;
-use super::flaws;
-use super::folds::folds;
 use super::grammar::{Sentence, sentence};
 use super::noise::{Noise, Purpose};
 use super::timeline::Timeline;
+use super::voice;
 use super::voice::voice;
-use mmrest_data::Split;
-use mmrest_data::csd::{Entry, Features};
 
 /// The whole sample, in memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,7 +88,7 @@ pub fn generate(config: &SampleConfig) -> Sample {
     let mut sample = Sample {
         videos: scripts.iter().map(|script| video(config, script)).collect(),
     };
-    flaws::add(&mut sample, config.seed);
+    add_flaws(&mut sample, config.seed);
     sample
 }
 
@@ -108,7 +108,7 @@ fn scripts(config: &SampleConfig) -> Vec<Script> {
         .enumerate()
         .map(|(index, split)| {
             let mut noise = Noise::new(config.seed, Purpose::Text, index);
-            let straddling = flaws::straddling(index);
+            let straddling = straddling(index);
             let sentences = (0..config.segments_per_video)
                 .map(|i| sentence(&mut noise, straddling == Some(i)))
                 .collect();
@@ -144,11 +144,7 @@ fn video(config: &SampleConfig, script: &Script) -> SampleVideo {
         causes,
     } = script;
     let stream = |purpose| Noise::new(config.seed, purpose, *index);
-    let timeline = Timeline::new(
-        sentences,
-        flaws::straddling(*index),
-        &mut stream(Purpose::Timing),
-    );
+    let timeline = Timeline::new(sentences, straddling(*index), &mut stream(Purpose::Timing));
     let shown: Vec<f64> = causes.iter().map(|cause| cause.vision).collect();
     let heard: Vec<f64> = causes.iter().map(|cause| cause.audio).collect();
     let segments = sentences.iter().zip(&timeline.segments).zip(causes);
@@ -174,4 +170,167 @@ fn video(config: &SampleConfig, script: &Script) -> SampleVideo {
 fn fifths(sentiment: f64) -> f32 {
     // Adding 0 makes -0 a plain 0.
     ((sentiment * 5.0).round() / 5.0 + 0.0) as f32
+}
+
+/// The split of every video: three fifths are for training, two fifteenths for validation, the rest for testing (36, 8
+/// and 16 of 60), in random order. From 3 videos on no split is empty.
+pub(super) fn folds(videos: usize, seed: u64) -> Vec<Split> {
+    let train = (videos * 3 / 5).max(videos.min(1));
+    let valid = (videos * 2 / 15).max(1).min(videos - train);
+    let mut splits = vec![Split::Test; videos];
+    splits[..train].fill(Split::Train);
+    splits[train..train + valid].fill(Split::Valid);
+    Noise::new(seed, Purpose::Folds, 0).shuffle(&mut splits);
+    splits
+}
+
+/// Size, seed and difficulty of the sample. The defaults are the sample that the project's documentation speaks of.
+///
+/// ```
+/// use mmrest_datatools::sample::SampleConfig;
+///
+/// assert_eq!(SampleConfig::default().videos, 60);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SampleConfig {
+    /// Videos, three fifths of them for training and two fifteenths for validation; 3 or more fill every split.
+    pub videos: usize,
+    /// Labelled segments in a video.
+    pub segments_per_video: usize,
+    /// Another seed is another sample of the same kind.
+    pub seed: u64,
+    /// Sentiment units per standard deviation of what is said.
+    pub text_weight: f64,
+    /// Sentiment units per standard deviation of the face.
+    pub vision_weight: f64,
+    /// Sentiment units per standard deviation of the voice.
+    pub audio_weight: f64,
+    /// Standard deviation of what no modality tells, in sentiment units.
+    pub noise: f64,
+}
+
+impl Default for SampleConfig {
+    fn default() -> Self {
+        Self {
+            videos: 60,
+            segments_per_video: 10,
+            seed: 7,
+            text_weight: 1.06,
+            vision_weight: 0.82,
+            audio_weight: 0.76,
+            noise: 0.2,
+        }
+    }
+}
+
+/// How many segments of each split have no sound.
+const MUTE: [(Split, usize); 3] = [(Split::Train, 2), (Split::Valid, 1), (Split::Test, 1)];
+
+/// The label that is out of range.
+const TOO_HIGH: f32 = 3.4;
+
+/// The segment of video `index` whose first word begins within the segment before.
+pub(super) fn straddling(index: usize) -> Option<usize> {
+    index.is_multiple_of(20).then_some(1)
+}
+
+/// Adds all flaws but the straddling words, which the timeline makes.
+pub(super) fn add_flaws(sample: &mut Sample, seed: u64) {
+    let mut noise = Noise::new(seed, Purpose::Flaws, 0);
+    for video in &mut sample.videos {
+        break_numbers(&mut video.acoustic, &mut noise);
+    }
+    for (split, count) in MUTE {
+        let mut of_split: Vec<_> = sample
+            .videos
+            .iter_mut()
+            .filter(|v| v.split == split)
+            .collect();
+        noise.shuffle(&mut of_split);
+        for video in of_split.into_iter().take(count) {
+            mute(video, &mut noise);
+        }
+    }
+    if let Some(video) = train(sample).next() {
+        stop_time(&mut video.vision, &mut noise);
+    }
+    let highest = train(sample)
+        .flat_map(|video| &mut video.segments)
+        .max_by(|a, b| a.label.total_cmp(&b.label));
+    if let Some(segment) = highest {
+        segment.label = TOO_HIGH;
+    }
+}
+
+fn train(sample: &mut Sample) -> impl Iterator<Item = &mut SampleVideo> {
+    sample
+        .videos
+        .iter_mut()
+        .filter(|video| video.split == Split::Train)
+}
+
+/// Makes the energy of up to two silent frames -inf, and in every second video the harmonics-to-noise ratio of one NaN.
+fn break_numbers(acoustic: &mut Entry, noise: &mut Noise) {
+    let Features::Numeric { values, width } = &mut acoustic.features else {
+        return;
+    };
+    let mut silent: Vec<&mut [f32]> = values
+        .chunks_exact_mut(*width)
+        .filter(|frame| frame[voice::VOICED] < 0.5)
+        .collect();
+    let count = silent.len();
+    if count == 0 {
+        return;
+    }
+    for _ in 0..noise.whole(0, 3) {
+        silent[noise.index(count)][voice::ENERGY] = f32::NEG_INFINITY;
+    }
+    if noise.chance(0.5) {
+        silent[noise.index(count)][voice::HNR] = f32::NAN;
+    }
+}
+
+/// Removes every acoustic frame that one of the video's segments overlaps.
+fn mute(video: &mut SampleVideo, noise: &mut Noise) {
+    if video.segments.is_empty() {
+        return;
+    }
+    let interval = video.segments[noise.index(video.segments.len())].interval;
+    let lost = overlapping(&video.acoustic.intervals, interval);
+    let (Some(&first), Some(&last)) = (lost.first(), lost.last()) else {
+        return;
+    };
+    video.acoustic.intervals.drain(first..=last);
+    if let Features::Numeric { values, width } = &mut video.acoustic.features {
+        values.drain(first * *width..(last + 1) * *width);
+    }
+}
+
+/// Makes one frame end when it begins.
+fn stop_time(vision: &mut Entry, noise: &mut Noise) {
+    let frame = noise.index(vision.len());
+    if let Some(interval) = vision.intervals.get_mut(frame) {
+        interval[1] = interval[0];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_split_has_videos() {
+        for videos in 3..100 {
+            let folds = folds(videos, 7);
+            assert_eq!(folds.len(), videos);
+            assert!(
+                Split::ALL.iter().all(|split| folds.contains(split)),
+                "{videos}"
+            );
+        }
+        assert!(folds(0, 7).is_empty());
+        let counts = Split::ALL.map(|s| folds(60, 7).iter().filter(|f| **f == s).count());
+        assert_eq!(counts, [36, 8, 16]);
+    }
 }

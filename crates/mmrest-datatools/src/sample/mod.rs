@@ -26,16 +26,11 @@
 //! assert_eq!(sample.segments().count(), 30);
 //! ```
 
-mod bert;
 mod causes;
-mod config;
 mod face;
 mod files;
-mod flaws;
-mod folds;
 mod generate;
 mod grammar;
-mod lexicon;
 mod mosei;
 mod noise;
 mod timeline;
@@ -43,9 +38,8 @@ mod track;
 mod voice;
 
 pub use causes::Causes;
-pub use config::SampleConfig;
 pub use files::{ACOUSTIC, BERT, FOLDS, LABELS, VISION, WORDS, write};
-pub use generate::{Sample, SampleSegment, SampleVideo, generate};
+pub use generate::{Sample, SampleConfig, SampleSegment, SampleVideo, generate};
 pub use mosei::{LikeMosei, write_like_mosei};
 
 /// The token for silence in the word sequence, as in the SDK's files.
@@ -59,5 +53,5 @@ pub const ACOUSTIC_FEATURES: [&str; voice::WIDTH] = voice::NAMES;
 
 /// Every word the sample can contain, sorted; [`PAUSE`] is none.
 pub fn vocabulary() -> Vec<&'static str> {
-    lexicon::all()
+    grammar::all()
 }

@@ -14,7 +14,6 @@
 
 mod agreement;
 mod known;
-mod release;
 mod sequences;
 mod text;
 mod videos;
@@ -103,7 +102,7 @@ pub fn verify(set: Known, dir: &Path, folds: Option<&Folds>) -> Result<Verificat
             sequences::check(&mut checks, set, dir, folds);
         }
         Known::MosiMmsa | Known::MoseiMmsa | Known::Sims => {
-            release::check(&mut checks, set, dir, folds);
+            videos::check_release(&mut checks, set, dir, folds);
         }
     }
     Ok(Verification {

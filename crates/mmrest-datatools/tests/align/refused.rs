@@ -146,10 +146,7 @@ fn files_that_are_there_stay() {
         .write(&out, false, &mut |_| true)
         .unwrap_err()
         .to_string();
-    assert!(
-        error.contains("voice.csd is there already; give --force"),
-        "{error}"
-    );
+    assert!(error.contains("voice.csd: it is there already"), "{error}");
     assert_eq!(names_in(&out), ["voice.csd"]);
     aligner.write(&out, true, &mut |_| true).unwrap();
     assert_eq!(names_in(&out), ["voice.csd", "words.csd"]);

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::super::FOLDS;
+use super::super::files::bert_files;
 use super::super::files::pretty;
 use super::super::noise::{Noise, Purpose};
-use super::super::{FOLDS, bert};
 use super::LikeMosei;
-use super::frames::Recorder;
+use super::script::Recorder;
 use super::script::Script;
 use mmrest_data::csd::{self, Entry, Features};
 use mmrest_data::{DataError, Result, Split, files};
@@ -87,7 +88,7 @@ pub fn write_like_mosei(
         written.push(path);
     }
     let small = [(PathBuf::from(FOLDS), pretty(&folds(config, videos)))];
-    for (name, text) in small.into_iter().chain(bert::files()) {
+    for (name, text) in small.into_iter().chain(bert_files()) {
         let path = dir.join(name);
         files::write(&path, text.as_bytes())?;
         written.push(path);

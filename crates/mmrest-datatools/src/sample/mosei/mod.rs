@@ -5,7 +5,6 @@
 //! each tell some of the sentiment: see [`Script`](script::Script).
 
 mod files;
-mod frames;
 mod script;
 
 use serde::{Deserialize, Serialize};

@@ -1,11 +1,12 @@
 //! `mmrest data align`.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use mmrest_data::DataError;
 use mmrest_datatools::align::{AlignConfig, Aligner, Collapse, Written};
 use serde_json::json;
 
@@ -59,7 +60,14 @@ pub(crate) fn run(arguments: &AlignArguments) -> Result<ExitCode> {
     };
     let go_on = interrupt::watched();
     let aligner = Aligner::open(&arguments.files, config)?;
-    let written = aligner.write(&arguments.out, arguments.force, &mut |_| go_on())?;
+    let written = aligner.write(&arguments.out, arguments.force, &mut |_| go_on());
+    let written = match written {
+        Err(DataError::Io { path, source }) if source.kind() == ErrorKind::AlreadyExists => bail!(
+            "{} is there already; give --force to overwrite it, or another folder",
+            path.display()
+        ),
+        other => other?,
+    };
     print(&written, arguments.json).context("cannot write the output")?;
     Ok(ExitCode::SUCCESS)
 }
