@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum EncoderError {
     /// A file that has to be there is not.
-    #[error("{}: no such file; {hint}. Give another BERT directory by --bert DIR; README.md, \"A BERT\", says where to get one",
+    #[error("{}: no such file; {hint}",
         .path.display())]
     MissingFile {
         /// The file looked for.

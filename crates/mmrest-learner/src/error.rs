@@ -10,6 +10,8 @@ use mmrest_metric::MetricError;
 use mmrest_models::{ConfigError, ModelError};
 use thiserror::Error;
 
+use crate::device::Backend;
+
 /// An error of this crate. Its `Display` is one sentence that names file, key or id, and says what to do.
 #[derive(Debug, Error)]
 pub enum LearnerError {
@@ -57,6 +59,38 @@ pub enum LearnerError {
     /// The device that was asked for is not there.
     #[error("{0}")]
     Device(String),
+    /// The program was built without a backend, which is a cargo feature of that name.
+    #[error("built without the backend {0}, which is a cargo feature")]
+    BackendAbsent(Backend),
+    /// A new run was asked for in a folder that has one.
+    #[error("{}: already holds a run: resume it, or choose another folder", .0.display())]
+    RunExists(PathBuf),
+    /// A run was resumed with another configuration than its own.
+    #[error("{}: is not the configuration given now ({difference}): resume with the run's own, or start a new run", path.display())]
+    ConfigChanged {
+        /// The run's configuration.
+        path: PathBuf,
+        /// The key, with both values.
+        difference: String,
+        /// The key, where a run may be resumed with another value of it.
+        acceptable: Option<String>,
+    },
+    /// A run was resumed with other data than it began with.
+    #[error("{}: is not among the files this run began with, or not the same (another SHA-256): restore it, or start a new run", path.display())]
+    DataChanged {
+        /// The file that is another.
+        path: PathBuf,
+    },
+    /// A run was resumed for fewer epochs than it has.
+    #[error("{}: has {done} epochs already, {asked} are fewer: ask for more, or for none", folder.display())]
+    FewerEpochs {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Epochs it has.
+        done: usize,
+        /// Epochs asked for.
+        asked: usize,
+    },
     /// Another program is at work in a folder.
     #[error("{} is being worked on by another program: wait for it, or choose another folder", .0.display())]
     Busy(PathBuf),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
 use mmrest_data::DataError;
+use mmrest_encoders::EncoderError;
 use mmrest_learner::{Backend, LearnerError};
 
 /// The error and its causes in one line; a cause that is already part of the line is not repeated.
@@ -22,14 +23,56 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
     told
 }
 
-/// What one error says, with the program's own words for data files that are not there.
+/// What one error says, with the program's options and commands where they help: the libraries know none.
 fn words(error: &(dyn std::error::Error + 'static)) -> String {
-    let data = match error.downcast_ref() {
+    let learner = error.downcast_ref::<LearnerError>();
+    let data = match learner {
         Some(LearnerError::Data(data)) => Some(data),
         _ => error.downcast_ref::<DataError>(),
     };
-    match data {
-        Some(DataError::Missing(missing)) => crate::commands::data::missing::message(missing),
+    let encoder = match learner {
+        Some(LearnerError::Encoder(encoder)) => Some(encoder),
+        _ => error.downcast_ref::<EncoderError>(),
+    };
+    if let Some(DataError::Missing(missing)) = data {
+        return crate::commands::data::missing::message(missing);
+    }
+    if let Some(missing @ EncoderError::MissingFile { .. }) = encoder {
+        return format!(
+            "{missing}. Give another BERT directory by --bert DIR; README.md, \"A BERT\", says where to get one"
+        );
+    }
+    match learner {
+        Some(LearnerError::BackendAbsent(backend)) => format!(
+            "this program was built without the feature '{backend}': run it by 'cargo xtask ... --backend {backend}', \
+             or build it with --features {backend}"
+        ),
+        Some(LearnerError::RunExists(folder)) => format!(
+            "{}: already holds a run: add --resume to go on with it, or choose another --out",
+            folder.display()
+        ),
+        Some(LearnerError::ConfigChanged {
+            path,
+            difference,
+            acceptable: Some(key),
+        }) => format!(
+            "{}: is not the configuration given now ({difference}): resume with the run's own, say by \
+             --accept-changed {key} that it is meant, or start a new run",
+            path.display()
+        ),
+        Some(LearnerError::DataChanged { path }) => format!(
+            "{}: is not among the files this run began with, or not the same (another SHA-256): restore it, say by \
+             --accept-changed data that it is meant, or start a new run",
+            path.display()
+        ),
+        Some(LearnerError::FewerEpochs {
+            folder,
+            done,
+            asked,
+        }) => format!(
+            "{}: has {done} epochs already, --epochs {asked} is less: leave it out, or raise it",
+            folder.display()
+        ),
         _ => error.to_string(),
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn open(index: usize) -> Result<OpenDevice, LearnerError> {
     let found = catch_unwind(|| Device::enumerate(DeviceType::Cuda).into_vec()).unwrap_or_default();
     if found.is_empty() {
         return Err(LearnerError::Device(
-            "no CUDA device found: install NVIDIA's driver (libcuda.so), or use --backend cpu"
+            "no CUDA device found: install NVIDIA's driver (libcuda.so), or use the cpu backend"
                 .into(),
         ));
     }
@@ -23,7 +23,7 @@ pub(super) fn open(index: usize) -> Result<OpenDevice, LearnerError> {
     })?;
     let identity = catch_unwind(|| device.identity()).map_err(|_| {
         LearnerError::Device(format!(
-            "CUDA device {index} cannot be opened: look at nvidia-smi, or use --backend cpu"
+            "CUDA device {index} cannot be opened: look at nvidia-smi, or use the cpu backend"
         ))
     })?;
     let adapter = identity.map(|identity| Adapter {

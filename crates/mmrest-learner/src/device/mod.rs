@@ -112,7 +112,7 @@ pub(crate) fn open(backend: Backend, index: usize) -> Result<OpenDevice, Learner
             adapter: None,
         }),
         Backend::Cpu => Err(LearnerError::Device(format!(
-            "the cpu backend has one device, 0; found --device {index}"
+            "the cpu backend has one device, 0; found device {index}"
         ))),
         Backend::Wgpu => open_wgpu(index),
         Backend::Cuda => open_cuda(index),
@@ -126,19 +126,12 @@ use wgpu::open as open_wgpu;
 
 #[cfg(not(feature = "wgpu"))]
 fn open_wgpu(_: usize) -> Result<OpenDevice, LearnerError> {
-    Err(built_without("wgpu"))
+    Err(LearnerError::BackendAbsent(Backend::Wgpu))
 }
 
 #[cfg(not(feature = "cuda"))]
 fn open_cuda(_: usize) -> Result<OpenDevice, LearnerError> {
-    Err(built_without("cuda"))
-}
-
-#[cfg(not(all(feature = "wgpu", feature = "cuda")))]
-fn built_without(feature: &str) -> LearnerError {
-    LearnerError::Device(format!(
-        "this program was built without the feature '{feature}': run it by 'cargo xtask ... --backend {feature}', or build it with --features {feature}"
-    ))
+    Err(LearnerError::BackendAbsent(Backend::Cuda))
 }
 
 /// What to say where device `index` was asked for and `found` are there.

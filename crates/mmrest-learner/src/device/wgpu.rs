@@ -26,7 +26,7 @@ static OPENED: Mutex<Vec<(DeviceKind, OpenDevice)>> = Mutex::new(Vec::new());
 pub(super) fn open(index: usize) -> Result<OpenDevice, LearnerError> {
     let Some((interface, adapters)) = adapters() else {
         return Err(LearnerError::Device(
-            "no GPU adapter found: install the GPU's Vulkan driver, or one in software (Debian: mesa-vulkan-drivers), or use --backend cpu"
+            "no GPU adapter found: install the GPU's Vulkan driver, or one in software (Debian: mesa-vulkan-drivers), or use the cpu backend"
                 .into(),
         ));
     };
@@ -44,7 +44,7 @@ pub(super) fn open(index: usize) -> Result<OpenDevice, LearnerError> {
         .init()
         .map_err(|error| {
             LearnerError::Device(format!(
-                "{adapter}: cannot be opened: {error}; use another --device, or --backend cpu"
+                "{adapter}: cannot be opened: {error}; use another device, or the cpu backend"
             ))
         })?;
     let open = OpenDevice {

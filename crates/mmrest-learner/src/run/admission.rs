@@ -21,10 +21,7 @@ pub(super) fn check_folder(
 ) -> Result<Vec<Change>, LearnerError> {
     let folder = &options.folder;
     match (folder.exists(), options.resume) {
-        (true, false) => Err(LearnerError::format(
-            folder.path(),
-            "already holds a run: add --resume to go on with it, or choose another --out",
-        )),
+        (true, false) => Err(LearnerError::RunExists(folder.path().to_path_buf())),
         (true, true) => check_configuration(folder, config, accepted),
         // Ended before it began: there is nothing yet to be the same.
         (false, _) => Ok(Vec::new()),
@@ -39,18 +36,12 @@ fn check_configuration(
     let mut changes = Vec::new();
     for difference in differences(&folder.read_config()?, config)? {
         if !accepted.has(&difference.key) {
-            let mend = match difference.is_acceptable() {
-                true => format!(
-                    "resume with the run's own, say by --accept-changed {} that it is meant, or start a new run",
-                    difference.key
-                ),
-                false => "resume with the run's own, or start a new run".into(),
-            };
-            let sentence = difference.sentence();
-            return Err(LearnerError::format(
-                &folder.config(),
-                format!("is not the configuration given now ({sentence}): {mend}"),
-            ));
+            let acceptable = difference.is_acceptable();
+            return Err(LearnerError::ConfigChanged {
+                path: folder.config(),
+                difference: difference.sentence(),
+                acceptable: acceptable.then_some(difference.key),
+            });
         }
         changes.push(difference.change());
     }
@@ -86,11 +77,9 @@ pub(super) fn admit(
     let first: RunRecord = files::read_json(&path)?;
     if let Some(changed) = first.changed_file(&record.data_files) {
         if !accepted.has(DATA) {
-            return Err(LearnerError::format(
-                &changed.path,
-                "is not among the files this run began with, or not the same (another SHA-256): restore it, say by \
-                 --accept-changed data that it is meant, or start a new run",
-            ));
+            return Err(LearnerError::DataChanged {
+                path: changed.path.clone(),
+            });
         }
         changes.push(first.data_change(&record));
     }
@@ -131,13 +120,11 @@ pub(super) fn newest_checkpoint(
             Ok(restored) => {
                 let done = restored.progress.done();
                 if config.train.epochs < done {
-                    return Err(LearnerError::format(
-                        options.folder.path(),
-                        format!(
-                            "has {done} epochs already, --epochs {} is less: leave it out, or raise it",
-                            config.train.epochs
-                        ),
-                    ));
+                    return Err(LearnerError::FewerEpochs {
+                        folder: options.folder.path().to_path_buf(),
+                        done,
+                        asked: config.train.epochs,
+                    });
                 }
                 options
                     .observer

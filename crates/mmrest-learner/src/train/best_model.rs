@@ -68,7 +68,7 @@ impl BestModel {
             found => Err(LearnerError::format(
                 &self.folder,
                 format!(
-                    "holds {}, and epoch {selected} is the selected one: raise --epochs to train on, or start a new run",
+                    "holds {}, and epoch {selected} is the selected one: raise train.epochs to train on, or start a new run",
                     found.map_or("no model".into(), |epoch| format!(
                         "the model of epoch {epoch}"
                     ))

@@ -12,7 +12,7 @@ use crate::error::{LearnerError, to_host};
 
 /// Why a training step was skipped; the model stays as it is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum StepError {
+pub(crate) enum StepError {
     /// A loss or a gradient is not finite. Training may go on with the next batch.
     NonFinite(NonFinite),
     /// The step failed: training cannot go on.

@@ -123,7 +123,7 @@ fn resuming_refuses_another_configuration_and_starting_refuses_a_used_folder() {
     let bench = Bench::new();
     bench.train("run", &["train.epochs=1"]);
     let again = train(&bench.config(&[]), &bench.options("run")).unwrap_err();
-    assert!(again.to_string().contains("--resume"), "{again}");
+    assert!(again.to_string().contains("resume it"), "{again}");
     let mut options = bench.options("run");
     options.resume = true;
     let other = train(&bench.config(&["model.mmrest.loss.margin=9"]), &options).unwrap_err();

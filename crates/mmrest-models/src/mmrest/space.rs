@@ -1,6 +1,5 @@
 //! The shared space of MMRest, as reports and explanations see it.
 
-use burn::tensor::Tensor;
 use mmrest_data::Modality;
 use mmrest_kernels::host;
 use mmrest_metric::Clusters;

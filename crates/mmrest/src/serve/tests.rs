@@ -128,6 +128,7 @@ impl Running {
             &Config::default(),
             Widths::default(),
             None,
+            None,
             &limits,
         );
         let server = Server::new(Arc::new(Fake::default()), info, None, limits, true);
