@@ -10,8 +10,11 @@ mod common;
 
 use common::workspace;
 
-const CRATES: [&str; 5] = [
+const CRATES: [&str; 8] = [
     "mmrest-data",
+    "mmrest-datatools",
+    "mmrest-kernels",
+    "mmrest-models",
     "mmrest-encoders",
     "mmrest-metric",
     "mmrest-pdlf",
