@@ -1,4 +1,5 @@
 //! Self-MM against numbers measured on the published code (MMSA a94e65d), a naive loop, and its own rules.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -662,7 +663,7 @@ impl Naive {
         for (row, features) in rows {
             self.features[*row] = features.clone();
         }
-        for m in 0..4 {
+        for (m, width) in WIDTHS.into_iter().enumerate() {
             for side in 0..2 {
                 let belongs = |label: f32| match side {
                     0 => label > 0.0 || (!config.exclude_zero && label == 0.0),
@@ -675,7 +676,7 @@ impl Naive {
                         let values = members.iter().map(|&i| self.features[i][m][column]);
                         (values.map(f64::from).sum::<f64>() / members.len() as f64) as f32
                     };
-                    self.centres[m][side] = Some((0..WIDTHS[m]).map(mean).collect());
+                    self.centres[m][side] = Some((0..width).map(mean).collect());
                 }
             }
         }
