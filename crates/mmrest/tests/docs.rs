@@ -6,12 +6,13 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use mmrest_learner::Config;
+use mmrest_learner::config::ModelConfig;
 use toml::{Table, Value};
 
 use common::workspace;
 
 /// Keys that a configuration has only when they are set.
-const OPTIONAL: [&str; 7] = [
+const OPTIONAL: [&str; 9] = [
     "data.file",
     "data.words",
     "data.table",
@@ -19,6 +20,8 @@ const OPTIONAL: [&str; 7] = [
     "data.audio",
     "data.max_frames",
     "text.train_layers",
+    "model.mmrest.loss.smoothing",
+    "model.mmrest.loss.anchor_weight",
 ];
 
 fn read(path: &Path) -> String {
@@ -40,6 +43,15 @@ fn keys(prefix: &str, table: &Table) -> Vec<(String, Value)> {
     table.iter().flat_map(|(k, v)| dotted(k, v)).collect()
 }
 
+/// The whole configuration of a model, as TOML.
+fn defaults(model: ModelConfig) -> Table {
+    let config = Config {
+        model,
+        ..Config::default()
+    };
+    config.to_toml().unwrap().parse().unwrap()
+}
+
 /// The cells of the table row that begins with `key`.
 fn row<'a>(page: &'a str, key: &str) -> Vec<&'a str> {
     let start = format!("| `{key}` |");
@@ -51,8 +63,16 @@ fn row<'a>(page: &'a str, key: &str) -> Vec<&'a str> {
 #[test]
 fn every_key_is_documented_with_its_default() {
     let page = read(&workspace().join("docs/src/configuration.md"));
-    let config: Table = Config::default().to_toml().unwrap().parse().unwrap();
-    let keys = keys("", &config);
+    let mut keys = keys("", &defaults(ModelConfig::default()));
+    for name in ModelConfig::NAMES {
+        let own = format!("model.{name}.");
+        let more = self::keys("", &defaults(ModelConfig::default_of(name).unwrap()));
+        for key in more.into_iter().filter(|(key, _)| key.starts_with(&own)) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+    }
     for (key, default) in &keys {
         let documented: Value = format!("value = {}", row(&page, key)[3].trim_matches('`'))
             .parse::<Table>()
