@@ -115,12 +115,8 @@ impl HostBatch {
                 }
                 HostText::First(values, width) => TextBatch::First(tensor(values, width)),
             }),
-            vision: self
-                .vision
-                .map(|frames| SequenceBatch::upload(frames, device)),
-            audio: self
-                .audio
-                .map(|frames| SequenceBatch::upload(frames, device)),
+            vision: self.vision.map(|frames| SequenceBatch::upload(frames, device)),
+            audio: self.audio.map(|frames| SequenceBatch::upload(frames, device)),
             labels: self.labels,
             rows: self.rows,
             part: None,
