@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all.
+//! Writes files that appear complete or not at all.
 //!
 //! They are written beside their future path and renamed; what is dropped before is gone. A program that is told to end
 //! at once calls [`remove_unfinished`], since nothing is dropped then.

@@ -1,4 +1,4 @@
-//! Which video belongs to which split: a JSON object of three lists.
+//! Folds: which video belongs to which split, as a JSON object of three lists.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -170,9 +170,9 @@ pub fn open_unlabelled(config: &DataConfig, dir: &Path) -> Result<Box<dyn Segmen
 ///
 /// # Errors
 ///
-/// [`DataError::Missing`] naming every file looked for, when none is there; [`DataError::Config`] when the
-/// configuration names none; the errors of reading each file; [`DataError::Entry`] for a video that is whole in one
-/// sequence and in pieces in another, without labelled intervals to cut both by; [`DataError::Empty`] when the files
+/// [`DataError::Missing`](crate::DataError::Missing) naming every file looked for, when none is there; [`DataError::Config`](crate::DataError::Config) when the
+/// configuration names none; the errors of reading each file; [`DataError::Entry`](crate::DataError::Entry) for a video that is whole in one
+/// sequence and in pieces in another, without labelled intervals to cut both by; [`DataError::Empty`](crate::DataError::Empty) when the files
 /// hold no segment.
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! The packed set of a data set, made once and kept.
+//! Makes the packed set of a data set once and keeps it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

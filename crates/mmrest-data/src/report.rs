@@ -1,4 +1,4 @@
-//! What was met while loading, counted.
+//! The report of loading: how many segments were kept, changed and left out.
 
 use std::collections::BTreeMap;
 use std::fmt;

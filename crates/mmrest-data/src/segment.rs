@@ -27,7 +27,7 @@ pub struct Segment {
     /// How it sounds, `[frames, width]`.
     pub audio: Frames,
     /// Sentiment within the configuration's `label_range` (-3, negative, to 3, positive, in CMU-MOSI and CMU-MOSEI; -1 to 1
-    /// in CH-SIMS); none for a segment still to be judged.
+    /// in CH-SIMS); none for a segment without a label.
     pub label: Option<f32>,
 }
 
@@ -69,17 +69,17 @@ pub trait SegmentSource: Send + Sync {
 /// A data set in memory: its segments by split, and where they come from.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// Segments to fit on.
+    /// Training segments.
     pub train: Vec<Segment>,
-    /// Segments to choose by.
+    /// Validation segments.
     pub valid: Vec<Segment>,
-    /// Segments looked at once.
+    /// Test segments.
     pub test: Vec<Segment>,
     /// Features in a frame of each modality.
     pub widths: Widths,
     /// The files it was read from, with their checksums.
     pub files: Vec<SourceFile>,
-    /// What was met on the way: counts to be shown to whoever trains on it.
+    /// Counts of what was kept, changed and left out, to be shown to the user.
     pub report: DataReport,
 }
 
@@ -146,7 +146,7 @@ impl fmt::Display for Modality {
     }
 }
 
-/// What a segment is for.
+/// The part of a data set that a segment belongs to.
 ///
 /// ```
 /// use mmrest_data::Split;
@@ -156,11 +156,11 @@ impl fmt::Display for Modality {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// Fitting the model.
+    /// Training.
     Train,
-    /// Choosing between models.
+    /// Validation.
     Valid,
-    /// Looked at once.
+    /// Test.
     Test,
 }
 

@@ -1,4 +1,4 @@
-//! Which bytes a data set was read from.
+//! Files that a data set was read from, with their checksums.
 
 use std::fs::File;
 use std::io::Read;

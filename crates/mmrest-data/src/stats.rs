@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Frames;
 
-/// The `share` quantile of ascending values, linear between neighbours, as NumPy's default; none of none.
+/// The `share` quantile of ascending values, linear between neighbours, as NumPy's default; `None` for no values.
 ///
 /// ```
 /// assert_eq!(mmrest_data::quantile(&[1.0, 2.0, 3.0, 4.0], 0.25), Some(1.75));

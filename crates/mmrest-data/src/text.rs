@@ -1,4 +1,4 @@
-//! Wording that messages and reports share: counts, short lists, short numbers, hexadecimal, one line of anything.
+//! Wording that messages and reports share: counts, short lists, short numbers, hexadecimal.
 
 /// A number of things: `3 intervals`, `1 interval`, `2 entries`.
 ///

@@ -1,4 +1,4 @@
-//! Reading computational sequences, one entry at a time.
+//! Reads computational sequences, one entry at a time.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

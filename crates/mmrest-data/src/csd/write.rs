@@ -1,4 +1,4 @@
-//! Writing computational sequences.
+//! Writes computational sequences.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Seek, Write};

@@ -1,4 +1,4 @@
-//! Joining a release to the table: by id, never by the order of rows.
+//! Joins a release to its table: by id, never by the order of rows.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! A release as a packed set.
+//! Imports a release as a packed set.
 
 use std::path::Path;
 

@@ -25,7 +25,7 @@ pub(crate) struct ReleaseSource {
     release: Release,
     parts: Vec<Part>,
     widths: Widths,
-    /// What is known before any frame is read.
+    /// The report as far as it is known before any frame is read.
     report: DataReport,
 }
 
@@ -248,7 +248,7 @@ impl SegmentSource for ReleaseSource {
     }
 }
 
-/// What can be told of a release from its ids.
+/// Starts the report with what the ids show: videos, segments, videos in two splits.
 fn about(parts: &[Part]) -> DataReport {
     let mut report = DataReport {
         unit: Unit::Segments,

@@ -1,4 +1,4 @@
-//! What a packed set says about itself.
+//! The metadata of a packed set.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

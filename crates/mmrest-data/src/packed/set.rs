@@ -1,4 +1,4 @@
-//! An open packed set.
+//! Opens a packed set and reads its segments.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;

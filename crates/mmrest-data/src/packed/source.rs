@@ -148,7 +148,7 @@ fn empty(set: &PackedSet, report: DataReport) -> DataError {
 /// Writes all segments of a source into a packed set at `path`, holding one of them in memory at a time; `text` says
 /// whether text is in use. The report stored is the source's, whatever `about` has.
 ///
-/// `watch` is told the number of segments written so far, and answers whether to go on.
+/// `watch` gets the number of segments written so far, and returns whether to go on.
 ///
 /// ```
 /// use mmrest_data::packed::{About, PackedSet, pack};

@@ -1,4 +1,4 @@
-//! Writing a packed set, segment by segment.
+//! Writes a packed set, segment by segment.
 
 use std::collections::HashSet;
 use std::fs::File;

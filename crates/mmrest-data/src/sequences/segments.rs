@@ -1,4 +1,4 @@
-//! The segments of one video.
+//! Cuts a video into segments.
 
 use super::feature_sources::{VideoFeatures, VideoFrames};
 use super::{Sequences, Splits};

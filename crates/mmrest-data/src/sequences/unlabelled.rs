@@ -1,4 +1,4 @@
-//! New data: files that have the configuration's names, of which nobody need know labels or splits.
+//! Opens new data: files that have the configuration's names, with or without labels, without splits.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

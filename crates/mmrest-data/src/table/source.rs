@@ -1,4 +1,4 @@
-//! A table alone as a data set.
+//! A table by itself as a data set.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -95,7 +95,7 @@ impl TableSource {
             .map(|()| (split, segment)))
     }
 
-    /// What can be told of the videos before any row becomes a segment.
+    /// Starts the report with what the rows show: videos, and those in no fold.
     fn about_videos(&self) -> DataReport {
         let mut report = DataReport {
             unit: Unit::Rows,

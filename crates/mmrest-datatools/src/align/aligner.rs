@@ -1,4 +1,4 @@
-//! Sequences that belong together, aligned video by video.
+//! Aligns sequences of one data set, video by video.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Several rows to one.
+//! Collapse functions: several rows to one.
 
 use std::fmt;
 use std::str::FromStr;

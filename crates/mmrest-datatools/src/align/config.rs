@@ -1,4 +1,4 @@
-//! What an alignment is asked to do.
+//! The configuration of an alignment.
 
 use serde::{Deserialize, Serialize};
 

@@ -70,5 +70,4 @@ pub use collapse::{Collapse, UnknownCollapse};
 pub use config::AlignConfig;
 pub use output::Written;
 pub use report::{AlignReport, Listed, SequenceReport};
-pub use tensors::revert;
-pub use tensors::{Padding, Tensor, tensor};
+pub use tensors::{Padding, Tensor, revert, tensor};

@@ -1,4 +1,4 @@
-//! Aligned sequences as files.
+//! Writes aligned sequences to files.
 
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
@@ -88,9 +88,9 @@ impl Aligner {
         targets: &[PathBuf],
         watch: &mut dyn FnMut(usize) -> bool,
     ) -> Result<AlignReport> {
-        let desk = TempFolder::within(folder, ".aligning-")?;
+        let staging = TempFolder::within(folder, ".aligning-")?;
         let drafts: Vec<PathBuf> = (0..targets.len())
-            .map(|i| desk.path().join(format!("{i}.csd")))
+            .map(|i| staging.path().join(format!("{i}.csd")))
             .collect();
         let report = self.write_drafts(&drafts, watch)?;
         put(&drafts, targets)?;

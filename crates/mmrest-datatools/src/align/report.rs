@@ -1,4 +1,4 @@
-//! What an alignment met, counted.
+//! The report of an alignment.
 
 use std::fmt;
 use std::path::PathBuf;

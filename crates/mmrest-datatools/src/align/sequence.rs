@@ -1,4 +1,4 @@
-//! A sequence about to be aligned: what its rows hold, and one video's of them, without what no alignment can use.
+//! A sequence to be aligned: reads one video of it, without rows that no alignment can use, and cuts it by intervals.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Aligned entries as one array.
+//! Aligned entries as one array, or joined to whole videos again.
 
 use std::collections::HashMap;
 use std::path::Path;

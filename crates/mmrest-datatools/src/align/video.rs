@@ -1,4 +1,4 @@
-//! One video through all steps.
+//! Aligns one video.
 
 use std::collections::BTreeSet;
 

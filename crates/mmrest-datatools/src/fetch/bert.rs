@@ -71,15 +71,15 @@ pub fn fetch_bert(
         model,
         progress,
     };
-    let (desk, mut files) = match job.cached().filter(|_| !force) {
+    let (staging, mut files) = match job.cached().filter(|_| !force) {
         Some(cached) => job.copy(cached)?,
         None => job.download()?,
     };
-    check_bert(&desk).map_err(|reason| {
-        let _ = std::fs::remove_dir_all(&desk);
+    check_bert(&staging).map_err(|reason| {
+        let _ = std::fs::remove_dir_all(&staging);
         refused(&job.hub_address(), reason)
     })?;
-    swap(&desk, folder)?;
+    swap(&staging, folder)?;
     for file in &mut files {
         file.path = folder.join(file.path.file_name().unwrap_or_default());
     }
@@ -109,8 +109,8 @@ impl Job<'_> {
     }
 
     /// The folder that files wait in until all are there; one for each version of the model, so that two never mix. Of
-    /// an unknown version nothing is gone on with.
-    fn desk(&self, version: Option<&str>) -> Result<PathBuf> {
+    /// an unknown version nothing is resumed.
+    fn staging(&self, version: Option<&str>) -> Result<PathBuf> {
         let Some(name) = self.folder.file_name() else {
             let reason = "it names no folder to put a BERT into".to_owned();
             return Err(refused(&self.folder.display().to_string(), reason));
@@ -134,9 +134,9 @@ impl Job<'_> {
                 let _ = std::fs::remove_dir_all(entry.path());
             }
         }
-        let desk = parent.join(current.unwrap_or_else(|| format!("{prefix}unknown.part")));
-        std::fs::create_dir_all(&desk).map_err(|error| DataError::io(&desk, error))?;
-        Ok(desk)
+        let staging = parent.join(current.unwrap_or_else(|| format!("{prefix}unknown.part")));
+        std::fs::create_dir_all(&staging).map_err(|error| DataError::io(&staging, error))?;
+        Ok(staging)
     }
 
     /// The files in the user's cache, if it has all that are needed.
@@ -148,11 +148,11 @@ impl Job<'_> {
     }
 
     fn copy(&self, cached: Vec<PathBuf>) -> Result<(PathBuf, Vec<Fetched>)> {
-        let desk = self.desk(None)?;
+        let staging = self.staging(None)?;
         let mut files = Vec::new();
         for from in cached {
             let name = from.file_name().unwrap_or_default().to_string_lossy();
-            let path = desk.join(&*name);
+            let path = staging.join(&*name);
             std::fs::copy(&from, &path).map_err(|error| DataError::io(&from, error))?;
             let file = std::fs::File::open(&path).and_then(|file| file.sync_all());
             file.map_err(|error| DataError::io(&path, error))?;
@@ -166,33 +166,33 @@ impl Job<'_> {
                 source: Source::Cache,
             });
         }
-        Ok((desk, files))
+        Ok((staging, files))
     }
 
     /// Small files first: a model that is no BERT is refused before its weights are fetched.
     fn download(&self) -> Result<(PathBuf, Vec<Fetched>)> {
         let config = self.known(CONFIG)?.ok_or_else(|| self.lacks(CONFIG))?;
-        let desk = self.desk(config.commit.as_deref())?;
+        let staging = self.staging(config.commit.as_deref())?;
         let refuse = |reason| {
-            let _ = std::fs::remove_dir_all(&desk);
+            let _ = std::fs::remove_dir_all(&staging);
             refused(&self.hub_address(), reason)
         };
-        let mut files = vec![self.file(&desk, CONFIG, &config)?];
-        check_config(&desk.join(CONFIG)).map_err(refuse)?;
+        let mut files = vec![self.file(&staging, CONFIG, &config)?];
+        check_config(&staging.join(CONFIG)).map_err(refuse)?;
         let vocabulary = self
             .known(VOCABULARY)?
             .ok_or_else(|| self.lacks(VOCABULARY))?;
         self.same_version(&config, &vocabulary)?;
-        files.push(self.file(&desk, VOCABULARY, &vocabulary)?);
-        check_vocabulary(&desk).map_err(refuse)?;
+        files.push(self.file(&staging, VOCABULARY, &vocabulary)?);
+        check_vocabulary(&staging).map_err(refuse)?;
         if let Some(tokenizer) = self.known(TOKENIZER)? {
             self.same_version(&config, &tokenizer)?;
-            files.push(self.file(&desk, TOKENIZER, &tokenizer)?);
+            files.push(self.file(&staging, TOKENIZER, &tokenizer)?);
         }
         let (name, weights) = self.weights()?;
         self.same_version(&config, &weights)?;
-        files.push(self.file(&desk, name, &weights)?);
-        Ok((desk, files))
+        files.push(self.file(&staging, name, &weights)?);
+        Ok((staging, files))
     }
 
     fn weights(&self) -> Result<(&'static str, Known)> {
@@ -216,10 +216,10 @@ impl Job<'_> {
         probe(self.fetcher, &url, self.hub.token.as_deref(), self.progress)
     }
 
-    fn file(&self, desk: &Path, name: &str, known: &Known) -> Result<Fetched> {
+    fn file(&self, staging: &Path, name: &str, known: &Known) -> Result<Fetched> {
         let target = Target {
             url: known.url.clone(),
-            path: desk.join(name),
+            path: staging.join(name),
             content: Content::Any,
             sha256: known.sha256.clone(),
             token: self.hub.token.clone(),
@@ -242,10 +242,10 @@ impl Job<'_> {
 }
 
 /// Puts the finished folder into its place. An old one makes room, if nothing but a BERT's files would be lost with it.
-fn swap(desk: &Path, folder: &Path) -> Result<()> {
+fn swap(staging: &Path, folder: &Path) -> Result<()> {
     let wrap = |error| DataError::io(folder, error);
     if !folder.exists() {
-        std::fs::rename(desk, folder).map_err(wrap)?;
+        std::fs::rename(staging, folder).map_err(wrap)?;
         return sync_name(folder);
     }
     for entry in std::fs::read_dir(folder).map_err(wrap)? {
@@ -256,9 +256,9 @@ fn swap(desk: &Path, folder: &Path) -> Result<()> {
             return Err(refused(&folder.display().to_string(), reason));
         }
     }
-    let old = desk.with_extension("old");
+    let old = staging.with_extension("old");
     std::fs::rename(folder, &old).map_err(wrap)?;
-    if let Err(error) = std::fs::rename(desk, folder) {
+    if let Err(error) = std::fs::rename(staging, folder) {
         let _ = std::fs::rename(&old, folder);
         return Err(wrap(error));
     }

@@ -1,4 +1,4 @@
-//! Whether a file is what it should be.
+//! Checks that a downloaded file is what it should be.
 
 use std::fs::File;
 use std::io::Read;

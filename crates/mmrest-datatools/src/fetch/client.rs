@@ -1,4 +1,4 @@
-//! Requests, and what their failures mean.
+//! Sends HTTP requests and classifies their failures.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One file, from asking for it to having it.
+//! Downloads one file: request, answer, resumption, checks.
 
 use std::io::Read;
 

@@ -37,6 +37,5 @@ pub use bert::{FetchedBert, fetch_bert};
 pub use check::{Content, check_bert};
 pub use download::Fetcher;
 pub use hub::{Hub, ModelName};
-pub use policy::Policy;
-pub use policy::{Progress, Silent};
+pub use policy::{Policy, Progress, Silent};
 pub use target::{Fetched, Source, Target};

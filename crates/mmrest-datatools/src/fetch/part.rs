@@ -1,4 +1,4 @@
-//! A file that is growing, and what the server said of it.
+//! A partial download, with the server's description of the file.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};

@@ -1,4 +1,4 @@
-//! How patient a download is.
+//! Timeouts and retries of a download, and how its progress is shown.
 
 use std::time::Duration;
 
@@ -144,7 +144,7 @@ fn given_up(reason: &str, tries: u32, reached: u64) -> String {
     }
 }
 
-/// Is told how far downloads are. Rates and pictures are up to the one who listens.
+/// Receives the progress of downloads.
 pub trait Progress {
     /// A file of `total` bytes, if the server said how many, goes on from byte `position`. Comes again after a broken
     /// connection.
@@ -157,7 +157,7 @@ pub trait Progress {
     fn check(&self, name: &str);
 }
 
-/// Tells nobody.
+/// Shows no progress.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

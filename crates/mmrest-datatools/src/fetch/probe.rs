@@ -1,4 +1,4 @@
-//! Asking the Hugging Face hub about a file without fetching it.
+//! Asks the Hugging Face hub about a file without downloading it.
 
 use ureq::http::{HeaderMap, StatusCode, header};
 

@@ -1,4 +1,4 @@
-//! What to download, and what came of it.
+//! Files to download, files that are there, and the checksums beside them.
 
 use std::path::{Path, PathBuf};
 

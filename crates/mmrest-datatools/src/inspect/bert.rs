@@ -1,4 +1,4 @@
-//! Directories of a BERT, and weights.
+//! Inspects directories of a BERT, and weights.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Several files side by side.
+//! Compares files of a data set, and suggests the configuration that trains on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

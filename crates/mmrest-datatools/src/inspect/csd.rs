@@ -1,4 +1,4 @@
-//! Computational sequences.
+//! Inspects computational sequences, entry by entry.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! What is known of a file.
+//! The result of inspecting a file: facts, findings, and the role it can play.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Finding, Ids, Inspection, Options, Role, Usable};
 
-/// Tells how many videos each list has, and what the program makes of it.
+/// Counts the videos of each list, and asks the loader.
 pub(super) fn inspect(inspection: &mut Inspection, options: &Options) {
     let lists = std::fs::read(&inspection.path)
         .ok()
@@ -146,7 +146,7 @@ impl Options {
     }
 }
 
-/// Tells its top level, or where it breaks off.
+/// Lists the top level of JSON, or says where it breaks off.
 pub(super) fn inspect_json(inspection: &mut Inspection) {
     const MOST: u64 = 64 << 20;
     if inspection.bytes > MOST {

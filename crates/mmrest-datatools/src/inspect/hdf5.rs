@@ -1,4 +1,4 @@
-//! HDF5 as it is: which kind it is of, its tree, and the types its arrays are stored with.
+//! Inspects HDF5 files: their kind, tree, and the types of their arrays.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Whether intervals are as they should be.
+//! Checks of intervals: empty, backwards, unsorted, overlapping.
 
 use serde::Serialize;
 

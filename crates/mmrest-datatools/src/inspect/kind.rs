@@ -1,4 +1,4 @@
-//! What a file is, by its content.
+//! Detects the kind of a file by its content, and lists the files of a folder.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -281,7 +281,7 @@ pub fn expand(path: &Path) -> Result<Vec<PathBuf>> {
             continue;
         }
         let file = entry.path();
-        // A link to nowhere is told of when it is looked at.
+        // A broken link is reported when it is inspected.
         match FileKind::of(&file) {
             Ok(FileKind::Folder) => {}
             kind => {

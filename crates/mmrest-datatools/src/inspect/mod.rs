@@ -1,4 +1,4 @@
-//! What a file or a folder of the field holds, what is wrong with it, and what of it can be trained on.
+//! Inspects files of multimodal data sets: what they hold, what is wrong with them, and what can be trained on.
 //!
 //! [`inspect`] tells a file's kind by its content, never by its name alone, and reads it in one pass, an entry at a time,
 //! so that memory stays small whatever the file's size. What is wrong with a file becomes a [`Finding`]; only what cannot
@@ -42,19 +42,15 @@ use mmrest_data::folds::Folds;
 use mmrest_data::{DataError, Result};
 
 pub use compare::{Comparison, compare};
-pub use facts::{Finding, Level};
-pub use facts::{Inspection, Sequence, Stored, Words};
-pub use facts::{Role, Usable};
+pub use facts::{Finding, Inspection, Level, Role, Sequence, Stored, Usable, Words};
 pub use folds::Membership;
 pub use ids::{IdStyle, Ids};
 pub use intervals::Intervals;
-pub use kind::FileKind;
-pub use kind::expand;
+pub use kind::{FileKind, expand};
 pub use labels::{Bin, Labels, Scale};
-pub use values::Percentiles;
-pub use values::{Column, Values};
+pub use values::{Column, Percentiles, Values};
 
-/// What to hold a file against.
+/// Options of an inspection.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Folds that videos are looked up in, each with a name (`mosi`); those that share no video with a file are not
@@ -67,7 +63,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Adds the folds files of a folder (`mosi.json`, `mosei.json`), named as the files; what is none is passed over.
+    /// Adds the folds files of a folder (`mosi.json`, `mosei.json`), named as the files; those that are not there are skipped.
     #[must_use]
     pub fn with_folds_of(mut self, folder: &Path) -> Self {
         for name in ["mosi", "mosei"] {

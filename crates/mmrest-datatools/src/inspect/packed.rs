@@ -1,4 +1,4 @@
-//! Packed sets.
+//! Inspects packed sets.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Pickles of processed releases.
+//! Inspects pickles of processed releases.
 
 use std::path::Path;
 

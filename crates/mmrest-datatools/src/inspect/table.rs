@@ -1,4 +1,4 @@
-//! Tables of transcripts, labels and splits.
+//! Inspects tables of transcripts, labels and splits.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -96,7 +96,7 @@ fn read(
 /// What separates cells, as the beginning of the file tells.
 fn delimiter(path: &Path) -> u8 {
     let mut beginning = Vec::new();
-    // What cannot be read is told of by the reader itself.
+    // The reader reports what cannot be read.
     let _ = File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut beginning));
     separator(&beginning)
 }

@@ -1,4 +1,4 @@
-//! What was found out, as text that a person reads: what is not there is not mentioned.
+//! Writes inspections and comparisons as text.
 
 use std::fmt::{self, Display, Formatter};
 

@@ -1,4 +1,4 @@
-//! What the numbers of a sequence are like, feature by feature.
+//! Statistics of a sequence's numbers, feature by feature.
 
 use mmrest_data::quantile;
 use serde::Serialize;
@@ -168,7 +168,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    /// Of values in any order; what is not finite is passed over; none of none.
+    /// Of values in any order; those that are not finite are skipped; `None` for no values.
     ///
     /// ```
     /// use mmrest_datatools::inspect::Percentiles;

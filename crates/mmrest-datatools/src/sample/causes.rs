@@ -1,4 +1,4 @@
-//! What a label is made of.
+//! The causes of a label: what text, face and voice contribute.
 
 use super::SampleConfig;
 use super::noise::Noise;

@@ -1,4 +1,4 @@
-//! The sample as files.
+//! Writes the sample, and a small BERT without weights, to files.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Sentiment first, then what shows it.
+//! Generates the sample: first sentiments, then the words, faces and voices that show them; at last a few flaws.
 
 use mmrest_data::csd::{Entry, Features};
 use mmrest_data::{Split, overlapping};

@@ -1,4 +1,4 @@
-//! Sentences, and what they say about a film.
+//! Sentences about films with their valence, and the words they are made of.
 
 use super::noise::Noise;
 

@@ -1,4 +1,4 @@
-//! Randomness that is the same everywhere.
+//! Random numbers that are identical on every machine.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

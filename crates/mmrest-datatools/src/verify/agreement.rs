@@ -1,4 +1,4 @@
-//! Whether the files of a data set speak of the same segments.
+//! Checks that the files of a data set agree on its segments.
 
 use std::collections::BTreeMap;
 

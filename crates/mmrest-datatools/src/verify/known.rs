@@ -1,4 +1,4 @@
-//! What is known of published data sets.
+//! Known facts of published data sets.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Whether a data set in a folder is what is known of it: counts, folds, checksums, agreement between its files.
+//! Verifies that a data set is the published one: counts, folds, checksums, agreement between its files.
 //!
 //! ```
 //! use mmrest_datatools::verify::{Known, Outcome, verify};

@@ -1,4 +1,4 @@
-//! Data sets of computational sequences.
+//! Checks of data sets of computational sequences.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

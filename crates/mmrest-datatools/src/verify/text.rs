@@ -1,4 +1,4 @@
-//! Checks as text: one line each.
+//! Writes checks as text, one line per check.
 
 use std::fmt::{self, Display, Formatter};
 

@@ -1,4 +1,4 @@
-//! What reading a computational sequence asks of an HDF5 library, and the libraries that answer.
+//! HDF5 libraries that computational sequences are read with, behind one interface.
 
 mod lzf;
 #[cfg(feature = "libhdf5")]

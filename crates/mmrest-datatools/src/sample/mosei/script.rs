@@ -1,4 +1,4 @@
-//! What happens in a video: who says what when, and what it is worth.
+//! The script of a video: words with their times, sentiment, and the frames that show it.
 
 use mmrest_data::csd::{Entry, Features};
 
