@@ -25,13 +25,19 @@ fn main() -> Result<(), host::ReadError> {
         };
         let value = host::read("layer", hidden.clone())?;
         let gradient = x.grad(&hidden.sum().backward());
-        results.push((value, gradient.map(|g| host::read("gradient", g)).transpose()?));
+        results.push((
+            value,
+            gradient.map(|g| host::read("gradient", g)).transpose()?,
+        ));
     }
     let furthest = |a: &[f32], b: &[f32]| {
         let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs());
         apart.fold(0.0, f32::max)
     };
-    println!("values apart by at most    {:.1e}", furthest(&results[0].0, &results[1].0));
+    println!(
+        "values apart by at most    {:.1e}",
+        furthest(&results[0].0, &results[1].0)
+    );
     if let (Some(own), Some(burns)) = (&results[0].1, &results[1].1) {
         println!("gradients apart by at most {:.1e}", furthest(own, burns));
     }

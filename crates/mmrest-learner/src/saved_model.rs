@@ -208,6 +208,12 @@ impl Load<'_> {
     fn state(&self) -> Result<(PathBuf, serde_json::Value), LearnerError> {
         if self.format == FIRST_FORMAT {
             let path = self.folder.join("clusters.json");
+            if !path.exists() {
+                return Err(LearnerError::format(
+                    &self.folder.join("model.json"),
+                    format!("has format {FIRST_FORMAT}, but there is no clusters.json beside it"),
+                ));
+            }
             let clusters: serde_json::Value = files::read_json(&path)?;
             return Ok((path, serde_json::json!({ "clusters": clusters })));
         }

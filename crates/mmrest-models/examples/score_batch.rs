@@ -30,7 +30,11 @@ impl ModelVisitor for Score {
         let mut output = model.forward(&batch, &state, mode)?;
         let loss = model.loss(&batch, &mut output, &state, mode)?;
         let loss: f32 = loss.total.into_scalar();
-        println!("{}: {} parameters, loss {loss:.3}", self.name, model.num_params());
+        println!(
+            "{}: {} parameters, loss {loss:.3}",
+            self.name,
+            model.num_params()
+        );
         println!("  predictions {}", output.prediction().into_data());
         Ok(())
     }
@@ -39,7 +43,10 @@ impl ModelVisitor for Score {
 fn main() -> Result<(), ModelError> {
     let task = Task {
         modalities: vec![Modality::Vision, Modality::Audio],
-        widths: Widths { vision: 3, audio: 2 },
+        widths: Widths {
+            vision: 3,
+            audio: 2,
+        },
         label_range: [-3.0, 3.0],
         bins: BinsConfig::default(),
         lower_layers: 0,
@@ -48,8 +55,14 @@ fn main() -> Result<(), ModelError> {
     let example = |row: u8| Example {
         id: format!("segment[{row}]"),
         text: TextFeatures::Absent,
-        vision: Frames { values: vec![0.1 * f32::from(row); 6], width: 3 },
-        audio: Frames { values: vec![-0.2 * f32::from(row); 2], width: 2 },
+        vision: Frames {
+            values: vec![0.1 * f32::from(row); 6],
+            width: 3,
+        },
+        audio: Frames {
+            values: vec![-0.2 * f32::from(row); 2],
+            width: 2,
+        },
         label: f32::from(row) - 3.0,
     };
     for name in ModelConfig::NAMES {
@@ -57,7 +70,11 @@ fn main() -> Result<(), ModelError> {
             continue;
         };
         let examples = (0..7).map(example).collect();
-        model.visit(Score { name, task: task.clone(), examples })?;
+        model.visit(Score {
+            name,
+            task: task.clone(),
+            examples,
+        })?;
     }
     Ok(())
 }

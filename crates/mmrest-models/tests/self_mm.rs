@@ -1,6 +1,5 @@
 //! Self-MM against numbers measured on the published code (MMSA a94e65d), a naive loop, and its own rules.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
-
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -41,7 +40,7 @@ struct Golden {
 impl Golden {
     fn open() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let bytes = std::fs::read(root.join("tests/golden/self_mm.safetensors")).unwrap();
+        let bytes = std::fs::read(root.join("tests/golden/baselines/self_mm.safetensors")).unwrap();
         let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
         let cases = metadata.metadata().as_ref().unwrap().iter();
         let file = SafeTensors::deserialize(&bytes).unwrap();

@@ -61,7 +61,7 @@ fn reports_show_markup_in_ids_texts_and_names_as_it_stands() {
     let config = path("table.toml");
     let text = "[data]\nkind = \"table\"\ntable = \"label.csv\"\nmodalities = [\"text\"]\n\
                 split_from = \"table\"\n[text]\nfrom_scratch = true\n[train]\nepochs = 1\n\
-                [clusters]\ncount = 2\n";
+                [model.mmrest.clusters]\nclusters = 2\n";
     std::fs::write(&config, text).unwrap();
     let (run, bert, out) = (path(FOLDER), path(sample::BERT), path("report"));
     let common = ["--data", &data, "--bert", &bert];

@@ -82,7 +82,7 @@ fn report_draws_an_old_run() {
     let (fixture, run) = old_run();
     let mut report = fixture.program();
     succeed_with(report.arg("report").arg(&run));
-    let page = fixture.read("old/report/index.html");
+    let page = fixture.read("old/report/report.html");
     assert!(
         page.contains("<svg") && page.contains("selected"),
         "{}",

@@ -73,11 +73,11 @@ pub(super) fn first_preset(model: &ModelConfig) -> &'static str {
     model.presets().first().map_or("", |(name, _)| name)
 }
 
-/// Lays what was set over preset and defaults, and reads the result.
-pub(super) fn resolve(explicit: Table) -> Result<Config, ConfigError> {
-    let model = chosen_model(&explicit)?;
+/// Lays what was set, each layer over the one before, over preset and defaults, and reads the result.
+pub(super) fn resolve(layers: Vec<Table>) -> Result<Config, ConfigError> {
+    let model = chosen_model(&layers)?;
     let name = model.name();
-    let preset = match explicit.get("preset") {
+    let preset = match layers.iter().rev().find_map(|layer| layer.get("preset")) {
         None => first_preset(&model),
         Some(Value::String(preset)) => preset,
         Some(other) => {
@@ -101,19 +101,18 @@ pub(super) fn resolve(explicit: Table) -> Result<Config, ConfigError> {
     };
     let mut merged = Table::try_from(defaults).map_err(|e| ConfigError(e.to_string()))?;
     merge(&mut merged, parse(layer)?, false);
-    merge(&mut merged, explicit, false);
+    for layer in layers {
+        merge(&mut merged, layer, false);
+    }
     check_model_tables(&mut merged, name)?;
     serde_path_to_error::deserialize(Value::Table(merged))
         .map_err(|e| ConfigError(format!("{}: {}", e.path(), sentence(e.inner()))))
 }
 
 /// The model that `model.name` names, with its defaults.
-fn chosen_model(explicit: &Table) -> Result<ModelConfig, ConfigError> {
-    let named = explicit
-        .get("model")
-        .and_then(|model| model.as_table())
-        .and_then(|model| model.get("name"));
-    let name = match named {
+fn chosen_model(layers: &[Table]) -> Result<ModelConfig, ConfigError> {
+    let named = |layer: &'_ Table| layer.get("model")?.as_table()?.get("name").cloned();
+    let name = match layers.iter().rev().find_map(named) {
         None => return Ok(ModelConfig::default()),
         Some(Value::String(name)) => name,
         Some(other) => {
@@ -122,7 +121,7 @@ fn chosen_model(explicit: &Table) -> Result<ModelConfig, ConfigError> {
             )));
         }
     };
-    ModelConfig::default_of(name).ok_or_else(|| {
+    ModelConfig::default_of(&name).ok_or_else(|| {
         ConfigError(format!(
             "model.name: there is no model '{name}'; the models are {}",
             ModelConfig::NAMES.join(", ")

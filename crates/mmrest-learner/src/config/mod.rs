@@ -110,7 +110,7 @@ impl Config {
     /// As [`Config::parse`].
     pub fn parse_stored(text: &str) -> Result<Self, ConfigError> {
         check_brackets(text)?;
-        let config: Self = layers::resolve(renamed::upgrade(layers::parse(text)?))?;
+        let config: Self = layers::resolve(vec![renamed::upgrade(layers::parse(text)?)])?;
         config.check()?;
         Ok(config)
     }
@@ -131,12 +131,13 @@ impl Config {
     /// As [`Config::load`], but for the reading.
     pub fn parse(text: &str, overrides: &[(String, toml::Value)]) -> Result<Self, ConfigError> {
         check_brackets(text)?;
-        let mut explicit = layers::parse(text)?;
+        let (file, mut set) = (layers::parse(text)?, toml::Table::new());
         for (key, value) in overrides {
-            layers::set(&mut explicit, key, value.clone())?;
+            layers::set(&mut set, key, value.clone())?;
         }
-        renamed::refuse(&explicit)?;
-        let config: Self = layers::resolve(explicit)?;
+        let layers = vec![file, set];
+        layers.iter().try_for_each(renamed::refuse)?;
+        let config: Self = layers::resolve(layers)?;
         config.check()?;
         Ok(config)
     }

@@ -3,8 +3,8 @@
 use burn::module::Param;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Gradients, Tensor};
-use mmrest_models::SequenceBatch;
 use mmrest_encoders::{Lstm, SequenceEncoder};
+use mmrest_models::SequenceBatch;
 use mmrest_pdlf::Fusion;
 
 use super::tensors::{Inputs, Results, gradient};

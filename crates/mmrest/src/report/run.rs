@@ -138,10 +138,20 @@ fn short_name(folder: &Path) -> String {
     parts.join("/")
 }
 
-/// The classes of a run's clusters; none where it has no clusters.
+/// The classes of a run's clusters; none where its model has no clusters.
 fn clusters(folder: &Path, scale: &Scale) -> Result<Vec<i32>> {
-    let path = folder.join("model").join("clusters.json");
-    let clusters: Value = read_json(&path)?;
+    let model = folder.join("model");
+    // Version 0.1.0 kept the clusters in a file of their own.
+    let old = model.join("clusters.json");
+    let (path, clusters) = if old.exists() {
+        let clusters: Value = read_json(&old)?;
+        (old, clusters)
+    } else {
+        let path = model.join("state.json");
+        let mut state: Value = read_json(&path)?;
+        let clusters = state.get_mut("clusters").map(Value::take);
+        (path, clusters.unwrap_or_default())
+    };
     let Some(bins) = clusters.get("bins").and_then(Value::as_array) else {
         return Ok(Vec::new());
     };

@@ -133,6 +133,8 @@ epochs = 5
 batch_size = 128
 learning_rate = 1e-3
 text_learning_rate = 1e-3
+
+[model.mmrest]
 metric_learning_rate = 1e-3
 ",
         string(&folder),
