@@ -10,7 +10,6 @@ use mmrest_metric::MetricError;
 use mmrest_models::{ConfigError, ModelError};
 use thiserror::Error;
 
-use crate::device::Backend;
 
 /// An error of this crate. Its `Display` is one sentence that names file, key or id, and says what to do.
 #[derive(Debug, Error)]
@@ -61,7 +60,7 @@ pub enum LearnerError {
     Device(String),
     /// The program was built without a backend, which is a cargo feature of that name.
     #[error("built without the backend {0}, which is a cargo feature")]
-    BackendAbsent(Backend),
+    BackendAbsent(&'static str),
     /// A new run was asked for in a folder that has one.
     #[error("{}: already holds a run: resume it, or choose another folder", .0.display())]
     RunExists(PathBuf),

@@ -139,7 +139,7 @@ fn without_clusters_and_without_bias(fixture: &Fixture, full: &str) {
     );
     let out = fixture.arg("side");
     let (folder, page) = report(&[full, &plain, &bare, "--out", &out]);
-    assert!(page.contains("3 runs side by side") && page.contains("<td>mmc</td>"));
+    assert!(page.contains("3 runs side by side") && page.contains("<td>model.mmrest.mmc</td>"));
     assert!(page.contains("best"));
     for name in [
         "curves-compared",

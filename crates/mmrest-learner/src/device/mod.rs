@@ -126,12 +126,12 @@ use wgpu::open as open_wgpu;
 
 #[cfg(not(feature = "wgpu"))]
 fn open_wgpu(_: usize) -> Result<OpenDevice, LearnerError> {
-    Err(LearnerError::BackendAbsent(Backend::Wgpu))
+    Err(LearnerError::BackendAbsent("wgpu"))
 }
 
 #[cfg(not(feature = "cuda"))]
 fn open_cuda(_: usize) -> Result<OpenDevice, LearnerError> {
-    Err(LearnerError::BackendAbsent(Backend::Cuda))
+    Err(LearnerError::BackendAbsent("cuda"))
 }
 
 /// What to say where device `index` was asked for and `found` are there.
