@@ -10,7 +10,6 @@ use mmrest_metric::MetricError;
 use mmrest_models::{ConfigError, ModelError};
 use thiserror::Error;
 
-
 /// An error of this crate. Its `Display` is one sentence that names file, key or id, and says what to do.
 #[derive(Debug, Error)]
 pub enum LearnerError {

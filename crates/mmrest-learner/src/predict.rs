@@ -68,6 +68,11 @@ impl Predictor {
         Ok(self)
     }
 
+    /// Whether the model has a shared space, in which segments have neighbours.
+    pub fn has_shared_space(&self) -> bool {
+        self.model.geometry().is_some()
+    }
+
     /// Whether there are training segments to find neighbours among.
     pub fn has_neighbours(&self) -> bool {
         self.neighbours.is_some()

@@ -192,21 +192,24 @@ pub(crate) fn clock(time: Duration) -> String {
 fn epoch_line(row: &EpochRow, epochs: usize) -> String {
     let digits = epochs.to_string().len();
     let (finest, accuracy) = row.valid.finest();
-    // The first part, and the last, which is a sum where any part is.
-    let mut parts = Vec::new();
-    if let Some((name, value)) = row.losses.first() {
-        parts.push(format!("{name} {value:.4}"));
-    }
-    if let Some((name, value)) = row.losses.iter().skip(1).next_back() {
-        parts.push(format!("{name} {value:.3}"));
-    }
+    let parts = match &row.losses[..] {
+        // Of many, the first and the last, which sums up the others.
+        [(first, of_first), _, _, .., (last, of_last)] if row.losses.len() > 4 => {
+            format!("{first} {of_first:.4}, {last} {of_last:.3}")
+        }
+        parts => {
+            let parts = parts
+                .iter()
+                .map(|(name, value)| format!("{name} {value:.4}"));
+            parts.collect::<Vec<_>>().join(", ")
+        }
+    };
     let clusters = row.of_model("clusters");
     let clusters = clusters.map_or(String::new(), |clusters| format!("{clusters} clusters  "));
     format!(
-        "epoch {:>digits$}/{epochs}  loss {:.4} ({})  valid mae {:.4} corr {:.4} {finest} {accuracy:.4}  {clusters}{:.1} s{}",
+        "epoch {:>digits$}/{epochs}  loss {:.4} ({parts})  valid mae {:.4} corr {:.4} {finest} {accuracy:.4}  {clusters}{:.1} s{}",
         row.epoch,
         row.loss,
-        parts.join(", "),
         row.valid.mae(),
         row.valid.corr(),
         row.train_seconds,

@@ -75,7 +75,7 @@ fn load(arguments: &PredictArguments) -> Result<Predictor> {
     let device = open_device(arguments.device.backend, arguments.device.device)?;
     let folder = RunFolder::new(&arguments.run).model();
     let predictor = Predictor::load(&folder, &device)?;
-    if !arguments.explain || arguments.neighbours == 0 {
+    if !arguments.explain || arguments.neighbours == 0 || !predictor.has_shared_space() {
         return Ok(predictor);
     }
     let predictor = predictor.with_neighbours()?;

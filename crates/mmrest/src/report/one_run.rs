@@ -21,13 +21,15 @@ pub(crate) fn report(run: &Run) -> Result<Page> {
     let mut training = Section::new("Training");
     training.figure(
         picture::curves(run)?,
-        "Means over each epoch's segments; the dashed line is the selected epoch. The parts of L_MMC are shown before weighting.",
+        "Means over each epoch's segments; the dashed line is the selected epoch. The parts of the loss are shown before weighting.",
     );
     page.add(training);
     page.add(predictions(run)?);
-    page.add(bias(run)?);
-    page.add(space(run)?);
-    page.add(spectra(run)?);
+    if run.has_shared_space() {
+        page.add(bias(run)?);
+        page.add(space(run)?);
+        page.add(spectra(run)?);
+    }
     page.add(examples::section(run));
     Ok(page)
 }

@@ -94,6 +94,12 @@ impl Run {
         })
     }
 
+    /// Whether the run's model has a shared space: it measured sentiments in it. Runs of before that was measured named no
+    /// model.
+    pub(crate) fn has_shared_space(&self) -> bool {
+        self.metrics.get("overlap").is_some() || !self.config.contains_key("model.name")
+    }
+
     /// A number of `metrics.json`, by its path of keys.
     pub(crate) fn metric(&self, path: &[&str]) -> Option<f64> {
         let found = path
