@@ -14,7 +14,7 @@ use burn::train::renderer::tui::TuiMetricsRendererWrapper;
 use burn::train::renderer::{MetricState, MetricsRenderer};
 
 use super::observer::Observer;
-use super::progress::EpochRow;
+use super::progress::{EpochRow, prefixed};
 
 /// An [`Observer`] that fills the terminal with burn-train's dashboard.
 ///
@@ -164,26 +164,23 @@ impl Feed {
     fn epoch(&mut self, row: &EpochRow) {
         self.epoch_loss = Some(row.loss);
         let text = format!("epoch {:.4}", row.loss);
-        let mut train = vec![self.metric("loss", text, NumericEntry::Final(row.loss))];
-        for (name, value) in row.columns() {
-            let Ok(value) = value.parse::<f64>() else {
-                continue;
-            };
-            let text = if name.ends_with("learning_rate") {
-                format!("{value:.2e}")
-            } else if name.starts_with("loss_") {
-                format!("{value:.4}")
-            } else {
-                continue;
-            };
-            train.push(self.metric(&name, text, NumericEntry::Value(value)));
-        }
-        for state in train {
-            self.renderer.update_train(state);
-        }
+        let loss = self.metric("loss", text, NumericEntry::Final(row.loss));
+        self.renderer.update_train(loss);
         for (name, value) in [("mae", row.valid.mae()), ("corr", row.valid.corr())] {
             let state = self.metric(name, format!("{value:.4}"), NumericEntry::Value(value));
             self.renderer.update_valid(state);
+        }
+        let rates = row.learning_rates.iter().map(|(group, rate)| {
+            let name = prefixed(group, "learning_rate");
+            (name, format!("{rate:.2e}"), *rate)
+        });
+        let parts = row.losses.iter().map(|(part, value)| {
+            let name = format!("loss_{part}");
+            (name, format!("{value:.4}"), *value)
+        });
+        for (name, text, value) in rates.chain(parts) {
+            let state = self.metric(&name, text, NumericEntry::Value(value));
+            self.renderer.update_train(state);
         }
     }
 
@@ -348,22 +345,22 @@ mod tests {
         assert_eq!(
             metrics,
             [
-                "metric loss_task",
-                "metric learning_rate",
-                "metric text_learning_rate",
                 "metric mae",
                 "metric corr",
+                "metric learning_rate",
+                "metric text_learning_rate",
+                "metric loss_task",
             ]
         );
         assert_eq!(
             told,
             [
                 "train epoch 0.7500 Some(0.75)",
-                "train 0.2500 Some(0.25)",
-                "train 1.00e-4 Some(0.0001)",
-                "train 5.00e-5 Some(5e-5)",
                 "valid 0.2500 Some(0.25)",
                 "valid 1.0000 Some(1.0)",
+                "train 1.00e-4 Some(0.0001)",
+                "train 5.00e-5 Some(5e-5)",
+                "train 0.2500 Some(0.25)",
             ]
         );
         dashboard.batch(4, 5, 8, 20, 0.5);
