@@ -33,6 +33,9 @@ impl Features {
         if draws && args.iter().any(|a| a == "--png") {
             set.insert("png".to_owned());
         }
+        if args.first().is_some_and(|a| a == "train") && args.iter().any(|a| a == "--tui") {
+            set.insert("tui".to_owned());
+        }
         if x86_v4 {
             set.insert("x86-v4".to_owned());
         }
@@ -122,6 +125,16 @@ mod tests {
         );
         assert!(select("report a", false, "").is_empty());
         assert!(select("predict --png", false, "").is_empty());
+    }
+
+    #[test]
+    fn the_dashboard_is_built_in_for_training_that_asks() {
+        assert_eq!(
+            select("train sample --tui --backend cuda", true, ""),
+            features("mmrest/cuda,mmrest/tui,mmrest/x86-v4")
+        );
+        assert!(select("train sample", false, "").is_empty());
+        assert!(select("predict run --tui", false, "").is_empty());
     }
 
     #[test]

@@ -79,6 +79,7 @@ fn steps(features: &Features) -> Vec<Step> {
     let mut cuda = call(&check, &features.clone().with("cuda"));
     cuda.env("DOCS_RS", "1");
     let png = call(&check, &features.clone().with("png"));
+    let tui = call(&check, &features.clone().with("tui"));
     vec![
         Step {
             title: "formatting",
@@ -103,6 +104,10 @@ fn steps(features: &Features) -> Vec<Step> {
         Step {
             title: "type check with png",
             command: png,
+        },
+        Step {
+            title: "type check with tui",
+            command: tui,
         },
     ]
 }
@@ -153,5 +158,6 @@ mod tests {
         assert!(lines()[3].ends_with("--features mmrest/wgpu,mmrest/x86-v4"));
         assert!(lines()[4].ends_with("--features mmrest/cuda,mmrest/x86-v4"));
         assert!(lines()[5].ends_with("--features mmrest/png,mmrest/x86-v4"));
+        assert!(lines()[6].ends_with("--features mmrest/tui,mmrest/x86-v4"));
     }
 }

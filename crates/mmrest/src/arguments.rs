@@ -122,6 +122,9 @@ pub(crate) struct TrainArguments {
     /// Print JSON, one object per line: the run's folder, notes, each epoch, and at the end the metrics.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show training in a dashboard that fills the terminal, with plots; its key q stops the run.
+    #[arg(long, conflicts_with_all = ["quiet", "json"])]
+    pub(crate) tui: bool,
 }
 
 impl TrainArguments {

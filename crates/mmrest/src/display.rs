@@ -1,8 +1,8 @@
 //! Shows a training run: a progress bar, lines, or JSON; and notes it in the log.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,6 +12,7 @@ use mmrest_learner::train::{EpochRow, Observer};
 use serde_json::json;
 
 use crate::project::near;
+use crate::screen;
 
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(crate) struct Display {
     style: Style,
     bar: ProgressBar,
     epochs: Mutex<Pace>,
+    /// Fills the terminal from the first batch until it is dropped.
+    dashboard: Mutex<Option<Box<dyn Observer>>>,
 }
 
 /// How long epochs take.
@@ -52,7 +55,8 @@ struct Pace {
 }
 
 impl Display {
-    pub(crate) fn new(style: Style) -> Self {
+    /// Shows a run in a style, and its training in a dashboard, if there is one.
+    pub(crate) fn new(style: Style, dashboard: Option<Box<dyn Observer>>) -> Self {
         let bar = match style {
             Style::Terminal => ProgressBar::new(0),
             _ => ProgressBar::hidden(),
@@ -64,14 +68,35 @@ impl Display {
                 last: Instant::now(),
                 epoch_time: None,
             }),
+            dashboard: Mutex::new(dashboard),
+        }
+    }
+
+    fn dashboard(&self) -> MutexGuard<'_, Option<Box<dyn Observer>>> {
+        let dashboard = self.dashboard.lock();
+        dashboard.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Restores the terminal, and prints what was not printed because of the dashboard.
+    fn close_dashboard(&self) {
+        let dashboard = self.dashboard().take();
+        drop(dashboard);
+        screen::release();
+    }
+
+    /// Prints above the bar, where one is shown.
+    fn above_bar(&self, print: impl FnOnce()) {
+        if screen::is_held() {
+            print();
+        } else {
+            self.bar.suspend(print);
         }
     }
 
     /// Prints a line above the bar, or by itself.
     pub(crate) fn line(&self, text: &str) {
         match self.style {
-            Style::Terminal => self.bar.suspend(|| print_line(text)),
-            Style::Lines => print_line(text),
+            Style::Terminal | Style::Lines => self.above_bar(|| screen::out(text)),
             Style::Json | Style::Quiet => {}
         }
     }
@@ -93,15 +118,16 @@ impl Display {
 
     /// Shows the metrics at the end.
     pub(crate) fn finished(&self, metrics: &MetricsFile) {
-        self.bar.finish_and_clear();
+        self.clear();
         match self.style {
             Style::Json => print_json(metrics),
             _ => self.line(&final_table(metrics)),
         }
     }
 
-    /// Removes the bar.
+    /// Removes the bar or the dashboard.
     pub(crate) fn clear(&self) {
+        self.close_dashboard();
         self.bar.finish_and_clear();
     }
 
@@ -112,14 +138,33 @@ impl Display {
     }
 }
 
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.close_dashboard();
+    }
+}
+
 impl Observer for Display {
     fn stage(&self, name: &str) {
         tracing::info!(stage = name);
+        if let Some(dashboard) = &*self.dashboard() {
+            dashboard.stage(name);
+        }
+        if screen::is_held() {
+            return;
+        }
         self.shape("{msg} ...");
         self.bar.set_message(name.to_string());
     }
 
     fn batch(&self, epoch: usize, epochs: usize, done: usize, total: usize, loss: f64) {
+        if let Some(dashboard) = &*self.dashboard() {
+            if screen::hold() {
+                self.bar.finish_and_clear();
+            }
+            dashboard.batch(epoch, epochs, done, total, loss);
+            return;
+        }
         if self.style != Style::Terminal {
             return;
         }
@@ -138,6 +183,9 @@ impl Observer for Display {
         if let Ok(mut pace) = self.epochs.lock() {
             pace.epoch_time = Some(pace.last.elapsed());
             pace.last = Instant::now();
+        }
+        if let Some(dashboard) = &*self.dashboard() {
+            dashboard.epoch(row, epochs);
         }
         tracing::info!(
             epoch = row.epoch,
@@ -161,7 +209,10 @@ impl Observer for Display {
 
     /// Goes to the log, which also sends it to standard error.
     fn warning(&self, message: &str) {
-        self.bar.suspend(|| tracing::warn!("{message}"));
+        match &*self.dashboard() {
+            Some(dashboard) => self.above_bar(|| dashboard.warning(message)),
+            None => self.above_bar(|| tracing::warn!("{message}")),
+        }
         if self.style == Style::Json {
             print_json(&json!({ "warning": message }));
         }
@@ -170,13 +221,8 @@ impl Observer for Display {
 
 fn print_json(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
-        print_line(&text);
+        screen::out(&text);
     }
-}
-
-/// Prints a line on standard output; errors are ignored, since a run goes on when nobody reads it.
-fn print_line(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// `1:02:03` or `2:03`.

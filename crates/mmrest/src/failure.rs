@@ -43,10 +43,9 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
         );
     }
     match learner {
-        Some(LearnerError::BackendAbsent(backend)) => format!(
-            "this program was built without the feature '{backend}': run it by 'cargo xtask ... --backend {backend}', \
-             or build it with --features {backend}"
-        ),
+        Some(LearnerError::BackendAbsent(backend)) => {
+            feature_absent(&backend.to_string(), &format!("--backend {backend}"))
+        }
         Some(LearnerError::RunExists(folder)) => format!(
             "{}: already holds a run: add --resume to go on with it, or choose another --out",
             folder.display()
@@ -75,6 +74,14 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
         ),
         _ => error.to_string(),
     }
+}
+
+/// Says that the program was built without the cargo feature that an option needs.
+pub(crate) fn feature_absent(feature: &str, option: &str) -> String {
+    format!(
+        "this program was built without the feature '{feature}': run it by 'cargo xtask ... {option}', or build it with \
+         --features {feature}"
+    )
 }
 
 /// Whether an error means that nobody reads the output any more, as in `predict ... | head`. That is no failure.

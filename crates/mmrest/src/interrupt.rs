@@ -1,12 +1,13 @@
 //! Handles Ctrl-C: removes files that are not finished, and ends the program with exit code 130.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use mmrest_data::files::remove_unfinished;
+
+use crate::screen;
 
 /// The exit code of a program that Ctrl-C ended, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -54,7 +55,7 @@ pub(crate) fn code() -> ExitCode {
 
 /// Prints a line on standard error; errors are ignored.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    screen::err(line);
 }
 
 fn pressed() {

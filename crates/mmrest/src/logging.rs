@@ -11,6 +11,7 @@ use tracing_subscriber::filter::{EnvFilter, FilterFn};
 use tracing_subscriber::prelude::*;
 
 use crate::interrupt::say;
+use crate::screen;
 
 /// The target of messages that the program prints itself and the log should also have.
 pub(crate) const OUTCOME: &str = "outcome";
@@ -113,7 +114,7 @@ where
         .without_time()
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(|| screen::Stderr)
         .with_filter(FilterFn::new(|event| {
             *event.level() <= Level::WARN && event.target() != OUTCOME
         }))

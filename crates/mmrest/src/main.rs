@@ -16,6 +16,7 @@ mod pca;
 mod plot;
 mod project;
 mod report;
+mod screen;
 mod serve;
 mod shipped;
 mod study;

@@ -76,7 +76,7 @@ fn models_are_compared_in_a_study() {
     };
     let variants: String = ModelConfig::NAMES.iter().map(variant).collect();
     let study = format!(
-        "reference = \"{}\"\nseeds = 2\n{variants}",
+        "title = \"Models\"\nreference = \"{}\"\nseeds = 2\n{variants}",
         ModelConfig::NAMES[0]
     );
     std::fs::write(fixture.path("study.toml"), study).unwrap();

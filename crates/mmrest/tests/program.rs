@@ -220,6 +220,27 @@ fn what_is_wrong_is_one_error() {
     assert!(fail(&["eval", nowhere, "--backend", "cuda"]).contains("cuda"));
 }
 
+#[test]
+fn a_dashboard_that_cannot_be_shown_is_one_error_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let error = fail(&["train", "sample", "--tui", "--out", run.to_str().unwrap()]);
+    if cfg!(feature = "tui") {
+        assert!(error.contains("--tui needs a terminal"), "{error}");
+    } else {
+        assert!(error.contains("without the feature 'tui'"), "{error}");
+        assert!(error.contains("cargo xtask ... --tui"), "{error}");
+    }
+    assert!(!run.exists());
+    for other in ["--json", "--quiet"] {
+        let output = program()
+            .args(["train", "sample", "--tui", other])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{other}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {

@@ -3,6 +3,8 @@
 mod adapter;
 mod best_model;
 mod checkpoint;
+#[cfg(feature = "tui")]
+mod dashboard;
 mod epochs;
 mod gradients;
 mod non_finite;
@@ -13,6 +15,8 @@ mod schedule;
 
 pub use adapter::{Step, Trainer};
 pub use checkpoint::{Checkpoints, Restored};
+#[cfg(feature = "tui")]
+pub use dashboard::Dashboard;
 pub use non_finite::NonFinite;
 pub use observer::{Observer, Silent};
 pub use progress::{EpochRow, Progress};

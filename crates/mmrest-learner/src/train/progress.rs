@@ -79,7 +79,7 @@ impl EpochRow {
 }
 
 /// The name of a group's column.
-fn prefixed(group: &str, what: &str) -> String {
+pub(super) fn prefixed(group: &str, what: &str) -> String {
     if group.is_empty() {
         what.into()
     } else {

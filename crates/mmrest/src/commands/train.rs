@@ -1,15 +1,18 @@
 //! `mmrest train`.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf, absolute};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use burn::train::Interrupter;
 use mmrest_learner::config::parse_override;
 use mmrest_learner::run::{
     Accepted, FolderLock, Outcome, RunFolder, RunOptions, default_folder, train_locked,
 };
+#[cfg(feature = "tui")]
+use mmrest_learner::train::Dashboard;
 use mmrest_learner::train::Observer;
 use mmrest_learner::{Backend, Config};
 
@@ -23,6 +26,7 @@ use crate::{failure, logging};
 
 /// `mmrest train`.
 pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
+    check_tui(arguments.tui)?;
     let file = find_config(&arguments.config)?;
     let accepted = Accepted::parse(&arguments.accept_changed)?;
     let out = arguments.out.as_ref().map(RunFolder::new);
@@ -49,6 +53,33 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     outcome
 }
 
+/// Rejects `--tui` in a program that was built without it, and where there is no terminal.
+fn check_tui(wanted: bool) -> Result<()> {
+    if !wanted {
+        return Ok(());
+    }
+    if !cfg!(feature = "tui") {
+        bail!(failure::feature_absent("tui", "--tui"));
+    }
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        bail!(
+            "--tui needs a terminal as standard input and output: run it in one, or leave --tui out"
+        );
+    }
+    Ok(())
+}
+
+/// The dashboard of `--tui`.
+#[cfg(feature = "tui")]
+fn dashboard(wanted: bool, interrupter: &Interrupter) -> Option<Box<dyn Observer>> {
+    wanted.then(|| Box::new(Dashboard::new(interrupter.clone())) as Box<dyn Observer>)
+}
+
+#[cfg(not(feature = "tui"))]
+fn dashboard(_: bool, _: &Interrupter) -> Option<Box<dyn Observer>> {
+    None
+}
+
 /// A folder can be resumed in that some start has been in.
 fn check_entered(folder: &RunFolder) -> Result<()> {
     if folder.exists() || folder.is_entered() {
@@ -70,14 +101,18 @@ fn run_in(
     lock: &FolderLock,
     folder: &RunFolder,
 ) -> Result<ExitCode> {
-    let display = Arc::new(Display::new(Style::choose(arguments.quiet, arguments.json)));
+    let interrupter = Interrupter::new();
+    let display = Arc::new(Display::new(
+        Style::choose(arguments.quiet, arguments.json),
+        dashboard(arguments.tui, &interrupter),
+    ));
     let data = config.data.folder(&file.root);
     let made = wants_sample && ensure_sample(&data)?;
     let folds = ensure_folds(&config.data, &file.root)?;
     logging::to_file(&folder.log())?;
-    let interrupter = Interrupter::new();
     let resume = how_to_resume(arguments, folder.path());
-    stop_on_interrupt(&interrupter, folder, lock, &resume);
+    let shown = Arc::downgrade(&display);
+    stop_on_interrupt(&interrupter, shown, folder, lock, &resume);
     let options = RunOptions {
         folder: folder.clone(),
         resume: arguments.resume,
@@ -188,6 +223,7 @@ pub(crate) fn overrides(
 /// The first Ctrl-C stops at the next batch, the second at once.
 fn stop_on_interrupt(
     interrupter: &Interrupter,
+    display: Weak<Display>,
     folder: &RunFolder,
     lock: &FolderLock,
     resume: &str,
@@ -199,7 +235,12 @@ fn stop_on_interrupt(
             say("stopping; once more to stop at once");
             interrupter.stop(Some("interrupted"));
         },
-        move || say_interrupted(&folder, &lock, "interrupted.", &resume),
+        move || {
+            if let Some(display) = display.upgrade() {
+                display.clear();
+            }
+            say_interrupted(&folder, &lock, "interrupted.", &resume);
+        },
     );
 }
 
