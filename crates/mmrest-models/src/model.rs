@@ -32,6 +32,9 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
     /// Names of the parts of the loss, parts before their sums. They name columns of `epochs.csv` and curves of reports.
     const LOSSES: &'static [&'static str];
 
+    /// Whether a batch may be computed in parts, on several devices at once: the loss of a part is its share of the batch's.
+    const SEVERAL_DEVICES: bool = true;
+
     /// Builds the model with fresh weights. `text` is the text encoder and its configuration, when text is in use.
     ///
     /// # Errors

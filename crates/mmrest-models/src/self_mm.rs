@@ -421,6 +421,8 @@ impl SentimentModel for SelfMm {
     type State = LabelState;
     type Output = SelfMmOutput;
 
+    /// Its labels move by centres of the whole training set.
+    const SEVERAL_DEVICES: bool = false;
     const LOSSES: &'static [&'static str] = &["task", "text", "audio", "vision"];
 
     fn init(

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use mmrest_learner::config::ModelConfig;
 
-use common::{Fixture, json_lines, stdout, succeed_with};
+use common::{Fixture, fail_with, json_lines, stdout, succeed_with};
 
 /// Trains a model on the small sample.
 fn train(fixture: &Fixture, model: &str, out: &str, more: &[&str]) -> Command {
@@ -66,6 +66,19 @@ fn every_model_is_trained_resumed_and_used() {
         let space = fixture.path(&format!("{whole}/geometry")).exists();
         assert_eq!(page.contains("The shared space"), space, "{model}");
     }
+}
+
+#[test]
+fn several_devices_are_refused_before_the_run() {
+    let fixture = Fixture::small();
+    let told = fail_with(&mut train(
+        &fixture,
+        "self-mm",
+        "run",
+        &["--devices", "0,0"],
+    ));
+    assert!(told.contains("self-mm trains on one device"), "{told}");
+    assert!(!fixture.path("run/config.toml").exists());
 }
 
 #[test]

@@ -145,6 +145,12 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         accepted,
         lock,
     } = *of;
+    if options.devices.len() > 1 && !M::SEVERAL_DEVICES {
+        return Err(LearnerError::Device(format!(
+            "{} trains on one device: name one",
+            config.model.name()
+        )));
+    }
     let devices = open_devices(options)?;
     let autodiff: Vec<Device> = devices
         .iter()

@@ -1,4 +1,4 @@
-//! The one place that burn-train is used in: its traits for any [`SentimentModel`], and what they force on the harness.
+//! burn-train's traits for any [`SentimentModel`], implemented once, and what they force on the harness.
 //!
 //! burn-train's `TrainStep::step` takes `&self` and returns no error, so a step's state and its error go through a lock
 //! that every clone of the model shares ([`Shared`]); its learning strategy takes `&self` too ([`Strategy`]); it asks for
