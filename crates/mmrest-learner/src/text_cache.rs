@@ -63,9 +63,12 @@ impl Frozen<'_> {
                 states
             }
         };
-        let states = states.into_iter().map(|states| match self.first_only() {
-            true => TextFeatures::First(states.values),
-            false => TextFeatures::Hidden(states),
+        let states = states.into_iter().map(|states| {
+            if self.first_only() {
+                TextFeatures::First(states.values)
+            } else {
+                TextFeatures::Hidden(states)
+            }
         });
         Ok(states.collect())
     }
@@ -88,9 +91,10 @@ impl Frozen<'_> {
             let hidden = self
                 .bert
                 .layers(embedded, &packed.offsets, 0..self.lower_layers);
-            let values = match self.first_only() {
-                true => to_host(Bert::first_token(hidden, &packed.offsets))?,
-                false => to_host(hidden)?,
+            let values = if self.first_only() {
+                to_host(Bert::first_token(hidden, &packed.offsets))?
+            } else {
+                to_host(hidden)?
             };
             let mut rest = values.as_slice();
             for length in packed.lens() {

@@ -138,18 +138,20 @@ impl Checks {
     /// Ok where both read the same.
     fn equal(&mut self, name: &str, found: impl ToString, expected: impl ToString) -> &mut Check {
         let (found, expected) = (found.to_string(), expected.to_string());
-        let outcome = match found == expected {
-            true => Outcome::Ok,
-            false => Outcome::Differs,
+        let outcome = if found == expected {
+            Outcome::Ok
+        } else {
+            Outcome::Differs
         };
         self.push(outcome, name, found, expected)
     }
 
     /// Ok where there are at most so many.
     fn at_most(&mut self, name: &str, found: usize, most: usize) -> &mut Check {
-        let outcome = match found <= most {
-            true => Outcome::Ok,
-            false => Outcome::Differs,
+        let outcome = if found <= most {
+            Outcome::Ok
+        } else {
+            Outcome::Differs
         };
         self.push(outcome, name, found.to_string(), format!("at most {most}"))
     }

@@ -113,9 +113,10 @@ impl Report {
         name: &str,
         work: impl FnOnce() -> Result<PathBuf, LearnerError>,
     ) {
-        match names.iter().any(|found| found == name) {
-            true => self.done(work()),
-            false => self.skipped(name, "the input folder does not have it"),
+        if names.iter().any(|found| found == name) {
+            self.done(work())
+        } else {
+            self.skipped(name, "the input folder does not have it")
         }
     }
 

@@ -125,13 +125,12 @@ impl Inputs {
     }
 
     fn check_dims<const D: usize>(&self, name: &str, dims: [usize; D]) -> Result<(), LearnerError> {
-        match self.dims(name)? == dims {
-            true => Ok(()),
-            false => {
-                let shape = self.shape(name)?;
-                let message = format!("has shape {shape:?}, expected {dims:?}");
-                Err(self.wrong_tensor(name, &message))
-            }
+        if self.dims(name)? == dims {
+            Ok(())
+        } else {
+            let shape = self.shape(name)?;
+            let message = format!("has shape {shape:?}, expected {dims:?}");
+            Err(self.wrong_tensor(name, &message))
         }
     }
 

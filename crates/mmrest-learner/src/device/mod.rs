@@ -79,9 +79,10 @@ impl fmt::Display for Adapter {
         if !self.driver.is_empty() {
             write!(f, ", driver {}", self.driver)?;
         }
-        match self.software {
-            true => f.write_str(", in software"),
-            false => Ok(()),
+        if self.software {
+            f.write_str(", in software")
+        } else {
+            Ok(())
         }
     }
 }

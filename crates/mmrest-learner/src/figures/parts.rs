@@ -23,9 +23,10 @@ pub(super) fn pearson(pairs: &[Pair]) -> f64 {
         var_p += (p - mean_p).powi(2);
         var_t += (t - mean_t).powi(2);
     }
-    match var_p > 0.0 && var_t > 0.0 {
-        true => (cov / (var_p.sqrt() * var_t.sqrt())).clamp(-1.0, 1.0),
-        false => f64::NAN,
+    if var_p > 0.0 && var_t > 0.0 {
+        (cov / (var_p.sqrt() * var_t.sqrt())).clamp(-1.0, 1.0)
+    } else {
+        f64::NAN
     }
 }
 
@@ -51,9 +52,10 @@ pub(super) fn binary(pairs: impl Iterator<Item = (bool, bool)>) -> Binary {
         let hits = count[class][class] as f64;
         let predicted = count[class].iter().sum::<u64>() as f64;
         let support = (count[0][class] + count[1][class]) as f64;
-        match predicted + support > 0.0 {
-            true => 2.0 * hits / (predicted + support) * support,
-            false => 0.0,
+        if predicted + support > 0.0 {
+            2.0 * hits / (predicted + support) * support
+        } else {
+            0.0
         }
     };
     Binary {

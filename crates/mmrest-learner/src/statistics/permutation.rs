@@ -69,9 +69,10 @@ impl SignFlips {
         Some(PairedTest {
             difference: spread.mean,
             p: (1 + as_far) as f64 / (1 + self.draws) as f64,
-            effect: match spread.sd > 0.0 {
-                true => spread.mean / spread.sd,
-                false => f64::NAN,
+            effect: if spread.sd > 0.0 {
+                spread.mean / spread.sd
+            } else {
+                f64::NAN
             },
         })
     }

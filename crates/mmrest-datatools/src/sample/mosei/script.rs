@@ -86,9 +86,10 @@ impl Script {
 fn target(noise: &mut Noise) -> f64 {
     let root = 2.2 + 0.925 * noise.normal();
     let seconds = 0.6 + root * root;
-    match noise.chance(0.05) {
-        true => 2.0 * seconds,
-        false => seconds,
+    if noise.chance(0.05) {
+        2.0 * seconds
+    } else {
+        seconds
     }
 }
 
@@ -113,9 +114,10 @@ fn say(timeline: &mut Timeline, words: &[&'static str], start: u32, noise: &mut 
     let slot = noise.whole(300, 501);
     let mut time = start;
     for word in words {
-        let silence = match noise.chance(0.08) {
-            true => slot * noise.whole(25, 50) / 100,
-            false => slot * noise.whole(0, 10) / 100,
+        let silence = if noise.chance(0.08) {
+            slot * noise.whole(25, 50) / 100
+        } else {
+            slot * noise.whole(0, 10) / 100
         };
         timeline.words.push((
             word,
