@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use mmrest_data::packed::PackedSet;
+use mmrest_data::text::hex;
 use mmrest_data::{Modality, Split};
 use mmrest_encoders::{Bert, BertConfig, Tokenizer, has_weights};
 use mmrest_models::{SentimentModel, TextFeatures, bert_parameters, seed};
@@ -18,7 +19,7 @@ use crate::loader::SegmentLoader;
 use crate::modality_dropout::ModalityDropout;
 use crate::saved_model::{SavedModel, TextParts, check_text};
 use crate::source::{ExampleSource, PackedSplit};
-use crate::text_cache::{Frozen, hex};
+use crate::text_cache::Frozen;
 
 /// `path` as it stands where that exists, else below the project's root.
 pub(crate) fn locate(root: &Path, path: &Path) -> PathBuf {

@@ -1,14 +1,14 @@
 //! `geometry/` of a run: the shared space before training and of the selected model, and the metrics' spectra.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use mmrest_metric::overlap::sample;
 use mmrest_models::{Geometry, seed};
-use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use super::{SplitRows, spectra};
 use crate::error::LearnerError;
 use crate::files;
+use crate::tensor_file::TensorFile;
 use crate::trained::TrainedModel;
 
 /// Segments of a split that are kept, at most: they are only drawn.
@@ -59,14 +59,14 @@ impl Snapshots {
         seed: u64,
     ) -> Result<(), LearnerError> {
         let kept: Vec<Vec<usize>> = splits.iter().map(|split| chosen(split, seed)).collect();
-        let mut tensors = Tensors::default();
+        let mut tensors = TensorFile::default();
         for (split, rows) in splits.iter().zip(&kept) {
             for (modality, values) in &split.modalities {
                 let name = format!("{}.{}", split.split, modality.name());
                 let chosen = rows
                     .iter()
                     .flat_map(|&row| &values[row * split.dim..][..split.dim]);
-                tensors.add(name, &[rows.len(), split.dim], chosen.copied());
+                tensors.add_floats(&name, &[rows.len(), split.dim], chosen.copied());
             }
         }
         add_clusters(space, &mut tensors)?;
@@ -79,19 +79,19 @@ impl Snapshots {
     }
 }
 
-fn add_clusters(space: &dyn Geometry, tensors: &mut Tensors) -> Result<(), LearnerError> {
+fn add_clusters(space: &dyn Geometry, tensors: &mut TensorFile) -> Result<(), LearnerError> {
     if let Some(metrics) = space.metrics()? {
         let dim = metrics.dim;
         let count = metrics.own.len() / (dim * dim);
         let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32);
-        tensors.add("global".into(), &[dim, dim], narrow(metrics.global));
-        tensors.add("metrics".into(), &[count, dim, dim], narrow(metrics.own));
+        tensors.add_floats("global", &[dim, dim], narrow(metrics.global));
+        tensors.add_floats("metrics", &[count, dim, dim], narrow(metrics.own));
     }
     if let Some(clusters) = space.clusters() {
         let bins: Vec<f32> = clusters.bins.iter().map(|&bin| bin as f32).collect();
-        tensors.add("cluster_bins".into(), &[bins.len()], bins.into_iter());
+        tensors.add_floats("cluster_bins", &[bins.len()], bins);
         let shape = [clusters.len(), clusters.dim];
-        tensors.add("centers".into(), &shape, clusters.centers.iter().copied());
+        tensors.add_floats("centers", &shape, clusters.centers.iter().copied());
     }
     Ok(())
 }
@@ -122,25 +122,4 @@ fn segments(splits: &[SplitRows], kept: &[Vec<usize>]) -> Result<Vec<u8>, Learne
     writer
         .into_inner()
         .map_err(|e| LearnerError::Internal(e.to_string()))
-}
-
-/// Tensors of f32 for a safetensors file.
-#[derive(Default)]
-struct Tensors(Vec<(String, Vec<usize>, Vec<u8>)>);
-
-impl Tensors {
-    fn add(&mut self, name: String, shape: &[usize], values: impl Iterator<Item = f32>) {
-        let bytes = values.flat_map(f32::to_le_bytes).collect();
-        self.0.push((name, shape.to_vec(), bytes));
-    }
-
-    fn write(&self, path: &Path) -> Result<(), LearnerError> {
-        let wrong = |e: safetensors::SafeTensorError| LearnerError::Internal(e.to_string());
-        let mut views = Vec::new();
-        for (name, shape, bytes) in &self.0 {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(wrong)?;
-            views.push((name, view));
-        }
-        files::write(path, &serialize(views, None).map_err(wrong)?)
-    }
 }
