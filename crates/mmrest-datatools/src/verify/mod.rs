@@ -15,9 +15,9 @@
 mod agreement;
 mod known;
 mod sequences;
-mod text;
 mod videos;
 
+use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -110,6 +110,38 @@ pub fn verify(set: Known, dir: &Path, folds: Option<&Folds>) -> Result<Verificat
         dir: dir.to_path_buf(),
         checks: checks.0,
     })
+}
+
+impl Display for Outcome {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Differs => "differs",
+            Self::CannotBeChecked => "cannot be checked",
+        })
+    }
+}
+
+impl Display for Verification {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} in {}", self.set.name(), self.dir.display())?;
+        for check in &self.checks {
+            write!(f, "{:17}  {}: {}", check.outcome, check.name, check.found)?;
+            if check.outcome != Outcome::Ok && !check.expected.is_empty() {
+                write!(f, ", expected {}", check.expected)?;
+            }
+            if !check.detail.is_empty() {
+                write!(f, " ({})", check.detail)?;
+            }
+            writeln!(f)?;
+        }
+        let [ok, differs, open] = [Outcome::Ok, Outcome::Differs, Outcome::CannotBeChecked]
+            .map(|outcome| self.checks.iter().filter(|c| c.outcome == outcome).count());
+        writeln!(
+            f,
+            "{ok} as known, {differs} different, {open} that cannot be checked"
+        )
+    }
 }
 
 /// The list being made.

@@ -1,11 +1,13 @@
 //! `geometry/` of a run: the shared space before training and of the selected model, and the metrics' spectra.
 
-use std::path::PathBuf;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
+use mmrest_metric::eigenvalues_f64;
 use mmrest_metric::overlap::sample;
-use mmrest_models::{Geometry, seed};
+use mmrest_models::{Geometry, HostMetrics, seed};
 
-use super::{SplitRows, spectra};
+use super::SplitRows;
 use crate::error::LearnerError;
 use crate::files;
 use crate::tensor_file::TensorFile;
@@ -45,7 +47,7 @@ impl Snapshots {
             return Ok(());
         };
         match space.all_metrics()? {
-            Some(metrics) => spectra::add(&self.folder.join("spectra.csv"), epoch, &metrics),
+            Some(metrics) => add_spectra(&self.folder.join("spectra.csv"), epoch, &metrics),
             None => Ok(()),
         }
     }
@@ -122,4 +124,72 @@ fn segments(splits: &[SplitRows], kept: &[Vec<usize>]) -> Result<Vec<u8>, Learne
     writer
         .into_inner()
         .map_err(|e| LearnerError::Internal(e.to_string()))
+}
+
+/// The columns of `spectra.csv`: the eigenvalues of the metrics, epoch by epoch.
+const SPECTRA: &str = "epoch,metric,index,eigenvalue\n";
+
+/// Writes `spectra.csv` anew: the epochs before this one as they stand, and this one.
+fn add_spectra(path: &Path, epoch: usize, metrics: &HostMetrics) -> Result<(), LearnerError> {
+    let mut text = String::from(SPECTRA);
+    if path.exists() {
+        let before =
+            std::fs::read_to_string(path).map_err(|e| LearnerError::io("read", path, e))?;
+        for line in before.lines().skip(1).filter(|line| is_before(line, epoch)) {
+            text += line;
+            text.push('\n');
+        }
+    }
+    let all = [&metrics.global[..], &metrics.own].concat();
+    let values = eigenvalues_f64(&all, metrics.dim)?;
+    for (place, values) in values.chunks_exact(metrics.dim).enumerate() {
+        let name = match place {
+            0 => String::from("global"),
+            local => format!("local-{}", local - 1),
+        };
+        for (index, &value) in values.iter().enumerate() {
+            // Single precision is what the metrics are kept in.
+            let _ = writeln!(text, "{epoch},{name},{index},{}", value as f32);
+        }
+    }
+    files::write(path, text.as_bytes())
+}
+
+fn is_before(line: &str, epoch: usize) -> bool {
+    let first = line.split(',').next().and_then(|first| first.parse().ok());
+    first.is_some_and(|first: usize| first < epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_takes_the_place_of_itself_and_of_later_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spectra.csv");
+        let metrics = |value: f64| HostMetrics {
+            dim: 2,
+            global: vec![1.0, 0.0, 0.0, 3.0],
+            own: vec![value, 0.0, 0.0, 1.5],
+        };
+        for (epoch, value) in [(1, 5.0), (2, 6.0), (3, 7.0), (2, 8.0)] {
+            add_spectra(&path, epoch, &metrics(value)).unwrap();
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "1,global,0,3",
+                "1,global,1,1",
+                "1,local-0,0,5",
+                "1,local-0,1,1.5",
+                "2,global,0,3",
+                "2,global,1,1",
+                "2,local-0,0,8",
+                "2,local-0,1,1.5",
+            ]
+        );
+    }
 }

@@ -330,7 +330,11 @@ mod tests {
             config.check().unwrap();
             let device = Device::flex();
             let fusion = config.init(&device);
-            assert_eq!(fusion.num_params() as u128, config.parameters(), "{config:?}");
+            assert_eq!(
+                fusion.num_params() as u128,
+                config.parameters(),
+                "{config:?}"
+            );
             let input = |width: usize| (width > 0).then(|| Tensor::<2>::ones([3, width], &device));
             let score = fusion.forward(
                 input(config.text),
