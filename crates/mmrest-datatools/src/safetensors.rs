@@ -28,7 +28,9 @@ impl Header {
         let short = || "it is cut short".to_owned();
         file.read_exact(&mut size).map_err(|_| short())?;
         let size = u64::from_le_bytes(size);
-        let rest = length.checked_sub(8).and_then(|rest| rest.checked_sub(size));
+        let rest = length
+            .checked_sub(8)
+            .and_then(|rest| rest.checked_sub(size));
         let data = rest.ok_or_else(short)?;
         if size > LONGEST_HEADER {
             return Err(format!("its header has {size} bytes"));

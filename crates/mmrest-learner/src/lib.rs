@@ -24,7 +24,7 @@ pub mod train;
 mod trained;
 
 pub use config::Config;
-pub use device::{Adapter, Backend, open_device};
+pub use device::{Adapter, Backend, UnknownBackend, open_device};
 pub use error::LearnerError;
 pub use example::{FeatureSpec, FramePreparation, Preparation};
 pub use figures::{FigureSet, Figures, figures};

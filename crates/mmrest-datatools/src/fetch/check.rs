@@ -114,23 +114,31 @@ fn reason(error: &DataError) -> String {
     }
 }
 
+/// Why a folder holds no BERT that could be used: the file, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnusableBert(String);
+
 /// Whether a folder holds a BERT, as far as can be told without building one: a configuration of a BERT, a vocabulary
 /// it has embeddings for, and weights that are whole.
 ///
 /// # Errors
 ///
 /// What is wrong, with the file's name.
-pub fn check_bert(folder: &Path) -> Result<(), String> {
-    check_config(&folder.join("config.json"))?;
-    check_vocabulary(folder)?;
+pub fn check_bert(folder: &Path) -> Result<(), UnusableBert> {
+    check_config(&folder.join("config.json")).map_err(UnusableBert)?;
+    check_vocabulary(folder).map_err(UnusableBert)?;
     let safetensors = folder.join("model.safetensors");
     let pytorch = folder.join("pytorch_model.bin");
     if safetensors.is_file() {
-        check_safetensors(&safetensors).map_err(|reason| format!("model.safetensors: {reason}"))
+        check_safetensors(&safetensors)
+            .map_err(|reason| UnusableBert(format!("model.safetensors: {reason}")))
     } else if pytorch.is_file() {
-        check_pytorch(&pytorch).map_err(|reason| format!("pytorch_model.bin: {reason}"))
+        check_pytorch(&pytorch)
+            .map_err(|reason| UnusableBert(format!("pytorch_model.bin: {reason}")))
     } else {
-        Err("neither model.safetensors nor pytorch_model.bin is there".to_owned())
+        let reason = "neither model.safetensors nor pytorch_model.bin is there";
+        Err(UnusableBert(reason.to_owned()))
     }
 }
 
