@@ -5,6 +5,7 @@ use mmrest_data::csd::{Entry, Features};
 use super::super::grammar::sentence;
 use super::super::noise::{Noise, Purpose};
 use super::super::timeline::{Span, Timeline};
+use super::super::track::quantise;
 use super::LikeMosei;
 
 /// Words a second.
@@ -167,7 +168,7 @@ impl Recorder {
             let shown = mood.map_or(0.0, self.shows);
             intervals.push([start, end]);
             for (column, shift) in shift.iter().enumerate() {
-                values.push(quantise(gain(column) * shown + shift + noise.rough()));
+                values.push(quantise(gain(column) * shown + shift + noise.rough(), STEP));
             }
         }
         Entry {
@@ -186,11 +187,6 @@ fn gain(column: usize) -> f64 {
         4 => -GAIN,
         _ => 0.0,
     }
-}
-
-#[allow(clippy::cast_possible_truncation)]
-fn quantise(value: f64) -> f32 {
-    ((value / STEP).round() * STEP) as f32
 }
 
 #[cfg(test)]
