@@ -2,6 +2,7 @@
 //!
 //! Everything passes here, whatever it is for: training, evaluation, prediction and serving see the same frames.
 
+use crate::segment::Visit;
 use crate::{
     DataConfig, DataError, DataReport, DropReason, Frames, Missing, Modality, Result, Segment,
     Split,
@@ -53,6 +54,9 @@ pub(crate) struct Intake<'a> {
     purpose: Purpose,
     pub(crate) report: DataReport,
 }
+
+/// A segment with its split, or why there is none.
+pub(crate) type Taken = Result<(Option<Split>, Segment), DropReason>;
 
 /// A label and a split, as far as the purpose needs them.
 pub(crate) struct Admitted {
@@ -107,7 +111,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Counts the modalities that a segment lacks, and decides whether it may lack them.
-    pub(crate) fn check_modalities(&mut self, segment: &Segment) -> Result<Result<(), DropReason>> {
+    fn check_modalities(&mut self, segment: &Segment) -> Result<Result<(), DropReason>> {
         let used = self.config.modalities.iter().copied();
         let absent: Vec<Modality> = used.filter(|&modality| segment.lacks(modality)).collect();
         for &modality in &absent {
@@ -123,6 +127,26 @@ impl<'a> Intake<'a> {
                 id: segment.id.clone(),
                 modality,
             }),
+        }
+    }
+
+    /// Takes a segment, unless it lacks a modality that it must have.
+    pub(crate) fn take(&mut self, split: Option<Split>, segment: Segment) -> Result<Taken> {
+        let complete = self.check_modalities(&segment)?;
+        Ok(complete.map(|()| (split, segment)))
+    }
+
+    /// Counts a segment and hands it on, or counts that it is left out.
+    pub(crate) fn pass(&mut self, taken: Taken, visit: &mut Visit<'_>) -> Result<()> {
+        match taken {
+            Ok((split, segment)) => {
+                self.report.keep(split);
+                visit(split, segment)
+            }
+            Err(reason) => {
+                self.drop(reason);
+                Ok(())
+            }
         }
     }
 

@@ -31,9 +31,10 @@ pub fn remove_unfinished() {
     let unfinished = unfinished();
     for path in unfinished.iter() {
         // What cannot be removed stays: there is nobody left to tell.
-        let _ = match path.is_dir() {
-            true => std::fs::remove_dir_all(path),
-            false => std::fs::remove_file(path),
+        let _ = if path.is_dir() {
+            std::fs::remove_dir_all(path)
+        } else {
+            std::fs::remove_file(path)
         };
     }
     std::mem::forget(unfinished);

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::text::count;
-use crate::{Modality, Split};
+use crate::{DataError, Modality, Result, Split};
 
 /// Facts about a loaded data set that its user should know, counted instead of warned about one by one.
 ///
@@ -113,6 +114,26 @@ impl fmt::Display for DropReason {
 }
 
 impl DataReport {
+    /// A report that begins: of every split there is nothing yet.
+    pub(crate) fn begin(unit: Unit) -> Self {
+        Self {
+            unit,
+            segments: Split::ALL.map(|split| (split, 0)).into(),
+            ..Self::default()
+        }
+    }
+
+    /// The report at the end of a pass over `labels`: [`DataError::Empty`] where no segment is left.
+    pub(crate) fn finish(self, labels: &Path) -> Result<Self> {
+        if self.total() > 0 {
+            return Ok(self);
+        }
+        Err(DataError::Empty {
+            labels: labels.to_path_buf(),
+            report: Box::new(self),
+        })
+    }
+
     /// Adds one video's facts.
     pub(crate) fn absorb(&mut self, other: Self) {
         self.videos += other.videos;

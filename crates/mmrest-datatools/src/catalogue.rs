@@ -1,4 +1,4 @@
-//! The public files of CMU-MOSI and CMU-MOSEI: where they are and what they hold; and the released pickles, by checksum.
+//! The public files of CMU-MOSI and CMU-MOSEI: where they are and what they hold.
 //!
 //! ```
 //! use mmrest_data::Download;
@@ -47,17 +47,6 @@ pub struct PrivateFile {
     pub name: &'static str,
     /// What it holds.
     pub about: &'static str,
-}
-
-/// A pickle of a processed release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReleasedPickle {
-    /// The data set.
-    pub set: &'static str,
-    /// Name of the file, as released.
-    pub name: &'static str,
-    /// SHA-256 in lowercase hexadecimal.
-    pub sha256: &'static str,
 }
 
 const WORDS: &str = "spoken words with their times; sp is a pause";
@@ -230,39 +219,6 @@ const MOSI_WORDS_PRIVATE: [PrivateFile; 3] = [
     },
 ];
 
-/// The pickles of MMSA's releases of CMU-MOSI, CMU-MOSEI and CH-SIMS.
-pub const PICKLES: [ReleasedPickle; 5] = [
-    pickle(
-        "CMU-MOSI",
-        "unaligned_50.pkl",
-        "78e0f8b5ef8ff71558e7307848fc1fa929ecb078203f565ab22b9daab2e02524",
-    ),
-    pickle(
-        "CMU-MOSI",
-        "aligned_50.pkl",
-        "d3994fd25681f9c7ad6e9c6596a6fe9b4beb85ff7d478ba978b124139002e5f9",
-    ),
-    pickle(
-        "CMU-MOSEI",
-        "unaligned_50.pkl",
-        "ad8b23d50557045e7d47959ce6c5b955d8d983f2979c7d9b7b9226f6dd6fec1f",
-    ),
-    pickle(
-        "CMU-MOSEI",
-        "aligned_50.pkl",
-        "45eccfb748a87c80ecab9bfac29582e7b1466bf6605ff29d3b338a75120bf791",
-    ),
-    pickle(
-        "CH-SIMS",
-        "unaligned_39.pkl",
-        "c9e20c13ec0454d98bb9c1e520e490c75146bfa2dfeeea78d84de047dbdd442f",
-    ),
-];
-
-const fn pickle(set: &'static str, name: &'static str, sha256: &'static str) -> ReleasedPickle {
-    ReleasedPickle { set, name, sha256 }
-}
-
 /// The files of a data set that have a public address, labels first.
 pub fn public_files(set: Download) -> &'static [KnownFile] {
     match set {
@@ -295,17 +251,6 @@ pub fn private_files(set: Download) -> &'static [PrivateFile] {
 pub fn find(set: Download, key_or_name: &str) -> Option<&'static KnownFile> {
     let wanted = |file: &&KnownFile| file.key == key_or_name || file.name == key_or_name;
     public_files(set).iter().find(wanted)
-}
-
-/// Which released pickle has this SHA-256.
-///
-/// ```
-/// let first = mmrest_datatools::catalogue::PICKLES[0];
-/// assert_eq!(mmrest_datatools::catalogue::released_pickle(first.sha256), Some(&first));
-/// assert_eq!(mmrest_datatools::catalogue::released_pickle("00"), None);
-/// ```
-pub fn released_pickle(sha256: &str) -> Option<&'static ReleasedPickle> {
-    PICKLES.iter().find(|pickle| pickle.sha256 == sha256)
 }
 
 #[cfg(test)]

@@ -114,9 +114,10 @@ pub struct FramePreparation {
 impl FramePreparation {
     /// A modality's frames as the network takes them.
     pub fn of(&self, modality: Modality, frames: Frames) -> Frames {
-        let mut frames = match self.drop_zero_frames {
-            true => without_zero_frames(&frames),
-            false => frames,
+        let mut frames = if self.drop_zero_frames {
+            without_zero_frames(&frames)
+        } else {
+            frames
         };
         let stats = match modality {
             Modality::Vision => self.features.vision.as_ref(),

@@ -60,9 +60,10 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
 pub(crate) fn below(folder: &Path) -> Result<Vec<PathBuf>, LearnerError> {
     let mut found = Vec::new();
     for path in entries(folder)? {
-        match path.is_dir() {
-            true => found.extend(below(&path)?),
-            false => found.push(path),
+        if path.is_dir() {
+            found.extend(below(&path)?)
+        } else {
+            found.push(path)
         }
     }
     found.sort();

@@ -18,12 +18,13 @@ mod saved_model;
 mod source;
 mod space;
 pub mod statistics;
+mod tensor_file;
 mod text_cache;
 pub mod train;
 mod trained;
 
 pub use config::Config;
-pub use device::{Adapter, Backend, open_device};
+pub use device::{Adapter, Backend, UnknownBackend, open_device};
 pub use error::LearnerError;
 pub use example::{FeatureSpec, FramePreparation, Preparation};
 pub use figures::{FigureSet, Figures, figures};
@@ -33,4 +34,5 @@ pub use predict::{Contributions, Explanation, MOST_FRAMES, MOST_TEXT, Neighbour,
 pub use saved_model::{SavedModel, TextParts};
 pub use source::ExampleSource;
 pub use space::{Measures, Overlap, SpaceOverlap, SplitOverlap};
+pub use tensor_file::TensorFile;
 pub use trained::{ParameterCounts, TrainedModel, predict};

@@ -282,12 +282,13 @@ fn load_weights<M: Module>(model: &mut M, path: &Path) -> Result<(), LearnerErro
     let result = model
         .load_from(&mut store)
         .map_err(|e| LearnerError::format(path, format!("cannot be read as weights: {e}")))?;
-    match result.is_success() {
-        true => Ok(()),
-        false => Err(LearnerError::format(
+    if result.is_success() {
+        Ok(())
+    } else {
+        Err(LearnerError::format(
             path,
             format!("does not fit the model: {:?}", result.errors),
-        )),
+        ))
     }
 }
 

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use mmrest_data::Frames;
+use mmrest_data::text::hex;
 use mmrest_encoders::{Bert, PackedTokens};
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{LearnerError, to_host};
-use crate::files;
+use crate::tensor_file::TensorFile;
 use mmrest_models::TextFeatures;
 
 /// Segments encoded at a time.
@@ -63,9 +62,12 @@ impl Frozen<'_> {
                 states
             }
         };
-        let states = states.into_iter().map(|states| match self.first_only() {
-            true => TextFeatures::First(states.values),
-            false => TextFeatures::Hidden(states),
+        let states = states.into_iter().map(|states| {
+            if self.first_only() {
+                TextFeatures::First(states.values)
+            } else {
+                TextFeatures::Hidden(states)
+            }
         });
         Ok(states.collect())
     }
@@ -88,9 +90,10 @@ impl Frozen<'_> {
             let hidden = self
                 .bert
                 .layers(embedded, &packed.offsets, 0..self.lower_layers);
-            let values = match self.first_only() {
-                true => to_host(Bert::first_token(hidden, &packed.offsets))?,
-                false => to_host(hidden)?,
+            let values = if self.first_only() {
+                to_host(Bert::first_token(hidden, &packed.offsets))?
+            } else {
+                to_host(hidden)?
             };
             let mut rest = values.as_slice();
             for length in packed.lens() {
@@ -121,33 +124,19 @@ impl Frozen<'_> {
     }
 }
 
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Reads a cache file; anything that does not fit counts as absent, and is written anew.
 fn read(path: &Path, tokens: &[Vec<u32>], first_only: bool, hidden: usize) -> Option<Vec<Frames>> {
-    let bytes = std::fs::read(path).ok()?;
-    let file = SafeTensors::deserialize(&bytes).ok()?;
-    let view = file.tensor("states").ok()?;
-    let &[rows, width] = view.shape() else {
+    let file = TensorFile::read(path).ok()?;
+    let (&[rows, width], values) = file.floats("states")? else {
         return None;
     };
     let lengths: Vec<usize> = tokens
         .iter()
         .map(|ids| if first_only { 1 } else { ids.len() })
         .collect();
-    let fits =
-        view.dtype() == Dtype::F32 && width == hidden && rows == lengths.iter().sum::<usize>();
-    if !fits {
+    if width != hidden || rows != lengths.iter().sum::<usize>() {
         return None;
     }
-    let values: Vec<f32> = view
-        .data()
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
     let mut rest = values.as_slice();
     let states = lengths.iter().map(|length| {
         let (own, others) = rest.split_at(length * width);
@@ -162,15 +151,11 @@ fn read(path: &Path, tokens: &[Vec<u32>], first_only: bool, hidden: usize) -> Op
 
 fn save(path: &Path, states: &[Frames]) -> Result<(), LearnerError> {
     let width = states.first().map_or(0, |s| s.width);
-    let bytes: Vec<u8> = states
-        .iter()
-        .flat_map(|s| &s.values)
-        .flat_map(|v| v.to_le_bytes())
-        .collect();
-    let shape = vec![bytes.len() / 4 / width.max(1), width];
-    let wrong = |e: safetensors::SafeTensorError| LearnerError::Internal(e.to_string());
-    let view = TensorView::new(Dtype::F32, shape, &bytes).map_err(wrong)?;
-    files::write(path, &serialize([("states", view)], None).map_err(wrong)?)
+    let values = || states.iter().flat_map(|s| &s.values).copied();
+    let mut file = TensorFile::default();
+    let rows = values().count() / width.max(1);
+    file.add_floats("states", &[rows, width], values());
+    file.write(path)
 }
 
 #[cfg(test)]

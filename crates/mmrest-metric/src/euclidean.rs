@@ -239,6 +239,16 @@ mod tests {
     }
 
     #[test]
+    fn components_are_the_axes_of_an_ellipse() {
+        let pca = Pca::fit(&[3.0, 5.0, -1.0, 5.0, 1.0, 6.0, 1.0, 4.0], 2).unwrap();
+        assert_eq!(pca.mean, [1.0, 5.0]);
+        assert!((pca.variances[0] - 2.0).abs() < 1e-12 && (pca.variances[1] - 0.5).abs() < 1e-12);
+        let (first, second) = pca.loadings.split_at(2);
+        assert!((first[0].abs() - 2_f64.sqrt()).abs() < 1e-12 && first[1].abs() < 1e-12);
+        assert!(second[0].abs() < 1e-12 && (second[1].abs() - 0.5_f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
     fn rows_that_do_not_vary_have_no_component() {
         let pca = Pca::fit(&[1.0, 2.0, 1.0, 2.0], 2).unwrap();
         assert_eq!(pca.component(0), [0.0, 0.0]);

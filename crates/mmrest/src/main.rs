@@ -12,7 +12,6 @@ mod failure;
 mod interrupt;
 mod lines;
 mod logging;
-mod pca;
 mod plot;
 mod project;
 mod report;

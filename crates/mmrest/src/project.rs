@@ -94,9 +94,10 @@ enum Kind {
 
 impl Kind {
     fn of(text: &str) -> Self {
-        match is_study(text) {
-            true => Self::Study,
-            false => Self::Configuration,
+        if is_study(text) {
+            Self::Study
+        } else {
+            Self::Configuration
         }
     }
 
@@ -142,16 +143,15 @@ fn find(given: &str, kind: Kind) -> Result<ConfigFile> {
 fn find_from(given: &str, kind: Kind, here: &Path) -> Result<ConfigFile> {
     let root = root(here);
     let by_path = here.join(given);
-    let found = match by_path.is_file() {
-        true => {
-            let name = by_path.file_stem().unwrap_or_default().to_string_lossy();
-            Some(ConfigFile {
-                name: name.into_owned(),
-                source: Source::File(by_path),
-                root: root.clone(),
-            })
-        }
-        false => by_name(given, &root),
+    let found = if by_path.is_file() {
+        let name = by_path.file_stem().unwrap_or_default().to_string_lossy();
+        Some(ConfigFile {
+            name: name.into_owned(),
+            source: Source::File(by_path),
+            root: root.clone(),
+        })
+    } else {
+        by_name(given, &root)
     };
     let Some(found) = found else {
         bail!(
@@ -177,9 +177,10 @@ fn find_from(given: &str, kind: Kind, here: &Path) -> Result<ConfigFile> {
 /// The file of that name under `configs/`, or else what the program has of that name.
 fn by_name(name: &str, root: &Path) -> Option<ConfigFile> {
     let path = root.join("configs").join(format!("{name}.toml"));
-    let source = match path.is_file() {
-        true => Source::File(path),
-        false => Source::Shipped(shipped::config(name)?),
+    let source = if path.is_file() {
+        Source::File(path)
+    } else {
+        Source::Shipped(shipped::config(name)?)
     };
     Some(ConfigFile {
         name: name.to_owned(),

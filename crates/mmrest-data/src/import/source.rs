@@ -6,14 +6,11 @@ use std::path::Path;
 use super::part::{Padding, unpad};
 use super::part::{Part, Reader, Track};
 use super::{Layout, Release, join};
-use crate::clean::{Admitted, Intake, Purpose};
+use crate::clean::{Admitted, Intake, Purpose, Taken};
 use crate::config::Files;
 use crate::in_two_splits;
 use crate::segment::{SegmentSource, Visit};
-use crate::{
-    DataConfig, DataError, DataReport, DropReason, Frames, Modality, Result, Segment, Split, Unit,
-    Widths,
-};
+use crate::{DataConfig, DataReport, DropReason, Frames, Modality, Result, Segment, Unit, Widths};
 
 /// Bytes of frames read at a time.
 const BLOCK: usize = 8 << 20;
@@ -123,13 +120,8 @@ impl ReleaseSource {
             for row in start..end {
                 let vision = seen.frames(vision.as_ref(), Modality::Vision, row);
                 let audio = seen.frames(audio.as_ref(), Modality::Audio, row);
-                match self.segment(part, row, [vision, audio], &mut seen.intake)? {
-                    Ok((split, segment)) => {
-                        seen.intake.report.keep(split);
-                        visit(split, segment)?;
-                    }
-                    Err(reason) => seen.intake.drop(reason),
-                }
+                let taken = self.segment(part, row, [vision, audio], &mut seen.intake)?;
+                seen.intake.pass(taken, visit)?;
             }
             start = end;
         }
@@ -142,7 +134,7 @@ impl ReleaseSource {
         row: usize,
         [vision, audio]: [Frames; 2],
         intake: &mut Intake<'_>,
-    ) -> Result<Result<(Option<Split>, Segment), DropReason>> {
+    ) -> Result<Taken> {
         let (Some(id), Some(key)) = (part.ids.get(row), part.keys.get(row)) else {
             return Ok(Err(DropReason::NoLabel));
         };
@@ -166,9 +158,7 @@ impl ReleaseSource {
             audio,
             label,
         };
-        Ok(intake
-            .check_modalities(&segment)?
-            .map(|()| (split, segment)))
+        intake.take(split, segment)
     }
 }
 
@@ -237,26 +227,13 @@ impl SegmentSource for ReleaseSource {
                 seen.contradicted
             );
         }
-        let report = seen.intake.report;
-        if report.total() == 0 {
-            return Err(DataError::Empty {
-                labels: self.release.path().to_path_buf(),
-                report: Box::new(report),
-            });
-        }
-        Ok(report)
+        seen.intake.report.finish(self.release.path())
     }
 }
 
 /// Starts the report with what the ids show: videos, segments, videos in two splits.
 fn about(parts: &[Part]) -> DataReport {
-    let mut report = DataReport {
-        unit: Unit::Segments,
-        ..DataReport::default()
-    };
-    for split in Split::ALL {
-        report.segments.insert(split, 0);
-    }
+    let mut report = DataReport::begin(Unit::Segments);
     let of = || {
         let parts = parts.iter();
         parts.flat_map(|part| part.keys.iter().map(|key| (key.video(), part.split)))

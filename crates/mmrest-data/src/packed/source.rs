@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::{About, PackedSet, PackedWriter};
-use crate::clean::{Admitted, Intake, Purpose};
+use crate::clean::{Admitted, Intake, Purpose, Taken};
 use crate::in_two_splits;
 use crate::segment::Visit;
 use crate::{
-    DataConfig, DataError, DataReport, DropReason, Frames, Modality, Result, Segment,
-    SegmentSource, Split, Widths,
+    DataConfig, DataError, DataReport, Frames, Modality, Result, Segment, SegmentSource, Split,
+    Widths,
 };
 
 impl SegmentSource for PackedSet {
@@ -23,7 +23,10 @@ impl SegmentSource for PackedSet {
         }
         let report = self.about().report.clone();
         if self.is_empty() {
-            return Err(empty(self, report));
+            return Err(DataError::Empty {
+                labels: self.path().to_path_buf(),
+                report: Box::new(report),
+            });
         }
         Ok(report)
     }
@@ -55,11 +58,7 @@ impl Chosen {
     }
 
     /// A row with its split, or why it is left out.
-    fn segment(
-        &self,
-        row: usize,
-        intake: &mut Intake<'_>,
-    ) -> Result<Result<(Option<Split>, Segment), DropReason>> {
+    fn segment(&self, row: usize, intake: &mut Intake<'_>) -> Result<Taken> {
         let set = &self.set;
         let Admitted { label, split } = match intake.admit(set.label(row), Ok(set.split_of(row))) {
             Ok(admitted) => admitted,
@@ -86,9 +85,7 @@ impl Chosen {
             audio,
             label,
         };
-        Ok(intake
-            .check_modalities(&segment)?
-            .map(|()| (split, segment)))
+        intake.take(split, segment)
     }
 
     /// The stored report without what is counted anew, or is about a modality not in use.
@@ -122,26 +119,10 @@ impl SegmentSource for Chosen {
     fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport> {
         let mut intake = Intake::new(&self.config, self.purpose, self.report());
         for row in 0..self.set.len() {
-            match self.segment(row, &mut intake)? {
-                Ok((split, segment)) => {
-                    intake.report.keep(split);
-                    visit(split, segment)?;
-                }
-                Err(reason) => intake.drop(reason),
-            }
+            let taken = self.segment(row, &mut intake)?;
+            intake.pass(taken, visit)?;
         }
-        let report = intake.report;
-        if report.total() == 0 {
-            return Err(empty(&self.set, report));
-        }
-        Ok(report)
-    }
-}
-
-fn empty(set: &PackedSet, report: DataReport) -> DataError {
-    DataError::Empty {
-        labels: set.path().to_path_buf(),
-        report: Box::new(report),
+        intake.report.finish(self.set.path())
     }
 }
 

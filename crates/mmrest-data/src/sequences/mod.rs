@@ -17,9 +17,7 @@ use crate::csd::ComputationalSequence;
 use crate::folds::Folds;
 use crate::segment::{SegmentSource, Visit};
 use crate::table::{Required, Table};
-use crate::{
-    DataConfig, DataError, DataReport, Modality, Result, Split, SplitFrom, TextFrom, Widths,
-};
+use crate::{DataConfig, DataReport, Modality, Result, SplitFrom, TextFrom, Unit, Widths};
 use feature_sources::FeatureSources;
 
 /// Videos in memory at a time: enough for every core to have some, few enough to be small.
@@ -104,10 +102,7 @@ impl SegmentSource for Sequences {
 
     /// Videos (or ids) are read side by side, a few at a time, and given in the order of the label file.
     fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport> {
-        let mut report = DataReport::default();
-        for split in Split::ALL {
-            report.segments.insert(split, 0);
-        }
+        let mut report = DataReport::begin(Unit::Intervals);
         let mut rows_used = 0;
         let parts = match &self.labels {
             Some(labels) => Cow::Borrowed(labels.videos()),
@@ -136,12 +131,6 @@ impl SegmentSource for Sequences {
             }
             report.fold_videos_without_labels = self.fold_videos_without_labels(labels);
         }
-        if report.total() == 0 {
-            return Err(DataError::Empty {
-                labels: self.path.clone(),
-                report: Box::new(report),
-            });
-        }
-        Ok(report)
+        report.finish(&self.path)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::feature_sources::{VideoFeatures, VideoFrames};
 use super::{Sequences, Splits};
-use crate::clean::{Admitted, Intake, Purpose};
+use crate::clean::{Admitted, Intake, Purpose, Taken};
 use crate::cross_check::{same_label, same_text};
 use crate::csd::{ComputationalSequence, LabelledInterval, labelled_intervals, split_id};
 use crate::table::Row;
@@ -89,8 +89,8 @@ impl Sequences {
             label: None,
         };
         let mut segments = Vec::new();
-        match intake.check_modalities(&segment)? {
-            Ok(()) => segments.push((None, segment)),
+        match intake.take(None, segment)? {
+            Ok(taken) => segments.push(taken),
             Err(reason) => intake.drop(reason),
         }
         Ok(Loaded {
@@ -131,10 +131,7 @@ struct Cut<'a> {
 
 impl Cut<'_> {
     /// The segment with its split, or why there is none.
-    fn segment(
-        &self,
-        intake: &mut Intake<'_>,
-    ) -> Result<Result<(Option<Split>, Segment), DropReason>> {
+    fn segment(&self, intake: &mut Intake<'_>) -> Result<Taken> {
         if is_too_short(self.interval.interval) {
             intake.report.empty_intervals += 1;
             if self.transcript().is_none() {
@@ -155,8 +152,7 @@ impl Cut<'_> {
             audio: self.frames(Modality::Audio, self.features.audio.as_ref(), intake),
             label,
         };
-        let complete = intake.check_modalities(&segment)?;
-        Ok(complete.map(|()| (split, segment)))
+        intake.take(split, segment)
     }
 
     fn split(&self) -> Result<Split, DropReason> {

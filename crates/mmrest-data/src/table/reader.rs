@@ -66,12 +66,13 @@ pub(super) fn rows(path: &Path, columns: &Columns, required: Required) -> Result
                 .map_err(|reason| wrong(line, reason))?,
         );
     }
-    match rows.is_empty() {
-        true => Err(wrong(
+    if rows.is_empty() {
+        Err(wrong(
             1,
             "no row follows the names of the columns".to_owned(),
-        )),
-        false => Ok(rows),
+        ))
+    } else {
+        Ok(rows)
     }
 }
 
@@ -260,9 +261,12 @@ impl<'a> Places<'a> {
                 found: header.iter().map(str::to_owned).collect(),
             })
         };
-        let may = |name, required| match required {
-            true => must(name).map(Some),
-            false => found(name),
+        let may = |name, required| {
+            if required {
+                must(name).map(Some)
+            } else {
+                found(name)
+            }
         };
         Ok(Self {
             video: must(&columns.video)?,

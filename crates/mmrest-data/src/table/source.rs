@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Required, Row, Table};
 use crate::MissingFiles;
-use crate::clean::{Admitted, Intake, Purpose};
+use crate::clean::{Admitted, Intake, Purpose, Taken};
 use crate::config::Files;
 use crate::folds::Folds;
 use crate::segment::{SegmentSource, Visit};
@@ -72,11 +72,7 @@ impl TableSource {
     }
 
     /// The segment of a row with its split, or why there is none.
-    fn segment(
-        &self,
-        row: &Row,
-        intake: &mut Intake<'_>,
-    ) -> Result<Result<(Option<Split>, Segment), DropReason>> {
+    fn segment(&self, row: &Row, intake: &mut Intake<'_>) -> Result<Taken> {
         let split = self.split(row).ok_or(DropReason::NoFold);
         let Admitted { label, split } = match intake.admit(row.label, split) {
             Ok(admitted) => admitted,
@@ -90,21 +86,15 @@ impl TableSource {
             audio: Frames::default(),
             label,
         };
-        Ok(intake
-            .check_modalities(&segment)?
-            .map(|()| (split, segment)))
+        intake.take(split, segment)
     }
 
     /// Starts the report with what the rows show: videos, and those in no fold.
     fn about_videos(&self) -> DataReport {
         let mut report = DataReport {
-            unit: Unit::Rows,
             intervals: self.table.rows().len(),
-            ..DataReport::default()
+            ..DataReport::begin(Unit::Rows)
         };
-        for split in Split::ALL {
-            report.segments.insert(split, 0);
-        }
         let mut videos = HashSet::new();
         for row in self.table.rows() {
             let new = videos.insert(row.video.as_str());
@@ -131,21 +121,9 @@ impl SegmentSource for TableSource {
     fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport> {
         let mut intake = Intake::new(&self.config, self.purpose, self.about_videos());
         for row in self.table.rows() {
-            match self.segment(row, &mut intake)? {
-                Ok((split, segment)) => {
-                    intake.report.keep(split);
-                    visit(split, segment)?;
-                }
-                Err(reason) => intake.drop(reason),
-            }
+            let taken = self.segment(row, &mut intake)?;
+            intake.pass(taken, visit)?;
         }
-        let report = intake.report;
-        if report.total() == 0 {
-            return Err(DataError::Empty {
-                labels: self.table.path().to_path_buf(),
-                report: Box::new(report),
-            });
-        }
-        Ok(report)
+        intake.report.finish(self.table.path())
     }
 }

@@ -77,7 +77,7 @@ pub fn fetch_bert(
     };
     check_bert(&staging).map_err(|reason| {
         let _ = std::fs::remove_dir_all(&staging);
-        refused(&job.hub_address(), reason)
+        refused(&job.hub_address(), reason.to_string())
     })?;
     swap(&staging, folder)?;
     for file in &mut files {

@@ -10,11 +10,10 @@ use serde_json::Value;
 use mmrest_data::csd::{Backend, ComputationalSequence};
 use mmrest_data::{DataError, Result};
 
+use crate::safetensors::{Header, end};
+
 /// What every HDF5 file begins with.
 const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
-
-/// Longest header of a safetensors file: the format's own limit.
-const LONGEST_HEADER: u64 = 100_000_000;
 
 /// What a file must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,23 +114,31 @@ fn reason(error: &DataError) -> String {
     }
 }
 
+/// Why a folder holds no BERT that could be used: the file, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnusableBert(String);
+
 /// Whether a folder holds a BERT, as far as can be told without building one: a configuration of a BERT, a vocabulary
 /// it has embeddings for, and weights that are whole.
 ///
 /// # Errors
 ///
 /// What is wrong, with the file's name.
-pub fn check_bert(folder: &Path) -> Result<(), String> {
-    check_config(&folder.join("config.json"))?;
-    check_vocabulary(folder)?;
+pub fn check_bert(folder: &Path) -> Result<(), UnusableBert> {
+    check_config(&folder.join("config.json")).map_err(UnusableBert)?;
+    check_vocabulary(folder).map_err(UnusableBert)?;
     let safetensors = folder.join("model.safetensors");
     let pytorch = folder.join("pytorch_model.bin");
     if safetensors.is_file() {
-        check_safetensors(&safetensors).map_err(|reason| format!("model.safetensors: {reason}"))
+        check_safetensors(&safetensors)
+            .map_err(|reason| UnusableBert(format!("model.safetensors: {reason}")))
     } else if pytorch.is_file() {
-        check_pytorch(&pytorch).map_err(|reason| format!("pytorch_model.bin: {reason}"))
+        check_pytorch(&pytorch)
+            .map_err(|reason| UnusableBert(format!("pytorch_model.bin: {reason}")))
     } else {
-        Err("neither model.safetensors nor pytorch_model.bin is there".to_owned())
+        let reason = "neither model.safetensors nor pytorch_model.bin is there";
+        Err(UnusableBert(reason.to_owned()))
     }
 }
 
@@ -173,33 +180,11 @@ pub(super) fn check_vocabulary(folder: &Path) -> Result<(), String> {
 
 /// The header's length is sane, the header is JSON, and the tensors it tells of end where the file does.
 fn check_safetensors(path: &Path) -> Result<(), String> {
-    let told = |error: std::io::Error| error.to_string();
-    let mut file = File::open(path).map_err(told)?;
-    let length = file.metadata().map_err(told)?.len();
-    let mut size = [0; 8];
-    let short = || "it is cut short".to_owned();
-    file.read_exact(&mut size).map_err(|_| short())?;
-    let size = u64::from_le_bytes(size);
-    let Some(data) = length
-        .checked_sub(8)
-        .and_then(|rest| rest.checked_sub(size))
-    else {
-        return Err(short());
-    };
-    if size > LONGEST_HEADER {
-        return Err(format!("its header has {size} bytes"));
-    }
-    let header: Value = serde_json::from_reader(file.take(size))
-        .map_err(|error| format!("its header is not JSON: {error}"))?;
-    let header = header.as_object().ok_or("its header is no JSON object")?;
-    let ends = header.values().filter_map(|tensor| {
-        let offsets = tensor.get("data_offsets")?;
-        offsets.get(1)?.as_u64()
-    });
-    match ends.max() {
+    let Header { tensors, data } = Header::read(path)?;
+    match tensors.values().filter_map(end).max() {
         None => Err("it has no tensors".to_owned()),
         Some(end) if end == data => Ok(()),
-        Some(end) if end > data => Err(short()),
+        Some(end) if end > data => Err("it is cut short".to_owned()),
         Some(end) => Err(format!("{} bytes follow its tensors", data - end)),
     }
 }

@@ -36,10 +36,17 @@ impl ModelName {
     }
 }
 
-impl FromStr for ModelName {
-    type Err = String;
+/// What is no name of a model on the hub.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no model of the Hugging Face hub: write NAME or OWNER/NAME, of letters, digits, '-', '_' and '.'"
+)]
+pub struct InvalidModelName(String);
 
-    fn from_str(name: &str) -> Result<Self, String> {
+impl FromStr for ModelName {
+    type Err = InvalidModelName;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
         let plain = |part: &str| {
             let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             part.chars().all(known) && part.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -47,9 +54,7 @@ impl FromStr for ModelName {
         if name.split('/').count() <= 2 && name.split('/').all(plain) {
             return Ok(Self(name.to_owned()));
         }
-        Err(format!(
-            "{name:?} is no model of the Hugging Face hub: write NAME or OWNER/NAME, of letters, digits, '-', '_' and '.'"
-        ))
+        Err(InvalidModelName(name.to_owned()))
     }
 }
 

@@ -34,8 +34,8 @@ mod probe;
 mod target;
 
 pub use bert::{FetchedBert, fetch_bert};
-pub use check::{Content, check_bert};
+pub use check::{Content, UnusableBert, check_bert};
 pub use download::Fetcher;
-pub use hub::{Hub, ModelName};
+pub use hub::{Hub, InvalidModelName, ModelName};
 pub use policy::{Policy, Progress, Silent};
 pub use target::{Fetched, Source, Target};

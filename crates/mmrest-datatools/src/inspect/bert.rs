@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::{FileKind, Finding, Inspection, Role, Stored, Usable};
+use crate::safetensors::{Header, end};
 
-/// The longest header of safetensors that is read (their own limit).
-const HEADER_BYTES: u64 = 100_000_000;
+use super::{FileKind, Finding, Inspection, Role, Stored, Usable};
 
 /// What the program needs of a directory.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -123,28 +122,10 @@ fn list_tensors(inspection: &mut Inspection, path: &Path) {
 }
 
 fn tensors(path: &Path) -> Result<Vec<(Stored, u64)>, String> {
-    let wrap = |error: std::io::Error| error.to_string();
-    let mut file = File::open(path).map_err(wrap)?;
-    let bytes = file.metadata().map_err(wrap)?.len();
-    let mut length = [0; 8];
-    file.read_exact(&mut length).map_err(wrap)?;
-    let length = u64::from_le_bytes(length);
-    if length > HEADER_BYTES.min(bytes.saturating_sub(8)) {
-        return Err(format!(
-            "its header of {length} bytes is longer than the file"
-        ));
-    }
-    let mut header = Vec::new();
-    file.take(length).read_to_end(&mut header).map_err(wrap)?;
-    let header: BTreeMap<String, Value> =
-        serde_json::from_slice(&header).map_err(|error| format!("its header: {error}"))?;
-    let data = bytes - 8 - length;
-    let mut tensors = Vec::new();
-    for (name, tensor) in header {
-        if name == "__metadata__" {
-            continue;
-        }
-        let end = tensor["data_offsets"][1].as_u64().unwrap_or(u64::MAX);
+    let Header { tensors, data } = Header::read(path)?;
+    let mut found = Vec::new();
+    for (name, tensor) in tensors {
+        let end = end(&tensor).unwrap_or(u64::MAX);
         if end > data {
             return Err(format!(
                 "the file breaks off before the end of {name}: {data} bytes of data, {end} are needed"
@@ -160,7 +141,7 @@ fn tensors(path: &Path) -> Result<Vec<(Stored, u64)>, String> {
             dtype: tensor["dtype"].as_str().unwrap_or("?").to_owned(),
             arrays: 1,
         };
-        tensors.push((stored, count));
+        found.push((stored, count));
     }
-    Ok(tensors)
+    Ok(found)
 }

@@ -341,9 +341,10 @@ impl<'a> Files<'a> {
                 Some(_) => TextFrom::Table,
                 None => TextFrom::Words,
             },
-            split_from: match by_table {
-                true => SplitFrom::Table,
-                false => SplitFrom::Folds,
+            split_from: if by_table {
+                SplitFrom::Table
+            } else {
+                SplitFrom::Folds
             },
             label_range: range(labels),
             ..DataConfig::default()

@@ -275,9 +275,10 @@ fn interval_findings(facts: &Intervals, is_label: bool, found: &mut Vec<Finding>
                 count(facts.zero_length, "interval"),
                 few(&facts.zero_length_at, 4)
             ),
-            match is_label {
-                true => "no word or frame lies in one: it is kept only where its text comes from a table",
-                false => "as in the SDK's alignment, such a row belongs to no segment",
+            if is_label {
+                "no word or frame lies in one: it is kept only where its text comes from a table"
+            } else {
+                "as in the SDK's alignment, such a row belongs to no segment"
             },
         ));
     }

@@ -38,9 +38,10 @@ pub(super) fn kind(path: &Path) -> FileKind {
             return Ok(FileKind::Hdf5);
         };
         let (groups, _) = file.group(&format!("/{root}"))?.member_names()?;
-        Ok(match groups.iter().any(|name| name == "data") {
-            true => FileKind::Sequence,
-            false => FileKind::Hdf5,
+        Ok(if groups.iter().any(|name| name == "data") {
+            FileKind::Sequence
+        } else {
+            FileKind::Hdf5
         })
     };
     of().unwrap_or(FileKind::Hdf5)
@@ -166,9 +167,10 @@ fn joined(stored: Vec<Stored>) -> Vec<Stored> {
     rest.extend(
         ends.into_iter()
             .map(|((name, shape), (least, most, arrays))| {
-                let dtype = match least == most {
-                    true => format!("S{least}"),
-                    false => format!("S{least}-S{most}"),
+                let dtype = if least == most {
+                    format!("S{least}")
+                } else {
+                    format!("S{least}-S{most}")
                 };
                 Stored {
                     name,

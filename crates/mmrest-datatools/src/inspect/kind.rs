@@ -212,12 +212,11 @@ fn by_text(path: &Path, text: &str, bytes: u64) -> FileKind {
     let header = text.lines().next().unwrap_or_default();
     let names = ["video_id", "clip_id", "label", "mode", "text"];
     let known = |cell: &str| names.contains(&cell.trim().trim_matches('"'));
-    match header.split(['\t', ',', ';']).any(known) && header.contains(['\t', ',', ';']) {
-        true => FileKind::Table,
-        false if header.contains(',') && path.extension().is_some_and(|e| e == "csv") => {
-            FileKind::Table
-        }
-        false => FileKind::Text,
+    let named = header.split(['\t', ',', ';']).any(known) && header.contains(['\t', ',', ';']);
+    if named || header.contains(',') && path.extension().is_some_and(|e| e == "csv") {
+        FileKind::Table
+    } else {
+        FileKind::Text
     }
 }
 

@@ -161,9 +161,10 @@ impl Track {
         super::csd::value_findings(&self.values, found);
         let name = self.modality.name();
         if self.before + self.after > 0 {
-            let side = match self.before > self.after {
-                true => "before the frames (left)",
-                false => "after the frames (right)",
+            let side = if self.before > self.after {
+                "before the frames (left)"
+            } else {
+                "after the frames (right)"
             };
             found.push(Finding::note(
                 "padding",

@@ -224,13 +224,14 @@ fn fmt_labels(labels: &Labels, f: &mut Formatter<'_>) -> fmt::Result {
             format!("{text:>7}")
         }
     };
-    let header: String = match wide {
-        true => classes.collect(),
-        false => labels
+    let header: String = if wide {
+        classes.collect()
+    } else {
+        labels
             .bins
             .iter()
             .map(|bin| format!("{:>7}", bin.class))
-            .collect(),
+            .collect()
     };
     line(f, "", &format!("{:9}{header}", "class"))?;
     for split in &splits {

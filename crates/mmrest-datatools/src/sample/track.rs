@@ -19,7 +19,7 @@ pub(super) fn record<const W: usize>(
     for k in 0..count {
         let [start, stop] = [k, k + 1].map(|edge| f64::from(edge) / f64::from(rate));
         intervals.push([start, stop]);
-        values.extend(frame(500.0 * (start + stop)).map(quantise));
+        values.extend(frame(500.0 * (start + stop)).map(|value| quantise(value, STEP)));
     }
     Entry {
         intervals,
@@ -27,10 +27,10 @@ pub(super) fn record<const W: usize>(
     }
 }
 
-/// The nearest multiple of [`STEP`], which f32 holds exactly.
+/// The nearest multiple of `step`, a power of two, so that f32 holds it exactly.
 #[allow(clippy::cast_possible_truncation)]
-fn quantise(value: f64) -> f32 {
-    ((value / STEP).round() * STEP) as f32
+pub(super) fn quantise(value: f64, step: f64) -> f32 {
+    ((value / step).round() * step) as f32
 }
 
 /// Noise that remembers: x' = r x + e, of standard deviation `deviation`, in each of `W` features.

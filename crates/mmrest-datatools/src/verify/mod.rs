@@ -15,9 +15,9 @@
 mod agreement;
 mod known;
 mod sequences;
-mod text;
 mod videos;
 
+use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -112,6 +112,38 @@ pub fn verify(set: Known, dir: &Path, folds: Option<&Folds>) -> Result<Verificat
     })
 }
 
+impl Display for Outcome {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Differs => "differs",
+            Self::CannotBeChecked => "cannot be checked",
+        })
+    }
+}
+
+impl Display for Verification {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} in {}", self.set.name(), self.dir.display())?;
+        for check in &self.checks {
+            write!(f, "{:17}  {}: {}", check.outcome, check.name, check.found)?;
+            if check.outcome != Outcome::Ok && !check.expected.is_empty() {
+                write!(f, ", expected {}", check.expected)?;
+            }
+            if !check.detail.is_empty() {
+                write!(f, " ({})", check.detail)?;
+            }
+            writeln!(f)?;
+        }
+        let [ok, differs, open] = [Outcome::Ok, Outcome::Differs, Outcome::CannotBeChecked]
+            .map(|outcome| self.checks.iter().filter(|c| c.outcome == outcome).count());
+        writeln!(
+            f,
+            "{ok} as known, {differs} different, {open} that cannot be checked"
+        )
+    }
+}
+
 /// The list being made.
 #[derive(Default)]
 struct Checks(Vec<Check>);
@@ -138,18 +170,20 @@ impl Checks {
     /// Ok where both read the same.
     fn equal(&mut self, name: &str, found: impl ToString, expected: impl ToString) -> &mut Check {
         let (found, expected) = (found.to_string(), expected.to_string());
-        let outcome = match found == expected {
-            true => Outcome::Ok,
-            false => Outcome::Differs,
+        let outcome = if found == expected {
+            Outcome::Ok
+        } else {
+            Outcome::Differs
         };
         self.push(outcome, name, found, expected)
     }
 
     /// Ok where there are at most so many.
     fn at_most(&mut self, name: &str, found: usize, most: usize) -> &mut Check {
-        let outcome = match found <= most {
-            true => Outcome::Ok,
-            false => Outcome::Differs,
+        let outcome = if found <= most {
+            Outcome::Ok
+        } else {
+            Outcome::Differs
         };
         self.push(outcome, name, found.to_string(), format!("at most {most}"))
     }

@@ -11,21 +11,22 @@
 //! | `metrics.json` | the nine figures of each case |
 //! | `bert.json` | token ids and first tokens' hidden states of its sentences |
 
-mod bert;
-mod figures;
-mod kmeans;
-mod mmc;
+mod learned_metrics;
 mod model_step;
-mod psd_adam;
 mod tensors;
 mod weights;
 
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use mmrest_encoders::{Bert, PackedTokens, Tokenizer};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::error::LearnerError;
+use self::tensors::Results;
+use crate::error::{LearnerError, to_host};
+use crate::figures::{FigureSet, Figures};
 use crate::files;
 
 /// Reads every input that is in `input` and writes this program's results into `out`; says in a line a file what was
@@ -63,18 +64,22 @@ pub fn run(
     let names = names(input)?;
     let folders = Folders { input, out };
     let mut report = Report::default();
-    report.family(&names, "mmc_", |name, _| mmc::run(&folders, name, device));
-    report.single(&names, psd_adam::FILE, || psd_adam::run(&folders, device));
+    report.family(&names, "mmc_", |name, _| {
+        learned_metrics::mmc(&folders, name, device)
+    });
+    report.single(&names, learned_metrics::PSD_ADAM, || {
+        learned_metrics::psd_adam(&folders, device)
+    });
     report.single(&names, model_step::FILE, || {
         model_step::run(&folders, device)
     });
     report.family(&names, "kmeans_", |name, case| {
-        kmeans::run(&folders, name, case)
+        learned_metrics::kmeans(&folders, name, case)
     });
-    report.single(&names, figures::FILE, || figures::run(&folders));
+    report.single(&names, METRICS, || figures(&folders));
     match bert {
-        Some(bert) => report.single(&names, bert::INPUT, || bert::run(&folders, bert, device)),
-        None => report.skipped(bert::OUTPUT, "no directory of a text encoder was given"),
+        Some(bert) => report.single(&names, SENTENCES, || self::bert(&folders, bert, device)),
+        None => report.skipped(STATES, "no directory of a text encoder was given"),
     }
     report.finish()
 }
@@ -113,9 +118,10 @@ impl Report {
         name: &str,
         work: impl FnOnce() -> Result<PathBuf, LearnerError>,
     ) {
-        match names.iter().any(|found| found == name) {
-            true => self.done(work()),
-            false => self.skipped(name, "the input folder does not have it"),
+        if names.iter().any(|found| found == name) {
+            self.done(work())
+        } else {
+            self.skipped(name, "the input folder does not have it")
         }
     }
 
@@ -188,4 +194,82 @@ fn names(folder: &Path) -> Result<Vec<String>, LearnerError> {
             .into_owned())
     };
     entries.map(name).collect()
+}
+
+/// The file of sentences for the text encoder.
+const SENTENCES: &str = "bert.json";
+/// What becomes of them.
+const STATES: &str = "bert.safetensors";
+
+/// Tokens that a sentence is cut and padded to.
+const TOKENS: usize = 50;
+/// Sentences that go through the encoder at once.
+const BATCH: usize = 64;
+
+/// Sentences through the tokenizer and the text encoder: writes `input_ids` and `attention_mask`, `[sentences, 50]`, and `first_token`, `[sentences, hidden]`.
+fn bert(folders: &Folders<'_>, dir: &Path, device: &Device) -> Result<PathBuf, LearnerError> {
+    let path = folders.input.join(SENTENCES);
+    let sentences: Vec<String> = files::read_json(&path)?;
+    let tokenizer = Tokenizer::from_dir(dir)?;
+    let (bert, _) = Bert::load_dir(dir, device)?;
+    let encoded = tokenizer.encode_all(&sentences, TOKENS);
+
+    let (mut ids, mut mask, mut states) = (Vec::new(), Vec::new(), Vec::new());
+    for tokens in &encoded {
+        let (padded, ones) = tokenizer.pad(tokens, TOKENS);
+        ids.extend(padded.into_iter().map(i64::from));
+        mask.extend(ones.into_iter().map(i64::from));
+    }
+    for batch in encoded.chunks(BATCH) {
+        let batch = PackedTokens::from_sequences(batch);
+        bert.check(&batch)?;
+        states.extend(to_host(bert.forward_first(&batch))?);
+    }
+
+    let count = sentences.len();
+    let mut results = Results::default();
+    results.integers("input_ids", &[count, TOKENS], ids);
+    results.integers("attention_mask", &[count, TOKENS], mask);
+    results.floats("first_token", &[count, bert.hidden_size()], &states);
+    results.write(folders, STATES)
+}
+
+/// The file of predictions to judge.
+const METRICS: &str = "metrics.json";
+
+/// Predictions, truths, and whatever else the input says about them.
+#[derive(Deserialize, Serialize)]
+struct Case {
+    preds: Vec<f64>,
+    truth: Vec<f64>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// The nine figures of given predictions: writes each case with `metrics`, by the figures' names; an undefined figure is null.
+fn figures(folders: &Folders<'_>) -> Result<PathBuf, LearnerError> {
+    let path = folders.input.join(METRICS);
+    let mut cases: Vec<Case> = files::read_json(&path)?;
+    for (index, case) in cases.iter_mut().enumerate() {
+        let (predicted, known) = (case.preds.len(), case.truth.len());
+        if predicted != known {
+            let message = format!("case {index} has {predicted} predictions for {known} truths");
+            return Err(LearnerError::format(&path, message));
+        }
+        case.rest.insert("metrics".into(), figures_of(case));
+    }
+    let path = folders.out.join(METRICS);
+    files::write_json(&path, &cases)?;
+    Ok(path)
+}
+
+fn figures_of(case: &Case) -> Value {
+    let single = |values: &[f64]| -> Vec<f32> { values.iter().map(|&v| v as f32).collect() };
+    let figures = Figures::of(FigureSet::Mosi, &single(&case.preds), &single(&case.truth));
+    let named = figures.named();
+    Value::Object(
+        named
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect(),
+    )
 }

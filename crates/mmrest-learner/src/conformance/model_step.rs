@@ -14,7 +14,7 @@ use mmrest_pdlf::mean_over_modalities;
 use serde::Deserialize;
 
 use super::Folders;
-use super::mmc::{LossParameters, clusters, metric};
+use super::learned_metrics::{LossParameters, clusters, metric};
 use super::tensors::{Inputs, Results};
 use super::weights::{GradientWriter, Weights};
 use crate::config::Config;

@@ -1,46 +1,28 @@
 //! Tensors of a safetensors file: read with names, shapes and values checked, written whole.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::Dtype;
 
 use super::Folders;
 use crate::error::{LearnerError, to_host};
-use crate::files;
+use crate::tensor_file::{StoredTensor, TensorFile};
 
 /// The tensors of an input file.
 ///
 /// Where a shape is asked for, further axes of size 1 at the end do not count: `[50, 64, 1]` is as good as `[50, 64]`.
 pub(super) struct Inputs {
     path: PathBuf,
-    tensors: BTreeMap<String, Stored>,
-}
-
-struct Stored {
-    shape: Vec<usize>,
-    values: Values,
-}
-
-enum Values {
-    Floats(Vec<f32>),
-    Integers(Vec<i64>),
-    Unknown(Dtype),
+    file: TensorFile,
 }
 
 impl Inputs {
     /// Reads a file of the input folder.
     pub(super) fn open(folders: &Folders<'_>, name: &str) -> Result<Self, LearnerError> {
         let path = folders.input.join(name);
-        let bytes = std::fs::read(&path).map_err(|e| LearnerError::io("read", &path, e))?;
-        let file = SafeTensors::deserialize(&bytes)
-            .map_err(|e| LearnerError::format(&path, format!("not a safetensors file: {e}")))?;
-        let tensors = file
-            .iter()
-            .map(|(name, view)| (name.to_owned(), stored(&view)));
-        let tensors = tensors.collect();
-        Ok(Self { path, tensors })
+        let file = TensorFile::read(&path)?;
+        Ok(Self { path, file })
     }
 
     /// An error about this file.
@@ -77,10 +59,12 @@ impl Inputs {
         dims: [usize; D],
     ) -> Result<Vec<f32>, LearnerError> {
         self.check_dims(name, dims)?;
-        let values = match &self.stored(name)?.values {
-            Values::Floats(values) => values.clone(),
-            Values::Integers(values) => values.iter().map(|&value| value as f32).collect(),
-            Values::Unknown(dtype) => {
+        let stored = self.stored(name)?;
+        let values = match (stored.dtype, integers(stored)) {
+            (Dtype::F32, _) => stored.words(f32::from_le_bytes),
+            (Dtype::F64, _) => stored.words(|word| f64::from_le_bytes(word) as f32),
+            (_, Some(values)) => values.into_iter().map(|value| value as f32).collect(),
+            (dtype, None) => {
                 return Err(self.wrong_tensor(name, &format!("is of type {dtype:?}, expected F32")));
             }
         };
@@ -109,7 +93,7 @@ impl Inputs {
         below: usize,
     ) -> Result<Vec<usize>, LearnerError> {
         self.check_dims(name, [count])?;
-        let Values::Integers(values) = &self.stored(name)?.values else {
+        let Some(values) = integers(self.stored(name)?) else {
             return Err(self.wrong_tensor(name, "holds no integers, expected I64"));
         };
         let index = |&value: &i64| {
@@ -125,58 +109,38 @@ impl Inputs {
     }
 
     fn check_dims<const D: usize>(&self, name: &str, dims: [usize; D]) -> Result<(), LearnerError> {
-        match self.dims(name)? == dims {
-            true => Ok(()),
-            false => {
-                let shape = self.shape(name)?;
-                let message = format!("has shape {shape:?}, expected {dims:?}");
-                Err(self.wrong_tensor(name, &message))
-            }
+        if self.dims(name)? == dims {
+            Ok(())
+        } else {
+            let shape = self.shape(name)?;
+            let message = format!("has shape {shape:?}, expected {dims:?}");
+            Err(self.wrong_tensor(name, &message))
         }
     }
 
-    fn stored(&self, name: &str) -> Result<&Stored, LearnerError> {
-        let found = self.tensors.get(name);
+    fn stored(&self, name: &str) -> Result<&StoredTensor, LearnerError> {
+        let found = self.file.get(name);
         found.ok_or_else(|| self.wrong_tensor(name, "is missing"))
     }
 }
 
-fn stored(view: &TensorView<'_>) -> Stored {
-    let data = view.data();
-    let values = match view.dtype() {
-        Dtype::F32 => Values::Floats(words(data, f32::from_le_bytes)),
-        Dtype::F64 => Values::Floats(words(data, |word| f64::from_le_bytes(word) as f32)),
-        Dtype::I32 => Values::Integers(words(data, |word| i32::from_le_bytes(word).into())),
-        Dtype::I64 => Values::Integers(words(data, i64::from_le_bytes)),
-        other => Values::Unknown(other),
-    };
-    Stored {
-        shape: view.shape().to_vec(),
-        values,
+/// The numbers of a tensor of integers.
+fn integers(stored: &StoredTensor) -> Option<Vec<i64>> {
+    match stored.dtype {
+        Dtype::I32 => Some(stored.words(|word| i32::from_le_bytes(word).into())),
+        Dtype::I64 => Some(stored.words(i64::from_le_bytes)),
+        _ => None,
     }
-}
-
-fn words<const N: usize, T>(data: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
-    data.as_chunks().0.iter().map(|word| read(*word)).collect()
 }
 
 /// The tensors of a file to be written.
 #[derive(Default)]
-pub(super) struct Results {
-    tensors: BTreeMap<String, Encoded>,
-}
-
-struct Encoded {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
+pub(super) struct Results(TensorFile);
 
 impl Results {
     /// Adds F32 numbers.
     pub(super) fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes());
-        self.add(name, Dtype::F32, shape, bytes.collect());
+        self.0.add_floats(name, shape, values.iter().copied());
     }
 
     /// Adds I64 numbers.
@@ -187,12 +151,13 @@ impl Results {
         values: impl IntoIterator<Item = i64>,
     ) {
         let bytes = values.into_iter().flat_map(i64::to_le_bytes);
-        self.add(name, Dtype::I64, shape, bytes.collect());
+        self.0.add(name, Dtype::I64, shape, bytes.collect());
     }
 
     /// Adds one F64 number, of shape `[1]`.
     pub(super) fn double(&mut self, name: &str, value: f64) {
-        self.add(name, Dtype::F64, &[1], value.to_le_bytes().to_vec());
+        self.0
+            .add(name, Dtype::F64, &[1], value.to_le_bytes().to_vec());
     }
 
     /// Adds the only value of a tensor as F64.
@@ -229,26 +194,9 @@ impl Results {
         folders: &Folders<'_>,
         name: impl AsRef<Path>,
     ) -> Result<PathBuf, LearnerError> {
-        let internal = |e: safetensors::SafeTensorError| LearnerError::Internal(e.to_string());
-        let mut views = Vec::with_capacity(self.tensors.len());
-        for (name, tensor) in &self.tensors {
-            let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
-            views.push((name, view.map_err(internal)?));
-        }
-        let bytes = safetensors::serialize(views, None).map_err(internal)?;
         let path = folders.out.join(name);
-        files::write(&path, &bytes)?;
+        self.0.write(&path)?;
         Ok(path)
-    }
-
-    fn add(&mut self, name: &str, dtype: Dtype, shape: &[usize], bytes: Vec<u8>) {
-        let shape = shape.to_vec();
-        let tensor = Encoded {
-            dtype,
-            shape,
-            bytes,
-        };
-        self.tensors.insert(name.to_owned(), tensor);
     }
 }
 

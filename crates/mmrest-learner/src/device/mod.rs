@@ -36,17 +36,20 @@ impl fmt::Display for Backend {
     }
 }
 
-impl FromStr for Backend {
-    type Err = String;
+/// A name that is no [`Backend`]'s.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown backend '{0}': choose cpu, wgpu or cuda")]
+pub struct UnknownBackend(String);
 
-    fn from_str(name: &str) -> Result<Self, String> {
+impl FromStr for Backend {
+    type Err = UnknownBackend;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
             "cpu" => Ok(Self::Cpu),
             "wgpu" => Ok(Self::Wgpu),
             "cuda" => Ok(Self::Cuda),
-            other => Err(format!(
-                "unknown backend '{other}': choose cpu, wgpu or cuda"
-            )),
+            other => Err(UnknownBackend(other.to_owned())),
         }
     }
 }
@@ -79,9 +82,10 @@ impl fmt::Display for Adapter {
         if !self.driver.is_empty() {
             write!(f, ", driver {}", self.driver)?;
         }
-        match self.software {
-            true => f.write_str(", in software"),
-            false => Ok(()),
+        if self.software {
+            f.write_str(", in software")
+        } else {
+            Ok(())
         }
     }
 }
@@ -167,6 +171,7 @@ mod tests {
                 .to_string()
                 .contains("cuda")
         );
-        assert!("gpu".parse::<Backend>().unwrap_err().contains("choose"));
+        let unknown = "gpu".parse::<Backend>().unwrap_err();
+        assert!(unknown.to_string().contains("choose"));
     }
 }

@@ -128,7 +128,7 @@ impl Predictor {
         let predictions = std::mem::take(&mut worth[all]);
         let near = match (&self.neighbours, own) {
             (Some(known), Some(own)) if neighbours > 0 => {
-                known.nearest(&self.queries(segments, &predictions, own)?, neighbours)
+                known.nearest(&self.queries(segments, &predictions, own)?, neighbours)?
             }
             _ => vec![Vec::new(); segments.len()],
         };

@@ -1,21 +1,18 @@
 //! `neighbours.safetensors` of a model folder: training segments in the shared space, for `explain`.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use mmrest_data::Modality;
 use mmrest_metric::overlap::sample;
-use mmrest_metric::{MetricError, factor_psd_f64};
+use mmrest_metric::{EuclideanMap, MetricError, Rows};
 use mmrest_models::{Geometry, Prediction, seed};
 use rayon::prelude::*;
-use safetensors::tensor::{Dtype, TensorView, serialize};
-use safetensors::{SafeTensorError, SafeTensors};
 use serde::Serialize;
 
 use crate::error::LearnerError;
-use crate::files;
 use crate::space::SplitRows;
+use crate::tensor_file::TensorFile;
 
 /// Training segments that are kept, at most.
 pub(crate) const MOST_SEGMENTS: usize = 5000;
@@ -72,33 +69,41 @@ pub(super) struct Neighbours {
 /// A metric, and the training segments where it is Euclidean.
 #[derive(Debug)]
 struct Metric {
-    /// `L` with `L^T L = M`, `[dim, dim]`; none for the identity.
-    factor: Option<Vec<f64>>,
-    /// `L x` of the rows of each modality in use, made when they are first needed.
+    /// None for the identity.
+    map: Option<EuclideanMap>,
+    /// The rows of each modality in use there, made when they are first needed.
     carried: OnceLock<Vec<Vec<f32>>>,
 }
 
 impl Metric {
     fn new(metric: Option<&[f64]>, dim: usize) -> Result<Self, MetricError> {
-        let factor = metric.map(|metric| factor_psd_f64(metric, dim));
+        let map = metric.map(|metric| EuclideanMap::new(metric, dim));
         Ok(Self {
-            factor: factor.transpose()?,
+            map: map.transpose()?,
             carried: OnceLock::new(),
         })
     }
 
-    /// `L x` of rows of `dim` numbers.
-    fn carry(&self, rows: &[f32], dim: usize) -> Vec<f32> {
-        let Some(factor) = &self.factor else {
-            return rows.to_vec();
-        };
-        let rows = rows.chunks_exact(dim).flat_map(|row| {
-            factor.chunks_exact(dim).map(move |factor| {
-                let terms = factor.iter().zip(row).map(|(f, &x)| f * f64::from(x));
-                terms.sum::<f64>() as f32
-            })
-        });
-        rows.collect()
+    /// Where rows of `dim` numbers lie.
+    fn carry(&self, rows: &[f32], dim: usize) -> Result<Vec<f32>, MetricError> {
+        Ok(match &self.map {
+            Some(map) => map.rows(Rows::new(rows, dim)?),
+            None => rows.to_vec(),
+        })
+    }
+
+    /// Where the training segments lie. Threads that ask at once may each compute it: none waits for another.
+    fn carried(
+        &self,
+        rows: &[(Modality, Vec<f32>)],
+        dim: usize,
+    ) -> Result<&[Vec<f32>], MetricError> {
+        if let Some(carried) = self.carried.get() {
+            return Ok(carried);
+        }
+        let carried = rows.iter().map(|(_, values)| self.carry(values, dim));
+        let carried = carried.collect::<Result<_, _>>()?;
+        Ok(self.carried.get_or_init(|| carried))
     }
 }
 
@@ -113,32 +118,20 @@ pub(crate) fn write(train: &SplitRows, seed: u64, model_folder: &Path) -> Result
         MOST_SEGMENTS,
         seed::mix(seed, &[seed::NEIGHBOURS]),
     );
-    let bytes = |values: &mut dyn Iterator<Item = f32>| -> Vec<u8> {
-        values.flat_map(f32::to_le_bytes).collect()
-    };
-    let mut tensors = vec![(
-        LABELS,
-        vec![kept.len()],
-        bytes(&mut kept.iter().map(|&row| train.labels[row])),
-    )];
+    let mut file = TensorFile::default();
+    let labels = kept.iter().map(|&row| train.labels[row]);
+    file.add_floats(LABELS, &[kept.len()], labels);
     for (modality, values) in &train.modalities {
         let rows = kept
             .iter()
             .flat_map(|&row| &values[row * train.dim..][..train.dim]);
-        let shape = vec![kept.len(), train.dim];
-        tensors.push((modality.name(), shape, bytes(&mut rows.copied())));
+        let shape = [kept.len(), train.dim];
+        file.add_floats(modality.name(), &shape, rows.copied());
     }
     let ids: Vec<&str> = kept.iter().map(|&row| train.ids[row].as_str()).collect();
     let ids = serde_json::to_string(&ids).map_err(|e| LearnerError::Internal(e.to_string()))?;
-    let metadata = HashMap::from([(IDS.to_owned(), ids)]);
-    let wrong = |e: SafeTensorError| LearnerError::Internal(e.to_string());
-    let mut views = Vec::new();
-    for (name, shape, bytes) in &tensors {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(wrong)?;
-        views.push((*name, view));
-    }
-    let file = serialize(views, Some(metadata)).map_err(wrong)?;
-    files::write(&model_folder.join(FILE), &file)
+    file.metadata.insert(IDS.to_owned(), ids);
+    file.write(&model_folder.join(FILE))
 }
 
 impl Neighbours {
@@ -185,24 +178,16 @@ impl Neighbours {
         dim: usize,
         metrics: Vec<Metric>,
     ) -> Result<Self, String> {
-        let said = |error: SafeTensorError| error.to_string();
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(said)?;
-        let file = SafeTensors::deserialize(bytes).map_err(said)?;
-        let ids = header.metadata().as_ref().and_then(|all| all.get(IDS));
-        let ids = ids.ok_or("it has no list of ids")?;
+        let file = TensorFile::parse(bytes).map_err(|error| error.to_string())?;
+        let ids = file.metadata.get(IDS).ok_or("it has no list of ids")?;
         let ids: Vec<String> = serde_json::from_str(ids).map_err(|e| format!("ids: {e}"))?;
         let values = |name: &str, shape: &[usize]| -> Result<Vec<f32>, String> {
-            let view = file.tensor(name).map_err(said)?;
-            if view.dtype() != Dtype::F32 || view.shape() != shape {
-                return Err(format!(
-                    "{name} is {:?} {:?}, not F32 {shape:?}",
-                    view.dtype(),
-                    view.shape()
-                ));
-            }
-            let numbers = view.data().chunks_exact(4);
-            let numbers = numbers.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            Ok(numbers.collect())
+            let stored = file.get(name).ok_or(format!("it has no tensor {name}"))?;
+            let values = stored.floats().filter(|_| stored.shape == shape);
+            values.ok_or_else(|| {
+                let (dtype, found) = (stored.dtype, &stored.shape);
+                format!("{name} is {dtype:?} {found:?}, not F32 {shape:?}")
+            })
         };
         let rows = used.iter().map(|&modality| {
             let rows = values(modality.name(), &[ids.len(), dim])?;
@@ -218,27 +203,31 @@ impl Neighbours {
     }
 
     /// The nearest of each query, nearest first; of those equally near the first in the file.
-    pub(super) fn nearest(&self, queries: &[Query], most: usize) -> Vec<Vec<Neighbour>> {
+    ///
+    /// # Errors
+    ///
+    /// A row holds a number that is not finite.
+    pub(super) fn nearest(
+        &self,
+        queries: &[Query],
+        most: usize,
+    ) -> Result<Vec<Vec<Neighbour>>, MetricError> {
         let queries = queries.par_iter();
         queries.map(|query| self.of(query, most)).collect()
     }
 
-    fn of(&self, query: &Query, most: usize) -> Vec<Neighbour> {
+    fn of(&self, query: &Query, most: usize) -> Result<Vec<Neighbour>, MetricError> {
         let which = query
             .cluster
             .unwrap_or(0)
             .min(self.metrics.len().saturating_sub(1));
         let Some(metric) = self.metrics.get(which).filter(|_| !query.rows.is_empty()) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let carried = metric.carried.get_or_init(|| {
-            let rows = self.rows.iter();
-            rows.map(|(_, values)| metric.carry(values, self.dim))
-                .collect()
-        });
+        let carried = metric.carried(&self.rows, self.dim)?;
         let mut distances = vec![0.0; self.ids.len()];
         for (modality, row) in &query.rows {
-            let row = metric.carry(row, self.dim);
+            let row = metric.carry(row, self.dim)?;
             let known = self.rows.iter().zip(carried);
             for (_, known) in known.filter(|((known, _), _)| known == modality) {
                 for (sum, other) in distances.iter_mut().zip(known.chunks_exact(self.dim)) {
@@ -259,7 +248,7 @@ impl Neighbours {
             label: self.labels[at],
             distance: distances[at],
         });
-        nearest.collect()
+        Ok(nearest.collect())
     }
 }
 
@@ -315,7 +304,7 @@ mod tests {
         let audio = [6.0_f32, 9.0];
         let both = query(1, &[(Modality::Text, text), (Modality::Audio, audio)]);
         let alone = query(1, &[(Modality::Audio, audio)]);
-        let found = known.nearest(&[both, alone], 4);
+        let found = known.nearest(&[both, alone], 4).unwrap();
         let squared = |a: [f32; 2], b: [f32; 2]| {
             let d = [f64::from(a[0] - b[0]), f64::from(a[1] - b[1])];
             second[0] * d[0] * d[0]
@@ -345,7 +334,7 @@ mod tests {
     fn without_metrics_distances_are_euclidean_and_a_segment_without_anything_has_no_neighbours() {
         let known = Neighbours::parse(&written(3), &USED, 2, identity()).unwrap();
         let here = query(5, &[(Modality::Text, [2.0, 4.0])]);
-        let found = known.nearest(&[here, query(0, &[])], 2);
+        let found = known.nearest(&[here, query(0, &[])], 2).unwrap();
         assert_eq!(found[0].len(), 2);
         assert_eq!(
             (found[0][0].id.as_str(), found[0][0].distance),

@@ -139,21 +139,21 @@ pub(super) fn newest_checkpoint(
             }
         }
     }
-    match damaged.is_empty() {
-        false => Err(LearnerError::format(
+    if damaged.is_empty() {
+        options.observer.note(if options.folder.exists() {
+            "No checkpoint yet: from the beginning."
+        } else {
+            "The run had not begun: it begins, with the options given now."
+        });
+        Ok(None)
+    } else {
+        Err(LearnerError::format(
             &options.folder.checkpoints(),
             format!(
                 "holds no checkpoint that can be read ({}): restore one, or start a new run",
                 damaged.join("; ")
             ),
-        )),
-        true => {
-            options.observer.note(match options.folder.exists() {
-                true => "No checkpoint yet: from the beginning.",
-                false => "The run had not begun: it begins, with the options given now.",
-            });
-            Ok(None)
-        }
+        ))
     }
 }
 

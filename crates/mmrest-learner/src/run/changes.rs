@@ -51,13 +51,14 @@ impl Accepted {
             if changeable(key) && (key == DATA || is_key(key)) {
                 continue;
             }
-            return match is_key(key) {
-                true => wrong(format!(
+            return if is_key(key) {
+                wrong(format!(
                     "a run cannot be resumed with another {key}, its checkpoints would be unusable: start a new run"
-                )),
-                false => wrong(format!(
+                ))
+            } else {
+                wrong(format!(
                     "'{key}' is not a key of the configuration, nor 'data': give keys in full, such as train.patience"
-                )),
+                ))
             };
         }
         Ok(Self(keys.iter().cloned().collect()))

@@ -112,15 +112,16 @@ pub fn evaluate_run(
 
 fn check_widths(saved: &SavedModel, data: Widths) -> Result<(), LearnerError> {
     let model = saved.features.widths;
-    match model == data {
-        true => Ok(()),
-        false => Err(LearnerError::format(
+    if model == data {
+        Ok(())
+    } else {
+        Err(LearnerError::format(
             &saved.config.data.dir,
             format!(
                 "has {} vision and {} audio features a frame, the model was trained on {} and {}: give the data it was trained on",
                 data.vision, data.audio, model.vision, model.audio
             ),
-        )),
+        ))
     }
 }
 

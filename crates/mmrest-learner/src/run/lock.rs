@@ -63,12 +63,13 @@ impl FolderLock {
     ///
     /// It was removed, or another has taken its place.
     pub fn check(&self) -> Result<(), LearnerError> {
-        match is_at(&self.file, &self.path) {
-            true => Ok(()),
-            false => Err(LearnerError::format(
+        if is_at(&self.file, &self.path) {
+            Ok(())
+        } else {
+            Err(LearnerError::format(
                 self.path.parent().unwrap_or(&self.path),
                 "is not there any more, or another folder has taken its place: the run in it is lost, start a new one",
-            )),
+            ))
         }
     }
 

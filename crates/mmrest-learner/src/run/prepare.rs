@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use mmrest_data::packed::PackedSet;
+use mmrest_data::text::hex;
 use mmrest_data::{Modality, Split};
 use mmrest_encoders::{Bert, BertConfig, Tokenizer, has_weights};
 use mmrest_models::{SentimentModel, TextFeatures, bert_parameters, seed};
@@ -18,13 +19,14 @@ use crate::loader::SegmentLoader;
 use crate::modality_dropout::ModalityDropout;
 use crate::saved_model::{SavedModel, TextParts, check_text};
 use crate::source::{ExampleSource, PackedSplit};
-use crate::text_cache::{Frozen, hex};
+use crate::text_cache::Frozen;
 
 /// `path` as it stands where that exists, else below the project's root.
 pub(crate) fn locate(root: &Path, path: &Path) -> PathBuf {
-    match path.exists() {
-        true => path.to_path_buf(),
-        false => root.join(path),
+    if path.exists() {
+        path.to_path_buf()
+    } else {
+        root.join(path)
     }
 }
 
@@ -39,26 +41,23 @@ pub(crate) fn load_text(
     }
     let folder = locate(root, &config.text.bert);
     let tokenizer = Tokenizer::from_dir(&folder)?;
-    let (bert, bert_config, fingerprint) = match config.text.from_scratch {
-        true => {
-            let bert_config = BertConfig::from_dir(&folder)?;
-            check_from_scratch(&folder, &bert_config)?;
-            let fingerprint = format!(
-                "from-scratch-{}-{}",
-                config.seed,
-                config_hash(&bert_config)?
-            );
-            device.seed(seed::mix(config.seed, &[seed::WEIGHTS, 0]));
-            let bert = bert_config.init(device);
-            bert.visit(&mut Materialise);
+    let (bert, bert_config, fingerprint) = if config.text.from_scratch {
+        let bert_config = BertConfig::from_dir(&folder)?;
+        check_from_scratch(&folder, &bert_config)?;
+        let fingerprint = format!(
+            "from-scratch-{}-{}",
+            config.seed,
+            config_hash(&bert_config)?
+        );
+        device.seed(seed::mix(config.seed, &[seed::WEIGHTS, 0]));
+        let bert = bert_config.init(device);
+        bert.visit(&mut Materialise);
+        (bert, bert_config, fingerprint)
+    } else {
+        let (bert, bert_config) = Bert::load_dir(&folder, device)?;
+        {
+            let fingerprint = fingerprint(&folder, &bert_config)?;
             (bert, bert_config, fingerprint)
-        }
-        false => {
-            let (bert, bert_config) = Bert::load_dir(&folder, device)?;
-            {
-                let fingerprint = fingerprint(&folder, &bert_config)?;
-                (bert, bert_config, fingerprint)
-            }
         }
     };
     check_text(config, &folder, &bert_config, &tokenizer)?;

@@ -2,7 +2,6 @@
 
 mod overlap;
 mod snapshot;
-mod spectra;
 
 pub use overlap::{Measures, Overlap, SpaceOverlap, SplitOverlap};
 

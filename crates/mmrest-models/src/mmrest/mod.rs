@@ -250,7 +250,7 @@ impl SentimentModel for MmRest {
         sum([
             of_text,
             sequences,
-            fusion_parameters(config, task, hidden),
+            fusion_config(config, task, hidden).parameters(),
             metrics,
         ])
     }
@@ -507,27 +507,6 @@ fn fusion_config(config: &MmRestConfig, task: &Task, text_hidden: usize) -> Fusi
         hidden: config.hidden,
         dropout: config.dropout,
     }
-}
-
-/// Parameters of the fusion.
-fn fusion_parameters(config: &MmRestConfig, task: &Task, text_hidden: usize) -> u128 {
-    let fusion = fusion_config(config, task, text_hidden);
-    let present = [fusion.text, fusion.vision, fusion.audio];
-    let alone = present.map(|width| match width {
-        0 => 0,
-        _ => linear(width, fusion.channels),
-    });
-    let together = present.into_iter().fold(0, usize::saturating_add);
-    let modalities = present.iter().filter(|&&width| width > 0).count();
-    let joined = fusion.channels.saturating_mul(modalities + 1);
-    sum([
-        sum(alone),
-        linear(together, fusion.channels),
-        linear(joined, fusion.joint),
-        linear(fusion.joint, fusion.hidden),
-        linear(fusion.hidden, fusion.hidden),
-        linear(fusion.hidden, 1),
-    ])
 }
 
 /// Metrics at the identity; fixed there for the paper's "single metric".

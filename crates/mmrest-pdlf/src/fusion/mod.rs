@@ -123,34 +123,30 @@ impl FusionConfig {
             .count()
     }
 
-    /// How many parameters the fusion has; `usize::MAX` where there are more than can be counted.
+    /// How many parameters the fusion has; saturates.
     ///
     /// With `W` the widths' sum and `m` modalities: `W c + m c` alone, `W c + c` together, then
     /// `(m + 1) c j + j`, `j h + h`, `h h + h` and `h + 1`.
     #[must_use]
-    pub fn parameters(&self) -> usize {
-        let linear =
-            |inputs: usize, outputs: usize| inputs.saturating_add(1).saturating_mul(outputs);
+    pub fn parameters(&self) -> u128 {
+        let linear = |inputs: usize, outputs: usize| {
+            (inputs.saturating_add(1) as u128).saturating_mul(outputs as u128)
+        };
         let widths = [self.text, self.vision, self.audio];
-        let alone = widths.map(|width| match width {
-            0 => 0,
-            _ => linear(width, self.channels),
-        });
-        let together = widths.into_iter().fold(0, usize::saturating_add);
+        let present = widths.into_iter().filter(|&width| width > 0);
+        let joined = self.channels.saturating_mul(self.modalities() + 1);
         let common = [
-            linear(together, self.channels),
             linear(
-                self.channels.saturating_mul(self.modalities() + 1),
-                self.joint,
+                widths.into_iter().fold(0, usize::saturating_add),
+                self.channels,
             ),
+            linear(joined, self.joint),
             linear(self.joint, self.hidden),
             linear(self.hidden, self.hidden),
             linear(self.hidden, 1),
         ];
-        alone
-            .into_iter()
-            .chain(common)
-            .fold(0, usize::saturating_add)
+        let alone = present.map(|width| linear(width, self.channels));
+        alone.chain(common).fold(0, u128::saturating_add)
     }
 }
 
@@ -311,7 +307,7 @@ mod tests {
             sequence_encoder(vision)
                 + sequence_encoder(audio)
                 + to_shared_space
-                + FusionConfig::default().parameters()
+                + FusionConfig::default().parameters() as usize
         };
         assert_eq!(whole(20, 5), 372_745);
         assert_eq!(whole(35, 74), 394_249);
@@ -334,7 +330,11 @@ mod tests {
             config.check().unwrap();
             let device = Device::flex();
             let fusion = config.init(&device);
-            assert_eq!(fusion.num_params(), config.parameters(), "{config:?}");
+            assert_eq!(
+                fusion.num_params() as u128,
+                config.parameters(),
+                "{config:?}"
+            );
             let input = |width: usize| (width > 0).then(|| Tensor::<2>::ones([3, width], &device));
             let score = fusion.forward(
                 input(config.text),

@@ -246,9 +246,10 @@ fn stop_on_interrupt(
 
 /// The last words of an interrupted run: what happened, and how to go on where there is something to go on with.
 fn say_interrupted(folder: &RunFolder, lock: &FolderLock, what: &str, resume: &str) {
-    match folder.exists() {
-        true => say(&format!("{what} {resume}")),
-        false => say("interrupted before the run began"),
+    if folder.exists() {
+        say(&format!("{what} {resume}"))
+    } else {
+        say("interrupted before the run began")
     }
     remove_if_nothing_began(folder, lock);
 }
@@ -270,9 +271,10 @@ fn how_to_resume(arguments: &TrainArguments, folder: &Path) -> String {
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_string(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_string()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 

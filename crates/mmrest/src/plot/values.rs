@@ -29,9 +29,10 @@ fn ranges(values: &Values, area: &Area<'_>) -> Result<()> {
     let ends: Vec<f64> = ends.flatten().collect();
     let least = ends.iter().copied().fold(f64::INFINITY, f64::min);
     let greatest = ends.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let (least, greatest) = match least <= greatest {
-        true => (least - 0.2, greatest + 0.2),
-        false => (-1.0, 1.0),
+    let (least, greatest) = if least <= greatest {
+        (least - 0.2, greatest + 0.2)
+    } else {
+        (-1.0, 1.0)
     };
     let width = to_f64(values.columns.len());
     let mut chart = ChartBuilder::on(area)

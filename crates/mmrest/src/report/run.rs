@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use mmrest_learner::TensorFile;
 use mmrest_metric::SentimentBins;
-use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -357,12 +357,10 @@ impl Geometry {
 
 impl Space {
     fn read(path: &Path, split: &str, bins: &[usize]) -> Result<Self> {
-        let wrong = || format!("cannot read {}", path.display());
-        let bytes = std::fs::read(path).with_context(wrong)?;
-        let file = SafeTensors::deserialize(&bytes).with_context(wrong)?;
+        let file = TensorFile::read(path)?;
         let mut space = Self::default();
         for (modality, name) in MODALITIES.iter().enumerate() {
-            let Some((shape, values)) = floats(&file, &format!("{split}.{name}")) else {
+            let Some((shape, values)) = file.floats(&format!("{split}.{name}")) else {
                 continue;
             };
             if shape.first() != Some(&bins.len()) {
@@ -376,7 +374,7 @@ impl Space {
             space.bins.extend(bins);
             space.modality.extend(vec![modality; bins.len()]);
         }
-        let numbers = |name: &str| floats(&file, name).map_or(Vec::new(), |(_, values)| values);
+        let numbers = |name: &str| file.floats(name).map_or(Vec::new(), |(_, values)| values);
         space.centers = numbers("centers");
         space.center_bins = numbers("cluster_bins")
             .iter()
@@ -414,16 +412,4 @@ impl Space {
         let first = self.modality.first();
         self.modality.iter().filter(|m| Some(*m) == first).count()
     }
-}
-
-/// Shape and values of a tensor of f32.
-fn floats(file: &SafeTensors<'_>, name: &str) -> Option<(Vec<usize>, Vec<f32>)> {
-    let view = file.tensor(name).ok()?;
-    let values = view
-        .data()
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes));
-    Some((view.shape().to_vec(), values.collect()))
 }

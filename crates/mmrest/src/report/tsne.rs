@@ -2,11 +2,11 @@
 
 use anyhow::{Result, anyhow};
 use bhtsne::{Neighbor, tSNE};
+use mmrest_metric::Pca;
 use mmrest_metric::overlap::sample;
 use rayon::prelude::*;
 
 use super::run::Space;
-use crate::pca::{centered, dot, mean, principal_components};
 
 /// The most segments that are laid out.
 pub(crate) const MOST_SEGMENTS: usize = 400;
@@ -101,22 +101,31 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 /// The first two principal components of each point, scaled to a small start.
 fn principal(points: &[&[f32]]) -> Result<Vec<f32>> {
     let dim = points.first().map_or(1, |point| point.len());
-    let mean = mean(points, dim);
-    let centered: Vec<Vec<f64>> = points.iter().map(|point| centered(point, &mean)).collect();
-    let components = principal_components(&centered, dim)?;
-    let widest = components.first().map_or(1.0, |first| first.variance);
-    let widest = widest.max(1e-30);
+    let rows: Vec<f64> = points
+        .iter()
+        .copied()
+        .flatten()
+        .map(|&x| f64::from(x))
+        .collect();
+    let pca = Pca::fit(&rows, dim)?;
+    let widest = pca.variances.first().map_or(1.0, |first| first.max(1e-30));
     let along = |point: &[f64], component: usize| {
-        let axis = components.get(component).map_or(&[][..], |c| &c.axis);
+        let axis = pca
+            .loadings
+            .chunks_exact(dim)
+            .nth(component)
+            .unwrap_or_default();
         // An eigenvector may point either way: its first large part is positive.
         let sign = axis
             .iter()
             .find(|x| x.abs() > 1e-6 * widest.sqrt())
             .map_or(1.0, |x| x.signum());
-        (sign * dot(point, axis) / widest * START) as f32
+        let centered = point.iter().zip(&pca.mean).map(|(x, mean)| x - mean);
+        let place: f64 = centered.zip(axis).map(|(x, a)| x * a).sum();
+        (sign * place / widest * START) as f32
     };
-    let both = |point: &Vec<f64>| [along(point, 0), along(point, 1)];
-    Ok(centered.iter().flat_map(both).collect())
+    let both = |point| [along(point, 0), along(point, 1)];
+    Ok(rows.chunks_exact(dim).flat_map(both).collect())
 }
 
 #[cfg(test)]

@@ -2,11 +2,10 @@
 
 use mmrest_data::{Modality, Widths};
 use mmrest_learner::{BiasInfo, Config, SharedSpace};
-use mmrest_metric::{MetricError, factor_psd_f64};
+use mmrest_metric::{EuclideanMap, MetricError, Pca};
 use serde::Serialize;
 
 use super::{Limits, MAX_FRAMES, MAX_TEXT_BYTES};
-use crate::pca::{Component, centered, dot, mean, principal_components};
 
 /// The answer of `/v1/model`.
 #[derive(Clone, Debug, Serialize)]
@@ -114,9 +113,10 @@ fn places(space: &SharedSpace, map: &ClusterMap) -> Vec<Place> {
 /// A map through the shared space.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ClusterMap {
-    mean: Vec<f64>,
-    /// What a row, less the mean, is multiplied with: `[2, dim]`.
+    /// What a row is multiplied with: `[2, dim]`.
     axes: [Vec<f64>; 2],
+    /// The coordinates of the centres' mean before it is made the origin.
+    origin: [f64; 2],
     /// Each axis' share of the centres' variance.
     pub(super) explained: [f64; 2],
 }
@@ -124,28 +124,26 @@ pub(crate) struct ClusterMap {
 impl ClusterMap {
     /// The map in which the centres lie apart most. The first axis points towards the positive.
     ///
-    /// With `L^T L = M0`, distances under `M0` are Euclidean distances between `L c`; their principal components `a` are
-    /// those of the covariance of `L c`, and the axes are `a^T L`.
+    /// With `L^T L = M0`, distances under `M0` are Euclidean distances between `L c`; with their principal components `a`,
+    /// the axes are `a^T L`.
     ///
     /// # Errors
     ///
     /// The global metric is not positive semidefinite.
     pub(crate) fn new(space: &SharedSpace) -> Result<Self, MetricError> {
         let (dim, count) = (space.clusters.dim, space.clusters.len());
-        let factor = factor_psd_f64(&space.global, dim)?;
+        let euclidean = EuclideanMap::new(&space.global, dim)?;
         let centers: Vec<&[f32]> = (0..count).map(|i| space.clusters.center(i)).collect();
-        let mean = mean(&centers, dim);
-        let flat = |center: &&[f32]| to_euclidean(&factor, &centered(center, &mean));
-        let flat: Vec<Vec<f64>> = centers.iter().map(flat).collect();
-        let principal = principal(&flat, dim)?;
-        let total: f64 = flat.iter().flatten().map(|x| x * x).sum::<f64>() / count.max(1) as f64;
-        let explained = principal
-            .each_ref()
-            .map(|(_, variance)| if total > 0.0 { variance / total } else { 0.0 });
+        let there = centers.iter().flat_map(|center| {
+            let center: Vec<f64> = center.iter().map(|&x| f64::from(x)).collect();
+            euclidean.point(&center)
+        });
+        let pca = Pca::fit(&there.collect::<Vec<f64>>(), dim)?;
+        let components = [0, 1].map(|index| pca.component(index));
         let mut map = Self {
-            axes: principal.map(|(axis, _)| through_factor(&factor, &axis)),
-            mean,
-            explained,
+            axes: components.each_ref().map(|axis| euclidean.pull_back(axis)),
+            origin: components.each_ref().map(|axis| dot(axis, &pca.mean)),
+            explained: [0, 1].map(|index| pca.explained(index)),
         };
         map.turn(&centers, &space.sentiments);
         Ok(map)
@@ -153,8 +151,8 @@ impl ClusterMap {
 
     /// The coordinates of a row of the shared space.
     pub(super) fn at(&self, row: &[f32]) -> [f64; 2] {
-        let row = centered(row, &self.mean);
-        self.axes.each_ref().map(|axis| dot(axis, &row))
+        let row: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
+        [0, 1].map(|place| dot(&self.axes[place], &row) - self.origin[place])
     }
 
     /// Points the first axis towards the greater sentiments, since the sign of a component is arbitrary.
@@ -167,42 +165,13 @@ impl ClusterMap {
             .sum();
         if slope < 0.0 {
             self.axes[0].iter_mut().for_each(|x| *x = -*x);
+            self.origin[0] = -self.origin[0];
         }
     }
 }
 
-/// The two directions of greatest variance of rows whose mean is 0, of length 1, with their variances. A direction without
-/// variance is 0.
-fn principal(rows: &[Vec<f64>], dim: usize) -> Result<[(Vec<f64>, f64); 2], MetricError> {
-    let found = principal_components(rows, dim)?;
-    let least = 1e-12 * found.first().map_or(0.0, |first| first.variance);
-    let unit = |place: usize| match found.get(place) {
-        Some(Component { axis, variance }) if *variance > least => {
-            let length = variance.sqrt();
-            (axis.iter().map(|x| x / length).collect(), *variance)
-        }
-        _ => (vec![0.0; dim], 0.0),
-    };
-    Ok([unit(0), unit(1)])
-}
-
-/// `L x`, of rows of `L`.
-fn to_euclidean(factor: &[f64], x: &[f64]) -> Vec<f64> {
-    factor
-        .chunks_exact(x.len().max(1))
-        .map(|row| dot(row, x))
-        .collect()
-}
-
-/// `a^T L`.
-fn through_factor(factor: &[f64], axis: &[f64]) -> Vec<f64> {
-    let mut product = vec![0.0; axis.len()];
-    for (row, a) in factor.chunks_exact(axis.len().max(1)).zip(axis) {
-        for (sum, x) in product.iter_mut().zip(row) {
-            *sum += a * x;
-        }
-    }
-    product
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]
@@ -239,7 +208,11 @@ mod tests {
         for (i, j) in [(0, 1), (0, 2), (1, 3), (2, 3)] {
             let (a, b) = (space.clusters.center(i), space.clusters.center(j));
             let u: Vec<f64> = a.iter().zip(b).map(|(a, b)| f64::from(a - b)).collect();
-            let expected = dot(&u, &to_euclidean(&global, &u));
+            let expected: f64 = global
+                .chunks_exact(3)
+                .zip(&u)
+                .map(|(row, x)| x * dot(row, &u))
+                .sum();
             let ([ax, ay], [bx, by]) = (map.at(a), map.at(b));
             let found = (ax - bx).powi(2) + (ay - by).powi(2);
             assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");

@@ -5,6 +5,7 @@ use mmrest_data::csd::{Entry, Features};
 use super::super::grammar::sentence;
 use super::super::noise::{Noise, Purpose};
 use super::super::timeline::{Span, Timeline};
+use super::super::track::quantise;
 use super::LikeMosei;
 
 /// Words a second.
@@ -86,9 +87,10 @@ impl Script {
 fn target(noise: &mut Noise) -> f64 {
     let root = 2.2 + 0.925 * noise.normal();
     let seconds = 0.6 + root * root;
-    match noise.chance(0.05) {
-        true => 2.0 * seconds,
-        false => seconds,
+    if noise.chance(0.05) {
+        2.0 * seconds
+    } else {
+        seconds
     }
 }
 
@@ -113,9 +115,10 @@ fn say(timeline: &mut Timeline, words: &[&'static str], start: u32, noise: &mut 
     let slot = noise.whole(300, 501);
     let mut time = start;
     for word in words {
-        let silence = match noise.chance(0.08) {
-            true => slot * noise.whole(25, 50) / 100,
-            false => slot * noise.whole(0, 10) / 100,
+        let silence = if noise.chance(0.08) {
+            slot * noise.whole(25, 50) / 100
+        } else {
+            slot * noise.whole(0, 10) / 100
         };
         timeline.words.push((
             word,
@@ -165,7 +168,7 @@ impl Recorder {
             let shown = mood.map_or(0.0, self.shows);
             intervals.push([start, end]);
             for (column, shift) in shift.iter().enumerate() {
-                values.push(quantise(gain(column) * shown + shift + noise.rough()));
+                values.push(quantise(gain(column) * shown + shift + noise.rough(), STEP));
             }
         }
         Entry {
@@ -184,11 +187,6 @@ fn gain(column: usize) -> f64 {
         4 => -GAIN,
         _ => 0.0,
     }
-}
-
-#[allow(clippy::cast_possible_truncation)]
-fn quantise(value: f64) -> f32 {
-    ((value / STEP).round() * STEP) as f32
 }
 
 #[cfg(test)]

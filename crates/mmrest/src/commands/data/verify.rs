@@ -39,8 +39,9 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode> {
     } else {
         write!(out, "{verification}").context("cannot write the output")?;
     }
-    Ok(match verification.as_known() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    Ok(if verification.as_known() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     })
 }

@@ -23,13 +23,17 @@ const BERT: &str = "bert-base-uncased";
 impl What {
     /// Reads `mosi`, `mosei`, `mosi-words`, `bert` or `bert:NAME`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let bert = |name: &str| {
+            let model = name.parse::<ModelName>();
+            model.map(Self::Bert).map_err(|error| error.to_string())
+        };
         match text {
             "mosi" => Ok(Self::Set("mosi", Download::Mosi)),
             "mosei" => Ok(Self::Set("mosei", Download::Mosei)),
             "mosi-words" => Ok(Self::Set("mosi-words", Download::MosiWords)),
-            "bert" => Ok(Self::Bert(BERT.parse()?)),
+            "bert" => bert(BERT),
             _ => match text.strip_prefix("bert:") {
-                Some(model) => Ok(Self::Bert(model.parse()?)),
+                Some(model) => bert(model),
                 None => Err("choose mosi, mosei, mosi-words, bert or bert:NAME".to_owned()),
             },
         }

@@ -1,16 +1,10 @@
 //! The figures of the field, as the publications on a data set compute them (docs/src/method.md, "Metrics").
 
-mod mosi;
-mod parts;
-mod sims;
-
 use mmrest_models::Prediction;
 use std::collections::BTreeMap;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use parts::Pair;
 
 /// A figure: its name, and its formula over predicted and true sentiments.
 type Figure = (&'static str, fn(&[Pair]) -> f64);
@@ -37,8 +31,8 @@ impl FigureSet {
 
     fn figures(self) -> &'static [Figure] {
         match self {
-            Self::Mosi => mosi::FIGURES,
-            Self::Sims => sims::FIGURES,
+            Self::Mosi => MOSI,
+            Self::Sims => SIMS,
         }
     }
 
@@ -82,7 +76,7 @@ impl Figures {
             .collect();
         let pairs = match set {
             FigureSet::Mosi => pairs,
-            FigureSet::Sims => sims::clamped(&pairs),
+            FigureSet::Sims => clamped(&pairs),
         };
         let figures = set.figures().iter();
         Self {
@@ -161,6 +155,127 @@ pub fn figures(set: FigureSet, predictions: &[Prediction], labels: &[f32]) -> Fi
     Figures::of(set, &values, &truth)
 }
 
+/// The figures of CMU-MOSI and CMU-MOSEI: names and formulas, in the order in which tables show them.
+const MOSI: &[Figure] = &[
+    ("mae", mae),
+    ("corr", pearson),
+    ("acc7", |pairs| rounded_accuracy(pairs, 3.0)),
+    ("acc5", |pairs| rounded_accuracy(pairs, 2.0)),
+    ("acc3", |pairs| rounded_accuracy(pairs, 1.0)),
+    ("acc2_has0", |pairs| has_zero(pairs).accuracy),
+    ("f1_has0", |pairs| has_zero(pairs).weighted_f1),
+    ("acc2_non0", |pairs| non_zero(pairs).accuracy),
+    ("f1_non0", |pairs| non_zero(pairs).weighted_f1),
+];
+
+/// Share of rows whose two values agree after clamping to +-`limit` and rounding half to even, as NumPy rounds.
+fn rounded_accuracy(pairs: &[Pair], limit: f64) -> f64 {
+    accuracy(pairs, |v| v.clamp(-limit, limit).round_ties_even())
+}
+
+/// Negative against non-negative, all rows.
+fn has_zero(pairs: &[Pair]) -> Binary {
+    binary(pairs.iter().map(|&(p, t)| (p >= 0.0, t >= 0.0)))
+}
+
+/// Negative against positive, rows whose label is not 0.
+fn non_zero(pairs: &[Pair]) -> Binary {
+    let rows = pairs.iter().filter(|&&(_, t)| t != 0.0);
+    binary(rows.map(|&(p, t)| (p > 0.0, t > 0.0)))
+}
+
+/// The figures of CH-SIMS, as MMSA computes them of both sides clamped to [-1, 1], in upper-closed classes.
+const SIMS: &[Figure] = &[
+    ("mae", mae),
+    ("corr", pearson),
+    ("acc5", |pairs| cut_accuracy(pairs, &[-0.7, -0.1, 0.1, 0.7])),
+    ("acc3", |pairs| cut_accuracy(pairs, &[-0.1, 0.1])),
+    ("acc2", |pairs| positive(pairs).accuracy),
+    ("f1", |pairs| positive(pairs).weighted_f1),
+];
+
+/// Both sides within the scale.
+fn clamped(pairs: &[Pair]) -> Vec<Pair> {
+    let clamp = |v: f64| v.clamp(-1.0, 1.0);
+    pairs.iter().map(|&(p, t)| (clamp(p), clamp(t))).collect()
+}
+
+/// Share of rows whose two values lie in one of the intervals `(a, b]` between the cuts. Cuts are single-precision
+/// numbers, as the values are: a label of 0.1 lies on the cut at 0.1.
+fn cut_accuracy(pairs: &[Pair], cuts: &[f32]) -> f64 {
+    let above = |v: f64| cuts.iter().filter(|&&cut| v > f64::from(cut)).count();
+    accuracy(pairs, above)
+}
+
+/// Negative or neutral against positive, all rows.
+fn positive(pairs: &[Pair]) -> Binary {
+    binary(pairs.iter().map(|&(p, t)| (p > 0.0, t > 0.0)))
+}
+
+/// A predicted and a true sentiment.
+type Pair = (f64, f64);
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len() as f64;
+    values.sum::<f64>() / count
+}
+
+/// Mean absolute error.
+fn mae(pairs: &[Pair]) -> f64 {
+    mean(pairs.iter().map(|(p, t)| (p - t).abs()))
+}
+
+/// Pearson's r; NaN where either side does not vary.
+fn pearson(pairs: &[Pair]) -> f64 {
+    let mean_p = mean(pairs.iter().map(|x| x.0));
+    let mean_t = mean(pairs.iter().map(|x| x.1));
+    let (mut cov, mut var_p, mut var_t) = (0.0, 0.0, 0.0);
+    for &(p, t) in pairs {
+        cov += (p - mean_p) * (t - mean_t);
+        var_p += (p - mean_p).powi(2);
+        var_t += (t - mean_t).powi(2);
+    }
+    if var_p > 0.0 && var_t > 0.0 {
+        (cov / (var_p.sqrt() * var_t.sqrt())).clamp(-1.0, 1.0)
+    } else {
+        f64::NAN
+    }
+}
+
+/// Share of rows whose two values are of one class.
+fn accuracy<C: PartialEq>(pairs: &[Pair], class: impl Fn(f64) -> C) -> f64 {
+    mean(pairs.iter().map(|&(p, t)| f64::from(class(p) == class(t))))
+}
+
+/// Accuracy and weighted F1 of a two-class problem.
+struct Binary {
+    accuracy: f64,
+    weighted_f1: f64,
+}
+
+/// Counts `(predicted, true)` pairs. F1 of each class is weighted by its share of the truth, as scikit-learn's `weighted`.
+fn binary(pairs: impl Iterator<Item = (bool, bool)>) -> Binary {
+    let mut count = [[0_u64; 2]; 2];
+    for (predicted, truth) in pairs {
+        count[usize::from(predicted)][usize::from(truth)] += 1;
+    }
+    let total = count.iter().flatten().sum::<u64>() as f64;
+    let f1_times_support = |class: usize| {
+        let hits = count[class][class] as f64;
+        let predicted = count[class].iter().sum::<u64>() as f64;
+        let support = (count[0][class] + count[1][class]) as f64;
+        if predicted + support > 0.0 {
+            2.0 * hits / (predicted + support) * support
+        } else {
+            0.0
+        }
+    };
+    Binary {
+        accuracy: (count[0][0] + count[1][1]) as f64 / total,
+        weighted_f1: (f1_times_support(0) + f1_times_support(1)) / total,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,5 +315,25 @@ mod tests {
             assert!(figures.named().all(|(_, value)| value.is_nan()));
             assert!(figures.named().map(|(name, _)| name).eq(set.names()));
         }
+    }
+
+    fn mosi(predictions: &[f32], truth: &[f32]) -> impl Fn(&str) -> f64 {
+        let figures = Figures::of(FigureSet::Mosi, predictions, truth);
+        move |name| figures.get(name).unwrap()
+    }
+
+    #[test]
+    fn ties_round_to_even_after_clamping() {
+        let ties = mosi(&[0.5, 1.5, 2.5, -2.5], &[0.0, 2.0, 2.0, -2.0]);
+        assert_eq!(ties("acc7"), 1.0);
+        let clamped = mosi(&[9.0, -9.0], &[3.0, -3.0]);
+        assert_eq!(["acc7", "acc5", "acc3"].map(clamped), [1.0; 3]);
+    }
+
+    #[test]
+    fn zero_labels_count_as_non_negative_or_not_at_all() {
+        let figures = mosi(&[-0.1, 0.0, 1.0], &[0.0, -1.0, 1.0]);
+        assert!((figures("acc2_has0") - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!(figures("acc2_non0"), 1.0);
     }
 }
