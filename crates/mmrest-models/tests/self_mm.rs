@@ -1,6 +1,5 @@
 //! Self-MM against numbers measured on the published code (MMSA a94e65d), a naive loop, and its own rules.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -44,7 +44,7 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
     }
     match learner {
         Some(LearnerError::BackendAbsent(backend)) => {
-            feature_absent(&backend.to_string(), &format!("--backend {backend}"))
+            feature_absent(backend, &format!("--backend {backend}"))
         }
         Some(LearnerError::RunExists(folder)) => format!(
             "{}: already holds a run: add --resume to go on with it, or choose another --out",

@@ -25,333 +25,43 @@ use burn::train::renderer::{
 };
 use burn::train::train::MultiDevicesTrainStep;
 use burn::train::{
-    InferenceStep, Interrupter, ItemLazy, Learner, LearningCheckpointer,
-    SupervisedLearningStrategy, SupervisedTraining, SupervisedTrainingEventProcessor, TrainLoader,
-    TrainOutput, TrainStep, TrainingComponents, TrainingStrategy, ValidLoader,
+    InferenceStep, Interrupter, ItemLazy, Learner, SupervisedLearningStrategy, SupervisedTraining,
+    SupervisedTrainingEventProcessor, TrainLoader, TrainOutput, TrainStep, TrainingComponents,
+    TrainingStrategy, ValidLoader,
 };
 use mmrest_metric::MetricError;
-use mmrest_models::{Batch, Loss, Mode, ModelError, Recipe, SentimentModel};
+use mmrest_models::{Batch, Loss, Mode, ModelError, SentimentModel};
 
-use super::checkpoint::{Checkpoints, Restored};
+use super::checkpoint::Checkpoints;
 use super::gradients::{GradientGroups, Squares};
-use super::non_finite::{
-    FirstError, NonFinite, StepError, find_in_gradients, find_non_finite, non_finite_loss,
-};
-use super::schedule::{SharedFactor, optimizer, scheduler};
+use super::non_finite::{FirstError, StepError, find_non_finite, non_finite_loss};
+use super::schedule::SharedFactor;
+use super::trainer::{Start, Trainer};
 use crate::error::{LearnerError, to_host};
-
-/// A model, its state and its optimisers, one training step after another.
-///
-/// ```
-/// use burn::tensor::Device;
-/// use mmrest_data::{Frames, Modality, Widths};
-/// use mmrest_learner::Config;
-/// use mmrest_learner::train::Trainer;
-/// use mmrest_models::{Example, HostBatch, MmRest, MmRestConfig, SentimentModel, TextFeatures};
-///
-/// let (model, device) = (MmRestConfig::default(), Device::flex().autodiff());
-/// let mut config = Config::default();
-/// config.data.modalities = vec![Modality::Audio];
-/// let task = config.task(Widths { vision: 0, audio: 2 }, 0);
-/// let network = MmRest::init(&model, &task, None, &device)?;
-/// let state = MmRest::init_state(&model, &task, &[]);
-/// let recipe = MmRest::recipe(&model, &config.train.rates());
-/// let mut trainer = Trainer::new(network, state, &recipe, &[device.clone()])?;
-///
-/// let example = |label: f32| Example {
-///     id: format!("segment {label}"),
-///     text: TextFeatures::Absent,
-///     vision: Frames::empty(0),
-///     audio: Frames { values: vec![label, 0.5], width: 2 },
-///     label,
-/// };
-/// let examples: Vec<Example> = (-3..4).map(|label| example(label as f32)).collect();
-/// trainer.begin_epoch(1);
-/// for _ in 0..3 {
-///     let batch = HostBatch::new(&examples, (0..7).collect()).upload(&device);
-///     let step = trainer.step(vec![batch])?;
-///     assert!(step.skipped.is_none() && step.loss() > 0.0);
-/// }
-/// # Ok::<(), mmrest_learner::LearnerError>(())
-/// ```
-pub struct Trainer<M: SentimentModel> {
-    learner: Learner<Trainee<M>>,
-    shared: Arc<Shared<M>>,
-    workers: Workers<M>,
-    factor: SharedFactor,
-    /// The gradients of the batches since the last step, where a step takes several.
-    accumulated: GradientsAccumulator<Trainee<M>>,
-    batches: usize,
-    accumulate: usize,
-    /// Writes checkpoints, within a run.
-    checkpointer: Option<(LearningCheckpointer<Trainee<M>>, Arc<EventStoreClient>)>,
-}
-
-/// What a training step came to.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// The loss, then its parts in the order of [`SentimentModel::LOSSES`].
-    pub losses: Vec<f64>,
-    /// The global gradient norm of each of the recipe's gradient groups, before clipping.
-    pub norms: Vec<f64>,
-    /// Why the step was skipped, where it was: a loss or gradient was not finite.
-    pub skipped: Option<NonFinite>,
-}
-
-impl Step {
-    /// The loss.
-    pub fn loss(&self) -> f64 {
-        self.losses.first().copied().unwrap_or_default()
-    }
-}
-
-impl<M: SentimentModel> Trainer<M> {
-    /// A trainer of `model`, which is on the first of `devices`; these are with autodiff.
-    ///
-    /// # Errors
-    ///
-    /// A pattern of the recipe is no regular expression.
-    pub fn new(
-        model: M,
-        state: M::State,
-        recipe: &Recipe,
-        devices: &[Device],
-    ) -> Result<Self, LearnerError> {
-        Ok(Start::new(model, state, recipe, devices)?.trainer(None))
-    }
-
-    /// As [`Trainer::new`], from a checkpoint; its progress is left to the caller.
-    ///
-    /// # Errors
-    ///
-    /// The checkpoint does not fit the model; the error names the file.
-    pub fn resume(
-        model: M,
-        recipe: &Recipe,
-        devices: &[Device],
-        restored: Restored,
-    ) -> Result<Self, LearnerError> {
-        Ok(Start::resumed(model, recipe, devices, restored)?.trainer(None))
-    }
-
-    /// The model as it stands.
-    pub fn model(&self) -> M {
-        self.learner.model().model
-    }
-
-    /// What moves beside the parameters, as it stands.
-    pub fn state(&self) -> Arc<M::State> {
-        Arc::clone(&self.shared.lock().state)
-    }
-
-    /// Replaces what moves beside the parameters.
-    pub fn set_state(&mut self, state: M::State) {
-        self.shared.lock().state = Arc::new(state);
-    }
-
-    /// What every base learning rate is multiplied with from now on.
-    pub fn set_rate_factor(&mut self, factor: f64) {
-        self.factor.set(factor);
-    }
-
-    /// Begins an epoch (from 1): its steps are counted from 1, and gradients that waited for a step are dropped.
-    pub fn begin_epoch(&mut self, epoch: usize) {
-        let mut shared = self.shared.lock();
-        (shared.epoch, shared.step) = (epoch, 0);
-        drop(shared);
-        self.accumulated = GradientsAccumulator::new();
-        self.batches = 0;
-    }
-
-    /// Which step of the epoch was the last, from 1.
-    pub fn steps(&self) -> usize {
-        self.shared.lock().step
-    }
-
-    /// Takes a step on a batch, which comes in as many parts as there are devices to work on it.
-    ///
-    /// # Errors
-    ///
-    /// The step failed for another reason than a loss or gradient that is not finite: training cannot go on.
-    pub fn step(&mut self, parts: Vec<Batch>) -> Result<Step, LearnerError> {
-        self.shared.lock().step += 1;
-        let TrainOutput { grads, item } = self.workers.step(&self.learner, parts)?;
-        let (failed, seen) = self.shared.lock().take();
-        let mut step = Step {
-            losses: item.losses,
-            norms: Vec::new(),
-            skipped: None,
-        };
-        match failed {
-            None => {}
-            Some(StepError::NonFinite(found)) => {
-                step.skipped = Some(found);
-                return Ok(step);
-            }
-            Some(StepError::Failed(reason) | StepError::OtherPart(reason)) => {
-                return Err(LearnerError::Training(reason));
-            }
-        }
-        let trainee = self.learner.model();
-        let groups = &self.shared.groups;
-        step.norms = match item.norms {
-            Some(norms) => norms,
-            None => groups.squares(&trainee, &grads).read()?,
-        };
-        if !step.norms.iter().all(|norm| norm.is_finite()) {
-            let found = find_in_gradients(&trainee, &grads)?;
-            step.skipped = Some(found.unwrap_or_else(|| groups.too_large(&step.norms)));
-            return Ok(step);
-        }
-        if let Some((batch, output)) = seen {
-            let mut shared = self.shared.lock();
-            let epoch = shared.epoch;
-            let state = Arc::make_mut(&mut shared.state);
-            trainee.model.observe(&batch, &output, state, epoch)?;
-        }
-        if let Some((gradients, norms)) = self.accumulate(&trainee, grads, &step.norms)? {
-            let gradients = self.shared.groups.clip(&trainee, gradients, &norms);
-            drop(trainee);
-            self.learner.lr_step();
-            self.learner.optimizer_step(gradients);
-            if let Some(error) = self.shared.lock().after_step.take() {
-                return Err(error.into());
-            }
-        }
-        Ok(step)
-    }
-
-    /// Adds a batch's gradients; gives the sum and its norms where a step is due.
-    fn accumulate(
-        &mut self,
-        trainee: &Trainee<M>,
-        gradients: GradientsParams,
-        norms: &[f64],
-    ) -> Result<Option<(GradientsParams, Vec<f64>)>, LearnerError> {
-        if self.accumulate <= 1 {
-            return Ok(Some((gradients, norms.to_vec())));
-        }
-        self.accumulated.accumulate(trainee, gradients);
-        self.batches += 1;
-        if self.batches < self.accumulate {
-            return Ok(None);
-        }
-        self.batches = 0;
-        let sum = self.accumulated.grads();
-        let norms = self.shared.groups.squares(trainee, &sum).read()?;
-        Ok(Some((sum, norms)))
-    }
-
-    /// Writes burn's parts of an epoch's checkpoint; they are complete once [`Checkpoints::finish`] returns.
-    pub(crate) fn write_checkpoint(&mut self, epoch: usize) {
-        if let Some((checkpointer, events)) = &mut self.checkpointer {
-            checkpointer.checkpoint(&self.learner, epoch, events);
-        }
-    }
-}
-
-/// A model with all that training begins with.
-pub(crate) struct Start<M: SentimentModel> {
-    learner: Learner<Trainee<M>>,
-    shared: Arc<Shared<M>>,
-    factor: SharedFactor,
-    devices: Vec<Device>,
-    accumulate: usize,
-}
-
-impl<M: SentimentModel> Start<M> {
-    /// As [`Trainer::new`].
-    pub(crate) fn new(
-        model: M,
-        state: M::State,
-        recipe: &Recipe,
-        devices: &[Device],
-    ) -> Result<Self, LearnerError> {
-        let factor = SharedFactor::new();
-        let (optimizer, scheduler) = (optimizer(recipe)?, scheduler(recipe, &factor)?);
-        let shared = Arc::new(Shared {
-            groups: GradientGroups::new(&recipe.gradients)?,
-            current: Mutex::new(Current::new(state)),
-        });
-        let trainee = Trainee {
-            model,
-            shared: Arc::clone(&shared),
-        };
-        Ok(Self {
-            learner: Learner::new(trainee, optimizer, scheduler),
-            shared,
-            factor,
-            devices: devices.to_vec(),
-            accumulate: recipe.accumulate,
-        })
-    }
-
-    /// As [`Trainer::resume`].
-    pub(crate) fn resumed(
-        model: M,
-        recipe: &Recipe,
-        devices: &[Device],
-        restored: Restored,
-    ) -> Result<Self, LearnerError> {
-        let wrong = |file: &str, message: String| {
-            LearnerError::format(&restored.folder.join(file), message)
-        };
-        let state: M::State = serde_json::from_value(restored.state)
-            .map_err(|error| wrong("state.json", format!("is not the model's state: {error}")))?;
-        model
-            .check_state(&state)
-            .map_err(|error| wrong("state.json", error.to_string()))?;
-        let model = model
-            .try_load_record(restored.model)
-            .map_err(|error| wrong("model.bpk", format!("does not fit the model: {error}")))?;
-        let mut start = Self::new(model, state, recipe, devices)?;
-        start.learner.load_optim(restored.optimizer);
-        start.learner.load_scheduler(restored.scheduler);
-        Ok(start)
-    }
-
-    fn trainer(
-        self,
-        checkpointer: Option<(LearningCheckpointer<Trainee<M>>, Arc<EventStoreClient>)>,
-    ) -> Trainer<M> {
-        Trainer {
-            learner: self.learner,
-            shared: self.shared,
-            workers: Workers::new(&self.devices),
-            factor: self.factor,
-            accumulated: GradientsAccumulator::new(),
-            batches: 0,
-            accumulate: self.accumulate,
-            checkpointer,
-        }
-    }
-}
-
-// The model as burn-train sees it.
 
 /// A model with what burn-train's traits leave no other place for. As a module it is the model: same parameters, same
 /// paths.
-pub(crate) struct Trainee<M: SentimentModel> {
-    model: M,
-    shared: Arc<Shared<M>>,
+pub(super) struct Trainee<M: SentimentModel> {
+    pub(super) model: M,
+    pub(super) shared: Arc<Shared<M>>,
 }
 
 /// What every clone of a trainee shares.
-struct Shared<M: SentimentModel> {
-    groups: GradientGroups,
+pub(super) struct Shared<M: SentimentModel> {
+    pub(super) groups: GradientGroups,
     current: Mutex<Current<M>>,
 }
 
 /// The step under way.
-struct Current<M: SentimentModel> {
-    state: Arc<M::State>,
-    epoch: usize,
-    step: usize,
+pub(super) struct Current<M: SentimentModel> {
+    pub(super) state: Arc<M::State>,
+    pub(super) epoch: usize,
+    pub(super) step: usize,
     /// The batch and the output of the step's first part, once it is computed.
     seen: Option<(Batch, M::Output)>,
     errors: FirstError,
     /// Why the model could not restore what must hold after a step.
-    after_step: Option<ModelError>,
+    pub(super) after_step: Option<ModelError>,
 }
 
 impl<M: SentimentModel> Current<M> {
@@ -367,15 +77,23 @@ impl<M: SentimentModel> Current<M> {
     }
 
     /// What the step left: its error, or batch and output.
-    fn take(&mut self) -> (Option<StepError>, Option<(Batch, M::Output)>) {
+    pub(super) fn take(&mut self) -> (Option<StepError>, Option<(Batch, M::Output)>) {
         let errors = std::mem::take(&mut self.errors);
         (errors.get().cloned(), self.seen.take())
     }
 }
 
 impl<M: SentimentModel> Shared<M> {
+    /// Before the first step, with the gradients in these groups.
+    pub(super) fn new(state: M::State, groups: GradientGroups) -> Self {
+        Self {
+            groups,
+            current: Mutex::new(Current::new(state)),
+        }
+    }
+
     /// The current step, locked. A panic elsewhere leaves it readable.
-    fn lock(&self) -> MutexGuard<'_, Current<M>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Current<M>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -450,11 +168,11 @@ impl<M: SentimentModel> Module for Trainee<M> {
 
 /// What a step leaves for the epoch's record: everything on the host.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct StepRecord {
+pub(super) struct StepRecord {
     /// The loss and its parts.
-    losses: Vec<f64>,
+    pub(super) losses: Vec<f64>,
     /// The norms of the gradient groups; none of a part, whose own norms say nothing.
-    norms: Option<Vec<f64>>,
+    pub(super) norms: Option<Vec<f64>>,
     /// Which part of the step this is.
     part: usize,
 }
@@ -613,14 +331,14 @@ impl<M: SentimentModel> InferenceStep for Trainee<M> {
 ///
 /// With several, burn-train copies the model to each device, runs each part of the batch there, and hands back the
 /// gradients, which add up to the batch's: each part's losses are shares of the batch's.
-struct Workers<M: SentimentModel> {
-    devices: Vec<Device>,
+pub(super) struct Workers<M: SentimentModel> {
+    pub(super) devices: Vec<Device>,
     together: Option<MultiDevicesTrainStep<Trainee<M>>>,
 }
 
 impl<M: SentimentModel> Workers<M> {
     /// Workers for at least one device, the first of which holds the model.
-    fn new(devices: &[Device]) -> Self {
+    pub(super) fn new(devices: &[Device]) -> Self {
         Self {
             devices: devices.to_vec(),
             together: (devices.len() > 1).then(|| MultiDevicesTrainStep::new(devices)),
@@ -632,7 +350,7 @@ impl<M: SentimentModel> Workers<M> {
     /// # Errors
     ///
     /// A worker panicked.
-    fn step(
+    pub(super) fn step(
         &self,
         learner: &Learner<Trainee<M>>,
         mut parts: Vec<Batch>,
@@ -883,6 +601,3 @@ impl MetricsRenderer for NoRenderer {
     fn manual_close(&mut self) {}
     fn register_metric(&mut self, _: MetricDefinition) {}
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,12 +9,13 @@ use burn::train::Interrupter;
 use mmrest_data::Split;
 use mmrest_models::{Recipe, SentimentModel, seed};
 
-use super::adapter::{Epochs, Trainer};
+use super::adapter::Epochs;
 use super::best_model::BestModel;
 use super::checkpoint::Checkpoints;
 use super::non_finite::NonFinite;
 use super::observer::Observer;
 use super::progress::{EpochRow, Progress};
+use super::trainer::Trainer;
 use crate::error::{LearnerError, batch_error};
 use crate::figures::{Figures, figures};
 use crate::loader::SegmentLoader;

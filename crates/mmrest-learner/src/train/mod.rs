@@ -12,8 +12,8 @@ mod observer;
 mod progress;
 mod records;
 mod schedule;
+mod trainer;
 
-pub use adapter::{Step, Trainer};
 pub use checkpoint::{Checkpoints, Restored};
 #[cfg(feature = "tui")]
 pub use dashboard::Dashboard;
@@ -21,7 +21,9 @@ pub use non_finite::NonFinite;
 pub use observer::{Observer, Silent};
 pub use progress::{EpochRow, Progress};
 pub use schedule::Plateau;
+pub use trainer::{Step, Trainer};
 
-pub(crate) use adapter::{Start, fit};
+pub(crate) use adapter::fit;
 pub(crate) use best_model::BestModel;
 pub(crate) use epochs::EpochLoop;
+pub(crate) use trainer::Start;

@@ -6,7 +6,7 @@ use mmrest_learner::{Backend, FigureSet, Predictor, open_device};
 use mmrest_metric::Clusters;
 use mmrest_models::ClusterState;
 
-use crate::bench::*;
+use crate::fixture::*;
 
 /// The clusters of a run's model.
 fn clusters(folder: &RunFolder) -> Clusters {
@@ -18,7 +18,7 @@ fn clusters(folder: &RunFolder) -> Clusters {
 #[test]
 fn the_ordinal_preset_pulls_scores_towards_the_sentiment_of_the_clusters_around() {
     let _turn = turn();
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let device = open_device(Backend::Cpu, 0).unwrap();
     for (name, set) in [
         ("train", &["preset=ordinal", "train.epochs=2"][..]),
@@ -31,12 +31,12 @@ fn the_ordinal_preset_pulls_scores_towards_the_sentiment_of_the_clusters_around(
             ],
         ),
     ] {
-        bench.train(name, set);
-        let folder = bench.run_folder(name);
+        fixture.train(name, set);
+        let folder = fixture.run_folder(name);
         let clusters = clusters(&folder);
         assert!(clusters.bins.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(clusters.metric, clusters.bins);
-        let root = bench.folder.path();
+        let root = fixture.folder.path();
         let test = evaluate_run(&folder, Split::Test, None, root, &device).unwrap();
         let expected = test.predictions.iter().map(|p| p.score + p.bias / 0.5);
         let expected: Vec<f32> = expected.collect();
@@ -56,7 +56,7 @@ fn the_ordinal_preset_pulls_scores_towards_the_sentiment_of_the_clusters_around(
 #[test]
 fn another_scale_trains_by_its_own_bins_and_figures() {
     let _turn = turn();
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let set = [
         "train.epochs=2",
         "figures=sims",
@@ -65,10 +65,10 @@ fn another_scale_trains_by_its_own_bins_and_figures() {
         "bins.labels=[-2, -1, 0, 1, 2]",
         "bins.side=below",
     ];
-    let metrics = bench.train("run", &set);
+    let metrics = fixture.train("run", &set);
     let names = ["mae", "corr", "acc5", "acc3", "acc2", "f1"];
     assert!(metrics.test.named().map(|(name, _)| name).eq(names));
-    let folder = bench.run_folder("run");
+    let folder = fixture.run_folder("run");
     let header = read(folder.epochs()).lines().next().unwrap().to_string();
     assert!(header.contains("valid_acc5,valid_acc3,valid_acc2,valid_f1,learning_rate"));
     let record: serde_json::Value = serde_json::from_str(&read(folder.record())).unwrap();
@@ -79,21 +79,21 @@ fn another_scale_trains_by_its_own_bins_and_figures() {
     let clusters = clusters(&folder);
     assert!(clusters.bins.iter().all(|&bin| bin < 5), "{clusters:?}");
     let device = open_device(Backend::Cpu, 0).unwrap();
-    let test = evaluate_run(&folder, Split::Test, None, bench.folder.path(), &device).unwrap();
+    let test = evaluate_run(&folder, Split::Test, None, fixture.folder.path(), &device).unwrap();
     assert_eq!(test.figures, metrics.test);
     assert!(test.labels.iter().all(|label| label.abs() <= 1.0));
     for near in test.predictions.iter().flat_map(|p| &p.near) {
         assert_eq!(near.sentiment, clusters.bins[near.cluster] as i32 - 2);
     }
-    let mut options = bench.options("run");
+    let mut options = fixture.options("run");
     options.resume = true;
     let fewer = train(
-        &bench.config(&[&set[..], &["bins.side=above"]].concat()),
+        &fixture.config(&[&set[..], &["bins.side=above"]].concat()),
         &options,
     );
     assert!(fewer.unwrap_err().to_string().contains("side"));
     let again = train(
-        &bench.config(&[&set[..], &["train.epochs=3"]].concat()),
+        &fixture.config(&[&set[..], &["train.epochs=3"]].concat()),
         &options,
     );
     assert_eq!(finished(again).test.set(), FigureSet::Sims);
@@ -102,9 +102,9 @@ fn another_scale_trains_by_its_own_bins_and_figures() {
 #[test]
 fn a_run_from_before_bins_and_figures_were_keys_is_read_as_it_was() {
     let _turn = turn();
-    let bench = Bench::new();
-    let metrics = bench.train("run", &["train.epochs=1"]);
-    let folder = bench.run_folder("run");
+    let fixture = Fixture::new();
+    let metrics = fixture.train("run", &["train.epochs=1"]);
+    let folder = fixture.run_folder("run");
     for file in [folder.config(), folder.model().join("config.toml")] {
         let mut table: toml::Table = read(file.clone()).parse().unwrap();
         assert!(table.remove("figures").is_some() && table.remove("bins").is_some());
@@ -113,22 +113,22 @@ fn a_run_from_before_bins_and_figures_were_keys_is_read_as_it_was() {
     // Nor were there digests.
     std::fs::remove_file(folder.model().join("SHA256SUMS")).unwrap();
     let device = open_device(Backend::Cpu, 0).unwrap();
-    let test = evaluate_run(&folder, Split::Test, None, bench.folder.path(), &device).unwrap();
+    let test = evaluate_run(&folder, Split::Test, None, fixture.folder.path(), &device).unwrap();
     assert_eq!(test.figures, metrics.test);
-    let mut options = bench.options("run");
+    let mut options = fixture.options("run");
     options.resume = true;
-    finished(train(&bench.config(&["train.epochs=2"]), &options));
+    finished(train(&fixture.config(&["train.epochs=2"]), &options));
 }
 
 #[test]
 fn every_switch_trains_and_absent_modalities_have_no_parameters() {
     let _turn = turn();
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let train = |set: &[&str]| {
         let mut all = vec!["train.epochs=1"];
         all.extend(set);
         let name = set.join("-").replace(['"', '[', ']'], "");
-        bench.train(&format!("run-{name}"), &all)
+        fixture.train(&format!("run-{name}"), &all)
     };
     let full = train(&[]).parameters;
     assert_eq!(full.parts["metrics"], 8 * 64 * 64);
@@ -170,10 +170,10 @@ fn every_switch_trains_and_absent_modalities_have_no_parameters() {
 #[test]
 fn new_segments_are_scored_with_any_modality_absent() {
     let _turn = turn();
-    let bench = Bench::new();
-    bench.train("run", &["train.epochs=2"]);
+    let fixture = Fixture::new();
+    fixture.train("run", &["train.epochs=2"]);
     let device = open_device(Backend::Cpu, 0).unwrap();
-    let predictor = Predictor::load(&bench.run_folder("run").model(), &device).unwrap();
+    let predictor = Predictor::load(&fixture.run_folder("run").model(), &device).unwrap();
     let widths = predictor.saved_model().features.widths;
     let full = Segment {
         id: "new".into(),
@@ -229,23 +229,23 @@ fn new_segments_are_scored_with_any_modality_absent() {
 #[test]
 fn several_devices_train_as_one_does() {
     let _turn = turn();
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     // Each device draws its own dropout.
     let set = [
         "data.modalities=[\"vision\", \"audio\"]",
         "model.mmrest.dropout=0.0",
     ];
-    bench.train("one", &set);
+    fixture.train("one", &set);
     for (name, devices) in [("two", vec![0, 0]), ("three", vec![0; 3])] {
         let options = RunOptions {
             devices: devices.clone(),
-            ..bench.options(name)
+            ..fixture.options(name)
         };
-        finished(train(&bench.config(&set), &options));
+        finished(train(&fixture.config(&set), &options));
         let record = read(options.folder.record());
         let record: serde_json::Value = serde_json::from_str(&record).unwrap();
         assert_eq!(record["devices"], serde_json::json!(devices));
-        let one = epochs_without_times(&bench.run_folder("one"));
+        let one = epochs_without_times(&fixture.run_folder("one"));
         let several = epochs_without_times(&options.folder);
         assert_eq!(one.len(), several.len());
         for (a, b) in one.iter().flatten().zip(several.iter().flatten()) {

@@ -1,7 +1,7 @@
 //! A run from its first file to its last, and the promises about it: resuming, repeating, evaluating.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod bench;
+mod fixture;
 mod forms;
 mod predicting;
 
@@ -11,14 +11,14 @@ use mmrest_data::Split;
 use mmrest_learner::run::{Outcome, evaluate_run, train};
 use mmrest_learner::{Backend, open_device};
 
-use bench::*;
+use fixture::*;
 
 #[test]
 fn a_run_writes_all_its_files_and_learns() {
     let _turn = turn();
-    let bench = Bench::new();
-    let metrics = bench.train("run", &["train.epochs=12", "train.batch_size=8"]);
-    let folder = bench.run_folder("run");
+    let fixture = Fixture::new();
+    let metrics = fixture.train("run", &["train.epochs=12", "train.batch_size=8"]);
+    let folder = fixture.run_folder("run");
     for file in [
         folder.config(),
         folder.record(),
@@ -52,11 +52,11 @@ fn a_run_writes_all_its_files_and_learns() {
 #[test]
 fn the_same_seed_gives_the_same_run_and_another_seed_another() {
     let _turn = turn();
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (name, seed) in [("a", "seed=3"), ("b", "seed=3"), ("c", "seed=4")] {
-        bench.train(name, &["train.epochs=2", seed]);
+        fixture.train(name, &["train.epochs=2", seed]);
     }
-    let [a, b, c] = ["a", "b", "c"].map(|name| bench.run_folder(name));
+    let [a, b, c] = ["a", "b", "c"].map(|name| fixture.run_folder(name));
     assert_same_run(&a, &b);
     assert!(read(a.predictions()) != read(c.predictions()));
 }
@@ -64,23 +64,23 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
 #[test]
 fn a_stopped_run_resumes_to_the_very_same_end() {
     let _turn = turn();
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for preset in ["preset=paper", "preset=official", "preset=ordinal"] {
         let whole = format!("whole-{preset}");
-        bench.train(&whole, &[preset]);
+        fixture.train(&whole, &[preset]);
         for stop in [0, 1, 3] {
             let name = format!("stopped-{stop}-{preset}");
-            let mut options = bench.options(&name);
+            let mut options = fixture.options(&name);
             options.observer = Arc::new(StopAfter {
                 epoch: stop,
                 interrupter: options.interrupter.clone(),
             });
-            let outcome = train(&bench.config(&[preset]), &options).unwrap();
+            let outcome = train(&fixture.config(&[preset]), &options).unwrap();
             assert!(matches!(outcome, Outcome::Interrupted { epochs } if epochs == stop));
-            let mut options = bench.options(&name);
+            let mut options = fixture.options(&name);
             options.resume = true;
-            finished(train(&bench.config(&[preset]), &options));
-            assert_same_run(&bench.run_folder(&whole), &bench.run_folder(&name));
+            finished(train(&fixture.config(&[preset]), &options));
+            assert_same_run(&fixture.run_folder(&whole), &fixture.run_folder(&name));
         }
     }
 }
@@ -88,13 +88,13 @@ fn a_stopped_run_resumes_to_the_very_same_end() {
 #[test]
 fn recording_the_test_split_changes_nothing_else() {
     let _turn = turn();
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for preset in ["preset=paper", "preset=official", "preset=ordinal"] {
         let [plain, recorded, stopped] = ["plain", "recorded", "stopped"]
-            .map(|name| bench.run_folder(&format!("{name}-{preset}")));
+            .map(|name| fixture.run_folder(&format!("{name}-{preset}")));
         let set = [preset, "train.record_test=true"];
-        bench.train(&format!("plain-{preset}"), &[preset]);
-        let metrics = bench.train(&format!("recorded-{preset}"), &set);
+        fixture.train(&format!("plain-{preset}"), &[preset]);
+        let metrics = fixture.train(&format!("recorded-{preset}"), &set);
         assert!(read(plain.predictions()) == read(recorded.predictions()));
         assert_eq!(read(plain.metrics()), read(recorded.metrics()));
         let but_test = |folder| epoch_columns(folder, |name| !name.starts_with("test_"));
@@ -104,15 +104,15 @@ fn recording_the_test_split_changes_nothing_else() {
         let selected: f64 = mae[metrics.selected_epoch][0].parse().unwrap();
         assert_eq!(selected, metrics.test.mae());
 
-        let mut options = bench.options(&format!("stopped-{preset}"));
+        let mut options = fixture.options(&format!("stopped-{preset}"));
         options.observer = Arc::new(StopAfter {
             epoch: 2,
             interrupter: options.interrupter.clone(),
         });
-        train(&bench.config(&set), &options).unwrap();
-        let mut options = bench.options(&format!("stopped-{preset}"));
+        train(&fixture.config(&set), &options).unwrap();
+        let mut options = fixture.options(&format!("stopped-{preset}"));
         options.resume = true;
-        finished(train(&bench.config(&set), &options));
+        finished(train(&fixture.config(&set), &options));
         assert_same_run(&recorded, &stopped);
     }
 }
@@ -120,55 +120,56 @@ fn recording_the_test_split_changes_nothing_else() {
 #[test]
 fn resuming_refuses_another_configuration_and_starting_refuses_a_used_folder() {
     let _turn = turn();
-    let bench = Bench::new();
-    bench.train("run", &["train.epochs=1"]);
-    let again = train(&bench.config(&[]), &bench.options("run")).unwrap_err();
+    let fixture = Fixture::new();
+    fixture.train("run", &["train.epochs=1"]);
+    let again = train(&fixture.config(&[]), &fixture.options("run")).unwrap_err();
     assert!(again.to_string().contains("resume it"), "{again}");
-    let mut options = bench.options("run");
+    let mut options = fixture.options("run");
     options.resume = true;
-    let other = train(&bench.config(&["model.mmrest.loss.margin=9"]), &options).unwrap_err();
+    let other = train(&fixture.config(&["model.mmrest.loss.margin=9"]), &options).unwrap_err();
     assert!(other.to_string().contains("margin"), "{other}");
-    let folds = bench.folder.path().join("data/sample/folds.json");
+    let folds = fixture.folder.path().join("data/sample/folds.json");
     let mut text = read(folds.clone());
     text.push('\n');
     std::fs::write(&folds, text).unwrap();
-    let changed = train(&bench.config(&["train.epochs=2"]), &options).unwrap_err();
+    let changed = train(&fixture.config(&["train.epochs=2"]), &options).unwrap_err();
     assert!(changed.to_string().contains("SHA-256"), "{changed}");
 }
 
 #[test]
 fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
     let _turn = turn();
-    let bench = Bench::new();
-    bench.train("whole", &["train.epochs=4"]);
-    bench.train("run", &["train.epochs=3"]);
-    let folder = bench.run_folder("run");
+    let fixture = Fixture::new();
+    fixture.train("whole", &["train.epochs=4"]);
+    fixture.train("run", &["train.epochs=3"]);
+    let folder = fixture.run_folder("run");
     let newest = folder.checkpoints().join("epoch-0003/optimizer.bpk");
     let bytes = std::fs::read(&newest).unwrap();
     std::fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
-    let mut options = bench.options("run");
+    let mut options = fixture.options("run");
     options.resume = true;
-    finished(train(&bench.config(&["train.epochs=4"]), &options));
-    assert_same_run(&bench.run_folder("whole"), &folder);
-    let less = train(&bench.config(&["train.epochs=2"]), &options).unwrap_err();
+    finished(train(&fixture.config(&["train.epochs=4"]), &options));
+    assert_same_run(&fixture.run_folder("whole"), &folder);
+    let less = train(&fixture.config(&["train.epochs=2"]), &options).unwrap_err();
     assert!(less.to_string().contains("4 epochs"), "{less}");
 }
 
 #[test]
 fn the_cache_knows_the_encoder_by_weights_and_configuration() {
     let _turn = turn();
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let set = ["train.epochs=1", "text.freeze=true"];
-    bench.train("four-heads", &set);
-    let config = bench.folder.path().join("data/sample/bert/config.json");
+    fixture.train("four-heads", &set);
+    let config = fixture.folder.path().join("data/sample/bert/config.json");
     let text = read(config.clone());
     let fewer = text.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 2");
     assert_ne!(text, fewer);
     std::fs::write(config, fewer).unwrap();
-    bench.train("two-heads", &set);
-    let [four, two] = ["four-heads", "two-heads"].map(|n| read(bench.run_folder(n).predictions()));
+    fixture.train("two-heads", &set);
+    let [four, two] =
+        ["four-heads", "two-heads"].map(|n| read(fixture.run_folder(n).predictions()));
     assert!(four != two);
-    let cached = std::fs::read_dir(bench.folder.path().join("runs/cache")).unwrap();
+    let cached = std::fs::read_dir(fixture.folder.path().join("runs/cache")).unwrap();
     let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
     let names: Vec<String> = cached
         .map(|e| name(e).to_string_lossy().into_owned())
@@ -182,16 +183,20 @@ fn the_cache_knows_the_encoder_by_weights_and_configuration() {
 #[test]
 fn a_start_that_fails_does_not_take_the_folder() {
     let _turn = turn();
-    let bench = Bench::new();
-    let wrong = train(&bench.config(&["text.bert=nowhere"]), &bench.options("run")).unwrap_err();
+    let fixture = Fixture::new();
+    let wrong = train(
+        &fixture.config(&["text.bert=nowhere"]),
+        &fixture.options("run"),
+    )
+    .unwrap_err();
     assert!(wrong.to_string().contains("nowhere"), "{wrong}");
-    bench.train("run", &["train.epochs=1"]);
+    fixture.train("run", &["train.epochs=1"]);
 }
 
 #[test]
 fn evaluation_repeats_the_figures_to_the_last_digit() {
     let _turn = turn();
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let device = open_device(Backend::Cpu, 0).unwrap();
     for set in [
         &[][..],
@@ -204,10 +209,10 @@ fn evaluation_repeats_the_figures_to_the_last_digit() {
         let name = format!("run-{}", set.join("-"));
         let mut all = vec!["train.epochs=2"];
         all.extend(set);
-        let metrics = bench.train(&name, &all);
+        let metrics = fixture.train(&name, &all);
         for (split, figures) in [(Split::Valid, metrics.valid), (Split::Test, metrics.test)] {
-            let folder = bench.run_folder(&name);
-            let again = evaluate_run(&folder, split, None, bench.folder.path(), &device).unwrap();
+            let folder = fixture.run_folder(&name);
+            let again = evaluate_run(&folder, split, None, fixture.folder.path(), &device).unwrap();
             assert_eq!(format!("{:?}", again.figures), format!("{figures:?}"));
             assert!(again.predictions.iter().all(|p| p.near.len() == 2));
         }

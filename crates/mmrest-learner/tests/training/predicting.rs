@@ -9,33 +9,33 @@ use mmrest_learner::run::{Outcome, RunFolder, RunOptions, train};
 use mmrest_learner::train::Observer;
 use mmrest_learner::{Backend, Config, LearnerError, Predictor, open_device};
 
-use crate::bench::{self, turn};
+use crate::fixture::{self, turn};
 
 /// A small sample in a folder of its own, and short runs on it, one at a time.
-struct Bench {
-    bench: bench::Bench,
+struct Fixture {
+    fixture: fixture::Fixture,
     _turn: MutexGuard<'static, ()>,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         let turn = turn();
         Self {
-            bench: bench::Bench::new(),
+            fixture: fixture::Fixture::new(),
             _turn: turn,
         }
     }
 
     fn run(&self, name: &str) -> RunFolder {
-        self.bench.run_folder(name)
+        self.fixture.run_folder(name)
     }
 
     fn options(&self, name: &str) -> RunOptions {
-        self.bench.options(name)
+        self.fixture.options(name)
     }
 
     fn config(&self, set: &[&str]) -> Config {
-        self.bench.config(&[&["train.epochs=2"], set].concat())
+        self.fixture.config(&[&["train.epochs=2"], set].concat())
     }
 
     /// A finished run.
@@ -49,7 +49,7 @@ impl Bench {
     fn segments(&self) -> Vec<Segment> {
         load_unlabelled(
             &self.config(&[]).data,
-            &self.bench.folder.path().join("data/sample"),
+            &self.fixture.folder.path().join("data/sample"),
         )
         .unwrap()
     }
@@ -90,28 +90,28 @@ impl Observer for StopInSecond {
 
 #[test]
 fn modality_dropout_changes_training_and_a_resumed_run_draws_the_same() {
-    let bench = Bench::new();
-    let plain = bench.train("plain", &[]);
+    let fixture = Fixture::new();
+    let plain = fixture.train("plain", &[]);
     for (name, text) in [
         ("trained", "text.freeze=false"),
         ("frozen", "text.freeze=true"),
         ("upper", "text.train_layers=1"),
     ] {
         let set = [text, "train.modality_dropout=0.4"];
-        let whole = bench.train(&format!("{name}-whole"), &set);
+        let whole = fixture.train(&format!("{name}-whole"), &set);
         assert!(
             read(&whole.predictions()) != read(&plain.predictions()),
             "{name}"
         );
         let stopped = format!("{name}-stopped");
-        let mut options = bench.options(&stopped);
+        let mut options = fixture.options(&stopped);
         options.observer = Arc::new(StopInSecond(options.interrupter.clone()));
-        let outcome = train(&bench.config(&set), &options).unwrap();
+        let outcome = train(&fixture.config(&set), &options).unwrap();
         assert!(matches!(outcome, Outcome::Interrupted { epochs: 1 }));
-        let mut options = bench.options(&stopped);
+        let mut options = fixture.options(&stopped);
         options.resume = true;
-        train(&bench.config(&set), &options).unwrap();
-        let resumed = bench.run(&stopped);
+        train(&fixture.config(&set), &options).unwrap();
+        let resumed = fixture.run(&stopped);
         assert!(
             read(&resumed.predictions()) == read(&whole.predictions()),
             "{name}"
@@ -121,16 +121,16 @@ fn modality_dropout_changes_training_and_a_resumed_run_draws_the_same() {
     assert!(!predictor(&plain).knows_missing());
     // Of one modality there is nothing to take.
     let one = ["data.modalities=[\"audio\"]", "train.modality_dropout=0.4"];
-    let (with, without) = (bench.train("one", &one), bench.train("bare", &one[..1]));
+    let (with, without) = (fixture.train("one", &one), fixture.train("bare", &one[..1]));
     assert_eq!(read(&with.predictions()), read(&without.predictions()));
 }
 
 #[test]
 fn contributions_add_up_and_a_missing_modality_has_none() {
-    let bench = Bench::new();
-    let run = bench.train("run", &[]);
+    let fixture = Fixture::new();
+    let run = fixture.train("run", &[]);
     let predictor = predictor(&run).with_neighbours().unwrap();
-    let all = bench.segments();
+    let all = fixture.segments();
     let mut segments: Vec<Segment> = all.iter().take(40).cloned().collect();
     let lacking = [
         vec![Modality::Text],
@@ -180,7 +180,7 @@ fn contributions_add_up_and_a_missing_modality_has_none() {
 
 #[test]
 fn a_training_segment_is_its_own_nearest_neighbour() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (name, set) in [
         ("run", vec![]),
         (
@@ -188,7 +188,7 @@ fn a_training_segment_is_its_own_nearest_neighbour() {
             vec!["model.mmrest.mmc=false", "model.mmrest.bias=false"],
         ),
     ] {
-        let run = bench.train(name, &set);
+        let run = fixture.train(name, &set);
         let predictor = predictor(&run).with_neighbours().unwrap();
         assert!(predictor.has_neighbours());
         let csv = read(&run.predictions());
@@ -199,7 +199,7 @@ fn a_training_segment_is_its_own_nearest_neighbour() {
             .filter(|row| &row[1] == "train")
             .map(|row| (row[0].to_string(), row[2].parse().unwrap()))
             .collect();
-        let mut trained = bench.segments();
+        let mut trained = fixture.segments();
         trained.retain(|segment| known.contains_key(&segment.id));
         assert!(trained.len() > 20);
         let complete = |segment: &Segment| predictor.missing(segment).is_empty();
@@ -224,12 +224,12 @@ fn a_training_segment_is_its_own_nearest_neighbour() {
 
 #[test]
 fn a_model_without_neighbours_predicts_and_a_resumed_run_has_them_again() {
-    let bench = Bench::new();
-    let run = bench.train("run", &[]);
+    let fixture = Fixture::new();
+    let run = fixture.train("run", &[]);
     let file = run.model().join("neighbours.safetensors");
     let whole = std::fs::read(&file).unwrap();
     std::fs::write(&file, &whole[..whole.len() - 9]).unwrap();
-    let segments = bench.segments();
+    let segments = fixture.segments();
     assert_eq!(
         predictor(&run).predict(&segments).unwrap().len(),
         segments.len()
@@ -245,18 +245,18 @@ fn a_model_without_neighbours_predicts_and_a_resumed_run_has_them_again() {
     assert!(!bare.has_neighbours());
     let explained = bare.explain(&segments[..2], 5).unwrap();
     assert!(explained[0].neighbours.is_empty() && explained[0].contributions.text.is_some());
-    let mut options = bench.options("run");
+    let mut options = fixture.options("run");
     options.resume = true;
-    train(&bench.config(&[]), &options).unwrap();
+    train(&fixture.config(&[]), &options).unwrap();
     assert!(std::fs::read(&file).unwrap() == whole);
 }
 
 #[test]
 fn predictions_do_not_depend_on_what_is_predicted_with_them() {
-    let bench = Bench::new();
-    let run = bench.train("run", &[]);
+    let fixture = Fixture::new();
+    let run = fixture.train("run", &[]);
     let predictor = predictor(&run);
-    let mut segments = bench.segments();
+    let mut segments = fixture.segments();
     let forward = predictor.predict(&segments).unwrap();
     segments.reverse();
     segments.push(without(&segments[0], &[Modality::Audio]));

@@ -2,6 +2,7 @@
 //! geometric projection bias added to an attention-free fusion score (docs/src/method.md).
 
 mod config;
+mod loss;
 mod space;
 
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use mmrest_encoders::{Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig};
 use mmrest_kernels::host;
 use mmrest_kernels::init::xavier_linear_init;
 use mmrest_metric::{
-    Clusters, KMeansConfig, MmcLoss, MultiMetric, MultiMetricConfig, OrdinalLossConfig,
-    ReceptiveField, Rows, SentimentBins, assign, expected_sentiment, receptive_fields,
+    Clusters, KMeansConfig, MultiMetric, MultiMetricConfig, ReceptiveField, Rows, SentimentBins,
+    expected_sentiment,
 };
 use mmrest_pdlf::{
     Fusion, FusionConfig, Projection, cluster_distances, mean_over_modalities,
@@ -28,7 +29,6 @@ pub use self::config::{
     ProjectionConfig, ReceptiveFieldKind, Target,
 };
 use self::space::Space;
-use crate::all_gather::{PartRows, concatenate};
 use crate::batch::{Batch, SequenceBatch};
 use crate::counts::{bert_parameters, linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
@@ -162,27 +162,6 @@ impl ModelOutput for Forward {
             .filter_map(|(name, tensor)| Some((name, tensor?)))
             .collect()
     }
-}
-
-/// Clusters as a batch's rows see them.
-struct BatchClusters {
-    clusters: Clusters,
-    assignment: Vec<usize>,
-    fields: Vec<Vec<usize>>,
-    /// The sentiment bin of each row.
-    bins: Vec<usize>,
-    /// The label of each segment.
-    labels: Vec<f32>,
-    /// Seed of the pair sampling.
-    seed: u64,
-    /// The clusters after this batch.
-    next: Clusters,
-}
-
-/// The rows of a whole batch that several devices computed, and its clusters.
-struct Gathered {
-    values: Vec<f32>,
-    on: BatchClusters,
 }
 
 impl SentimentModel for MmRest {
@@ -651,130 +630,6 @@ impl MmRest {
                 mean_over_modalities(projection.value.clone(), modalities)
             }
         }
-    }
-
-    /// L_MMC, where it is in use; the clusters move on in any case.
-    fn mmc(
-        &self,
-        batch: &Batch,
-        output: &mut Forward,
-        state: &ClusterState,
-        metric: &MultiMetric,
-        mode: Mode,
-    ) -> Result<Option<MmcLoss>, ModelError> {
-        let rows = output.representations.rows();
-        let modalities = output.representations.modalities();
-        let own = PartRows {
-            values: match &output.rows_on_host {
-                Some(values) => values.clone(),
-                None => host::read("representations", rows.clone().inner())?,
-            },
-            labels: batch.labels.repeat(modalities),
-        };
-        let Some(part) = &batch.part else {
-            let on = self.cluster_batch(&own, state, modalities, mode)?;
-            let loss = self.mmc_loss(rows, &on, metric)?;
-            output.next = Some(on.next);
-            return Ok(loss);
-        };
-        let [_, dim] = rows.dims();
-        let gathered = part.all_gather(own, |parts| {
-            let all = concatenate(parts, modalities, dim);
-            let on = self.cluster_batch(&all, state, modalities, mode)?;
-            let values = all.values;
-            Ok(Gathered { values, on })
-        })?;
-        output.next = Some(gathered.on.next.clone());
-        let all = part.among(rows, &gathered.values, modalities);
-        match part.index() {
-            0 => self.mmc_loss(all, &gathered.on, metric),
-            // The metrics' own gradient is the whole batch's on every device: it is taken once.
-            _ => self.mmc_loss(all, &gathered.on, &metric.clone().no_grad()),
-        }
-    }
-
-    /// The clusters that L_MMC of this batch is about, and those that the next step's bias is about: the batch's own
-    /// (scope `batch`), or those in force moved towards its rows (scope `train`).
-    fn cluster_batch(
-        &self,
-        all: &PartRows,
-        state: &ClusterState,
-        modalities: usize,
-        mode: Mode,
-    ) -> Result<BatchClusters, ModelError> {
-        let settings = &self.settings;
-        let config = &settings.config.clusters;
-        let (epoch, step) = match mode {
-            Mode::Train { epoch, step } => (epoch as u64, step as u64),
-            Mode::Evaluate => (0, 0),
-        };
-        let labels = &all.labels;
-        let bins: Vec<usize> = labels.iter().map(|&l| settings.bins.bin(l)).collect();
-        let dim = all.values.len() / labels.len().max(1);
-        let rows = Rows::new(&all.values, dim)?;
-        let clusters = match (config.scope, config.assign, &state.clusters) {
-            (ClusterScope::Train, _, Some(clusters)) => clusters.clone(),
-            (_, Assign::Sentiment, _) => Clusters::by_bin(rows, &bins, settings.bins.len()),
-            _ => {
-                let seed = seed::mix(settings.seed, &[seed::KMEANS, epoch, step]);
-                let (kmeans, field) = (&settings.kmeans, settings.field);
-                Clusters::fit(rows, &bins, &settings.bins, kmeans, field, seed)?
-            }
-        };
-        let assignment = match config.assign {
-            Assign::Kmeans => assign(rows, &clusters.centers),
-            Assign::Sentiment => clusters.assign_by_bin(rows, &bins),
-        };
-        let fields = receptive_fields(rows, &clusters.centers, &assignment, settings.field);
-        let mut next = clusters.clone();
-        if config.scope == ClusterScope::Train {
-            next.ema_update(rows, &assignment, config.momentum);
-        }
-        Ok(BatchClusters {
-            clusters,
-            assignment,
-            fields,
-            bins,
-            labels: labels[..labels.len() / modalities.max(1)].to_vec(),
-            seed: seed::mix(settings.seed, &[seed::PAIRS, epoch, step]),
-            next,
-        })
-    }
-
-    fn mmc_loss(
-        &self,
-        rows: Tensor<2>,
-        on: &BatchClusters,
-        metric: &MultiMetric,
-    ) -> Result<Option<MmcLoss>, ModelError> {
-        let settings = &self.settings;
-        if !settings.config.mmc {
-            return Ok(None);
-        }
-        let loss = match &settings.config.loss {
-            LossConfig::Hinge(loss) => loss.forward(
-                rows,
-                &on.bins,
-                &on.assignment,
-                &on.fields,
-                &on.clusters,
-                metric,
-                on.seed,
-            ),
-            LossConfig::Ordinal(OrdinalConfig {
-                smoothing,
-                anchor_weight,
-            }) => {
-                let loss = OrdinalLossConfig {
-                    temperature: settings.config.clusters.temperature,
-                    smoothing: *smoothing,
-                    anchor_weight: *anchor_weight,
-                };
-                let sentiments = settings.sentiments_of(&on.clusters);
-                loss.forward(rows, &on.labels, &sentiments, &on.clusters, metric)
-            }
-        }?;
-        Ok(Some(loss))
     }
 }
 

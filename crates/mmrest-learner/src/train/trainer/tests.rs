@@ -1,4 +1,5 @@
-use burn::module::{ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::Tensor;
 use mmrest_data::{Frames, Modality, Widths};
 use mmrest_kernels::host;
 use mmrest_metric::Clusters;
@@ -8,6 +9,7 @@ use mmrest_models::{
 };
 use rand::RngExt;
 
+use super::super::adapter::StepRecord;
 use super::*;
 use crate::config::Config;
 

@@ -13,11 +13,11 @@ use mmrest_learner::{Backend, Config, LearnerError};
 /// burn's random state is the process's: runs that must repeat to the bit take turns.
 static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-pub(crate) struct Bench {
+pub(crate) struct Fixture {
     pub(crate) folder: tempfile::TempDir,
 }
 
-impl Bench {
+impl Fixture {
     /// A small sample in a folder of its own.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
