@@ -5,6 +5,6 @@ pub mod catalogue;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod inspect;
-mod safetensors;
 pub mod sample;
 pub mod verify;
+mod weights;

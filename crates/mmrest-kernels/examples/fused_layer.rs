@@ -21,7 +21,7 @@ fn main() -> Result<(), host::ReadError> {
         let hidden = if fused {
             gelu(project::<3>(x.clone(), &[&linear]))
         } else {
-            activation::gelu(linear.forward(x.clone()).unsqueeze::<3>())
+            activation::gelu(linear.forward(x.clone()))
         };
         let value = host::read("layer", hidden.clone())?;
         let gradient = x.grad(&hidden.sum().backward());

@@ -52,6 +52,22 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
         .map_err(|e| LearnerError::format(path, format!("not what it should be: {e}")))
 }
 
+/// A table in CSV.
+pub(crate) fn csv<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> Result<Vec<u8>, LearnerError> {
+    let wrong = |e: csv::Error| LearnerError::Internal(e.to_string());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header).map_err(wrong)?;
+    for row in rows {
+        writer.write_record(row).map_err(wrong)?;
+    }
+    writer
+        .into_inner()
+        .map_err(|e| LearnerError::Internal(e.to_string()))
+}
+
 /// Every file below a folder, in the order of their paths.
 ///
 /// # Errors

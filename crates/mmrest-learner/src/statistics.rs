@@ -113,10 +113,10 @@ impl Repeated {
 }
 
 /// The mean of every column of rows of one length: of every segment over the seeds.
-pub fn column_means(rows: &[Vec<f64>]) -> Vec<f64> {
-    let mut means = vec![0.0; rows.first().map_or(0, Vec::len)];
+pub fn column_means(rows: &[impl AsRef<[f64]>]) -> Vec<f64> {
+    let mut means = vec![0.0; rows.first().map_or(0, |row| row.as_ref().len())];
     for row in rows {
-        for (mean, value) in means.iter_mut().zip(row) {
+        for (mean, value) in means.iter_mut().zip(row.as_ref()) {
             *mean += value / rows.len() as f64;
         }
     }

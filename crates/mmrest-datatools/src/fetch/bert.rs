@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::weights::NAMES as WEIGHTS;
+
 use super::check::{check_bert, check_config, check_vocabulary};
 use super::probe::{Known, probe};
 use super::target::record_sha256;
@@ -12,7 +14,6 @@ use mmrest_data::{DataError, Result, SourceFile};
 const CONFIG: &str = "config.json";
 const VOCABULARY: &str = "vocab.txt";
 const TOKENIZER: &str = "tokenizer_config.json";
-const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 /// A BERT that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,12 +7,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::safetensors::{Header, end};
+use crate::weights::{self, Header, end};
 
 use super::{FileKind, Finding, Inspection, Role, Stored, Usable};
-
-/// What the program needs of a directory.
-const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 /// Looks at vocabulary, shape and weights of a directory.
 pub(super) fn inspect(inspection: &mut Inspection) {
@@ -21,7 +18,9 @@ pub(super) fn inspect(inspection: &mut Inspection) {
     let config = read_config(inspection, &folder);
     check_vocabulary(inspection, &folder, config.get("vocab_size"));
     inspection.metadata = config;
-    let weights = WEIGHTS.into_iter().find(|name| folder.join(name).is_file());
+    let weights = weights::NAMES
+        .into_iter()
+        .find(|name| folder.join(name).is_file());
     let complete = inspection.findings.is_empty();
     inspection.usable = match weights {
         _ if !complete => Usable::no("a file is missing or damaged, as said below"),
@@ -31,8 +30,8 @@ pub(super) fn inspect(inspection: &mut Inspection) {
             "vocabulary and shape without weights: with text.from_scratch = true",
         ),
     };
-    if weights == Some(WEIGHTS[0]) {
-        let path = folder.join(WEIGHTS[0]);
+    if let Some(name) = weights.filter(|name| name.ends_with(".safetensors")) {
+        let path = folder.join(name);
         list_tensors(inspection, &path);
     }
 }

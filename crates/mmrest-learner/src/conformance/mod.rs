@@ -206,7 +206,8 @@ const TOKENS: usize = 50;
 /// Sentences that go through the encoder at once.
 const BATCH: usize = 64;
 
-/// Sentences through the tokenizer and the text encoder: writes `input_ids` and `attention_mask`, `[sentences, 50]`, and `first_token`, `[sentences, hidden]`.
+/// Sentences through the tokenizer and the text encoder: writes `input_ids` and `attention_mask`, `[sentences, 50]`, and
+/// `first_token`, `[sentences, hidden]`.
 fn bert(folders: &Folders<'_>, dir: &Path, device: &Device) -> Result<PathBuf, LearnerError> {
     let path = folders.input.join(SENTENCES);
     let sentences: Vec<String> = files::read_json(&path)?;
@@ -246,7 +247,8 @@ struct Case {
     rest: Map<String, Value>,
 }
 
-/// The nine figures of given predictions: writes each case with `metrics`, by the figures' names; an undefined figure is null.
+/// The nine figures of given predictions: writes each case with `metrics`, by the figures' names; an undefined figure is
+/// null.
 fn figures(folders: &Folders<'_>) -> Result<PathBuf, LearnerError> {
     let path = folders.input.join(METRICS);
     let mut cases: Vec<Case> = files::read_json(&path)?;

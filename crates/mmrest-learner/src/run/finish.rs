@@ -167,42 +167,30 @@ pub(crate) fn finish(
 
 /// `id,split,label,prediction,score,bias,cluster,second_cluster`; the clusters are empty where neither L_MMC nor the bias is in use.
 fn predictions_csv(splits: &[EvaluatedSplit]) -> Result<Vec<u8>, LearnerError> {
-    let wrong = |e: csv::Error| LearnerError::Internal(e.to_string());
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer
-        .write_record([
-            "id",
-            "split",
-            "label",
-            "prediction",
-            "score",
-            "bias",
-            "cluster",
-            "second_cluster",
-        ])
-        .map_err(wrong)?;
-    for split in splits {
-        for p in &split.predictions {
-            let cluster = |n: usize| {
-                p.near
-                    .get(n)
-                    .map_or(String::new(), |c| c.cluster.to_string())
-            };
-            writer
-                .write_record([
-                    split.ids[p.row].clone(),
-                    split.split.to_string(),
-                    split.labels[p.row].to_string(),
-                    p.prediction.to_string(),
-                    p.score.to_string(),
-                    p.bias.to_string(),
-                    cluster(0),
-                    cluster(1),
-                ])
-                .map_err(wrong)?;
-        }
-    }
-    writer
-        .into_inner()
-        .map_err(|e| LearnerError::Internal(e.to_string()))
+    let header = [
+        "id",
+        "split",
+        "label",
+        "prediction",
+        "score",
+        "bias",
+        "cluster",
+        "second_cluster",
+    ];
+    let rows = splits.iter().flat_map(|split| {
+        split.predictions.iter().map(move |p| {
+            let near = |n: usize| p.near.get(n).map(|near| near.cluster.to_string());
+            [
+                split.ids[p.row].clone(),
+                split.split.to_string(),
+                split.labels[p.row].to_string(),
+                p.prediction.to_string(),
+                p.score.to_string(),
+                p.bias.to_string(),
+                near(0).unwrap_or_default(),
+                near(1).unwrap_or_default(),
+            ]
+        })
+    });
+    files::csv(header, rows)
 }

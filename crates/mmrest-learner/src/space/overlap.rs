@@ -9,6 +9,7 @@ use mmrest_models::{Geometry, HostMetrics, seed};
 
 use super::SplitRows;
 use crate::error::LearnerError;
+use crate::statistics::column_means;
 
 /// Rows that a silhouette looks at, at most: its cost grows with their square.
 const MOST_ROWS: usize = 3000;
@@ -105,7 +106,7 @@ impl Learned {
         let bins = clusters.map_or(&[][..], |clusters| &clusters.bins);
         let of_bin = |bin: usize| {
             let of = bins.iter().zip(&own).filter(|&(&b, _)| b == bin);
-            mean(&of.map(|(_, &metric)| metric).collect::<Vec<_>>())
+            column_means(&of.map(|(_, &metric)| metric).collect::<Vec<_>>())
         };
         let mut known = bins.to_vec();
         known.sort_unstable();
@@ -113,7 +114,7 @@ impl Learned {
         Self {
             global: metrics.global.clone(),
             by_bin: known.into_iter().map(|bin| (bin, of_bin(bin))).collect(),
-            mean: mean(&own),
+            mean: column_means(&own),
         }
     }
 
@@ -121,17 +122,6 @@ impl Learned {
         let found = self.by_bin.iter().find(|(known, _)| *known == bin);
         found.map_or(&self.mean, |(_, metric)| metric)
     }
-}
-
-fn mean(matrices: &[&[f64]]) -> Vec<f64> {
-    let mut mean = vec![0.0; matrices.first().map_or(0, |matrix| matrix.len())];
-    for matrix in matrices {
-        let share = matrix.iter().map(|value| value / matrices.len() as f64);
-        mean.iter_mut()
-            .zip(share)
-            .for_each(|(sum, value)| *sum += value);
-    }
-    mean
 }
 
 /// Rows with the classes they may have.

@@ -109,21 +109,13 @@ fn chosen(split: &SplitRows, seed: u64) -> Vec<usize> {
 
 /// `split,id,label,bin`: a line for each row of the tensors, in their order.
 fn segments(splits: &[SplitRows], kept: &[Vec<usize>]) -> Result<Vec<u8>, LearnerError> {
-    let wrong = |e: csv::Error| LearnerError::Internal(e.to_string());
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer
-        .write_record(["split", "id", "label", "bin"])
-        .map_err(wrong)?;
-    for (split, rows) in splits.iter().zip(kept) {
-        for &row in rows {
+    let rows = splits.iter().zip(kept).flat_map(|(split, rows)| {
+        rows.iter().map(move |&row| {
             let (label, bin) = (split.labels[row].to_string(), split.bins[row].to_string());
-            let line = [&split.split.to_string(), &split.ids[row], &label, &bin];
-            writer.write_record(line).map_err(wrong)?;
-        }
-    }
-    writer
-        .into_inner()
-        .map_err(|e| LearnerError::Internal(e.to_string()))
+            [split.split.to_string(), split.ids[row].clone(), label, bin]
+        })
+    });
+    files::csv(["split", "id", "label", "bin"], rows)
 }
 
 /// The columns of `spectra.csv`: the eigenvalues of the metrics, epoch by epoch.

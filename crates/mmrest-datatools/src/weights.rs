@@ -1,4 +1,4 @@
-//! Reads the header of a safetensors file, without its tensors.
+//! The weights of a BERT: the names of their files, and the header of a safetensors file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,6 +6,9 @@ use std::io::Read;
 use std::path::Path;
 
 use serde_json::Value;
+
+/// The names of the file of weights in a directory of a BERT; the first that is there counts.
+pub(crate) const NAMES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 /// Longest header of a safetensors file: the format's own limit.
 const LONGEST_HEADER: u64 = 100_000_000;
