@@ -197,13 +197,12 @@ impl EpochLoop {
             let rows: Vec<usize> = parts.iter().flat_map(|part| &part.rows).copied().collect();
             let step = match trainer.step(parts) {
                 Ok(step) => step,
-                Err(LearnerError::Training(reason)) => {
-                    let step = trainer.steps();
-                    return Err(self.cannot_go_on(epoch, step, &reason, &rows));
-                }
                 Err(error) => {
-                    let step = trainer.steps();
-                    return Err(self.cannot_go_on(epoch, step, &error.to_string(), &rows));
+                    let reason = match error {
+                        LearnerError::Training(reason) => reason,
+                        other => other.to_string(),
+                    };
+                    return Err(self.cannot_go_on(epoch, trainer.steps(), &reason, &rows));
                 }
             };
             match &step.skipped {
