@@ -8,7 +8,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::error::ModelError;
 
-/// A worker's part of a step that several devices take together. Dropping it without [`Part::all_gather`] tells the others
+/// A worker's part of a step that several devices take together. Dropping it before its rows are gathered tells the others
 /// not to wait.
 #[derive(Debug)]
 pub struct Part {
