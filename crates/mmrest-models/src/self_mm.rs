@@ -49,25 +49,27 @@
 //! | `post_fusion.layer_1.*` (2, 3) | `post_fusion_layer_1.*` (2, 3) |
 //! | `post_text`, `post_audio`, `post_vision` | `post_text_layer_`, `post_audio_layer_`, `post_video_layer_`, likewise |
 
+mod config;
 mod labels;
 
 use std::sync::Arc;
 
-use burn::module::{Initializer, Module};
+use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_data::Modality;
-use mmrest_encoders::{Bert, BertConfig, Lstm, SequenceEncoder};
+use mmrest_encoders::init::WeightInit;
+use mmrest_encoders::{Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig};
 use mmrest_kernels::host;
-use serde::{Deserialize, Serialize};
 
+pub use self::config::{Distance, SelfMmConfig};
 pub use self::labels::{LabelMemory, LabelState};
 use crate::batch::{Batch, SequenceBatch, TextBatch};
 use crate::counts::{bert_parameters, linear, lstm, sum};
 use crate::error::{ConfigError, ModelError};
 use crate::model::{
-    GradientGroup, Loss, Mode, ModelOutput, Optimizer, ParameterGroup, Presets, Rates, Recipe,
+    GradientGroup, Loss, Mode, ModelOutput, Optimizer, ParameterGroup, Rates, Recipe,
     SentimentModel,
 };
 use crate::task::Task;
@@ -76,241 +78,6 @@ use crate::task::Task;
 const TARGETS: [&str; 4] = ["fusion", "text", "audio", "vision"];
 /// Keeps the ratios of distances finite.
 const EPSILON: f64 = 1e-8;
-
-// Configuration.
-
-/// `[model.self-mm]`. The defaults are the published values for MOSI. The text encoder's learning rate is
-/// `train.text_learning_rate`; the heads' rate and decay are `train.learning_rate` and `train.weight_decay`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SelfMmConfig {
-    /// Size of the audio LSTM's hidden state.
-    pub audio_lstm_hidden: usize,
-    /// Size of the vision LSTM's hidden state.
-    pub vision_lstm_hidden: usize,
-    /// Size oa of the audio representation.
-    pub audio_out: usize,
-    /// Size ov of the vision representation.
-    pub vision_out: usize,
-    /// Dropout after the audio LSTM.
-    pub audio_lstm_dropout: f64,
-    /// Dropout after the vision LSTM.
-    pub vision_lstm_dropout: f64,
-    /// Width P of the fusion's head.
-    pub post_fusion_dim: usize,
-    /// Width P of the text head.
-    pub post_text_dim: usize,
-    /// Width P of the audio head.
-    pub post_audio_dim: usize,
-    /// Width P of the vision head.
-    pub post_vision_dim: usize,
-    /// Dropout before the fusion's head.
-    pub post_fusion_dropout: f64,
-    /// Dropout before the text head.
-    pub post_text_dropout: f64,
-    /// Dropout before the audio head.
-    pub post_audio_dropout: f64,
-    /// Dropout before the vision head.
-    pub post_vision_dropout: f64,
-    /// How far a segment's features are from a centre.
-    pub distance: Distance,
-    /// Whether segments labelled 0 are on neither side; otherwise they are positive.
-    pub exclude_zero: bool,
-    /// Batches whose gradients are summed for one step.
-    pub accumulate: usize,
-    /// Learning rate of the audio LSTM and its linear layer.
-    pub audio_learning_rate: f64,
-    /// Learning rate of the vision LSTM and its linear layer.
-    pub vision_learning_rate: f64,
-    /// Weight decay of the text encoder's matrices; its biases and norms have none.
-    pub text_weight_decay: f64,
-    /// Weight decay of the audio LSTM and its linear layer.
-    pub audio_weight_decay: f64,
-    /// Weight decay of the vision LSTM and its linear layer.
-    pub vision_weight_decay: f64,
-}
-
-impl Default for SelfMmConfig {
-    fn default() -> Self {
-        Self {
-            audio_lstm_hidden: 16,
-            vision_lstm_hidden: 32,
-            audio_out: 16,
-            vision_out: 32,
-            audio_lstm_dropout: 0.0,
-            vision_lstm_dropout: 0.0,
-            post_fusion_dim: 128,
-            post_text_dim: 32,
-            post_audio_dim: 16,
-            post_vision_dim: 32,
-            post_fusion_dropout: 0.0,
-            post_text_dropout: 0.1,
-            post_audio_dropout: 0.1,
-            post_vision_dropout: 0.0,
-            distance: Distance::Norm,
-            exclude_zero: true,
-            accumulate: 4,
-            audio_learning_rate: 5e-3,
-            vision_learning_rate: 5e-3,
-            text_weight_decay: 1e-3,
-            audio_weight_decay: 1e-3,
-            vision_weight_decay: 1e-3,
-        }
-    }
-}
-
-/// How far features F are from a centre c.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Distance {
-    /// |F - c|, the L2 norm, as the published code has it.
-    #[default]
-    Norm,
-    /// |F - c|^2 / sqrt(P), as the paper has it.
-    Paper,
-}
-
-impl Distance {
-    fn between(self, a: &[f32], b: &[f32]) -> f64 {
-        let difference = |(a, b): (&f32, &f32)| f64::from(*a) - f64::from(*b);
-        let square: f64 = a.iter().zip(b).map(difference).map(|d| d * d).sum();
-        match self {
-            Self::Norm => square.sqrt(),
-            Self::Paper => square / (a.len() as f64).sqrt(),
-        }
-    }
-}
-
-impl SelfMmConfig {
-    /// P of each target.
-    fn widths(&self) -> [usize; 4] {
-        [
-            self.post_fusion_dim,
-            self.post_text_dim,
-            self.post_audio_dim,
-            self.post_vision_dim,
-        ]
-    }
-
-    /// Inputs of each head, from the width of the text.
-    fn inputs(&self, text: usize) -> [usize; 4] {
-        let (audio, vision) = (self.audio_out, self.vision_out);
-        let all = text.saturating_add(audio).saturating_add(vision);
-        [all, text, audio, vision]
-    }
-}
-
-impl Presets for SelfMmConfig {
-    const PRESETS: &'static [(&'static str, &'static str)] = &[
-        (
-            "mosi",
-            r#"
-[train]
-batch_size = 16
-learning_rate = 1e-3
-text_learning_rate = 5e-5
-weight_decay = 1e-3
-max_grad_norm = 0.0
-plateau_factor = 1.0
-patience = 8
-"#,
-        ),
-        (
-            "mosei",
-            r#"
-[model.self-mm]
-post_fusion_dropout = 0.1
-post_text_dropout = 0.0
-post_audio_dropout = 0.0
-vision_learning_rate = 1e-4
-audio_weight_decay = 0.0
-vision_weight_decay = 0.0
-[train]
-batch_size = 32
-learning_rate = 1e-3
-text_learning_rate = 5e-5
-weight_decay = 1e-2
-max_grad_norm = 0.0
-plateau_factor = 1.0
-patience = 8
-"#,
-        ),
-        // The data set's table sets data.label_range = [-1, 1], which bounds the labels.
-        (
-            "sims",
-            r#"
-[model.self-mm]
-vision_lstm_hidden = 64
-post_text_dim = 64
-audio_weight_decay = 1e-2
-vision_weight_decay = 1e-2
-[train]
-batch_size = 32
-learning_rate = 1e-3
-text_learning_rate = 5e-5
-weight_decay = 1e-3
-max_grad_norm = 0.0
-plateau_factor = 1.0
-patience = 8
-"#,
-        ),
-    ];
-
-    const RESUMABLE: &'static [&'static str] = &[
-        "audio_lstm_dropout",
-        "vision_lstm_dropout",
-        "post_fusion_dropout",
-        "post_text_dropout",
-        "post_audio_dropout",
-        "post_vision_dropout",
-        "distance",
-        "exclude_zero",
-        "accumulate",
-        "audio_learning_rate",
-        "vision_learning_rate",
-        "text_weight_decay",
-        "audio_weight_decay",
-        "vision_weight_decay",
-    ];
-
-    fn check(&self, key: &str, _: &Task) -> Result<(), ConfigError> {
-        for (name, value) in [
-            ("audio_lstm_hidden", self.audio_lstm_hidden),
-            ("vision_lstm_hidden", self.vision_lstm_hidden),
-            ("audio_out", self.audio_out),
-            ("vision_out", self.vision_out),
-            ("post_fusion_dim", self.post_fusion_dim),
-            ("post_text_dim", self.post_text_dim),
-            ("post_audio_dim", self.post_audio_dim),
-            ("post_vision_dim", self.post_vision_dim),
-            ("accumulate", self.accumulate),
-        ] {
-            ConfigError::positive(&format!("{key}.{name}"), value)?;
-        }
-        for (name, value) in [
-            ("audio_lstm_dropout", self.audio_lstm_dropout),
-            ("vision_lstm_dropout", self.vision_lstm_dropout),
-            ("post_fusion_dropout", self.post_fusion_dropout),
-            ("post_text_dropout", self.post_text_dropout),
-            ("post_audio_dropout", self.post_audio_dropout),
-            ("post_vision_dropout", self.post_vision_dropout),
-        ] {
-            ConfigError::fraction(&format!("{key}.{name}"), value)?;
-        }
-        for (name, value) in [
-            ("audio_learning_rate", self.audio_learning_rate),
-            ("vision_learning_rate", self.vision_learning_rate),
-            ("text_weight_decay", self.text_weight_decay),
-            ("audio_weight_decay", self.audio_weight_decay),
-            ("vision_weight_decay", self.vision_weight_decay),
-        ] {
-            ConfigError::at_least_zero(&format!("{key}.{name}"), value)?;
-        }
-        Ok(())
-    }
-}
-
-// The model.
 
 /// The Self-MM network. A modality that is not in use is one zero frame of one feature, or a text of one zero.
 #[derive(Module, Debug)]
@@ -686,8 +453,7 @@ impl SelfMm {
     }
 }
 
-/// A sequence encoder with PyTorch's default weights: uniform in ±1/sqrt(hidden), and burn's linear layer, whose default
-/// is PyTorch's, ±1/sqrt(inputs).
+/// An encoder of one modality, with PyTorch's initial weights; frames that are absent are one zero feature.
 fn sequence_init(
     width: usize,
     hidden: usize,
@@ -695,22 +461,13 @@ fn sequence_init(
     dropout: f64,
     device: &Device,
 ) -> SequenceEncoder {
-    let (input, gates) = (width.max(1), 4 * hidden);
-    let bound = 1.0 / (hidden.max(1) as f64).sqrt();
-    let uniform = Initializer::Uniform {
-        min: -bound,
-        max: bound,
+    let config = SequenceEncoderConfig {
+        input: width.max(1),
+        hidden,
+        output,
+        dropout,
     };
-    SequenceEncoder {
-        lstm: Lstm {
-            weight_ih: uniform.init([input, gates], device),
-            weight_hh: uniform.init([hidden, gates], device),
-            bias_ih: uniform.init([gates], device),
-            bias_hh: uniform.init([gates], device),
-        },
-        dropout: DropoutConfig::new(dropout).init(),
-        projection: LinearConfig::new(hidden, output).init(device),
-    }
+    config.init_with(WeightInit::PyTorch, device)
 }
 
 /// The representation of audio or vision: of one zero frame where there is none.
