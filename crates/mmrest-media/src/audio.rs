@@ -1,0 +1,377 @@
+//! Recordings: decoded, mixed to one channel, cut into clips, resampled.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rubato::audioadapter_buffers::direct::SequentialSlice;
+use rubato::{Fft, FixedSync, Resampler, WindowFunction};
+use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
+use symphonia::core::errors::Error as DecoderError;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::{FormatReader, TrackType};
+use symphonia::core::io::MediaSourceStream;
+
+use crate::error::{MediaError, Result};
+use crate::mp4;
+
+/// The sample rate that an installed `ffmpeg` is asked for.
+const FFMPEG_RATE: u32 = 48_000;
+
+/// Reads the audio of a recording as one channel, block by block.
+///
+/// Wav, flac, mp3, ogg (Vorbis), aiff and m4a/mp4 (AAC-LC) are decoded here; anything else by `ffmpeg`, where it is
+/// installed. Channels are averaged. The encoder's priming samples of an mp4 file, which its edit list names, are left out.
+pub struct AudioReader {
+    path: PathBuf,
+    sample_rate: u32,
+    source: Source,
+    /// Samples still to leave out at the beginning.
+    priming: u64,
+    damage: Damage,
+}
+
+enum Source {
+    Decoder {
+        format: Box<dyn FormatReader>,
+        decoder: Box<dyn AudioDecoder>,
+        track: u32,
+    },
+    Ffmpeg {
+        child: Child,
+        output: ChildStdout,
+    },
+}
+
+/// What of a recording could not be decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// Packets that were left out.
+    pub packets: usize,
+    /// The file ends within its audio.
+    pub truncated: bool,
+}
+
+impl AudioReader {
+    /// Opens a recording.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, has no audio, or is of a format that is not read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|error| MediaError::io(path, error))?;
+        let length = file.metadata().map_err(|error| MediaError::io(path, error))?;
+        if length.is_dir() {
+            return Err(MediaError::recording(path, "a folder, not a recording"));
+        }
+        if length.len() == 0 {
+            return Err(MediaError::recording(path, "the file is empty"));
+        }
+        match Self::decode(path, file) {
+            Err(MediaError::Unsupported { path, reason }) => Self::ffmpeg(&path, reason),
+            opened => opened,
+        }
+    }
+
+    fn decode(path: &Path, file: File) -> Result<Self> {
+        let unsupported = |reason: &str| MediaError::Unsupported {
+            path: path.to_path_buf(),
+            reason: reason.to_owned(),
+        };
+        let mut hint = Hint::new();
+        if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
+            hint.with_extension(extension);
+        }
+        let stream = MediaSourceStream::new(Box::new(file), Default::default());
+        let format = symphonia::default::get_probe()
+            .probe(&hint, stream, Default::default(), Default::default())
+            .map_err(|error| match error {
+                DecoderError::DecodeError(reason) => MediaError::recording(path, reason),
+                _ => unsupported("no recording in a format that is decoded here"),
+            })?;
+        let track = format
+            .default_track(TrackType::Audio)
+            .ok_or_else(|| MediaError::NoAudio {
+                path: path.to_path_buf(),
+            })?;
+        let parameters = track.codec_params.as_ref().and_then(|codec| codec.audio());
+        let parameters = parameters.ok_or_else(|| unsupported("an audio codec that is unknown"))?;
+        let decoder = symphonia::default::get_codecs()
+            .make_audio_decoder(parameters, &AudioDecoderOptions::default())
+            .map_err(|_| unsupported("an audio codec that is not decoded here"))?;
+        let sample_rate = parameters.sample_rate.unwrap_or(0);
+        if sample_rate == 0 {
+            return Err(MediaError::recording(path, "its header gives 0 samples a second"));
+        }
+        let (id, delayed) = (track.id, track.delay.is_some());
+        let priming = if delayed {
+            0 // The decoder leaves it out.
+        } else {
+            mp4::priming(path, sample_rate).unwrap_or(0)
+        };
+        Ok(Self {
+            path: path.to_path_buf(),
+            sample_rate,
+            source: Source::Decoder {
+                format,
+                decoder,
+                track: id,
+            },
+            priming,
+            damage: Damage::default(),
+        })
+    }
+
+    fn ffmpeg(path: &Path, reason: String) -> Result<Self> {
+        let rate = FFMPEG_RATE.to_string();
+        let spawned = Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "error", "-i"])
+            .arg(path)
+            .args(["-vn", "-f", "f32le", "-ac", "1", "-ar", &rate, "pipe:1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let unsupported = |reason| MediaError::Unsupported {
+            path: path.to_path_buf(),
+            reason,
+        };
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(unsupported(reason));
+            }
+            Err(error) => return Err(MediaError::io(Path::new("ffmpeg"), error)),
+        };
+        let Some(output) = child.stdout.take() else {
+            return Err(unsupported(reason));
+        };
+        Ok(Self {
+            path: path.to_path_buf(),
+            sample_rate: FFMPEG_RATE,
+            source: Source::Ffmpeg { child, output },
+            priming: 0,
+            damage: Damage::default(),
+        })
+    }
+
+    /// Samples per second.
+    pub fn sample_rate(&self) -> u32 {
+        self.sample_rate
+    }
+
+    /// What could not be decoded so far.
+    pub fn damage(&self) -> Damage {
+        self.damage
+    }
+
+    /// The next samples, at most some ten thousand, in [-1, 1]; none at the end.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read on, or its sample rate changes.
+    pub fn next_block(&mut self) -> Result<Option<Vec<f32>>> {
+        loop {
+            let Some(mut block) = self.read_block()? else {
+                return Ok(None);
+            };
+            let skipped = usize::try_from(self.priming).map_or(block.len(), |n| n.min(block.len()));
+            self.priming -= skipped as u64;
+            block.drain(..skipped);
+            if !block.is_empty() {
+                return Ok(Some(block));
+            }
+        }
+    }
+
+    fn read_block(&mut self) -> Result<Option<Vec<f32>>> {
+        let path = &self.path;
+        let (format, decoder, track) = match &mut self.source {
+            Source::Decoder {
+                format,
+                decoder,
+                track,
+            } => (format, decoder, *track),
+            Source::Ffmpeg { child, output } => {
+                let mut bytes = Vec::new();
+                let read = output.by_ref().take(4 * 16_384).read_to_end(&mut bytes);
+                read.map_err(|error| MediaError::io(path, error))?;
+                if bytes.is_empty() {
+                    let status = child.wait().map_err(|error| MediaError::io(path, error))?;
+                    if !status.success() {
+                        return Err(MediaError::recording(path, "ffmpeg cannot read it"));
+                    }
+                    return Ok(None);
+                }
+                let samples = bytes.as_chunks::<4>().0.iter();
+                return Ok(Some(samples.map(|&word| f32::from_le_bytes(word)).collect()));
+            }
+        };
+        loop {
+            let packet = match format.next_packet() {
+                Ok(Some(packet)) => packet,
+                Ok(None) | Err(DecoderError::ResetRequired) => return Ok(None),
+                Err(DecoderError::IoError(error))
+                    if error.kind() == io::ErrorKind::UnexpectedEof =>
+                {
+                    self.damage.truncated = true;
+                    return Ok(None);
+                }
+                Err(DecoderError::IoError(error)) => return Err(MediaError::io(path, error)),
+                Err(error) => return Err(MediaError::recording(path, error.to_string())),
+            };
+            if packet.track_id != track {
+                continue;
+            }
+            match decoder.decode(&packet) {
+                Ok(decoded) => {
+                    if decoded.spec().rate() != self.sample_rate {
+                        return Err(MediaError::recording(
+                            path,
+                            format!(
+                                "the sample rate changes from {} to {} Hz within the recording",
+                                self.sample_rate,
+                                decoded.spec().rate()
+                            ),
+                        ));
+                    }
+                    let channels = decoded.num_planes().max(1);
+                    let mut samples: Vec<f32> = Vec::new();
+                    decoded.copy_to_vec_interleaved(&mut samples);
+                    let mix = |frame: &[f32]| frame.iter().sum::<f32>() / channels as f32;
+                    return Ok(Some(samples.chunks_exact(channels).map(mix).collect()));
+                }
+                Err(DecoderError::DecodeError(_) | DecoderError::IoError(_)) => {
+                    self.damage.packets += 1;
+                }
+                Err(error) => return Err(MediaError::recording(path, error.to_string())),
+            }
+        }
+    }
+}
+
+impl Drop for AudioReader {
+    fn drop(&mut self) {
+        if let Source::Ffmpeg { child, .. } = &mut self.source {
+            // A reader that is dropped early leaves ffmpeg writing; one that has ended cannot be killed, which is no fault.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Cuts a recording into clips while it is decoded once: memory holds the longest clip and a block.
+pub struct ClipReader {
+    reader: AudioReader,
+    buffer: Vec<f32>,
+    /// Place of the buffer's first sample in the recording.
+    first: usize,
+    ended: bool,
+}
+
+impl ClipReader {
+    /// Reads clips from a recording.
+    pub fn new(reader: AudioReader) -> Self {
+        Self {
+            reader,
+            buffer: Vec::new(),
+            first: 0,
+            ended: false,
+        }
+    }
+
+    /// The reader.
+    pub fn reader(&self) -> &AudioReader {
+        &self.reader
+    }
+
+    /// The samples from `start` to `end` seconds, fewer where the recording ends before. Starts must not go back from one
+    /// call to the next: what lies before an earlier start is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// As [`AudioReader::next_block`].
+    pub fn clip(&mut self, start: f64, end: f64) -> Result<Vec<f32>> {
+        let rate = f64::from(self.reader.sample_rate());
+        let place = |seconds: f64| (seconds.max(0.0) * rate).round() as usize;
+        let (start, end) = (place(start).max(self.first), place(end));
+        while self.first + self.buffer.len() < end && !self.ended {
+            match self.reader.next_block()? {
+                Some(block) => {
+                    let have = self.first + self.buffer.len();
+                    if have + block.len() <= start {
+                        self.buffer.clear();
+                        self.first = have + block.len();
+                    } else {
+                        self.buffer.extend(block);
+                    }
+                }
+                None => self.ended = true,
+            }
+        }
+        let passed = (start - self.first).min(self.buffer.len());
+        self.buffer.drain(..passed);
+        self.first += passed;
+        let length = end.saturating_sub(self.first).min(self.buffer.len());
+        if self.first < start {
+            return Ok(Vec::new());
+        }
+        Ok(self.buffer[..length].to_vec())
+    }
+
+    /// Reads to the end and gives the recording's length in seconds.
+    ///
+    /// # Errors
+    ///
+    /// As [`AudioReader::next_block`].
+    pub fn finish(&mut self) -> Result<f64> {
+        while !self.ended {
+            self.first += self.buffer.len();
+            match self.reader.next_block()? {
+                Some(block) => self.buffer = block,
+                None => {
+                    self.buffer.clear();
+                    self.ended = true;
+                }
+            }
+        }
+        let samples = self.first + self.buffer.len();
+        Ok(samples as f64 / f64::from(self.reader.sample_rate()))
+    }
+}
+
+/// Resamples a clip: `ceil(samples * to / from)` samples, without delay.
+///
+/// # Errors
+///
+/// A sample rate is 0.
+pub fn resample(samples: &[f32], from: u32, to: u32) -> std::result::Result<Vec<f32>, ZeroRate> {
+    if from == to || samples.is_empty() {
+        return Ok(samples.to_vec());
+    }
+    if from == 0 || to == 0 {
+        return Err(ZeroRate);
+    }
+    let (input, output) = (from as usize, to as usize);
+    // Blocks of an even number of smallest blocks: half of one, the resampler's delay, is then a whole number of samples.
+    let smallest = input / greatest_common_divisor(input, output);
+    let block = smallest * 2 * 2048usize.div_ceil(smallest);
+    let window = WindowFunction::BlackmanHarris2;
+    let resampler = Fft::<f32>::new_custom(input, output, block, 1, 1, window, FixedSync::Input);
+    let mut resampler = resampler.map_err(|_| ZeroRate)?;
+    let adapter = SequentialSlice::new(samples, 1, samples.len()).map_err(|_| ZeroRate)?;
+    let resampled = resampler
+        .process_all(&adapter, samples.len(), None)
+        .map_err(|_| ZeroRate)?;
+    Ok(resampled.take_data())
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+/// A sample rate of 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("0 samples a second")]
+pub struct ZeroRate;
