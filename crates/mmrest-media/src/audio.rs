@@ -61,7 +61,9 @@ impl AudioReader {
     /// The file cannot be read, has no audio, or is of a format that is not read.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| MediaError::io(path, error))?;
-        let length = file.metadata().map_err(|error| MediaError::io(path, error))?;
+        let length = file
+            .metadata()
+            .map_err(|error| MediaError::io(path, error))?;
         if length.is_dir() {
             return Err(MediaError::recording(path, "a folder, not a recording"));
         }
@@ -102,7 +104,10 @@ impl AudioReader {
             .map_err(|_| unsupported("an audio codec that is not decoded here"))?;
         let sample_rate = parameters.sample_rate.unwrap_or(0);
         if sample_rate == 0 {
-            return Err(MediaError::recording(path, "its header gives 0 samples a second"));
+            return Err(MediaError::recording(
+                path,
+                "its header gives 0 samples a second",
+            ));
         }
         let (id, delayed) = (track.id, track.delay.is_some());
         let priming = if delayed {
@@ -205,7 +210,9 @@ impl AudioReader {
                     return Ok(None);
                 }
                 let samples = bytes.as_chunks::<4>().0.iter();
-                return Ok(Some(samples.map(|&word| f32::from_le_bytes(word)).collect()));
+                return Ok(Some(
+                    samples.map(|&word| f32::from_le_bytes(word)).collect(),
+                ));
             }
         };
         loop {
@@ -368,7 +375,11 @@ pub fn resample(samples: &[f32], from: u32, to: u32) -> std::result::Result<Vec<
 }
 
 fn greatest_common_divisor(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+    if b == 0 {
+        a
+    } else {
+        greatest_common_divisor(b, a % b)
+    }
 }
 
 /// A sample rate of 0.

@@ -45,10 +45,13 @@ fn header(path: &Path) -> Option<Vec<u8>> {
         let body = size.checked_sub(read)?;
         if name == *b"moov" {
             let mut bytes = Vec::new();
-            file.take(body.min(MOST_HEADER)).read_to_end(&mut bytes).ok()?;
+            file.take(body.min(MOST_HEADER))
+                .read_to_end(&mut bytes)
+                .ok()?;
             return Some(bytes);
         }
-        file.seek(SeekFrom::Current(i64::try_from(body).ok()?)).ok()?;
+        file.seek(SeekFrom::Current(i64::try_from(body).ok()?))
+            .ok()?;
     }
 }
 
@@ -80,7 +83,9 @@ fn first_edit(list: &[u8]) -> Option<u64> {
         if long {
             Some(i64::from_be_bytes(entry.get(8..16)?.try_into().ok()?))
         } else {
-            Some(i64::from(i32::from_be_bytes(entry.get(4..8)?.try_into().ok()?)))
+            Some(i64::from(i32::from_be_bytes(
+                entry.get(4..8)?.try_into().ok()?,
+            )))
         }
     });
     starts.find_map(|start| u64::try_from(start).ok())

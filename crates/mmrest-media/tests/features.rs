@@ -58,7 +58,11 @@ fn sims33_equals_librosa() {
         let (samples, rate) = samples(name);
         let ours = FeatureSet::Sims33.compute_at(&samples, rate).values;
         let theirs = golden(&format!("{name}.sims33"));
-        assert_eq!(largest(&ours, &theirs, 33, 0, 1).0, 0.0, "{name}: zero crossings");
+        assert_eq!(
+            largest(&ours, &theirs, 33, 0, 1).0,
+            0.0,
+            "{name}: zero crossings"
+        );
         let mfcc = largest(&ours, &theirs, 33, 1, 21).0;
         // One unit in the last place of the first coefficient of silence, -1131.371.
         assert!(mfcc < 1.3e-4, "{name}: MFCC differ by {mfcc}");
@@ -76,7 +80,11 @@ fn fet33_equals_librosa() {
         let theirs = golden(&format!("{name}.fet33"));
         let mfcc = largest(&ours, &theirs, 33, 0, 20).0;
         assert!(mfcc < 2e-4, "{name}: MFCC differ by {mfcc}");
-        assert_eq!(largest(&ours, &theirs, 33, 20, 21).0, 0.0, "{name}: zero crossings");
+        assert_eq!(
+            largest(&ours, &theirs, 33, 20, 21).0,
+            0.0,
+            "{name}: zero crossings"
+        );
         let chroma = largest(&ours, &theirs, 33, 21, 33).0;
         println!("{name}: MFCC {mfcc:.1e}, chroma {chroma:.1e}");
         assert!(chroma < 2e-3, "{name}: chroma differ by {chroma}");
@@ -88,7 +96,14 @@ fn levels_and_energy_equal_librosa() {
     for name in SIGNALS {
         let (samples, rate) = samples(name);
         let ours = FeatureSet::LogMel.compute_at(&samples, rate).values;
-        let mel = largest(&ours, &golden(&format!("{name}.log_mel_db_htk")), 128, 0, 128).0;
+        let mel = largest(
+            &ours,
+            &golden(&format!("{name}.log_mel_db_htk")),
+            128,
+            0,
+            128,
+        )
+        .0;
         let ours = FeatureSet::Rms.compute_at(&samples, rate).values;
         let rms = largest(&ours, &golden(&format!("{name}.rms")), 1, 0, 1).0;
         assert!(mel < 2e-3 && rms < 1e-6, "{name}: {mel} dB, {rms}");
@@ -131,7 +146,11 @@ fn clips_are_cut_where_they_lie() {
     let place = |seconds: f64| (seconds * f64::from(rate)).round() as usize;
     for (start, end) in [(0.1, 0.4), (0.2, 0.3), (0.9, 1.2), (0.9, 9.0)] {
         let expected = &samples[place(start)..place(end).min(samples.len())];
-        assert_eq!(clips.clip(start, end).unwrap(), expected, "{start} to {end}");
+        assert_eq!(
+            clips.clip(start, end).unwrap(),
+            expected,
+            "{start} to {end}"
+        );
     }
     assert!(clips.clip(7.0, 9.0).unwrap().is_empty());
     let seconds = samples.len() as f64 / f64::from(rate);

@@ -61,7 +61,9 @@ impl Stft {
         copy_frame(samples, t, self.hop, &mut self.frame);
         if let Some(window) = &self.window {
             let frame = self.frame.iter_mut();
-            frame.zip(window).for_each(|(value, weight)| *value *= weight);
+            frame
+                .zip(window)
+                .for_each(|(value, weight)| *value *= weight);
         }
         let buffers = (&mut self.frame, &mut self.spectrum);
         let transformed =
