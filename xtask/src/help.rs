@@ -61,6 +61,10 @@ const PROGRAM: &[(&str, &str)] = &[
         "align computational sequences as the CMU-MultimodalSDK does",
     ),
     (
+        "data extract",
+        "recordings and transcripts as computational sequences",
+    ),
+    (
         "data import",
         "a pickle of a processed release as a packed set",
     ),

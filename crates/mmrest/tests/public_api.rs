@@ -10,9 +10,10 @@ mod common;
 
 use common::workspace;
 
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "mmrest-data",
     "mmrest-datatools",
+    "mmrest-media",
     "mmrest-kernels",
     "mmrest-models",
     "mmrest-encoders",

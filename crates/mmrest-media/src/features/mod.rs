@@ -155,5 +155,5 @@ impl FromStr for FeatureSet {
 
 /// A name that is no [`FeatureSet`]'s.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no audio features `{0}`: there are sims33, fet33, log-mel, mfcc, rms")]
+#[error("no audio features \"{0}\": there are sims33, fet33, log-mel, mfcc, rms")]
 pub struct UnknownFeatures(pub String);

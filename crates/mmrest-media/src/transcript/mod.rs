@@ -388,7 +388,7 @@ fn lines(text: &str) -> std::result::Result<Vec<RawCue>, String> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let mut fields = line.splitn(3, |letter: char| letter == '\t' || letter == ' ');
+        let mut fields = line.splitn(3, ['\t', ' ']);
         let mut time = || fields.next().and_then(seconds);
         let (Some(start), Some(end)) = (time(), time()) else {
             return Err(format!(

@@ -1,6 +1,7 @@
 //! `mmrest data`.
 
 mod align;
+mod extract;
 mod fetch;
 mod import;
 mod inspect;
@@ -24,6 +25,8 @@ pub(crate) enum DataCommand {
     Verify(verify::VerifyArguments),
     /// Align computational sequences, as the CMU-MultimodalSDK does.
     Align(align::AlignArguments),
+    /// Turn recordings and their transcripts into computational sequences.
+    Extract(extract::ExtractArguments),
     /// Turn a pickle of a processed release into a packed set.
     Import(import::ImportArguments),
     /// Download a public data set, or a BERT.
@@ -38,6 +41,7 @@ pub(crate) fn run(command: &DataCommand) -> Result<ExitCode> {
         DataCommand::Inspect(arguments) => inspect::run(arguments),
         DataCommand::Verify(arguments) => verify::run(arguments),
         DataCommand::Align(arguments) => align::run(arguments),
+        DataCommand::Extract(arguments) => extract::run(arguments),
         DataCommand::Import(arguments) => import::run(arguments),
         DataCommand::Fetch(arguments) => fetch::run(arguments),
         DataCommand::Sample(arguments) => sample::run(arguments),
