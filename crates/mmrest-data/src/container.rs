@@ -161,7 +161,9 @@ impl Container {
                 "load it with numpy and write its arrays with pickle.dump(..., protocol=4)"
             }
             Self::Workbook => "save it as CSV UTF-8",
-            Self::Hdf5 => "a packed set is of kind \"packed\", computational sequences of kind \"sdk\"",
+            Self::Hdf5 => {
+                "a packed set is of kind \"packed\", computational sequences of kind \"sdk\""
+            }
             Self::Parquet => "load it with pandas and write it with to_csv",
             Self::Matlab => {
                 "load it with scipy.io.loadmat and write its arrays with pickle.dump(..., protocol=4)"
@@ -264,7 +266,10 @@ mod tests {
         }
         assert_eq!(Container::of(b"PK\x05\x06"), Some(Container::Zip));
         assert_eq!(Container::of(OLD_TORCH), Some(Container::Torch));
-        assert_eq!(Container::of(b"\0\0\0\x20ftypisom"), Some(Container::Recording));
+        assert_eq!(
+            Container::of(b"\0\0\0\x20ftypisom"),
+            Some(Container::Recording)
+        );
         assert_eq!(Container::of(b"\x80\x04\x95"), None);
     }
 

@@ -233,7 +233,11 @@ impl fmt::Display for DataReport {
 impl DataReport {
     fn fmt_lost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for split in &self.splits_absent {
-            let dev = if *split == Split::Valid { " (or dev)" } else { "" };
+            let dev = if *split == Split::Valid {
+                " (or dev)"
+            } else {
+                ""
+            };
             write!(f, "\nThe file has no part {split}{dev}.")?;
         }
         if !self.unused.is_empty() {
@@ -295,7 +299,10 @@ impl DataReport {
         for (modality, &videos) in &self.other_times {
             if 2 * videos > self.videos {
                 let videos = count(videos, "video");
-                write!(f, "\nIn {videos} the times of {modality} and labels are far apart; are they in other units?")?;
+                write!(
+                    f,
+                    "\nIn {videos} the times of {modality} and labels are far apart; are they in other units?"
+                )?;
             }
         }
         let non_finite = listed(&self.non_finite);

@@ -43,7 +43,9 @@ pub fn is_empty_cell(text: &str) -> bool {
 /// Words that hold U+FFFD, which stands for bytes that are not UTF-8.
 pub fn words_not_utf8(text: &str) -> usize {
     let words = text.split_whitespace();
-    words.filter(|word| word.contains(char::REPLACEMENT_CHARACTER)).count()
+    words
+        .filter(|word| word.contains(char::REPLACEMENT_CHARACTER))
+        .count()
 }
 
 /// Bytes in lowercase hexadecimal, as SHA-256 digests are written.

@@ -160,7 +160,9 @@ impl Columns {
     fn value(&mut self, value: Value<'_>, depth: usize) -> Shape {
         if let Some(count) = value.count() {
             if matches!(value.kind(), Kind::Dict) {
-                return Ok(Err("a dictionary where text or a number is expected".to_owned()));
+                return Ok(Err(
+                    "a dictionary where text or a number is expected".to_owned()
+                ));
             }
             if let Err(reason) = self.visit(count) {
                 return Ok(Err(reason));
@@ -253,7 +255,11 @@ impl Columns {
     }
 
     /// The words of a value, with single spaces between and without pauses; the text itself where it is one.
-    pub(super) fn words(&mut self, value: Value<'_>, pause: &str) -> Result<Result<Arc<str>, String>> {
+    pub(super) fn words(
+        &mut self,
+        value: Value<'_>,
+        pause: &str,
+    ) -> Result<Result<Arc<str>, String>> {
         if value.count().is_none() && value.array().is_none() {
             return self.text(value);
         }

@@ -35,10 +35,14 @@ impl Stored {
         if let (Kind::Array(array), None) = (value.kind(), value.count()) {
             return Ok(Self::of_array(value.id(), array, segments));
         }
-        let rows = value.array().map_or(value.count(), |array| Some(array.rows()));
+        let rows = value
+            .array()
+            .map_or(value.count(), |array| Some(array.rows()));
         if rows != Some(segments) || matches!(value.kind(), Kind::Dict) {
             let what = match (value.array(), rows) {
-                (Some(array), _) => format!("an array of arrays of shape {}", shape_text(array.shape())),
+                (Some(array), _) => {
+                    format!("an array of arrays of shape {}", shape_text(array.shape()))
+                }
                 (None, Some(rows)) => format!("{} of {rows}", value.what()),
                 (None, None) => value.what().to_owned(),
             };
@@ -47,7 +51,9 @@ impl Stored {
         let items = value.items().unwrap_or_default();
         if items.len() != segments {
             // An array of objects with more axes, each a number.
-            return Ok(Err("an array of objects; write it as an array of numbers".to_owned()));
+            return Ok(Err(
+                "an array of objects; write it as an array of numbers".to_owned()
+            ));
         }
         let ids = items.iter().map(|item| item.id()).collect();
         Self::of_each(&items, ids, columns, file)
@@ -105,13 +111,16 @@ impl Stored {
                 width = features;
             }
             if frames > 0 && features != width {
-                let reason = format!("row {row}: frames of {features} features, but of {width} before");
+                let reason =
+                    format!("row {row}: frames of {features} features, but of {width} before");
                 return Ok(Err(reason));
             }
             capacity = capacity.max(frames);
             bytes += frames.saturating_mul(features).saturating_mul(4) as u64;
             if bytes > most_bytes(file) {
-                return Ok(Err("more frames than a file of its size can hold".to_owned()));
+                return Ok(Err(
+                    "more frames than a file of its size can hold".to_owned()
+                ));
             }
         }
         Ok(Ok(Self {
@@ -176,7 +185,10 @@ fn shape_of(value: Value<'_>, columns: &mut Columns) -> Result<Result<[usize; 2]
         [frames, width] | [1, frames, width] if width > 0 || frames == 0 => Ok([frames, width]),
         [0] => Ok([0, 0]),
         [width] => Ok([1, width]),
-        _ => Err(format!("shape {}, not (frames, features)", shape_text(&shape))),
+        _ => Err(format!(
+            "shape {}, not (frames, features)",
+            shape_text(&shape)
+        )),
     })
 }
 
@@ -186,7 +198,10 @@ fn values_of(value: Value<'_>, columns: &mut Columns) -> Result<Vec<f32>> {
         Kind::Array(array) if array.dtype().is_numeric() => array.rows_f32(0..array.rows()),
         Kind::None => Ok(Vec::new()),
         _ => {
-            let column = columns.read(value)?.map(|column| column.cells).unwrap_or_default();
+            let column = columns
+                .read(value)?
+                .map(|column| column.cells)
+                .unwrap_or_default();
             #[allow(clippy::cast_possible_truncation)]
             let numbers = column.iter().filter_map(Cell::number).map(|n| n as f32);
             Ok(numbers.collect())

@@ -78,7 +78,11 @@ pub(super) fn keys(
         check(part.column, file, &mut bytes).map_err(|reason| (place, reason))?;
     }
     let all: Vec<&[Cell]> = parts.iter().flat_map(|part| rows(part.column)).collect();
-    let is_clip = |row: &&[Cell]| row.first().and_then(Cell::text).is_some_and(|id| is_clip(id));
+    let is_clip = |row: &&[Cell]| {
+        row.first()
+            .and_then(Cell::text)
+            .is_some_and(|id| is_clip(id))
+    };
     let clips = all.iter().all(is_clip) && named_by_clip(&all, table);
     let anew = repeat(parts);
     let key = |part: &Stored<'_>, row: &[Cell]| match row {
@@ -301,6 +305,9 @@ mod tests {
         let stretches = of(&["a_1", "0", "2", "a_1", "2", "4"]).unwrap();
         assert_eq!(stretches, ["a_1$_$0_2", "a_1$_$2_4"]);
         let (_, wrong) = of(&["a", "0", "end"]).unwrap_err();
-        assert!(wrong.contains("row 0: [\"a\", \"0\", \"end\"] is not"), "{wrong}");
+        assert!(
+            wrong.contains("row 0: [\"a\", \"0\", \"end\"] is not"),
+            "{wrong}"
+        );
     }
 }

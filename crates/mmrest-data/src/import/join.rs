@@ -75,7 +75,8 @@ pub(super) fn join(
         check_splits(release, part, rows)?;
         compare(part, rows, report);
         if wordless {
-            let text = |row: &Option<&Row>| row.map_or_else(String::new, |row| row.text.clone()).into();
+            let text =
+                |row: &Option<&Row>| row.map_or_else(String::new, |row| row.text.clone()).into();
             part.texts = config
                 .uses(Modality::Text)
                 .then(|| rows.iter().map(text).collect());

@@ -68,14 +68,18 @@ impl Release {
         let mut views = Vec::with_capacity(parts.len());
         for (place, split, name, value) in parts {
             let path = pickles.get(place).map_or(path, Pickle::path);
-            let form = Form::read(value)
-                .map_err(|reason| wrong(path, named(&name), reason))?;
+            let form = Form::read(value).map_err(|reason| wrong(path, named(&name), reason))?;
             views.push(View {
                 pickle: place,
                 split,
                 name,
                 form,
             });
+        }
+        let empty = |view: &View| view.form.is_empty_list();
+        if let Some(first) = views.first().filter(|_| views.iter().all(empty)) {
+            let reason = "a list, not a dictionary, and it is empty".to_owned();
+            return Err(wrong(path, named(&first.name), reason));
         }
         let mut release = Self {
             padding: Padding::Left,
@@ -194,7 +198,9 @@ impl Release {
             .map(keys)
             .unwrap_or_default();
         let known = self.pickle(first).is_some_and(|pickle| {
-            [Role::Text, Role::Id].iter().any(|&role| first.has(pickle, role))
+            [Role::Text, Role::Id]
+                .iter()
+                .any(|&role| first.has(pickle, role))
         });
         if known {
             return Ok(());
@@ -262,7 +268,9 @@ pub(crate) fn split_files(path: &Path) -> Vec<PathBuf> {
             continue;
         }
         let names = ["train", "valid", "dev", "val", "validation", "test"];
-        let names = names.iter().filter(|name| Split::from_name(name) == Some(split));
+        let names = names
+            .iter()
+            .filter(|name| Split::from_name(name) == Some(split));
         let mut beside = names.map(|name| path.with_file_name(format!("{name}.{ending}")));
         files.extend(beside.find(|path| path.is_file()));
     }
@@ -302,7 +310,9 @@ fn parts_of<'p>(
     }
     unused.extend(others.iter().filter_map(|&(key, part)| {
         let name = key.name()?;
-        let segments = Form::read(part).ok().and_then(|form| form.segments(pickle, part));
+        let segments = Form::read(part)
+            .ok()
+            .and_then(|form| form.segments(pickle, part));
         Some(match segments {
             Some(segments) => format!("the part {name} ({segments} segments)"),
             None => format!("the part {name}"),
@@ -315,7 +325,9 @@ fn parts_of<'p>(
 fn not_a_dictionary(pickle: &Pickle) -> DataError {
     let root = pickle.root();
     let items = root.items().unwrap_or_default();
-    let dictionaries = items.iter().filter(|item| matches!(item.kind(), Kind::Dict));
+    let dictionaries = items
+        .iter()
+        .filter(|item| matches!(item.kind(), Kind::Dict));
     let what = root.what();
     let reason = if items.len() >= 7 && dictionaries.count() >= 5 {
         format!(
@@ -323,7 +335,7 @@ fn not_a_dictionary(pickle: &Pickle) -> DataError {
              is not read: write a dictionary of train, valid and test with id, raw_text, vision, audio and regression_labels",
             items.len()
         )
-    } else if Form::read(root).is_ok() {
+    } else if !items.is_empty() && Form::read(root).is_ok() {
         format!(
             "{what} of segments, one split alone: name the files train.pkl, dev.pkl and test.pkl, or put the lists into a \
              dictionary of train, valid and test"
@@ -336,7 +348,10 @@ fn not_a_dictionary(pickle: &Pickle) -> DataError {
 
 fn no_split(pickle: &Pickle) -> DataError {
     let root = pickle.root();
-    let frames = [Role::Frames(Modality::Vision), Role::Frames(Modality::Audio)];
+    let frames = [
+        Role::Frames(Modality::Vision),
+        Role::Frames(Modality::Audio),
+    ];
     let one = Form::read(root)
         .is_ok_and(|form| frames.iter().any(|&role| form.has_key(pickle, role, root)));
     let advice = if one {

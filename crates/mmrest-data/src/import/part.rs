@@ -58,10 +58,18 @@ impl Reader<'_> {
         }
         let column = self.column(role, columns)?;
         let wrong = |reason: String| self.wrong(role, reason);
-        let per_row: Vec<usize> = column.shape.iter().skip(1).copied().filter(|&n| n != 1).collect();
+        let per_row: Vec<usize> = column
+            .shape
+            .iter()
+            .skip(1)
+            .copied()
+            .filter(|&n| n != 1)
+            .collect();
         let width = match *per_row.as_slice() {
             _ if column.shape.is_empty() => {
-                return Err(wrong("one label, where one is needed for each segment".to_owned()));
+                return Err(wrong(
+                    "one label, where one is needed for each segment".to_owned(),
+                ));
             }
             [] => 1,
             [width] if width > 0 => width,
@@ -87,7 +95,11 @@ impl Reader<'_> {
                 column.shape_text()
             )));
         }
-        let chosen = if width == 1 { 0 } else { self.config.label_column };
+        let chosen = if width == 1 {
+            0
+        } else {
+            self.config.label_column
+        };
         if chosen >= width {
             return Err(wrong(format!(
                 "label_column is {chosen}, but there are {width} columns (counted from 0)"
@@ -159,25 +171,24 @@ impl Reader<'_> {
         let column = self.column(role, columns)?;
         self.one_each(role, &column, ids.len())?;
         let nothing: Arc<str> = "".into();
-        let texts = column.cells.into_iter().zip(ids).map(|(cell, id)| match cell {
-            Cell::Text(text) => Ok(text),
-            // An empty cell of pandas.
-            Cell::Nothing => Ok(Arc::clone(&nothing)),
-            Cell::Number(number) if number.is_nan() => Ok(Arc::clone(&nothing)),
-            Cell::Number(number) => Err(self.wrong(
-                role,
-                format!("{number} is no text (of {id:?}); write texts as strings"),
-            )),
-        });
+        let texts = column
+            .cells
+            .into_iter()
+            .zip(ids)
+            .map(|(cell, id)| match cell {
+                Cell::Text(text) => Ok(text),
+                // An empty cell of pandas.
+                Cell::Nothing => Ok(Arc::clone(&nothing)),
+                Cell::Number(number) if number.is_nan() => Ok(Arc::clone(&nothing)),
+                Cell::Number(number) => Err(self.wrong(
+                    role,
+                    format!("{number} is no text (of {id:?}); write texts as strings"),
+                )),
+            });
         texts.collect()
     }
 
-    fn track(
-        &self,
-        modality: Modality,
-        ids: &[String],
-        columns: &mut Columns,
-    ) -> Result<Track> {
+    fn track(&self, modality: Modality, ids: &[String], columns: &mut Columns) -> Result<Track> {
         let role = Role::Frames(modality);
         let file = self.release.bytes();
         let stored = match self.view.frames(self.pickle, modality) {
@@ -250,15 +261,14 @@ impl Reader<'_> {
 
     fn no_key(&self, role: Role) -> DataError {
         let keys = self.view.value(self.pickle).map(super::keys);
-        let wanted: Vec<String> = role.keys().iter().take(2).map(|key| format!("{key:?}")).collect();
-        let wanted = wanted.join(" or ");
+        let wanted = role.keys().first().copied().unwrap_or_default();
         let keys = keys.unwrap_or_else(|| "none".to_owned());
         let place = Place {
             view: Some(self.place),
             key: "",
         };
         self.release
-            .wrong(place, format!("no key {wanted}; the keys are {keys}"))
+            .wrong(place, format!("no key {wanted:?}; the keys are {keys}"))
     }
 
     fn wrong(&self, role: Role, reason: impl Into<String>) -> DataError {

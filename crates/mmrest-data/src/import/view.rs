@@ -21,7 +21,9 @@ impl Role {
     pub(super) fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Id => &["id", "ids", "segment_id"],
-            Self::Text | Self::Frames(Modality::Text) => &["raw_text", "raw_texts", "transcript", "text"],
+            Self::Text | Self::Frames(Modality::Text) => {
+                &["raw_text", "raw_texts", "transcript", "text"]
+            }
             Self::Label => &["regression_labels", "labels", "label", "sentiment"],
             Self::Frames(Modality::Vision) => &["vision", "visual", "video"],
             Self::Frames(Modality::Audio) => &["audio", "acoustic"],
@@ -107,6 +109,10 @@ impl Form {
         }
     }
 
+    pub(super) fn is_empty_list(&self) -> bool {
+        matches!(self, Self::Segments(segments) if segments.ids.is_empty())
+    }
+
     /// Whether a dictionary has a column for a role.
     pub(super) fn has_key(&self, pickle: &Pickle, role: Role, value: Value<'_>) -> bool {
         matches!(self, Self::Columns(_)) && found(pickle, value, role).is_some()
@@ -117,7 +123,10 @@ impl Form {
 fn rows(value: Value<'_>) -> Option<usize> {
     match value.kind() {
         Kind::Dict => None,
-        _ => value.array().map(|array| array.rows()).or_else(|| value.count()),
+        _ => value
+            .array()
+            .map(|array| array.rows())
+            .or_else(|| value.count()),
     }
 }
 
@@ -196,7 +205,11 @@ impl View {
     }
 
     /// Where the frames of a modality are.
-    pub(super) fn frames<'p>(&'p self, pickle: &'p Pickle, modality: Modality) -> Option<Frames<'p>> {
+    pub(super) fn frames<'p>(
+        &'p self,
+        pickle: &'p Pickle,
+        modality: Modality,
+    ) -> Option<Frames<'p>> {
         let role = Role::Frames(modality);
         match &self.form {
             Form::Columns(id) => {
@@ -231,7 +244,9 @@ impl View {
         };
         let lengths = [Modality::Vision, Modality::Audio].map(Role::Lengths);
         let by_role = [Role::Text, lengths[0], lengths[1]];
-        by_role.into_iter().any(|role| found(pickle, value, role).is_some())
+        by_role
+            .into_iter()
+            .any(|role| found(pickle, value, role).is_some())
             || ["regression_labels", "text_bert"]
                 .iter()
                 .any(|key| value.get(key).is_some())
@@ -296,7 +311,10 @@ impl Segments {
         for (place, item) in list.items().unwrap_or_default().into_iter().enumerate() {
             let added = segments.push(item);
             added.map_err(|reason| {
-                format!("{}, not a dictionary, and its item {place} is {reason}", list.what())
+                format!(
+                    "{}, not a dictionary, and its item {place} is {reason}",
+                    list.what()
+                )
             })?;
         }
         let all = segments.ids.len();
@@ -321,10 +339,19 @@ impl Segments {
             (&[ref features @ .., label, id], _) if features.len() >= 3 => {
                 (features.to_vec(), label, id)
             }
-            _ => return Err(format!("{} of {} fields, {wanted}", item.what(), fields.len())),
+            _ => {
+                return Err(format!(
+                    "{} of {} fields, {wanted}",
+                    item.what(),
+                    fields.len()
+                ));
+            }
         };
         let (&[first, vision, audio, ..], rest) = (features.as_slice(), features.get(3..)) else {
-            return Err(format!("a segment of {} features, {wanted}", features.len()));
+            return Err(format!(
+                "a segment of {} features, {wanted}",
+                features.len()
+            ));
         };
         let rest = rest.unwrap_or_default();
         let words = match rest.first() {

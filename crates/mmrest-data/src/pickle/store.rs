@@ -86,7 +86,9 @@ fn unpacked(path: &Path, packed: Container, mut file: File, length: u64) -> Resu
     let mut writer = std::io::BufWriter::with_capacity(1 << 16, content);
     container::unpack(packed, file, length, &mut writer).map_err(wrap)?;
     writer.flush().map_err(wrap)?;
-    let mut content = writer.into_inner().map_err(|error| wrap(error.into_error()))?;
+    let mut content = writer
+        .into_inner()
+        .map_err(|error| wrap(error.into_error()))?;
     content.seek(SeekFrom::Start(0)).map_err(wrap)?;
     let mut head = Vec::new();
     let mut start = (&content).take(container::HEAD as u64);

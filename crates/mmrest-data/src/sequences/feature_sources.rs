@@ -27,9 +27,18 @@ impl VideoFeatures {
             return;
         };
         let ends = [
-            (Modality::Text, self.words.as_ref().and_then(VideoWords::end)),
-            (Modality::Vision, self.vision.as_ref().and_then(VideoFrames::end)),
-            (Modality::Audio, self.audio.as_ref().and_then(VideoFrames::end)),
+            (
+                Modality::Text,
+                self.words.as_ref().and_then(VideoWords::end),
+            ),
+            (
+                Modality::Vision,
+                self.vision.as_ref().and_then(VideoFrames::end),
+            ),
+            (
+                Modality::Audio,
+                self.audio.as_ref().and_then(VideoFrames::end),
+            ),
         ];
         for (modality, end) in ends {
             if end.is_some_and(|end| other_units(end, reach)) {

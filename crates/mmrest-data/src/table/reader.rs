@@ -96,7 +96,9 @@ impl Sheet {
     /// [`DataError::Io`]; [`DataError::Row`] for a workbook, an archive, a page or UTF-16, told as what it is.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| DataError::io(path, error))?;
-        let head = bytes.get(..bytes.len().min(container::HEAD)).unwrap_or_default();
+        let head = bytes
+            .get(..bytes.len().min(container::HEAD))
+            .unwrap_or_default();
         let zeros = head.iter().filter(|&&byte| byte == 0).count();
         let wide = (3 * zeros > head.len()).then_some(Container::Utf16);
         if let Some(container) = Container::of(head).or(wide) {
@@ -106,14 +108,25 @@ impl Sheet {
                 reason: format!("no table of text, but {}", container.sentence()),
             });
         }
-        let mark = if bytes.starts_with(BYTE_ORDER_MARK) { 3 } else { 0 };
+        let mark = if bytes.starts_with(BYTE_ORDER_MARK) {
+            3
+        } else {
+            0
+        };
         let text = bytes.get(mark..).unwrap_or_default();
-        let line = text.split(|&byte| is_line_end(byte)).next().unwrap_or_default();
+        let line = text
+            .split(|&byte| is_line_end(byte))
+            .next()
+            .unwrap_or_default();
         let named = line.strip_prefix(b"sep=".as_slice());
         let (start, first_line, separator) = match named {
             Some(&[separator]) => {
                 let rest = text.get(line.len()..).unwrap_or_default();
-                let end = if rest.starts_with(b"\r\n") { 2 } else { rest.len().min(1) };
+                let end = if rest.starts_with(b"\r\n") {
+                    2
+                } else {
+                    rest.len().min(1)
+                };
                 (mark + line.len() + end, 2, separator)
             }
             _ => (mark, 1, separator(text)),

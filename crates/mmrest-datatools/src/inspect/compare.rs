@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use mmrest_data::csd::other_units;
 use mmrest_data::files::TempFolder;
 use mmrest_data::folds::Folds;
-use mmrest_data::csd::other_units;
 use mmrest_data::text::{count, few, number};
 use mmrest_data::{
     DataConfig, DataError, DataReport, Kind, Modality, Result, Split, SplitFrom, TextFrom, open,
@@ -193,7 +193,9 @@ fn style_findings(files: &[Compared], found: &mut Vec<Finding>) {
 fn time_findings(inspections: &[Inspection], found: &mut Vec<Finding>) {
     let ends = |inspection: &'_ Inspection| {
         let mut sequences = inspection.sequences.iter();
-        sequences.find(|sequence| !sequence.ends.is_empty()).cloned()
+        sequences
+            .find(|sequence| !sequence.ends.is_empty())
+            .cloned()
     };
     let labels = |file: &&Inspection| file.usable.role == Some(Role::Labels);
     let Some(labels) = inspections.iter().find(labels) else {
@@ -211,9 +213,13 @@ fn time_findings(inspections: &[Inspection], found: &mut Vec<Finding>) {
         let both: Vec<(f64, f64)> = both.collect();
         // Numbers of frames are whole, and many fewer than milliseconds.
         let whole = |end: f64, reach: f64| {
-            sequence.whole_times && !labelled.whole_times && (end > 4.0 * reach || reach > 4.0 * end)
+            sequence.whole_times
+                && !labelled.whole_times
+                && (end > 4.0 * reach || reach > 4.0 * end)
         };
-        let far = both.iter().filter(|&&(end, reach)| other_units(end, reach) || whole(end, reach));
+        let far = both
+            .iter()
+            .filter(|&&(end, reach)| other_units(end, reach) || whole(end, reach));
         if both.is_empty() || 2 * far.count() <= both.len() {
             continue;
         }

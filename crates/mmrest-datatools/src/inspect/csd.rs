@@ -489,7 +489,11 @@ impl EntryFacts {
             rows: entry.len(),
             width: entry.features.width(),
             seconds: span(&entry.intervals),
-            end: entry.intervals.iter().map(|times| times[1]).reduce(f64::max),
+            end: entry
+                .intervals
+                .iter()
+                .map(|times| times[1])
+                .reduce(f64::max),
             whole_times: entry
                 .intervals
                 .as_flattened()

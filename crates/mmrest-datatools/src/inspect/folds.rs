@@ -160,7 +160,9 @@ pub(super) fn inspect_json(inspection: &mut Inspection) {
     }
     let parsed = std::fs::read(&inspection.path)
         .map_err(|error| error.to_string())
-        .and_then(|text| serde_json::from_slice::<Value>(unmarked(&text)).map_err(|error| error.to_string()));
+        .and_then(|text| {
+            serde_json::from_slice::<Value>(unmarked(&text)).map_err(|error| error.to_string())
+        });
     match parsed {
         Err(error) => inspection.unreadable(
             format!("JSON that cannot be read: {error}"),

@@ -143,7 +143,8 @@ impl FileKind {
                 return;
             }
             Self::JsonLines => {
-                inspection.usable = super::Usable::no("an object in each line: segments to predict, or results");
+                inspection.usable =
+                    super::Usable::no("an object in each line: segments to predict, or results");
                 return;
             }
             _ => {
@@ -197,9 +198,8 @@ fn of_container(path: &Path, container: Container) -> FileKind {
 /// Whether a file is named as tables are.
 fn is_table_name(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str());
-    ending.is_some_and(|ending| {
-        ["csv", "tsv", "tab"].contains(&ending.to_ascii_lowercase().as_str())
-    })
+    ending
+        .is_some_and(|ending| ["csv", "tsv", "tab"].contains(&ending.to_ascii_lowercase().as_str()))
 }
 
 /// The signature may stand behind a user block of 512, 1024, 2048, ... bytes.
@@ -265,7 +265,12 @@ fn text(head: &[u8]) -> Option<&str> {
 fn by_text(path: &Path, text: &str, bytes: u64) -> FileKind {
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let toml = path.extension().is_some_and(|ending| ending == "toml");
-    if toml || text.lines().find(|line| !is_comment(line)).is_some_and(is_section) {
+    if toml
+        || text
+            .lines()
+            .find(|line| !is_comment(line))
+            .is_some_and(is_section)
+    {
         return FileKind::Configuration;
     }
     if begins_json(text) {
@@ -292,7 +297,10 @@ fn is_comment(line: &str) -> bool {
 
 /// Whether a line opens a table of TOML, such as `[data]`.
 fn is_section(line: &str) -> bool {
-    let name = line.trim().strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+    let name = line
+        .trim()
+        .strip_prefix('[')
+        .and_then(|line| line.strip_suffix(']'));
     let name = name.map(|name| name.trim_start_matches('[').trim_end_matches(']').trim());
     name.is_some_and(|name| {
         let key = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
@@ -321,7 +329,9 @@ fn json(path: &Path, bytes: u64) -> FileKind {
     }
     let text = std::fs::read(path).unwrap_or_default();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    let line = text.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty());
+    let line = text
+        .split(|&byte| byte == b'\n')
+        .find(|line| !line.trim_ascii().is_empty());
     let parsed = serde_json::from_slice::<Value>(text).ok();
     if parsed.is_none() && line.is_some_and(|line| serde_json::from_slice::<Value>(line).is_ok()) {
         return FileKind::JsonLines;

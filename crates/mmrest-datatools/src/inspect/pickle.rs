@@ -1,8 +1,8 @@
 //! Inspects pickles of processed releases, as the loader reads them.
 
 use super::{
-    Finding, Ids, Inspection, Labels, Options, Percentiles, Role, Sequence, Stored,
-    Usable, Values, Words,
+    Finding, Ids, Inspection, Labels, Options, Percentiles, Role, Sequence, Stored, Usable, Values,
+    Words,
 };
 use mmrest_data::import::{Padding, StoredFrames, Survey, unpad};
 use mmrest_data::pickle::{Kind as ValueKind, Pickle, Value};
@@ -155,7 +155,14 @@ fn part_findings(inspection: &mut Inspection, survey: &Survey) {
     for part in &report.unused {
         inspection.find(Finding::note(
             "not_used",
-            format!("{part} {} not used", if part.starts_with("the arrays") { "are" } else { "is" }),
+            format!(
+                "{part} {} not used",
+                if part.starts_with("the arrays") {
+                    "are"
+                } else {
+                    "is"
+                }
+            ),
             "train, valid and test are read, with their vision, audio, raw_text, id and labels",
         ));
     }
@@ -167,7 +174,11 @@ fn part_findings(inspection: &mut Inspection, survey: &Survey) {
         ));
     }
     for split in &report.splits_absent {
-        let dev = if *split == Split::Valid { " (or dev)" } else { "" };
+        let dev = if *split == Split::Valid {
+            " (or dev)"
+        } else {
+            ""
+        };
         inspection.find(Finding::problem(
             "split_absent",
             format!("the file has no part {split}{dev}"),
@@ -210,7 +221,10 @@ pub(super) fn nan_finding(nan: usize) -> Option<Finding> {
         let are = if nan == 1 { "is" } else { "are" };
         Finding::problem(
             "text_nan",
-            format!("{} {are} \"nan\" or the like, as pandas writes an empty cell", count(nan, "text")),
+            format!(
+                "{} {are} \"nan\" or the like, as pandas writes an empty cell",
+                count(nan, "text")
+            ),
             "they are encoded as that word; write an empty text where there is none",
         )
     })

@@ -59,11 +59,7 @@ pub(super) fn inspect(inspection: &mut Inspection, options: &Options) {
     rows.finish(inspection, options);
 }
 
-fn read(
-    sheet: &Sheet,
-    rows: &mut Rows,
-    options: &Options,
-) -> Result<Vec<String>, csv::Error> {
+fn read(sheet: &Sheet, rows: &mut Rows, options: &Options) -> Result<Vec<String>, csv::Error> {
     let mut lines = sheet.lines();
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::Headers)

@@ -7,7 +7,8 @@ use std::sync::RwLock;
 use hdf5_reader::error::Error;
 use hdf5_reader::group::Group;
 use hdf5_reader::{
-    ByteOrder, Dataset, Datatype, H5Type, Hdf5File, OpenOptions, StringPadding, StringSize, VarLenKind,
+    ByteOrder, Dataset, Datatype, H5Type, Hdf5File, OpenOptions, StringPadding, StringSize,
+    VarLenKind,
 };
 
 use super::{Array, Fault, Members, Source, Values, check_size, lzf, most_bytes, text};
@@ -85,7 +86,10 @@ fn values(dataset: &Dataset, most: usize) -> Result<Values, Fault> {
     match kind {
         Datatype::FloatingPoint { size: 4, .. } => Ok(Values::F32(numbers::<f32>(dataset)?)),
         Datatype::FloatingPoint { size: 8, .. } => Ok(Values::F64(numbers::<f64>(dataset)?)),
-        Datatype::FloatingPoint { size: 2, byte_order } => half(dataset, *byte_order),
+        Datatype::FloatingPoint {
+            size: 2,
+            byte_order,
+        } => half(dataset, *byte_order),
         // h5py writes truth values so.
         Datatype::Enum { base, .. } if matches!(**base, Datatype::FixedPoint { size: 1, .. }) => {
             let bytes = dataset.read_raw_bytes().map_err(reason)?;
@@ -137,7 +141,12 @@ fn half(dataset: &Dataset, order: ByteOrder) -> Result<Values, Fault> {
         ByteOrder::LittleEndian => half::f16::from_le_bytes(bytes),
         ByteOrder::BigEndian => half::f16::from_be_bytes(bytes),
     };
-    Ok(Values::F32(elements.iter().map(|bytes| number(bytes).to_f32()).collect()))
+    Ok(Values::F32(
+        elements
+            .iter()
+            .map(|bytes| number(bytes).to_f32())
+            .collect(),
+    ))
 }
 
 /// What a type is, in a word.
