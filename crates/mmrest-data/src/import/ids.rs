@@ -138,7 +138,8 @@ fn is_clip(id: &str) -> bool {
     let clip = |(video, clip): (&str, &str)| {
         !video.is_empty() && !clip.is_empty() && clip.bytes().all(|byte| byte.is_ascii_digit())
     };
-    id.contains(SEPARATOR) || id.rsplit_once('_').is_some_and(clip)
+    let named = |(video, clip): (&str, &str)| !video.is_empty() && !clip.is_empty();
+    id.split_once(SEPARATOR).is_some_and(named) || id.rsplit_once('_').is_some_and(clip)
 }
 
 /// Whether the first column, whose ids all look like `video_clip`, is to be taken so.

@@ -105,7 +105,11 @@ impl Sheet {
             return Err(DataError::Row {
                 path: path.to_path_buf(),
                 line: 1,
-                reason: format!("no table of text, but {}", container.sentence()),
+                reason: format!(
+                    "{}, not a table in UTF-8: {}",
+                    container.what(),
+                    container.advice()
+                ),
             });
         }
         let mark = if bytes.starts_with(BYTE_ORDER_MARK) {
