@@ -1,6 +1,7 @@
 //! Pickles built to exhaust their reader: one sentence, at once, within the memory of any other file of their size.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[allow(dead_code)]
 mod made;
 
 use std::time::{Duration, Instant};

@@ -161,7 +161,8 @@ fn a_split_that_is_not_there_is_a_problem_and_nothing_is_printed() {
 fn tables_as_spreadsheets_write_them_are_understood_or_told() {
     let rows = "video_id;clip_id;text;label;mode\r\na;1;hi;1;train\r\nb;1;ho;x;test\r\n";
     let seen = of_bytes("label.csv", format!("sep=;\r\n{rows}").as_bytes());
-    assert_eq!(codes(&seen), ["label_no_number"], "{seen}");
+    assert!(codes(&seen).contains(&"label_no_number"), "{seen}");
+    assert!(!codes(&seen).contains(&"column_missing"), "{seen}");
     assert!(seen.to_string().contains("lines 4"), "{seen}");
     let seen = of_bytes("label.csv", rows.as_bytes());
     assert!(seen.to_string().contains("lines 3"), "{seen}");

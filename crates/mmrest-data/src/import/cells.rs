@@ -93,7 +93,7 @@ pub(super) struct Columns {
     text: u64,
     /// Bytes of the file.
     file: u64,
-    /// Texts that were read, by their place in the pickle.
+    /// Texts of the column that were read, by their place in the pickle.
     texts: HashMap<Id, Arc<str>>,
     cells: Vec<Cell>,
 }
@@ -131,6 +131,8 @@ impl Columns {
         self.values = self.file;
         self.text = most_bytes(self.file);
         self.cells = Vec::new();
+        // Places are those of one pickle, and the next column may be of another.
+        self.texts.clear();
     }
 
     fn finish(&mut self, shape: Result<Vec<usize>, String>) -> Result<Column, String> {
