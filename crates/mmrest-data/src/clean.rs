@@ -3,6 +3,7 @@
 //! Everything passes here, whatever it is for: training, evaluation, prediction and serving see the same frames.
 
 use crate::segment::Visit;
+use crate::text::{is_empty_cell, words_not_utf8};
 use crate::{
     DataConfig, DataError, DataReport, DropReason, Frames, Missing, Modality, Result, Segment,
     Split,
@@ -132,6 +133,8 @@ impl<'a> Intake<'a> {
 
     /// Takes a segment, unless it lacks a modality that it must have.
     pub(crate) fn take(&mut self, split: Option<Split>, segment: Segment) -> Result<Taken> {
+        self.report.texts_nan += usize::from(is_empty_cell(&segment.text));
+        self.report.words_not_utf8 += words_not_utf8(&segment.text);
         let complete = self.check_modalities(&segment)?;
         Ok(complete.map(|()| (split, segment)))
     }

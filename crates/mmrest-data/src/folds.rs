@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::container::Container;
 use crate::{DataError, Result, Split};
 
 /// Folds by video: `{"train": [..], "valid": [..], "test": [..]}` (`dev` is `valid`).
@@ -30,7 +31,16 @@ impl Folds {
     /// [`DataError::Io`]; [`DataError::Folds`] when it is not such an object or lacks a list; [`DataError::TwoFolds`]
     /// for a video in two lists, [`DataError::Duplicate`] for one twice in the same.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| DataError::io(path, error))?;
+        let bytes = std::fs::read(path).map_err(|error| DataError::io(path, error))?;
+        let wrong = |reason: String| DataError::Folds {
+            path: path.to_path_buf(),
+            reason,
+        };
+        if let Some(container) = Container::of(&bytes) {
+            return Err(wrong(container.sentence()));
+        }
+        let text = String::from_utf8(bytes);
+        let text = text.map_err(|_| wrong("it is not UTF-8; save it as UTF-8".to_owned()))?;
         Self::parse(&text, path)
     }
 
@@ -44,6 +54,8 @@ impl Folds {
             path: path.to_path_buf(),
             reason,
         };
+        // What some editors put before UTF-8.
+        let text = text.trim_start_matches('\u{feff}');
         let lists: BTreeMap<String, Vec<String>> =
             serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
         let mut by_split = BTreeMap::new();

@@ -2,6 +2,7 @@
 
 mod clean;
 mod config;
+pub mod container;
 pub mod cross_check;
 pub mod csd;
 mod error;

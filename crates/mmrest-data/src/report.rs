@@ -31,6 +31,15 @@ pub struct DataReport {
     pub without_split: usize,
     /// Intervals, rows or segments that were left out, by reason.
     pub dropped: BTreeMap<DropReason, usize>,
+    /// Whether the files do not say which videos the segments are cut from: each then counts as one of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub videos_unknown: bool,
+    /// Splits that the file has no part for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub splits_absent: Vec<Split>,
+    /// What of the file is not read, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused: Vec<String>,
     /// Labelled videos that are in no fold.
     pub videos_in_no_fold: Vec<String>,
     /// Videos with segments in more than one split, as where a release is split by segment.
@@ -50,6 +59,16 @@ pub struct DataReport {
     pub absent: BTreeMap<Modality, usize>,
     /// Sequences shortened to the greatest length, by modality.
     pub shortened: BTreeMap<Modality, usize>,
+    /// Videos whose frames or words reach [many times](crate::csd::other_units) as far in time as their labelled intervals,
+    /// or a small part of it, by modality.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_times: BTreeMap<Modality, usize>,
+    /// Texts that are `nan`, `None` or the like, as an empty cell is written.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub texts_nan: usize,
+    /// Words with a character in place of bytes that are not UTF-8.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub words_not_utf8: usize,
     /// Segments whose label could be compared with the table's.
     pub labels_compared: usize,
     /// Those where the two differ by more than 0.001: a sign that ids are joined wrongly.
@@ -142,6 +161,12 @@ impl DataReport {
         add(&mut self.segments, other.segments);
         self.without_split += other.without_split;
         add(&mut self.dropped, other.dropped);
+        self.videos_unknown |= other.videos_unknown;
+        self.splits_absent.extend(other.splits_absent);
+        self.unused.extend(other.unused);
+        add(&mut self.other_times, other.other_times);
+        self.texts_nan += other.texts_nan;
+        self.words_not_utf8 += other.words_not_utf8;
         self.videos_in_no_fold.extend(other.videos_in_no_fold);
         self.videos_in_two_splits += other.videos_in_two_splits;
         self.fold_videos_without_labels += other.fold_videos_without_labels;
@@ -186,11 +211,15 @@ fn listed<K: fmt::Display>(counts: &BTreeMap<K, usize>) -> String {
 impl fmt::Display for DataReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let split = |split| self.segments.get(&split).copied().unwrap_or(0);
+        let videos = if self.videos_unknown {
+            "unknown videos".to_owned()
+        } else {
+            format!("{} videos", self.videos)
+        };
         write!(
             f,
-            "{} segments of {} videos: {} train, {} valid, {} test.",
+            "{} segments of {videos}: {} train, {} valid, {} test.",
             self.total(),
-            self.videos,
             split(Split::Train),
             split(Split::Valid),
             split(Split::Test),
@@ -203,6 +232,17 @@ impl fmt::Display for DataReport {
 
 impl DataReport {
     fn fmt_lost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for split in &self.splits_absent {
+            let dev = if *split == Split::Valid {
+                " (or dev)"
+            } else {
+                ""
+            };
+            write!(f, "\nThe file has no part {split}{dev}.")?;
+        }
+        if !self.unused.is_empty() {
+            write!(f, "\nNot used: {}.", self.unused.join(", "))?;
+        }
         let dropped: usize = self.dropped.values().sum();
         if dropped > 0 {
             let reasons = listed(&self.dropped);
@@ -247,6 +287,23 @@ impl DataReport {
         let absent = listed(&self.absent);
         if !absent.is_empty() {
             write!(f, "\nSegments lacking a modality: {absent}.")?;
+        }
+        if self.texts_nan > 0 {
+            let texts = count(self.texts_nan, "text");
+            write!(f, "\nWritten as an empty cell is (\"nan\"): {texts}.")?;
+        }
+        if self.words_not_utf8 > 0 {
+            let words = count(self.words_not_utf8, "word");
+            write!(f, "\nNot UTF-8, with letters replaced: {words}.")?;
+        }
+        for (modality, &videos) in &self.other_times {
+            if 2 * videos > self.videos {
+                let videos = count(videos, "video");
+                write!(
+                    f,
+                    "\nIn {videos} the times of {modality} and labels are far apart; are they in other units?"
+                )?;
+            }
         }
         let non_finite = listed(&self.non_finite);
         if !non_finite.is_empty() {

@@ -28,6 +28,26 @@ pub fn few<T: ToString>(items: &[T], most: usize) -> String {
     listed.join(", ")
 }
 
+/// Whether a text is what pandas and others write for an empty cell: `nan`, `None` and the like.
+///
+/// ```
+/// use mmrest_data::text::is_empty_cell;
+///
+/// assert!(is_empty_cell(" nan ") && is_empty_cell("<NA>") && !is_empty_cell("none") && !is_empty_cell(""));
+/// ```
+pub fn is_empty_cell(text: &str) -> bool {
+    let written = ["nan", "NaN", "NAN", "None", "null", "NULL", "<NA>", "#N/A"];
+    written.contains(&text.trim())
+}
+
+/// Words that hold U+FFFD, which stands for bytes that are not UTF-8.
+pub fn words_not_utf8(text: &str) -> usize {
+    let words = text.split_whitespace();
+    words
+        .filter(|word| word.contains(char::REPLACEMENT_CHARACTER))
+        .count()
+}
+
 /// Bytes in lowercase hexadecimal, as SHA-256 digests are written.
 ///
 /// ```

@@ -296,20 +296,20 @@ fn parts_that_do_not_fit_are_told_with_their_shapes() {
         ),
         (
             "id",
-            Some(list(&[text("v_1"), text("v_2")])),
-            "\"v_1\" is not of the form video$_$clip",
+            Some(array(&[2, 2], &[1.0, 2.0, 3.0, 4.0])),
+            "shape (2, 2), not one id",
         ),
         ("id", Some(list(&[text("v$_$1")])), "there are 1 ids"),
         (
             "id",
-            Some(array(&[2], &[1.0, 2.0])),
-            "an id that is not text",
+            Some(array(&[2], &[1.0, f32::NAN])),
+            "row 1: NaN is no id",
         ),
         ("id", None, "no key \"id\"; the keys are \"raw_text\""),
         (
             "regression_labels",
-            Some(array(&[2, 2], &[0.0; 4])),
-            "shape (2, 2), but there are 2 ids",
+            Some(array(&[3, 2], &[0.5; 6])),
+            "shape (3,), but there are 2 ids",
         ),
         (
             "regression_labels",
@@ -323,13 +323,13 @@ fn parts_that_do_not_fit_are_told_with_their_shapes() {
         ),
         (
             "raw_text",
-            Some(list(&[text("a"), b"N".to_vec()])),
-            "None where text or a number",
+            Some(list(&[text("a"), dict(&[])])),
+            "a dictionary where text or a number",
         ),
         (
             "vision",
-            Some(array(&[2, 2], &[0.0; 4])),
-            "train[\"vision\"]: shape (2, 2), not (segments, frames, features)",
+            Some(array(&[4], &[0.0; 4])),
+            "train[\"vision\"]: shape (4,), not (segments, frames, features)",
         ),
         (
             "vision",
@@ -340,7 +340,7 @@ fn parts_that_do_not_fit_are_told_with_their_shapes() {
         (
             "vision",
             Some(list(&[number(1.0)])),
-            "a list, not an array of frames",
+            "a list of 1, but there are 2 ids",
         ),
         ("vision", None, "no key \"vision\""),
     ] {
@@ -406,7 +406,7 @@ fn lists_that_repeat_one_another_are_not_followed_for_ever() {
         bomb.extend([b"0](".to_vec(), items, vec![b'e', b'q', level]].concat());
     }
     let error = load_bytes(&release("regression_labels", Some(bomb))).unwrap_err();
-    assert!(error.contains("more than 4194304 cells"), "{error}");
+    assert!(error.contains("more cells than a file of"), "{error}");
     let itself = b"]q\x00h\x00a".to_vec();
     let error = load_bytes(&release("regression_labels", Some(itself))).unwrap_err();
     assert!(error.contains("lists in lists"), "{error}");

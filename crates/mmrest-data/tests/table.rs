@@ -248,7 +248,7 @@ fn what_cannot_be_understood_is_refused_with_its_line() {
         ),
         (
             refused(b"\xff\xfev\0i\0d\0e\0o\0"),
-            "line 1: not UTF-8; save the table as UTF-8",
+            "line 1: text in UTF-16, not a table in UTF-8: save it as UTF-8 (in Excel: CSV UTF-8)",
         ),
         (
             refused(HEADER),

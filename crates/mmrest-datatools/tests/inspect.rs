@@ -317,7 +317,7 @@ fn files_are_put_side_by_side() {
         "words.csd",
         &[("a_1", words(&[([0.0, 1.0], "hi")]))],
     );
-    let table = "video_id,clip_id,text,label,mode\na_1,1,hi,1,train\nb,1,ho,1,test\n";
+    let table = "video_id,clip_id,text,label,mode\na_1,1,hi,1,train\nb,1,ho,1,valid\n";
     std::fs::write(folder.path().join("label.csv"), table).unwrap();
     let files = inspect::expand(folder.path()).unwrap();
     let files: Vec<Inspection> = files.iter().map(|file| look(file)).collect();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{DataConfig, Download, Kind, SplitFrom, TextFrom};
+use crate::import::split_files;
 use crate::text::count;
 use crate::{DataError, Modality, Result};
 
@@ -12,6 +13,8 @@ use crate::{DataError, Modality, Result};
 pub(crate) struct Files {
     /// The pickle or the packed set.
     pub(crate) file: Option<PathBuf>,
+    /// The pickles of the other splits, where there is one for each.
+    pub(crate) beside: Vec<PathBuf>,
     pub(crate) labels: Option<PathBuf>,
     pub(crate) words: Option<PathBuf>,
     pub(crate) table: Option<PathBuf>,
@@ -32,9 +35,23 @@ impl Files {
             ("vision", &self.vision),
             ("audio", &self.audio),
         ];
+        let beside = self.beside.iter().map(|path| ("file", path.as_path()));
         every
             .into_iter()
             .filter_map(|(role, path)| Some((role, path.as_deref()?)))
+            .chain(beside)
+    }
+
+    /// A pickle with the files beside it that hold its other splits, and a table.
+    pub(crate) fn of_release(pickle: &Path, table: Option<&Path>) -> Self {
+        let mut beside = split_files(pickle);
+        beside.retain(|path| path != pickle);
+        Self {
+            file: Some(pickle.to_path_buf()),
+            beside,
+            table: table.map(Path::to_path_buf),
+            ..Self::default()
+        }
     }
 
     /// All of them.
@@ -158,6 +175,7 @@ impl DataConfig {
         match self.kind {
             Kind::Sdk => Files {
                 file: None,
+                beside: Vec::new(),
                 labels: Some(folder.join(&self.labels)),
                 words: given(text, &self.words),
                 table: given(text || !by_folds, &self.table),
@@ -165,10 +183,9 @@ impl DataConfig {
                 vision: given(self.uses(Modality::Vision), &self.vision),
                 audio: given(self.uses(Modality::Audio), &self.audio),
             },
-            Kind::Mmsa => Files {
-                file: given(true, &self.file),
-                table: given(true, &self.table),
-                ..Files::default()
+            Kind::Mmsa => match given(true, &self.file) {
+                Some(file) => Files::of_release(&file, given(true, &self.table).as_deref()),
+                None => Files::default(),
             },
             Kind::Table => Files {
                 table: given(true, &self.table),

@@ -104,9 +104,32 @@ pub fn overlapping(rows: &[[f64; 2]], reference: [f64; 2]) -> Vec<usize> {
         .collect()
 }
 
-/// Whether a reference interval is shorter than [`TOLERANCE`] (or not a number): the SDK makes no segment of it,
-/// but counts it.
+/// Whether a reference interval is shorter than [`TOLERANCE`], ends before it begins, or is not a number: the SDK makes no
+/// segment of it, but counts it.
+///
+/// ```
+/// use mmrest_data::is_too_short;
+///
+/// assert!(is_too_short([1.0, 1.0]) && is_too_short([3.0, 1.0]) && !is_too_short([1.0, 1.1]));
+/// ```
 pub fn is_too_short([start, end]: [f64; 2]) -> bool {
-    let length = (end - start).abs();
+    let length = end - start;
     length < TOLERANCE || length.is_nan()
+}
+
+/// How many times as far as another sequence of the same video one may reach: some videos are labelled in their first
+/// minutes only.
+const REACH: f64 = 15.0;
+
+/// Whether two sequences of one video end so far apart that one is likely to be in other units (milliseconds, numbers of
+/// frames); no where one of them has no time.
+///
+/// ```
+/// use mmrest_data::csd::other_units;
+///
+/// assert!(other_units(12.0, 12_000.0) && other_units(360.0, 12.0) && !other_units(12.0, 150.0));
+/// ```
+pub fn other_units(one: f64, other: f64) -> bool {
+    let ratio = one / other;
+    one > 0.0 && other > 0.0 && ratio.is_finite() && !(1.0 / REACH..=REACH).contains(&ratio)
 }

@@ -77,7 +77,7 @@ impl ComputationalSequence {
         &self.root
     }
 
-    /// Every entry's id (`video` or `video[3]`), in the file's own order.
+    /// Every entry's id (`video` or `video[3]`), sorted by bytes.
     pub fn ids(&self) -> &[String] {
         &self.ids
     }
@@ -90,12 +90,12 @@ impl ComputationalSequence {
             .any(|known| known == id)
     }
 
-    /// Every video that has an entry or a piece of one, in the file's own order.
+    /// Every video that has an entry or a piece of one, sorted by bytes.
     pub fn videos(&self) -> &[String] {
         self.by_video.videos()
     }
 
-    /// The ids of a video: itself, or its pieces, in the file's own order; none for a video that is not there.
+    /// The ids of a video: itself, or its pieces, sorted by bytes; none for a video that is not there.
     pub fn video_ids(&self, video: &str) -> &[String] {
         self.by_video.of(video)
     }
@@ -219,7 +219,9 @@ fn ids(path: &Path, source: &dyn Source, root: &str) -> Result<Vec<String>> {
     if members.groups.is_empty() {
         return Err(DataError::layout(path, format!("no entries below {data}")));
     }
-    Ok(members.groups)
+    let mut ids = members.groups;
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 /// Metadata never decides whether a file can be used: what cannot be read is warned about and left out.

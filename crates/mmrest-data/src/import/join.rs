@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::cells::Key;
+use super::ids::Key;
 use super::part::Part;
-use super::{Layout, Release};
+use super::{Place, Release};
 use crate::config::Files;
 use crate::cross_check::{same_label, same_text};
 use crate::table::{Required, Row, Table};
@@ -13,13 +13,18 @@ use crate::{DataConfig, DataError, DataReport, Modality, Result};
 /// Ids that an error names.
 const NAMED: usize = 10;
 
+const WHOLE: Place<'_> = Place {
+    view: None,
+    key: "id",
+};
+
 /// Reads the table; its split too, where it has that column.
-pub(super) fn table(config: &DataConfig, files: &Files, layout: Layout) -> Result<Option<Table>> {
+pub(super) fn table(config: &DataConfig, files: &Files, wordless: bool) -> Result<Option<Table>> {
     let Some(path) = files.table.as_deref() else {
         return Ok(None);
     };
     let mut required = Required {
-        text: layout == Layout::Mult && config.uses(Modality::Text),
+        text: wordless && config.uses(Modality::Text),
         label: false,
         split: true,
     };
@@ -55,7 +60,8 @@ pub(super) fn join(
     } else {
         by_clip(table, parts)
     };
-    if release.layout == Layout::Mult {
+    let wordless = !release.has_text();
+    if wordless {
         check_both_sides(release, table, parts, &found)?;
     }
     let used: HashSet<u64> = found
@@ -68,8 +74,9 @@ pub(super) fn join(
     for (part, rows) in parts.iter_mut().zip(&found) {
         check_splits(release, part, rows)?;
         compare(part, rows, report);
-        if release.layout == Layout::Mult {
-            let text = |row: &Option<&Row>| row.map_or_else(String::new, |row| row.text.clone());
+        if wordless {
+            let text =
+                |row: &Option<&Row>| row.map_or_else(String::new, |row| row.text.clone()).into();
             part.texts = config
                 .uses(Modality::Text)
                 .then(|| rows.iter().map(text).collect());
@@ -91,11 +98,22 @@ fn by_clip<'t>(table: &'t Table, parts: &[Part]) -> Rows<'t> {
     let exact: HashMap<(&str, &str), &Row> = rows
         .map(|row| ((row.video.as_str(), row.clip.as_str()), row))
         .collect();
+    let plain = parts.iter().flat_map(|part| &part.keys).any(Key::is_plain);
+    let names: Vec<(String, &Row)> = table
+        .rows()
+        .iter()
+        .filter(|_| plain)
+        .map(|row| (format!("{}_{}", row.video, row.clip), row))
+        .collect();
+    let by_name: HashMap<&str, &Row> = names.iter().map(|(id, row)| (id.as_str(), *row)).collect();
     let row = |key: &Key| match key {
         Key::Clip { video, clip } => exact
             .get(&(video.as_str(), clip.as_str()))
             .copied()
             .or_else(|| table.row(video, clip.parse().ok()?)),
+        // The SDK counts from 0, tables from 1.
+        Key::Piece { video, piece } => table.row(video, piece.checked_add(1)?),
+        Key::Plain { id } => by_name.get(id.as_str()).copied(),
         Key::Stretch { .. } => None,
     };
     let rows = parts.iter().map(|part| part.keys.iter().map(row).collect());
@@ -180,7 +198,7 @@ fn unproven(release: &Release, video: &str, labels: &[f32], clips: &[&Row]) -> D
         labels.len(),
         clips.len()
     );
-    release.wrong(&format!("video {video:?}"), reason)
+    release.wrong(WHOLE, format!("video {video:?}: {reason}"))
 }
 
 /// Refuses ids that only one side has.
@@ -220,7 +238,7 @@ fn check_both_sides(
         only_there.len(),
         some(&only_there)
     );
-    Err(release.wrong("ids", reason))
+    Err(release.wrong(WHOLE, reason))
 }
 
 /// The first of some ids.
@@ -238,7 +256,8 @@ fn check_splits(release: &Release, part: &Part, rows: &[Option<&Row>]) -> Result
         let theirs = row.and_then(|row| row.split);
         if let Some(theirs) = theirs.filter(|&theirs| part.split.is_some_and(|own| own != theirs)) {
             let reason = format!("{id:?} is {theirs} in the table");
-            return Err(release.wrong(&part.name, reason));
+            let view = Some(part.view);
+            return Err(release.wrong(Place { view, key: "" }, reason));
         }
     }
     Ok(())

@@ -55,12 +55,8 @@ pub fn import(
         ..DataConfig::default()
     };
     config.check()?;
-    refuse_own_file(out, [Some(pickle), table])?;
-    let files = Files {
-        file: Some(pickle.to_path_buf()),
-        table: table.map(Path::to_path_buf),
-        ..Files::default()
-    };
+    let files = Files::of_release(pickle, table);
+    refuse_own_file(out, &files)?;
     let source = ReleaseSource::new(release, &config, &files, Purpose::Training)?;
     let read: Vec<SourceFile> = files
         .all()
@@ -87,8 +83,8 @@ fn key(files: &[SourceFile], [least, greatest]: [f32; 2]) -> String {
 }
 
 /// Refuses to write over what is read.
-fn refuse_own_file(out: &Path, read: [Option<&Path>; 2]) -> Result<()> {
-    if read.into_iter().flatten().any(|path| same_file(path, out)) {
+fn refuse_own_file(out: &Path, read: &Files) -> Result<()> {
+    if read.all().into_iter().any(|path| same_file(path, out)) {
         let error = std::io::Error::other("this file is read; write to another one");
         return Err(DataError::io(out, error));
     }

@@ -1,12 +1,15 @@
-//! One split of a release, and where the frames of its padded sequences are.
+//! One split of a release: its segments' ids, texts and labels, and where its frames are.
 
 use std::collections::HashMap;
-use std::ops::Range;
+use std::sync::Arc;
 
-use super::cells::{Cell, Column, Key, shape_text};
-use super::{ID, Layout, Release, TEXT, lengths};
+use super::cells::{Cell, Column, Columns};
+use super::frames::{Padding, Stored};
+use super::ids::Key;
+use super::view::{Frames, Role, View};
+use super::{Place, Release};
 use crate::clean::Purpose;
-use crate::pickle::Array;
+use crate::pickle::Pickle;
 use crate::{DataConfig, DataError, Modality, Result, Split};
 
 /// Everything of a split but its frames.
@@ -16,187 +19,277 @@ pub(super) struct Part {
     pub(super) split: Option<Split>,
     /// What the file calls the split.
     pub(super) name: String,
+    /// Which of the release's views it is.
+    pub(super) view: usize,
     pub(super) keys: Vec<Key>,
     pub(super) ids: Vec<String>,
     /// The transcripts, where the release has them.
-    pub(super) texts: Option<Vec<String>>,
+    pub(super) texts: Option<Vec<Arc<str>>>,
     /// As stored, perhaps no numbers.
     pub(super) labels: Vec<f32>,
-    /// Features in a frame and stated lengths of each modality in use.
+    /// The modalities in use.
     pub(super) tracks: HashMap<Modality, Track>,
 }
 
 /// What is known of the frames of one modality.
 #[derive(Debug)]
 pub(super) struct Track {
-    pub(super) width: usize,
+    pub(super) stored: Stored,
     pub(super) lengths: Option<Vec<usize>>,
+    pub(super) padding: Padding,
 }
 
 /// Reads one split.
 pub(super) struct Reader<'a> {
     pub(super) release: &'a Release,
+    pub(super) pickle: &'a Pickle,
+    pub(super) view: &'a View,
+    pub(super) place: usize,
     pub(super) config: &'a DataConfig,
-    pub(super) name: &'a str,
     pub(super) purpose: Purpose,
 }
 
 impl Reader<'_> {
-    pub(super) fn part(&self, split: Option<Split>) -> Result<Part> {
-        let mult = self.release.layout == Layout::Mult;
-        let keys = Key::read(&self.column(ID)?, mult).map_err(|reason| self.wrong(ID, reason))?;
+    /// The labels, as many as there are; none where new data have none.
+    pub(super) fn labels(&self, columns: &mut Columns) -> Result<Option<Vec<f32>>> {
+        let role = Role::Label;
+        if self.purpose == Purpose::Prediction && !self.view.has(self.pickle, role) {
+            return Ok(None);
+        }
+        let column = self.column(role, columns)?;
+        let wrong = |reason: String| self.wrong(role, reason);
+        let per_row: Vec<usize> = column
+            .shape
+            .iter()
+            .skip(1)
+            .copied()
+            .filter(|&n| n != 1)
+            .collect();
+        let width = match *per_row.as_slice() {
+            _ if column.shape.is_empty() => {
+                return Err(wrong(
+                    "one label, where one is needed for each segment".to_owned(),
+                ));
+            }
+            [] => 1,
+            [width] if width > 0 => width,
+            _ => {
+                return Err(wrong(format!(
+                    "labels of shape {} are classes of emotion, not one sentiment a segment; this set cannot be used",
+                    column.shape_text()
+                )));
+            }
+        };
+        let number = |cell: &Cell| match cell {
+            Cell::Number(number) => Some(*number),
+            Cell::Nothing => Some(f64::NAN),
+            Cell::Text(_) => None,
+        };
+        let numbers: Option<Vec<f64>> = column.cells.iter().map(number).collect();
+        let Some(numbers) = numbers else {
+            return Err(wrong("text where sentiments are expected".to_owned()));
+        };
+        if width > 1 && one_hot(&numbers, width) {
+            return Err(wrong(format!(
+                "labels of shape {} mark one of {width} classes in each row, not one sentiment a segment; this set cannot be used",
+                column.shape_text()
+            )));
+        }
+        let chosen = if width == 1 {
+            0
+        } else {
+            self.config.label_column
+        };
+        if chosen >= width {
+            return Err(wrong(format!(
+                "label_column is {chosen}, but there are {width} columns (counted from 0)"
+            )));
+        }
+        #[allow(clippy::cast_possible_truncation)]
+        let labels = numbers.chunks_exact(width).map(|row| row[chosen] as f32);
+        Ok(Some(labels.collect()))
+    }
+
+    /// The ids as stored.
+    pub(super) fn ids(&self, columns: &mut Columns) -> Result<Column> {
+        self.column(Role::Id, columns)
+    }
+
+    /// The key that ids are read from.
+    pub(super) fn id_key(&self) -> Option<&'static str> {
+        self.view.key(self.pickle, Role::Id)
+    }
+
+    /// The rest, once ids and labels are known.
+    pub(super) fn part(
+        &self,
+        keys: Vec<Key>,
+        labels: Option<Vec<f32>>,
+        columns: &mut Columns,
+    ) -> Result<Part> {
+        let segments = keys.len();
+        let labels = labels.unwrap_or_else(|| vec![f32::NAN; segments]);
+        if labels.len() != segments {
+            return Err(self.not_one_each(Role::Label, &format!("({},)", labels.len()), segments));
+        }
         let mut part = Part {
-            split,
-            name: self.name.to_owned(),
+            split: self.view.split,
+            name: self.view.name.clone(),
+            view: self.place,
             ids: keys.iter().map(Key::id).collect(),
             keys,
             texts: None,
-            labels: Vec::new(),
+            labels,
             tracks: HashMap::new(),
         };
-        part.labels = self.labels(part.ids.len())?;
-        if self.config.uses(Modality::Text) && !mult {
-            part.texts = Some(self.texts(part.ids.len())?);
+        if self.config.uses(Modality::Text) && self.view.has(self.pickle, Role::Text) {
+            part.texts = Some(self.texts(&part.ids, columns)?);
         }
         for modality in [Modality::Vision, Modality::Audio] {
             if self.config.uses(modality) {
-                part.tracks
-                    .insert(modality, self.track(modality, &part.ids)?);
+                let track = self.track(modality, &part.ids, columns)?;
+                part.tracks.insert(modality, track);
             }
         }
         Ok(part)
     }
 
-    /// The labels, not a number each where new data have none.
-    fn labels(&self, segments: usize) -> Result<Vec<f32>> {
-        let key = self.release.layout.labels();
-        let part = self.release.part(self.name);
-        if self.purpose == Purpose::Prediction && part.and_then(|part| part.get(key)).is_none() {
-            return Ok(vec![f32::NAN; segments]);
+    fn texts(&self, ids: &[String], columns: &mut Columns) -> Result<Vec<Arc<str>>> {
+        let role = Role::Text;
+        if let Some(words) = self.view.words(self.pickle) {
+            if words.len() != ids.len() {
+                return Err(self.not_one_each(role, &format!("({},)", words.len()), ids.len()));
+            }
+            columns.begin_words();
+            let spoken = words.iter().enumerate().map(|(row, &words)| {
+                let words = self.pickle.value(words);
+                let spoken = columns.words(words, &self.config.pause_token)?;
+                spoken.map_err(|reason| self.wrong(role, format!("row {row}: {reason}")))
+            });
+            return spoken.collect();
         }
-        let column = self.column(key)?;
-        self.one_each(key, &column, segments)?;
-        #[allow(clippy::cast_possible_truncation)]
-        let labels = column
+        let column = self.column(role, columns)?;
+        self.one_each(role, &column, ids.len())?;
+        let nothing: Arc<str> = "".into();
+        let texts = column
             .cells
-            .iter()
-            .map(|cell| cell.number().map(|n| n as f32));
-        let labels: Option<Vec<f32>> = labels.collect();
-        labels.ok_or_else(|| self.wrong(key, "text where sentiments are expected"))
-    }
-
-    fn texts(&self, segments: usize) -> Result<Vec<String>> {
-        let column = self.column(TEXT)?;
-        self.one_each(TEXT, &column, segments)?;
-        let texts = column.cells.into_iter().map(|cell| match cell {
-            Cell::Text(text) => Ok(text),
-            Cell::Number(number) => Err(self.wrong(TEXT, format!("{number} is no text"))),
-        });
+            .into_iter()
+            .zip(ids)
+            .map(|(cell, id)| match cell {
+                Cell::Text(text) => Ok(text),
+                // An empty cell of pandas.
+                Cell::Nothing => Ok(Arc::clone(&nothing)),
+                Cell::Number(number) if number.is_nan() => Ok(Arc::clone(&nothing)),
+                Cell::Number(number) => Err(self.wrong(
+                    role,
+                    format!("{number} is no text (of {id:?}); write texts as strings"),
+                )),
+            });
         texts.collect()
     }
 
-    fn track(&self, modality: Modality, ids: &[String]) -> Result<Track> {
-        let key = modality.name();
-        let array = self.release.frames(self.name, modality)?;
-        let &[segments, frames, width] = array.shape() else {
-            let shape = shape_text(array.shape());
-            let reason = format!("shape {shape}, not (segments, frames, features)");
-            return Err(self.wrong(key, reason));
+    fn track(&self, modality: Modality, ids: &[String], columns: &mut Columns) -> Result<Track> {
+        let role = Role::Frames(modality);
+        let file = self.release.bytes();
+        let stored = match self.view.frames(self.pickle, modality) {
+            None => return Err(self.no_key(role)),
+            Some(Frames::Column(value)) => Stored::of_column(value, ids.len(), columns, file)?,
+            Some(Frames::Each(ids)) => Stored::of_segments(self.pickle, ids, columns, file)?,
         };
-        if segments != ids.len() || width == 0 || !array.dtype().is_numeric() {
-            return Err(self.wrong(
-                key,
-                format!(
-                    "shape {} and type {}, but there are {} ids",
-                    shape_text(array.shape()),
-                    array.dtype(),
-                    ids.len()
-                ),
-            ));
-        }
+        let stored = stored.map_err(|reason| self.wrong(role, reason))?;
+        let lengths = self.lengths(modality, &stored, ids, columns)?;
+        let padding = if stored.is_padded() || lengths.is_some() {
+            self.release.padding
+        } else {
+            Padding::None
+        };
         Ok(Track {
-            width,
-            lengths: self.lengths(modality, frames, ids)?,
+            stored,
+            lengths,
+            padding,
         })
     }
 
-    /// The stated lengths, none above the array's.
+    /// The stated lengths, none above the array's. A vector for each segment has no use for them.
     fn lengths(
         &self,
         modality: Modality,
-        most: usize,
+        stored: &Stored,
         ids: &[String],
+        columns: &mut Columns,
     ) -> Result<Option<Vec<usize>>> {
-        let key = lengths(modality);
-        let part = self.release.part(self.name);
-        if part.and_then(|part| part.get(&key)).is_none() {
+        let role = Role::Lengths(modality);
+        let most = stored.capacity;
+        if most <= 1 || !self.view.has(self.pickle, role) {
             return Ok(None);
         }
-        let column = self.column(&key)?;
-        self.one_each(&key, &column, ids.len())?;
+        let column = self.column(role, columns)?;
+        self.one_each(role, &column, ids.len())?;
         let lengths = column.cells.iter().zip(ids).map(|(cell, id)| {
             let length = cell.number().and_then(|number| whole(number, most));
             length.ok_or_else(|| {
                 let stated = cell.number().map_or("text".to_owned(), |n| n.to_string());
                 let reason =
                     format!("{stated} for {id:?}, but {modality} has room for {most} frames");
-                self.wrong(&key, reason)
+                self.wrong(role, reason)
             })
         });
         lengths.collect::<Result<_>>().map(Some)
     }
 
-    fn column(&self, key: &str) -> Result<Column> {
-        let part = self.release.part(self.name);
-        let Some(value) = part.and_then(|part| part.get(key)) else {
-            return Err(self.release.no_key(self.name, key));
-        };
-        Column::read(value)?.map_err(|reason| self.wrong(key, reason))
+    fn column(&self, role: Role, columns: &mut Columns) -> Result<Column> {
+        match self.view.column(self.pickle, role, columns)? {
+            Some(column) => column.map_err(|reason| self.wrong(role, reason)),
+            None => Err(self.no_key(role)),
+        }
     }
 
     /// Refuses a column that has not exactly one cell for each id.
-    fn one_each(&self, key: &str, column: &Column, segments: usize) -> Result<()> {
+    fn one_each(&self, role: Role, column: &Column, segments: usize) -> Result<()> {
         let per_row = column.width();
         if column.shape.is_empty() || column.rows() != segments || (segments > 0 && per_row != 1) {
-            let shape = column.shape_text();
-            let reason =
-                format!("shape {shape}, but there are {segments} ids and one is needed for each");
-            return Err(self.wrong(key, reason));
+            return Err(self.not_one_each(role, &column.shape_text(), segments));
         }
         Ok(())
     }
 
-    fn wrong(&self, key: &str, reason: impl Into<String>) -> DataError {
-        self.release.wrong(&place(self.name, key), reason)
+    fn not_one_each(&self, role: Role, shape: &str, segments: usize) -> DataError {
+        let reason =
+            format!("shape {shape}, but there are {segments} ids and one is needed for each");
+        self.wrong(role, reason)
     }
-}
 
-impl Release {
-    /// The frames of one modality of a split.
-    pub(super) fn frames(&self, name: &str, modality: Modality) -> Result<&Array> {
-        let key = modality.name();
-        let value = self.part(name).and_then(|part| part.get(key));
-        let Some(value) = value else {
-            return Err(self.no_key(name, key));
+    fn no_key(&self, role: Role) -> DataError {
+        let keys = self.view.value(self.pickle).map(super::keys);
+        let wanted = role.keys().first().copied().unwrap_or_default();
+        let keys = keys.unwrap_or_else(|| "none".to_owned());
+        let place = Place {
+            view: Some(self.place),
+            key: "",
         };
-        value.array().ok_or_else(|| {
-            let reason = format!("{}, not an array of frames", value.what());
-            self.wrong(&place(name, key), reason)
-        })
+        self.release
+            .wrong(place, format!("no key {wanted:?}; the keys are {keys}"))
     }
 
-    fn no_key(&self, name: &str, key: &str) -> DataError {
-        let keys = self.part(name).map(super::keys).unwrap_or_default();
-        self.wrong(name, format!("no key {key:?}; the keys are {keys}"))
+    fn wrong(&self, role: Role, reason: impl Into<String>) -> DataError {
+        let key = self.view.key(self.pickle, role);
+        let place = Place {
+            view: Some(self.place),
+            key: key.unwrap_or_default(),
+        };
+        self.release.wrong(place, reason)
     }
 }
 
-/// `train["audio"]`.
-fn place(name: &str, key: &str) -> String {
-    if name.is_empty() {
-        return format!("{key:?}");
-    }
-    format!("{name}[{key:?}]")
+/// Whether every row has one 1 and zeros: a class, not a sentiment and more.
+#[allow(clippy::float_cmp)] // exact where it is a class
+fn one_hot(numbers: &[f64], width: usize) -> bool {
+    numbers.len() >= width
+        && numbers.chunks_exact(width).all(|row| {
+            let ones = row.iter().filter(|&&number| number == 1.0).count();
+            let zeros = row.iter().filter(|&&number| number == 0.0).count();
+            ones == 1 && ones + zeros == width
+        })
 }
 
 /// A number as a length, if it is one.
@@ -208,113 +301,4 @@ fn place(name: &str, key: &str) -> String {
 fn whole(number: f64, most: usize) -> Option<usize> {
     let fits = number >= 0.0 && number <= most as f64 && number.fract() == 0.0;
     fits.then_some(number as usize)
-}
-
-/// The frames of a segment among the zero frames that fill up the array.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unpadded {
-    /// Their places.
-    pub frames: Range<usize>,
-    /// Frames beyond the stated length are not zero, whichever side they are counted from.
-    pub contradicted: bool,
-}
-
-/// The side that zero frames are expected on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Padding {
-    /// Before the frames (MulT).
-    Left,
-    /// After them (MMSA), or on either side where no length is stated, as in its aligned files.
-    Right,
-}
-
-/// Finds the frames in `values`, `[frames, width]`. A stated length is counted from the side without padding, or from the
-/// other where only that leaves nothing but zeros. Without one, zero frames at the ends are padding: with
-/// [`Padding::Left`] those before, else those on both sides. A segment of zero frames alone has none.
-pub fn unpad(values: &[f32], width: usize, length: Option<usize>, padding: Padding) -> Unpadded {
-    let frames: Vec<&[f32]> = values.chunks_exact(width.max(1)).collect();
-    let present = |frame: &&[f32]| frame.iter().any(|&value| value != 0.0);
-    let found = |frames| Unpadded {
-        frames,
-        contradicted: false,
-    };
-    let all = frames.len();
-    let Some(first) = frames.iter().position(present) else {
-        return found(0..0);
-    };
-    let end = frames
-        .iter()
-        .rposition(present)
-        .map_or(all, |last| last + 1);
-    let Some(length) = length else {
-        return match padding {
-            Padding::Left => found(first..all),
-            Padding::Right => found(first..end),
-        };
-    };
-    let length = length.min(all);
-    let (head, tail) = (0..length, all - length..all);
-    match (end <= length, first >= all - length, padding) {
-        (true, false, _) | (true, true, Padding::Right) => found(head),
-        (false, true, _) | (true, true, Padding::Left) => found(tail),
-        (false, false, padding) => Unpadded {
-            frames: if padding == Padding::Left { tail } else { head },
-            contradicted: true,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One letter a frame: `.` is zero.
-    fn frames(pattern: &str, length: Option<usize>, padding: Padding) -> Range<usize> {
-        let values = pattern.chars().map(|c| if c == '.' { 0.0 } else { 1.0 });
-        let found = unpad(&values.collect::<Vec<f32>>(), 1, length, padding);
-        assert!(!found.contradicted);
-        found.frames
-    }
-
-    #[test]
-    fn stated_lengths_are_counted_from_the_side_without_padding() {
-        use Padding::{Left, Right};
-        assert_eq!(frames("ab.d..", Some(4), Right), 0..4);
-        assert_eq!(
-            frames("ab....", Some(3), Right),
-            0..3,
-            "a zero frame within"
-        );
-        assert_eq!(
-            frames("...abc", Some(3), Right),
-            3..6,
-            "padded on the other side"
-        );
-        assert_eq!(frames("..ab.d", Some(4), Left), 2..6);
-        assert_eq!(frames("abc...", Some(3), Left), 0..3);
-        assert_eq!(frames(".ab.", Some(3), Right), 0..3);
-        assert_eq!(frames(".ab.", Some(3), Left), 1..4);
-        assert_eq!(frames("....", Some(3), Right), 0..0);
-        assert_eq!(frames("abcd", Some(4), Left), 0..4);
-        for (padding, kept) in [(Right, 0..2), (Left, 2..4)] {
-            let found = unpad(&[1.0; 4], 1, Some(2), padding);
-            assert_eq!((found.frames, found.contradicted), (kept, true));
-        }
-    }
-
-    #[test]
-    fn without_lengths_only_padding_goes() {
-        use Padding::{Left, Right};
-        assert_eq!(frames("..a.b.", None, Right), 2..5);
-        assert_eq!(frames("..a.b.", None, Left), 2..6);
-        assert_eq!(frames("ab", None, Left), 0..2);
-        assert_eq!(frames("...", None, Left), 0..0);
-        assert_eq!(frames("", None, Right), 0..0);
-        let nan = unpad(&[0.0, f32::NAN, 0.0, 0.0], 2, None, Right);
-        assert_eq!(
-            nan.frames,
-            0..1,
-            "a frame that is not a number is no padding"
-        );
-    }
 }

@@ -3,17 +3,30 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::part::{Padding, unpad};
+use super::cells::Columns;
+use super::frames::unpad;
+use super::ids::{self, Stored};
 use super::part::{Part, Reader, Track};
-use super::{Layout, Release, join};
+use super::survey::StoredFrames;
+use super::{Place, Release, join};
 use crate::clean::{Admitted, Intake, Purpose, Taken};
 use crate::config::Files;
 use crate::in_two_splits;
 use crate::segment::{SegmentSource, Visit};
+use crate::table::Table;
 use crate::{DataConfig, DataReport, DropReason, Frames, Modality, Result, Segment, Unit, Widths};
 
 /// Bytes of frames read at a time.
 const BLOCK: usize = 8 << 20;
+
+/// Segments read at a time at most.
+const MOST_AT_A_TIME: usize = 1 << 16;
+
+/// The whole of a release, as a place of an error.
+const WHOLE: Place<'_> = Place {
+    view: None,
+    key: "",
+};
 
 /// A release, checked and joined to its table; its frames still in the file.
 pub(crate) struct ReleaseSource {
@@ -42,25 +55,15 @@ impl ReleaseSource {
         if purpose == Purpose::Training {
             release.check_splits()?;
         }
-        if release.layout == Layout::Mult && config.uses(Modality::Text) && files.table.is_none() {
-            let reason =
-                "a release of MulT's kind, which holds no words: its label.csv is needed as table";
-            return Err(release.wrong("the whole", reason));
-        }
-        let parts = release.splits.iter().map(|(split, name)| {
-            let (release, config) = (&release, config);
-            Reader {
-                release,
-                config,
-                name,
-                purpose,
-            }
-            .part(*split)
-        });
-        let mut parts: Vec<Part> = parts.collect::<Result<_>>()?;
+        let table = join::table(config, files, !release.has_text())?;
+        let mut parts = parts(&release, config, purpose, table.as_ref())?;
         check_ids(&release, &parts)?;
         let mut report = about(&parts);
-        if let Some(table) = join::table(config, files, release.layout)? {
+        report.unused.clone_from(&release.unused);
+        if purpose == Purpose::Training {
+            report.splits_absent = release.splits_absent();
+        }
+        if let Some(table) = table {
             join::join(&release, config, &table, &mut parts, &mut report)?;
         }
         Ok(Self {
@@ -76,9 +79,22 @@ impl ReleaseSource {
         })
     }
 
+    pub(super) fn release(&self) -> &Release {
+        &self.release
+    }
+
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The report before any frame is read.
+    pub(super) fn about(&self) -> &DataReport {
+        &self.report
+    }
+
     /// Reads the frames of one modality of some segments of a part.
     fn block<'a>(
-        &'a self,
+        &self,
         part: &'a Part,
         modality: Modality,
         start: usize,
@@ -87,31 +103,48 @@ impl ReleaseSource {
         let Some(track) = part.tracks.get(&modality) else {
             return Ok(None);
         };
-        let array = self.release.frames(&part.name, modality)?;
+        let view = self.release.views.get(part.view);
+        let Some(pickle) = view.and_then(|view| self.release.pickle(view)) else {
+            return Ok(None);
+        };
+        let mut columns = Columns::of_file(self.release.bytes());
         Ok(Some(Block {
             track,
             start,
-            row: array.row_elements(),
-            values: array.rows_f32(start..end)?,
-            padding: self.release.layout.padding(),
+            rows: track.stored.rows(pickle, start..end, &mut columns)?,
         }))
     }
 
-    /// Segments of a part that are read at a time.
-    fn step(&self, part: &Part) -> Result<usize> {
-        let mut bytes = 1_usize;
-        for &modality in part.tracks.keys() {
-            let array = self.release.frames(&part.name, modality)?;
-            let row = array
-                .row_elements()
-                .saturating_mul(array.dtype().size.max(4));
-            bytes = bytes.saturating_add(row);
+    /// Gives the frames of one modality as they are stored.
+    pub(super) fn visit_stored(
+        &self,
+        modality: Modality,
+        visit: &mut dyn FnMut(StoredFrames),
+    ) -> Result<()> {
+        for part in &self.parts {
+            let step = step(part);
+            for start in (0..part.ids.len()).step_by(step) {
+                let end = part.ids.len().min(start.saturating_add(step));
+                let Some(block) = self.block(part, modality, start, end)? else {
+                    break;
+                };
+                let track = block.track;
+                let lengths = track.lengths.as_ref();
+                for (row, values) in (start..end).zip(block.rows) {
+                    visit(StoredFrames {
+                        values,
+                        width: track.stored.width,
+                        length: lengths.and_then(|lengths| lengths.get(row)).copied(),
+                        padding: track.padding,
+                    });
+                }
+            }
         }
-        Ok((BLOCK / bytes).max(1))
+        Ok(())
     }
 
     fn visit_part(&self, part: &Part, seen: &mut Seen<'_>, visit: &mut Visit<'_>) -> Result<()> {
-        let step = self.step(part)?;
+        let step = step(part);
         let mut start = 0;
         while start < part.ids.len() {
             let end = part.ids.len().min(start.saturating_add(step));
@@ -152,7 +185,7 @@ impl ReleaseSource {
             video: key.video().to_owned(),
             text: texts
                 .and_then(|texts| texts.get(row))
-                .cloned()
+                .map(|text| text.to_string())
                 .unwrap_or_default(),
             vision,
             audio,
@@ -165,11 +198,21 @@ impl ReleaseSource {
 /// What is met while visiting.
 struct Seen<'a> {
     intake: Intake<'a>,
+    widths: Widths,
     /// Sequences with frames beyond their stated length.
     contradicted: usize,
 }
 
 impl Seen<'_> {
+    /// Features in a frame of the data set, though a part without frames cannot tell.
+    fn width(&self, modality: Modality) -> usize {
+        match modality {
+            Modality::Text => 0,
+            Modality::Vision => self.widths.vision,
+            Modality::Audio => self.widths.audio,
+        }
+    }
+
     /// The frames of a segment, without padding, cleaned.
     fn frames(&mut self, block: Option<&Block<'_>>, modality: Modality, row: usize) -> Frames {
         let Some(block) = block else {
@@ -177,7 +220,7 @@ impl Seen<'_> {
         };
         let (values, contradicted) = block.values_of(row);
         self.contradicted += usize::from(contradicted);
-        let frames = Frames::new(values, block.track.width);
+        let frames = Frames::new(values, self.width(modality));
         self.intake.frames(modality, frames)
     }
 }
@@ -186,21 +229,19 @@ impl Seen<'_> {
 struct Block<'a> {
     track: &'a Track,
     start: usize,
-    /// Values in a segment, padding and all.
-    row: usize,
-    values: Vec<f32>,
-    padding: Padding,
+    /// The values of each segment, padding and all.
+    rows: Vec<Vec<f32>>,
 }
 
 impl Block<'_> {
     /// The values of one segment without padding, and whether its stated length contradicts them.
     fn values_of(&self, row: usize) -> (Vec<f32>, bool) {
-        let from = (row - self.start) * self.row;
-        let padded = self.values.get(from..from + self.row).unwrap_or_default();
+        let padded = self.rows.get(row - self.start);
+        let padded = padded.map(Vec::as_slice).unwrap_or_default();
         let lengths = self.track.lengths.as_ref();
         let length = lengths.and_then(|lengths| lengths.get(row)).copied();
-        let width = self.track.width;
-        let found = unpad(padded, width, length, self.padding);
+        let width = self.track.stored.width;
+        let found = unpad(padded, width, length, self.track.padding);
         let kept = padded.get(found.frames.start * width..found.frames.end * width);
         (kept.unwrap_or_default().to_vec(), found.contradicted)
     }
@@ -215,6 +256,7 @@ impl SegmentSource for ReleaseSource {
     fn visit(&self, visit: &mut Visit<'_>) -> Result<DataReport> {
         let mut seen = Seen {
             intake: Intake::new(&self.config, self.purpose, self.report.clone()),
+            widths: self.widths,
             contradicted: 0,
         };
         for part in &self.parts {
@@ -231,6 +273,60 @@ impl SegmentSource for ReleaseSource {
     }
 }
 
+/// Segments of a part that are read at a time.
+fn step(part: &Part) -> usize {
+    let bytes = part.tracks.values().map(|track| track.stored.row_bytes());
+    (BLOCK / bytes.fold(1_usize, usize::saturating_add)).clamp(1, MOST_AT_A_TIME)
+}
+
+/// Reads every part: labels first, which tell whether the set can be used at all; then ids, whose meaning is decided for
+/// all parts together; then the rest.
+fn parts(
+    release: &Release,
+    config: &DataConfig,
+    purpose: Purpose,
+    table: Option<&Table>,
+) -> Result<Vec<Part>> {
+    let mut columns = Columns::of_file(release.bytes());
+    let mut readers = Vec::new();
+    for (place, view) in release.views() {
+        if let Some(pickle) = release.pickle(view) {
+            readers.push(Reader {
+                release,
+                pickle,
+                view,
+                place,
+                config,
+                purpose,
+            });
+        }
+    }
+    let labels = readers.iter().map(|reader| reader.labels(&mut columns));
+    let labels: Vec<_> = labels.collect::<Result<_>>()?;
+    if table.is_none() && config.uses(Modality::Text) && !release.has_text() {
+        let reason = "a release of MulT's kind, which holds no words (no key \"raw_text\"): its label.csv is needed as table";
+        return Err(release.wrong(WHOLE, reason));
+    }
+    let stored = readers.iter().map(|reader| reader.ids(&mut columns));
+    let stored: Vec<_> = stored.collect::<Result<_>>()?;
+    let named: Vec<Stored<'_>> = readers
+        .iter()
+        .zip(&stored)
+        .map(|(reader, column)| Stored {
+            part: &reader.view.name,
+            column,
+        })
+        .collect();
+    let keys = ids::keys(&named, table, release.bytes()).map_err(|(place, reason)| {
+        let key = readers.get(place).and_then(Reader::id_key).unwrap_or("id");
+        let view = readers.get(place).map(|reader| reader.place);
+        release.wrong(Place { view, key }, reason)
+    })?;
+    let each = readers.iter().zip(keys).zip(labels);
+    each.map(|((reader, keys), labels)| reader.part(keys, labels, &mut columns))
+        .collect()
+}
+
 /// Starts the report with what the ids show: videos, segments, videos in two splits.
 fn about(parts: &[Part]) -> DataReport {
     let mut report = DataReport::begin(Unit::Segments);
@@ -242,6 +338,10 @@ fn about(parts: &[Part]) -> DataReport {
     let with_splits = of().filter_map(|(video, split)| Some((video, split?)));
     report.videos_in_two_splits = in_two_splits(with_splits).len();
     report.intervals = parts.iter().map(|part| part.keys.len()).sum();
+    report.videos_unknown = parts
+        .iter()
+        .flat_map(|part| &part.keys)
+        .any(ids::Key::is_plain);
     report
 }
 
@@ -256,7 +356,8 @@ fn check_ids(release: &Release, parts: &[Part]) -> Result<()> {
                 } else {
                     format!("{id:?} is in {first:?} as well")
                 };
-                return Err(release.wrong(&format!("{}[\"id\"]", part.name), reason));
+                let view = Some(part.view);
+                return Err(release.wrong(Place { view, key: "id" }, reason));
             }
         }
     }
@@ -270,15 +371,16 @@ fn width(release: &Release, parts: &[Part], modality: Modality) -> Result<usize>
         .filter_map(|part| Some((part, part.tracks.get(&modality)?)));
     let mut first: Option<(&Part, usize)> = None;
     for (part, track) in tracks {
+        let own = track.stored.width;
         match first {
-            Some((other, width)) if width != track.width => {
-                let reason = format!(
-                    "frames of {} features, but of {width} in {}",
-                    track.width, other.name
-                );
-                return Err(release.wrong(&format!("{}[\"{modality}\"]", part.name), reason));
+            _ if own == 0 => {} // no segment of it has a frame
+            Some((other, width)) if width != own => {
+                let reason = format!("frames of {own} features, but of {width} in {}", other.name);
+                let view = Some(part.view);
+                let key = release.key(modality).unwrap_or_default();
+                return Err(release.wrong(Place { view, key }, reason));
             }
-            _ => first = Some((part, track.width)),
+            _ => first = Some((part, own)),
         }
     }
     Ok(first.map_or(0, |(_, width)| width))

@@ -22,6 +22,10 @@ pub(super) enum Global {
     Encode,
     Bytes,
     ByteArray,
+    OrderedDict,
+    DefaultDict,
+    /// A type of Python's own, such as a `defaultdict` names for what it lacks; never called but for the two above.
+    Type,
 }
 
 impl Global {
@@ -38,6 +42,12 @@ impl Global {
             // How protocol 2 writes bytes that are empty, and bytearrays.
             ("__builtin__" | "builtins", "bytes") => Self::Bytes,
             ("__builtin__" | "builtins", "bytearray") => Self::ByteArray,
+            ("collections", "OrderedDict") => Self::OrderedDict,
+            ("collections", "defaultdict") => Self::DefaultDict,
+            (
+                "__builtin__" | "builtins",
+                "list" | "dict" | "tuple" | "set" | "int" | "float" | "str" | "bool",
+            ) => Self::Type,
             _ => return None,
         })
     }
@@ -52,13 +62,16 @@ impl Global {
             Self::Encode => "_codecs.encode",
             Self::Bytes => "bytes",
             Self::ByteArray => "bytearray",
+            Self::OrderedDict => "collections.OrderedDict",
+            Self::DefaultDict => "collections.defaultdict",
+            Self::Type => "a type",
         }
     }
 }
 
 impl Machine {
     /// What calling a name with these arguments makes.
-    pub(super) fn call(&self, global: Global, arguments: &[Id]) -> Result<Node> {
+    pub(super) fn call(&mut self, global: Global, arguments: &[Id]) -> Result<Node> {
         let made = match (global, arguments) {
             (Global::Reconstruct, [class, _, _]) => self.blank(*class),
             (Global::Scalar, [dtype, rest @ ..]) => self.scalar(*dtype, rest)?,
@@ -71,6 +84,9 @@ impl Machine {
             (Global::ByteArray, []) => Some(Node::ByteArray(Payload::memory(&[]))),
             (Global::ByteArray, [bytes]) => self.data(*bytes).map(Node::ByteArray),
             (Global::ByteArray, [text, codec]) => self.encoded(*text, *codec)?.map(Node::ByteArray),
+            (Global::OrderedDict, []) => Some(Node::Dict(Vec::new())),
+            (Global::OrderedDict, [pairs]) => self.pairs(*pairs)?.map(Node::Dict),
+            (Global::DefaultDict, [] | [_]) => Some(Node::Dict(Vec::new())),
             _ => None,
         };
         made.ok_or_else(|| {
@@ -104,16 +120,40 @@ impl Machine {
         Ok(Some(Node::Scalar(Box::new(array))))
     }
 
-    /// Bytes that are written as text.
-    fn encoded(&self, text: Id, codec: Id) -> Result<Option<Payload>> {
-        let (Node::Text(text), Some("latin1" | "latin-1")) = (self.node(text), self.short(codec))
+    /// Bytes that are written as text; the same text makes the same bytes, once.
+    fn encoded(&mut self, id: Id, codec: Id) -> Result<Option<Payload>> {
+        let (Node::Text(text), Some("latin1" | "latin-1")) = (self.node(id), self.short(codec))
         else {
             return Ok(None);
         };
+        if let Some(known) = self.encoded.get(&id) {
+            return Ok(Some(known.clone()));
+        }
         match text.latin1()? {
-            Some(bytes) => Ok(Some(bytes)),
+            Some(bytes) => {
+                self.encoded.insert(id, bytes.clone());
+                Ok(Some(bytes))
+            }
             None => Err(self.wrong("bytes written as text that is not Latin-1")),
         }
+    }
+
+    /// The entries of a dictionary that Python 2 writes as a list of pairs.
+    fn pairs(&mut self, list: Id) -> Result<Option<Vec<(Id, Id)>>> {
+        let (Node::List(items) | Node::Tuple(items)) = self.node(list) else {
+            return Ok(None);
+        };
+        let pair = |&id: &Id| match self.node(id) {
+            Node::List(pair) | Node::Tuple(pair) => match pair.as_slice() {
+                &[key, value] => Some((key, value)),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.check_count(items.len())?;
+        let pairs: Option<Vec<(Id, Id)>> = items.iter().map(pair).collect();
+        self.count(pairs.as_ref().map_or(0, Vec::len));
+        Ok(pairs)
     }
 
     fn array_of_buffer(&self, parts: [Id; 4], rest: &[Id]) -> Result<Node> {
@@ -203,13 +243,15 @@ impl Machine {
     }
 
     fn layout(&self, shape: Vec<usize>, fortran: bool) -> Result<Layout> {
-        let text = shape_text(&shape);
         let layout = if fortran {
-            Layout::fortran(shape)
+            Layout::fortran(shape.clone())
         } else {
-            Layout::c(shape)
+            Layout::c(shape.clone())
         };
-        layout.ok_or_else(|| self.wrong(format!("no array can have the shape {text}")))
+        layout.ok_or_else(|| {
+            let text = shape_text(&shape);
+            self.wrong(format!("no array can have the shape {text}"))
+        })
     }
 
     /// Extents, or numbers of axes.

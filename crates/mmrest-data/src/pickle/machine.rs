@@ -18,6 +18,9 @@ use crate::{DataError, Result};
 /// be held in memory.
 const MOST_VALUES: usize = 1 << 23;
 
+/// Arguments of a call that are looked at.
+const MOST_ARGUMENTS: usize = 8;
+
 /// A pickle in the middle of being read.
 pub(super) struct Machine {
     store: Arc<Store>,
@@ -28,7 +31,9 @@ pub(super) struct Machine {
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
-    /// Values pushed so far.
+    /// What texts became that stand for bytes.
+    pub(super) encoded: HashMap<Id, Payload>,
+    /// Values pushed or copied so far.
     pushed: usize,
 }
 
@@ -42,6 +47,7 @@ pub(super) fn run(store: &Arc<Store>) -> Result<(Vec<Node>, Id)> {
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
+        encoded: HashMap::new(),
         pushed: 0,
     };
     machine.check_beginning()?;
@@ -294,8 +300,13 @@ impl Machine {
     fn global(&self, module: &str, name: &str) -> Result<Global> {
         Global::find(module, name).ok_or_else(|| {
             let name = shown(&format!("{module}.{name}"));
+            let advice = match module.split('.').next() {
+                Some("torch") => "; write tensors as arrays, with tensor.numpy()",
+                Some("pandas") => "; write tables with to_csv, and columns as arrays",
+                _ => "",
+            };
             self.wrong(format!(
-                "asks for {name}, which is not data; only plain values and NumPy arrays are read, and nothing is run"
+                "asks for {name}, which is not data; only plain values and NumPy arrays are read, and nothing is run{advice}"
             ))
         })
     }
@@ -310,7 +321,9 @@ impl Machine {
             let what = self.node(arguments).what();
             return Err(self.wrong(format!("calls {} with {what}", global.name())));
         };
-        let made = self.call(global, arguments)?;
+        // No call that is known has as many.
+        let some: Vec<Id> = arguments.iter().copied().take(MOST_ARGUMENTS).collect();
+        let made = self.call(global, &some)?;
         self.push_new(made)
     }
 
@@ -345,10 +358,7 @@ impl Machine {
 
     /// Text (or the bytes Python 2 writes for it) of the few letters that names have.
     pub(super) fn short(&self, id: Id) -> Option<&str> {
-        let (Node::Text(text) | Node::Bytes(text)) = self.node(id) else {
-            return None;
-        };
-        std::str::from_utf8(text.in_memory()?).ok()
+        self.node(id).short()
     }
 
     pub(super) fn new_array(&self, layout: Layout, dtype: DType, data: Data) -> Array {
@@ -380,12 +390,22 @@ impl Machine {
     }
 
     fn push(&mut self, id: Id) -> Result<()> {
-        self.pushed += 1;
-        if self.pushed > MOST_VALUES {
-            return Err(self.too_many());
-        }
+        self.check_count(1)?;
+        self.count(1);
         self.stack.push(id);
         Ok(())
+    }
+
+    /// Refuses more values than there may be.
+    pub(super) fn check_count(&self, more: usize) -> Result<()> {
+        if self.pushed.saturating_add(more) > MOST_VALUES {
+            return Err(self.too_many());
+        }
+        Ok(())
+    }
+
+    pub(super) fn count(&mut self, more: usize) {
+        self.pushed += more;
     }
 
     /// Where the values since the last mark begin.

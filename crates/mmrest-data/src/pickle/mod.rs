@@ -2,8 +2,9 @@
 //!
 //! A pickle is a program for a small stack machine, and Python's own reader runs whatever the program asks for. This
 //! reader knows the values that data sets are made of (none, booleans, numbers, text, bytes, lists, tuples, dictionaries,
-//! NumPy arrays, scalars and dtypes) and ten names, those NumPy's own pickles use; anything else is refused by name and
-//! byte offset, and nothing is ever executed. Protocols 2 to 5 of NumPy 1 and 2 are read.
+//! NumPy arrays, scalars and dtypes) and a few names, those NumPy's own pickles use and Python's dictionaries
+//! (`OrderedDict`, `defaultdict`); anything else is refused by name and byte offset, and nothing is ever executed.
+//! Protocols 2 to 5 of NumPy 1 and 2 are read, also compressed by gzip or xz.
 //!
 //! Files may be larger than memory: the bytes of large arrays stay in the file and are read when
 //! [asked for](Array::rows_f32). No size is believed before it is compared with the file's.
@@ -25,11 +26,12 @@ use std::sync::Arc;
 
 pub use array::Array;
 pub use dtype::{ByteOrder, DType, Element};
+pub(crate) use value::Id;
 pub use value::{Kind, Value};
 
 use crate::Result;
 use store::Store;
-use value::{Id, Node};
+use value::Node;
 
 /// A pickle, its structure in memory and its large arrays still in the file.
 ///
@@ -80,7 +82,12 @@ impl Pickle {
         self.value(self.root)
     }
 
-    fn value(&self, id: Id) -> Value<'_> {
+    /// Its size in bytes, unpacked: a measure of what it can hold.
+    pub fn bytes(&self) -> u64 {
+        self.store.length()
+    }
+
+    pub(crate) fn value(&self, id: Id) -> Value<'_> {
         Value { pickle: self, id }
     }
 

@@ -12,6 +12,9 @@ pub(super) struct Layout {
     strides: Vec<usize>,
 }
 
+/// Bytes of an array that are read at once where rows are made of pieces.
+const WHOLE: u64 = 16 << 20;
+
 /// One axis of a block: its extent, its stride in the payload and its stride in the block.
 #[derive(Debug, Clone, Copy)]
 struct Axis {
@@ -86,6 +89,13 @@ impl Layout {
         }
         let first = rows.start * self.strides.first().copied().unwrap_or(0);
         let (outer, run) = split(self.axes(rows.len()));
+        // Many short runs of a small file are copied from memory: reading each would cost more.
+        let apart = !outer.is_empty() && payload.in_memory().is_none();
+        let whole = (apart && payload.len() <= WHOLE)
+            .then(|| payload.all())
+            .transpose()?;
+        let whole = whole.map(|bytes| Payload::memory(&bytes));
+        let payload = whole.as_ref().unwrap_or(payload);
         let gather = Gather {
             payload,
             size,

@@ -10,9 +10,12 @@ use crate::Result;
 /// A text longer than this is not read whole.
 const LONGEST_TEXT: u64 = 16 << 20;
 
+/// A key or a name is no longer.
+const LONGEST_NAME: usize = 1024;
+
 /// A node of the pickle's graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Id(pub(super) u32);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Id(pub(super) u32);
 
 impl Id {
     pub(super) fn index(self) -> usize {
@@ -44,6 +47,15 @@ pub(super) enum Node {
 }
 
 impl Node {
+    /// Text, or bytes that are text, of no more letters than a name has.
+    pub(super) fn short(&self) -> Option<&str> {
+        let (Self::Text(text) | Self::Bytes(text)) = self else {
+            return None;
+        };
+        let bytes = text.in_memory()?;
+        (bytes.len() <= LONGEST_NAME).then(|| std::str::from_utf8(bytes).ok())?
+    }
+
     /// What it is, for error messages.
     pub(super) fn what(&self) -> &'static str {
         match self {
@@ -189,6 +201,29 @@ impl<'a> Value<'a> {
             .map_err(|_| wrong(format!("{} that are not UTF-8 text", self.what())))
     }
 
+    /// Text of up to 1,024 bytes, as keys are, without a copy; none for longer ones and for any other value.
+    pub fn name(self) -> Option<&'a str> {
+        self.node().short()
+    }
+
+    /// Which value of the pickle it is: what is referred to twice has one id.
+    pub(crate) fn id(self) -> Id {
+        self.id
+    }
+
+    /// Number of items of a list or tuple, of elements of an array of objects, or of entries of a dictionary.
+    pub fn count(self) -> Option<usize> {
+        match self.node() {
+            Node::List(ids) | Node::Tuple(ids) => Some(ids.len()),
+            Node::Dict(entries) => Some(entries.len()),
+            Node::Array(array) => match self.pickle.node(array.objects()?) {
+                Node::List(ids) => Some(ids.len()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The bytes of bytes or of a bytearray; none for any other value.
     ///
     /// # Errors
@@ -212,6 +247,19 @@ impl<'a> Value<'a> {
             _ => return None,
         };
         Some(ids.iter().map(|&id| self.pickle.value(id)).collect())
+    }
+
+    /// The first of its [items](Self::items).
+    pub fn first(self) -> Option<Self> {
+        let ids = match self.node() {
+            Node::List(ids) | Node::Tuple(ids) => ids,
+            Node::Array(array) => match self.pickle.node(array.objects()?) {
+                Node::List(ids) => ids,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        ids.first().map(|&id| self.pickle.value(id))
     }
 
     /// The keys and values of a dictionary, in its order.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::csd::{ComputationalSequence, Entry, Features};
-use crate::{DataError, Frames, Result, Widths, overlapping};
+use crate::csd::{ComputationalSequence, Entry, Features, other_units};
+use crate::{DataError, DataReport, Frames, Modality, Result, Widths, overlapping};
 
 /// The sequences that segments are cut from; one that is not in use, or not there, is none.
 pub(super) struct FeatureSources {
@@ -18,6 +18,34 @@ pub(super) struct VideoFeatures {
     pub(super) words: Option<VideoWords>,
     pub(super) vision: Option<VideoFrames>,
     pub(super) audio: Option<VideoFrames>,
+}
+
+impl VideoFeatures {
+    /// Counts the modalities whose times are far from those of the labelled intervals.
+    pub(super) fn count_other_times(&self, labelled: &[[f64; 2]], report: &mut DataReport) {
+        let Some(reach) = last_end(labelled) else {
+            return;
+        };
+        let ends = [
+            (
+                Modality::Text,
+                self.words.as_ref().and_then(VideoWords::end),
+            ),
+            (
+                Modality::Vision,
+                self.vision.as_ref().and_then(VideoFrames::end),
+            ),
+            (
+                Modality::Audio,
+                self.audio.as_ref().and_then(VideoFrames::end),
+            ),
+        ];
+        for (modality, end) in ends {
+            if end.is_some_and(|end| other_units(end, reach)) {
+                *report.other_times.entry(modality).or_default() += 1;
+            }
+        }
+    }
 }
 
 impl FeatureSources {
@@ -158,6 +186,11 @@ pub(super) struct VideoFrames {
 }
 
 impl VideoFrames {
+    /// Where the last of them ends, in seconds.
+    pub(super) fn end(&self) -> Option<f64> {
+        last_end(&self.intervals)
+    }
+
     /// The frames that lie in a reference interval.
     pub(super) fn slice(&self, reference: [f64; 2]) -> Frames {
         let rows = overlapping(&self.intervals, reference);
@@ -209,6 +242,11 @@ impl VideoWords {
         })
     }
 
+    /// Where the last of them ends, in seconds.
+    pub(super) fn end(&self) -> Option<f64> {
+        last_end(&self.intervals)
+    }
+
     /// The words that lie in a reference interval, without pauses, with single spaces between.
     pub(super) fn slice(&self, reference: [f64; 2], pause: &str) -> String {
         let rows = overlapping(&self.intervals, reference);
@@ -219,6 +257,11 @@ impl VideoWords {
     pub(super) fn whole(&self, pause: &str) -> String {
         spoken(self.words.iter().map(String::as_str), pause)
     }
+}
+
+/// The greatest end of some intervals.
+pub(super) fn last_end(intervals: &[[f64; 2]]) -> Option<f64> {
+    intervals.iter().map(|times| times[1]).reduce(f64::max)
 }
 
 /// Words without pauses, with single spaces between.

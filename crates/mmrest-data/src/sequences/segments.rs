@@ -45,6 +45,8 @@ impl Sequences {
             });
         }
         let features = self.features.video(video)?;
+        let times: Vec<[f64; 2]> = intervals.values().map(|of| of.interval).collect();
+        features.count_other_times(&times, &mut report);
         let mut intake = Intake::new(&self.config, self.purpose, report);
         for (index, interval) in intervals {
             let cut = Cut {

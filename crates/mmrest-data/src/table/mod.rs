@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::{Columns, DataError, Result, Split};
 
 pub use reader::Required;
-pub use reader::separator;
+pub use reader::{Lines, Sheet, separator};
 pub(crate) use source::TableSource;
 
 /// One segment as the table has it.

@@ -5,6 +5,7 @@ use std::path::Path;
 use csv::{ErrorKind, Position, StringRecord};
 
 use super::Row;
+use crate::container::{self, Container};
 use crate::{Columns, DataError, Result, Split};
 
 /// What some editors put before UTF-8.
@@ -12,30 +13,30 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Every row of a table.
 pub(super) fn rows(path: &Path, columns: &Columns, required: Required) -> Result<Vec<Row>> {
-    let bytes = std::fs::read(path).map_err(|error| DataError::io(path, error))?;
-    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-    let mut lines = Lines::new(text);
+    let sheet = Sheet::read(path)?;
+    let (text, first_line) = (sheet.text(), sheet.first_line);
+    let mut lines = sheet.lines();
     let wrong = |line, reason| DataError::Row {
         path: path.to_path_buf(),
         line,
         reason,
     };
     let mut reader = csv::ReaderBuilder::new()
-        .delimiter(separator(text))
+        .delimiter(sheet.separator())
         .trim(csv::Trim::Headers)
         .from_reader(text);
-    let open = open_quote(text, separator(text));
+    let open = open_quote(text, sheet.separator());
     // Of the line a quote opens on, if what was just read goes on to the end because of it.
     let unclosed = |at: &Position| {
         let to_the_end = usize::try_from(at.byte()).is_ok_and(|at| at >= text.len());
         let open = open.filter(|_| to_the_end)?;
-        let line = 1 + line_ends(text, 0, open);
+        let line = first_line + line_ends(text, 0, open);
         let reason = "a quote opens a cell on this line and is never closed";
         Some(wrong(line, reason.to_owned()))
     };
     let header = match reader.headers() {
         Ok(header) => header.clone(),
-        Err(error) => return Err(wrong(1, reason(&error, &StringRecord::new()))),
+        Err(error) => return Err(wrong(first_line, reason(&error, &StringRecord::new()))),
     };
     if let Some(error) = unclosed(reader.position()) {
         return Err(error);
@@ -73,6 +74,91 @@ pub(super) fn rows(path: &Path, columns: &Columns, required: Required) -> Result
         ))
     } else {
         Ok(rows)
+    }
+}
+
+/// The text of a table, past what editors and spreadsheets put before it.
+#[derive(Debug)]
+pub struct Sheet {
+    bytes: Vec<u8>,
+    /// Where the names of the columns begin.
+    start: usize,
+    /// The line they are on, from 1.
+    first_line: u64,
+    separator: u8,
+}
+
+impl Sheet {
+    /// Reads a file; past a byte order mark, and past the line `sep=,` by which spreadsheets name what separates cells.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Io`]; [`DataError::Row`] for a workbook, an archive, a page or UTF-16, told as what it is.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|error| DataError::io(path, error))?;
+        let head = bytes
+            .get(..bytes.len().min(container::HEAD))
+            .unwrap_or_default();
+        let zeros = head.iter().filter(|&&byte| byte == 0).count();
+        let wide = (3 * zeros > head.len()).then_some(Container::Utf16);
+        if let Some(container) = Container::of(head).or(wide) {
+            return Err(DataError::Row {
+                path: path.to_path_buf(),
+                line: 1,
+                reason: format!(
+                    "{}, not a table in UTF-8: {}",
+                    container.what(),
+                    container.advice()
+                ),
+            });
+        }
+        let mark = if bytes.starts_with(BYTE_ORDER_MARK) {
+            3
+        } else {
+            0
+        };
+        let text = bytes.get(mark..).unwrap_or_default();
+        let line = text
+            .split(|&byte| is_line_end(byte))
+            .next()
+            .unwrap_or_default();
+        let named = line.strip_prefix(b"sep=".as_slice());
+        let (start, first_line, separator) = match named {
+            Some(&[separator]) => {
+                let rest = text.get(line.len()..).unwrap_or_default();
+                let end = if rest.starts_with(b"\r\n") {
+                    2
+                } else {
+                    rest.len().min(1)
+                };
+                (mark + line.len() + end, 2, separator)
+            }
+            _ => (mark, 1, separator(text)),
+        };
+        Ok(Self {
+            bytes,
+            start,
+            first_line,
+            separator,
+        })
+    }
+
+    /// From the names of the columns on.
+    pub fn text(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    /// What separates cells.
+    pub fn separator(&self) -> u8 {
+        self.separator
+    }
+
+    /// Counts lines of [`text`](Self::text) as the file has them.
+    pub fn lines(&self) -> Lines<'_> {
+        Lines {
+            line: self.first_line,
+            ..Lines::new(self.text())
+        }
     }
 }
 
@@ -135,7 +221,8 @@ fn reason(error: &csv::Error, header: &StringRecord) -> String {
 }
 
 /// Line numbers of ascending places in a text.
-struct Lines<'a> {
+#[derive(Debug)]
+pub struct Lines<'a> {
     text: &'a [u8],
     at: usize,
     line: u64,
@@ -152,7 +239,7 @@ impl<'a> Lines<'a> {
 
     /// The line of the record that the reader found from `place` on: what is left of the last line's end, and empty lines,
     /// come before it.
-    fn line(&mut self, place: u64) -> u64 {
+    pub fn line(&mut self, place: u64) -> u64 {
         let place = usize::try_from(place).unwrap_or(usize::MAX);
         let rest = self.text.get(place..).unwrap_or_default();
         let ends = rest.iter().take_while(|&&byte| is_line_end(byte)).count();

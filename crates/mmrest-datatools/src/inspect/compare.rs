@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use mmrest_data::csd::other_units;
 use mmrest_data::files::TempFolder;
 use mmrest_data::folds::Folds;
-use mmrest_data::text::{count, few};
+use mmrest_data::text::{count, few, number};
 use mmrest_data::{
     DataConfig, DataError, DataReport, Kind, Modality, Result, Split, SplitFrom, TextFrom, open,
 };
 use serde::Serialize;
 
-use super::{FileKind, Finding, IdStyle, Inspection, Options, Role, Scale};
+use super::{FileKind, Finding, IdStyle, Inspection, Options, Percentiles, Role, Scale};
 
 /// Which videos several files share, and how they would be trained on together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -82,6 +83,7 @@ pub fn compare(inspections: &[Inspection], options: &Options) -> Comparison {
         &mut findings,
     );
     style_findings(&files, &mut findings);
+    time_findings(inspections, &mut findings);
     Comparison {
         in_all: every.len() - in_some.len(),
         in_some,
@@ -187,6 +189,57 @@ fn style_findings(files: &[Compared], found: &mut Vec<Finding>) {
     }
 }
 
+/// Sequences whose times are far from those of the labels: other units, or another recording.
+fn time_findings(inspections: &[Inspection], found: &mut Vec<Finding>) {
+    let ends = |inspection: &'_ Inspection| {
+        let mut sequences = inspection.sequences.iter();
+        sequences
+            .find(|sequence| !sequence.ends.is_empty())
+            .cloned()
+    };
+    let labels = |file: &&Inspection| file.usable.role == Some(Role::Labels);
+    let Some(labels) = inspections.iter().find(labels) else {
+        return;
+    };
+    let Some(labelled) = ends(labels) else { return };
+    for other in inspections {
+        let Some(sequence) = ends(other).filter(|_| other.path != labels.path) else {
+            continue;
+        };
+        let both = sequence.ends.iter().filter_map(|(video, &end)| {
+            let reach = labelled.ends.get(video).copied()?;
+            Some((end, reach))
+        });
+        let both: Vec<(f64, f64)> = both.collect();
+        // Numbers of frames are whole, and many fewer than milliseconds.
+        let whole = |end: f64, reach: f64| {
+            sequence.whole_times
+                && !labelled.whole_times
+                && (end > 4.0 * reach || reach > 4.0 * end)
+        };
+        let far = both
+            .iter()
+            .filter(|&&(end, reach)| other_units(end, reach) || whole(end, reach));
+        if both.is_empty() || 2 * far.count() <= both.len() {
+            continue;
+        }
+        let median = |of: fn(&(f64, f64)) -> f64| {
+            Percentiles::of(both.iter().map(of)).map_or(0.0, |spread| spread.p50)
+        };
+        let (end, reach) = (median(|both| both.0), median(|both| both.1));
+        found.push(Finding::problem(
+            "other_units",
+            format!(
+                "{} reaches to {} s, the labels to {} s (of half of the videos): other units?",
+                other.name(),
+                number(end),
+                number(reach)
+            ),
+            "times are in seconds everywhere; convert milliseconds or numbers of frames",
+        ));
+    }
+}
+
 /// A `[data]` section, and `[text]` where there is a BERT, that the loader accepts; none where the files do not suffice, or
 /// where the loader refuses them, which `found` then says in the loader's words.
 pub(super) fn suggest(
@@ -214,12 +267,28 @@ pub(super) fn suggest(
             let empty = empty
                 .iter()
                 .filter(|(_, count)| count.is_none_or(|&n| n == 0));
-            for (split, _) in empty {
+            let mut trains = true;
+            for &(split, _) in empty {
+                let needed = split != Split::Test;
+                trains &= !needed;
+                let told = inspections
+                    .iter()
+                    .any(|file| file.findings.iter().any(|f| f.code == "split_absent"));
+                if told {
+                    continue;
+                }
                 found.push(Finding::problem(
                     "split_empty",
                     format!("the {split} split has no segment"),
-                    "training needs all three",
+                    if needed {
+                        "training needs it"
+                    } else {
+                        "there will be no test metrics"
+                    },
                 ));
+            }
+            if !trains {
+                return None;
             }
         }
         Err(error) => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mmrest_data::csd::{Backend, ComputationalSequence, Entry, Features, split_id};
-use mmrest_data::text::{count, few};
+use mmrest_data::text::{count, few, words_not_utf8};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -59,6 +59,8 @@ struct Pass {
     lengths: Vec<usize>,
     seconds: Vec<f64>,
     rates: Vec<f64>,
+    ends: BTreeMap<String, f64>,
+    whole_times: bool,
     intervals: Intervals,
     values: Option<Values>,
     words: Option<Words>,
@@ -79,6 +81,8 @@ impl Pass {
             lengths: Vec::new(),
             seconds: Vec::new(),
             rates: Vec::new(),
+            ends: BTreeMap::new(),
+            whole_times: true,
             intervals: Intervals::default(),
             values: None,
             words: None,
@@ -110,6 +114,12 @@ impl Pass {
         self.lengths.push(facts.rows);
         self.seconds.extend(facts.seconds);
         self.rates.extend(facts.rate);
+        self.whole_times &= facts.whole_times;
+        if let Some(end) = facts.end {
+            let known = self.ends.entry(split_id(&facts.id).0.to_owned());
+            let known = known.or_insert(end);
+            *known = known.max(end);
+        }
         self.intervals.absorb(facts.intervals);
         if facts.rows == 0 {
             self.empty.push(facts.id);
@@ -131,6 +141,7 @@ impl Pass {
             sum.count += facts.rows - words.pauses - words.empty;
             sum.pauses += words.pauses;
             sum.empty += words.empty;
+            sum.not_utf8 += words.not_utf8;
             self.distinct.extend(words.distinct);
         }
         self.by_digest
@@ -175,6 +186,8 @@ impl Pass {
             values: self.values,
             words: self.words,
             lengths: self.lengths,
+            ends: self.ends,
+            whole_times: self.whole_times,
         });
     }
 
@@ -187,6 +200,15 @@ impl Pass {
                     count(self.unreadable.len(), "entry")
                 ),
                 "the program refuses the file; repair or remove them",
+            ));
+        }
+        let not_utf8 = self.words.as_ref().map_or(0, |words| words.not_utf8);
+        if not_utf8 > 0 {
+            let are = if not_utf8 == 1 { "is" } else { "are" };
+            found.push(Finding::problem(
+                "not_utf8",
+                format!("{} {are} not UTF-8", count(not_utf8, "word")),
+                "their letters are lost to a replacement character: write the file anew with text encoded as UTF-8",
             ));
         }
         if !self.empty.is_empty() {
@@ -428,6 +450,10 @@ pub(super) struct EntryFacts {
     pub(super) rows: usize,
     pub(super) width: usize,
     pub(super) seconds: Option<f64>,
+    /// The last end.
+    pub(super) end: Option<f64>,
+    /// Whether every time is a whole number.
+    pub(super) whole_times: bool,
     /// Median of rows a second.
     pub(super) rate: Option<f64>,
     pub(super) intervals: Intervals,
@@ -443,6 +469,7 @@ pub(super) struct EntryFacts {
 pub(super) struct WordFacts {
     pub(super) pauses: usize,
     pub(super) empty: usize,
+    pub(super) not_utf8: usize,
     pub(super) distinct: HashSet<String>,
 }
 
@@ -462,6 +489,16 @@ impl EntryFacts {
             rows: entry.len(),
             width: entry.features.width(),
             seconds: span(&entry.intervals),
+            end: entry
+                .intervals
+                .iter()
+                .map(|times| times[1])
+                .reduce(f64::max),
+            whole_times: entry
+                .intervals
+                .as_flattened()
+                .iter()
+                .all(|time| time.fract() == 0.0),
             rate: rate(&entry.intervals),
             intervals: Intervals::of(id, &entry.intervals),
             values,
@@ -480,6 +517,7 @@ impl WordFacts {
         Self {
             pauses: count(PAUSE),
             empty: count(""),
+            not_utf8: words.iter().map(|word| words_not_utf8(word)).sum(),
             distinct: spoken.map(str::to_lowercase).collect(),
         }
     }

@@ -83,6 +83,12 @@ pub struct Sequence {
     /// Rows of each entry, in file order.
     #[serde(skip)]
     pub lengths: Vec<usize>,
+    /// Where each video ends in seconds, of a sequence over time.
+    #[serde(skip)]
+    pub ends: BTreeMap<String, f64>,
+    /// Whether all its times are whole numbers, as those of frames or milliseconds are.
+    #[serde(skip)]
+    pub whole_times: bool,
 }
 
 /// Words of a sequence or transcripts of a table, counted.
@@ -96,6 +102,8 @@ pub struct Words {
     pub pauses: usize,
     /// Empty ones.
     pub empty: usize,
+    /// Those with a character in place of bytes that are not UTF-8.
+    pub not_utf8: usize,
 }
 
 impl Inspection {

@@ -14,7 +14,7 @@ use super::{Finding, Ids, Inspection, Options, Role, Usable};
 pub(super) fn inspect(inspection: &mut Inspection, options: &Options) {
     let lists = std::fs::read(&inspection.path)
         .ok()
-        .and_then(|text| serde_json::from_slice::<BTreeMap<String, Value>>(&text).ok())
+        .and_then(|text| serde_json::from_slice::<BTreeMap<String, Value>>(unmarked(&text)).ok())
         .unwrap_or_default();
     let mut videos = Vec::new();
     for (name, list) in &lists {
@@ -55,6 +55,11 @@ pub(super) fn inspect(inspection: &mut Inspection, options: &Options) {
         );
     }
     inspection.ids = Some(ids);
+}
+
+/// JSON without what some editors put before it.
+fn unmarked(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// Videos of a file, by the fold they are in.
@@ -155,7 +160,9 @@ pub(super) fn inspect_json(inspection: &mut Inspection) {
     }
     let parsed = std::fs::read(&inspection.path)
         .map_err(|error| error.to_string())
-        .and_then(|text| serde_json::from_slice::<Value>(&text).map_err(|error| error.to_string()));
+        .and_then(|text| {
+            serde_json::from_slice::<Value>(unmarked(&text)).map_err(|error| error.to_string())
+        });
     match parsed {
         Err(error) => inspection.unreadable(
             format!("JSON that cannot be read: {error}"),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use mmrest_data::is_too_short;
+use mmrest_data::{TOLERANCE, is_too_short};
 
 /// How many of the named places are kept.
 const PLACES: usize = 20;
@@ -51,12 +51,12 @@ impl Intervals {
             let place = || format!("{id}[{row}]");
             if !(start.is_finite() && end.is_finite()) {
                 facts.not_finite += 1;
+            } else if start - end >= TOLERANCE {
+                facts.backwards += 1;
+                keep(&mut facts.backwards_at, place());
             } else if is_too_short([start, end]) {
                 facts.zero_length += 1;
                 keep(&mut facts.zero_length_at, place());
-            } else if end < start {
-                facts.backwards += 1;
-                keep(&mut facts.backwards_at, place());
             } else {
                 facts.seconds += end - start;
             }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use mmrest_data::container::{Container, HEAD};
 use mmrest_data::text::few;
 use mmrest_data::{DataError, Result, Split};
 use serde::Serialize;
@@ -44,8 +45,22 @@ pub enum FileKind {
     LfsPointer,
     /// A ZIP archive; PyTorch's checkpoints and numpy's `.npz` are such.
     Zip,
-    /// Compressed by gzip.
+    /// Compressed by gzip; a pickle inside is a pickle.
     Gzip,
+    /// Any other archive or compressed file.
+    Archive,
+    /// An Excel workbook.
+    Workbook,
+    /// Written by `torch.save`.
+    Torch,
+    /// Another program's data: NumPy's, Parquet, MATLAB's.
+    Foreign,
+    /// A recording: a video, a sound.
+    Recording,
+    /// A configuration (TOML).
+    Configuration,
+    /// A JSON object in each line.
+    JsonLines,
     /// Any other text.
     Text,
     /// None of these.
@@ -104,6 +119,13 @@ impl FileKind {
             Self::LfsPointer => "Git LFS pointer",
             Self::Zip => "ZIP archive",
             Self::Gzip => "gzip",
+            Self::Archive => "archive",
+            Self::Workbook => "workbook",
+            Self::Torch => "PyTorch's file",
+            Self::Foreign => "another program's data",
+            Self::Recording => "recording",
+            Self::Configuration => "configuration (TOML)",
+            Self::JsonLines => "JSON lines",
             Self::Text => "text",
             Self::Unknown => "unknown",
         }
@@ -116,26 +138,68 @@ impl FileKind {
                 "the file is empty",
                 "download or copy it again: the transfer did not begin",
             ),
-            Self::WebPage => (
-                "a web page was saved under this name",
-                "download the file again; its server answered with a page (an error, or a question to confirm)",
-            ),
-            Self::LfsPointer => (
-                "this is Git LFS's pointer to the file, not the file",
-                "run 'git lfs pull' where it was cloned",
-            ),
-            Self::Zip => (
-                "a ZIP archive (a zipped data set, PyTorch's checkpoint, or numpy's .npz)",
-                "unzip a data set first; a checkpoint is used by the directory it is in",
-            ),
-            Self::Gzip => ("compressed by gzip", "unpack it first (gunzip, tar xzf)"),
+            Self::Configuration => {
+                inspection.usable = super::Usable::no("a configuration, not data");
+                return;
+            }
+            Self::JsonLines => {
+                inspection.usable =
+                    super::Usable::no("an object in each line: segments to predict, or results");
+                return;
+            }
             _ => {
+                if let Some(container) = head(&inspection.path).and_then(|h| Container::of(&h)) {
+                    inspection.unreadable(container.what(), container.advice());
+                    return;
+                }
                 inspection.usable = super::Usable::no("no kind of file that this program reads");
                 return;
             }
         };
         inspection.unreadable(found, advice);
     }
+}
+
+/// The first bytes of a file.
+fn head(path: &Path) -> Option<Vec<u8>> {
+    let mut head = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(HEAD as u64).read_to_end(&mut head).ok()?;
+    Some(head)
+}
+
+/// The kind of a file that is another program's, or packed.
+fn of_container(path: &Path, container: Container) -> FileKind {
+    match container {
+        Container::Gzip | Container::Xz => {
+            let packed = File::open(path).ok();
+            let inside = packed.and_then(|file| container.peek(file).ok());
+            match inside.as_deref() {
+                Some([0x80, 2..=5, ..]) => FileKind::Pickle,
+                _ if container == Container::Gzip => FileKind::Gzip,
+                _ => FileKind::Archive,
+            }
+        }
+        Container::Bzip2 | Container::Zstd | Container::SevenZip | Container::Rar => {
+            FileKind::Archive
+        }
+        Container::Zip => FileKind::Zip,
+        Container::Torch => FileKind::Torch,
+        Container::Workbook => FileKind::Workbook,
+        Container::LfsPointer => FileKind::LfsPointer,
+        Container::WebPage => FileKind::WebPage,
+        Container::Recording => FileKind::Recording,
+        Container::Utf16 if is_table_name(path) => FileKind::Table,
+        Container::Utf16 => FileKind::Text,
+        _ => FileKind::Foreign,
+    }
+}
+
+/// Whether a file is named as tables are.
+fn is_table_name(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending
+        .is_some_and(|ending| ["csv", "tsv", "tab"].contains(&ending.to_ascii_lowercase().as_str()))
 }
 
 /// The signature may stand behind a user block of 512, 1024, 2048, ... bytes.
@@ -150,11 +214,11 @@ fn is_hdf5(file: &mut File, head: &[u8]) -> std::io::Result<bool> {
 }
 
 fn by_head(path: &Path, head: &[u8], bytes: u64) -> FileKind {
-    match head {
-        [0x80, 1..=5, ..] => return FileKind::Pickle,
-        [b'P', b'K', 3 | 5, ..] => return FileKind::Zip,
-        [0x1f, 0x8b, ..] => return FileKind::Gzip,
-        _ => {}
+    if let Some(container) = Container::of(head) {
+        return of_container(path, container);
+    }
+    if let [0x80, 1..=5, ..] = head {
+        return FileKind::Pickle;
     }
     // Pickles of protocol 0 begin with a mark or a global.
     let old_pickles: [&[u8]; 5] = [b"(dp", b"(lp", b"cnumpy", b"ccopy_reg", b"c__builtin__"];
@@ -189,34 +253,73 @@ fn text(head: &[u8]) -> Option<&str> {
         Err(error) if error.error_len().is_none() => {
             std::str::from_utf8(head.get(..error.valid_up_to())?).ok()
         }
-        // Tables are also written in Latin-1: what is before the first such letter tells enough.
-        Err(error) if error.valid_up_to() > 64 => {
-            std::str::from_utf8(head.get(..error.valid_up_to())?).ok()
+        // Tables are also written in Latin-1 or GBK: what is before the first such letter tells enough.
+        Err(error) => {
+            let valid = head.get(..error.valid_up_to())?;
+            let tells = valid.len() > 64 || valid.contains(&b'\n');
+            std::str::from_utf8(valid).ok().filter(|_| tells)
         }
-        Err(_) => None,
     }
 }
 
 fn by_text(path: &Path, text: &str, bytes: u64) -> FileKind {
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    let lower = text.get(..200).unwrap_or(text).to_ascii_lowercase();
-    if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
-        return FileKind::WebPage;
+    let toml = path.extension().is_some_and(|ending| ending == "toml");
+    if toml
+        || text
+            .lines()
+            .find(|line| !is_comment(line))
+            .is_some_and(is_section)
+    {
+        return FileKind::Configuration;
     }
-    if text.starts_with("version https://git-lfs") {
-        return FileKind::LfsPointer;
-    }
-    if text.starts_with(['{', '[']) {
+    if begins_json(text) {
         return json(path, bytes);
     }
-    let header = text.lines().next().unwrap_or_default();
+    let mut lines = text.lines();
+    let header = match lines.next().unwrap_or_default() {
+        separator if separator.starts_with("sep=") => lines.next().unwrap_or_default(),
+        header => header,
+    };
     let names = ["video_id", "clip_id", "label", "mode", "text"];
     let known = |cell: &str| names.contains(&cell.trim().trim_matches('"'));
     let named = header.split(['\t', ',', ';']).any(known) && header.contains(['\t', ',', ';']);
-    if named || header.contains(',') && path.extension().is_some_and(|e| e == "csv") {
+    if named || header.contains([',', ';', '\t']) && is_table_name(path) {
         FileKind::Table
     } else {
         FileKind::Text
+    }
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim().is_empty() || line.trim_start().starts_with('#')
+}
+
+/// Whether a line opens a table of TOML, such as `[data]`.
+fn is_section(line: &str) -> bool {
+    let name = line
+        .trim()
+        .strip_prefix('[')
+        .and_then(|line| line.strip_suffix(']'));
+    let name = name.map(|name| name.trim_start_matches('[').trim_end_matches(']').trim());
+    name.is_some_and(|name| {
+        let key = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+        let first = name.chars().next();
+        first.is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+            && name.chars().all(key)
+            && !["true", "false", "null"].contains(&name)
+    })
+}
+
+/// Whether what follows the first bracket could be JSON; logs begin so too.
+fn begins_json(text: &str) -> bool {
+    let mut letters = text.chars().filter(|letter| !letter.is_whitespace());
+    match (letters.next(), letters.next()) {
+        (Some('{'), next) => matches!(next, None | Some('"' | '}')),
+        (Some('['), next) => {
+            next.is_none_or(|next| next.is_ascii_digit() || "[]{\"-tfn".contains(next))
+        }
+        _ => false,
     }
 }
 
@@ -224,9 +327,15 @@ fn json(path: &Path, bytes: u64) -> FileKind {
     if bytes > JSON_BYTES {
         return FileKind::Json;
     }
-    let parsed = std::fs::read(path)
-        .ok()
-        .and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    let line = text
+        .split(|&byte| byte == b'\n')
+        .find(|line| !line.trim_ascii().is_empty());
+    let parsed = serde_json::from_slice::<Value>(text).ok();
+    if parsed.is_none() && line.is_some_and(|line| serde_json::from_slice::<Value>(line).is_ok()) {
+        return FileKind::JsonLines;
+    }
     match parsed {
         Some(Value::Object(object))
             if object.values().any(Value::is_array)
@@ -286,7 +395,11 @@ pub fn expand(path: &Path) -> Result<Vec<PathBuf>> {
             kind => {
                 known |= !matches!(
                     kind,
-                    Ok(FileKind::Text | FileKind::Unknown | FileKind::Json)
+                    Ok(FileKind::Text
+                        | FileKind::Unknown
+                        | FileKind::Json
+                        | FileKind::JsonLines
+                        | FileKind::Configuration)
                 );
                 files.push(file);
             }

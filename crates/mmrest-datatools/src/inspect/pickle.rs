@@ -1,82 +1,233 @@
-//! Inspects pickles of processed releases.
+//! Inspects pickles of processed releases, as the loader reads them.
 
-use std::path::Path;
-
-use super::hdf5::AGAIN;
 use super::{
-    Finding, IdStyle, Ids, Inspection, Labels, Options, Percentiles, Role, Sequence, Stored,
-    Usable, Values, Words,
+    Finding, Ids, Inspection, Labels, Options, Percentiles, Role, Sequence, Stored, Usable, Values,
+    Words,
 };
-use mmrest_data::import::{self, Layout, Padding, unpad};
-use mmrest_data::pickle::{Array, Kind as ValueKind, Pickle, Value};
-use mmrest_data::text::count;
-use mmrest_data::{Kind, Modality, Split};
+use mmrest_data::import::{Padding, StoredFrames, Survey, unpad};
+use mmrest_data::pickle::{Kind as ValueKind, Pickle, Value};
+use mmrest_data::text::{count, is_empty_cell};
+use mmrest_data::{Modality, Result, Split};
 
-/// Numbers of a modality in memory at a time.
-const AT_A_TIME: usize = 1 << 22;
+/// Arrays listed at most.
+const LISTED: usize = 512;
 
-/// Reads structure, ids and labels whole, and the frames a block at a time.
+/// Lists what is stored; then tells of the release what the loader finds in it, or why the loader refuses it.
 pub(super) fn inspect(inspection: &mut Inspection, options: &Options) {
-    let pickle = match Pickle::open(&inspection.path) {
-        Ok(pickle) => pickle,
+    match Pickle::open(&inspection.path) {
+        Ok(pickle) => inspection.stored = stored(pickle.root()),
         Err(error) => {
             inspection.unreadable(error, "take a release's pickle of arrays, or copy it again");
             return;
         }
+    }
+    let survey = match Survey::open(&inspection.path) {
+        Ok(survey) => survey,
+        Err(error) => {
+            inspection.refused(&error);
+            return;
+        }
     };
-    let mut pass = Pass::new(options);
-    for (name, value) in named(pickle.root()) {
-        match (Split::from_name(&name), value.kind()) {
-            (Some(split), ValueKind::Dict) => pass.split(inspection, split, value),
-            _ => inspection.stored.extend(stored(&name, value)),
+    if let Err(error) = describe(inspection, &survey, options) {
+        inspection.unreadable(error, super::hdf5::AGAIN);
+    }
+}
+
+/// The arrays of a dictionary and of the dictionaries in it.
+fn stored(root: Value<'_>) -> Vec<Stored> {
+    let mut all = Vec::new();
+    for (name, value) in named(root) {
+        match (Split::from_name(name), value.kind()) {
+            (Some(split), ValueKind::Dict) => {
+                let parts = named(value).into_iter();
+                all.extend(parts.map(|(key, value)| array(&format!("{split}/{key}"), value)));
+            }
+            _ => all.push(array(name, value)),
+        }
+        if all.len() >= LISTED {
+            break;
         }
     }
-    if inspection.splits.is_empty() {
-        inspection.usable = Usable::no(format!(
-            "{}, where a dictionary of train, valid and test is expected",
-            pickle.root().what()
-        ));
-        return;
-    }
-    pass.finish(inspection, options);
+    all.truncate(LISTED);
+    all
 }
 
 /// The entries of a dictionary that have a text for a key.
-fn named(value: Value<'_>) -> Vec<(String, Value<'_>)> {
+fn named(value: Value<'_>) -> Vec<(&str, Value<'_>)> {
     let entries = value.entries().unwrap_or_default().into_iter();
-    let named = entries.filter_map(|(key, value)| Some((key.text().ok()??, value)));
-    named.collect()
+    let named = entries.filter_map(|(key, value)| Some((key.name()?, value)));
+    named.take(LISTED).collect()
 }
 
-fn stored(name: &str, value: Value<'_>) -> Option<Stored> {
-    let (shape, dtype) = match (value.kind(), value.items()) {
+fn array(name: &str, value: Value<'_>) -> Stored {
+    let (shape, dtype) = match (value.kind(), value.count()) {
         (ValueKind::Array(array), _) => {
             let shape: Vec<String> = array.shape().iter().map(usize::to_string).collect();
             let dtype = array.dtype().to_string();
             let dtype = dtype.trim_start_matches(['<', '|']).to_owned();
             (shape.join(", "), dtype)
         }
-        (_, Some(items)) => (items.len().to_string(), value.what().to_owned()),
+        (ValueKind::List | ValueKind::Tuple, Some(items)) => {
+            (items.to_string(), value.what().to_owned())
+        }
         _ => (String::new(), value.what().to_owned()),
     };
-    Some(Stored {
+    Stored {
         name: name.to_owned(),
         shape: format!("[{shape}]"),
         dtype,
         arrays: 1,
-    })
+    }
 }
 
-/// What is summed up over splits.
-struct Pass {
-    ids: Vec<String>,
-    /// Of each id.
-    splits: Vec<Split>,
-    labels: Labels,
-    has_text: bool,
-    texts: Sequence,
-    frames: [Track; 2],
-    unreadable: Vec<String>,
+/// Facts of a release that the loader accepts.
+fn describe(inspection: &mut Inspection, survey: &Survey, options: &Options) -> Result<()> {
+    let mut labels = Labels::new(options.scale);
+    let mut texts = Sequence {
+        name: "text".to_owned(),
+        width: 1,
+        words: Some(Words::default()),
+        ..Sequence::default()
+    };
+    let (mut ids, mut splits, mut nan) = (Vec::new(), Vec::new(), 0);
+    for part in survey.parts() {
+        let Some(split) = part.split else { continue };
+        *inspection.splits.entry(split).or_default() += part.ids.len();
+        splits.extend(part.ids.iter().map(|_| split));
+        for (id, &label) in part.ids.iter().zip(part.labels) {
+            labels.push(Some(label), Some(split), || id.clone());
+        }
+        ids.extend(part.ids.iter().cloned());
+        for text in part.texts.unwrap_or_default() {
+            nan += usize::from(is_empty_cell(text));
+            add_text(&mut texts, text);
+        }
+    }
+    inspection.find_in_two_splits(survey.videos().zip(splits));
+    let ids = Ids::of(ids, &|video| options.knows(video));
+    inspection.folds = options.memberships(&ids, &mut inspection.findings);
+    inspection.ids = Some(ids);
+    part_findings(inspection, survey);
+    labels.findings(&mut inspection.findings);
+    let has_labels = labels.count > 0;
+    inspection.labels = Some(labels);
+    let has_text = survey.modalities().contains(&Modality::Text);
+    if has_text {
+        text_findings(&texts, nan, &mut inspection.findings);
+        #[allow(clippy::cast_precision_loss)]
+        let lengths = texts.lengths.iter().map(|&words| words as f64);
+        texts.frames = Percentiles::of(lengths);
+        inspection.sequences.push(texts);
+    }
+    for modality in [Modality::Vision, Modality::Audio] {
+        if !survey.modalities().contains(&modality) {
+            continue;
+        }
+        let mut track = Track::new(modality);
+        survey.visit(modality, &mut |frames| track.segment(&frames))?;
+        track.finish(inspection);
+    }
+    inspection.usable = match (has_labels, has_text) {
+        (false, _) => Usable::no("it has no labels"),
+        (true, true) => Usable::yes(Role::Pickle, "a processed release with transcripts"),
+        (true, false) => Usable::yes(
+            Role::Pickle,
+            "a processed release without transcripts: text needs its table (data.table)",
+        ),
+    };
+    Ok(())
+}
+
+fn add_text(texts: &mut Sequence, text: &str) {
+    let words = text.split_whitespace().count();
+    texts.entries += 1;
+    texts.rows += words;
+    texts.lengths.push(words);
+    if let Some(facts) = &mut texts.words {
+        facts.count += words;
+        facts.empty += usize::from(words == 0);
+    }
+}
+
+/// What the loader does not read, reads under another name, or lacks.
+fn part_findings(inspection: &mut Inspection, survey: &Survey) {
+    let report = survey.report();
+    for part in &report.unused {
+        inspection.find(Finding::note(
+            "not_used",
+            format!(
+                "{part} {} not used",
+                if part.starts_with("the arrays") {
+                    "are"
+                } else {
+                    "is"
+                }
+            ),
+            "train, valid and test are read, with their vision, audio, raw_text, id and labels",
+        ));
+    }
+    for (modality, key) in survey.renamed() {
+        inspection.find(Finding::note(
+            "other_key",
+            format!("{modality} is read from the key {key:?}"),
+            "",
+        ));
+    }
+    for split in &report.splits_absent {
+        let dev = if *split == Split::Valid {
+            " (or dev)"
+        } else {
+            ""
+        };
+        inspection.find(Finding::problem(
+            "split_absent",
+            format!("the file has no part {split}{dev}"),
+            "training needs a train and a valid part, and its results a test part",
+        ));
+    }
+    if report.videos_unknown {
+        inspection.find(Finding::note(
+            "videos_unknown",
+            "the ids do not say which video a segment is of",
+            "one video in two splits cannot be noticed; ids such as video$_$clip or video[3] would tell",
+        ));
+    }
+    if survey.files() > 1 {
+        let files = count(survey.files(), "file");
+        inspection.find(Finding::note(
+            "files_beside",
+            format!("read together with the other splits beside it: {files}"),
+            "",
+        ));
+    }
+}
+
+/// What is odd about texts: none, or an empty cell's.
+pub(super) fn text_findings(texts: &Sequence, nan: usize, found: &mut Vec<Finding>) {
+    let empty = texts.words.as_ref().map_or(0, |words| words.empty);
+    if empty > 0 {
+        found.push(Finding::problem(
+            "text_empty",
+            format!("{} without text", count(empty, "segment")),
+            "they lack a modality (data.missing says what becomes of them)",
+        ));
+    }
+    found.extend(nan_finding(nan));
+}
+
+/// Texts that are what pandas writes for an empty cell.
+pub(super) fn nan_finding(nan: usize) -> Option<Finding> {
+    (nan > 0).then(|| {
+        let are = if nan == 1 { "is" } else { "are" };
+        Finding::problem(
+            "text_nan",
+            format!(
+                "{} {are} \"nan\" or the like, as pandas writes an empty cell",
+                count(nan, "text")
+            ),
+            "they are encoded as that word; write an empty text where there is none",
+        )
+    })
 }
 
 /// Frames of one modality.
@@ -107,44 +258,21 @@ impl Track {
         }
     }
 
-    /// Frames of one split, `[segments, frames, width]`.
-    fn read(
-        &mut self,
-        array: &Array,
-        lengths: Option<&[f64]>,
-        padding: Padding,
-    ) -> mmrest_data::Result<()> {
-        let &[rows, capacity, width] = array.shape() else {
-            return Ok(());
-        };
-        self.capacity = self.capacity.max(capacity);
-        self.width = width;
-        let step = (AT_A_TIME / (capacity * width).max(1)).max(1);
-        for start in (0..rows).step_by(step) {
-            let block = start..rows.min(start + step);
-            let numbers = array.rows_f32(block.clone())?;
-            let segments = numbers.chunks_exact((capacity * width).max(1));
-            for (row, segment) in block.zip(segments) {
-                let given = lengths.and_then(|lengths| lengths.get(row).copied());
-                self.segment(segment, width, given, padding);
-            }
-        }
-        Ok(())
-    }
-
     /// One segment: where its padding is, its length, its numbers.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    fn segment(&mut self, numbers: &[f32], width: usize, given: Option<f64>, padding: Padding) {
+    fn segment(&mut self, stored: &StoredFrames) {
+        let (numbers, width) = (stored.values.as_slice(), stored.width);
         let frames = numbers.len() / width.max(1);
+        self.capacity = self.capacity.max(frames);
+        self.width = self.width.max(width);
         let zero = |frame: &&[f32]| frame.iter().all(|&value| value == 0.0);
         let rows = || numbers.chunks_exact(width.max(1));
         let before = rows().take_while(zero).count();
         let after = rows().rev().take_while(zero).count();
         let empty = before == frames;
-        self.before += usize::from(before > 0 && !empty);
-        self.after += usize::from(after > 0 && !empty);
-        let given = given.map(|length| length.max(0.0) as usize);
-        let found = unpad(numbers, width, given, padding);
+        let padded = stored.padding != Padding::None && !empty;
+        self.before += usize::from(before > 0 && padded);
+        self.after += usize::from(after > 0 && padded);
+        let found = unpad(numbers, width, stored.length, stored.padding);
         self.beyond += usize::from(found.contradicted);
         let (start, end) = (found.frames.start, found.frames.end);
         self.lengths.push(end - start);
@@ -197,175 +325,4 @@ impl Track {
             ..Sequence::default()
         });
     }
-}
-
-impl Pass {
-    fn new(options: &Options) -> Self {
-        Self {
-            ids: Vec::new(),
-            splits: Vec::new(),
-            labels: Labels::new(options.scale),
-            has_text: false,
-            texts: Sequence {
-                name: "text".to_owned(),
-                width: 1,
-                words: Some(Words::default()),
-                ..Sequence::default()
-            },
-            frames: [Track::new(Modality::Vision), Track::new(Modality::Audio)],
-            unreadable: Vec::new(),
-        }
-    }
-
-    fn split(&mut self, inspection: &mut Inspection, split: Split, value: Value<'_>) {
-        for (name, value) in named(value) {
-            let name = format!("{}/{name}", split.name());
-            inspection.stored.extend(stored(&name, value));
-        }
-        let layout = Layout::of(value).unwrap_or(Layout::Mmsa);
-        let ids = value.get(import::ID).map(rows_of_text).unwrap_or_default();
-        let labels = value.get(layout.labels());
-        let labels = labels.map(numbers).unwrap_or_default();
-        let segments = ids.len().max(labels.len());
-        *inspection.splits.entry(split).or_default() += segments;
-        for (row, &label) in labels.iter().enumerate() {
-            let place = || match ids.get(row) {
-                Some(id) => id.clone(),
-                None => format!("row {row} of {split}"),
-            };
-            #[allow(clippy::cast_possible_truncation)]
-            self.labels.push(Some(label as f32), Some(split), place);
-        }
-        self.splits.extend(ids.iter().map(|_| split));
-        self.ids.extend(ids);
-        if let Some(texts) = value.get(import::TEXT) {
-            self.has_text = true;
-            rows_of_text(texts).iter().for_each(|text| self.text(text));
-        }
-        for track in &mut self.frames {
-            let lengths = value.get(&import::lengths(track.modality)).map(numbers);
-            let array = value.get(track.modality.name()).and_then(Value::array);
-            let Some(array) = array else { continue };
-            if let Err(error) = track.read(array, lengths.as_deref(), layout.padding()) {
-                self.unreadable.push(error.to_string());
-            }
-        }
-    }
-
-    fn text(&mut self, text: &str) {
-        let words = text.split_whitespace().count();
-        self.texts.entries += 1;
-        self.texts.rows += words;
-        self.texts.lengths.push(words);
-        if let Some(facts) = &mut self.texts.words {
-            facts.count += words;
-            facts.empty += usize::from(words == 0);
-        }
-    }
-
-    fn finish(mut self, inspection: &mut Inspection, options: &Options) {
-        let ids = Ids::of(self.ids, &|video| options.knows(video));
-        if !ids.duplicates.is_empty() {
-            inspection.find(Finding::problem(
-                "id_twice",
-                format!(
-                    "{} twice: {}",
-                    count(ids.duplicates.len(), "segment"),
-                    mmrest_data::text::few(&ids.duplicates, 4)
-                ),
-                "one segment in two places; in different splits it leaks",
-            ));
-        }
-        let knows = |video: &str| options.knows(video);
-        let videos = ids.all.iter().map(|id| IdStyle::parse(id, &knows).0);
-        inspection.find_in_two_splits(videos.zip(self.splits));
-        if let Some(first) = self.unreadable.first() {
-            inspection.find(Finding::problem("unreadable", first.clone(), AGAIN));
-        }
-        inspection.folds = options.memberships(&ids, &mut inspection.findings);
-        inspection.ids = Some(ids);
-        self.labels.findings(&mut inspection.findings);
-        inspection.labels = Some(self.labels);
-        if self.has_text {
-            #[allow(clippy::cast_precision_loss)]
-            let lengths = self.texts.lengths.iter().map(|&words| words as f64);
-            self.texts.frames = Percentiles::of(lengths);
-            inspection.sequences.push(self.texts);
-        }
-        for track in self.frames {
-            track.finish(inspection);
-        }
-        let labels = inspection.labels.as_ref().map_or(0, |labels| labels.count);
-        inspection.usable = match (loadable(inspection), self.has_text, labels) {
-            (_, _, 0) => Usable::no("it has no labels"),
-            (Err(error), ..) => {
-                inspection.refused(&error);
-                return;
-            }
-            (Ok(()), true, _) => Usable::yes(Role::Pickle, "a processed release with transcripts"),
-            (Ok(()), false, _) => Usable::yes(
-                Role::Pickle,
-                "a processed release without transcripts: text needs its table (data.table)",
-            ),
-        };
-    }
-}
-
-/// Whether the loader takes the release, with what it holds of itself; all but its frames is read.
-fn loadable(inspection: &Inspection) -> mmrest_data::Result<()> {
-    let config = super::compare::of_one(inspection, Kind::Mmsa, None);
-    mmrest_data::open(&config, Path::new("")).map(drop)
-}
-
-/// One text a row: of several columns (video, start, end) `video[start:end]`.
-fn rows_of_text(value: Value<'_>) -> Vec<String> {
-    if let Some(items) = value.items() {
-        return items.into_iter().map(text_of).collect();
-    }
-    let Some(array) = value.array() else {
-        return Vec::new();
-    };
-    let texts = array.texts().unwrap_or_default();
-    texts
-        .chunks(array.row_elements().max(1))
-        .map(joined)
-        .collect()
-}
-
-fn text_of(value: Value<'_>) -> String {
-    match value.items() {
-        Some(items) => joined(&items.into_iter().map(text_of).collect::<Vec<_>>()),
-        None => match (value.text(), value.as_f64()) {
-            (Ok(Some(text)), _) => text,
-            (_, Some(number)) => number.to_string(),
-            _ => rows_of_array(value),
-        },
-    }
-}
-
-fn rows_of_array(value: Value<'_>) -> String {
-    let texts = value.array().and_then(|array| array.texts().ok());
-    joined(&texts.unwrap_or_default())
-}
-
-fn joined(cells: &[String]) -> String {
-    match cells {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first, rest @ ..] => format!("{first}[{}]", rest.join(":")),
-    }
-}
-
-/// The first number of each row.
-fn numbers(value: Value<'_>) -> Vec<f64> {
-    if let Some(items) = value.items() {
-        let number = |item: Value<'_>| item.as_f64().unwrap_or(f64::NAN);
-        return items.into_iter().map(number).collect();
-    }
-    let Some(array) = value.array().filter(|array| array.row_elements() <= 16) else {
-        return Vec::new();
-    };
-    let numbers = array.rows_f64(0..array.rows()).unwrap_or_default();
-    let rows = numbers.chunks(array.row_elements().max(1));
-    rows.filter_map(|row| row.first().copied()).collect()
 }

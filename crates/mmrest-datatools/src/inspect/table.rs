@@ -1,17 +1,14 @@
 //! Inspects tables of transcripts, labels and splits.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 
 use super::{
     Finding, Ids, Inspection, Labels, Options, Percentiles, Role, Sequence, Stored, Usable, Words,
 };
 use mmrest_data::Split;
 use mmrest_data::in_two_splits;
-use mmrest_data::table::{Table, separator};
-use mmrest_data::text::{count, few};
+use mmrest_data::table::{Sheet, Table};
+use mmrest_data::text::{count, few, is_empty_cell};
 
 /// Columns the program reads.
 const COLUMNS: [&str; 5] = ["video_id", "clip_id", "text", "label", "mode"];
@@ -19,7 +16,14 @@ const COLUMNS: [&str; 5] = ["video_id", "clip_id", "text", "label", "mode"];
 /// Reads the table leniently, row by row, to tell all that is wrong at once; then as the program would.
 pub(super) fn inspect(inspection: &mut Inspection, options: &Options) {
     let mut rows = Rows::new(options);
-    let headers = match read(inspection, &mut rows, options) {
+    let sheet = match Sheet::read(&inspection.path) {
+        Ok(sheet) => sheet,
+        Err(error) => {
+            inspection.unreadable(error, "");
+            return;
+        }
+    };
+    let headers = match read(&sheet, &mut rows, options) {
         Ok(headers) => headers,
         Err(error) => {
             inspection.unreadable(error.to_string(), "");
@@ -55,29 +59,22 @@ pub(super) fn inspect(inspection: &mut Inspection, options: &Options) {
     rows.finish(inspection, options);
 }
 
-fn read(
-    inspection: &Inspection,
-    rows: &mut Rows,
-    options: &Options,
-) -> Result<Vec<String>, csv::Error> {
+fn read(sheet: &Sheet, rows: &mut Rows, options: &Options) -> Result<Vec<String>, csv::Error> {
+    let mut lines = sheet.lines();
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::Headers)
         .flexible(true)
-        .delimiter(delimiter(&inspection.path))
-        .from_path(&inspection.path)?;
+        .delimiter(sheet.separator())
+        .from_reader(sheet.text());
     let headers = reader.byte_headers()?.clone();
     let headers: Vec<String> = headers
         .iter()
-        .map(|name| {
-            String::from_utf8_lossy(name)
-                .trim_start_matches('\u{feff}')
-                .to_owned()
-        })
+        .map(|name| String::from_utf8_lossy(name).into_owned())
         .collect();
     let place = COLUMNS.map(|column| headers.iter().position(|header| header == column));
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record)? {
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(1, |at| lines.line(at.byte()));
         let mut cells = place.iter().map(|&place| {
             let cell = place.and_then(|place| record.get(place));
             rows.latin |= cell.is_some_and(|cell| std::str::from_utf8(cell).is_err());
@@ -93,14 +90,6 @@ fn read(
     Ok(headers)
 }
 
-/// What separates cells, as the beginning of the file tells.
-fn delimiter(path: &Path) -> u8 {
-    let mut beginning = Vec::new();
-    // The reader reports what cannot be read.
-    let _ = File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut beginning));
-    separator(&beginning)
-}
-
 /// What is summed up over rows.
 struct Rows {
     count: usize,
@@ -113,6 +102,7 @@ struct Rows {
     split_of: Vec<(String, Split)>,
     texts: HashMap<String, usize>,
     empty_texts: usize,
+    nan_texts: usize,
     words: Vec<usize>,
     vocabulary: HashSet<String>,
     ragged: Vec<u64>,
@@ -132,6 +122,7 @@ impl Rows {
             split_of: Vec::new(),
             texts: HashMap::new(),
             empty_texts: 0,
+            nan_texts: 0,
             words: Vec::new(),
             vocabulary: HashSet::new(),
             ragged: Vec::new(),
@@ -175,6 +166,7 @@ impl Rows {
         if text.is_empty() {
             self.empty_texts += 1;
         } else {
+            self.nan_texts += usize::from(is_empty_cell(&text));
             let words = text.split_whitespace();
             self.words.push(words.clone().count());
             self.vocabulary.extend(words.map(str::to_lowercase));
@@ -205,6 +197,7 @@ impl Rows {
                     distinct: self.vocabulary.len(),
                     pauses: 0,
                     empty: self.empty_texts,
+                    not_utf8: 0,
                 }),
                 lengths: self.words,
                 ..Sequence::default()
@@ -278,8 +271,8 @@ impl Rows {
         if self.latin {
             found.push(Finding::problem(
                 "not_utf8",
-                "cells that are no UTF-8",
-                "save the table as UTF-8",
+                "a table that is not UTF-8",
+                "save it as UTF-8 (in Excel: CSV UTF-8)",
             ));
         }
         self.text_findings(found);
@@ -293,6 +286,7 @@ impl Rows {
                 "their segments have no text",
             ));
         }
+        found.extend(super::pickle::nan_finding(self.nan_texts));
         let repeated: usize = self.texts.values().filter(|&&times| times > 1).sum();
         if repeated > 0 {
             found.push(Finding::note(

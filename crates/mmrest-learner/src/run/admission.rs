@@ -1,7 +1,7 @@
 //! What must hold before a run may begin or go on.
 
-use mmrest_data::Split;
 use mmrest_data::packed::PackedSet;
+use mmrest_data::{Kind, Split};
 
 use super::changes::{Accepted, Change, DATA, differences};
 use super::folder::RunFolder;
@@ -56,9 +56,22 @@ pub(super) fn check_splits(config: &Config, set: &PackedSet) -> Result<(), Learn
     }
     match needed.into_iter().find(|&split| set.rows(split).is_empty()) {
         None => Ok(()),
-        Some(split) => Err(LearnerError::Training(format!(
-            "the {split} split has no segment: look at data.split_from, data.folds and data.table"
-        ))),
+        Some(split) => {
+            let dev = if split == Split::Valid {
+                " (or dev)"
+            } else {
+                ""
+            };
+            let look = if set.about().report.splits_absent.contains(&split) {
+                format!("the pickle has no part {split}{dev}")
+            } else if config.data.kind == Kind::Mmsa {
+                format!("look at the pickle's part {split}{dev}")
+            } else {
+                "look at data.split_from, data.folds and data.table".to_owned()
+            };
+            let reason = format!("the {split} split has no segment: {look}");
+            Err(LearnerError::Training(reason))
+        }
     }
 }
 

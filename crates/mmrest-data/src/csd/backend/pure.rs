@@ -7,7 +7,8 @@ use std::sync::RwLock;
 use hdf5_reader::error::Error;
 use hdf5_reader::group::Group;
 use hdf5_reader::{
-    Dataset, Datatype, H5Type, Hdf5File, OpenOptions, StringPadding, StringSize, VarLenKind,
+    ByteOrder, Dataset, Datatype, H5Type, Hdf5File, OpenOptions, StringPadding, StringSize,
+    VarLenKind,
 };
 
 use super::{Array, Fault, Members, Source, Values, check_size, lzf, most_bytes, text};
@@ -85,6 +86,15 @@ fn values(dataset: &Dataset, most: usize) -> Result<Values, Fault> {
     match kind {
         Datatype::FloatingPoint { size: 4, .. } => Ok(Values::F32(numbers::<f32>(dataset)?)),
         Datatype::FloatingPoint { size: 8, .. } => Ok(Values::F64(numbers::<f64>(dataset)?)),
+        Datatype::FloatingPoint {
+            size: 2,
+            byte_order,
+        } => half(dataset, *byte_order),
+        // h5py writes truth values so.
+        Datatype::Enum { base, .. } if matches!(**base, Datatype::FixedPoint { size: 1, .. }) => {
+            let bytes = dataset.read_raw_bytes().map_err(reason)?;
+            Ok(Values::F32(bytes.into_iter().map(f32::from).collect()))
+        }
         Datatype::FixedPoint { size, signed, .. } => integers(dataset, *size, *signed),
         Datatype::String {
             size: StringSize::Fixed(bytes),
@@ -99,20 +109,56 @@ fn values(dataset: &Dataset, most: usize) -> Result<Values, Fault> {
             kind: VarLenKind::String,
             ..
         } => variable_text(dataset, most),
-        other => Err(format!("elements of type {other:?} are not known here")),
+        Datatype::FloatingPoint { size, .. } => Err(format!(
+            "{}-bit floating-point numbers are not read; write 32-bit ones",
+            8 * usize::from(*size)
+        )),
+        other => Err(format!(
+            "elements of type {} are not read; write numbers or strings",
+            type_name(other)
+        )),
     }
 }
 
 /// Bytes that an element takes once it is read; a byte that is no UTF-8 becomes three.
 fn cost(kind: &Datatype) -> usize {
     match kind {
-        Datatype::FloatingPoint { size: 4, .. } => size_of::<f32>(),
+        Datatype::FloatingPoint { size: 2 | 4, .. } | Datatype::Enum { .. } => size_of::<f32>(),
         Datatype::FloatingPoint { .. } | Datatype::FixedPoint { .. } => size_of::<f64>(),
         Datatype::String {
             size: StringSize::Fixed(bytes),
             ..
         } => size_of::<String>() + 3 * *bytes as usize,
         _ => size_of::<String>(),
+    }
+}
+
+/// Half precision, which the reader has no type for.
+fn half(dataset: &Dataset, order: ByteOrder) -> Result<Values, Fault> {
+    let bytes = dataset.read_raw_bytes().map_err(reason)?;
+    let (elements, _) = bytes.as_chunks::<2>();
+    let number = |&bytes: &[u8; 2]| match order {
+        ByteOrder::LittleEndian => half::f16::from_le_bytes(bytes),
+        ByteOrder::BigEndian => half::f16::from_be_bytes(bytes),
+    };
+    Ok(Values::F32(
+        elements
+            .iter()
+            .map(|bytes| number(bytes).to_f32())
+            .collect(),
+    ))
+}
+
+/// What a type is, in a word.
+fn type_name(kind: &Datatype) -> &'static str {
+    match kind {
+        Datatype::Compound { .. } => "compound",
+        Datatype::Reference { .. } => "reference",
+        Datatype::Enum { .. } => "enumeration",
+        Datatype::VarLen { .. } => "list",
+        Datatype::Array { .. } => "array",
+        Datatype::Opaque { .. } => "opaque",
+        _ => "another kind",
     }
 }
 
