@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::text::count;
-use crate::{DataError, Modality, Result, Split};
+use crate::{DataError, LabelSummary, Modality, Result, Split};
 
 /// Facts about a loaded data set that its user should know, counted instead of warned about one by one.
 ///
@@ -31,6 +31,9 @@ pub struct DataReport {
     pub without_split: usize,
     /// Intervals, rows or segments that were left out, by reason.
     pub dropped: BTreeMap<DropReason, usize>,
+    /// Whether the files do not say which videos the segments are cut from: each then counts as one of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub videos_unknown: bool,
     /// Labelled videos that are in no fold.
     pub videos_in_no_fold: Vec<String>,
     /// Videos with segments in more than one split, as where a release is split by segment.
@@ -44,6 +47,9 @@ pub struct DataReport {
     pub labels_clamped: usize,
     /// The scale they were clamped to, `label_range`; none where no label was beyond it.
     pub clamped_to: Option<[f32; 2]>,
+    /// What the labels show, before they were clamped; nothing where they are not needed.
+    #[serde(default)]
+    pub labels: LabelSummary,
     /// NaN and infinite feature values, set to 0, by modality.
     pub non_finite: BTreeMap<Modality, usize>,
     /// Segments in a split that lack a modality in use, by modality.
@@ -123,8 +129,15 @@ impl DataReport {
         }
     }
 
-    /// The report at the end of a pass over `labels`: [`DataError::Empty`] where no segment is left.
+    /// The report at the end of a pass over `labels`: [`DataError::Empty`] where no segment is left,
+    /// [`DataError::Scale`] where the labels are plainly of another scale.
     pub(crate) fn finish(self, labels: &Path) -> Result<Self> {
+        if self.labels.is_off_the_scale() {
+            return Err(DataError::Scale {
+                path: labels.to_path_buf(),
+                labels: Box::new(self.labels),
+            });
+        }
         if self.total() > 0 {
             return Ok(self);
         }
@@ -142,12 +155,14 @@ impl DataReport {
         add(&mut self.segments, other.segments);
         self.without_split += other.without_split;
         add(&mut self.dropped, other.dropped);
+        self.videos_unknown |= other.videos_unknown;
         self.videos_in_no_fold.extend(other.videos_in_no_fold);
         self.videos_in_two_splits += other.videos_in_two_splits;
         self.fold_videos_without_labels += other.fold_videos_without_labels;
         self.table_rows_unused += other.table_rows_unused;
         self.labels_clamped += other.labels_clamped;
         self.clamped_to = self.clamped_to.or(other.clamped_to);
+        self.labels.absorb(other.labels);
         add(&mut self.non_finite, other.non_finite);
         add(&mut self.absent, other.absent);
         add(&mut self.shortened, other.shortened);
@@ -186,11 +201,15 @@ fn listed<K: fmt::Display>(counts: &BTreeMap<K, usize>) -> String {
 impl fmt::Display for DataReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let split = |split| self.segments.get(&split).copied().unwrap_or(0);
+        let videos = if self.videos_unknown {
+            "unknown videos".to_owned()
+        } else {
+            format!("{} videos", self.videos)
+        };
         write!(
             f,
-            "{} segments of {} videos: {} train, {} valid, {} test.",
+            "{} segments of {videos}: {} train, {} valid, {} test.",
             self.total(),
-            self.videos,
             split(Split::Train),
             split(Split::Valid),
             split(Split::Test),
@@ -262,6 +281,9 @@ impl DataReport {
         if let Some([least, greatest]) = self.clamped_to {
             let count = self.labels_clamped;
             write!(f, "\n{count} labels were clamped to [{least}, {greatest}].")?;
+        }
+        for note in self.labels.notes() {
+            write!(f, "\n{note}")?;
         }
         Ok(())
     }

@@ -326,6 +326,7 @@ fn clips_join_labelled_intervals_only_as_numbers() {
     }
     let bare = folder("video_id,clip_id\na,1\n");
     let none = Required {
+        id: true,
         text: false,
         label: false,
         split: false,

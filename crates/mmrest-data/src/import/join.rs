@@ -19,6 +19,7 @@ pub(super) fn table(config: &DataConfig, files: &Files, layout: Layout) -> Resul
         return Ok(None);
     };
     let mut required = Required {
+        id: true,
         text: layout == Layout::Mult && config.uses(Modality::Text),
         label: false,
         split: true,

@@ -26,18 +26,28 @@ pub(crate) struct TableSource {
 impl TableSource {
     pub(crate) fn open(config: &DataConfig, files: &Files) -> Result<Self> {
         let required = Required {
+            id: false,
             text: true,
             label: true,
             split: config.split_from == SplitFrom::Table,
         };
         let path = files.table.as_deref().unwrap_or(Path::new(""));
-        let table = Table::read_with(path, &config.columns, required)?;
+        let table = Table::read_with(path, &config.columns, required);
+        let table = table.map_err(|error| no_split(error, config))?;
         table.check_videos_apart()?;
+        let folds = match config.split_from {
+            SplitFrom::Folds => files.folds.as_deref().map(Folds::read).transpose()?,
+            SplitFrom::Table => None,
+            SplitFrom::Random => {
+                let videos = table.rows().iter().map(|row| row.video.as_str());
+                Some(Folds::random(videos, config.split_shares, config.split_seed))
+            }
+        };
         Ok(Self {
             config: config.clone(),
             purpose: Purpose::Training,
             table,
-            folds: files.folds.as_deref().map(Folds::read).transpose()?,
+            folds,
         })
     }
 
@@ -52,6 +62,7 @@ impl TableSource {
             }));
         }
         let required = Required {
+            id: false,
             text: true,
             label: false,
             split: false,
@@ -93,6 +104,7 @@ impl TableSource {
     fn about_videos(&self) -> DataReport {
         let mut report = DataReport {
             intervals: self.table.rows().len(),
+            videos_unknown: !self.table.knows_videos(),
             ..DataReport::begin(Unit::Rows)
         };
         let mut videos = HashSet::new();
@@ -109,6 +121,20 @@ impl TableSource {
                 folds.filter(|(video, _)| !videos.contains(video)).count();
         }
         report
+    }
+}
+
+/// Of a table without the column that says the split: what to do instead.
+fn no_split(error: DataError, config: &DataConfig) -> DataError {
+    match error {
+        DataError::Column { path, column, .. } if column == config.columns.split => {
+            DataError::Config(format!(
+                "{}: no column {column:?} says which rows are for training, validation and test: set split_from = \"random\", or \
+                 name the column in columns.split",
+                path.display()
+            ))
+        }
+        other => other,
     }
 }
 

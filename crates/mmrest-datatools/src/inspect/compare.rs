@@ -200,7 +200,7 @@ pub(super) fn suggest(
         .or_else(|| files.one(Role::Pickle, Kind::Mmsa))
         .or_else(|| files.one(Role::Packed, Kind::Packed))
         .or_else(|| files.table())?;
-    let Some(data) = data.with_splits() else {
+    let Some(mut data) = data.with_splits() else {
         found.push(Finding::problem(
             "no_splits",
             "no file says which videos are for training, validation and testing",
@@ -208,18 +208,30 @@ pub(super) fn suggest(
         ));
         return None;
     };
-    match read_all(&data.config, options) {
+    let mut bins = None;
+    let mut read = read_all(&data.config, options);
+    if let Err(DataError::Scale { labels, .. }) = &read {
+        // The scale that the loader's message asks for.
+        bins = labels.suggested_scale();
+        if let Some(scale) = &bins {
+            data.config.label_range = scale.range;
+            read = read_all(&data.config, options);
+        }
+    }
+    match read {
         Ok(report) => {
             let empty = Split::ALL.map(|split| (split, report.segments.get(&split)));
             let empty = empty
                 .iter()
                 .filter(|(_, count)| count.is_none_or(|&n| n == 0));
             for (split, _) in empty {
-                found.push(Finding::problem(
-                    "split_empty",
-                    format!("the {split} split has no segment"),
-                    "training needs all three",
-                ));
+                let told = format!("the {split} split has no segment");
+                found.push(match split {
+                    Split::Test => {
+                        Finding::note("split_empty", told, "a run then has no test metrics")
+                    }
+                    _ => Finding::problem("split_empty", told, "training needs it"),
+                });
             }
         }
         Err(error) => {
@@ -232,6 +244,13 @@ pub(super) fn suggest(
         }
     }
     let mut text = format!("[data]\n{}", data.section(&files));
+    if let Some(scale) = bins {
+        let _ = write!(
+            text,
+            "\n[bins] # classes of the labels' scale: change them as you need\nedges = {:?}\nlabels = {:?}\n",
+            scale.edges, scale.labels
+        );
+    }
     if let Some(bert) = files.first(Role::TextEncoder) {
         let _ = write!(text, "\n[text]\nbert = {}\n", quoted(&bert.path));
         if bert.usable.why.contains("from_scratch") {
@@ -378,7 +397,11 @@ impl<'a> Files<'a> {
             kind: Kind::Table,
             modalities: vec![Modality::Text],
             table: Some(below(table, &folder).to_string_lossy().into_owned()),
-            split_from: SplitFrom::Table,
+            split_from: if table.stored.iter().any(|column| column.name == "mode") {
+                SplitFrom::Table
+            } else {
+                SplitFrom::Random
+            },
             label_range: range(table),
             dir: folder,
             ..DataConfig::default()
@@ -464,6 +487,8 @@ impl Suggestion {
         }
         if config.split_from == SplitFrom::Table {
             lines.push("split_from = \"table\"".to_owned());
+        } else if config.split_from == SplitFrom::Random {
+            lines.push("split_from = \"random\"".to_owned());
         } else if sdk {
             lines.push("split_from = \"folds\"".to_owned());
             lines.push(format!("folds = {}", quoted(&config.folds)));

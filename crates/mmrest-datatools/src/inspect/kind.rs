@@ -46,6 +46,8 @@ pub enum FileKind {
     Zip,
     /// Compressed by gzip.
     Gzip,
+    /// A recording: pictures or sound.
+    Media,
     /// Any other text.
     Text,
     /// None of these.
@@ -104,6 +106,7 @@ impl FileKind {
             Self::LfsPointer => "Git LFS pointer",
             Self::Zip => "ZIP archive",
             Self::Gzip => "gzip",
+            Self::Media => "recording (video, sound or picture)",
             Self::Text => "text",
             Self::Unknown => "unknown",
         }
@@ -129,6 +132,11 @@ impl FileKind {
                 "unzip a data set first; a checkpoint is used by the directory it is in",
             ),
             Self::Gzip => ("compressed by gzip", "unpack it first (gunzip, tar xzf)"),
+            Self::Media => (
+                "a recording (video, sound or picture), where this program reads features and words",
+                "compute features from it by another program (OpenFace, openSMILE, COVAREP, a speech recogniser), and write \
+                 them as computational sequences or a packed set; its transcript alone is a table",
+            ),
             _ => {
                 inspection.usable = super::Usable::no("no kind of file that this program reads");
                 return;
@@ -149,7 +157,27 @@ fn is_hdf5(file: &mut File, head: &[u8]) -> std::io::Result<bool> {
     Ok(file.read(&mut signature)? == 8 && signature == HDF5)
 }
 
+/// Whether a file begins as MP4 and QuickTime, Matroska and WebM, AVI and WAVE, MP3, Ogg, FLAC, JPEG or PNG do.
+fn is_media(head: &[u8]) -> bool {
+    let starts: [&[u8]; 7] = [
+        b"\x1a\x45\xdf\xa3",
+        b"ID3",
+        b"OggS",
+        b"fLaC",
+        b"\xff\xd8\xff",
+        b"\x89PNG",
+        b"\x00\x00\x01\xba",
+    ];
+    starts.iter().any(|start| head.starts_with(start))
+        || head.get(4..8) == Some(b"ftyp")
+        || head.starts_with(b"RIFF") && matches!(head.get(8..12), Some(b"AVI " | b"WAVE"))
+        || matches!(head, [0xff, 0xf2 | 0xf3 | 0xfa | 0xfb, ..])
+}
+
 fn by_head(path: &Path, head: &[u8], bytes: u64) -> FileKind {
+    if is_media(head) {
+        return FileKind::Media;
+    }
     match head {
         [0x80, 1..=5, ..] => return FileKind::Pickle,
         [b'P', b'K', 3 | 5, ..] => return FileKind::Zip,
@@ -213,7 +241,10 @@ fn by_text(path: &Path, text: &str, bytes: u64) -> FileKind {
     let names = ["video_id", "clip_id", "label", "mode", "text"];
     let known = |cell: &str| names.contains(&cell.trim().trim_matches('"'));
     let named = header.split(['\t', ',', ';']).any(known) && header.contains(['\t', ',', ';']);
-    if named || header.contains(',') && path.extension().is_some_and(|e| e == "csv") {
+    let csv = path
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("csv") || e.eq_ignore_ascii_case("tsv"));
+    if named || csv && (header.contains([',', ';', '\t']) || known(header)) {
         FileKind::Table
     } else {
         FileKind::Text
