@@ -197,6 +197,9 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     };
     let encoder = network.valid();
     let splits = Splits::prepare(&set, &saved, encoder.text_encoder(), &options.root, &stop)?;
+    if let Some(cut) = splits.about_texts(config.text.max_tokens) {
+        options.observer.note(&cut);
+    }
     let best = BestModel::new(options.folder.model());
     clear_up(options, &best, restored.as_ref())?;
     // The configuration is what tells that there is a run: it comes last.
