@@ -175,6 +175,11 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         options.observer.note(line);
     }
     check_splits(config, &set)?;
+    if set.rows(Split::Test).is_empty() {
+        options
+            .observer
+            .note("No segment is for testing: the run has no test metrics.");
+    }
     let mut record = RunRecord::begin(
         data.files,
         report,
