@@ -94,7 +94,11 @@ impl Folds {
         let mut sizes = [0; 3];
         // The last first, so that train gets what rounding leaves.
         for place in [2, 1, 0] {
-            let share = if left > 0.0 { shares[place] / left } else { 0.0 };
+            let share = if left > 0.0 {
+                shares[place] / left
+            } else {
+                0.0
+            };
             #[allow(
                 clippy::cast_precision_loss,
                 clippy::cast_possible_truncation,

@@ -153,7 +153,11 @@ fn nice([least, greatest]: [f32; 2]) -> [f32; 2] {
         return [-end, end];
     }
     let (low, high) = (least.floor(), greatest.ceil());
-    if low < high { [low, high] } else { [low, low + 1.0] }
+    if low < high {
+        [low, high]
+    } else {
+        [low, low + 1.0]
+    }
 }
 
 /// The keys that set a scale for labels of this range, with values to begin with.
@@ -236,12 +240,24 @@ mod tests {
     fn labels_that_make_metrics_meaningless_are_named() {
         let of = |values: &[f32]| notes(&values.repeat(5), SEVEN);
         for (values, said) in [
-            (&[0.0, 1.0][..], "are 0 or 1, none is below 0: metrics of two classes"),
-            (&[1.0, 2.0, 3.0], "No label is below 0 (they lie from 1 to 3)"),
+            (
+                &[0.0, 1.0][..],
+                "are 0 or 1, none is below 0: metrics of two classes",
+            ),
+            (
+                &[1.0, 2.0, 3.0],
+                "No label is below 0 (they lie from 1 to 3)",
+            ),
             (&[-1.0, -2.0, -0.5], "No label is above 0"),
             (&[2.0, 2.0], "All 10 labels are 2"),
-            (&[-1.0, 0.4, 1.0], "within -1 and 1, a part of the scale of -3 to 3"),
-            (&[1.0, 2.0, 5.0], "set data.label_range = [1, 5], bins.edges = [1.5, 2.5, 3.5, 4.5]"),
+            (
+                &[-1.0, 0.4, 1.0],
+                "within -1 and 1, a part of the scale of -3 to 3",
+            ),
+            (
+                &[1.0, 2.0, 5.0],
+                "set data.label_range = [1, 5], bins.edges = [1.5, 2.5, 3.5, 4.5]",
+            ),
         ] {
             let notes = of(values).join("\n");
             assert!(notes.contains(said), "{said:?} in {notes:?}");
@@ -266,7 +282,13 @@ mod tests {
 
     #[test]
     fn suggested_classes_lie_on_their_scale() {
-        for range in [[-1.0, 1.0], [1.0, 5.0], [0.0, 1.0], [0.0, 100.0], [-5.0, 5.0]] {
+        for range in [
+            [-1.0, 1.0],
+            [1.0, 5.0],
+            [0.0, 1.0],
+            [0.0, 100.0],
+            [-5.0, 5.0],
+        ] {
             let (edges, labels) = bins(range);
             assert_eq!(labels.len(), edges.len() + 1);
             assert!(edges.windows(2).all(|pair| pair[0] < pair[1]));

@@ -60,7 +60,9 @@ pub(crate) fn without_nan(json: &str) -> Cow<'_, str> {
         if place % 2 == 1 {
             plain.push_str(part);
         } else {
-            let part = part.replace("-Infinity", "null").replace("Infinity", "null");
+            let part = part
+                .replace("-Infinity", "null")
+                .replace("Infinity", "null");
             plain.push_str(&part.replace("NaN", "null"));
         }
     }
@@ -355,7 +357,20 @@ mod tests {
         let scored = Scored::new("a, b", &prediction).missing(&missing);
         let cells = scored.cells();
         assert_eq!(cells.len(), Scored::columns(false).len());
-        let expected = ["a, b", "0.5", "0.25", "0.25", "4", "1", "2.5", "", "", "", "vision audio", ""];
+        let expected = [
+            "a, b",
+            "0.5",
+            "0.25",
+            "0.25",
+            "4",
+            "1",
+            "2.5",
+            "",
+            "",
+            "",
+            "vision audio",
+            "",
+        ];
         assert_eq!(cells, expected);
         let explanation = Explanation {
             prediction,

@@ -61,9 +61,7 @@ impl ConfigFile {
     pub(crate) fn load(&self, overrides: &[(String, toml::Value)]) -> Result<Config> {
         match &self.source {
             Source::File(path) => Ok(Config::load(path, overrides)?),
-            Source::Shipped(text) => {
-                Ok(Config::read(text, Path::new(&self.shown()), overrides)?)
-            }
+            Source::Shipped(text) => Ok(Config::read(text, Path::new(&self.shown()), overrides)?),
         }
     }
 }

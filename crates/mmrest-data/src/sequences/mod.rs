@@ -60,7 +60,11 @@ impl Sequences {
             SplitFrom::Table => Splits::Table,
             SplitFrom::Random => {
                 let videos = labels.videos().iter().map(String::as_str);
-                Splits::Folds(Folds::random(videos, config.split_shares, config.split_seed))
+                Splits::Folds(Folds::random(
+                    videos,
+                    config.split_shares,
+                    config.split_seed,
+                ))
             }
         };
         Ok(Self {

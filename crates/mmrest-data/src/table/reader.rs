@@ -295,7 +295,12 @@ impl<'a> Places<'a> {
     }
 
     /// The row of a record, `place` rows after the first, or why it is none.
-    pub(super) fn row(&self, record: &StringRecord, place: usize, line: u64) -> Result<Row, String> {
+    pub(super) fn row(
+        &self,
+        record: &StringRecord,
+        place: usize,
+        line: u64,
+    ) -> Result<Row, String> {
         let row = || (place + 1).to_string();
         let (video, clip) = match (&self.video, &self.clip) {
             (Some(video), Some(clip)) => (video.name(record)?, clip.name(record)?),

@@ -40,7 +40,11 @@ impl TableSource {
             SplitFrom::Table => None,
             SplitFrom::Random => {
                 let videos = table.rows().iter().map(|row| row.video.as_str());
-                Some(Folds::random(videos, config.split_shares, config.split_seed))
+                Some(Folds::random(
+                    videos,
+                    config.split_shares,
+                    config.split_seed,
+                ))
             }
         };
         Ok(Self {

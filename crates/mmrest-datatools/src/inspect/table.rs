@@ -8,9 +8,9 @@ use std::path::Path;
 use super::{
     Finding, Ids, Inspection, Labels, Options, Percentiles, Role, Sequence, Stored, Usable, Words,
 };
+use mmrest_data::Columns;
 use mmrest_data::Split;
 use mmrest_data::in_two_splits;
-use mmrest_data::Columns;
 use mmrest_data::table::{Required, Table, number, separator};
 use mmrest_data::text::{count, few};
 

@@ -3,9 +3,9 @@
 use mmrest_models::{ConfigError, ModelConfig, ModelVisitor, SentimentModel};
 use toml::{Table, Value};
 
+use super::Config;
 use super::renamed::without_aliases;
 use super::wording;
-use super::Config;
 
 /// Splits `key.path=value`. The value is TOML (`3`, `0.5`, `true`, `["text"]`, `"a b"`); anything else is taken as a string.
 ///
@@ -139,11 +139,7 @@ fn chosen_model(layers: &[Table]) -> Result<ModelConfig, ConfigError> {
 }
 
 /// Checks every model's table, for a file may hold those of several models, and leaves that of `name` alone.
-fn check_model_tables(
-    config: &mut Table,
-    name: &str,
-    known: &[String],
-) -> Result<(), ConfigError> {
+fn check_model_tables(config: &mut Table, name: &str, known: &[String]) -> Result<(), ConfigError> {
     let Some(Value::Table(models)) = config.get_mut("model") else {
         return Ok(());
     };
@@ -194,7 +190,11 @@ impl ModelVisitor for ReadTable<'_> {
                 path => format!(".{path}"),
             };
             let path = format!("model.{}{path}", self.table);
-            ConfigError(wording::of_value(&path, &sentence(error.inner()), self.known))
+            ConfigError(wording::of_value(
+                &path,
+                &sentence(error.inner()),
+                self.known,
+            ))
         })
     }
 }

@@ -10,8 +10,8 @@ mod wording;
 
 pub use layers::{check_brackets, parse_override};
 pub use mmrest_models::{BinsConfig, ConfigError, ModelConfig};
-pub use wording::closest;
 pub use sections::{ReportConfig, Selection, SequenceConfig, TextConfig, TrainConfig};
+pub use wording::closest;
 
 use std::path::Path;
 

@@ -50,7 +50,11 @@ pub(super) fn keys(table: &Table) -> Vec<String> {
     for (key, value) in table {
         keys.push(key.clone());
         if let Value::Table(inner) = value {
-            keys.extend(self::keys(inner).into_iter().map(|below| format!("{key}.{below}")));
+            keys.extend(
+                self::keys(inner)
+                    .into_iter()
+                    .map(|below| format!("{key}.{below}")),
+            );
         }
     }
     keys
@@ -63,7 +67,10 @@ pub(super) fn of_toml(text: &str, span: Option<Range<usize>>, message: &str) -> 
     };
     let start = before.rfind('\n').map_or(0, |end| end + 1);
     let line = text[start..].lines().next().unwrap_or_default();
-    let quoted = line.split('"').nth(1).filter(|quoted| quoted.contains('\\'));
+    let quoted = line
+        .split('"')
+        .nth(1)
+        .filter(|quoted| quoted.contains('\\'));
     match quoted {
         Some(path) => format!("{BACKSLASHES}: '{path}' or \"{}\"", path.replace('\\', "/")),
         None => message.to_owned(),
@@ -147,7 +154,10 @@ fn other_type(path: &str, message: &str) -> Option<String> {
     let expected_list = expected == "a sequence" || expected.starts_with("an array");
     let advice = match text {
         Some(text) if expected_list => {
-            let parts: Vec<String> = text.split(',').map(|part| format!("{:?}", part.trim())).collect();
+            let parts: Vec<String> = text
+                .split(',')
+                .map(|part| format!("{:?}", part.trim()))
+                .collect();
             format!(": write [{}]", parts.join(", "))
         }
         Some(text) if text.parse::<f64>().is_ok() || matches!(text, "true" | "false") => {
@@ -210,13 +220,22 @@ mod tests {
     fn misspelt_keys_and_names_are_guessed() {
         for (set, said) in [
             ("loss.margn=2", "did you mean 'model.mmrest.loss.margin'?"),
-            ("model.mmrest.loss.margn=2", "in model.mmrest.loss: did you mean 'margin'?"),
-            ("train.epoch=3", "there is no key 'epoch' in train: did you mean 'epochs'?"),
+            (
+                "model.mmrest.loss.margn=2",
+                "in model.mmrest.loss: did you mean 'margin'?",
+            ),
+            (
+                "train.epoch=3",
+                "there is no key 'epoch' in train: did you mean 'epochs'?",
+            ),
             ("epochs=3", "did you mean 'train.epochs'?"),
             ("sed=3", "did you mean 'seed'?"),
             ("model.name=mmrst", "did you mean 'mmrest'?"),
             ("preset=oficial", "did you mean 'official'?"),
-            ("data.kind=tabel", "data.kind: 'tabel' is not known; did you mean 'table'?"),
+            (
+                "data.kind=tabel",
+                "data.kind: 'tabel' is not known; did you mean 'table'?",
+            ),
             ("train.zzz=1", "the keys are epochs, batch_size"),
         ] {
             let told = refused(set);
@@ -227,13 +246,28 @@ mod tests {
     #[test]
     fn types_are_named_as_people_name_them() {
         for (set, said) in [
-            ("train.epochs=many", "train.epochs: expected a whole number, at least 0, found \"many\""),
-            ("train.epochs=-3", "expected a whole number, at least 0, found -3"),
+            (
+                "train.epochs=many",
+                "train.epochs: expected a whole number, at least 0, found \"many\"",
+            ),
+            (
+                "train.epochs=-3",
+                "expected a whole number, at least 0, found -3",
+            ),
             ("train.epochs=\"3\"", "found \"3\": write 3 without quotes"),
-            ("train.learning_rate=fast", "expected a number, found \"fast\""),
-            ("data.modalities=text", "expected a list, found \"text\": write [\"text\"]"),
+            (
+                "train.learning_rate=fast",
+                "expected a number, found \"fast\"",
+            ),
+            (
+                "data.modalities=text",
+                "expected a list, found \"text\": write [\"text\"]",
+            ),
             ("data.modalities=text, audio", "write [\"text\", \"audio\"]"),
-            ("text.freeze=1", "text.freeze: expected true or false, found 1"),
+            (
+                "text.freeze=1",
+                "text.freeze: expected true or false, found 1",
+            ),
             ("data.dir=3", "data.dir: expected a text in quotes, found 3"),
             ("train=3", "train: expected a table of keys, found 3"),
         ] {

@@ -233,6 +233,17 @@ mod tests {
     }
 
     #[test]
+    fn a_score_that_is_not_finite_fails_its_own_request() {
+        let requests = vec![vec![segment("a"), segment("infinite")], vec![segment("b")]];
+        let (_, answers) = worked(requests, &limits());
+        let Err(Failure::NotFinite(told)) = &answers[0] else {
+            panic!("{:?}", answers[0]);
+        };
+        assert!(told.contains("its score is not a finite number"), "{told}");
+        assert_eq!(answers[1].as_ref().unwrap().len(), 1);
+    }
+
+    #[test]
     fn what_nobody_waits_for_is_not_scored() {
         let (fake, metrics, queue) = (Fake::default(), Metrics::new(&[]), Queue::new(9));
         drop(queue.push(vec![segment("gone")]).unwrap());

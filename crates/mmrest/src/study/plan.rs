@@ -1,9 +1,9 @@
 //! Applies a study to one configuration: which variants are run, which are not, and why.
 
-use mmrest_learner::config::closest;
 use anyhow::{Result, anyhow, bail};
 use mmrest_data::Modality;
 use mmrest_learner::Config;
+use mmrest_learner::config::closest;
 use toml::Value;
 
 use super::file::{StudyFile, SweepEntry, VariantEntry, overrides};

@@ -85,7 +85,10 @@ impl<'a> Pieces<'a> {
         loop {
             let mut line = Vec::new();
             let most = LONGEST as u64 + 1;
-            self.input.by_ref().take(most).read_until(b'\n', &mut line)?;
+            self.input
+                .by_ref()
+                .take(most)
+                .read_until(b'\n', &mut line)?;
             first.extend_from_slice(&line);
             if line.is_empty() || !line.trim_ascii().is_empty() {
                 break;
@@ -147,7 +150,11 @@ impl<'a> Pieces<'a> {
     fn line(&mut self) -> Result<Option<Piece>> {
         let mut line = Vec::new();
         let most = LONGEST as u64 + 1;
-        let read = self.input.by_ref().take(most).read_until(b'\n', &mut line)?;
+        let read = self
+            .input
+            .by_ref()
+            .take(most)
+            .read_until(b'\n', &mut line)?;
         match line.last() {
             None => return Ok(None),
             Some(b'\n') => line.truncate(read - 1),
@@ -299,7 +306,8 @@ mod tests {
 
     fn texts(input: &str) -> Vec<String> {
         let all = pieces(input).into_iter();
-        all.map(|(_, _, text)| text.unwrap_or_else(|told| told)).collect()
+        all.map(|(_, _, text)| text.unwrap_or_else(|told| told))
+            .collect()
     }
 
     #[test]
@@ -317,7 +325,8 @@ mod tests {
 
     #[test]
     fn arrays_are_taken_apart() {
-        let array = "[\n  {\n \"text\": \"],}{\\\"[\"\n },\n {\"audio\": [[1, 2], [3]]} , 7, \"a,b\"\n]\n";
+        let array =
+            "[\n  {\n \"text\": \"],}{\\\"[\"\n },\n {\"audio\": [[1, 2], [3]]} , 7, \"a,b\"\n]\n";
         let found = texts(array);
         assert_eq!(found[0], "{\n \"text\": \"],}{\\\"[\"\n }");
         assert_eq!(found[1..], ["{\"audio\": [[1, 2], [3]]}", "7", "\"a,b\""]);
@@ -346,7 +355,9 @@ mod tests {
 
     #[test]
     fn damaged_input_comes_to_an_end() {
-        for input in ["[}", "[}}}", "[,,", "{\n}", "{\n}}\n}", "[\"", "[]]", "{\n\"", "[\n"] {
+        for input in [
+            "[}", "[}}}", "[,,", "{\n}", "{\n}}\n}", "[\"", "[]]", "{\n\"", "[\n",
+        ] {
             assert!(pieces(input).len() < 9, "{input}");
         }
     }

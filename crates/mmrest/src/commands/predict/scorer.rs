@@ -221,7 +221,10 @@ impl std::fmt::Display for Summary {
         }
         if self.untold > 0 {
             let untold = self.untold;
-            write!(f, ", {untold} of them without a message here (--strict stops at the first)")?;
+            write!(
+                f,
+                ", {untold} of them without a message here (--strict stops at the first)"
+            )?;
         }
         if self.non_finite > 0 {
             let values = counted(self.non_finite, "value");
