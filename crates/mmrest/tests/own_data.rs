@@ -42,7 +42,7 @@ fn with_table(table: &str, data: &str) -> Fixture {
     let fixture = Fixture::small();
     std::fs::write(fixture.path("own.csv"), table).unwrap();
     let config = format!(
-        "[data]\nkind = \"table\"\ndir = {:?}\ntable = \"own.csv\"\nmodalities = [\"text\"]\n{data}\n[text]\nbert = {:?}\n\
+        "[data]\nkind = \"table\"\ndir = {:?}\ntable = \"own.csv\"\nmodalities = [\"text\"]\n{data}\n[text]\nbert = {:?}\nfrom_scratch = true\n\
          [train]\nepochs = 1\n",
         fixture.path("."),
         fixture.path("sample/bert"),
@@ -131,7 +131,8 @@ fn what_inspect_prints_of_a_table_trains() {
             .fold(String::new(), |all, line| all + line + "\n");
         std::fs::write(fixture.path("own.toml"), &config).unwrap();
         let bert = fixture.arg("sample/bert");
-        let more = ["--bert", &bert, "--epochs", "1"];
+        let scratch = "text.from_scratch=true";
+        let more = ["--bert", &bert, "--epochs", "1", "--set", scratch];
         succeed_with(&mut fixture.train_own("own.toml", "run", &more));
     }
 }

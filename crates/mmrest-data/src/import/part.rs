@@ -71,7 +71,10 @@ impl Reader<'_> {
     fn labels(&self, segments: usize) -> Result<Vec<f32>> {
         let key = self.release.layout.labels();
         let part = self.release.part(self.name);
-        if self.purpose == Purpose::Prediction && part.and_then(|part| part.get(key)).is_none() {
+        // Without labels a split cannot be trained on; it can be predicted, and metrics of the test split can be lacking.
+        let spared =
+            self.purpose == Purpose::Prediction || Split::from_name(self.name) == Some(Split::Test);
+        if spared && part.and_then(|part| part.get(key)).is_none() {
             return Ok(vec![f32::NAN; segments]);
         }
         let column = self.column(key)?;

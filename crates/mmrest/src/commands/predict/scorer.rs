@@ -99,16 +99,7 @@ impl Scorer {
             .map(|segment| self.predictor.missing(segment));
         let missing: Vec<Vec<Modality>> = missing.collect();
         self.warn_once(&missing);
-        let predictions: Vec<Score> = match self.neighbours {
-            None => {
-                let predictions = self.predictor.predict(segments)?;
-                predictions.into_iter().map(Score::Plain).collect()
-            }
-            Some(neighbours) => {
-                let explanations = self.predictor.explain(segments, neighbours)?;
-                explanations.into_iter().map(Score::Explained).collect()
-            }
-        };
+        let predictions = self.scores(segments)?;
         let each = segments.iter().zip(places).zip(&missing).zip(&predictions);
         for (((segment, place), missing), score) in each {
             if !score.is_finite() {
@@ -128,6 +119,38 @@ impl Scorer {
             self.scored += 1;
         }
         self.output.flush().context("cannot write the output")
+    }
+
+    /// The scores of segments, explained where that is asked for and there is something to explain.
+    fn scores(&self, segments: &[Segment]) -> Result<Vec<Score>> {
+        let plain = || -> Result<Vec<Score>> {
+            let predictions = self.predictor.predict(segments)?;
+            Ok(predictions.into_iter().map(Score::Plain).collect())
+        };
+        let Some(neighbours) = self.neighbours else {
+            return plain();
+        };
+        let error = match self.predictor.explain(segments, neighbours) {
+            Ok(explained) => return Ok(explained.into_iter().map(Score::Explained).collect()),
+            Err(error) => error,
+        };
+        // Nothing is near to what is not finite: the others are explained without it.
+        let mut scores = plain()?;
+        let finite: Vec<usize> = (0..scores.len())
+            .filter(|&n| scores[n].is_finite())
+            .collect();
+        if finite.len() == segments.len() {
+            return Err(error.into());
+        }
+        let kept: Vec<Segment> = finite
+            .iter()
+            .map(|&place| segments[place].clone())
+            .collect();
+        let explained = self.predictor.explain(&kept, neighbours)?;
+        for (place, explanation) in finite.into_iter().zip(explained) {
+            scores[place] = Score::Explained(explanation);
+        }
+        Ok(scores)
     }
 
     /// Warns once that the model was not trained on segments that lack a modality.

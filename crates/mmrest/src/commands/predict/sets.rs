@@ -69,7 +69,8 @@ fn may_be_lines(path: &Path, kind: FileKind) -> Result<bool> {
     file.take(HEAD).read_to_end(&mut head).with_context(wrong)?;
     let begins = |line: &[u8]| matches!(line.trim_ascii_start().first(), Some(b'{' | b'['));
     let text = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&head);
-    Ok(!head.contains(&0) && text.split(|&byte| byte == b'\n').any(begins))
+    let mut lines = text.split(|&byte| byte == b'\n');
+    Ok(!head.contains(&0) && (text.trim_ascii().is_empty() || lines.any(begins)))
 }
 
 /// Bytes that are looked at to tell whether a file is JSON.
