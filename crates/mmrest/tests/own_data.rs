@@ -123,10 +123,9 @@ fn what_inspect_prints_of_a_table_trains() {
         let inspect = ["data", "inspect", &fixture.arg("own.csv")];
         let told = stdout(&succeed_with(fixture.program().args(inspect)));
         assert!(told.contains(said), "{said}: {told}");
-        let (_, config) = told.split_once("train").unwrap();
+        let (_, config) = told.split_once("trains on these files:\n").unwrap();
         let config: String = config
             .lines()
-            .skip(1)
             .take_while(|line| !line.contains("problem"))
             .fold(String::new(), |all, line| all + line + "\n");
         std::fs::write(fixture.path("own.toml"), &config).unwrap();
@@ -325,7 +324,7 @@ fn misspelt_names_are_guessed_and_the_option_is_named() {
     for (given, said) in [
         (
             "loss.margn=2",
-            "error: --set loss.margn: there is no key 'loss'",
+            "error: --set loss.margn: there is no key 'loss.margn': did you mean 'model.mmrest.loss.margin'?",
         ),
         ("model.mmrest.loss.margn=2", "did you mean 'margin'?"),
         ("train.epochs=few", "train.epochs: expected a whole number"),

@@ -9,6 +9,7 @@ use crate::clean::{Admitted, Intake, Purpose, Taken};
 use crate::config::Files;
 use crate::folds::Folds;
 use crate::segment::{SegmentSource, Visit};
+use crate::text::few;
 use crate::{
     DataConfig, DataError, DataReport, Download, DropReason, Frames, Result, Segment, Split,
     SplitFrom, Unit, Widths,
@@ -131,13 +132,19 @@ impl TableSource {
 /// Of a table without the column that says the split: what to do instead.
 fn no_split(error: DataError, config: &DataConfig) -> DataError {
     match error {
-        DataError::Column { path, column, .. } if column == config.columns.split => {
-            DataError::Config(format!(
-                "{}: no column {column:?} says which rows are for training, validation and test: set split_from = \"random\", or \
-                 name the column in columns.split",
-                path.display()
-            ))
-        }
+        DataError::Column {
+            path,
+            column,
+            found,
+        } if column == config.columns.split => DataError::Row {
+            path,
+            line: 1,
+            reason: format!(
+                "no column {column:?}; the columns are {}; without it set split_from = \"random\", or name another in \
+                 columns.split",
+                few(&found, 30)
+            ),
+        },
         other => other,
     }
 }

@@ -106,6 +106,12 @@ pub(super) fn resolve(layers: Vec<Table>) -> Result<Config, ConfigError> {
     };
     let mut merged = Table::try_from(defaults).map_err(|e| ConfigError(e.to_string()))?;
     let known = wording::keys(&merged);
+    let unknown = layers
+        .iter()
+        .find_map(|layer| wording::unknown_top(layer, &known));
+    if let Some(message) = unknown {
+        return Err(ConfigError(message));
+    }
     merge(&mut merged, parse(layer)?, false);
     for layer in layers {
         merge(&mut merged, layer, false);

@@ -115,18 +115,43 @@ fn unknown_field(path: &str, message: &str, known: &[String]) -> Option<String> 
 }
 
 /// The key that a misspelt or misplaced one stands for: one that ends alike, or had such a name once.
-pub(super) fn elsewhere(key: &str, known: &[String]) -> Option<String> {
+fn elsewhere(key: &str, known: &[String]) -> Option<String> {
     let parts = key.split('.').count();
-    let end = |known: &'_ str| {
-        let start = known.rmatch_indices('.').nth(parts - 1);
-        known[start.map_or(0, |(at, _)| at + 1)..].to_owned()
+    let end = |whole: &str| {
+        let start = whole.rmatch_indices('.').nth(parts - 1);
+        whole[start.map_or(0, |(at, _)| at + 1)..].to_owned()
     };
+    let last = |whole: &'_ str| whole.rsplit('.').next().unwrap_or_default().to_owned();
+    let own = last(key);
     let ends = known.iter().map(|whole| (end(whole), whole.clone()));
     let old = old_names().map(|(old, new)| (old.to_owned(), new.to_owned()));
-    let all: Vec<(String, String)> = ends.chain(old).collect();
+    let alike = |(end, _): &(String, String)| closest(&own, [last(end).as_str()]).is_some();
+    let all: Vec<(String, String)> = ends.chain(old).filter(alike).collect();
     let nearest = closest(key, all.iter().map(|(end, _)| end.as_str()))?;
     let found = all.iter().find(|(end, _)| end == nearest);
     found.map(|(_, whole)| whole.clone())
+}
+
+/// Says of the first table or key at the top of a layer that there is none such; none where all are known.
+pub(super) fn unknown_top(layer: &Table, known: &[String]) -> Option<String> {
+    let top = layer.keys().find(|top| !known.contains(top))?;
+    // The key that was meant is the deepest.
+    let key = keys(layer)
+        .into_iter()
+        .filter(|key| key.split('.').next() == Some(top))
+        .max_by_key(|key| key.split('.').count())?;
+    let end = match elsewhere(&key, known) {
+        Some(nearest) => format!("did you mean '{nearest}'?"),
+        None => {
+            let tops: Vec<&str> = known
+                .iter()
+                .filter(|key| !key.contains('.'))
+                .map(String::as_str)
+                .collect();
+            format!("the first part of a key is one of {}", listed(&tops))
+        }
+    };
+    Some(format!("there is no key '{key}': {end}"))
 }
 
 fn unknown_variant(path: &str, message: &str) -> Option<String> {

@@ -241,11 +241,12 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// Whether the brackets of a line are still open at its end, outside of a text: the object goes on on the next line.
+/// Whether the brackets of a line are still open at its end, where a value may end: the object goes on on the next line.
 fn is_open(line: &[u8]) -> bool {
     let mut depth = Depth::default();
     line.iter().for_each(|&byte| depth.push(byte));
-    depth.open > 0 && !depth.quoted
+    let last = line.trim_ascii_end().last();
+    depth.open > 0 && !depth.quoted && matches!(last, Some(b'{' | b'[' | b','))
 }
 
 /// How many brackets are open, outside of texts.

@@ -28,6 +28,10 @@ pub(super) struct Scorer {
     pub(super) strict: bool,
     /// What ended the work early.
     pub(super) stopped: Option<anyhow::Error>,
+    /// Skipped lines that no message was printed of.
+    untold: usize,
+    /// Whether there was a segment yet.
+    accepted: bool,
     /// Values of features that were NaN or infinite.
     non_finite: usize,
     /// Segments with features unlike any of training.
@@ -35,7 +39,7 @@ pub(super) struct Scorer {
     warned: bool,
 }
 
-/// Messages about skipped lines; the number of any more is said at the end.
+/// Messages about skipped lines before any that is a segment: what begins so is probably no data.
 const MOST_MESSAGES: usize = 20;
 
 impl Scorer {
@@ -52,6 +56,8 @@ impl Scorer {
         Self {
             strict,
             stopped: None,
+            untold: 0,
+            accepted: false,
             non_finite: 0,
             beyond_training: 0,
             predictor,
@@ -70,7 +76,8 @@ impl Scorer {
     }
 
     /// Checks that a segment can be scored; the error says why not.
-    pub(super) fn check(&self, segment: &Segment) -> Result<(), String> {
+    pub(super) fn check(&mut self, segment: &Segment) -> Result<(), String> {
+        self.accepted = true;
         self.predictor.check(segment)
     }
 
@@ -82,8 +89,10 @@ impl Scorer {
             return;
         }
         self.skipped += 1;
-        if self.skipped <= MOST_MESSAGES {
+        if self.accepted || self.skipped <= MOST_MESSAGES {
             say(&format!("skipped: {told}"));
+        } else {
+            self.untold += 1;
         }
     }
 
@@ -172,7 +181,7 @@ impl Scorer {
     pub(super) fn finish(self) -> Result<Summary> {
         self.output.keep()?;
         Ok(Summary {
-            untold: self.skipped.saturating_sub(MOST_MESSAGES),
+            untold: self.untold,
             non_finite: self.non_finite,
             beyond_training: self.beyond_training,
             scored: self.scored,

@@ -84,7 +84,7 @@ pub(super) fn score_lines(
 
 impl Window {
     /// Adds a line, or says why it cannot be scored.
-    fn take(&mut self, scorer: &Scorer, line: Line, place: &str) -> Result<(), String> {
+    fn take(&mut self, scorer: &mut Scorer, line: Line, place: &str) -> Result<(), String> {
         self.bytes += line.bytes;
         self.since.get_or_insert_with(Instant::now);
         let segment = line.text.and_then(|text| parse_line(&text, line.number));
