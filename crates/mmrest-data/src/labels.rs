@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::DataConfig;
 use crate::text::few;
 
 /// Fewer labels than this tell nothing about their scale.
@@ -71,9 +72,11 @@ impl LabelSummary {
         other.values.into_iter().for_each(|label| self.see(label));
     }
 
-    /// Whether so many labels lie outside the scale that it must be another one.
+    /// Whether so many labels lie outside the scale that holds where none is set that theirs must be another one. A scale
+    /// that was set is meant.
     pub(crate) fn is_off_the_scale(&self) -> bool {
-        self.count >= ENOUGH && self.outside * 4 > self.count
+        let unset = self.scale == Some(DataConfig::default().label_range);
+        unset && self.count >= ENOUGH && self.outside * 4 > self.count
     }
 
     /// The scale that the labels may be meant to be on; none without labels.
