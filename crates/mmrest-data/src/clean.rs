@@ -86,8 +86,9 @@ impl<'a> Intake<'a> {
             if split == Err(DropReason::NoFold) {
                 return Err(DropReason::NoFold);
             }
-            label.ok_or(DropReason::NoLabel)?;
+            let label = label.ok_or(DropReason::NoLabel)?;
             split?;
+            self.report.labels.push(label, self.config.label_range);
         }
         Ok(Admitted {
             label: label.map(|label| self.clamp(label)),

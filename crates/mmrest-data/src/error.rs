@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::MissingFiles;
-use crate::{DataReport, Modality, Split};
+use crate::{DataReport, LabelSummary, Modality, Split};
 
 /// What this crate's functions return.
 pub type Result<T, E = DataError> = std::result::Result<T, E>;
@@ -178,6 +178,15 @@ pub enum DataError {
         /// The names there are.
         known: String,
     },
+    /// So many labels lie outside the scale that it must be another one.
+    #[error("{}: {} of {} labels lie outside the scale of {}: {}", path.display(), labels.outside, labels.count,
+        ends(labels.scale), advice(labels))]
+    Scale {
+        /// The labels.
+        path: PathBuf,
+        /// What they show.
+        labels: Box<LabelSummary>,
+    },
     /// Nothing is left of the data.
     #[error("{}: no segment is left. {report}", labels.display())]
     Empty {
@@ -231,6 +240,22 @@ fn listed(columns: &[String]) -> String {
     };
     let names: Vec<String> = columns.iter().map(short).collect();
     crate::text::few(&names, 30)
+}
+
+/// `-3 to 3`.
+fn ends(range: Option<[f32; 2]>) -> String {
+    let [least, greatest] = range.unwrap_or_default();
+    format!("{least} to {greatest}")
+}
+
+/// Which keys would make the scale that of the labels.
+fn advice(labels: &LabelSummary) -> String {
+    let range = labels.range.unwrap_or_default();
+    format!(
+        "they lie from {}; {}",
+        ends(labels.range),
+        crate::labels::scale_to_set(range)
+    )
 }
 
 fn at(object: &str) -> String {

@@ -11,6 +11,7 @@ pub mod folds;
 mod frames;
 mod hdf5;
 pub mod import;
+mod labels;
 mod open;
 pub mod packed;
 pub mod pickle;
@@ -30,6 +31,7 @@ pub use config::{
 pub use csd::{TOLERANCE, is_too_short, overlapping};
 pub use error::{DataError, Result};
 pub use frames::{Frames, PaddedFrames};
+pub use labels::{LabelSummary, SuggestedScale};
 pub use open::{load, load_unlabelled, open, open_unlabelled, visit_unlabelled};
 pub use prepare::{Prepared, prepare};
 pub use report::{DataReport, DropReason, Unit};

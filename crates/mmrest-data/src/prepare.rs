@@ -17,7 +17,7 @@ use crate::{DataConfig, DataError, Kind, Missing, Modality, Result, SourceFile, 
 
 /// What a segment is made of, beside files and configuration: raised when reading, cutting or mending changes, so that
 /// sets made by an older program are made again.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 3;
 
 /// Where checksums of files are remembered, in the folder of packed sets.
 const STAMPS: &str = "checksums.json";
@@ -141,6 +141,8 @@ fn key(config: &DataConfig, roles: &[&str], files: &[SourceFile]) -> Result<Stri
         "columns": config.columns,
         "text_from": config.text_from,
         "split_from": config.split_from,
+        "split_seed": config.split_seed,
+        "split_shares": config.split_shares,
         "pause_token": config.pause_token,
         "max_frames": config.max_frames,
         "shorten": config.shorten,

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::text::count;
-use crate::{DataError, Modality, Result, Split};
+use crate::{DataError, LabelSummary, Modality, Result, Split};
 
 /// Facts about a loaded data set that its user should know, counted instead of warned about one by one.
 ///
@@ -53,6 +53,9 @@ pub struct DataReport {
     pub labels_clamped: usize,
     /// The scale they were clamped to, `label_range`; none where no label was beyond it.
     pub clamped_to: Option<[f32; 2]>,
+    /// What the labels show, before they were clamped; nothing where they are not needed.
+    #[serde(default)]
+    pub labels: LabelSummary,
     /// NaN and infinite feature values, set to 0, by modality.
     pub non_finite: BTreeMap<Modality, usize>,
     /// Segments in a split that lack a modality in use, by modality.
@@ -142,8 +145,15 @@ impl DataReport {
         }
     }
 
-    /// The report at the end of a pass over `labels`: [`DataError::Empty`] where no segment is left.
+    /// The report at the end of a pass over `labels`: [`DataError::Empty`] where no segment is left,
+    /// [`DataError::Scale`] where the labels are plainly of another scale.
     pub(crate) fn finish(self, labels: &Path) -> Result<Self> {
+        if self.labels.is_off_the_scale() {
+            return Err(DataError::Scale {
+                path: labels.to_path_buf(),
+                labels: Box::new(self.labels),
+            });
+        }
         if self.total() > 0 {
             return Ok(self);
         }
@@ -173,6 +183,7 @@ impl DataReport {
         self.table_rows_unused += other.table_rows_unused;
         self.labels_clamped += other.labels_clamped;
         self.clamped_to = self.clamped_to.or(other.clamped_to);
+        self.labels.absorb(other.labels);
         add(&mut self.non_finite, other.non_finite);
         add(&mut self.absent, other.absent);
         add(&mut self.shortened, other.shortened);
@@ -319,6 +330,9 @@ impl DataReport {
         if let Some([least, greatest]) = self.clamped_to {
             let count = self.labels_clamped;
             write!(f, "\n{count} labels were clamped to [{least}, {greatest}].")?;
+        }
+        for note in self.labels.notes() {
+            write!(f, "\n{note}")?;
         }
         Ok(())
     }

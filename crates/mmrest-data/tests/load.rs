@@ -375,7 +375,7 @@ fn files_that_contradict_each_other_are_refused() {
         DataError::Duplicate { .. }
     ));
     assert!(matches!(
-        folds(r#"{"train": ["a"], "valid": []}"#),
+        folds(r#"{"train": ["a"], "test": []}"#),
         DataError::Folds { .. }
     ));
     assert!(matches!(folds("train: a"), DataError::Folds { .. }));

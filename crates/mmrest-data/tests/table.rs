@@ -129,7 +129,7 @@ fn columns_have_the_names_that_are_configured() {
     let error = load(&config(), folder.path()).unwrap_err().to_string();
     assert!(
         error.ends_with(
-            "no column \"video_id\"; the columns are name, part, wörter, score, fold, text"
+            "no column \"label\"; the columns are name, part, wörter, score, fold, text"
         ),
         "{error}"
     );
@@ -197,7 +197,7 @@ fn what_cannot_be_understood_is_refused_with_its_line() {
         ),
         (
             below("a,1,\"x\n\ny\",1,train\n\na,2,x,good,train\n"),
-            "line 6: column \"label\": \"good\" is no number (decimals take a point)",
+            "line 6: column \"label\": \"good\" is no number",
         ),
         (
             below("a,1,x,1,train\n,2,x,1,train\n"),
@@ -260,7 +260,8 @@ fn what_cannot_be_understood_is_refused_with_its_line() {
         ),
         (
             refused("video_id,clip_id,text,label\na,1,x,1\n"),
-            "no column \"mode\"; the columns are video_id, clip_id, text, label",
+            "line 1: no column \"mode\"; the columns are video_id, clip_id, text, label; without it set split_from = \"random\", \
+             or name another in columns.split",
         ),
     ] {
         assert_eq!(sentence, expected);
@@ -326,6 +327,7 @@ fn clips_join_labelled_intervals_only_as_numbers() {
     }
     let bare = folder("video_id,clip_id\na,1\n");
     let none = Required {
+        id: true,
         text: false,
         label: false,
         split: false,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use mmrest_data::DataError;
+use mmrest_data::{DataError, Split};
 use mmrest_encoders::EncoderError;
 use mmrest_kernels::host::{self, ReadError};
 use mmrest_metric::MetricError;
@@ -30,6 +30,28 @@ pub enum LearnerError {
         path: PathBuf,
         /// What is wrong with it.
         message: String,
+    },
+    /// A value that was given besides the file has an unknown key, or is bad.
+    #[error("the value given for {key}: {message}")]
+    Override {
+        /// Its dotted key.
+        key: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The folder of the text encoder is not there.
+    #[error("{}: there is no such folder; text.bert leads there", .0.display())]
+    NoBertFolder(PathBuf),
+    /// The folder of the text encoder has none of its files.
+    #[error("{}: is no BERT: it holds neither config.json nor a vocabulary nor weights", .0.display())]
+    NotBert(PathBuf),
+    /// A split without segments was to be evaluated.
+    #[error("{}: has no segment in the {split} split: choose another", folder.display())]
+    EmptySplit {
+        /// The folder of the data.
+        folder: PathBuf,
+        /// The split.
+        split: Split,
     },
     /// A run folder, model folder or golden folder is not what it should be.
     #[error("{}: {message}", path.display())]

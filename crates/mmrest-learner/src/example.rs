@@ -95,6 +95,18 @@ impl Preparation<'_> {
         }
     }
 
+    /// How many of some texts are longer than the text encoder's input, `text.max_tokens`, and lose their end.
+    pub fn texts_cut(&self, texts: &[&str]) -> usize {
+        use rayon::prelude::*;
+
+        let Some(tokenizer) = self.tokenizer else {
+            return 0;
+        };
+        let most = self.config.text.max_tokens;
+        let is_cut = |text: &&&str| tokenizer.encode(text, most + 1).len() > most;
+        texts.par_iter().filter(is_cut).count()
+    }
+
     /// What is done to frames.
     pub fn frames(&self) -> FramePreparation {
         FramePreparation {

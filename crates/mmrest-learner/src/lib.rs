@@ -30,7 +30,9 @@ pub use example::{FeatureSpec, FramePreparation, Preparation};
 pub use figures::{FigureSet, Figures, figures};
 pub use loader::{Batches, SegmentLoader};
 pub use mmrest_models::{BiasInfo, NearCluster, PlacedRow, Placement, Prediction, SharedSpace};
-pub use predict::{Contributions, Explanation, MOST_FRAMES, MOST_TEXT, Neighbour, Predictor};
+pub use predict::{
+    Contributions, Explanation, FAR, MOST_FRAMES, MOST_TEXT, Neighbour, Predictor, is_finite,
+};
 pub use saved_model::{SavedModel, TextParts};
 pub use source::ExampleSource;
 pub use space::{Measures, Overlap, SpaceOverlap, SplitOverlap};

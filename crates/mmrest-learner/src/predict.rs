@@ -3,9 +3,11 @@
 mod explain;
 mod lengths;
 pub(crate) mod neighbours;
+mod usable;
 
 pub use explain::{Contributions, Explanation};
 pub use neighbours::Neighbour;
+pub use usable::{FAR, is_finite};
 
 use std::path::{Path, PathBuf};
 

@@ -114,11 +114,20 @@ impl<M: SentimentModel> TrainedModel for Trained<M> {
     }
 
     fn save(&self, weights: &Path, state: &Path) -> Result<(), LearnerError> {
-        let mut store = SafetensorsStore::from_file(weights);
+        // Of more entries than one, the order in the file would be another each time.
+        let mut store = SafetensorsStore::from_file(weights)
+            .clear_metadata()
+            .metadata("producer", "burn");
         self.model
             .save_into(&mut store)
             .map_err(|e| LearnerError::format(weights, format!("cannot be written: {e}")))?;
-        files::write_json(state, &self.state)
+        files::write_json(state, &self.state)?;
+        // The store writes a private file.
+        let permissions = std::fs::metadata(state)
+            .map_err(|e| LearnerError::io("read", state, e))?
+            .permissions();
+        std::fs::set_permissions(weights, permissions)
+            .map_err(|e| LearnerError::io("write", weights, e))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use mmrest_data::Split;
 use mmrest_learner::Backend;
@@ -204,11 +205,14 @@ pub(crate) struct EvalArguments {
 pub(crate) struct PredictArguments {
     /// The run's folder.
     pub(crate) run: PathBuf,
-    /// JSON lines ({"id", "text", "vision": [[...]], "audio": [[...]]}), a folder of computational sequences, a pickle of a
-    /// processed release, a packed set, or - for standard input.
-    #[arg(long, value_name = "FILE|DIR|-")]
-    pub(crate) input: PathBuf,
-    /// Where the JSON lines go [default: standard output].
+    /// What to score, as --input.
+    #[arg(value_name = "FILE|DIR|-", conflicts_with = "input")]
+    pub(crate) file: Option<PathBuf>,
+    /// JSON ({"id", "text", "vision": [[...]], "audio": [[...]]}, one per line or an array of them), a table (.csv), a folder
+    /// of computational sequences, a pickle of a processed release, a packed set, or - for JSON on standard input.
+    #[arg(long, value_name = "FILE|DIR|-", required_unless_present = "file")]
+    pub(crate) input: Option<PathBuf>,
+    /// Where the scores go, as JSON lines, or as a table where the name ends in .csv [default: standard output].
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Stop at the first line that cannot be scored, instead of skipping it.
@@ -304,6 +308,14 @@ pub(crate) struct ManArguments {
     /// Folder of the pages; existing pages are overwritten.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+}
+
+impl PredictArguments {
+    /// What is to be scored.
+    pub(crate) fn input(&self) -> anyhow::Result<&std::path::Path> {
+        let given = self.input.as_deref().or(self.file.as_deref());
+        given.context("--input is missing")
+    }
 }
 
 impl DeviceArguments {

@@ -274,7 +274,10 @@ fn figures_table(columns: &[(&str, &Figures)]) -> String {
     for name in names.into_iter().flatten() {
         let values: String = columns
             .iter()
-            .map(|(_, figures)| format!("{:>10.4}", figures.get(name).unwrap_or(f64::NAN)))
+            .map(|(_, figures)| match figures.get(name) {
+                Some(value) if value.is_finite() => format!("{value:>10.4}"),
+                _ => format!("{:>10}", "-"),
+            })
             .collect();
         lines.push(format!("{name:<10}{values}"));
     }

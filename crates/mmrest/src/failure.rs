@@ -10,6 +10,8 @@ use mmrest_data::DataError;
 use mmrest_encoders::EncoderError;
 use mmrest_learner::{Backend, LearnerError};
 
+use crate::project::program;
+
 /// The error and its causes in one line; a cause that is already part of the line is not repeated.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut told = String::new();
@@ -38,11 +40,22 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
         return crate::commands::data::missing::message(missing);
     }
     if let Some(missing @ EncoderError::MissingFile { .. }) = encoder {
-        return format!(
-            "{missing}. Give another BERT directory by --bert DIR; README.md, \"A BERT\", says where to get one"
-        );
+        return format!("{missing}. {}", another_bert());
     }
     match learner {
+        Some(bert @ (LearnerError::NoBertFolder(_) | LearnerError::NotBert(_))) => {
+            format!("{bert}. {}", another_bert())
+        }
+        Some(LearnerError::Override { key, message }) => {
+            let option = match key.as_str() {
+                "data.dir" => "--data",
+                "text.bert" => "--bert",
+                "train.epochs" => "--epochs",
+                "seed" => "--seed",
+                key => return format!("--set {key}: {message}"),
+            };
+            format!("{option} (or --set {key}): {message}")
+        }
         Some(LearnerError::BackendAbsent(backend)) => {
             feature_absent(backend, &format!("--backend {backend}"))
         }
@@ -78,9 +91,21 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Says that the program was built without the cargo feature that an option needs.
 pub(crate) fn feature_absent(feature: &str, option: &str) -> String {
+    let build = match program() {
+        "mmrest" => format!(
+            "build one with it by 'cargo build --release -p mmrest --features mmrest/{feature}' in a checkout of {}",
+            env!("CARGO_PKG_REPOSITORY")
+        ),
+        program => format!("'{program}' builds one with it where {option} is given to it"),
+    };
+    format!("this program was built without the feature '{feature}', which {option} needs: {build}")
+}
+
+/// How to get a BERT.
+fn another_bert() -> String {
     format!(
-        "this program was built without the feature '{feature}': run it by 'cargo xtask ... {option}', or build it with \
-         --features {feature}"
+        "Give a BERT directory by --bert DIR; '{} data fetch bert' downloads one",
+        program()
     )
 }
 

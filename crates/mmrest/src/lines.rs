@@ -1,10 +1,11 @@
 //! The JSON lines of `predict` and `serve`: one segment per line in, one score per line out.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use mmrest_data::{Frames, Modality, Segment};
 use mmrest_learner::{Contributions, Explanation, NearCluster, Neighbour, Prediction};
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// One segment to score; every modality may be absent.
@@ -19,6 +20,9 @@ struct Line {
     vision: Option<Listed>,
     #[serde(default)]
     audio: Option<Listed>,
+    /// Plays no part in a score.
+    #[serde(default, rename = "label")]
+    _label: IgnoredAny,
 }
 
 /// Parses one line; a segment without an id gets its number as id.
@@ -27,7 +31,7 @@ pub(crate) fn parse_line(line: &str, number: usize) -> Result<Segment, String> {
         // serde would accept a list in the order of the fields.
         return Err("not a segment: an object is expected, such as {\"text\": \"fine\"}".into());
     }
-    let line: Line = serde_json::from_str(line).map_err(|error| {
+    let line: Line = serde_json::from_str(&without_nan(line)).map_err(|error| {
         // serde counts lines from the start of this text, not of the input.
         let error = error
             .to_string()
@@ -43,6 +47,61 @@ pub(crate) fn parse_line(line: &str, number: usize) -> Result<Segment, String> {
         label: None,
         id,
     })
+}
+
+/// JSON with `null` for each `NaN`, `Infinity` and `-Infinity` outside of texts: JSON has no such numbers, but Python
+/// writes them.
+pub(crate) fn without_nan(json: &str) -> Cow<'_, str> {
+    if !json.contains("NaN") && !json.contains("Infinity") {
+        return Cow::Borrowed(json);
+    }
+    let mut plain = String::with_capacity(json.len());
+    for (place, part) in texts_apart(json).into_iter().enumerate() {
+        if place % 2 == 1 {
+            plain.push_str(part);
+        } else {
+            let part = part
+                .replace("-Infinity", "null")
+                .replace("Infinity", "null");
+            plain.push_str(&part.replace("NaN", "null"));
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// The parts of a JSON text: what is outside of quotes, and the quoted texts between, in turn.
+fn texts_apart(json: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut start, mut quoted, mut escaped) = (0, false, false);
+    for (at, byte) in json.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => {
+                parts.push(&json[start..at]);
+                (start, quoted) = (at, !quoted);
+            }
+            _ => {}
+        }
+    }
+    parts.push(&json[start..]);
+    parts
+}
+
+/// Why a segment whose score is not finite has none.
+pub(crate) fn not_finite(segment: &Segment) -> String {
+    let largest = |frames: &Frames| frames.values.iter().fold(0.0, |m: f32, v| m.max(v.abs()));
+    let (modality, largest) = [
+        (Modality::Vision, largest(&segment.vision)),
+        (Modality::Audio, largest(&segment.audio)),
+    ]
+    .into_iter()
+    .max_by(|a, b| a.1.total_cmp(&b.1))
+    .unwrap_or((Modality::Audio, 0.0));
+    format!(
+        "its score is not a finite number: the largest value of {modality}, {largest:e}, is far from what the model was \
+         trained on"
+    )
 }
 
 fn frames(modality: &str, listed: Option<Listed>) -> Result<Frames, String> {
@@ -115,8 +174,9 @@ impl<'de> Visitor<'de> for Inner<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<usize, A::Error> {
         let before = self.0.len();
-        while let Some(number) = numbers.next_element()? {
-            self.0.push(number);
+        while let Some(number) = numbers.next_element::<Option<f32>>()? {
+            // What is no number is set to 0 where frames are cleaned.
+            self.0.push(number.unwrap_or(f32::NAN));
         }
         Ok(self.0.len() - before)
     }
@@ -137,6 +197,9 @@ pub(crate) struct Scored<'a> {
     /// The modalities that the model uses and the segment lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<&'a [Modality]>,
+    /// The modalities with features unlike any that the model was trained on.
+    #[serde(skip_serializing_if = "<[Modality]>::is_empty")]
+    beyond_training: &'a [Modality],
     /// The explanation, on request.
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<Explained<'a>>,
@@ -162,6 +225,7 @@ impl<'a> Scored<'a> {
             bias: prediction.bias,
             clusters: &prediction.near,
             missing: None,
+            beyond_training: &[],
             explanation: None,
         }
     }
@@ -176,6 +240,70 @@ impl<'a> Scored<'a> {
             }),
             ..Self::new(id, &explanation.prediction)
         }
+    }
+
+    /// Adds the modalities with features far from those of training.
+    pub(crate) fn beyond_training(self, beyond_training: &'a [Modality]) -> Self {
+        Self {
+            beyond_training,
+            ..self
+        }
+    }
+
+    /// The columns of a table of scores; more with explanations.
+    pub(crate) fn columns(explained: bool) -> Vec<&'static str> {
+        let mut columns = vec![
+            "id",
+            "prediction",
+            "score",
+            "bias",
+            "cluster",
+            "sentiment",
+            "distance",
+            "second_cluster",
+            "second_sentiment",
+            "second_distance",
+            "missing",
+            "beyond_training",
+        ];
+        if explained {
+            columns.extend(["base", "text", "vision", "audio", "neighbours"]);
+        }
+        columns
+    }
+
+    /// The score as a row of such a table; lists are separated by spaces.
+    pub(crate) fn cells(&self) -> Vec<String> {
+        let near = |place: usize| match self.clusters.get(place) {
+            Some(near) => [
+                near.cluster.to_string(),
+                near.sentiment.to_string(),
+                near.distance.to_string(),
+            ],
+            None => Default::default(),
+        };
+        let names = |modalities: &[Modality]| {
+            let names: Vec<&str> = modalities.iter().map(|modality| modality.name()).collect();
+            names.join(" ")
+        };
+        let numbers = [self.prediction, self.score, self.bias];
+        let mut cells = vec![self.id.to_owned()];
+        cells.extend(numbers.map(|number| number.to_string()));
+        cells.extend(near(0));
+        cells.extend(near(1));
+        cells.push(names(self.missing.unwrap_or_default()));
+        cells.push(names(self.beyond_training));
+        if let Some(explained) = &self.explanation {
+            cells.push(explained.base.to_string());
+            let of = |modality| explained.contributions.of(modality);
+            cells.extend(
+                Modality::ALL.map(|modality| of(modality).map_or(String::new(), |c| c.to_string())),
+            );
+            let ids = explained.neighbours.iter();
+            let ids: Vec<&str> = ids.map(|neighbour| neighbour.id.as_str()).collect();
+            cells.push(ids.join(" "));
+        }
+        cells
     }
 
     /// Adds the modalities that were missing, of those that the model uses.
@@ -200,6 +328,58 @@ mod tests {
         assert!(segment.vision.is_empty());
         let null = parse_line(r#"{"text": null, "audio": null, "vision": []}"#, 7).unwrap();
         assert!(null.text.is_empty() && null.audio.is_empty() && null.vision.is_empty());
+    }
+
+    #[test]
+    fn what_python_writes_for_nan_is_no_number_and_no_more() {
+        let line = r#"{"text": "NaN \"Infinity\"", "label": NaN, "audio": [[NaN, -Infinity], [Infinity, null]]}"#;
+        let segment = parse_line(line, 1).unwrap();
+        assert_eq!(segment.text, "NaN \"Infinity\"");
+        assert!(segment.audio.values.iter().all(|value| value.is_nan()));
+        assert_eq!(segment.audio.len(), 2);
+        assert!(matches!(without_nan("{\"text\": 1}"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_row_has_a_cell_a_column() {
+        let prediction = Prediction {
+            row: 0,
+            prediction: 0.5,
+            score: 0.25,
+            bias: 0.25,
+            near: vec![NearCluster {
+                cluster: 4,
+                sentiment: 1,
+                distance: 2.5,
+            }],
+        };
+        let missing = [Modality::Vision, Modality::Audio];
+        let scored = Scored::new("a, b", &prediction).missing(&missing);
+        let cells = scored.cells();
+        assert_eq!(cells.len(), Scored::columns(false).len());
+        let expected = [
+            "a, b",
+            "0.5",
+            "0.25",
+            "0.25",
+            "4",
+            "1",
+            "2.5",
+            "",
+            "",
+            "",
+            "vision audio",
+            "",
+        ];
+        assert_eq!(cells, expected);
+        let explanation = Explanation {
+            prediction,
+            base: 1.0,
+            contributions: Contributions::default(),
+            neighbours: Vec::new(),
+        };
+        let cells = Scored::explained("a", &explanation).cells();
+        assert_eq!(cells.len(), Scored::columns(true).len());
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use mmrest_learner::Config;
+use mmrest_learner::config::closest;
 
 use crate::shipped;
 use crate::study::file::is_study;
@@ -60,8 +61,7 @@ impl ConfigFile {
     pub(crate) fn load(&self, overrides: &[(String, toml::Value)]) -> Result<Config> {
         match &self.source {
             Source::File(path) => Ok(Config::load(path, overrides)?),
-            Source::Shipped(text) => Config::parse(text, overrides)
-                .map_err(|message| anyhow!("{}: {message}", self.shown())),
+            Source::Shipped(text) => Ok(Config::read(text, Path::new(&self.shown()), overrides)?),
         }
     }
 }
@@ -154,10 +154,13 @@ fn find_from(given: &str, kind: Kind, here: &Path) -> Result<ConfigFile> {
         by_name(given, &root)
     };
     let Some(found) = found else {
+        let known = known(&root, kind);
+        let meant = closest(given, known.iter().map(String::as_str));
+        let meant = meant.map_or(String::new(), |name| format!("did you mean '{name}'? "));
         bail!(
-            "no {} '{given}': it is neither a file nor one of {}, the program's own and those under {}",
+            "no {} '{given}': {meant}it is neither a file nor one of {}, the program's own and those under {}",
             kind.name(),
-            known(&root, kind).join(", "),
+            known.join(", "),
             root.join("configs").display()
         );
     };
@@ -207,6 +210,16 @@ fn known(root: &Path, kind: Kind) -> Vec<String> {
     names
 }
 
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_string()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// How the program is called where it was started: outside a checkout of the project there is no `cargo xtask`.
 pub(crate) fn program() -> &'static str {
     let checkout = here().is_ok_and(|here| {
@@ -216,9 +229,28 @@ pub(crate) fn program() -> &'static str {
     if checkout { "cargo xtask" } else { "mmrest" }
 }
 
+/// Where a page of the book is found, in a checkout or on the web.
+pub(crate) fn page(name: &str) -> String {
+    let book = match program() {
+        "mmrest" => concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/"),
+        _ => "",
+    };
+    format!("{book}docs/src/{name}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(quoted("a/b-1.x"), "a/b-1.x");
+        assert_eq!(
+            quoted("data.modalities=[\"text\"]"),
+            "'data.modalities=[\"text\"]'"
+        );
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
 
     #[test]
     fn a_path_below_the_current_folder_is_shown_from_there() {

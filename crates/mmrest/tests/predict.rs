@@ -156,6 +156,138 @@ fn explanations_add_up_and_name_training_segments() {
     assert!(stdout(&output).contains("\"neighbours\":[]"));
 }
 
+/// Writes a file beside nothing else, and scores it.
+fn predict_file(name: &str, text: impl AsRef<[u8]>, options: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(name);
+    std::fs::write(&file, text).unwrap();
+    let mut predict = program();
+    predict.arg("predict").arg(run()).arg(&file).args(options);
+    predict.output().unwrap()
+}
+
+#[test]
+fn arrays_and_single_objects_are_read_as_lines_are() {
+    let array = "[\n  {\n    \"text\": \"fine\"\n  },\n  {\"id\": \"b\", \"label\": 2}\n]\n";
+    let single = "{\n  \"id\": \"one\",\n  \"text\": \"fine\"\n}\n";
+    for (text, expected) in [(array, vec!["1", "b"]), (single, vec!["one"])] {
+        for output in [
+            predict_file("own.json", text, &[]),
+            predict(&[], text.as_bytes()),
+        ] {
+            assert!(output.status.success(), "{}", stderr(&output));
+            let ids: Vec<Value> = lines(&output).iter().map(|l| l["id"].clone()).collect();
+            assert_eq!(ids, expected);
+        }
+    }
+    let output = predict(&[], b"[{}, {\"txt\": 1}, {}");
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(lines(&output).len(), 2);
+    let told = stderr(&output);
+    for part in [
+        "standard input, element 2: not a segment",
+        "element 4: the array is cut off",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn what_python_writes_for_nan_is_taken_as_zero_and_counted() {
+    let line = |value: &str| format!("{{\"text\": \"NaN\", \"audio\": [{}]}}\n", frame(value));
+    let output = predict_file(
+        "nan.jsonl",
+        line("NaN") + &line("-Infinity") + &line("0"),
+        &[],
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    let told = stderr(&output);
+    assert!(
+        told.contains("20 values of features NaN or infinite, taken as 0"),
+        "{told}"
+    );
+    let scores: Vec<Value> = lines(&output)
+        .iter()
+        .map(|l| l["prediction"].clone())
+        .collect();
+    assert!(scores[0] == scores[2] && scores[1] == scores[2]);
+}
+
+/// A frame of audio.
+fn frame(value: &str) -> String {
+    format!("[{}]", vec![value; 10].join(","))
+}
+
+#[test]
+fn a_score_that_is_not_finite_is_none_and_features_far_away_are_flagged() {
+    let line = |id: &str, value: &str| {
+        let frames = vec![frame(value); 50].join(",");
+        format!("{{\"id\": \"{id}\", \"audio\": [{frames}]}}\n")
+    };
+    let input = line("near", "0.1") + &line("null", "3e38") + &line("far", "1e4");
+    let output = predict(&[], input.as_bytes());
+    assert_eq!(output.status.code(), Some(3));
+    let scored = lines(&output);
+    let ids: Vec<&Value> = scored.iter().map(|line| &line["id"]).collect();
+    assert_eq!(ids, ["near", "far"]);
+    assert!(scored[0].get("beyond_training").is_none());
+    assert_eq!(scored[1]["beyond_training"], serde_json::json!(["audio"]));
+    let told = stderr(&output);
+    for part in [
+        "skipped: standard input, line 2: its score is not a finite number: the largest value of audio, 3e38",
+        "1 segment with features more than 100 standard deviations",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    for options in [&["--strict"][..], &["--strict", "--explain"]] {
+        let output = predict(options, input.as_bytes());
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(lines(&output).len(), 1);
+        let told = stderr(&output);
+        assert!(
+            told.contains("error: standard input, line 2: its score"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_name_that_ends_in_csv_is_that_of_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("scores.csv");
+    let to = ["--explain", "--output", out.to_str().unwrap()];
+    let input = "{\"id\": \"a, b\", \"text\": \"fine\"}\n{}\n";
+    let output = predict_file("own.jsonl", input, &to);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = std::fs::read_to_string(&out).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0].ends_with(",missing,beyond_training,base,text,vision,audio,neighbours"),
+        "{text}"
+    );
+    assert!(
+        lines[1].starts_with("\"a, b\",") && lines[1].contains(",vision audio,"),
+        "{text}"
+    );
+    assert_eq!(lines.len(), 3);
+    // Without any segment there is the line of columns.
+    let output = predict_file("own.jsonl", "\n", &to);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(std::fs::read_to_string(&out).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn so_many_messages_are_printed_and_the_rest_counted() {
+    let output = predict(&[], "nonsense\n".repeat(500).as_bytes());
+    assert_eq!(output.status.code(), Some(3));
+    let told = stderr(&output);
+    assert_eq!(told.matches("skipped: ").count(), 20);
+    assert!(
+        told.contains("500 lines skipped, 480 of them without a message"),
+        "{told}"
+    );
+}
+
 /// Every line is answered while the input stays open: a program that waits for the answer before it writes on gets it.
 #[test]
 fn a_line_is_answered_before_the_next_is_written() {

@@ -82,6 +82,13 @@ impl DataConfig {
         if self.max_frames == Some(0) {
             return wrong("max_frames is 0".to_owned());
         }
+        let shares = self.split_shares;
+        let usable = |share: &f64| share.is_finite() && *share >= 0.0;
+        if !shares.iter().all(usable) || shares[0] == 0.0 || shares[1] == 0.0 {
+            return wrong(format!(
+                "split_shares is {shares:?}, not three numbers for train, valid and test, the first two above 0"
+            ));
+        }
         let [least, greatest] = self.label_range;
         if !(least.is_finite() && greatest.is_finite() && least < greatest) {
             return wrong(format!(
@@ -178,7 +185,7 @@ impl DataConfig {
                 beside: Vec::new(),
                 labels: Some(folder.join(&self.labels)),
                 words: given(text, &self.words),
-                table: given(text || !by_folds, &self.table),
+                table: given(text || self.split_from == SplitFrom::Table, &self.table),
                 folds,
                 vision: given(self.uses(Modality::Vision), &self.vision),
                 audio: given(self.uses(Modality::Audio), &self.audio),

@@ -50,8 +50,13 @@ pub struct DataConfig {
     pub columns: Columns,
     /// Where the text comes from.
     pub text_from: TextFrom,
-    /// Where the split comes from.
+    /// Where the split comes from; `split` is another name of the key.
+    #[serde(alias = "split")]
     pub split_from: SplitFrom,
+    /// Seed of the split, where it is random.
+    pub split_seed: u64,
+    /// Shares of train, valid and test, where the split is random; they need not sum to 1.
+    pub split_shares: [f64; 3],
     /// Folds by video (JSON): relative to the root folder, or else to `dir`.
     pub folds: PathBuf,
     /// Computational sequence of visual features.
@@ -94,6 +99,8 @@ impl Default for DataConfig {
             columns: Columns::default(),
             text_from: TextFrom::Words,
             split_from: SplitFrom::Folds,
+            split_seed: 1,
+            split_shares: [0.7, 0.1, 0.2],
             folds: PathBuf::from("folds.json"),
             vision: None,
             audio: None,
@@ -158,6 +165,8 @@ pub enum SplitFrom {
     Folds,
     /// The table's mode, by segment.
     Table,
+    /// Chance, by video: the same for the same seed, shares and videos.
+    Random,
 }
 
 /// What to do with a segment that lacks a modality in use.

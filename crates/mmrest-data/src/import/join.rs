@@ -24,6 +24,7 @@ pub(super) fn table(config: &DataConfig, files: &Files, wordless: bool) -> Resul
         return Ok(None);
     };
     let mut required = Required {
+        id: true,
         text: wordless && config.uses(Modality::Text),
         label: false,
         split: true,

@@ -50,10 +50,13 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The labels, as many as there are; none where new data have none.
+    /// The labels, as many as there are; none where new data, or the test split, have none.
     pub(super) fn labels(&self, columns: &mut Columns) -> Result<Option<Vec<f32>>> {
         let role = Role::Label;
-        if self.purpose == Purpose::Prediction && !self.view.has(self.pickle, role) {
+        // Without labels a split cannot be trained on; it can be predicted, and metrics of the test split can be lacking.
+        let spared =
+            self.purpose == Purpose::Prediction || self.view.split == Some(Split::Test);
+        if spared && !self.view.has(self.pickle, role) {
             return Ok(None);
         }
         let column = self.column(role, columns)?;

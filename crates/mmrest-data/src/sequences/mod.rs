@@ -50,16 +50,28 @@ impl Sequences {
         let table = table
             .map(|path| Self::open_table(config, path))
             .transpose()?;
-        let splits = match &files.folds {
-            Some(path) => Splits::Folds(Folds::read(path)?),
-            None => Splits::Table,
+        let path = files.labels.as_deref().unwrap_or(Path::new(""));
+        let labels = ComputationalSequence::open(path)?;
+        let splits = match config.split_from {
+            SplitFrom::Folds => {
+                let folds = files.folds.as_deref().unwrap_or(Path::new(""));
+                Splits::Folds(Folds::read(folds)?)
+            }
+            SplitFrom::Table => Splits::Table,
+            SplitFrom::Random => {
+                let videos = labels.videos().iter().map(String::as_str);
+                Splits::Folds(Folds::random(
+                    videos,
+                    config.split_shares,
+                    config.split_seed,
+                ))
+            }
         };
-        let labels = files.labels.as_deref().unwrap_or(Path::new(""));
         Ok(Self {
             config: config.clone(),
             purpose: Purpose::Training,
-            path: labels.to_path_buf(),
-            labels: Some(ComputationalSequence::open(labels)?),
+            path: path.to_path_buf(),
+            labels: Some(labels),
             features: FeatureSources::open(
                 files.words.as_deref(),
                 files.vision.as_deref(),
@@ -76,6 +88,7 @@ impl Sequences {
             text: config.uses(Modality::Text) && config.text_from == TextFrom::Table,
             label: false,
             split: config.split_from == SplitFrom::Table,
+            id: true,
         };
         let table = Table::read_with(path, &config.columns, required)?;
         table.check_clip_numbers()?;

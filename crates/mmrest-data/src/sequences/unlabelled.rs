@@ -86,6 +86,7 @@ impl Sequences {
 /// The table of new data, whose labels and splits nobody need know.
 fn open_table(config: &DataConfig, path: &Path) -> Result<Table> {
     let required = Required {
+        id: true,
         text: true,
         label: false,
         split: false,

@@ -11,15 +11,16 @@ use std::path::{Path, PathBuf};
 use crate::{Columns, DataError, Result, Split};
 
 pub use reader::Required;
-pub use reader::{Lines, Sheet, separator};
+pub use reader::{Lines, Sheet, number, separator};
 pub(crate) use source::TableSource;
 
 /// One segment as the table has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Column `video_id`.
+    /// Column `video_id`; the number of the row, from 1, where there is none.
     pub video: String,
-    /// Column `clip_id`, as written: `1`, or CH-SIMS's `0001`.
+    /// Column `clip_id`, as written: `1`, or CH-SIMS's `0001`. Empty without a column of videos; the number of the row
+    /// where it alone is lacking.
     pub clip: String,
     /// The clip as a number, if it is one: the i-th labelled interval of the video, from 1.
     pub number: Option<usize>,
@@ -34,8 +35,11 @@ pub struct Row {
 }
 
 impl Row {
-    /// `video$_$clip`, as the processed releases name their segments.
+    /// `video$_$clip`, as the processed releases name their segments; the row's number where there are no videos.
     pub fn id(&self) -> String {
+        if self.clip.is_empty() {
+            return self.video.clone();
+        }
         format!("{}$_${}", self.video, self.clip)
     }
 }
@@ -70,8 +74,8 @@ impl Table {
     }
 
     /// Reads a table: UTF-8 with or without a byte order mark, any line ends, cells separated by commas, semicolons or
-    /// tabs (whichever the header has most of) and quoted where they hold one or a line end. Video and clip must be there
-    /// and are unique together; of the other columns those `required`.
+    /// tabs (whichever the header has most of) and quoted where they hold one or a line end. Of
+    /// the columns those `required` must be there; video and clip are unique together.
     ///
     /// # Errors
     ///
@@ -117,6 +121,11 @@ impl Table {
             line,
             reason,
         }
+    }
+
+    /// Whether it has a column of videos.
+    pub(crate) fn knows_videos(&self) -> bool {
+        self.rows.iter().all(|row| !row.clip.is_empty())
     }
 
     /// The file.

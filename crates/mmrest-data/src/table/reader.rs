@@ -63,7 +63,7 @@ pub(super) fn rows(path: &Path, columns: &Columns, required: Required) -> Result
         let line = record.position().map_or(1, |at| lines.line(at.byte()));
         rows.push(
             places
-                .row(&record, line)
+                .row(&record, rows.len(), line)
                 .map_err(|reason| wrong(line, reason))?,
         );
     }
@@ -263,12 +263,28 @@ fn line_ends(text: &[u8], from: usize, to: usize) -> u64 {
     ends.count() as u64
 }
 
-/// Which columns a table must have, beside the video's and the clip's.
+/// The number of a cell: a decimal comma is taken for a point, as spreadsheets of many countries write it.
+///
+/// ```
+/// use mmrest_data::table::number;
+///
+/// assert_eq!((number("-1.5"), number(" 0,25 "), number("1,000,5")), (Some(-1.5), Some(0.25), None));
+/// ```
+pub fn number(cell: &str) -> Option<f32> {
+    let cell = cell.trim();
+    cell.parse()
+        .or_else(|_| cell.replacen(',', ".", 1).parse())
+        .ok()
+}
+
+/// Which columns a table must have.
 ///
 /// Text and label are read wherever there is such a column; the split only where it is required, so that a column of
 /// that name may hold anything in a table whose splits come from elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Required {
+    /// Those of the video and the clip. Without them every row is a segment of its own, named by its number.
+    pub id: bool,
     /// The transcript's.
     pub text: bool,
     /// The sentiment's.
@@ -280,6 +296,7 @@ pub struct Required {
 impl Required {
     /// Every column.
     pub const ALL: Self = Self {
+        id: true,
         text: true,
         label: true,
         split: true,
@@ -314,8 +331,8 @@ impl Place<'_> {
 /// The columns of a table.
 #[derive(Debug)]
 pub(super) struct Places<'a> {
-    video: Place<'a>,
-    clip: Place<'a>,
+    video: Option<Place<'a>>,
+    clip: Option<Place<'a>>,
     text: Option<Place<'a>>,
     label: Option<Place<'a>>,
     split: Option<Place<'a>>,
@@ -356,19 +373,30 @@ impl<'a> Places<'a> {
             }
         };
         Ok(Self {
-            video: must(&columns.video)?,
-            clip: must(&columns.clip)?,
+            video: may(&columns.video, required.id)?,
+            clip: may(&columns.clip, required.id)?,
             text: may(&columns.text, required.text)?,
             label: may(&columns.label, required.label)?,
             split: required.split.then(|| must(&columns.split)).transpose()?,
         })
     }
 
-    /// The row of a record, or why it is none.
-    pub(super) fn row(&self, record: &StringRecord, line: u64) -> Result<Row, String> {
-        let clip = self.clip.name(record)?;
+    /// The row of a record, `place` rows after the first, or why it is none.
+    pub(super) fn row(
+        &self,
+        record: &StringRecord,
+        place: usize,
+        line: u64,
+    ) -> Result<Row, String> {
+        let row = || (place + 1).to_string();
+        let (video, clip) = match (&self.video, &self.clip) {
+            (Some(video), Some(clip)) => (video.name(record)?, clip.name(record)?),
+            (Some(video), None) => (video.name(record)?, row()),
+            // A clip's number alone is not unique.
+            (None, _) => (row(), String::new()),
+        };
         Ok(Row {
-            video: self.video.name(record)?,
+            video,
             number: clip.parse().ok(),
             clip,
             text: self
@@ -389,9 +417,7 @@ impl<'a> Places<'a> {
         if cell.is_empty() {
             return Ok(None);
         }
-        let label: f32 = cell
-            .parse()
-            .map_err(|_| column.wrong(cell, "no number (decimals take a point)"))?;
+        let label = number(cell).ok_or_else(|| column.wrong(cell, "no number"))?;
         Ok(label.is_finite().then_some(label))
     }
 

@@ -9,6 +9,7 @@ use crate::clean::{Admitted, Intake, Purpose, Taken};
 use crate::config::Files;
 use crate::folds::Folds;
 use crate::segment::{SegmentSource, Visit};
+use crate::text::few;
 use crate::{
     DataConfig, DataError, DataReport, Download, DropReason, Frames, Result, Segment, Split,
     SplitFrom, Unit, Widths,
@@ -26,18 +27,32 @@ pub(crate) struct TableSource {
 impl TableSource {
     pub(crate) fn open(config: &DataConfig, files: &Files) -> Result<Self> {
         let required = Required {
+            id: false,
             text: true,
             label: true,
             split: config.split_from == SplitFrom::Table,
         };
         let path = files.table.as_deref().unwrap_or(Path::new(""));
-        let table = Table::read_with(path, &config.columns, required)?;
+        let table = Table::read_with(path, &config.columns, required);
+        let table = table.map_err(|error| no_split(error, config))?;
         table.check_videos_apart()?;
+        let folds = match config.split_from {
+            SplitFrom::Folds => files.folds.as_deref().map(Folds::read).transpose()?,
+            SplitFrom::Table => None,
+            SplitFrom::Random => {
+                let videos = table.rows().iter().map(|row| row.video.as_str());
+                Some(Folds::random(
+                    videos,
+                    config.split_shares,
+                    config.split_seed,
+                ))
+            }
+        };
         Ok(Self {
             config: config.clone(),
             purpose: Purpose::Training,
             table,
-            folds: files.folds.as_deref().map(Folds::read).transpose()?,
+            folds,
         })
     }
 
@@ -52,6 +67,7 @@ impl TableSource {
             }));
         }
         let required = Required {
+            id: false,
             text: true,
             label: false,
             split: false,
@@ -93,6 +109,7 @@ impl TableSource {
     fn about_videos(&self) -> DataReport {
         let mut report = DataReport {
             intervals: self.table.rows().len(),
+            videos_unknown: !self.table.knows_videos(),
             ..DataReport::begin(Unit::Rows)
         };
         let mut videos = HashSet::new();
@@ -109,6 +126,26 @@ impl TableSource {
                 folds.filter(|(video, _)| !videos.contains(video)).count();
         }
         report
+    }
+}
+
+/// Of a table without the column that says the split: what to do instead.
+fn no_split(error: DataError, config: &DataConfig) -> DataError {
+    match error {
+        DataError::Column {
+            path,
+            column,
+            found,
+        } if column == config.columns.split => DataError::Row {
+            path,
+            line: 1,
+            reason: format!(
+                "no column {column:?}; the columns are {}; without it set split_from = \"random\", or name another in \
+                 columns.split",
+                few(&found, 30)
+            ),
+        },
+        other => other,
     }
 }
 

@@ -253,7 +253,7 @@ pub(super) fn suggest(
         .or_else(|| files.one(Role::Pickle, Kind::Mmsa))
         .or_else(|| files.one(Role::Packed, Kind::Packed))
         .or_else(|| files.table())?;
-    let Some(data) = data.with_splits() else {
+    let Some(mut data) = data.with_splits() else {
         found.push(Finding::problem(
             "no_splits",
             "no file says which videos are for training, validation and testing",
@@ -261,7 +261,17 @@ pub(super) fn suggest(
         ));
         return None;
     };
-    match read_all(&data.config, options) {
+    let mut bins = None;
+    let mut read = read_all(&data.config, options);
+    if let Err(DataError::Scale { labels, .. }) = &read {
+        // The scale that the loader's message asks for.
+        bins = labels.suggested_scale();
+        if let Some(scale) = &bins {
+            data.config.label_range = scale.range;
+            read = read_all(&data.config, options);
+        }
+    }
+    match read {
         Ok(report) => {
             let empty = Split::ALL.map(|split| (split, report.segments.get(&split)));
             let empty = empty
@@ -301,6 +311,13 @@ pub(super) fn suggest(
         }
     }
     let mut text = format!("[data]\n{}", data.section(&files));
+    if let Some(scale) = bins {
+        let _ = write!(
+            text,
+            "\n[bins] # classes of the labels' scale: change them as you need\nedges = {:?}\nlabels = {:?}\n",
+            scale.edges, scale.labels
+        );
+    }
     if let Some(bert) = files.first(Role::TextEncoder) {
         let _ = write!(text, "\n[text]\nbert = {}\n", quoted(&bert.path));
         if bert.usable.why.contains("from_scratch") {
@@ -447,7 +464,11 @@ impl<'a> Files<'a> {
             kind: Kind::Table,
             modalities: vec![Modality::Text],
             table: Some(below(table, &folder).to_string_lossy().into_owned()),
-            split_from: SplitFrom::Table,
+            split_from: if table.stored.iter().any(|column| column.name == "mode") {
+                SplitFrom::Table
+            } else {
+                SplitFrom::Random
+            },
             label_range: range(table),
             dir: folder,
             ..DataConfig::default()
@@ -533,6 +554,8 @@ impl Suggestion {
         }
         if config.split_from == SplitFrom::Table {
             lines.push("split_from = \"table\"".to_owned());
+        } else if config.split_from == SplitFrom::Random {
+            lines.push("split_from = \"random\"".to_owned());
         } else if sdk {
             lines.push("split_from = \"folds\"".to_owned());
             lines.push(format!("folds = {}", quoted(&config.folds)));

@@ -284,7 +284,7 @@ fn by_text(path: &Path, text: &str, bytes: u64) -> FileKind {
     let names = ["video_id", "clip_id", "label", "mode", "text"];
     let known = |cell: &str| names.contains(&cell.trim().trim_matches('"'));
     let named = header.split(['\t', ',', ';']).any(known) && header.contains(['\t', ',', ';']);
-    if named || header.contains([',', ';', '\t']) && is_table_name(path) {
+    if named || is_table_name(path) && (header.contains([',', ';', '\t']) || known(header)) {
         FileKind::Table
     } else {
         FileKind::Text

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Finding;
-use mmrest_data::Split;
 use mmrest_data::text::count;
+use mmrest_data::{LabelSummary, Split};
 
 /// The scale labels are on, and its classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -107,6 +107,8 @@ pub struct Labels {
     pub out_of_range: usize,
     /// The first of those: place and value.
     pub out_of_range_at: Vec<(String, f32)>,
+    /// What the loader tells of them.
+    pub summary: LabelSummary,
 }
 
 /// Labels of one class.
@@ -146,6 +148,7 @@ impl Labels {
             return;
         };
         self.count += 1;
+        self.summary.push(label, self.scale.range());
         self.min = Some(self.min.map_or(label, |least| least.min(label)));
         self.max = Some(self.max.map_or(label, |greatest| greatest.max(label)));
         self.mean += (f64::from(label) - self.mean) / self.count as f64;
@@ -175,6 +178,9 @@ impl Labels {
                 ),
                 "they are clamped to label_range; if the scale is another one, set it",
             ));
+        }
+        for note in self.summary.notes() {
+            found.push(Finding::note("label_scale", note.trim_end_matches('.'), ""));
         }
         if self.missing > 0 {
             found.push(Finding::problem(

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::{
     Finding, Ids, Inspection, Labels, Options, Percentiles, Role, Sequence, Stored, Usable, Words,
 };
+use mmrest_data::Columns;
 use mmrest_data::Split;
 use mmrest_data::in_two_splits;
-use mmrest_data::table::{Sheet, Table};
+use mmrest_data::table::{Required, Sheet, Table, number};
 use mmrest_data::text::{count, few, is_empty_cell};
 
-/// Columns the program reads.
+/// Columns the program reads: ids, text and label, split.
 const COLUMNS: [&str; 5] = ["video_id", "clip_id", "text", "label", "mode"];
 
 /// Reads the table leniently, row by row, to tell all that is wrong at once; then as the program would.
@@ -37,23 +38,41 @@ pub(super) fn inspect(inspection: &mut Inspection, options: &Options) {
         arrays: 1,
     });
     inspection.stored = stored.collect();
-    inspection.usable = match Table::read(&inspection.path) {
+    let has = |column: &str| headers.iter().any(|header| header == column);
+    let required = Required {
+        id: false,
+        text: true,
+        label: false,
+        split: has("mode"),
+    };
+    inspection.usable = match Table::read_with(&inspection.path, &Columns::default(), required) {
+        Ok(_) if !has("label") => Usable::yes(Role::Table, "transcripts, to be predicted"),
+        Ok(_) if !has("mode") => Usable::yes(Role::Table, "transcripts and labels"),
         Ok(_) => Usable::yes(Role::Table, "transcripts, labels and splits"),
         Err(error) => Usable::no(error.to_string()),
     };
-    let missing: Vec<&str> = COLUMNS
-        .into_iter()
-        .filter(|column| !headers.iter().any(|header| header == column))
-        .collect();
-    if !missing.is_empty() {
+    let missing = COLUMNS.into_iter().filter(|column| !has(column));
+    let (needed, spared): (Vec<&str>, Vec<&str>) =
+        missing.partition(|column| matches!(*column, "text" | "label"));
+    let told = |columns: &[&str]| {
+        format!(
+            "no column {}; there are {}",
+            columns.join(", "),
+            headers.join(", ")
+        )
+    };
+    if !needed.is_empty() {
         inspection.find(Finding::problem(
             "column_missing",
-            format!(
-                "no column {}; there are {}",
-                missing.join(", "),
-                headers.join(", ")
-            ),
+            told(&needed),
             "rename the columns, or name them in [data.columns]",
+        ));
+    }
+    if !spared.is_empty() {
+        inspection.find(Finding::note(
+            "column_spared",
+            told(&spared),
+            "rows without video and clip are segments of their own, and without mode they are split at random",
         ));
     }
     rows.finish(inspection, options);
@@ -145,11 +164,12 @@ impl Rows {
             .extend(split.map(|split| (video.clone(), split)));
         let id = match clip {
             Some(clip) => format!("{video}$_${clip}"),
-            None => video.clone(),
+            None if video.is_empty() => self.count.to_string(),
+            None => format!("{video}$_${}", self.count),
         };
         if let Some(label) = label {
             self.has_labels = true;
-            let number = label.parse().ok();
+            let number = number(&label);
             if number.is_none() && !label.is_empty() {
                 self.no_number.push(line);
             }

@@ -4,6 +4,8 @@ use mmrest_models::{ConfigError, ModelConfig, ModelVisitor, SentimentModel};
 use toml::{Table, Value};
 
 use super::Config;
+use super::renamed::without_aliases;
+use super::wording;
 
 /// Splits `key.path=value`. The value is TOML (`3`, `0.5`, `true`, `["text"]`, `"a b"`); anything else is taken as a string.
 ///
@@ -64,7 +66,8 @@ pub fn check_brackets(text: &str) -> Result<(), ConfigError> {
 /// A TOML text as a table; the error has line and column.
 pub(super) fn parse(text: &str) -> Result<Table, ConfigError> {
     text.parse().map_err(|error: toml::de::Error| {
-        ConfigError(format!("{}{}", place(text, &error), sentence(&error)))
+        let told = wording::of_toml(text, error.span(), &sentence(&error));
+        ConfigError(format!("{}{told}", place(text, &error)))
     })
 }
 
@@ -75,6 +78,7 @@ pub(super) fn first_preset(model: &ModelConfig) -> &'static str {
 
 /// Lays what was set, each layer over the one before, over preset and defaults, and reads the result.
 pub(super) fn resolve(layers: Vec<Table>) -> Result<Config, ConfigError> {
+    let layers: Vec<Table> = layers.into_iter().map(without_aliases).collect();
     let model = chosen_model(&layers)?;
     let name = model.name();
     let preset = match layers.iter().rev().find_map(|layer| layer.get("preset")) {
@@ -90,7 +94,8 @@ pub(super) fn resolve(layers: Vec<Table>) -> Result<Config, ConfigError> {
     let Some((preset, layer)) = presets.iter().find(|(known, _)| *known == preset) else {
         let known: Vec<&str> = presets.iter().map(|(name, _)| *name).collect();
         return Err(ConfigError(format!(
-            "preset: {name} has no preset '{preset}'; its presets are {}",
+            "preset: {name} has no preset '{preset}'; {}its presets are {}",
+            wording::did_you_mean(preset, known.iter().copied()),
             known.join(", ")
         )));
     };
@@ -100,13 +105,22 @@ pub(super) fn resolve(layers: Vec<Table>) -> Result<Config, ConfigError> {
         ..Config::default()
     };
     let mut merged = Table::try_from(defaults).map_err(|e| ConfigError(e.to_string()))?;
+    let known = wording::keys(&merged);
+    let unknown = layers
+        .iter()
+        .find_map(|layer| wording::unknown_top(layer, &known));
+    if let Some(message) = unknown {
+        return Err(ConfigError(message));
+    }
     merge(&mut merged, parse(layer)?, false);
     for layer in layers {
         merge(&mut merged, layer, false);
     }
-    check_model_tables(&mut merged, name)?;
-    serde_path_to_error::deserialize(Value::Table(merged))
-        .map_err(|e| ConfigError(format!("{}: {}", e.path(), sentence(e.inner()))))
+    check_model_tables(&mut merged, name, &known)?;
+    serde_path_to_error::deserialize(Value::Table(merged)).map_err(|e| {
+        let path = e.path().to_string();
+        ConfigError(wording::of_value(&path, &sentence(e.inner()), &known))
+    })
 }
 
 /// The model that `model.name` names, with its defaults.
@@ -123,14 +137,15 @@ fn chosen_model(layers: &[Table]) -> Result<ModelConfig, ConfigError> {
     };
     ModelConfig::default_of(&name).ok_or_else(|| {
         ConfigError(format!(
-            "model.name: there is no model '{name}'; the models are {}",
+            "model.name: there is no model '{name}'; {}the models are {}",
+            wording::did_you_mean(&name, ModelConfig::NAMES.iter().copied()),
             ModelConfig::NAMES.join(", ")
         ))
     })
 }
 
 /// Checks every model's table, for a file may hold those of several models, and leaves that of `name` alone.
-fn check_model_tables(config: &mut Table, name: &str) -> Result<(), ConfigError> {
+fn check_model_tables(config: &mut Table, name: &str, known: &[String]) -> Result<(), ConfigError> {
     let Some(Value::Table(models)) = config.get_mut("model") else {
         return Ok(());
     };
@@ -142,7 +157,8 @@ fn check_model_tables(config: &mut Table, name: &str) -> Result<(), ConfigError>
     for table in tables {
         let Some(model) = ModelConfig::default_of(&table) else {
             return Err(ConfigError(format!(
-                "model.{table}: there is no such model; the models are {}",
+                "model.{table}: there is no such model; {}the models are {}",
+                wording::did_you_mean(&table, ModelConfig::NAMES.iter().copied()),
                 ModelConfig::NAMES.join(", ")
             )));
         };
@@ -153,6 +169,7 @@ fn check_model_tables(config: &mut Table, name: &str) -> Result<(), ConfigError>
         model.visit(ReadTable {
             table: &table,
             value,
+            known,
         })?;
         if table != name {
             models.remove(&table);
@@ -165,6 +182,7 @@ fn check_model_tables(config: &mut Table, name: &str) -> Result<(), ConfigError>
 struct ReadTable<'a> {
     table: &'a str,
     value: Value,
+    known: &'a [String],
 }
 
 impl ModelVisitor for ReadTable<'_> {
@@ -177,8 +195,12 @@ impl ModelVisitor for ReadTable<'_> {
                 path if path == "." => String::new(),
                 path => format!(".{path}"),
             };
-            let message = sentence(error.inner());
-            ConfigError(format!("model.{}{path}: {message}", self.table))
+            let path = format!("model.{}{path}", self.table);
+            ConfigError(wording::of_value(
+                &path,
+                &sentence(error.inner()),
+                self.known,
+            ))
         })
     }
 }

@@ -6,10 +6,12 @@
 mod layers;
 mod renamed;
 mod sections;
+mod wording;
 
 pub use layers::{check_brackets, parse_override};
 pub use mmrest_models::{BinsConfig, ConfigError, ModelConfig};
 pub use sections::{ReportConfig, Selection, SequenceConfig, TextConfig, TrainConfig};
+pub use wording::closest;
 
 use std::path::Path;
 
@@ -72,7 +74,26 @@ impl Config {
     /// The file cannot be read, is not TOML, has an unknown key or a value of another type or out of range.
     pub fn load(path: &Path, overrides: &[(String, toml::Value)]) -> Result<Self, LearnerError> {
         let text = std::fs::read_to_string(path).map_err(|e| LearnerError::io("read", path, e))?;
-        Self::parse(&text, overrides).map_err(|error| LearnerError::config(path, error))
+        Self::read(&text, path, overrides)
+    }
+
+    /// As [`Config::load`], from the text of a file that errors call `shown`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`], but for the reading.
+    pub fn read(
+        text: &str,
+        shown: &Path,
+        overrides: &[(String, toml::Value)],
+    ) -> Result<Self, LearnerError> {
+        Self::parse(text, overrides).map_err(|error| match at_fault(text, overrides, &error) {
+            Some(key) => LearnerError::Override {
+                key: key.to_owned(),
+                message: error.to_string(),
+            },
+            None => LearnerError::config(shown, error),
+        })
     }
 
     /// Reads the configuration that a run or a saved model keeps, also one that version 0.1.0 has written.
@@ -100,7 +121,7 @@ impl Config {
                            resumed: start a new run";
             return Err(LearnerError::config(path, ConfigError(message.into())));
         }
-        Self::parse(&text, overrides).map_err(|error| LearnerError::config(path, error))
+        Self::read(&text, path, overrides)
     }
 
     /// As [`Config::load_stored`], from the text of the file.
@@ -182,6 +203,39 @@ impl Config {
         }
     }
 
+    /// Refuses paths with control characters: they come of backslashes, which TOML takes for the beginning of an escape.
+    fn check_paths(&self) -> Result<(), ConfigError> {
+        let data = &self.data;
+        let names = [
+            ("data.file", &data.file),
+            ("data.words", &data.words),
+            ("data.table", &data.table),
+            ("data.vision", &data.vision),
+            ("data.audio", &data.audio),
+        ];
+        let names = names
+            .into_iter()
+            .filter_map(|(key, name)| Some((key, Path::new(name.as_ref()?))));
+        let paths = [
+            ("data.dir", data.dir.as_path()),
+            ("data.labels", Path::new(&data.labels)),
+            ("data.folds", &data.folds),
+            ("data.cache", &data.cache),
+            ("text.bert", &self.text.bert),
+            ("text.cache", &self.text.cache),
+        ];
+        for (key, path) in paths.into_iter().chain(names) {
+            if path.to_string_lossy().chars().any(char::is_control) {
+                return Err(ConfigError(format!(
+                    "{key} is {:?}, which holds a tab or a line break: {}",
+                    path.to_string_lossy(),
+                    wording::BACKSLASHES
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks ranges and combinations.
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |message: &str| Err(ConfigError(message.into()));
@@ -191,6 +245,7 @@ impl Config {
         if self.data.modalities.len() != self.modality_count() {
             return refuse("data.modalities names a modality twice");
         }
+        self.check_paths()?;
         self.bins.check(self.data.label_range)?;
         ConfigError::positive(
             "text.max_tokens - 2",
@@ -213,6 +268,21 @@ impl Config {
         ConfigError::positive("train.non_finite_steps", train.non_finite_steps)?;
         ConfigError::fraction("train.modality_dropout", train.modality_dropout)
     }
+}
+
+/// The key of the override that makes a configuration wrong; none where the file is.
+fn at_fault<'a>(
+    text: &str,
+    overrides: &'a [(String, toml::Value)],
+    error: &ConfigError,
+) -> Option<&'a str> {
+    let (last, _) = overrides.last()?;
+    if Config::parse(text, &[]).is_err_and(|alone| alone == *error) {
+        return None;
+    }
+    let first = (1..=overrides.len())
+        .find(|&count| Config::parse(text, &overrides[..count]).is_err_and(|e| e == *error));
+    Some(first.map_or(last, |count| &overrides[count - 1].0))
 }
 
 #[cfg(test)]

@@ -115,6 +115,27 @@ fn table<'a>(root: &'a mut Table, key: &str) -> Option<&'a mut Table> {
         .try_fold(root, |table, name| table.get_mut(name)?.as_table_mut())
 }
 
+/// Other names of keys: they are read as the key itself.
+const ALIASES: &[(&str, &str)] = &[("data.split", "data.split_from")];
+
+/// Brings the other names of keys to the keys themselves.
+pub(super) fn without_aliases(mut layer: Table) -> Table {
+    for (alias, key) in ALIASES {
+        if get(&layer, key).is_none()
+            && let Some(value) = take(&mut layer, alias)
+        {
+            // The key stands beside its other name.
+            let _ = set(&mut layer, key, value);
+        }
+    }
+    layer
+}
+
+/// The new names of keys that were renamed, by their old ones.
+pub(super) fn old_names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    RENAMED.iter().copied()
+}
+
 /// The value at a dotted key; tables do not count.
 fn get<'a>(root: &'a Table, key: &str) -> Option<&'a Value> {
     let (tables, name) = key.rsplit_once('.').unwrap_or(("", key));

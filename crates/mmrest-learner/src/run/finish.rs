@@ -106,6 +106,12 @@ pub fn evaluate_run(
     }
     let set = Arc::new(prepare(&saved.config.data, root, &mut |_| true)?.set);
     check_widths(&saved, set.widths())?;
+    if set.rows(split).is_empty() {
+        return Err(LearnerError::EmptySplit {
+            folder: saved.config.data.folder(root),
+            split,
+        });
+    }
     let splits = Splits::prepare(&set, &saved, model.text_encoder(), root, &|| false)?;
     evaluate_split(&*model, saved.config.figures, &splits, split, device)
 }

@@ -40,6 +40,7 @@ pub(crate) fn load_text(
         return Ok(None);
     }
     let folder = locate(root, &config.text.bert);
+    check_bert_folder(&folder)?;
     let tokenizer = Tokenizer::from_dir(&folder)?;
     let (bert, bert_config, fingerprint) = if config.text.from_scratch {
         let bert_config = BertConfig::from_dir(&folder)?;
@@ -67,6 +68,25 @@ pub(crate) fn load_text(
         fingerprint,
     };
     Ok(Some((bert, parts)))
+}
+
+/// That the folder of a text encoder is there, and has some of its files: which one is missing, the reading tells.
+fn check_bert_folder(folder: &Path) -> Result<(), LearnerError> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Err(LearnerError::NoBertFolder(folder.to_path_buf()));
+    };
+    let is_part = |name: &str| {
+        matches!(
+            name,
+            "config.json" | "vocab.txt" | "tokenizer.json" | "tokenizer_config.json"
+        ) || name.ends_with(".safetensors")
+            || name.ends_with(".bin")
+    };
+    let mut names = entries.flatten().map(|entry| entry.file_name());
+    if names.any(|name| name.to_str().is_some_and(is_part)) {
+        return Ok(());
+    }
+    Err(LearnerError::NotBert(folder.to_path_buf()))
 }
 
 /// Most parameters of a text encoder that starts from scratch, ten times the largest BERT: there is no file of weights to
@@ -105,6 +125,8 @@ pub(crate) struct Splits {
     batch_size: usize,
     /// What takes modalities from training segments, where anything does.
     dropout: Option<ModalityDropout>,
+    /// How many texts are longer than the encoder's input, and were cut.
+    texts_cut: usize,
 }
 
 impl Splits {
@@ -137,9 +159,11 @@ impl Splits {
             };
             frozen.apply(texts)
         };
-        let split = |split: Split| -> Result<Arc<dyn ExampleSource>, LearnerError> {
+        let mut texts_cut = 0;
+        let mut split = |split: Split| -> Result<Arc<dyn ExampleSource>, LearnerError> {
             let rows = set.rows(split).to_vec();
             let texts: Vec<&str> = rows.iter().map(|&row| set.text(row)).collect();
+            texts_cut += preparation.texts_cut(&texts);
             Ok(Arc::new(PackedSplit {
                 texts: encoded(&texts)?,
                 set: Arc::clone(set),
@@ -155,15 +179,23 @@ impl Splits {
             }
             _ => None,
         };
+        let examples = [
+            split(Split::Train)?,
+            split(Split::Valid)?,
+            split(Split::Test)?,
+        ];
         Ok(Self {
-            examples: [
-                split(Split::Train)?,
-                split(Split::Valid)?,
-                split(Split::Test)?,
-            ],
+            examples,
+            texts_cut,
             batch_size: saved.config.train.batch_size,
             dropout,
         })
+    }
+
+    /// Says how many texts were cut; none where none was.
+    pub(crate) fn about_texts(&self, max_tokens: usize) -> Option<String> {
+        let cut = self.texts_cut;
+        (cut > 0).then(|| format!("Texts cut to text.max_tokens, {max_tokens} tokens: {cut}."))
     }
 
     /// The labels of a split, in its own order.

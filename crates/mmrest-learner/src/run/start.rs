@@ -175,6 +175,11 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         options.observer.note(line);
     }
     check_splits(config, &set)?;
+    if set.rows(Split::Test).is_empty() {
+        options
+            .observer
+            .note("No segment is for testing: the run has no test metrics.");
+    }
     let mut record = RunRecord::begin(
         data.files,
         report,
@@ -197,6 +202,9 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     };
     let encoder = network.valid();
     let splits = Splits::prepare(&set, &saved, encoder.text_encoder(), &options.root, &stop)?;
+    if let Some(cut) = splits.about_texts(config.text.max_tokens) {
+        options.observer.note(&cut);
+    }
     let best = BestModel::new(options.folder.model());
     clear_up(options, &best, restored.as_ref())?;
     // The configuration is what tells that there is a run: it comes last.

@@ -42,7 +42,7 @@ pub struct SpaceOverlap {
 }
 
 /// The measures themselves; `None` where one is undefined.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
     /// Mean silhouette coefficient of the rows, classes being their sentiment bins.
     pub bin_silhouette: Option<f64>,
@@ -161,6 +161,9 @@ fn measures(
     learned: Option<&Learned>,
     seed: u64,
 ) -> Result<Measures, LearnerError> {
+    if table.bins.is_empty() {
+        return Ok(Measures::default());
+    }
     let centers = ClassCenters::fit(train.rows()?, &train.bins)?;
     let metric = |bin: usize| learned.map(|learned| learned.of(bin));
     let accuracy = centers.accuracy(table.rows()?, &table.bins, metric)?;
@@ -207,6 +210,34 @@ mod tests {
         assert_eq!(learned.of(2), [9.0]);
         assert_eq!(learned.of(0), [5.0]);
         assert_eq!(Learned::new(&metrics, None).of(0), [5.0]);
+    }
+
+    #[test]
+    fn a_split_without_segments_has_no_measures() {
+        let row = SplitRows {
+            split: mmrest_data::Split::Train,
+            ids: vec![String::new()],
+            labels: vec![1.0],
+            bins: vec![4],
+            dim: 2,
+            modalities: vec![(Modality::Text, vec![0.5, 1.0])],
+        };
+        let empty = SplitRows {
+            split: mmrest_data::Split::Test,
+            ids: Vec::new(),
+            labels: Vec::new(),
+            bins: Vec::new(),
+            dim: 1,
+            modalities: Vec::new(),
+        };
+        let learned = Learned {
+            global: vec![1.0, 0.0, 0.0, 1.0],
+            by_bin: Vec::new(),
+            mean: vec![1.0, 0.0, 0.0, 1.0],
+        };
+        let (train, none) = (Table::of(&row, None), Table::of(&empty, None));
+        let found = measures(&train, &none, Some(&learned), 1).unwrap();
+        assert_eq!(found, Measures::default());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `mmrest predict`: scores new data with the model of a run.
 
+mod pieces;
 mod scorer;
 mod sets;
 mod stream;
@@ -26,16 +27,17 @@ const SKIPPED: u8 = 3;
 /// `mmrest predict`.
 pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     logging::to_stderr()?;
-    let (input, output) = (arguments.input.as_path(), arguments.output.as_deref());
+    let (input, output) = (arguments.input()?, arguments.output.as_deref());
     refuse_the_input(input, output)?;
     let predictor = load(arguments)?;
     let config = predictor.saved_model().config.data.clone();
     let set = as_set(&config, input)?;
     let neighbours = arguments.explain.then_some(arguments.neighbours);
     let open = |predictor| {
-        Ok::<_, anyhow::Error>(Scorer::new(predictor, Output::open(output)?, neighbours))
+        let output = Output::open(output, arguments.explain)?;
+        Ok::<_, anyhow::Error>(Scorer::new(predictor, output, neighbours, arguments.strict))
     };
-    let scorer = match set {
+    let mut scorer = match set {
         Some((config, folder)) => {
             let mut scorer = open(predictor)?;
             let mut gather = Gather::new(&mut scorer);
@@ -53,13 +55,14 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
         None => {
             let (lines, name) = open_lines(input)?;
             let mut scorer = open(predictor)?;
-            if let Some(error) = score_lines(&mut scorer, lines, &name, arguments.strict)? {
-                scorer.keep()?;
-                return Err(error);
-            }
+            score_lines(&mut scorer, lines, &name)?;
             scorer
         }
     };
+    if let Some(error) = scorer.stopped.take() {
+        scorer.keep()?;
+        return Err(error);
+    }
     let summary = scorer.finish()?;
     if !arguments.quiet {
         say(&summary.to_string());

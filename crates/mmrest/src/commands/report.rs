@@ -11,7 +11,7 @@ use mmrest_learner::Config;
 use mmrest_learner::run::RunFolder;
 
 use crate::arguments::ReportArguments;
-use crate::report::{Page, Run, Scale, compare, report};
+use crate::report::{Page, Run, Scale, compare, lacks_split, report};
 use crate::{logging, project};
 
 /// `mmrest report`.
@@ -38,9 +38,7 @@ pub(crate) fn run(arguments: &ReportArguments) -> Result<ExitCode> {
 /// Refuses `--png` in a program that was built without it.
 pub(super) fn check_png(wanted: bool) -> Result<()> {
     if wanted && !cfg!(feature = "png") {
-        bail!(
-            "this program was built without PNG: 'cargo xtask' builds it with that where --png is given to it, or give --features mmrest/png to cargo"
-        );
+        bail!(crate::failure::feature_absent("png", "--png"));
     }
     Ok(())
 }
@@ -78,6 +76,14 @@ pub(super) fn read_run(folder: &Path, data: Option<&Path>, split: Split) -> Resu
         labels: config.bins.labels.clone(),
         bins: config.bins.bins()?,
     };
+    let mut split = split;
+    if split == Split::Test && lacks_split(folder, split.name())? {
+        split = Split::Valid;
+        tracing::warn!(
+            "{}: the data have no test segment: the validation split is shown",
+            folder.display()
+        );
+    }
     let mut run = Run::read(folder, split.name(), scale)?;
     if let Some(data) = data {
         config.data.dir = data.to_path_buf();

@@ -20,7 +20,7 @@ use super::data::ensure_sample;
 use crate::arguments::TrainArguments;
 use crate::display::{Display, Style};
 use crate::interrupt::{self, say};
-use crate::project::{ConfigFile, find_config, near, program};
+use crate::project::{ConfigFile, find_config, near, program, quoted};
 use crate::shipped::ensure_folds;
 use crate::{failure, logging};
 
@@ -207,7 +207,13 @@ pub(crate) fn overrides(
     for (key, path) in paths {
         if let Some(path) = path {
             let path = absolute(path).with_context(|| format!("{}", path.display()))?;
-            let value = toml::Value::String(path.to_string_lossy().into_owned());
+            let Some(text) = path.to_str() else {
+                bail!(
+                    "{} (for {key}) is not UTF-8, and a configuration can hold no other: rename the folder, or give a link to it",
+                    path.display()
+                );
+            };
+            let value = toml::Value::String(text.to_owned());
             overrides.push((key.to_string(), value));
         }
     }
@@ -266,29 +272,4 @@ fn how_to_resume(arguments: &TrainArguments, folder: &Path) -> String {
         "Go on with:\n  {command} --out {} --resume",
         quoted(&near(folder))
     )
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_string()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_where_a_shell_needs_it() {
-        assert_eq!(quoted("a/b-1.x"), "a/b-1.x");
-        assert_eq!(
-            quoted("data.modalities=[\"text\"]"),
-            "'data.modalities=[\"text\"]'"
-        );
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-    }
 }

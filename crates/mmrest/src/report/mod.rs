@@ -14,7 +14,7 @@ pub(crate) use compare::compare;
 pub(crate) use one_run::report;
 pub(crate) use page::{Cell, Page, Section, Table};
 pub(crate) use picture::{Bar, Bars, Picture};
-pub(crate) use run::{Run, Scale};
+pub(crate) use run::{Run, Scale, lacks_split};
 
 /// Escapes text for HTML and SVG, including attributes.
 fn escape(text: &str) -> String {

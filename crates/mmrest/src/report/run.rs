@@ -223,6 +223,12 @@ impl Prediction {
     }
 }
 
+/// Whether a finished run has predictions, but none of a split.
+pub(crate) fn lacks_split(folder: &Path, split: &str) -> Result<bool> {
+    let path = folder.join("predictions.csv");
+    Ok(path.exists() && read_predictions(&path, split)?.is_empty())
+}
+
 /// The predictions of one split.
 fn read_predictions(path: &Path, split: &str) -> Result<Vec<Prediction>> {
     let all: Vec<Prediction> = read_rows(path)?;

@@ -46,6 +46,7 @@ pub(super) async fn predict(
     let name = |segment: &Segment| SegmentName {
         id: segment.id.clone(),
         missing: server.scorer.missing(segment),
+        beyond_training: server.scorer.beyond_training(segment),
     };
     let names: Vec<SegmentName> = segments.iter().map(name).collect();
     let placements = if segments.is_empty() {
@@ -198,6 +199,9 @@ async fn scored(
     match timeout_at(deadline, answer).await {
         Ok(Ok(Ok(placements))) => Ok(placements),
         Ok(Ok(Err(Failure::Stopped)) | Err(_)) => Err(stops()),
+        Ok(Ok(Err(Failure::NotFinite(message)))) => {
+            Err(HttpError::new(StatusCode::UNPROCESSABLE_ENTITY, message))
+        }
         Ok(Ok(Err(Failure::Refused(message) | Failure::Panicked(message)))) => Err(HttpError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("internal error: {message}; please report it"),

@@ -131,6 +131,8 @@ pub(crate) type Answer = Result<Vec<Placement>, Failure>;
 pub(crate) enum Failure {
     /// The model refused a segment, for this reason.
     Refused(String),
+    /// The score is not a finite number, for this reason.
+    NotFinite(String),
     /// A bug: the message of the panic.
     Panicked(String),
     /// The server stopped before it was scored.

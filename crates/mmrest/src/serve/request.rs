@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 
 use super::error::HttpError;
 use super::{MAX_FRAMES, MAX_TEXT_BYTES};
-use crate::lines::parse_line;
+use crate::lines::{parse_line, without_nan};
 
 /// The format of a body, from its content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,7 @@ pub(super) fn read(
             "the body is not UTF-8 from byte {at} on: send JSON as UTF-8"
         ))
     })?;
+    let text = &*without_nan(text);
     let shape = match (kind, text.trim_start().chars().next()) {
         (BodyFormat::Lines, _) => Shape::Lines,
         (BodyFormat::Json, Some('[')) => Shape::Array,

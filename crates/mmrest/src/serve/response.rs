@@ -38,6 +38,8 @@ pub(super) struct SegmentName {
     pub(super) id: String,
     /// The modalities that the model uses and the segment lacks.
     pub(super) missing: Vec<Modality>,
+    /// Those with features unlike any that the model was trained on.
+    pub(super) beyond_training: Vec<Modality>,
 }
 
 /// The body of an answer. `map`: where geometry is asked for and there is one.
@@ -50,7 +52,9 @@ pub(super) fn write(
 ) -> serde_json::Result<Vec<u8>> {
     let line = |(name, placement): (&SegmentName, &Placement)| -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&Line {
-            scored: Scored::new(&name.id, &placement.prediction).missing(&name.missing),
+            scored: Scored::new(&name.id, &placement.prediction)
+                .missing(&name.missing)
+                .beyond_training(&name.beyond_training),
             geometry: geometry.then(|| rows(&placement.rows, map)),
         })
     };
@@ -101,6 +105,7 @@ mod tests {
         let name = |i| SegmentName {
             id: format!("s{i}"),
             missing: vec![Modality::Audio; i],
+            beyond_training: Vec::new(),
         };
         let names: Vec<SegmentName> = (0..scores.len()).map(name).collect();
         let placements: Vec<Placement> = scores.iter().map(|&s| placement(s)).collect();

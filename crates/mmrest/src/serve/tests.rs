@@ -63,7 +63,7 @@ pub(super) fn placement(score: f32) -> Placement {
     }
 }
 
-/// Scores a segment with its text's length; panics, refuses or sleeps (100 ms) where a text says so.
+/// Scores a segment with its text's length; panics, refuses, sleeps (100 ms) or gives no finite score where a text says so.
 #[derive(Debug, Default)]
 pub(super) struct Fake {
     batches: Mutex<Vec<Vec<String>>>,
@@ -102,7 +102,10 @@ impl Scorer for Fake {
         }
         let sleepers = texts.iter().filter(|text| *text == "sleep").count() as u64;
         std::thread::sleep(Duration::from_millis(100 * sleepers));
-        let placements = texts.iter().map(|text| placement(text.len() as f32));
+        let placements = texts.iter().map(|text| match text.as_str() {
+            "infinite" => placement(f32::INFINITY),
+            text => placement(text.len() as f32),
+        });
         let placements = placements.collect();
         let batches = self.batches.lock();
         batches.unwrap_or_else(PoisonError::into_inner).push(texts);

@@ -3,12 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mmrest_data::{Modality, Segment};
-use mmrest_learner::{Placement, Predictor};
+use mmrest_learner::{Placement, Predictor, is_finite};
 
 use super::metrics::Metrics;
-use super::queue::{Failure, Queue, Waiting};
+use super::queue::{Failure, PendingRequest, Queue, Waiting};
 use super::{Limits, MAX_PADDED_FRAMES};
 use crate::failure::panic_message;
+use crate::lines::not_finite;
 
 /// How many batches are taken from the queue at a time, at most: among more segments, more have a similar length.
 const BATCHES: usize = 4;
@@ -24,6 +25,11 @@ pub(crate) trait Scorer: Send + Sync + 'static {
     /// The modalities that the model uses and a segment lacks.
     fn missing(&self, segment: &Segment) -> Vec<Modality>;
 
+    /// The modalities of a segment with features unlike any that the model was trained on.
+    fn beyond_training(&self, _: &Segment) -> Vec<Modality> {
+        Vec::new()
+    }
+
     /// One placement per segment, in their order.
     fn place(&self, segments: &[Segment]) -> Result<Vec<Placement>, String>;
 }
@@ -35,6 +41,10 @@ impl Scorer for Predictor {
 
     fn missing(&self, segment: &Segment) -> Vec<Modality> {
         Predictor::missing(self, segment)
+    }
+
+    fn beyond_training(&self, segment: &Segment) -> Vec<Modality> {
+        Predictor::beyond_training(self, segment)
     }
 
     fn place(&self, segments: &[Segment]) -> Result<Vec<Placement>, String> {
@@ -102,19 +112,32 @@ fn score(scorer: &dyn Scorer, batch: Vec<Waiting>, metrics: &Metrics) {
     }
     match attempt(scorer, &segments, metrics) {
         Ok(placements) => {
-            for ((ticket, place), placement) in owners.iter().zip(placements) {
-                ticket.put(*place, placement);
+            let owners = segments.iter().zip(&owners);
+            for ((segment, (ticket, place)), placement) in owners.zip(placements) {
+                answer(segment, ticket, *place, placement);
             }
         }
         Err(failure) if segments.len() == 1 => owners[0].0.fail(failure),
         Err(_) => {
             for (segment, (ticket, place)) in segments.chunks(1).zip(owners) {
                 match attempt(scorer, segment, metrics) {
-                    Ok(mut placements) => placements.drain(..).for_each(|p| ticket.put(place, p)),
+                    Ok(placements) => placements
+                        .into_iter()
+                        .for_each(|placement| answer(&segment[0], &ticket, place, placement)),
                     Err(failure) => ticket.fail(failure),
                 }
             }
         }
+    }
+}
+
+/// Passes a score on, unless it is not finite: that is no score.
+fn answer(segment: &Segment, ticket: &PendingRequest, place: usize, placement: Placement) {
+    if is_finite(&placement.prediction) {
+        ticket.put(place, placement);
+    } else {
+        let message = format!("segment {:?}: {}", segment.id, not_finite(segment));
+        ticket.fail(Failure::NotFinite(message));
     }
 }
 
@@ -207,6 +230,17 @@ mod tests {
         assert_eq!(answers[0].as_ref().unwrap().len(), 2);
         assert_eq!(answers[1], Err(Failure::Panicked("asked to".to_string())));
         assert_eq!(answers[2], Err(Failure::Refused("as asked".to_string())));
+    }
+
+    #[test]
+    fn a_score_that_is_not_finite_fails_its_own_request() {
+        let requests = vec![vec![segment("a"), segment("infinite")], vec![segment("b")]];
+        let (_, answers) = worked(requests, &limits());
+        let Err(Failure::NotFinite(told)) = &answers[0] else {
+            panic!("{:?}", answers[0]);
+        };
+        assert!(told.contains("its score is not a finite number"), "{told}");
+        assert_eq!(answers[1].as_ref().unwrap().len(), 1);
     }
 
     #[test]

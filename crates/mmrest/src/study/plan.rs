@@ -3,6 +3,7 @@
 use anyhow::{Result, anyhow, bail};
 use mmrest_data::Modality;
 use mmrest_learner::Config;
+use mmrest_learner::config::closest;
 use toml::Value;
 
 use super::file::{StudyFile, SweepEntry, VariantEntry, overrides};
@@ -227,8 +228,10 @@ impl Plan {
         let names = self.variants.iter().map(|variant| variant.name.as_str());
         let keys = self.sweeps.iter().map(|sweep| sweep.key.as_str());
         let known: Vec<&str> = names.chain(keys).collect();
+        let meant = closest(wanted, known.iter().copied());
+        let meant = meant.map_or(String::new(), |name| format!("did you mean '{name}'? "));
         format!(
-            "--only {wanted}: the study has no such variant; it has {}",
+            "--only {wanted}: the study has no such variant; {meant}it has {}",
             known.join(", ")
         )
     }

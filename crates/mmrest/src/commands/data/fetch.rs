@@ -95,10 +95,11 @@ fn by_hand(arguments: &FetchArguments, set: Download, folder: &Path) -> Vec<Stri
     let absent = files.filter(|file| arguments.only.is_empty() && !folder.join(file.name).exists());
     let sentence = |file: &catalogue::PrivateFile| {
         format!(
-            "{}: {}; it has no public address, so put it into {} by hand (docs/src/data.md says what it holds)",
+            "{}: {}; it has no public address, so put it into {} by hand ({} says what it holds)",
             file.name,
             file.about,
-            folder.display()
+            folder.display(),
+            project::page("data.md")
         )
     };
     absent.map(sentence).collect()

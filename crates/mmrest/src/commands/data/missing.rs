@@ -7,7 +7,7 @@ use mmrest_data::text::count;
 use mmrest_data::{Download, MissingFiles};
 use mmrest_datatools::catalogue::{self, SERVER};
 
-use crate::project::program;
+use crate::project::{near, page, program, quoted};
 
 /// Name of a public data set, and the name it has on the command line.
 fn names(set: Download) -> Option<(&'static str, &'static str)> {
@@ -50,17 +50,16 @@ pub(crate) fn message(missing: &MissingFiles) -> String {
                 "\nTo download what has an address: {} data fetch {key}",
                 program()
             );
-            if !missing.folder.ends_with(Path::new("data").join(key)) {
-                let _ = write!(text, " --out {}", missing.folder.display());
-            }
+            let _ = write!(text, " --out {}", quoted(&near(&missing.folder)));
         }
     }
     let folder = missing.folder.display();
     if set == Download::MosiWords {
         let _ = write!(
             text,
-            "\nGive the folder that has them all by --data DIR, or put them into {folder}; docs/src/data.md says what each \
-             holds"
+            "\nGive the folder that has them all by --data DIR, or put them into {folder}; {} says what each \
+             holds",
+            page("data.md")
         );
     } else {
         let _ = write!(text, "\nPut data files into {folder}");

@@ -1,16 +1,17 @@
-//! Scores segments with a model and writes one JSON line per segment.
+//! Scores segments with a model and writes one JSON line, or one row of a table, per segment.
 
 use std::fs::File;
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use mmrest_data::files::NewFile;
 use mmrest_data::{Modality, Segment};
-use mmrest_learner::Predictor;
+use mmrest_learner::{Explanation, FAR, Prediction, Predictor, is_finite};
 
-use crate::lines::Scored;
+use crate::interrupt::say;
+use crate::lines::{Scored, not_finite};
 
 /// Scores segments, a window at a time, into an output.
 pub(super) struct Scorer {
@@ -23,16 +24,42 @@ pub(super) struct Scorer {
     scored: usize,
     /// The number of skipped lines.
     pub(super) skipped: usize,
+    /// Whether the first line that cannot be scored ends the work.
+    pub(super) strict: bool,
+    /// What ended the work early.
+    pub(super) stopped: Option<anyhow::Error>,
+    /// Skipped lines that no message was printed of.
+    untold: usize,
+    /// Whether there was a segment yet.
+    accepted: bool,
+    /// Values of features that were NaN or infinite.
+    non_finite: usize,
+    /// Segments with features unlike any of training.
+    beyond_training: usize,
     warned: bool,
 }
+
+/// Messages about skipped lines before any that is a segment: what begins so is probably no data.
+const MOST_MESSAGES: usize = 20;
 
 impl Scorer {
     /// The most segments of a window: enough for batches of similar length, and few enough to hold in memory.
     pub(super) const WINDOW: usize = 512;
 
     /// A scorer that writes to `output`; with `neighbours`, scores are explained with that many training segments.
-    pub(super) fn new(predictor: Predictor, output: Output, neighbours: Option<usize>) -> Self {
+    pub(super) fn new(
+        predictor: Predictor,
+        output: Output,
+        neighbours: Option<usize>,
+        strict: bool,
+    ) -> Self {
         Self {
+            strict,
+            stopped: None,
+            untold: 0,
+            accepted: false,
+            non_finite: 0,
+            beyond_training: 0,
             predictor,
             output,
             neighbours,
@@ -49,13 +76,30 @@ impl Scorer {
     }
 
     /// Checks that a segment can be scored; the error says why not.
-    pub(super) fn check(&self, segment: &Segment) -> Result<(), String> {
+    pub(super) fn check(&mut self, segment: &Segment) -> Result<(), String> {
+        self.accepted = true;
         self.predictor.check(segment)
     }
 
-    /// Scores segments and writes their lines in order.
-    pub(super) fn score(&mut self, segments: &[Segment]) -> Result<()> {
-        if segments.is_empty() {
+    /// Reports that what is at `place` cannot be scored; with `strict` that ends the work.
+    pub(super) fn skip(&mut self, place: &str, reason: &str) {
+        let told = format!("{place}: {reason}");
+        if self.strict {
+            self.stopped.get_or_insert(anyhow!(told));
+            return;
+        }
+        self.skipped += 1;
+        if self.accepted || self.skipped <= MOST_MESSAGES {
+            say(&format!("skipped: {told}"));
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// Scores segments and writes their lines in order; `places` say where each of them is. One whose score is not a finite
+    /// number is skipped.
+    pub(super) fn score(&mut self, segments: &[Segment], places: &[String]) -> Result<()> {
+        if segments.is_empty() || self.stopped.is_some() {
             return Ok(());
         }
         self.begin();
@@ -64,25 +108,58 @@ impl Scorer {
             .map(|segment| self.predictor.missing(segment));
         let missing: Vec<Vec<Modality>> = missing.collect();
         self.warn_once(&missing);
-        let each = segments.iter().zip(&missing);
-        match self.neighbours {
-            None => {
-                let predictions = self.predictor.predict(segments)?;
-                for ((segment, missing), prediction) in each.zip(&predictions) {
-                    let scored = Scored::new(&segment.id, prediction);
-                    write_line(&mut self.output, &scored.missing(missing))?;
+        let predictions = self.scores(segments)?;
+        let each = segments.iter().zip(places).zip(&missing).zip(&predictions);
+        for (((segment, place), missing), score) in each {
+            if !score.is_finite() {
+                self.skip(place, &not_finite(segment));
+                if self.stopped.is_some() {
+                    break;
                 }
+                continue;
             }
-            Some(neighbours) => {
-                let explanations = self.predictor.explain(segments, neighbours)?;
-                for ((segment, missing), explanation) in each.zip(&explanations) {
-                    let scored = Scored::explained(&segment.id, explanation);
-                    write_line(&mut self.output, &scored.missing(missing))?;
-                }
-            }
+            let frames = [&segment.vision, &segment.audio];
+            let values = frames.iter().flat_map(|frames| &frames.values);
+            self.non_finite += values.filter(|value| !value.is_finite()).count();
+            let beyond = self.predictor.beyond_training(segment);
+            self.beyond_training += usize::from(!beyond.is_empty());
+            let line = score.line(&segment.id).missing(missing);
+            self.output.line(&line.beyond_training(&beyond))?;
+            self.scored += 1;
         }
-        self.scored += segments.len();
         self.output.flush().context("cannot write the output")
+    }
+
+    /// The scores of segments, explained where that is asked for and there is something to explain.
+    fn scores(&self, segments: &[Segment]) -> Result<Vec<Score>> {
+        let plain = || -> Result<Vec<Score>> {
+            let predictions = self.predictor.predict(segments)?;
+            Ok(predictions.into_iter().map(Score::Plain).collect())
+        };
+        let Some(neighbours) = self.neighbours else {
+            return plain();
+        };
+        let error = match self.predictor.explain(segments, neighbours) {
+            Ok(explained) => return Ok(explained.into_iter().map(Score::Explained).collect()),
+            Err(error) => error,
+        };
+        // Nothing is near to what is not finite: the others are explained without it.
+        let mut scores = plain()?;
+        let finite: Vec<usize> = (0..scores.len())
+            .filter(|&n| scores[n].is_finite())
+            .collect();
+        if finite.len() == segments.len() {
+            return Err(error.into());
+        }
+        let kept: Vec<Segment> = finite
+            .iter()
+            .map(|&place| segments[place].clone())
+            .collect();
+        let explained = self.predictor.explain(&kept, neighbours)?;
+        for (place, explanation) in finite.into_iter().zip(explained) {
+            scores[place] = Score::Explained(explanation);
+        }
+        Ok(scores)
     }
 
     /// Warns once that the model was not trained on segments that lack a modality.
@@ -104,6 +181,9 @@ impl Scorer {
     pub(super) fn finish(self) -> Result<Summary> {
         self.output.keep()?;
         Ok(Summary {
+            untold: self.untold,
+            non_finite: self.non_finite,
+            beyond_training: self.beyond_training,
             scored: self.scored,
             skipped: self.skipped,
             seconds: self
@@ -118,16 +198,38 @@ impl Scorer {
     }
 }
 
-fn write_line(output: &mut Output, scored: &Scored<'_>) -> Result<()> {
-    serde_json::to_writer(&mut *output, scored)
-        .map_err(std::io::Error::from)
-        .and_then(|()| output.write_all(b"\n"))
-        .context("cannot write the output")
+/// A score, with its explanation where that is asked for.
+enum Score {
+    Plain(Prediction),
+    Explained(Explanation),
+}
+
+impl Score {
+    fn is_finite(&self) -> bool {
+        match self {
+            Self::Plain(prediction) => is_finite(prediction),
+            Self::Explained(explained) => {
+                let numbers = [explained.base, explained.contributions.total()];
+                is_finite(&explained.prediction) && numbers.into_iter().all(f32::is_finite)
+            }
+        }
+    }
+
+    fn line<'a>(&'a self, id: &'a str) -> Scored<'a> {
+        match self {
+            Self::Plain(prediction) => Scored::new(id, prediction),
+            Self::Explained(explanation) => Scored::explained(id, explanation),
+        }
+    }
 }
 
 /// How much was scored, and how fast.
 #[derive(Debug)]
 pub(super) struct Summary {
+    /// Skipped lines that no message was printed of.
+    untold: usize,
+    non_finite: usize,
+    beyond_training: usize,
     scored: usize,
     pub(super) skipped: usize,
     seconds: f64,
@@ -149,12 +251,89 @@ impl std::fmt::Display for Summary {
         if skipped > 0 {
             write!(f, "; {} skipped", counted(skipped, "line"))?;
         }
+        if self.untold > 0 {
+            let untold = self.untold;
+            write!(
+                f,
+                ", {untold} of them without a message here (--strict stops at the first)"
+            )?;
+        }
+        if self.non_finite > 0 {
+            let values = counted(self.non_finite, "value");
+            write!(f, "\n{values} of features NaN or infinite, taken as 0")?;
+        }
+        if self.beyond_training > 0 {
+            let segments = counted(self.beyond_training, "segment");
+            write!(
+                f,
+                "\n{segments} with features more than {FAR} standard deviations from those of training (\"beyond_training\" in \
+                 the output): the scores are guesses"
+            )?;
+        }
         Ok(())
     }
 }
 
+/// Where and how scores are written.
+pub(super) struct Output {
+    to: Destination,
+    table: bool,
+    /// Whether scores are explained.
+    explained: bool,
+    /// Whether the line of a table's columns is still to be written.
+    bare: bool,
+}
+
+impl Output {
+    /// Opens `path`, or standard output without one. A name that ends in `.csv` is that of a table.
+    pub(super) fn open(path: Option<&Path>, explained: bool) -> Result<Self> {
+        let ending = path.and_then(Path::extension);
+        let table = ending.is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+        Ok(Self {
+            to: Destination::open(path)?,
+            table,
+            explained,
+            bare: table,
+        })
+    }
+
+    fn line(&mut self, scored: &Scored<'_>) -> Result<()> {
+        let written = if self.table {
+            self.header().and_then(|()| self.row(&scored.cells()))
+        } else {
+            serde_json::to_writer(&mut self.to, scored)
+                .map_err(io::Error::from)
+                .and_then(|()| self.to.write_all(b"\n"))
+        };
+        written.context("cannot write the output")
+    }
+
+    fn header(&mut self) -> io::Result<()> {
+        if !std::mem::take(&mut self.bare) {
+            return Ok(());
+        }
+        self.row(&Scored::columns(self.explained))
+    }
+
+    fn row(&mut self, cells: &[impl AsRef<[u8]>]) -> io::Result<()> {
+        let mut writer = csv::Writer::from_writer(&mut self.to);
+        writer.write_record(cells).map_err(io::Error::from)?;
+        writer.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+
+    /// Finishes writing; a temporary file replaces the output file.
+    fn keep(mut self) -> Result<()> {
+        self.header().context("cannot write the output")?;
+        self.to.keep()
+    }
+}
+
 /// Where scores are written: standard output, or a file that appears when it is complete.
-pub(super) enum Output {
+enum Destination {
     /// Standard output.
     Stdout(BufWriter<StdoutLock<'static>>),
     /// A device or a pipe, which is written directly.
@@ -163,9 +342,9 @@ pub(super) enum Output {
     Draft { file: NewFile, out: BufWriter<File> },
 }
 
-impl Output {
-    /// Opens `path`, or standard output without one. An existing file stays as it is until [`Output::keep`].
-    pub(super) fn open(path: Option<&Path>) -> Result<Self> {
+impl Destination {
+    /// Opens `path`, or standard output without one. An existing file stays as it is until [`Destination::keep`].
+    fn open(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else {
             return Ok(Self::Stdout(BufWriter::new(io::stdout().lock())));
         };
@@ -190,7 +369,7 @@ impl Output {
     }
 
     /// Finishes writing; a temporary file replaces the output file.
-    pub(super) fn keep(mut self) -> Result<()> {
+    fn keep(mut self) -> Result<()> {
         self.flush().context("cannot write the output")?;
         if let Self::Draft { file, .. } = self {
             file.keep()?;
@@ -199,7 +378,7 @@ impl Output {
     }
 }
 
-impl Write for Output {
+impl Write for Destination {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(out) => out.write(bytes),
@@ -247,6 +426,9 @@ mod tests {
     fn what_was_done_is_said_in_a_line() {
         let said = |scored, skipped, seconds| {
             let summary = Summary {
+                untold: 0,
+                non_finite: 0,
+                beyond_training: 0,
                 scored,
                 skipped,
                 seconds,

@@ -1,5 +1,7 @@
 //! Scores complete data sets: pickles, packed sets, tables, and folders of computational sequences.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -7,6 +9,7 @@ use mmrest_data::{DataConfig, DataError, Kind, Modality, Segment};
 use mmrest_datatools::inspect::FileKind;
 
 use super::scorer::Scorer;
+use crate::project::{near, program, quoted};
 
 /// How to read an input that is a set of segments, and the folder it is in: a pickle, a packed set, a table, or a folder
 /// with files that have the names of the model's configuration, `config`; none for JSON lines.
@@ -26,7 +29,9 @@ pub(super) fn as_set(config: &DataConfig, input: &Path) -> Result<Option<(DataCo
             path.display()
         ),
         FileKind::Hdf5 => bail!("{} is no packed set", path.display()),
-        _ => return Ok(None),
+        FileKind::Empty => return Ok(None),
+        kind if may_be_lines(&path, kind)? => return Ok(None),
+        kind => bail!("{}", no_data(&path, kind)),
     };
     let path = absolute(&path).with_context(|| format!("{}", path.display()))?;
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
@@ -51,6 +56,39 @@ pub(super) fn as_set(config: &DataConfig, input: &Path) -> Result<Option<(DataCo
         config.file = name;
     }
     Ok(Some((config, folder)))
+}
+
+/// Whether there may be JSON of segments in a file: an object or an array begins in its first lines.
+fn may_be_lines(path: &Path, kind: FileKind) -> Result<bool> {
+    if !matches!(kind, FileKind::Json | FileKind::Text | FileKind::Unknown) {
+        return Ok(false);
+    }
+    let wrong = || format!("cannot read {}", path.display());
+    let mut head = Vec::new();
+    let file = File::open(path).with_context(wrong)?;
+    file.take(HEAD).read_to_end(&mut head).with_context(wrong)?;
+    let begins = |line: &[u8]| matches!(line.trim_ascii_start().first(), Some(b'{' | b'['));
+    let text = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&head);
+    let mut lines = text.split(|&byte| byte == b'\n');
+    Ok(!head.contains(&0) && (text.trim_ascii().is_empty() || lines.any(begins)))
+}
+
+/// Bytes that are looked at to tell whether a file is JSON.
+const HEAD: u64 = 1 << 16;
+
+/// What a file is that holds no segments, and what would.
+fn no_data(path: &Path, kind: FileKind) -> String {
+    let is = match kind {
+        FileKind::Unknown => "is of no kind that is known here".to_owned(),
+        kind => format!("is no data to score, but a {}", kind.name()),
+    };
+    format!(
+        "{} {is}: give JSON (one segment per line, or an array of them), a table (.csv), a pickle, a packed set or a folder; \
+         '{} data inspect {}' says more of it",
+        path.display(),
+        program(),
+        quoted(&near(path))
+    )
 }
 
 /// The file itself, or the one of a folder that the model's configuration names.
@@ -83,6 +121,8 @@ const MOST_BYTES: usize = 64 << 20;
 pub(super) struct Gather<'a> {
     scorer: &'a mut Scorer,
     segments: Vec<Segment>,
+    /// Where each of them is.
+    places: Vec<String>,
     bytes: usize,
     failed: Option<anyhow::Error>,
 }
@@ -92,6 +132,7 @@ impl<'a> Gather<'a> {
         Self {
             scorer,
             segments: Vec::new(),
+            places: Vec::new(),
             bytes: 0,
             failed: None,
         }
@@ -108,6 +149,7 @@ impl<'a> Gather<'a> {
         };
         let scored = taken.and_then(|()| {
             self.bytes += bytes;
+            self.places.push(segment.id.clone());
             self.segments.push(segment);
             if self.segments.len() >= Scorer::WINDOW {
                 self.score()
@@ -115,6 +157,9 @@ impl<'a> Gather<'a> {
                 Ok(())
             }
         });
+        if self.scorer.stopped.is_some() {
+            return Err(DataError::Stopped);
+        }
         scored.map_err(|error| {
             self.failed = Some(error);
             DataError::Stopped
@@ -122,20 +167,23 @@ impl<'a> Gather<'a> {
     }
 
     fn score(&mut self) -> Result<()> {
-        self.scorer.score(&self.segments)?;
+        self.scorer.score(&self.segments, &self.places)?;
         self.segments.clear();
+        self.places.clear();
         self.bytes = 0;
         Ok(())
     }
 
     /// Scores the remaining segments. `visited`: the result of visiting all segments.
-    pub(super) fn finish<T>(mut self, visited: Result<T, DataError>) -> Result<T> {
+    pub(super) fn finish(mut self, visited: Result<(), DataError>) -> Result<()> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let visited = visited?;
-        self.score()?;
-        Ok(visited)
+        if self.scorer.stopped.is_some() {
+            return Ok(());
+        }
+        visited?;
+        self.score()
     }
 }
 

@@ -1,17 +1,18 @@
 //! Scores JSON lines as they arrive, in windows that are computed together; a thread reads ahead within a limit of bytes.
 
 use std::io::{BufRead, BufReader, Read};
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use mmrest_data::Segment;
 
+#[cfg(test)]
+use super::pieces::LONGEST;
+use super::pieces::Pieces;
 use super::scorer::Scorer;
-use crate::interrupt::say;
 use crate::lines::parse_line;
 
 /// How long a window waits for another line before it is scored.
@@ -25,20 +26,21 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 struct Window {
     segments: Vec<Segment>,
+    /// Where each of them is.
+    places: Vec<String>,
     /// The bytes of their lines.
     bytes: usize,
     since: Option<Instant>,
 }
 
 /// Scores the lines of `input`, called `name`, in order. A line that cannot be scored is reported with its number and the reason,
-/// and skipped. Returns the error that ended the input early, if any, after the lines before it are scored: it cannot be read,
-/// or with `strict` a line cannot be scored.
+/// and skipped. What ends the input early, after the lines before it are scored, is left in `scorer`: it cannot be read, or a
+/// line cannot be scored and the scorer is strict.
 pub(super) fn score_lines(
     scorer: &mut Scorer,
     input: impl Read + Send + 'static,
     name: &str,
-    strict: bool,
-) -> Result<Option<anyhow::Error>> {
+) -> Result<()> {
     let lines = Lines::of(input);
     let mut window = Window::default();
     loop {
@@ -49,14 +51,16 @@ pub(super) fn score_lines(
         match lines.next(patience) {
             Next::Line(line) => {
                 scorer.begin();
-                if let ControlFlow::Break((number, reason)) = window.take(scorer, line) {
-                    let told = format!("{name}, line {number}: {reason}");
-                    if strict {
+                let place = format!("{name}, {} {}", line.what, line.number);
+                if let Err(reason) = window.take(scorer, line, &place) {
+                    if scorer.strict {
+                        // What comes before it is told of first.
                         window.score(scorer, &lines)?;
-                        return Ok(Some(anyhow!(told)));
                     }
-                    say(&format!("skipped: {told}"));
-                    scorer.skipped += 1;
+                    scorer.skip(&place, &reason);
+                }
+                if scorer.stopped.is_some() {
+                    return Ok(());
                 }
                 if window.is_full() || window.is_old() && lines.starved() {
                     window.score(scorer, &lines)?;
@@ -66,26 +70,28 @@ pub(super) fn score_lines(
             Next::End(end) => {
                 window.score(scorer, &lines)?;
                 let end = end.with_context(|| format!("cannot read {name}"));
-                return Ok(end.err());
+                if let Err(error) = end {
+                    scorer.stopped.get_or_insert(error);
+                }
+                return Ok(());
             }
+        }
+        if scorer.stopped.is_some() {
+            return Ok(());
         }
     }
 }
 
 impl Window {
-    /// Adds a line, or breaks with its number and the reason why it cannot be scored.
-    fn take(&mut self, scorer: &Scorer, line: Line) -> ControlFlow<(usize, String)> {
+    /// Adds a line, or says why it cannot be scored.
+    fn take(&mut self, scorer: &mut Scorer, line: Line, place: &str) -> Result<(), String> {
         self.bytes += line.bytes;
         self.since.get_or_insert_with(Instant::now);
         let segment = line.text.and_then(|text| parse_line(&text, line.number));
-        let checked = segment.and_then(|segment| scorer.check(&segment).map(|()| segment));
-        match checked {
-            Ok(segment) => {
-                self.segments.push(segment);
-                ControlFlow::Continue(())
-            }
-            Err(reason) => ControlFlow::Break((line.number, reason)),
-        }
+        let segment = segment.and_then(|segment| scorer.check(&segment).map(|()| segment))?;
+        self.segments.push(segment);
+        self.places.push(place.to_owned());
+        Ok(())
     }
 
     fn is_full(&self) -> bool {
@@ -98,8 +104,9 @@ impl Window {
 
     /// Scores the window and empties it.
     fn score(&mut self, scorer: &mut Scorer, lines: &Lines) -> Result<()> {
-        scorer.score(&self.segments)?;
+        scorer.score(&self.segments, &self.places)?;
         self.segments.clear();
+        self.places.clear();
         lines.give_back(self.bytes);
         (self.bytes, self.since) = (0, None);
         Ok(())
@@ -108,14 +115,14 @@ impl Window {
 
 /// The most lines in the channel; their bytes are limited by [`MOST_BYTES`].
 const AHEAD: usize = 64;
-/// The longest line that is read.
-pub(super) const LONGEST_LINE: usize = 64 << 20;
 /// The most bytes of lines held at a time, whether read ahead or being scored; a longer line is held alone.
 const MOST_BYTES: usize = 64 << 20;
 
 /// One line of the input.
 #[derive(Debug)]
 pub(super) struct Line {
+    /// What it is one of: a line, an element of an array, an object.
+    pub(super) what: &'static str,
     /// Its number, from 1.
     pub(super) number: usize,
     /// Its bytes, as counted in the budget.
@@ -203,23 +210,23 @@ impl Drop for Lines {
 
 /// Reads until the end, or until nobody listens any more.
 fn read(
-    mut input: impl BufRead,
+    input: impl BufRead,
     send: &SyncSender<std::io::Result<Option<Line>>>,
     waiting: &AtomicBool,
     budget: &Budget,
 ) -> std::io::Result<()> {
-    let mut number = 0;
-    while let Some(bytes) = next_line(&mut input)? {
-        number += 1;
-        let (bytes, text) = match bytes {
-            Some(line) => (line.len(), String::from_utf8(line).map_err(not_utf8)),
-            None => (0, Err(too_long())),
+    let mut pieces = Pieces::new(input);
+    while let Some(piece) = pieces.next()? {
+        let (bytes, text) = match piece.bytes {
+            Ok(line) => (line.len(), String::from_utf8(line).map_err(not_utf8)),
+            Err(reason) => (0, Err(reason)),
         };
         if text.as_ref().is_ok_and(|text| text.trim().is_empty()) {
             continue;
         }
         let line = Line {
-            number,
+            what: piece.what,
+            number: piece.number,
             bytes,
             text,
         };
@@ -230,47 +237,9 @@ fn read(
     Ok(())
 }
 
-/// The next line without its end; `Some(None)` for a line longer than [`LONGEST_LINE`], of which no more than that is held.
-fn next_line(input: &mut impl BufRead) -> std::io::Result<Option<Option<Vec<u8>>>> {
-    let mut line = Vec::new();
-    let most = LONGEST_LINE as u64 + 1;
-    let read = input.by_ref().take(most).read_until(b'\n', &mut line)?;
-    match line.last() {
-        None => return Ok(None),
-        Some(b'\n') => line.truncate(read - 1),
-        Some(_) if read > LONGEST_LINE => {
-            drop(line);
-            skip_line(input)?;
-            return Ok(Some(None));
-        }
-        Some(_) => {}
-    }
-    Ok(Some(Some(line)))
-}
-
-/// Skips the rest of a line.
-fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {
-    loop {
-        let ahead = input.fill_buf()?;
-        let end = ahead.iter().position(|&byte| byte == b'\n');
-        let passed = end.map_or(ahead.len(), |end| end + 1);
-        input.consume(passed);
-        if end.is_some() || passed == 0 {
-            return Ok(());
-        }
-    }
-}
-
 fn not_utf8(error: std::string::FromUtf8Error) -> String {
     let place = error.utf8_error().valid_up_to();
     format!("not UTF-8 from byte {} on", place + 1)
-}
-
-fn too_long() -> String {
-    format!(
-        "longer than {} MiB, the most that is read of a line",
-        LONGEST_LINE >> 20
-    )
 }
 
 /// An input that records whether a reader waits for it.
@@ -374,13 +343,13 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_passed_over_and_the_next_is_read() {
-        let long = std::io::repeat(b'x').take(LONGEST_LINE as u64 + 5);
+        let long = std::io::repeat(b'x').take(LONGEST as u64 + 5);
         let found = all(long.chain(&b"\nshort\n"[..]));
         assert!(found[0].1.as_ref().unwrap_err().contains("64 MiB"));
         assert_eq!(found[1], (2, Ok("short".to_string())));
-        let whole = std::io::repeat(b'x').take(LONGEST_LINE as u64);
+        let whole = std::io::repeat(b'x').take(LONGEST as u64);
         let found = all(whole.chain(&b"\n"[..]));
-        assert_eq!(found[0].1.as_ref().unwrap().len(), LONGEST_LINE);
+        assert_eq!(found[0].1.as_ref().unwrap().len(), LONGEST);
     }
 
     #[test]
