@@ -125,6 +125,9 @@ pub(crate) struct TrainArguments {
     /// Show training in a dashboard that fills the terminal, with plots; its key q stops the run.
     #[arg(long, conflicts_with_all = ["quiet", "json"])]
     pub(crate) tui: bool,
+    /// A run of a study: ends with the program that holds the other end of standard input.
+    #[arg(long, hide = true)]
+    pub(crate) of_study: bool,
 }
 
 impl TrainArguments {
@@ -193,6 +196,9 @@ pub(crate) struct EvalArguments {
     /// Folder of the data, instead of the run's.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Evaluate although the data are not those that the model was trained on.
+    #[arg(long)]
+    pub(crate) accept_changed_data: bool,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
     /// Print the metrics as JSON.
@@ -220,6 +226,9 @@ pub(crate) struct PredictArguments {
     /// Number of training segments that --explain lists; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 5, requires = "explain")]
     pub(crate) neighbours: usize,
+    /// Score files of the run's own data although they have changed since the model was trained.
+    #[arg(long)]
+    pub(crate) accept_changed_data: bool,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
     /// Do not print how many segments were scored and how fast.

@@ -163,11 +163,9 @@ impl Neighbours {
         };
         let read = Self::parse(&bytes, used, dim, metrics);
         let wrong = |message| {
-            let advice = "delete it to predict without neighbours";
-            LearnerError::format(
-                &path,
-                format!("not the neighbours of this model ({message}): {advice}"),
-            )
+            let message =
+                format!("not the neighbours of this model ({message}): restore the model's folder");
+            LearnerError::format(&path, message)
         };
         read.map(Some).map_err(wrong)
     }
