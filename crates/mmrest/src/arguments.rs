@@ -243,9 +243,15 @@ pub(crate) struct ServeArguments {
     /// The port; 0 for any free port.
     #[arg(long, value_name = "N")]
     pub(crate) port: u16,
-    /// The address to listen on; any other than loopback is open to other machines, without a password.
+    /// The address to listen on; any other than loopback is open to other machines and needs --token-file or --insecure.
     #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
     pub(crate) host: IpAddr,
+    /// File of a token that every request must carry, as "Authorization: Bearer TOKEN".
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Let other machines use the model without a token.
+    #[arg(long, conflicts_with = "token_file")]
+    pub(crate) insecure: bool,
     /// Maximum number of segments per batch.
     #[arg(long, default_value = "32", value_name = "N", value_parser = parse_count)]
     pub(crate) batch: usize,
