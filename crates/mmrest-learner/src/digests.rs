@@ -162,12 +162,17 @@ fn damaged(path: &Path) -> LearnerError {
     )
 }
 
-/// Compares the files of a folder with its list, and the list with the seal of the main file, where there is one.
+/// Compares the files of a folder with its list, and the list with the seal of the main file, where there is one. The file
+/// `optional` may have been removed.
 ///
 /// # Errors
 ///
 /// The list or a file is missing or another; the error names it.
-pub(crate) fn verify(folder: &Path, seal: Option<&Seal>) -> Result<Checked, LearnerError> {
+pub(crate) fn verify(
+    folder: &Path,
+    seal: Option<&Seal>,
+    optional: Option<&str>,
+) -> Result<Checked, LearnerError> {
     let list = folder.join(LIST);
     if !list.exists() {
         return match seal {
@@ -191,6 +196,9 @@ pub(crate) fn verify(folder: &Path, seal: Option<&Seal>) -> Result<Checked, Lear
     for line in text.lines() {
         let (expected, path) = entry(folder, line).ok_or_else(no_list)?;
         if !path.is_file() {
+            if optional.is_some_and(|name| path == folder.join(name)) {
+                continue;
+            }
             let name = path.strip_prefix(folder).unwrap_or(&path);
             let message = format!("lists {name:?}, which is missing");
             return Err(LearnerError::format(&list, message));
@@ -228,7 +236,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         files::write(&folder.path().join("a"), b"abc").unwrap();
         files::write(&folder.path().join("in/b c"), b"").unwrap();
-        assert_eq!(verify(folder.path(), None).unwrap(), Checked::Unlisted);
+        assert_eq!(
+            verify(folder.path(), None, None).unwrap(),
+            Checked::Unlisted
+        );
         seal(folder.path(), MAIN, &content()).unwrap();
         assert_eq!(checked(folder.path()).unwrap(), Checked::Whole);
         folder
@@ -241,7 +252,7 @@ mod tests {
     fn checked(folder: &Path) -> Result<Checked, LearnerError> {
         let (read, seal) = read_sealed::<Value>(folder, MAIN)?;
         assert_eq!(read, content(), "damage passed");
-        verify(folder, seal.as_ref())
+        verify(folder, seal.as_ref(), None)
     }
 
     fn refused(folder: &Path) -> String {
@@ -303,6 +314,10 @@ mod tests {
         std::fs::write(&a, b"ab").unwrap();
         assert!(refused(folder.path()).contains("a: is damaged"));
         std::fs::remove_file(&a).unwrap();
+        let (_, seal) = read_sealed::<Value>(folder.path(), MAIN).unwrap();
+        let without = |name| verify(folder.path(), seal.as_ref(), Some(name));
+        assert_eq!(without("a").unwrap(), Checked::Whole);
+        assert!(without("in/b c").is_err());
         assert!(refused(folder.path()).contains("SHA256SUMS: lists \"a\", which is missing"));
         // Of an older version: without a seal.
         std::fs::write(folder.path().join(MAIN), content().to_string()).unwrap();

@@ -163,8 +163,9 @@ impl Neighbours {
         };
         let read = Self::parse(&bytes, used, dim, metrics);
         let wrong = |message| {
-            let message =
-                format!("not the neighbours of this model ({message}): restore the model's folder");
+            let message = format!(
+                "not the neighbours of this model ({message}): restore the file, or delete it to predict without neighbours"
+            );
             LearnerError::format(&path, message)
         };
         read.map(Some).map_err(wrong)

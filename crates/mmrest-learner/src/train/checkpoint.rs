@@ -115,7 +115,7 @@ impl Checkpoints {
     pub fn verify(&self, epoch: usize) -> Result<Checked, LearnerError> {
         let folder = self.path(epoch);
         let (_, seal) = digests::read_sealed::<Progress>(&folder, PROGRESS)?;
-        digests::verify(&folder, seal.as_ref())
+        digests::verify(&folder, seal.as_ref(), None)
     }
 
     /// Reads an epoch's checkpoint whole.

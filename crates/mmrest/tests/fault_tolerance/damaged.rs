@@ -98,7 +98,12 @@ fn a_damaged_model_is_refused_by_the_name_of_the_file() {
         flip(&path);
         assert!(fail_with(&mut eval()).contains(&format!("{file}: is damaged")));
         remove(&path);
-        assert!(fail_with(&mut eval()).contains(&format!("lists \"{file}\", which is missing")));
+        if file == "neighbours.safetensors" {
+            succeed(&mut eval()); // a model may be passed on without
+        } else {
+            let missing = format!("lists \"{file}\", which is missing");
+            assert!(fail_with(&mut eval()).contains(&missing));
+        }
         std::fs::write(&path, good).unwrap();
     }
     succeed(&mut eval());

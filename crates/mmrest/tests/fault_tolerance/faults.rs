@@ -58,6 +58,20 @@ fn without_space_the_last_checkpoint_is_kept_and_one_sentence_is_said() {
     }
     succeed(&mut fixture.train("run", &["--epochs", "3", "--resume"]));
     assert!(fixture.results("run") == fixture.results("whole"));
+    // Whatever is written is named.
+    let scores = fixture.path("scores.jsonl");
+    let mut predict = fixture.program();
+    predict
+        .arg("predict")
+        .arg(fixture.path("run"))
+        .arg("--input")
+        .arg(fixture.path("sample"));
+    let told = fail_with(&mut limited(predict.arg("--output").arg(&scores), 10));
+    assert!(
+        told.contains("scores.jsonl") && told.contains("too large"),
+        "{told}"
+    );
+    assert!(!scores.exists());
 }
 
 #[test]

@@ -181,7 +181,9 @@ fn hostile(server: &Served, count: usize, over: &AtomicBool) {
         // A byte more of some, and some from the beginning: two hundred a second.
         for _ in 0..10 {
             let at = next % count;
-            let kept = held[at].as_mut().is_some_and(|stream| stream.write(b" ").is_ok());
+            let kept = held[at]
+                .as_mut()
+                .is_some_and(|stream| stream.write(b" ").is_ok());
             if !kept || next % 3 == 0 {
                 held[at] = open(next);
             }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, StdoutLock, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -82,7 +82,8 @@ impl Scorer {
             }
         }
         self.scored += segments.len();
-        self.output.flush().context("cannot write the output")
+        let flushed = self.output.flush();
+        flushed.with_context(|| self.output.cannot_write())
     }
 
     /// Warns once that the model was not trained on segments that lack a modality.
@@ -122,7 +123,7 @@ fn write_line(output: &mut Output, scored: &Scored<'_>) -> Result<()> {
     serde_json::to_writer(&mut *output, scored)
         .map_err(std::io::Error::from)
         .and_then(|()| output.write_all(b"\n"))
-        .context("cannot write the output")
+        .with_context(|| output.cannot_write())
 }
 
 /// How much was scored, and how fast.
@@ -158,7 +159,7 @@ pub(super) enum Output {
     /// Standard output.
     Stdout(BufWriter<StdoutLock<'static>>),
     /// A device or a pipe, which is written directly.
-    Device(BufWriter<File>),
+    Device { path: PathBuf, out: BufWriter<File> },
     /// A temporary file, which replaces the output file at the end.
     Draft { file: NewFile, out: BufWriter<File> },
 }
@@ -175,7 +176,10 @@ impl Output {
         if !there.is_file() {
             let file = File::options().write(true).open(path);
             let file = file.with_context(|| cannot_write(path))?;
-            return Ok(Self::Device(BufWriter::new(file)));
+            return Ok(Self::Device {
+                path: path.to_path_buf(),
+                out: BufWriter::new(file),
+            });
         }
         let own = path.canonicalize(); // a link stays a link
         let file = NewFile::create(&own.with_context(|| cannot_write(path))?)?;
@@ -189,9 +193,19 @@ impl Output {
         Ok(Self::Draft { file, out })
     }
 
+    /// What an error of writing is about.
+    fn cannot_write(&self) -> String {
+        match self {
+            Self::Stdout(_) => "cannot write the output".to_owned(),
+            Self::Device { path, .. } => cannot_write(path),
+            Self::Draft { file, .. } => cannot_write(file.path()),
+        }
+    }
+
     /// Finishes writing; a temporary file replaces the output file.
     pub(super) fn keep(mut self) -> Result<()> {
-        self.flush().context("cannot write the output")?;
+        let flushed = self.flush();
+        flushed.with_context(|| self.cannot_write())?;
         if let Self::Draft { file, .. } = self {
             file.keep()?;
         }
@@ -203,7 +217,7 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(out) => out.write(bytes),
-            Self::Device(file) => file.write(bytes),
+            Self::Device { out, .. } => out.write(bytes),
             Self::Draft { out, .. } => out.write(bytes),
         }
     }
@@ -211,7 +225,7 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(out) => out.flush(),
-            Self::Device(file) => file.flush(),
+            Self::Device { out, .. } => out.flush(),
             Self::Draft { out, .. } => out.flush(),
         }
     }
