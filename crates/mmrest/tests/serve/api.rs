@@ -246,7 +246,7 @@ fn what_keeps_it_from_serving_is_one_sentence() {
 
 #[test]
 fn an_address_open_to_others_is_warned_of() {
-    let mut server = Served::new(&["--host", "0.0.0.0"]);
+    let mut server = Served::new(&["--host", "0.0.0.0", "--insecure"]);
     let port = server.base.rsplit(':').next().unwrap().to_string();
     server.base = format!("http://127.0.0.1:{port}");
     assert_eq!(server.get("/healthz").0, 200);
