@@ -57,6 +57,11 @@ impl Work<'_> {
         succeed_with(&mut command);
         let expected = (self.results)();
         let records = records(&std::fs::read(log).unwrap());
+        let renamed = |record: &disk::Record| match record {
+            disk::Record::Rename(_, to) => to.ends_with("config.toml"),
+            _ => false,
+        };
+        assert!(records.iter().any(renamed), "renames were not recorded");
         let states = self.states(&root, &records);
         let all = std::env::var("MMREST_POWER_CUTS").is_ok_and(|all| all == "all");
         let tried = if all {
