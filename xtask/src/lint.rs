@@ -5,13 +5,13 @@
 
 use std::{
     ffi::OsString,
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, Stdio},
     time::Instant,
 };
 
 use crate::{
     Outcome,
-    cargo::{cargo, manifest_path},
+    cargo::{cargo, manifest_path, workspace_root},
     deny,
     features::Features,
 };
@@ -36,6 +36,15 @@ pub(crate) fn main(args: &[OsString]) -> Outcome {
         }),
         Err(reason) => println!("skipped: the dependencies' licences and advisories: {reason}"),
     }
+    match fuzz() {
+        Some(command) => steps.push(Step {
+            title: "fuzz targets",
+            command,
+        }),
+        None => println!(
+            "skipped: the fuzz targets: cargo-fuzz is not installed (cargo install cargo-fuzz)"
+        ),
+    }
     for Step { title, mut command } in steps {
         println!("lint: {title}");
         let start = Instant::now();
@@ -55,6 +64,24 @@ pub(crate) fn main(args: &[OsString]) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     Err(format!("lint failed: {}", failures.join("; ")))
+}
+
+/// Builds the fuzz targets as they are run, where cargo-fuzz is installed: with the flags of a nightly compiler, which the
+/// stable one takes too when it is told to.
+fn fuzz() -> Option<Command> {
+    let version = cargo()
+        .args(["fuzz", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    version.is_ok_and(|status| status.success()).then(|| {
+        let mut build = cargo();
+        build.args(["fuzz", "build", "--fuzz-dir", "tests/fuzz"]);
+        build
+            .env("RUSTC_BOOTSTRAP", "1")
+            .current_dir(workspace_root());
+        build
+    })
 }
 
 /// The steps, the quickest first.

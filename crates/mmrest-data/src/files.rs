@@ -96,9 +96,8 @@ impl NewFile {
     pub fn create(path: &Path) -> Result<Self> {
         let folder = folder(path);
         make_folder(folder)?;
-        let create = || shared(tempfile::Builder::new().suffix(".tmp")).tempfile_in(folder);
-        let (file, listed) =
-            listed(create, NamedTempFile::path).map_err(|error| DataError::io(path, error))?;
+        let (file, listed) = listed(|| draft(folder), NamedTempFile::path)
+            .map_err(|error| DataError::io(path, error))?;
         Ok(Self {
             path: path.to_path_buf(),
             file,
@@ -142,12 +141,64 @@ impl NewFile {
         let wrap = |error| DataError::io(&path, error);
         file.as_file().sync_all().map_err(wrap)?;
         let mut unfinished = unfinished();
-        let kept = file.persist(&path);
+        // By the standard library rather than by tempfile, whose system calls tests of power cuts do not see.
+        let kept = std::fs::rename(file.path(), &path);
+        if kept.is_ok() {
+            let _ = file.into_temp_path().keep(); // nothing is there to be removed any more
+        }
         unfinished.remove(&listed.0);
         drop(unfinished);
-        kept.map_err(|error| wrap(error.error))?;
+        kept.map_err(wrap)?;
         sync_name(&path)
     }
+}
+
+/// How the name of a draft begins and ends.
+const DRAFT: &str = ".tmp";
+
+/// A new draft in a folder. It is locked for as long as it is open, so that [`remove_drafts`] leaves it alone.
+fn draft(folder: &Path) -> std::io::Result<NamedTempFile> {
+    loop {
+        let mut builder = tempfile::Builder::new();
+        let file = shared(builder.prefix(DRAFT).suffix(DRAFT)).tempfile_in(folder)?;
+        let locked = file.as_file().try_lock();
+        // Taken for left behind before it was locked, it is gone.
+        if locked.is_err() || file.path().exists() {
+            return Ok(file);
+        }
+    }
+}
+
+/// Removes the drafts that killed programs left in a folder; none that is still being written. A folder that is not there
+/// has none.
+///
+/// # Errors
+///
+/// [`DataError::Io`].
+pub fn remove_drafts(folder: &Path) -> Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(folder).map_err(|error| DataError::io(folder, error))?;
+    for entry in entries {
+        let path = entry.map_err(|error| DataError::io(folder, error))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let inner = name
+            .strip_prefix(DRAFT)
+            .and_then(|rest| rest.strip_suffix(DRAFT));
+        if inner.is_none() || !path.is_file() {
+            continue;
+        }
+        let open = File::options().write(true).open(&path);
+        // Somebody's who is still at it, or not ours to touch; another may have been quicker.
+        if open.is_ok_and(|file| file.try_lock().is_ok())
+            && let Err(error) = std::fs::remove_file(&path)
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(DataError::io(&path, error));
+        }
+    }
+    Ok(())
 }
 
 /// Writes a small file whole or not at all, and the folder it is in.
@@ -201,7 +252,7 @@ impl TempFolder {
 }
 
 /// The folder of a file.
-fn folder(path: &Path) -> &Path {
+pub(crate) fn folder(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -323,6 +374,27 @@ mod tests {
             assert!(!unfinished().contains(&draft));
         }
         assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn drafts_that_nobody_writes_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        remove_drafts(&folder.path().join("nowhere")).unwrap();
+        let file = NewFile::create(&folder.path().join("a")).unwrap();
+        for name in [".tmpA1b2.tmp", ".tmp", "mine.tmp", "x"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        remove_drafts(folder.path()).unwrap();
+        let mut left = names(folder.path());
+        left.retain(|name| !file.listed.0.ends_with(name));
+        left.sort();
+        assert_eq!(left, [".tmp", "mine.tmp", "x"]);
+        let mut writer = file.writer().unwrap();
+        writer.write_all(b"whole").unwrap();
+        drop(writer);
+        remove_drafts(folder.path()).unwrap();
+        file.keep().unwrap();
+        assert_eq!(std::fs::read(folder.path().join("a")).unwrap(), b"whole");
     }
 
     #[test]

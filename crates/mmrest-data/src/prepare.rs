@@ -38,12 +38,14 @@ pub struct Prepared {
 ///
 /// It is kept in the configured cache folder under a name that follows from the files' SHA-256 and from what the
 /// configuration asks of them, so that a changed file or a changed key leads to another set. Checksums are computed anew
-/// where a file's size or time has changed. `watch` hears how many segments are packed (0 while checksums are computed),
+/// where a file's size or time has changed. A set that is there is read through once and compared with the checksums in it:
+/// one of the cache that is damaged is made again, with a warning. `watch` hears how many segments are packed (0 while checksums are computed),
 /// and says whether to go on. A configuration of [`Kind::Packed`] whose set already is as asked is opened as it is.
 ///
 /// # Errors
 ///
-/// Those of [`open`](crate::open()) and of reading; [`DataError::Io`] where the cache folder cannot be written;
+/// Those of [`open`](crate::open()) and of reading; [`DataError::Packed`] for a set that is damaged and is not of the cache;
+/// [`DataError::Io`] where the cache folder cannot be written;
 /// [`DataError::Stopped`] when `watch` says so. A set that was being made is then not left behind.
 pub fn prepare(
     config: &DataConfig,
@@ -57,6 +59,7 @@ pub fn prepare(
     if let (Kind::Packed, Some(path)) = (config.kind, &named.file) {
         let set = PackedSet::open(path)?;
         if is_as_asked(&set, config) {
+            set.verify()?;
             return Ok(Prepared { set, files: hashed });
         }
     }
@@ -87,7 +90,7 @@ fn kept(path: &Path, key: &str) -> Option<PackedSet> {
     if !path.exists() {
         return None;
     }
-    match PackedSet::open(path) {
+    match PackedSet::open_verified(path) {
         Ok(set) if set.about().key == key => Some(set),
         Ok(_) => None,
         Err(error) => {
@@ -162,6 +165,26 @@ struct Stamp {
 
 type Stamps = BTreeMap<PathBuf, Stamp>;
 
+/// What is remembered of all files, with its own checksum: a damaged one is forgotten.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    files: Stamps,
+    sha256: String,
+}
+
+impl Remembered {
+    fn of(files: Stamps) -> serde_json::Result<Self> {
+        let sha256 = hex(&Sha256::digest(serde_json::to_vec(&files)?));
+        Ok(Self { files, sha256 })
+    }
+
+    fn read(path: &Path) -> Option<Stamps> {
+        let read: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        let again = Self::of(read.files).ok()?;
+        (again.sha256 == read.sha256).then_some(again.files)
+    }
+}
+
 /// The files with their checksums; those of unchanged files are remembered, for a data set may be many gigabytes.
 fn checksums(
     paths: &[&Path],
@@ -169,8 +192,7 @@ fn checksums(
     watch: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<SourceFile>> {
     let stamps_file = cache.join(STAMPS);
-    let text = std::fs::read_to_string(&stamps_file).unwrap_or_default();
-    let mut stamps: Stamps = serde_json::from_str(&text).unwrap_or_default();
+    let mut stamps = Remembered::read(&stamps_file).unwrap_or_default();
     let known = stamps.clone();
     let hashed = watched(watch, |stop| {
         let hashed = paths.par_iter().map(|path| checksum(path, &known, stop));
@@ -183,7 +205,7 @@ fn checksums(
     }
     stamps.retain(|path, _| path.exists());
     if stamps != known
-        && let Err(error) = remember(&stamps_file, &stamps)
+        && let Err(error) = remember(&stamps_file, stamps)
     {
         tracing::warn!(%error, "checksums are not remembered");
     }
@@ -218,8 +240,8 @@ fn checksum(path: &Path, known: &Stamps, stop: &AtomicBool) -> Result<(SourceFil
     Ok((file, stamp))
 }
 
-fn remember(path: &Path, stamps: &Stamps) -> Result<()> {
-    let text = serde_json::to_vec_pretty(stamps);
+fn remember(path: &Path, stamps: Stamps) -> Result<()> {
+    let text = Remembered::of(stamps).and_then(|stamps| serde_json::to_vec_pretty(&stamps));
     files::write(
         path,
         &text.map_err(|error| DataError::io(path, error.into()))?,

@@ -101,6 +101,12 @@ pub enum LearnerError {
         /// The file that is another.
         path: PathBuf,
     },
+    /// A run's model was asked about data of the run that are not what it was trained on.
+    #[error("{}: is not among the files the model was trained on, or not the same (another SHA-256): restore it", path.display())]
+    OtherData {
+        /// The file that is another.
+        path: PathBuf,
+    },
     /// A run was resumed for fewer epochs than it has.
     #[error("{}: has {done} epochs already, {asked} are fewer: ask for more, or for none", folder.display())]
     FewerEpochs {

@@ -154,19 +154,18 @@ fn sync_all(folder: &Path) -> Result<(), LearnerError> {
     mmrest_data::files::sync_folder(folder).map_err(in_writing)
 }
 
-/// Removes drafts of files that a killed program left in a folder; none other may be at work there.
-pub(crate) fn remove_drafts(folder: &Path) -> Result<(), LearnerError> {
-    if !folder.is_dir() {
-        return Ok(());
-    }
-    for path in entries(folder)? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let inner = name
-            .strip_prefix(".tmp")
-            .and_then(|rest| rest.strip_suffix(".tmp"));
-        if inner.is_some() && path.is_file() {
-            std::fs::remove_file(&path).map_err(|e| LearnerError::io("remove", &path, e))?;
+/// Copies every file below a folder into another one.
+///
+/// # Errors
+///
+/// A file cannot be read or written.
+pub(crate) fn copy_below(from: &Path, to: &Path) -> Result<(), LearnerError> {
+    for path in below(from)? {
+        let target = to.join(path.strip_prefix(from).unwrap_or(&path));
+        if let Some(folder) = target.parent() {
+            make_folder(folder)?;
         }
+        std::fs::copy(&path, &target).map_err(|e| LearnerError::io("write", &target, e))?;
     }
     Ok(())
 }
@@ -201,17 +200,5 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let names = below(folder.path()).unwrap();
         assert_eq!(names, [target.join("deep/y"), target.join("x")]);
-    }
-
-    #[test]
-    fn drafts_are_removed_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        remove_drafts(&folder.path().join("nowhere")).unwrap();
-        for name in [".tmpA1b2.tmp", ".tmp", "mine.tmp", "x"] {
-            std::fs::write(folder.path().join(name), "").unwrap();
-        }
-        remove_drafts(folder.path()).unwrap();
-        let left = below(folder.path()).unwrap();
-        assert_eq!(left.len(), 3, "{left:?}");
     }
 }

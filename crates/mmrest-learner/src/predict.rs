@@ -19,7 +19,7 @@ use self::lengths::Length;
 use self::neighbours::Neighbours;
 use crate::error::LearnerError;
 use crate::example::Preparation;
-use crate::saved_model::SavedModel;
+use crate::saved_model::{SavedModel, seal_of};
 use crate::trained::TrainedModel;
 
 /// The most frames of a sequence that is scored, after `data.max_frames` has shortened it: a quarter of an hour at 100 frames
@@ -63,9 +63,11 @@ impl Predictor {
     /// Their file is damaged, or another model's.
     pub fn with_neighbours(mut self) -> Result<Self, LearnerError> {
         let used = self.used();
+        // A file that its model does not know of is another's.
+        let own = seal_of(&self.folder)?.is_none_or(|seal| seal.lists(neighbours::FILE));
         self.neighbours = match self.model.geometry() {
-            Some(space) => Neighbours::read(&self.folder, &*space, &used)?,
-            None => None,
+            Some(space) if own => Neighbours::read(&self.folder, &*space, &used)?,
+            _ => None,
         };
         Ok(self)
     }

@@ -7,9 +7,9 @@
 //! | `features.json` | widths and standardisation of vision and audio |
 //! | `config.toml` | the run's whole configuration |
 //! | `bert/` | `config.json`, `vocab.txt`, `tokenizer_config.json` of the text encoder |
-//! | `model.json` | format version, and the epoch |
+//! | `neighbours.safetensors` | once training has ended: training segments in the shared space, with ids and labels |
 //! | `SHA256SUMS` | SHA-256 of each of them |
-//! | `neighbours.safetensors` | once training has ended, not in the list: training segments in the shared space, with ids and labels |
+//! | `model.json` | format version, and the epoch; the names of the files, and the SHA-256 of their list |
 
 use std::path::{Path, PathBuf};
 
@@ -22,16 +22,20 @@ use mmrest_models::{ModelVisitor, SentimentModel};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::digests;
+use crate::digests::{self, Checked, Seal};
 use crate::error::LearnerError;
 use crate::example::FeatureSpec;
 use crate::files;
+use crate::predict::neighbours;
 use crate::trained::{Trained, TrainedModel};
 
 /// Version of the model folder's layout.
 const FORMAT: u32 = 2;
 /// The layout of version 0.1.0, which knew one model and kept its clusters in `clusters.json`.
 const FIRST_FORMAT: u32 = 1;
+
+/// The main file of the folder.
+const STAMP: &str = "model.json";
 
 /// What a model needs beside its weights.
 #[derive(Debug)]
@@ -105,8 +109,7 @@ impl SavedModel {
             epoch,
             text_fingerprint: self.text.as_ref().map(|text| text.fingerprint.clone()),
         };
-        files::write_json(&growing.join("model.json"), &stamp)?;
-        digests::write(growing)?;
+        digests::seal(growing, STAMP, &stamp)?;
         files::replace_folder(growing, folder)
     }
 
@@ -114,20 +117,20 @@ impl SavedModel {
     ///
     /// # Errors
     ///
-    /// A file is missing, damaged (by its digest in `SHA256SUMS`, which older folders lack), or of another format version;
-    /// the error names it.
+    /// A file is missing, damaged (by its digest in `SHA256SUMS`, or that of the list in `model.json`; older folders lack one
+    /// or both, which is logged), or of another format version; the error names it.
     pub fn load(
         folder: &Path,
         device: &Device,
     ) -> Result<(Self, Box<dyn TrainedModel>), LearnerError> {
-        let stamp_file = folder.join("model.json");
+        let stamp_file = folder.join(STAMP);
         if !stamp_file.exists() {
             return Err(LearnerError::format(
                 folder,
                 "is not a model folder (no model.json): give a run's folder whose training has finished an epoch",
             ));
         }
-        let stamp: Stamp = files::read_json(&stamp_file)?;
+        let (stamp, seal): (Stamp, _) = digests::read_sealed(folder, STAMP)?;
         if stamp.format != FORMAT && stamp.format != FIRST_FORMAT {
             return Err(LearnerError::format(
                 &stamp_file,
@@ -137,8 +140,17 @@ impl SavedModel {
                 ),
             ));
         }
-        if !digests::verify(folder)? {
-            tracing::info!(model = %folder.display(), "no SHA256SUMS: an older model, read unchecked");
+        // A model may be passed on without the ids and labels in it.
+        match digests::verify(folder, seal.as_ref(), Some(neighbours::FILE))? {
+            Checked::Whole => {}
+            Checked::Listed => tracing::warn!(
+                "{}: an older version wrote this model: that none of its files is missing cannot be checked",
+                folder.display()
+            ),
+            Checked::Unlisted => tracing::warn!(
+                "{}: no SHA256SUMS: an older version wrote this model, which is read unchecked",
+                folder.display()
+            ),
         }
         let config = Config::load_stored(&folder.join("config.toml"))?;
         let features: FeatureSpec = files::read_json(&folder.join("features.json"))?;
@@ -210,7 +222,7 @@ impl Load<'_> {
             let path = self.folder.join("clusters.json");
             if !path.exists() {
                 return Err(LearnerError::format(
-                    &self.folder.join("model.json"),
+                    &self.folder.join(STAMP),
                     format!("has format {FIRST_FORMAT}, but there is no clusters.json beside it"),
                 ));
             }
@@ -229,11 +241,40 @@ impl Load<'_> {
 ///
 /// `model.json` is damaged.
 pub(crate) fn epoch_of(folder: &Path) -> Result<Option<usize>, LearnerError> {
-    let stamp = folder.join("model.json");
-    if !stamp.exists() {
+    if !folder.join(STAMP).exists() {
         return Ok(None);
     }
-    files::read_json::<Stamp>(&stamp).map(|stamp| Some(stamp.epoch))
+    let (stamp, _) = digests::read_sealed::<Stamp>(folder, STAMP)?;
+    Ok(Some(stamp.epoch))
+}
+
+/// What `model.json` says of the other files of its folder; none where an older version wrote it.
+///
+/// # Errors
+///
+/// `model.json` is damaged.
+pub(crate) fn seal_of(folder: &Path) -> Result<Option<Seal>, LearnerError> {
+    let (_, seal) = digests::read_sealed::<Stamp>(folder, STAMP)?;
+    Ok(seal)
+}
+
+/// Makes a model folder at `target` of the files of another one and of what `add` writes beside them.
+///
+/// # Errors
+///
+/// The folders cannot be read or written.
+pub(crate) fn extend(
+    folder: &Path,
+    target: &Path,
+    add: impl FnOnce(&Path) -> Result<(), LearnerError>,
+) -> Result<(), LearnerError> {
+    let (stamp, _) = digests::read_sealed::<Stamp>(folder, STAMP)?;
+    let growing = &files::beside(target, ".growing");
+    files::empty_folder(growing)?;
+    files::copy_below(folder, growing)?;
+    add(growing)?;
+    digests::seal(growing, STAMP, &stamp)?;
+    files::replace_folder(growing, target)
 }
 
 /// Statistics of as many features as a frame has, or of none where there was no frame to learn them from.

@@ -106,6 +106,11 @@ impl TensorFile {
 }
 
 impl StoredTensor {
+    /// The elements' bytes, little-endian.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The numbers of a tensor of F32; none of another type.
     pub(crate) fn floats(&self) -> Option<Vec<f32>> {
         (self.dtype == Dtype::F32).then(|| self.words(f32::from_le_bytes))

@@ -11,6 +11,12 @@ use crate::error::{LearnerError, to_host};
 use crate::tensor_file::TensorFile;
 use mmrest_models::TextFeatures;
 
+/// The tensor of a cache file.
+const STATES: &str = "states";
+
+/// The SHA-256 of the file's name and of its tensor, in its metadata.
+const DIGEST: &str = "sha256";
+
 /// Segments encoded at a time.
 const CHUNK: usize = 32;
 
@@ -124,10 +130,23 @@ impl Frozen<'_> {
     }
 }
 
+/// The digest of a cache file's states under its name.
+fn digest(path: &Path, file: &TensorFile) -> Option<String> {
+    let mut hash = Sha256::new();
+    hash.update(path.file_name()?.as_encoded_bytes());
+    hash.update(file.get(STATES)?.bytes());
+    Some(hex(&hash.finalize()))
+}
+
 /// Reads a cache file; anything that does not fit counts as absent, and is written anew.
 fn read(path: &Path, tokens: &[Vec<u32>], first_only: bool, hidden: usize) -> Option<Vec<Frames>> {
     let file = TensorFile::read(path).ok()?;
-    let (&[rows, width], values) = file.floats("states")? else {
+    // Older versions wrote none.
+    if *file.metadata.get(DIGEST)? != digest(path, &file)? {
+        tracing::warn!("{}: is damaged, and computed again", path.display());
+        return None;
+    }
+    let (&[rows, width], values) = file.floats(STATES)? else {
         return None;
     };
     let lengths: Vec<usize> = tokens
@@ -154,7 +173,13 @@ fn save(path: &Path, states: &[Frames]) -> Result<(), LearnerError> {
     let values = || states.iter().flat_map(|s| &s.values).copied();
     let mut file = TensorFile::default();
     let rows = values().count() / width.max(1);
-    file.add_floats("states", &[rows, width], values());
+    file.add_floats(STATES, &[rows, width], values());
+    if let Some(digest) = digest(path, &file) {
+        file.metadata.insert(DIGEST.into(), digest);
+    }
+    if let Some(folder) = path.parent().filter(|folder| folder.is_dir()) {
+        mmrest_data::files::remove_drafts(folder)?;
+    }
     file.write(path)
 }
 
@@ -212,7 +237,13 @@ mod tests {
             .next()
             .unwrap()
             .unwrap();
-        std::fs::write(file.path(), b"damaged").unwrap();
-        assert_eq!(run(&bert, 2, cache.path()), computed);
+        let whole = std::fs::read(file.path()).unwrap();
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        for damaged in [&b"damaged"[..], &flipped, &whole[..whole.len() - 1]] {
+            std::fs::write(file.path(), damaged).unwrap();
+            assert_eq!(run(&bert, 2, cache.path()), computed);
+            assert_eq!(std::fs::read(file.path()).unwrap(), whole);
+        }
     }
 }

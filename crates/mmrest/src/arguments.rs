@@ -126,6 +126,9 @@ pub(crate) struct TrainArguments {
     /// Show training in a dashboard that fills the terminal, with plots; its key q stops the run.
     #[arg(long, conflicts_with_all = ["quiet", "json"])]
     pub(crate) tui: bool,
+    /// A run of a study: ends with the program that holds the other end of standard input.
+    #[arg(long, hide = true)]
+    pub(crate) of_study: bool,
 }
 
 impl TrainArguments {
@@ -194,6 +197,9 @@ pub(crate) struct EvalArguments {
     /// Folder of the data, instead of the run's.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Evaluate although the data are not those that the model was trained on.
+    #[arg(long)]
+    pub(crate) accept_changed_data: bool,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
     /// Print the metrics as JSON.
@@ -224,6 +230,9 @@ pub(crate) struct PredictArguments {
     /// Number of training segments that --explain lists; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 5, requires = "explain")]
     pub(crate) neighbours: usize,
+    /// Score files of the run's own data although they have changed since the model was trained.
+    #[arg(long)]
+    pub(crate) accept_changed_data: bool,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
     /// Do not print how many segments were scored and how fast.
@@ -238,9 +247,15 @@ pub(crate) struct ServeArguments {
     /// The port; 0 for any free port.
     #[arg(long, value_name = "N")]
     pub(crate) port: u16,
-    /// The address to listen on; any other than loopback is open to other machines, without a password.
+    /// The address to listen on; any other than loopback is open to other machines and needs --token-file or --insecure.
     #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
     pub(crate) host: IpAddr,
+    /// File of a token that every request must carry, as "Authorization: Bearer TOKEN".
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Let other machines use the model without a token.
+    #[arg(long, conflicts_with = "token_file")]
+    pub(crate) insecure: bool,
     /// Maximum number of segments per batch.
     #[arg(long, default_value = "32", value_name = "N", value_parser = parse_count)]
     pub(crate) batch: usize,

@@ -77,6 +77,11 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
              --accept-changed data that it is meant, or start a new run",
             path.display()
         ),
+        Some(LearnerError::OtherData { path }) => format!(
+            "{}: is not among the files the model was trained on, or not the same (another SHA-256): restore it, or say by \
+             --accept-changed-data that it is meant",
+            path.display()
+        ),
         Some(LearnerError::FewerEpochs {
             folder,
             done,

@@ -26,6 +26,37 @@ struct Stop {
     last: Box<dyn Fn() + Send>,
 }
 
+/// Blocks signals for the threads that start from now on: SIGXFSZ, so that a file over the system's limit is an error of its
+/// writing, which names it; and SIGHUP where it is waited for, by a server.
+#[cfg(unix)]
+pub(crate) fn block(hangup: bool) {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut blocked = SigSet::empty();
+    blocked.add(Signal::SIGXFSZ);
+    if hangup {
+        blocked.add(Signal::SIGHUP);
+    }
+    // Without it the system ends the program as it always has.
+    let _ = blocked.thread_block();
+}
+
+#[cfg(not(unix))]
+pub(crate) fn block(_: bool) {}
+
+/// Ends the program at once when the program that started it does, however that ends: it holds the other end of standard
+/// input, which is of no other use then.
+pub(crate) fn end_with_parent() -> Result<()> {
+    let watch = || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        remove_unfinished();
+        say("the program that started this one has ended");
+        std::process::exit(i32::from(INTERRUPTED));
+    };
+    let thread = std::thread::Builder::new().name("parent".into());
+    thread.spawn(watch).context("cannot start a thread")?;
+    Ok(())
+}
+
 /// Listens for Ctrl-C, which ends the program at once unless the current work [can end in good order](gently).
 pub(crate) fn listen() -> Result<()> {
     ctrlc::set_handler(pressed).context("cannot listen for Ctrl-C")

@@ -29,6 +29,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     pin_default_device();
     let arguments = Arguments::parse();
+    interrupt::block(matches!(arguments.command, Command::Serve(_)));
     let backend = arguments.command.backend();
     let outcome =
         interrupt::listen().and_then(|()| failure::catch_panic(backend, || run(arguments.command)));

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use common::{json_lines, program, program_in, stderr, stdout, succeed_with};
+use common::{json_lines, program, program_in, stderr, stdout, succeed_with, unseal};
 
 /// A run of one epoch on the sample, made once.
 fn run() -> &'static Path {
@@ -141,6 +141,7 @@ fn explanations_add_up_and_name_training_segments() {
         println!("skipped: no cp");
         return;
     }
+    unseal(&folder.path().join("model"));
     std::fs::remove_file(folder.path().join("model/neighbours.safetensors")).unwrap();
     let file = folder.path().join("in.jsonl");
     std::fs::write(&file, input).unwrap();

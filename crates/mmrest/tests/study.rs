@@ -202,6 +202,78 @@ fn a_run_that_fails_does_not_keep_the_others() {
     assert!(study.read("summary.md").contains("- no-bias seed 1 failed"));
 }
 
+/// The processes that train below a folder.
+fn training_below(folder: &std::path::Path) -> Vec<String> {
+    let folder = folder.to_str().unwrap();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let lines = processes.filter_map(|process| {
+        let line = std::fs::read(process.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        (line.contains(" train ") && line.contains(folder)).then_some(line)
+    });
+    lines.collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_study_that_is_killed_takes_its_runs_with_it_and_can_be_started_at_once() {
+    let study = Study::new(VARIANTS);
+    let long = VARIANTS.replace(
+        "train.epochs = 2",
+        "train.epochs = 3000, train.patience = 3000",
+    );
+    study.write(&long);
+    let mut child = study.command(&["--jobs", "2"]).spawn().unwrap();
+    let began = std::time::Instant::now();
+    let patience = std::time::Duration::from_secs(120);
+    while !study
+        .path("out/full/seed-1/checkpoints/epoch-0001")
+        .exists()
+    {
+        assert!(began.elapsed() < patience, "no run begins");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(!training_below(&study.path("out")).is_empty());
+    child.kill().unwrap(); // SIGKILL
+    child.wait().unwrap();
+    // Once with the runs that are about to end.
+    let refused = study.run(&["--set", "train.batch_size=8"]);
+    assert!(errors(&refused).contains("--fresh"), "{}", errors(&refused));
+    let began = std::time::Instant::now();
+    while !training_below(&study.path("out")).is_empty() {
+        assert!(
+            began.elapsed() < std::time::Duration::from_secs(20),
+            "a run goes on alone"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    study.write(&VARIANTS.replace("train.epochs = 2", "train.epochs = 1"));
+    let whole = study.run(&["--fresh", "--seeds", "1"]);
+    assert!(whole.status.success(), "{}", errors(&whole));
+}
+
+#[test]
+fn a_study_whose_data_are_missing_fails_before_its_runs() {
+    let study = Study::new(VARIANTS);
+    for (gone, said) in [
+        ("sample/bert/vocab.txt", "vocab.txt"),
+        ("sample/SAMPLE_Labels.csd", "SAMPLE_Labels.csd"),
+    ] {
+        let file = study.path(gone);
+        let kept = std::fs::read(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let output = study.run(&[]);
+        assert_eq!(output.status.code(), Some(1));
+        let said_now = errors(&output);
+        assert!(
+            said_now.contains(said) && !said_now.contains("runs failed"),
+            "{said_now}"
+        );
+        assert!(!study.path("out/full").exists() && !study.path("out/summary.md").exists());
+        std::fs::write(&file, kept).unwrap();
+    }
+}
+
 #[test]
 fn a_study_that_was_changed_is_refused_or_begun_afresh() {
     let study = Study::new(VARIANTS);

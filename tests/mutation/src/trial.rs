@@ -33,8 +33,10 @@ const TOLD: usize = 12;
 /// Inputs run side by side, and one that was slow or large runs again alone: another may have been the cause.
 static ALONE: RwLock<()> = RwLock::new(());
 
-/// Digests of the files of a folder. They give any damage away, so most inputs are read without them.
+/// Digests of the files of a folder, and the files that say that there are some. They give any damage away, so most inputs
+/// are read without them, as an older version wrote them.
 const DIGESTS: &str = "SHA256SUMS";
+const SEALED: [&str; 2] = ["model.json", "progress.json"];
 
 /// A reader: what it says of the folder it is given, from which it reads all that there is.
 pub type Reader<'a> = dyn Fn(&Path) -> Result<(), String> + 'a;
@@ -129,6 +131,7 @@ impl Trial<'_> {
             restore(&folder, subject);
         }
         quiet();
+        self.unseal(&folder);
         let subject = self.subjects.first().expect("a subject");
         for (number, input) in found.iter().enumerate() {
             write(&folder.join(&subject.path), input);
@@ -162,16 +165,15 @@ impl Trial<'_> {
     fn one(&self, number: u64, folder: &Path, tally: &mut Tally) {
         let mut rng = generator(self.kind, number);
         let subject = self.subjects.choose(&mut rng).expect("a file to damage");
-        let input = mutated(&mut rng, subject.form, &subject.valid);
-        write(&folder.join(&subject.path), &input);
         let kept = subject.path.ends_with(DIGESTS) || rng.random_bool(0.1);
-        let digests = || {
-            let all = self.subjects.iter().chain(&self.beside);
-            all.filter(|other| !kept && other.path.ends_with(DIGESTS))
+        let input = if kept {
+            mutated(&mut rng, subject.form, &subject.valid)
+        } else {
+            self.unseal(folder);
+            let valid: Vec<Vec<u8>> = subject.valid.iter().map(|v| unsealed(v)).collect();
+            mutated(&mut rng, subject.form, &valid)
         };
-        for other in digests() {
-            drop(std::fs::remove_file(folder.join(&other.path)));
-        }
+        write(&folder.join(&subject.path), &input);
         match self.judged(folder, subject) {
             Outcome::Read => tally.read += 1,
             Outcome::Refused(reason) => {
@@ -185,9 +187,29 @@ impl Trial<'_> {
             }
         }
         if self.subjects.len() > 1 {
-            digests()
-                .chain([subject])
-                .for_each(|other| restore(folder, other));
+            restore(folder, subject);
+        }
+        if !kept {
+            self.sealed().for_each(|other| restore(folder, other));
+        }
+    }
+
+    /// The files by which damage is told.
+    fn sealed(&self) -> impl Iterator<Item = &Subject> {
+        let all = self.subjects.iter().chain(&self.beside);
+        let sealed = |path: &Path| SEALED.iter().any(|name| path.ends_with(name));
+        all.filter(move |file| file.path.ends_with(DIGESTS) || sealed(&file.path))
+    }
+
+    /// Makes the folder one in which damage is not told.
+    fn unseal(&self, folder: &Path) {
+        for file in self.sealed() {
+            let path = folder.join(&file.path);
+            if file.path.ends_with(DIGESTS) {
+                drop(std::fs::remove_file(path));
+            } else {
+                write(&path, &unsealed(&file.valid[0]));
+            }
         }
     }
 
@@ -282,6 +304,20 @@ impl Trial<'_> {
             tally.refused
         );
     }
+}
+
+/// A file without the keys of its seal; as it is where it has none.
+fn unsealed(valid: &[u8]) -> Vec<u8> {
+    let Ok(serde_json::Value::Object(mut json)) = serde_json::from_slice(valid) else {
+        return valid.to_vec();
+    };
+    if json.remove("seal").is_none() {
+        return valid.to_vec();
+    }
+    for key in ["files", "sha256sums"] {
+        json.remove(key);
+    }
+    serde_json::Value::Object(json).to_string().into_bytes()
 }
 
 /// Ends the program where one input takes for ever.

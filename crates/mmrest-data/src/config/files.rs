@@ -151,6 +151,16 @@ impl DataConfig {
         self.files(root).map(|_| ())
     }
 
+    /// The files in a folder of new data that would be read: those that have the configuration's names.
+    pub fn files_in(&self, dir: &Path) -> Vec<PathBuf> {
+        let named = Files {
+            folds: None, // which play no part
+            ..self.named(dir, dir)
+        };
+        let all = named.all().into_iter().filter(|path| path.is_file());
+        all.map(Path::to_path_buf).collect()
+    }
+
     /// Finds every file that is needed.
     pub(crate) fn files(&self, root: &Path) -> Result<Files> {
         self.check()?;

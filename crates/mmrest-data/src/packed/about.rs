@@ -42,6 +42,9 @@ impl Default for About {
 /// SHA-256 of datasets in lowercase hexadecimal, by path.
 pub(super) type Checksums = BTreeMap<String, String>;
 
+/// The dataset with the SHA-256 of the metadata, which say whether there is one: older sets have none.
+pub(super) const SEAL: &str = "/sha256";
+
 /// The metadata as they are stored.
 pub(super) fn encode(mut about: About, checksums: &Checksums) -> String {
     for file in &mut about.files {
@@ -57,12 +60,13 @@ pub(super) fn encode(mut about: About, checksums: &Checksums) -> String {
         "report": about.report,
         "label_range": about.label_range,
         "sha256": checksums,
+        "sealed": true,
     });
     metadata.to_string()
 }
 
-/// The metadata of a file, or what is wrong with them.
-pub(super) fn decode(text: &str) -> Result<(About, Checksums), String> {
+/// The metadata of a file, with the checksums and whether they have one themselves; or what is wrong with them.
+pub(super) fn decode(text: &str) -> Result<(About, Checksums, bool), String> {
     let mut metadata: Value =
         serde_json::from_str(text).map_err(|error| format!("/metadata is no JSON: {error}"))?;
     if metadata["format"] != FORMAT {
@@ -76,12 +80,13 @@ pub(super) fn decode(text: &str) -> Result<(About, Checksums), String> {
     }
     let wrong = |error: serde_json::Error| format!("/metadata is not as expected: {error}");
     let checksums = serde_json::from_value(metadata["sha256"].take()).map_err(wrong)?;
+    let sealed = metadata["sealed"] == true;
     let report = completed(metadata["report"].take());
     metadata["report"] = report;
     let about: About = serde_json::from_value(metadata).map_err(wrong)?;
     let [least, greatest] = about.label_range;
     if least.is_finite() && greatest.is_finite() && least < greatest {
-        return Ok((about, checksums));
+        return Ok((about, checksums, sealed));
     }
     Err(format!("/metadata has label_range [{least}, {greatest}]"))
 }

@@ -12,6 +12,7 @@
 //! | `/split` | S5: `train`, `valid` or `test` | `[segments]` |
 //! | `/label` | f4, NaN for none | `[segments]` |
 //! | `/metadata` | S, JSON | scalar |
+//! | `/sha256` | S, SHA-256 of the metadata, which have those of the other datasets | scalar |
 //!
 //! A modality that is not in use has no group. All datasets are contiguous, so that a segment's frames are one stretch of
 //! the file. Any HDF5 reader opens it; the frames of segment `i` in Python:

@@ -6,10 +6,11 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::About;
-use super::about::{Checksums, decode};
+use super::about::{Checksums, SEAL, decode};
 use super::open::read_at;
 use super::open::{Element, Place, Structure};
 use crate::text::hex;
@@ -60,7 +61,7 @@ impl fmt::Debug for PackedSet {
 
 impl PackedSet {
     /// Opens a set and checks its structure: format and version, types and lengths of all datasets, offsets, splits,
-    /// labels, ids. Values are not looked at; [`verify`](Self::verify) does that.
+    /// labels, ids, the checksum of the metadata. Values are not looked at; [`verify`](Self::verify) does that.
     ///
     /// # Errors
     ///
@@ -85,6 +86,12 @@ impl PackedSet {
         let vision = reader.track(Modality::Vision, rows)?;
         let audio = reader.track(Modality::Audio, rows)?;
         let places = reader.structure.places;
+        if let Some(gone) = checksums
+            .keys()
+            .find(|object| !places.contains_key(*object))
+        {
+            return Err(DataError::packed(path, format!("{gone}: it is not there")));
+        }
         let of = |split| (0..rows).filter(|&row| splits[row] == split).collect();
         Ok(Self {
             path: path.to_path_buf(),
@@ -252,18 +259,28 @@ impl PackedSet {
         })
     }
 
-    /// Reads every value and compares its checksum with the one recorded when the set was written.
+    /// Opens a set as [`open`](Self::open) does and [verifies](Self::verify) it: for whoever goes by its values.
+    ///
+    /// # Errors
+    ///
+    /// Those of both.
+    pub fn open_verified(path: &Path) -> Result<Self> {
+        let set = Self::open(path)?;
+        set.verify()?;
+        Ok(set)
+    }
+
+    /// Reads every value and compares its checksum with the one recorded when the set was written. Datasets are read side
+    /// by side; with SHA-256 in the processor a gigabyte takes about a second.
     ///
     /// # Errors
     ///
     /// [`DataError::Packed`], naming the first dataset that is not as it was written or has no checksum;
     /// [`DataError::Io`].
     pub fn verify(&self) -> Result<()> {
-        for (object, place) in self
-            .places
-            .iter()
-            .filter(|(object, _)| *object != "/metadata")
-        {
+        let values = |object: &str| object != "/metadata" && object != SEAL;
+        let places: Vec<_> = self.places.iter().filter(|(o, _)| values(o)).collect();
+        let checked = places.into_par_iter().map(|(object, place)| {
             let wrong = |reason: &str| DataError::packed(&self.path, format!("{object}: {reason}"));
             let Some(expected) = self.checksums.get(object) else {
                 return Err(wrong("it has no checksum"));
@@ -271,8 +288,10 @@ impl PackedSet {
             if &self.checksum(place)? != expected {
                 return Err(wrong("its values are not those that were written"));
             }
-        }
-        Ok(())
+            Ok(())
+        });
+        let checked: Vec<Result<()>> = checked.collect();
+        checked.into_iter().collect()
     }
 
     fn checksum(&self, place: &Place) -> Result<String> {
@@ -314,7 +333,16 @@ impl Reader<'_> {
         let place = self.structure.find("/metadata", Element::Text, 0)?;
         let bytes = self.structure.read(&place)?;
         let text = std::str::from_utf8(&bytes).map_err(|error| self.wrong("/metadata", error))?;
-        decode(text.trim_end_matches('\0')).map_err(|reason| DataError::packed(self.path, reason))
+        let text = text.trim_end_matches('\0');
+        let (about, checksums, sealed) =
+            decode(text).map_err(|reason| DataError::packed(self.path, reason))?;
+        if sealed {
+            let place = self.structure.find(SEAL, Element::Text, 0)?;
+            if self.structure.read(&place)? != hex(&Sha256::digest(text)).into_bytes() {
+                return Err(self.wrong("/metadata", "it is not what was written"));
+            }
+        }
+        Ok((about, checksums))
     }
 
     fn strings(&mut self, object: &str) -> Result<Vec<String>> {

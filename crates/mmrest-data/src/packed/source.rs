@@ -41,7 +41,7 @@ pub(crate) struct Chosen {
 
 impl Chosen {
     pub(crate) fn open(config: &DataConfig, path: &Path, purpose: Purpose) -> Result<Self> {
-        let set = PackedSet::open(path)?;
+        let set = PackedSet::open_verified(path)?;
         if let Some(modality) = config
             .modalities
             .iter()

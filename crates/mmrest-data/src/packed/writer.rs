@@ -8,8 +8,8 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::About;
-use super::about::{Checksums, encode};
-use crate::files::NewFile;
+use super::about::{Checksums, SEAL, encode};
+use crate::files::{NewFile, folder, remove_drafts};
 use crate::hdf5::{Bytes, Kind, Sink, string_bytes};
 use crate::text::hex;
 use crate::{DataError, Frames, Modality, Result, Segment, Split, Widths};
@@ -61,13 +61,14 @@ struct Rows {
 
 impl PackedWriter {
     /// Starts a set with frames of these widths, 0 for a modality not in use, and with or without text. A file already at
-    /// `path` stays until the new one is finished.
+    /// `path` stays until the new one is finished. What killed programs left unfinished in its folder is removed.
     ///
     /// # Errors
     ///
     /// [`DataError::Io`] where no file can be created.
     pub fn create(path: &Path, widths: Widths, text: bool) -> Result<Self> {
         let file = NewFile::create(path)?;
+        remove_drafts(folder(path))?;
         let wrap = |error| DataError::io(path, error);
         let mut sink = Sink::new(file.writer()?).map_err(wrap)?;
         sink.begin().map_err(wrap)?;
@@ -313,6 +314,9 @@ impl Output {
         let kind = Kind::text([metadata.as_str()])?;
         self.sink
             .dataset("/metadata", kind, &[], metadata.as_bytes())?;
+        let seal = hex(&Sha256::digest(&metadata));
+        let kind = Kind::text([seal.as_str()])?;
+        self.sink.dataset(SEAL, kind, &[], seal.as_bytes())?;
         self.sink.finish().map(drop)
     }
 }

@@ -305,10 +305,7 @@ fn a_changed_value_does_not_verify() {
         .unwrap();
     bytes[at] ^= 1;
     fs::write(&path, bytes).unwrap();
-    let message = PackedSet::open(&path)
-        .unwrap()
-        .verify()
-        .unwrap_err()
-        .to_string();
+    PackedSet::open(&path).unwrap();
+    let message = PackedSet::open_verified(&path).unwrap_err().to_string();
     assert!(message.contains("/vision/values"), "{message}");
 }

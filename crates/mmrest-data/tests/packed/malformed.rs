@@ -3,8 +3,8 @@
 use std::fs;
 
 use hdf5_writer::DatasetBuilder;
-use mmrest_data::csd;
-use mmrest_data::packed::PackedSet;
+use mmrest_data::packed::{About, PackedSet};
+use mmrest_data::{Segment, Split, csd};
 
 use crate::parts::{Parts, refusal, vector};
 use crate::{WIDTHS, set_of};
@@ -175,28 +175,31 @@ fn a_set_cut_anywhere_is_refused() {
     }
 }
 
+/// Everything that a set tells of its data.
+fn content(set: &PackedSet) -> (About, Vec<(Split, Segment)>) {
+    let rows = (0..set.len()).map(|row| (set.split_of(row), set.segment(row).unwrap()));
+    (set.about().clone(), rows.collect::<Vec<_>>())
+}
+
 #[test]
-fn a_changed_byte_is_an_error_or_another_set_but_no_panic() {
+fn a_changed_byte_is_seen_or_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("set.h5");
     let whole = set_of(&path, 5);
-    let (mut refused, mut unverified) = (0, 0);
-    for at in (0..whole.len()).step_by(3) {
+    let good = content(&PackedSet::open_verified(&path).unwrap());
+    let (mut refused, mut same) = (0, 0);
+    for at in 0..whole.len() {
         let mut bytes = whole.clone();
-        bytes[at] ^= [0xff, 0x01, 0x80][at / 3 % 3];
+        bytes[at] ^= [0xff, 0x01, 0x80, 0x10][at % 4];
         fs::write(&path, &bytes).unwrap();
-        match PackedSet::open(&path) {
+        match PackedSet::open_verified(&path) {
             Err(_) => refused += 1,
             Ok(set) => {
-                for row in 0..set.len() {
-                    let _ = set.segment(row);
-                }
-                unverified += usize::from(set.verify().is_err());
+                assert!(content(&set) == good, "byte {at} passed unseen");
+                same += 1;
             }
         }
     }
-    assert!(
-        refused > 50 && unverified > 50,
-        "{refused} refused, {unverified} unverified"
-    );
+    // Reserved space of the HDF5 structure is all that may change.
+    assert!(refused > same, "{refused} refused, {same} the same");
 }

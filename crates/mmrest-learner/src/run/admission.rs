@@ -8,6 +8,7 @@ use super::folder::RunFolder;
 use super::record::RunRecord;
 use super::start::RunOptions;
 use crate::config::{Config, Selection};
+use crate::digests::Checked;
 use crate::error::LearnerError;
 use crate::files;
 use crate::train::{Checkpoints, Restored};
@@ -176,10 +177,14 @@ fn read_checkpoint(
     checkpoints: &Checkpoints,
     epoch: usize,
 ) -> Result<Restored, LearnerError> {
-    if !checkpoints.verify(epoch)? {
-        options.observer.note(&format!(
+    match checkpoints.verify(epoch)? {
+        Checked::Whole => {}
+        Checked::Listed => options.observer.note(&format!(
+            "An older version wrote the checkpoint of epoch {epoch}: that none of its files is missing cannot be checked."
+        )),
+        Checked::Unlisted => options.observer.note(&format!(
             "The checkpoint of epoch {epoch} has no SHA256SUMS: what it holds cannot be checked."
-        ));
+        )),
     }
     checkpoints.restore(epoch)
 }

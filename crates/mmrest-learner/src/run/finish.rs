@@ -1,16 +1,18 @@
 //! The end of a run: figures and predictions of the selected model; and the same figures later, by `eval`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use mmrest_data::prepare;
-use mmrest_data::{Split, Widths};
+use mmrest_data::files::same_file;
+use mmrest_data::{SourceFile, Split, Widths, prepare};
 use mmrest_models::Prediction;
 use serde::{Deserialize, Serialize};
 
+use super::changes::{Accepted, DATA};
 use super::folder::RunFolder;
-use super::prepare::Splits;
+use super::prepare::{Splits, locate};
+use super::record::RunRecord;
 use crate::config::Selection;
 use crate::error::LearnerError;
 use crate::figures::{FigureSet, Figures, figures};
@@ -18,6 +20,7 @@ use crate::files;
 use crate::predict::neighbours;
 use crate::saved_model::SavedModel;
 use crate::space::{Moment, Overlap, SplitRows, overlap};
+use crate::train::BestModel;
 use crate::trained::{ParameterCounts, TrainedModel, predict};
 
 /// `metrics.json`.
@@ -76,35 +79,42 @@ pub(crate) fn evaluate_split(
 }
 
 /// Evaluates a split with the model a run has kept: the same figures as the run wrote. `device` is without autodiff;
-/// `data` takes the place of the configured folder.
+/// `data` takes the place of the configured folder. The files must be those of `run.json`, unless `data` are among the
+/// changes that are accepted.
 ///
 /// ```no_run
 /// use mmrest_data::Split;
-/// use mmrest_learner::run::{RunFolder, evaluate_run};
+/// use mmrest_learner::run::{Accepted, RunFolder, evaluate_run};
 /// use mmrest_learner::{Backend, open_device};
 ///
 /// let device = open_device(Backend::Cpu, 0)?;
 /// let folder = RunFolder::new("runs/first");
-/// let valid = evaluate_run(&folder, Split::Valid, None, ".".as_ref(), &device)?;
+/// let own = Accepted::default();
+/// let valid = evaluate_run(&folder, Split::Valid, None, ".".as_ref(), &device, &own)?;
 /// println!("MAE {:.3}", valid.figures.mae());
 /// # Ok::<(), mmrest_learner::LearnerError>(())
 /// ```
 ///
 /// # Errors
 ///
-/// The run has no model yet, or its data are not there.
+/// The run has no model yet, or its data are not there, or are others ([`LearnerError::OtherData`]).
 pub fn evaluate_run(
     folder: &RunFolder,
     split: Split,
     data: Option<&Path>,
     root: &Path,
     device: &Device,
+    accepted: &Accepted,
 ) -> Result<EvaluatedSplit, LearnerError> {
     let (mut saved, model) = SavedModel::load(&folder.model(), device)?;
     if let Some(data) = data {
         saved.config.data.dir = data.to_path_buf();
     }
-    let set = Arc::new(prepare(&saved.config.data, root, &mut |_| true)?.set);
+    let prepared = prepare(&saved.config.data, root, &mut |_| true)?;
+    if !accepted.has(DATA) {
+        check_data(folder, &prepared.files)?;
+    }
+    let set = Arc::new(prepared.set);
     check_widths(&saved, set.widths())?;
     if set.rows(split).is_empty() {
         return Err(LearnerError::EmptySplit {
@@ -114,6 +124,49 @@ pub fn evaluate_run(
     }
     let splits = Splits::prepare(&set, &saved, model.text_encoder(), root, &|| false)?;
     evaluate_split(&*model, saved.config.figures, &splits, split, device)
+}
+
+/// That data are those a run's model was trained on, by `run.json`; true where a model was copied without it.
+///
+/// # Errors
+///
+/// [`LearnerError::OtherData`]; `run.json` is damaged.
+pub fn check_data(folder: &RunFolder, files: &[SourceFile]) -> Result<(), LearnerError> {
+    let record = RunRecord::of(folder)?;
+    match record
+        .as_ref()
+        .and_then(|record| record.changed_file(files))
+    {
+        None => Ok(()),
+        Some(changed) => Err(LearnerError::OtherData {
+            path: changed.path.clone(),
+        }),
+    }
+}
+
+/// Compares files that are to be scored with those of the run that made the model: one that is of the run, by its path, must
+/// be what the model was trained on. New data are none of the run's files. `root` is the project's.
+///
+/// # Errors
+///
+/// [`LearnerError::OtherData`]; `run.json` is damaged, or a file cannot be read.
+pub fn check_own_files(
+    folder: &RunFolder,
+    files: &[PathBuf],
+    root: &Path,
+) -> Result<(), LearnerError> {
+    let Some(record) = RunRecord::of(folder)? else {
+        return Ok(());
+    };
+    for path in files {
+        let same = |own: &&SourceFile| same_file(&locate(root, &own.path), path);
+        if let Some(own) = record.data_files.iter().find(same)
+            && own.sha256 != SourceFile::read(path)?.sha256
+        {
+            return Err(LearnerError::OtherData { path: path.clone() });
+        }
+    }
+    Ok(())
 }
 
 fn check_widths(saved: &SavedModel, data: Widths) -> Result<(), LearnerError> {
@@ -151,7 +204,8 @@ pub(crate) fn finish(
             let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(encode);
             let rows = [train?, valid?, test?];
             let seed = saved.config.seed;
-            neighbours::write(&rows[0], seed, &folder.model())?;
+            BestModel::new(folder.model())
+                .extend(|model| neighbours::write(&rows[0], seed, model))?;
             if let Some(snapshots) = folder.snapshots(&saved.config) {
                 snapshots.write(&*space, &rows, Moment::Selected, seed)?;
             }

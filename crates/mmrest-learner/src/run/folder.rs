@@ -1,6 +1,7 @@
 //! Where everything of a run is.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::lock::FolderLock;
 use crate::config::Config;
@@ -77,6 +78,18 @@ impl RunFolder {
     /// [`LearnerError::Busy`] where another program has the run; the folder cannot be made or written.
     pub fn lock(&self) -> Result<FolderLock, LearnerError> {
         FolderLock::take(&self.0, LOCK)
+    }
+
+    /// Waits until no other program is at work in the folder, if a run has ever been started there.
+    ///
+    /// # Errors
+    ///
+    /// [`LearnerError::Busy`] where one still is after `patience`.
+    pub fn wait_until_free(&self, patience: Duration) -> Result<(), LearnerError> {
+        if self.lock_file().exists() {
+            FolderLock::take_within(&self.0, LOCK, patience)?;
+        }
+        Ok(())
     }
 
     /// Where what reports need is kept, unless the configuration says that it is not.

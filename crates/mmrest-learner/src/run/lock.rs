@@ -3,9 +3,13 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::error::LearnerError;
 use crate::files;
+
+/// The time between two tries to take a lock.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Keeps every other program out of a folder for as long as it, or a clone of it, lives: a lock of the operating system on
 /// a file in the folder. A program that is killed holds it no longer.
@@ -53,6 +57,27 @@ impl FolderLock {
                     file: Arc::new(file),
                     path,
                 });
+            }
+        }
+    }
+
+    /// As [`take`](Self::take), after waiting for a program that may be about to end.
+    ///
+    /// # Errors
+    ///
+    /// As [`take`](Self::take), [`LearnerError::Busy`] only after `patience`.
+    pub fn take_within(
+        folder: &Path,
+        name: &str,
+        patience: Duration,
+    ) -> Result<Self, LearnerError> {
+        let began = Instant::now();
+        loop {
+            match Self::take(folder, name) {
+                Err(LearnerError::Busy(_)) if began.elapsed() < patience => {
+                    std::thread::sleep(LOOK);
+                }
+                outcome => return outcome,
             }
         }
     }
@@ -118,6 +143,21 @@ mod tests {
             lock.remove(); // not its own
             other.check().unwrap();
         }
+    }
+
+    #[test]
+    fn a_program_that_is_about_to_end_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = FolderLock::take(folder.path(), "lock").unwrap();
+        let take =
+            |millis| FolderLock::take_within(folder.path(), "lock", Duration::from_millis(millis));
+        assert!(matches!(take(50), Err(LearnerError::Busy(_))));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| take(60_000));
+            std::thread::sleep(Duration::from_millis(50));
+            drop(lock);
+            waiting.join().unwrap().unwrap();
+        });
     }
 
     #[test]

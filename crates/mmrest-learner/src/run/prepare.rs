@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use mmrest_data::packed::PackedSet;
 use mmrest_data::text::hex;
 use mmrest_data::{Modality, Split};
-use mmrest_encoders::{Bert, BertConfig, Tokenizer, has_weights};
+use mmrest_encoders::{Bert, BertConfig, EncoderError, Tokenizer, has_weights};
 use mmrest_models::{SentimentModel, TextFeatures, bert_parameters, seed};
 use sha2::{Digest, Sha256};
 
@@ -28,6 +28,27 @@ pub(crate) fn locate(root: &Path, path: &Path) -> PathBuf {
     } else {
         root.join(path)
     }
+}
+
+/// Checks that the files a run reads are there, data and text encoder, without reading more than small ones.
+///
+/// # Errors
+///
+/// What is missing.
+pub fn check_files(config: &Config, root: &Path) -> Result<(), LearnerError> {
+    config.data.check_files(root)?;
+    if config.uses(Modality::Text) {
+        let folder = locate(root, &config.text.bert);
+        BertConfig::from_dir(&folder)?;
+        Tokenizer::from_dir(&folder)?;
+        if !config.text.from_scratch && !has_weights(&folder) {
+            return Err(LearnerError::Encoder(EncoderError::MissingFile {
+                path: folder.join("model.safetensors"),
+                hint: "nor is there a pytorch_model.bin; a directory without weights can only start from scratch".into(),
+            }));
+        }
+    }
+    Ok(())
 }
 
 /// The text encoder that a run starts from, and what goes with it.

@@ -8,7 +8,10 @@ use mmrest_data::{DataReport, SourceFile};
 use serde::{Deserialize, Serialize};
 
 use super::changes::{Change, DATA};
+use super::folder::RunFolder;
 use crate::device::{Adapter, Backend};
+use crate::error::LearnerError;
+use crate::files;
 
 /// What ran, on what, when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,6 +93,16 @@ impl RunRecord {
             finished: None,
             peak_memory_mib: None,
         }
+    }
+
+    /// The record of a run; none where there is none, as beside a model that was copied alone.
+    ///
+    /// # Errors
+    ///
+    /// It is damaged.
+    pub fn of(folder: &RunFolder) -> Result<Option<Self>, LearnerError> {
+        let path = folder.record();
+        path.exists().then(|| files::read_json(&path)).transpose()
     }
 
     /// Goes on with the record of the run's first start: this start becomes a resumption. The data are this start's: the

@@ -285,7 +285,7 @@ fn clear_up(
 ) -> Result<(), LearnerError> {
     let folder = &options.folder;
     for place in [folder.path(), &folder.geometry()] {
-        files::remove_drafts(place)?;
+        mmrest_data::files::remove_drafts(place)?;
     }
     best.settle(restored.and_then(|restored| restored.progress.selected_epoch))
 }

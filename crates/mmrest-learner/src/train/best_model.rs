@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::LearnerError;
 use crate::files;
-use crate::saved_model::{SavedModel, epoch_of};
+use crate::saved_model::{SavedModel, epoch_of, extend};
 use crate::trained::TrainedModel;
 
 /// Where the selected model of a run is kept.
@@ -42,6 +42,15 @@ impl BestModel {
             files::replace_folder(&self.next(), &self.folder)?;
         }
         Ok(())
+    }
+
+    /// Puts a folder of the same model, and of what `add` writes beside it, in its place.
+    pub(crate) fn extend(
+        &self,
+        add: impl FnOnce(&Path) -> Result<(), LearnerError>,
+    ) -> Result<(), LearnerError> {
+        extend(&self.folder, &self.next(), add)?;
+        self.promote()
     }
 
     /// Ends what a killed program left half done: `selected` is the epoch that the run's last checkpoint names.

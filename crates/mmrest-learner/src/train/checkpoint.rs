@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::progress::Progress;
 use super::records;
-use crate::digests;
+use crate::digests::{self, Checked};
 use crate::error::LearnerError;
 use crate::files;
 
@@ -53,12 +53,15 @@ pub struct Restored {
 /// Counts the parts of the checkpoint under way; burn writes them from threads of its own.
 #[derive(Debug, Default)]
 struct Written {
-    parts: Mutex<Vec<Result<Listed, String>>>,
+    parts: Mutex<Vec<Result<Listed, Failed>>>,
     changed: Condvar,
 }
 
 /// A file's name and its SHA-256.
 type Listed = (String, String);
+
+/// The name of a file that could not be written, and why.
+type Failed = (String, String);
 
 impl Checkpoints {
     /// Checkpoints below `folder`, made when the first is written.
@@ -100,17 +103,19 @@ impl Checkpoints {
     }
 
     fn progress(&self, epoch: usize) -> Result<Progress, LearnerError> {
-        files::read_json(&self.path(epoch).join(PROGRESS))
+        let (progress, _) = digests::read_sealed(&self.path(epoch), PROGRESS)?;
+        Ok(progress)
     }
 
-    /// That every file of an epoch's checkpoint is what was written. False where that cannot be told: the checkpoint is
-    /// without digests.
+    /// Compares every file of an epoch's checkpoint with what was written, as far as that can be told.
     ///
     /// # Errors
     ///
     /// A file is missing or another; the error names it.
-    pub fn verify(&self, epoch: usize) -> Result<bool, LearnerError> {
-        digests::verify(&self.path(epoch))
+    pub fn verify(&self, epoch: usize) -> Result<Checked, LearnerError> {
+        let folder = self.path(epoch);
+        let (_, seal) = digests::read_sealed::<Progress>(&folder, PROGRESS)?;
+        digests::verify(&folder, seal.as_ref(), None)
     }
 
     /// Reads an epoch's checkpoint whole.
@@ -172,14 +177,12 @@ impl Checkpoints {
     ) -> Result<(), LearnerError> {
         let growing = self.growing(epoch);
         let parts = self.wait();
-        let mut listed =
-            parts.map_err(|e| LearnerError::format(&growing, format!("cannot be written: {e}")))?;
-        files::write_json(&growing.join(PROGRESS), progress)?;
+        let mut listed = parts.map_err(|(name, e)| {
+            LearnerError::format(&growing.join(name), format!("cannot be written: {e}"))
+        })?;
         files::write_json(&growing.join(STATE), state)?;
-        for name in [PROGRESS, STATE] {
-            listed.push((name.into(), digests::digest(&growing.join(name))?));
-        }
-        digests::write_listed(&growing, listed)?;
+        listed.push((STATE.into(), digests::digest(&growing.join(STATE))?));
+        digests::seal_listed(&growing, PROGRESS, progress, listed)?;
         files::replace_folder(&growing, &self.path(epoch))?;
         self.prune()
     }
@@ -193,7 +196,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    fn wait(&self) -> Result<Vec<Listed>, String> {
+    fn wait(&self) -> Result<Vec<Listed>, Failed> {
         let mut parts = self.lock();
         while parts.len() < PARTS.len() {
             parts = self
@@ -205,7 +208,7 @@ impl Checkpoints {
         parts.drain(..).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Result<Listed, String>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Result<Listed, Failed>>> {
         self.written
             .parts
             .lock()
@@ -237,18 +240,19 @@ impl Part {
 
 impl<R: Checkpoint> Checkpointer<R> for Part {
     fn save(&self, epoch: usize, record: R) -> Result<(), CheckpointerError> {
+        let name = format!("{}.bpk", self.name);
         let mut report = Report {
             checkpoints: &self.checkpoints,
-            outcome: Err(format!("writing the {} panicked", self.name)),
+            outcome: Err((name.clone(), "its writing panicked".into())),
         };
-        let name = format!("{}.bpk", self.name);
         let path = self.checkpoints.growing(epoch).join(&name);
         let saved = record.save(path.clone());
         report.outcome = match &saved {
-            Ok(()) => digests::digest(&path)
-                .map(|digest| (name, digest))
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(plain(error)),
+            Ok(()) => match digests::digest(&path) {
+                Ok(digest) => Ok((name, digest)),
+                Err(error) => Err((name, error.to_string())),
+            },
+            Err(error) => Err((name, plain(error))),
         };
         Ok(()) // who waits is told
     }
@@ -277,7 +281,7 @@ fn plain(error: &CheckpointerError) -> String {
 /// Tells how a part's writing ended, also where it panicked: somebody waits for it.
 struct Report<'a> {
     checkpoints: &'a Checkpoints,
-    outcome: Result<Listed, String>,
+    outcome: Result<Listed, Failed>,
 }
 
 impl Drop for Report<'_> {

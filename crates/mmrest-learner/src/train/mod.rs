@@ -14,6 +14,7 @@ mod records;
 mod schedule;
 mod trainer;
 
+pub use crate::digests::Checked;
 pub use checkpoint::{Checkpoints, Restored};
 #[cfg(feature = "tui")]
 pub use dashboard::Dashboard;

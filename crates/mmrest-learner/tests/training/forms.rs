@@ -1,7 +1,7 @@
 //! Runs of other kinds: presets, scales, switches, absent modalities, several devices.
 
 use mmrest_data::{Frames, Segment, Split};
-use mmrest_learner::run::{RunFolder, RunOptions, evaluate_run, train};
+use mmrest_learner::run::{Accepted, RunFolder, RunOptions, evaluate_run, train};
 use mmrest_learner::{Backend, FigureSet, Predictor, open_device};
 use mmrest_metric::Clusters;
 use mmrest_models::ClusterState;
@@ -37,7 +37,15 @@ fn the_ordinal_preset_pulls_scores_towards_the_sentiment_of_the_clusters_around(
         assert!(clusters.bins.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(clusters.metric, clusters.bins);
         let root = fixture.folder.path();
-        let test = evaluate_run(&folder, Split::Test, None, root, &device).unwrap();
+        let test = evaluate_run(
+            &folder,
+            Split::Test,
+            None,
+            root,
+            &device,
+            &Accepted::default(),
+        )
+        .unwrap();
         let expected = test.predictions.iter().map(|p| p.score + p.bias / 0.5);
         let expected: Vec<f32> = expected.collect();
         assert!(expected.iter().all(|s| (-3.001..3.001).contains(s)));
@@ -79,7 +87,15 @@ fn another_scale_trains_by_its_own_bins_and_figures() {
     let clusters = clusters(&folder);
     assert!(clusters.bins.iter().all(|&bin| bin < 5), "{clusters:?}");
     let device = open_device(Backend::Cpu, 0).unwrap();
-    let test = evaluate_run(&folder, Split::Test, None, fixture.folder.path(), &device).unwrap();
+    let test = evaluate_run(
+        &folder,
+        Split::Test,
+        None,
+        fixture.folder.path(),
+        &device,
+        &Accepted::default(),
+    )
+    .unwrap();
     assert_eq!(test.figures, metrics.test);
     assert!(test.labels.iter().all(|label| label.abs() <= 1.0));
     for near in test.predictions.iter().flat_map(|p| &p.near) {
@@ -111,9 +127,17 @@ fn a_run_from_before_bins_and_figures_were_keys_is_read_as_it_was() {
         std::fs::write(file, table.to_string()).unwrap();
     }
     // Nor were there digests.
-    std::fs::remove_file(folder.model().join("SHA256SUMS")).unwrap();
+    unseal(&folder.model());
     let device = open_device(Backend::Cpu, 0).unwrap();
-    let test = evaluate_run(&folder, Split::Test, None, fixture.folder.path(), &device).unwrap();
+    let test = evaluate_run(
+        &folder,
+        Split::Test,
+        None,
+        fixture.folder.path(),
+        &device,
+        &Accepted::default(),
+    )
+    .unwrap();
     assert_eq!(test.figures, metrics.test);
     let mut options = fixture.options("run");
     options.resume = true;

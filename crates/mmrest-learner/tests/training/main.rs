@@ -8,7 +8,7 @@ mod predicting;
 use std::sync::Arc;
 
 use mmrest_data::Split;
-use mmrest_learner::run::{Outcome, evaluate_run, train};
+use mmrest_learner::run::{Accepted, Outcome, evaluate_run, train};
 use mmrest_learner::{Backend, open_device};
 
 use fixture::*;
@@ -212,7 +212,15 @@ fn evaluation_repeats_the_figures_to_the_last_digit() {
         let metrics = fixture.train(&name, &all);
         for (split, figures) in [(Split::Valid, metrics.valid), (Split::Test, metrics.test)] {
             let folder = fixture.run_folder(&name);
-            let again = evaluate_run(&folder, split, None, fixture.folder.path(), &device).unwrap();
+            let again = evaluate_run(
+                &folder,
+                split,
+                None,
+                fixture.folder.path(),
+                &device,
+                &Accepted::default(),
+            )
+            .unwrap();
             assert_eq!(format!("{:?}", again.figures), format!("{figures:?}"));
             assert!(again.predictions.iter().all(|p| p.near.len() == 2));
         }

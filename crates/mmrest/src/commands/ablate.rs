@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use mmrest_data::{Split, files};
-use mmrest_learner::run::FolderLock;
+use mmrest_learner::Config;
+use mmrest_learner::run::{FolderLock, check_files};
 
 use super::data::ensure_sample;
 use super::report::{check_png, read_run};
@@ -16,6 +18,7 @@ use crate::interrupt::{self, say};
 use crate::logging;
 use crate::project::{ConfigFile, find_config, find_study, near};
 use crate::report::report;
+use crate::shipped::ensure_folds;
 use crate::study::file::StudyFile;
 use crate::study::plan::Plan;
 use crate::study::processes::{Children, Failure, Launch, work};
@@ -27,6 +30,9 @@ use crate::study::{csv, tables};
 
 /// The number of seeds per variant, if neither the command line nor the study gives one.
 const SEEDS: usize = 5;
+
+/// How long a study waits for what is left of one that was killed: runs end with their study, but not in the same moment.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `mmrest ablate`.
 pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
@@ -53,11 +59,12 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
         .out
         .clone()
         .unwrap_or_else(|| default_out(&config, &study_file));
-    let _alone = FolderLock::take(&out, "study.lock")?;
+    let _alone = FolderLock::take_within(&out, "study.lock", PATIENCE)?;
     let chosen = plan.chosen(&arguments.only)?;
     let listed = runs_of(&out, &chosen, seeds);
     let listed = with_states(listed, arguments.fresh)?;
     make_sample(&config, &plan)?;
+    check_inputs(&listed, &config.root)?;
     let names = Names {
         title: study.title.clone(),
         note: study.note.clone(),
@@ -94,6 +101,7 @@ fn default_out(config: &ConfigFile, study: &ConfigFile) -> PathBuf {
 fn with_states(runs: Vec<Run>, fresh: bool) -> Result<Vec<(Run, State)>> {
     let mut listed = Vec::with_capacity(runs.len());
     for run in runs {
+        run.folder.wait_until_free(PATIENCE)?;
         let state = match run.state() {
             Err(_) if fresh => {
                 run.remove()?;
@@ -112,6 +120,22 @@ fn make_sample(config: &ConfigFile, plan: &Plan) -> Result<()> {
         && wants_sample(config, false, &variant.config)?
     {
         ensure_sample(&variant.config.data.folder(&config.root))?;
+    }
+    Ok(())
+}
+
+/// Checks that what the remaining runs read is there: without it each would fail, one after another.
+fn check_inputs(listed: &[(Run, State)], root: &Path) -> Result<()> {
+    let left = listed.iter().filter(|(_, state)| *state != State::Finished);
+    let mut checked: Vec<&Config> = Vec::new();
+    for config in left.map(|(run, _)| &run.variant.config) {
+        let same = |other: &&Config| (&other.data, &other.text) == (&config.data, &config.text);
+        if checked.iter().any(same) {
+            continue;
+        }
+        ensure_folds(&config.data, root)?;
+        check_files(config, root)?;
+        checked.push(config);
     }
     Ok(())
 }

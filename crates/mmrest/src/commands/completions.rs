@@ -123,7 +123,10 @@ mod tests {
             let name = format!("mmrest-{}", command.get_name());
             let text = page(&format!("{name}.1"));
             assert!(text.contains(".TH") && text.contains(".SH NAME"), "{name}");
-            for long in command.get_arguments().filter_map(clap::Arg::get_long) {
+            let shown = command
+                .get_arguments()
+                .filter(|option| !option.is_hide_set());
+            for long in shown.filter_map(clap::Arg::get_long) {
                 let option = format!("\\-\\-{}", long.replace('-', "\\-"));
                 assert!(text.contains(&option), "{name}: {option}");
             }

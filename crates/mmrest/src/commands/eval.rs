@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use mmrest_learner::run::{EvaluatedSplit, RunFolder, evaluate_run};
+use mmrest_learner::run::{Accepted, EvaluatedSplit, RunFolder, evaluate_run};
 use mmrest_learner::{conformance, open_device};
 
 use crate::arguments::{ConformanceArguments, EvalArguments};
@@ -14,12 +14,18 @@ use crate::{logging, project};
 pub(crate) fn run(arguments: &EvalArguments) -> Result<ExitCode> {
     logging::to_stderr()?;
     let device = open_device(arguments.device.backend, arguments.device.device)?;
+    let changed: &[String] = if arguments.accept_changed_data {
+        &["data".into()]
+    } else {
+        &[]
+    };
     let evaluated = evaluate_run(
         &RunFolder::new(&arguments.run),
         arguments.split,
         arguments.data.as_deref(),
         &project::root_of_run(&arguments.run)?,
         &device,
+        &Accepted::parse(changed)?,
     )?;
     print(&evaluated, arguments.json).context("cannot write the output")?;
     Ok(ExitCode::SUCCESS)

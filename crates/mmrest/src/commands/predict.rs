@@ -7,11 +7,12 @@ mod stream;
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use mmrest_learner::run::RunFolder;
+use mmrest_data::DataConfig;
+use mmrest_learner::run::{RunFolder, check_own_files};
 use mmrest_learner::{Predictor, open_device};
 
 use self::scorer::{Output, Scorer, refuse_the_input};
@@ -20,6 +21,7 @@ use self::stream::score_lines;
 use crate::arguments::PredictArguments;
 use crate::interrupt::say;
 use crate::logging;
+use crate::project::root_of_run;
 
 /// The exit code if lines were skipped that could not be scored.
 const SKIPPED: u8 = 3;
@@ -32,6 +34,11 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     let predictor = load(arguments)?;
     let config = predictor.saved_model().config.data.clone();
     let set = as_set(&config, input)?;
+    if !arguments.accept_changed_data {
+        let files = read_of(set.as_ref(), input);
+        let root = root_of_run(&arguments.run)?;
+        check_own_files(&RunFolder::new(&arguments.run), &files, &root)?;
+    }
     let neighbours = arguments.explain.then_some(arguments.neighbours);
     let open = |predictor| {
         let output = Output::open(output, arguments.explain)?;
@@ -71,6 +78,14 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(SKIPPED),
     })
+}
+
+/// The files that are scored: the input itself, or those in a folder that go by the names of the model's data.
+fn read_of(set: Option<&(DataConfig, PathBuf)>, input: &Path) -> Vec<PathBuf> {
+    match set {
+        Some((config, folder)) => config.files_in(folder),
+        None => vec![input.to_path_buf()],
+    }
 }
 
 /// Loads the model, on request with its training segments for explanations.

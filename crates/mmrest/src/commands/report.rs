@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use mmrest_data::Split;
 use mmrest_data::prepare;
 use mmrest_learner::Config;
-use mmrest_learner::run::RunFolder;
+use mmrest_learner::run::{RunFolder, check_data};
 
 use crate::arguments::ReportArguments;
 use crate::report::{Page, Run, Scale, compare, lacks_split, report};
@@ -88,7 +88,7 @@ pub(super) fn read_run(folder: &Path, data: Option<&Path>, split: Split) -> Resu
     if let Some(data) = data {
         config.data.dir = data.to_path_buf();
     }
-    match texts(&config, &project::root_of_run(folder)?, split) {
+    match texts(folder, &config, &project::root_of_run(folder)?, split) {
         Ok(texts) => run.texts = texts,
         // A report can be made anywhere; the page says what it lacks.
         Err(error) => tracing::warn!("texts are left out: {}", crate::failure::sentence(&error)),
@@ -97,8 +97,16 @@ pub(super) fn read_run(folder: &Path, data: Option<&Path>, split: Split) -> Resu
 }
 
 /// The texts of a split, by segment.
-fn texts(config: &Config, root: &Path, split: Split) -> Result<BTreeMap<String, String>> {
-    let set = prepare(&config.data, root, &mut |_| true)?.set;
+fn texts(
+    run: &Path,
+    config: &Config,
+    root: &Path,
+    split: Split,
+) -> Result<BTreeMap<String, String>> {
+    let prepared = prepare(&config.data, root, &mut |_| true)?;
+    // In the library's words: there is no option to go on all the same.
+    check_data(&RunFolder::new(run), &prepared.files).map_err(|error| anyhow!("{error}"))?;
+    let set = prepared.set;
     let rows = set.rows(split).iter();
     Ok(rows
         .map(|&row| (set.id(row).to_owned(), set.text(row).to_owned()))

@@ -27,6 +27,9 @@ use crate::{failure, logging};
 /// `mmrest train`.
 pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     check_tui(arguments.tui)?;
+    if arguments.of_study {
+        interrupt::end_with_parent()?;
+    }
     let file = find_config(&arguments.config)?;
     let accepted = Accepted::parse(&arguments.accept_changed)?;
     let out = arguments.out.as_ref().map(RunFolder::new);

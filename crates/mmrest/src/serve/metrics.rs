@@ -20,10 +20,18 @@ const SIZES: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 /// The content type of the text.
 pub(super) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
+/// How the name of every metric begins.
+const PREFIX: &str = "mmrest";
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
     path: &'static str,
     code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reload {
+    outcome: &'static str,
 }
 
 /// All metrics of a server.
@@ -36,6 +44,7 @@ pub(crate) struct Metrics {
     batches: Histogram,
     abandoned: Counter,
     panics: Counter,
+    reloads: Family<Reload, Counter>,
     connections: Gauge,
     queued: Gauge,
     capacity: Gauge,
@@ -43,28 +52,28 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// All metrics at 0. `model`: labels that identify the model.
-    pub(crate) fn new(model: &[(&'static str, String)]) -> Self {
+    /// All metrics at 0.
+    pub(crate) fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("mmrest"),
+            registry: Registry::with_prefix(PREFIX),
             requests: Family::default(),
             seconds: Histogram::new(SECONDS),
             segments: Counter::default(),
             batches: Histogram::new(SIZES),
             abandoned: Counter::default(),
             panics: Counter::default(),
+            reloads: Family::default(),
             connections: Gauge::default(),
             queued: Gauge::default(),
             capacity: Gauge::default(),
             resident: Gauge::default(),
         };
-        metrics.register(model);
+        metrics.register();
         metrics
     }
 
-    fn register(&mut self, model: &[(&'static str, String)]) {
+    fn register(&mut self) {
         let r = &mut self.registry;
-        r.register("model", "The model in use", Info::new(model.to_vec()));
         r.register("requests", "Requests answered", self.requests.clone());
         r.register(
             "predict_seconds",
@@ -83,6 +92,11 @@ impl Metrics {
             self.abandoned.clone(),
         );
         r.register("panics", "Panics caught", self.panics.clone());
+        r.register(
+            "reloads",
+            "Times the model was read again, or could not be",
+            self.reloads.clone(),
+        );
         r.register("connections", "Connections open", self.connections.clone());
         r.register("queue_segments", "Segments that wait", self.queued.clone());
         r.register(
@@ -125,20 +139,35 @@ impl Metrics {
         self.panics.inc();
     }
 
+    /// Counts a try to read the model again.
+    pub(super) fn reloaded(&self, succeeded: bool) {
+        let outcome = if succeeded { "done" } else { "failed" };
+        self.reloads.get_or_create(&Reload { outcome }).inc();
+    }
+
     /// Counts an open connection until the returned guard is dropped.
     pub(super) fn connected(&self) -> Connected {
         self.connections.inc();
         Connected(self.connections.clone())
     }
 
-    /// The metrics as text, for a scrape.
-    pub(super) fn text(&self, queued: usize, capacity: usize) -> String {
+    /// The metrics as text, for a scrape. `model`: labels that identify the model in use.
+    pub(super) fn text(
+        &self,
+        model: &[(&'static str, String)],
+        queued: usize,
+        capacity: usize,
+    ) -> String {
         let gauge = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         gauge(&self.queued, queued as u64);
         gauge(&self.capacity, capacity as u64);
         gauge(&self.resident, resident_bytes().unwrap_or(0));
+        let mut of_model = Registry::with_prefix(PREFIX);
+        of_model.register("model", "The model in use", Info::new(model.to_vec()));
         let mut text = String::new();
-        match prometheus_text::encode(&mut text, &self.registry) {
+        let encoded = prometheus_text::encode(&mut text, &of_model)
+            .and_then(|()| prometheus_text::encode(&mut text, &self.registry));
+        match encoded {
             Ok(()) => text,
             Err(error) => {
                 tracing::error!(%error, "the metrics cannot be written");
@@ -181,7 +210,8 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_told() {
-        let metrics = Metrics::new(&[("preset", "a \"b\"\n".to_string())]);
+        let metrics = Metrics::new();
+        let model = [("preset", "a \"b\"\n".to_string())];
         metrics.request("/v1/predict", 200, Duration::from_millis(3));
         metrics.request("/v1/predict", 503, Duration::from_millis(1));
         metrics.request("/healthz", 200, Duration::from_secs(9));
@@ -189,7 +219,8 @@ mod tests {
         metrics.batch(5);
         metrics.panicked();
         let open = metrics.connected();
-        let text = metrics.text(3, 9);
+        metrics.reloaded(true);
+        let text = metrics.text(&model, 3, 9);
         for line in [
             "mmrest_model_info{preset=\"a \\\"b\\\"\\n\"} 1",
             "mmrest_requests_total{path=\"/v1/predict\",code=\"503\"} 1",
@@ -198,6 +229,7 @@ mod tests {
             "mmrest_batch_segments_bucket{le=\"4\"} 0",
             "mmrest_batch_segments_bucket{le=\"8\"} 1",
             "mmrest_panics_total 1",
+            "mmrest_reloads_total{outcome=\"done\"} 1",
             "mmrest_connections 1",
             "mmrest_queue_segments 3",
             "mmrest_queue_capacity_segments 9",
@@ -205,7 +237,7 @@ mod tests {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
         }
         drop(open);
-        assert!(metrics.text(0, 9).contains("mmrest_connections 0"));
+        assert!(metrics.text(&model, 0, 9).contains("mmrest_connections 0"));
     }
 
     #[test]

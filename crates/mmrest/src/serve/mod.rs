@@ -1,8 +1,11 @@
 //! `mmrest serve`: predictions over HTTP.
 //!
-//! The way of a request: [`middleware`] (host, log, metrics) -> [`routes`] -> [`predict`] -> [`request`], which makes segments
-//! of the body -> [`queue`] -> [`worker`], the one thread that uses the model -> [`response`].
+//! The way of a request: [`connections`] -> [`middleware`] (host, token, log, metrics) -> [`routes`] -> [`predict`] ->
+//! [`body`] -> [`request`], which makes segments of the body -> [`queue`] -> [`worker`], the one thread that uses the model ->
+//! [`response`].
 
+mod body;
+mod connections;
 mod error;
 mod metrics;
 mod middleware;
@@ -14,19 +17,25 @@ mod response;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod token;
 mod worker;
 
+use std::convert::Infallible;
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::thread;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
-use axum::http::header;
+use axum::http::{Request, header};
 use axum::response::{IntoResponse, Response};
+use body::MAX_BODIES;
+use connections::{Admitted, Connection, Connections, Watched};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use metrics::Metrics;
@@ -36,6 +45,7 @@ use tokio::sync::{Semaphore, watch};
 use worker::Scorer;
 
 pub(crate) use model_info::{ClusterMap, ModelInfo};
+pub(crate) use token::Token;
 
 /// The most bytes of text of a segment. The text encoder reads only the first tokens, far fewer than fit in here.
 const MAX_TEXT_BYTES: usize = 64 << 10;
@@ -45,15 +55,6 @@ const MAX_FRAMES: usize = 20_000;
 
 /// The most frames of a batch after padding to its longest segment: limits the memory of a batch.
 const MAX_PADDED_FRAMES: usize = 64_000;
-
-/// The most open connections; further ones wait to be accepted.
-const MAX_CONNECTIONS: usize = 512;
-
-/// How long the head of a request may take to arrive, and how long a connection may be idle.
-const IDLE: Duration = Duration::from_secs(30);
-
-/// How many bodies of the greatest size are held at a time, from the first byte to the answer.
-const MAX_BODIES: usize = 8;
 
 /// The limits that the command line sets.
 #[derive(Clone, Copy, Debug)]
@@ -72,44 +73,113 @@ pub(crate) struct Limits {
     pub(crate) drain: Duration,
 }
 
-/// The state that all requests share.
-pub(crate) struct Server {
-    scorer: Arc<dyn Scorer>,
-    queue: Arc<Queue>,
-    metrics: Arc<Metrics>,
-    limits: Limits,
-    /// Permits for the KiB of bodies that are held.
-    bodies: Arc<Semaphore>,
-    map: Option<ClusterMap>,
-    info: ModelInfo,
-    /// Whether only this machine can reach it.
-    loopback: bool,
+/// A model that scores segments, and what clients are told of it.
+pub(crate) struct Model {
+    pub(crate) scorer: Arc<dyn Scorer>,
+    pub(crate) info: ModelInfo,
+    pub(crate) map: Option<ClusterMap>,
 }
 
-impl Server {
-    pub(crate) fn new(
-        scorer: Arc<dyn Scorer>,
-        info: ModelInfo,
-        map: Option<ClusterMap>,
-        limits: Limits,
-        loopback: bool,
-    ) -> Self {
-        Self {
-            scorer,
-            queue: Arc::new(Queue::new(limits.queue)),
-            metrics: Arc::new(Metrics::new(&info.labels())),
-            limits,
-            bodies: Arc::new(Semaphore::new(MAX_BODIES * kibibytes(limits.body))),
-            map,
-            info,
-            loopback,
-        }
+/// A model in use, with the queue of what it scores. Whoever has asked it something holds it until the answer; the last one
+/// closes the queue, which ends the model's thread.
+struct Live {
+    model: Model,
+    queue: Arc<Queue>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 
-/// Bytes in KiB, rounded up.
-fn kibibytes(bytes: usize) -> usize {
-    bytes.div_ceil(1 << 10)
+/// Who may ask a server.
+#[derive(Debug)]
+pub(crate) struct Access {
+    /// Whether only this machine can reach it.
+    pub(crate) loopback: bool,
+    /// What every request must carry.
+    pub(crate) token: Option<Token>,
+}
+
+/// The state that all requests share.
+pub(crate) struct Server {
+    live: RwLock<Arc<Live>>,
+    /// The threads of the models that are, or were, in use.
+    scorers: Mutex<Vec<JoinHandle<()>>>,
+    metrics: Arc<Metrics>,
+    limits: Limits,
+    connections: Arc<Connections>,
+    /// Permits for the KiB of bodies that are held.
+    bodies: Arc<Semaphore>,
+    access: Access,
+}
+
+impl Server {
+    /// A server of a model, whose thread starts.
+    ///
+    /// # Errors
+    ///
+    /// The thread cannot be started.
+    pub(crate) fn new(model: Model, limits: Limits, access: Access) -> Result<Self> {
+        let metrics = Arc::new(Metrics::new());
+        let (live, scorer) = start(model, limits, &metrics)?;
+        Ok(Self {
+            live: RwLock::new(live),
+            scorers: Mutex::new(vec![scorer]),
+            metrics,
+            limits,
+            connections: Arc::default(),
+            bodies: Arc::new(Semaphore::new(MAX_BODIES * limits.body.div_ceil(1 << 10))),
+            access,
+        })
+    }
+
+    /// Puts another model in the place of the one in use. What was asked before is answered by that one.
+    ///
+    /// # Errors
+    ///
+    /// Its thread cannot be started; the model in use stays.
+    pub(crate) fn replace(&self, model: Model) -> Result<()> {
+        let (live, scorer) = start(model, self.limits, &self.metrics)?;
+        let mut scorers = self.scorers.lock().unwrap_or_else(PoisonError::into_inner);
+        scorers.retain(|scorer| !scorer.is_finished());
+        scorers.push(scorer);
+        let before = {
+            let mut place = self.live.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *place, live)
+        };
+        drop(before); // outside of the lock
+        Ok(())
+    }
+
+    /// The model in use.
+    fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts a try to read the model again.
+    pub(crate) fn reloaded(&self, succeeded: bool) {
+        self.metrics.reloaded(succeeded);
+    }
+}
+
+/// Starts the thread of a model.
+fn start(
+    model: Model,
+    limits: Limits,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<Live>, JoinHandle<()>)> {
+    let queue = Arc::new(Queue::new(limits.queue));
+    let (scorer, own, counted) = (
+        Arc::clone(&model.scorer),
+        Arc::clone(&queue),
+        Arc::clone(metrics),
+    );
+    let thread = thread::Builder::new().name("scorer".into());
+    let thread = thread.spawn(move || worker::work(&*scorer, &own, &limits, &counted));
+    let thread = thread.context("cannot start a thread")?;
+    Ok((Arc::new(Live { model, queue }), thread))
 }
 
 // The interface for programs.
@@ -162,16 +232,10 @@ const THREADS: usize = 2;
 ///
 /// A thread or the listener cannot be started.
 pub(crate) fn run(
-    server: Server,
+    server: &Arc<Server>,
     listener: TcpListener,
     stop: watch::Receiver<bool>,
 ) -> Result<bool> {
-    let server = Arc::new(server);
-    let own = Arc::clone(&server);
-    let scorer = thread::Builder::new().name("scorer".into()).spawn(move || {
-        worker::work(&*own.scorer, &own.queue, &own.limits, &own.metrics);
-    });
-    let scorer = scorer.context("cannot start a thread")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .max_blocking_threads(THREADS)
@@ -180,22 +244,26 @@ pub(crate) fn run(
         .enable_time()
         .build()
         .context("cannot start the server's threads")?;
-    let drain = server.limits.drain;
     let finished = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).context("cannot listen")?;
-        let router = routes::router(Arc::clone(&server));
-        let metrics = Arc::clone(&server.metrics);
-        Ok::<_, anyhow::Error>(serve(listener, router, metrics, stop, drain).await)
+        Ok::<_, anyhow::Error>(serve(listener, server, stop).await)
     });
-    server.queue.abandon();
+    server.live().queue.abandon();
     drop(runtime);
-    let ended = scorer.join();
-    ended.map_err(|panic| {
-        anyhow!(
-            "the scoring thread ended: {}",
-            crate::failure::panic_message(&*panic)
-        )
-    })?;
+    let scorers = std::mem::take(
+        &mut *server
+            .scorers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner),
+    );
+    for scorer in scorers {
+        scorer.join().map_err(|panic| {
+            anyhow!(
+                "the scoring thread ended: {}",
+                crate::failure::panic_message(&*panic)
+            )
+        })?;
+    }
     finished
 }
 
@@ -205,36 +273,40 @@ const MAX_HEAD: usize = 64 << 10;
 /// The pause after a connection could not be accepted (for want of file handles, say).
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves connections until `stop` becomes true, then accepts no more and lets requests in progress end within `drain`.
-/// Returns whether they did.
+/// Serves connections until `stop` becomes true, then accepts no more and lets requests in progress end within the time to
+/// drain. Returns whether they did.
 async fn serve(
     listener: tokio::net::TcpListener,
-    router: Router,
-    metrics: Arc<Metrics>,
+    server: &Arc<Server>,
     mut stop: watch::Receiver<bool>,
-    drain: Duration,
 ) -> bool {
+    let router = TowerToHyperService::new(routes::router(Arc::clone(server)));
     let open = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (listener.accept().await, place)
-        };
-        let (accepted, place) = tokio::select! {
-            next = next => next,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone());
-                let connection = open.watch(connection);
-                let counted = metrics.connected();
+            Ok((stream, client)) => {
+                // Where all are being answered there is no room, nor time to say so.
+                let Some(admitted) = server.connections.admit(client.ip()) else {
+                    tracing::debug!("a connection more than can be answered");
+                    continue;
+                };
+                let connection = open.watch(connect(stream, &admitted, router.clone()));
+                let counted = server.metrics.connected();
                 tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection was interrupted");
+                    let Admitted {
+                        connection: own, ..
+                    } = &admitted;
+                    tokio::select! {
+                        ended = connection => if let Err(error) = ended {
+                            tracing::debug!(%error, "a connection was interrupted");
+                        },
+                        () = own.has_to_end() => tracing::debug!("a connection was closed for others"),
                     }
-                    drop((counted, place));
+                    drop((counted, admitted));
                 });
             }
             Err(error) => {
@@ -244,18 +316,46 @@ async fn serve(
         }
     }
     drop(listener);
-    tokio::time::timeout(drain, open.shutdown()).await.is_ok()
+    tokio::time::timeout(server.limits.drain, open.shutdown())
+        .await
+        .is_ok()
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
+/// The routes, for the requests of one connection, which learns of them.
+struct Routes {
+    router: TowerToHyperService<Router>,
+    connection: Arc<Connection>,
+}
 
-fn connection(stream: TcpStream, router: Router) -> Connection {
+impl hyper::service::Service<Request<Incoming>> for Routes {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let connection = Arc::clone(&self.connection);
+        connection.asked();
+        request.extensions_mut().insert(Arc::clone(&connection));
+        let answer = self.router.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            connection.answered();
+            answer
+        })
+    }
+}
+
+fn connect(
+    stream: TcpStream,
+    admitted: &Admitted,
+    router: TowerToHyperService<Router>,
+) -> http1::Connection<TokioIo<Watched<TcpStream>>, Routes> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY");
     }
+    let connection = Arc::clone(&admitted.connection);
+    let stream = Watched::new(stream, Arc::clone(&connection));
     http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), Routes { router, connection })
 }

@@ -3,29 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use mmrest_data::Segment;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::body::{Received, discard, receive, too_large};
+use super::connections::Connection;
 use super::error::HttpError;
 use super::middleware::Scores;
 use super::queue::Failure;
 use super::queue::NotTaken;
 use super::request::{self, BodyFormat, Shape};
 use super::response::{self, SegmentName};
-use super::{Server, kibibytes};
+use super::{Live, Server};
 
 /// Bodies of this size or more are parsed on a separate thread, so that other requests are not held up.
 const LARGE: usize = 64 << 10;
-
-/// How long the body of a request that is refused is read.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Scores the segments of a request.
 pub(super) async fn predict(
@@ -33,28 +29,38 @@ pub(super) async fn predict(
     request: Request,
 ) -> Result<Response, HttpError> {
     let deadline = Instant::now() + server.limits.timeout;
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let asked = match Asked::of(&server, &head) {
         Ok(asked) => asked,
         Err(refusal) => {
-            discard(body, server.limits.body).await;
+            // A client that waits to be told to go on sends no body after a refusal.
+            if !head.headers.contains_key(header::EXPECT) {
+                discard(body, server.limits.body);
+            }
             return Err(refusal);
         }
     };
-    let bytes = receive(&server, body, deadline).await?;
-    let (shape, segments) = read(&server, asked.kind, bytes).await?;
+    let Some(connection) = head.extensions.remove::<Arc<Connection>>() else {
+        let message = "internal error: a request without a connection; please report it";
+        return Err(HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, message));
+    };
+    let received = receive(&server, &connection, body, deadline).await?;
+    connection.received();
+    // Checked and scored by the same model, whichever is in use by then.
+    let live = server.live();
+    let (shape, segments, _held) = read(&server, &live, asked.kind, received).await?;
     let name = |segment: &Segment| SegmentName {
         id: segment.id.clone(),
-        missing: server.scorer.missing(segment),
-        beyond_training: server.scorer.beyond_training(segment),
+        missing: live.model.scorer.missing(segment),
+        beyond_training: live.model.scorer.beyond_training(segment),
     };
     let names: Vec<SegmentName> = segments.iter().map(name).collect();
     let placements = if segments.is_empty() {
         Vec::new()
     } else {
-        scored(&server, segments, deadline).await?
+        scored(&server, &live, segments, deadline).await?
     };
-    let map = server.map.as_ref();
+    let map = live.model.map.as_ref();
     let body =
         response::write(shape, &names, &placements, asked.geometry, map).map_err(|error| {
             let message = format!("the answer cannot be written: {error}; please report it");
@@ -73,17 +79,20 @@ pub(super) async fn predict(
 struct Asked {
     kind: BodyFormat,
     geometry: bool,
-    /// The permit for the memory of the body, held until the request is answered.
-    _held: OwnedSemaphorePermit,
 }
 
 impl Asked {
     fn of(server: &Server, head: &Parts) -> Result<Self, HttpError> {
-        Ok(Self {
+        let asked = Self {
             kind: BodyFormat::of(text(&head.headers, header::CONTENT_TYPE).as_deref())?,
             geometry: asks_for_geometry(head.uri.query())?,
-            _held: hold(server, &head.headers)?,
-        })
+        };
+        let most = server.limits.body;
+        let length = text(&head.headers, header::CONTENT_LENGTH);
+        match length.and_then(|length| length.parse::<u64>().ok()) {
+            Some(length) if length > most as u64 => Err(too_large(most)),
+            _ => Ok(asked),
+        }
     }
 }
 
@@ -106,70 +115,20 @@ fn asks_for_geometry(query: Option<&str>) -> Result<bool, HttpError> {
     }
 }
 
-/// Reserves memory for the body.
-fn hold(server: &Server, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, HttpError> {
-    let most = server.limits.body;
-    let said = text(headers, header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
-    let bytes: usize = said.unwrap_or(most);
-    if bytes > most {
-        return Err(too_large(most));
-    }
-    let room = u32::try_from(kibibytes(bytes)).unwrap_or(u32::MAX);
-    let bodies = Arc::clone(&server.bodies);
-    bodies.try_acquire_many_owned(room).map_err(|_| {
-        HttpError::busy("too many requests are being read just now: try again in a second")
-    })
-}
-
-fn too_large(most: usize) -> HttpError {
-    HttpError::large(format!(
-        "the body is larger than {most} bytes: send its segments in several requests"
-    ))
-}
-
-/// Reads the body of a request that is refused and throws it away: many clients read the answer only after they have sent the
-/// complete body. A body that takes too long is cut off.
-async fn discard(mut body: Body, most: usize) {
-    let deadline = Instant::now() + PATIENCE;
-    let mut left = most.saturating_mul(2);
-    while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
-        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-        if left == 0 {
-            break;
-        }
-    }
-}
-
-/// The complete body, unless it is too large or too slow.
-async fn receive(server: &Server, body: Body, deadline: Instant) -> Result<Bytes, HttpError> {
-    let most = server.limits.body;
-    match timeout_at(deadline, Limited::new(body, most).collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(most)),
-        Ok(Err(error)) => Err(HttpError::bad(format!(
-            "the body was interrupted: {error}; send the request again"
-        ))),
-        Err(_) => Err(HttpError::new(
-            StatusCode::REQUEST_TIMEOUT,
-            format!(
-                "the body did not come within {}: send less at a time",
-                told(server.limits.timeout)
-            ),
-        )),
-    }
-}
-
-/// Parses the segments of a body.
+/// Parses the segments of a body; its permit is held on.
 async fn read(
-    server: &Arc<Server>,
+    server: &Server,
+    live: &Arc<Live>,
     kind: BodyFormat,
-    bytes: Bytes,
-) -> Result<(Shape, Vec<Segment>), HttpError> {
-    let own = Arc::clone(server);
-    let large = bytes.len() >= LARGE;
+    received: Received,
+) -> Result<(Shape, Vec<Segment>, Received), HttpError> {
+    let own = Arc::clone(live);
+    let (most, large) = (server.limits.queue, received.bytes.len() >= LARGE);
     let read = move || {
-        let check = |segment: &Segment| own.scorer.check(segment);
-        request::read(kind, &bytes, own.limits.queue, check)
+        let check = |segment: &Segment| own.model.scorer.check(segment);
+        let (shape, segments) = request::read(kind, &received.bytes, most, check)?;
+        // The segments take the memory that was the body's.
+        Ok((shape, segments, received.emptied()))
     };
     if large {
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| {
@@ -184,15 +143,16 @@ async fn read(
 /// Scores segments, of which there is at least one, in their order.
 async fn scored(
     server: &Server,
+    live: &Live,
     segments: Vec<Segment>,
     deadline: Instant,
 ) -> Result<Vec<mmrest_learner::Placement>, HttpError> {
     let stops =
         || HttpError::busy("the server is stopping: send the request to another server, or later");
-    let answer = server.queue.push(segments).map_err(|not| match not {
+    let answer = live.queue.push(segments).map_err(|not| match not {
         NotTaken::Full => HttpError::busy(format!(
             "the queue is full ({} segments may wait): try again in a second",
-            server.queue.capacity()
+            live.queue.capacity()
         )),
         NotTaken::Closed => stops(),
     })?;

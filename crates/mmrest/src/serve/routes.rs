@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::error::{HttpError, json};
 use super::middleware::observe;
 use super::predict::predict;
-use super::{FILES, LIVE, METRICS, MODEL, PREDICT, READY, Server, file, known, metrics};
+use super::{FILES, LIVE, Live, METRICS, MODEL, PREDICT, READY, Server, file, known, metrics};
 
 /// The router of all addresses.
 pub(super) fn router(server: Arc<Server>) -> Router {
@@ -33,7 +33,7 @@ pub(super) fn router(server: Arc<Server>) -> Router {
 }
 
 async fn model(State(server): State<Arc<Server>>) -> Response {
-    json(StatusCode::OK, &server.info)
+    json(StatusCode::OK, &server.live().model.info)
 }
 
 /// The body of `/healthz` and `/readyz`.
@@ -47,7 +47,8 @@ async fn live() -> Response {
 }
 
 async fn ready(State(server): State<Arc<Server>>) -> Response {
-    let queue = &server.queue;
+    let live = server.live();
+    let queue = &live.queue;
     if queue.is_closed() {
         return HttpError::busy("not ready: the server is stopping").into_response();
     }
@@ -58,8 +59,9 @@ async fn ready(State(server): State<Arc<Server>>) -> Response {
 }
 
 async fn scrape(State(server): State<Arc<Server>>) -> Response {
-    let queue = &server.queue;
-    let text = server.metrics.text(queue.len(), queue.capacity());
+    let Live { model, queue } = &*server.live();
+    let labels = model.info.labels();
+    let text = server.metrics.text(&labels, queue.len(), queue.capacity());
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 

@@ -1,5 +1,7 @@
 //! The server as its clients see it, with a fake scorer; and fixtures for the other tests of this folder.
 
+mod hostile;
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -12,7 +14,7 @@ use tokio::sync::watch;
 use ureq::Agent;
 
 use super::worker::Scorer;
-use super::{Limits, ModelInfo, Server};
+use super::{Access, Limits, Model, ModelInfo, Server, Token};
 
 /// Ordinary limits.
 pub(super) fn limits() -> Limits {
@@ -113,9 +115,27 @@ impl Scorer for Fake {
     }
 }
 
+/// A fake model.
+fn fake(limits: &Limits) -> Model {
+    let config = Config::default();
+    Model {
+        scorer: Arc::new(Fake::default()),
+        info: ModelInfo::new(
+            "fake".into(),
+            &config,
+            Widths::default(),
+            None,
+            None,
+            limits,
+        ),
+        map: None,
+    }
+}
+
 /// A server that runs until it is dropped.
 struct Running {
     address: SocketAddr,
+    server: Arc<Server>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<bool>>,
     agent: Agent,
@@ -123,26 +143,28 @@ struct Running {
 
 impl Running {
     fn new(limits: Limits) -> Self {
+        let access = Access {
+            loopback: true,
+            token: None,
+        };
+        Self::with(limits, access)
+    }
+
+    fn with(limits: Limits, access: Access) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let info = ModelInfo::new(
-            "fake".into(),
-            &Config::default(),
-            Widths::default(),
-            None,
-            None,
-            &limits,
-        );
-        let server = Server::new(Arc::new(Fake::default()), info, None, limits, true);
+        let server = Arc::new(Server::new(fake(&limits), limits, access).unwrap());
         let (stop, stopped) = watch::channel(false);
-        let thread = thread::spawn(move || super::run(server, listener, stopped).unwrap());
+        let own = Arc::clone(&server);
+        let thread = thread::spawn(move || super::run(&own, listener, stopped).unwrap());
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
             .build();
         Self {
             address,
+            server,
             stop,
             thread: Some(thread),
             agent: agent.into(),

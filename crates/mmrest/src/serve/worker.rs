@@ -171,7 +171,7 @@ mod tests {
 
     /// What the scorer saw of requests that were all there before it began, and what each got.
     fn worked(requests: Vec<Vec<Segment>>, limits: &Limits) -> (Fake, Vec<Answer>) {
-        let (fake, metrics, queue) = (Fake::default(), Metrics::new(&[]), Queue::new(1000));
+        let (fake, metrics, queue) = (Fake::default(), Metrics::new(), Queue::new(1000));
         let push = |request| queue.push(request).unwrap();
         let answers: Vec<_> = requests.into_iter().map(push).collect();
         queue.close();
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_is_not_scored() {
-        let (fake, metrics, queue) = (Fake::default(), Metrics::new(&[]), Queue::new(9));
+        let (fake, metrics, queue) = (Fake::default(), Metrics::new(), Queue::new(9));
         drop(queue.push(vec![segment("gone")]).unwrap());
         let _kept = queue.push(vec![segment("kept")]).unwrap();
         queue.close();
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(fake.batches(), [vec!["kept"]]);
         assert!(
             metrics
-                .text(0, 9)
+                .text(&[], 0, 9)
                 .contains("mmrest_abandoned_segments_total 1")
         );
     }

@@ -125,9 +125,10 @@ fn command(run: &Run, resume: bool, launch: &Launch) -> Result<Command> {
         .arg("--out")
         .arg(run.folder.path())
         .args(resume.then_some("--resume"))
-        .arg("--json")
+        .args(["--json", "--of-study"])
         .args(&launch.options)
-        .stdin(Stdio::null())
+        // Held until the run has ended: one whose study is killed ends with it.
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     if let Some(threads) = launch.threads {

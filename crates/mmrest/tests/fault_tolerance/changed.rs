@@ -108,3 +108,70 @@ fn changed_data_are_refused_unless_they_are_named() {
     ];
     assert!(fail_with(&mut fixture.train("run", &accepted)).contains("another text encoder"));
 }
+
+#[test]
+fn a_model_is_asked_about_other_data_only_if_that_is_accepted() {
+    let fixture = Fixture::small();
+    succeed(&mut fixture.train("run", &["--epochs", "1"]));
+    let command = |name: &str, more: &[&str]| {
+        let mut command = fixture.program();
+        command.arg(name).arg(fixture.path("run")).args(more);
+        command
+    };
+    let sample = fixture.arg("sample");
+    let [eval, predict]: [(&str, Vec<&str>); 2] =
+        [("eval", vec![]), ("predict", vec!["--input", &sample])];
+    succeed(&mut command(eval.0, &eval.1));
+    succeed(&mut command(predict.0, &predict.1));
+    // A copy is no other data.
+    std::fs::create_dir(fixture.path("copy")).unwrap();
+    let folder = std::fs::read_dir(fixture.path("sample")).unwrap().flatten();
+    let files: Vec<_> = folder
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+        .collect();
+    for file in &files {
+        std::fs::copy(file, fixture.path("copy").join(file.file_name().unwrap())).unwrap();
+    }
+    let copy = fixture.arg("copy");
+    succeed(&mut command("eval", &["--data", &copy]));
+
+    let changed = |folder: &str| {
+        let labels = files
+            .iter()
+            .find(|file| file.to_string_lossy().contains("abel"))
+            .unwrap();
+        let path = fixture.path(folder).join(labels.file_name().unwrap());
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.push(0);
+        std::fs::write(path, bytes).unwrap();
+    };
+    changed("copy");
+    let told = fail_with(&mut command("eval", &["--data", &copy]));
+    assert!(
+        told.contains("copy") && told.contains("--accept-changed-data"),
+        "{told}"
+    );
+    succeed(&mut command(
+        "eval",
+        &["--data", &copy, "--accept-changed-data"],
+    ));
+    // New data are none of the run's, however like them they are.
+    succeed(&mut command("predict", &["--input", &copy]));
+
+    changed("sample");
+    for (name, more) in [eval, predict] {
+        let told = fail_with(&mut command(name, &more));
+        assert!(
+            told.contains("sample") && told.contains("--accept-changed-data"),
+            "{told}"
+        );
+        succeed(&mut command(
+            name,
+            &[&more[..], &["--accept-changed-data"]].concat(),
+        ));
+    }
+    // Texts that may not be what was scored are no examples.
+    let warned = succeed(&mut command("report", &[]));
+    assert!(warned.contains("texts are left out"), "{warned}");
+}

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::common::{Fixture, fail_with};
+use crate::common::{Fixture, fail_with, unseal};
 use crate::succeed;
 
 fn flip(file: &Path) {
@@ -27,12 +27,13 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
     succeed(&mut fixture.train("whole", &["--epochs", "3"]));
     succeed(&mut fixture.train("begun", &["--epochs", "2"]));
     type Damage = fn(&Path);
-    let damages: [(&str, Damage); 6] = [
+    let damages: [(&str, Damage); 7] = [
         ("model.bpk", flip),
         ("optimizer.bpk", truncate),
         ("scheduler.bpk", remove),
         ("progress.json", flip),
         ("SHA256SUMS", truncate),
+        ("SHA256SUMS", remove),
         ("model.bpk", remove),
     ];
     for (number, (file, damage)) in damages.into_iter().enumerate() {
@@ -90,19 +91,111 @@ fn a_damaged_model_is_refused_by_the_name_of_the_file() {
         "state.json",
         "bert/vocab.txt",
         "config.toml",
+        "neighbours.safetensors",
     ] {
         let path = run.join("model").join(file);
         let good = std::fs::read(&path).unwrap();
         flip(&path);
         assert!(fail_with(&mut eval()).contains(&format!("{file}: is damaged")));
         remove(&path);
-        assert!(fail_with(&mut eval()).contains(&format!("lists \"{file}\", which is missing")));
+        if file == "neighbours.safetensors" {
+            succeed(&mut eval()); // a model may be passed on without
+        } else {
+            let missing = format!("lists \"{file}\", which is missing");
+            assert!(fail_with(&mut eval()).contains(&missing));
+        }
         std::fs::write(&path, good).unwrap();
     }
     succeed(&mut eval());
-    // A folder from before there were digests.
-    remove(&run.join("model/SHA256SUMS"));
-    succeed(&mut eval());
+    // The list itself: gone, shortened, edited.
+    let list = run.join("model/SHA256SUMS");
+    let whole = std::fs::read_to_string(&list).unwrap();
+    let (_, shortened) = whole.split_once('\n').unwrap();
+    for text in [shortened, &whole.replacen('a', "b", 1)] {
+        std::fs::write(&list, text).unwrap();
+        assert!(fail_with(&mut eval()).contains("SHA256SUMS: is damaged"));
+    }
+    remove(&list);
+    assert!(fail_with(&mut eval()).contains("SHA256SUMS: is missing"));
+    // And the file that says which there are: another epoch is no other model.
+    std::fs::write(&list, &whole).unwrap();
+    let stamp = run.join("model/model.json");
+    let text = std::fs::read_to_string(&stamp).unwrap();
+    std::fs::write(&stamp, text.replace("\"epoch\": 1", "\"epoch\": 2")).unwrap();
+    assert!(fail_with(&mut eval()).contains("model.json: is damaged"));
+    // A folder from before there were digests is read with a note.
+    std::fs::write(&stamp, text).unwrap();
+    let whole = std::fs::read(&list).unwrap();
+    unseal(&run.join("model"));
+    std::fs::write(&list, whole).unwrap();
+    assert!(succeed(&mut eval()).contains("none of its files is missing cannot be checked"));
+    remove(&list);
+    assert!(succeed(&mut eval()).contains("no SHA256SUMS"));
+}
+
+/// Flips a bit in each of many numbers in the middle of a file.
+fn flip_numbers(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 8 * 4;
+    for at in (middle..middle + 4000).step_by(4) {
+        bytes[at + 3] ^= 1;
+    }
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_packed_set_is_made_again_or_refused_where_it_is_the_source() {
+    let fixture = Fixture::small();
+    succeed(&mut fixture.train("whole", &["--epochs", "1"]));
+    let cache = std::fs::read_dir(fixture.path("cache")).unwrap().flatten();
+    let mut sets = cache.map(|entry| entry.path());
+    let set = sets
+        .find(|path| path.extension().is_some_and(|end| end == "h5"))
+        .unwrap();
+    let inspect = |set: &Path| {
+        let mut command = fixture.program();
+        command.args(["data", "inspect", "--check"]).arg(set);
+        command
+    };
+    succeed(&mut inspect(&set));
+    let whole = std::fs::read(&set).unwrap();
+    flip_numbers(&set);
+    assert!(fail_with(&mut inspect(&set)).contains("damaged: data-"));
+    let mut eval = fixture.program();
+    eval.arg("eval").arg(fixture.path("whole"));
+    let warned = succeed(&mut eval);
+    assert!(
+        warned.contains("a packed set is damaged and made again"),
+        "{warned}"
+    );
+    assert!(std::fs::read(&set).unwrap() == whole);
+    flip_numbers(&set);
+    let warned = succeed(&mut fixture.train("again", &["--epochs", "1"]));
+    assert!(warned.contains("made again"), "{warned}");
+    assert!(fixture.results("again") == fixture.results("whole"));
+
+    // As the source it is all there is.
+    let own = fixture.path("sample/set.h5");
+    std::fs::write(&own, &whole).unwrap();
+    let set = [
+        "--epochs",
+        "1",
+        "--set",
+        "data.kind=packed",
+        "--set",
+        "data.file=set.h5",
+    ];
+    succeed(&mut fixture.train("packed", &set));
+    flip_numbers(&own);
+    let told = fail_with(&mut fixture.train("refused", &set));
+    assert!(told.contains("set.h5: packed set: /"), "{told}");
+    let mut predict = fixture.program();
+    predict
+        .arg("predict")
+        .arg(fixture.path("whole"))
+        .arg("--input")
+        .arg(&own);
+    assert!(fail_with(&mut predict).contains("set.h5: packed set: /"));
 }
 
 fn copy(from: &Path, to: &Path) {

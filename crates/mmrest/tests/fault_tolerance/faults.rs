@@ -10,9 +10,10 @@ use mmrest_learner::run::{FolderLock, RunFolder};
 use crate::common::{Fixture, below, fail_with, stderr};
 use crate::succeed;
 
-/// The same command, with files limited to `blocks` blocks of 512 bytes.
+/// The same command, with files limited to `blocks` blocks of 512 bytes. What is written beyond is an error, or a signal
+/// that ends a program which does not expect it.
 fn limited(command: &Command, blocks: usize) -> Command {
-    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+    let script = format!("ulimit -f {blocks}; exec \"$@\"");
     let mut limited = Command::new("sh");
     limited
         .args(["-c", &script, "sh"])
@@ -57,6 +58,20 @@ fn without_space_the_last_checkpoint_is_kept_and_one_sentence_is_said() {
     }
     succeed(&mut fixture.train("run", &["--epochs", "3", "--resume"]));
     assert!(fixture.results("run") == fixture.results("whole"));
+    // Whatever is written is named.
+    let scores = fixture.path("scores.jsonl");
+    let mut predict = fixture.program();
+    predict
+        .arg("predict")
+        .arg(fixture.path("run"))
+        .arg("--input")
+        .arg(fixture.path("sample"));
+    let told = fail_with(&mut limited(predict.arg("--output").arg(&scores), 10));
+    assert!(
+        told.contains("scores.jsonl") && told.contains("too large"),
+        "{told}"
+    );
+    assert!(!scores.exists());
 }
 
 #[test]
@@ -199,4 +214,25 @@ fn resuming_where_no_run_is_says_so() {
     assert!(!fixture.path("nowhere").exists());
     let told = fail_with(&mut fixture.train("sample", &["--resume"]));
     assert!(told.contains("sample holds no run"), "{told}");
+}
+
+#[test]
+fn what_a_killed_packing_left_is_cleared_by_the_next_and_a_living_one_s_is_not() {
+    let fixture = Fixture::small();
+    let cache = fixture.path("cache");
+    std::fs::create_dir(&cache).unwrap();
+    std::fs::write(cache.join(".tmpDeadXX.tmp"), "half a set").unwrap();
+    let living = mmrest_data::files::NewFile::create(&cache.join("other")).unwrap();
+    succeed(&mut fixture.train("run", &["--epochs", "1"]));
+    let names = |cache: &std::path::Path| {
+        let entries = std::fs::read_dir(cache).unwrap().flatten();
+        let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+        names
+            .filter(|name| name.starts_with(".tmp"))
+            .collect::<Vec<_>>()
+    };
+    let left = names(&cache);
+    assert!(left.len() == 1 && left[0] != ".tmpDeadXX.tmp", "{left:?}");
+    living.keep().unwrap();
+    assert!(names(&cache).is_empty());
 }

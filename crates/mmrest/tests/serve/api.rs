@@ -246,11 +246,56 @@ fn what_keeps_it_from_serving_is_one_sentence() {
 
 #[test]
 fn an_address_open_to_others_is_warned_of() {
-    let mut server = Served::new(&["--host", "0.0.0.0"]);
+    let mut server = Served::new(&["--host", "0.0.0.0", "--insecure"]);
     let port = server.base.rsplit(':').next().unwrap().to_string();
     server.base = format!("http://127.0.0.1:{port}");
     assert_eq!(server.get("/healthz").0, 200);
     assert_eq!(server.end_by("-INT").code(), Some(0));
     let log = server.log();
     assert!(log.contains("no password"), "{log}");
+}
+
+#[test]
+fn other_machines_need_a_token_or_a_word_that_they_need_none() {
+    let run = trained().arg("run");
+    let told = fail(&["serve", &run, "--port", "0", "--host", "0.0.0.0"]);
+    assert!(
+        told.contains("--token-file") && told.contains("--insecure"),
+        "{told}"
+    );
+    let file = trained().arg("token");
+    std::fs::write(&file, "short").unwrap();
+    let options = ["--host", "0.0.0.0", "--token-file", &file];
+    let told = fail(&[&["serve", &run, "--port", "0"], &options[..]].concat());
+    assert!(told.contains("token: is no token"), "{told}");
+    std::fs::write(&file, "0123456789abcdef").unwrap();
+    let server = Served::new(&options);
+    assert_eq!(server.get("/v1/model").0, 401);
+    assert_eq!(server.get("/healthz").0, 200);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_model_that_cannot_be_read_again_leaves_the_one_in_use() {
+    let run = trained().path("again");
+    let copy = std::process::Command::new("cp")
+        .arg("-r")
+        .arg(trained().path("run"))
+        .arg(&run)
+        .status();
+    assert!(copy.unwrap().success());
+    let mut server = Served::of(run.to_str().unwrap(), &[]);
+    let weights = run.join("model/weights.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    server.signal("-HUP");
+    let began = std::time::Instant::now();
+    while !server.log().contains("the one in use stays") {
+        assert!(began.elapsed().as_secs() < 60, "{}", server.log());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(server.post("/v1/predict", JSON, "{}").0, 200);
+    assert!(server.log().contains("weights.safetensors: is damaged"));
+    assert_eq!(server.end_by("-TERM").code(), Some(0), "{}", server.log());
 }

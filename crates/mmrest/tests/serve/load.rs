@@ -66,7 +66,7 @@ fn request(model: &Value, client: usize, number: usize, segments: usize) -> Stri
 }
 
 /// All clients, each asking again as soon as it is answered, until `over`.
-fn load(server: &Served, segments: usize, over: &AtomicBool) -> Tally {
+fn load(server: &Served, clients: usize, segments: usize, over: &AtomicBool) -> Tally {
     let model = server.model();
     let ask = |client: usize| {
         let requests: Vec<String> = (0..8)
@@ -91,16 +91,27 @@ fn load(server: &Served, segments: usize, over: &AtomicBool) -> Tally {
         tally
     };
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS).map(|c| scope.spawn(move || ask(c))).collect();
+        let clients: Vec<_> = (0..clients).map(|c| scope.spawn(move || ask(c))).collect();
         Tally::merged(clients.into_iter().map(|client| client.join().unwrap()))
     })
 }
 
 /// Runs the clients for `seconds`, reading the server's memory, in MiB, at `moments` of it.
 fn measured(server: &Served, segments: usize, seconds: u64, moments: &[u64]) -> (Tally, Vec<f64>) {
+    measured_by(server, CLIENTS, segments, seconds, moments)
+}
+
+/// As [`measured`], with another number of clients.
+fn measured_by(
+    server: &Served,
+    clients: usize,
+    segments: usize,
+    seconds: u64,
+    moments: &[u64],
+) -> (Tally, Vec<f64>) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let clients = scope.spawn(|| load(server, segments, &over));
+        let clients = scope.spawn(|| load(server, clients, segments, &over));
         let start = Instant::now();
         let mut memory = Vec::new();
         for moment in moments.iter().chain([&seconds]) {
@@ -142,6 +153,126 @@ fn more_than_it_can_do_is_answered_503() {
     assert_eq!(tally.other, [0_u16; 0]);
     undisturbed(&server);
     assert_eq!(server.end_by("-TERM").code(), Some(0), "{}", server.log());
+}
+
+/// Connections of every kind that keeps a server busy for nothing, held and made anew until `over`.
+fn hostile(server: &Served, count: usize, over: &AtomicBool) {
+    use std::io::Write;
+    let address = server.base.strip_prefix("http://").unwrap();
+    let post = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let open = |number: usize| {
+        let mut stream = std::net::TcpStream::connect(address).ok()?;
+        let sent = match number % 4 {
+            0 => String::new(),
+            1 => "GET / HTTP/1.1\r\nHost: loc".to_owned(),
+            2 => format!("{post}Content-Length: 8388608\r\n\r\n"),
+            _ => format!(
+                "{post}Content-Length: 8388608\r\n\r\n{}",
+                " ".repeat(100_000)
+            ),
+        };
+        stream.set_nonblocking(true).ok()?;
+        let _ = stream.write(sent.as_bytes());
+        Some(stream)
+    };
+    let mut held: Vec<_> = (0..count).map(open).collect();
+    let mut next = 0;
+    while !over.load(Ordering::Relaxed) {
+        // A byte more of some, and some from the beginning: two hundred a second.
+        for _ in 0..10 {
+            let at = next % count;
+            let kept = held[at]
+                .as_mut()
+                .is_some_and(|stream| stream.write(b" ").is_ok());
+            if !kept || next % 3 == 0 {
+                held[at] = open(next);
+            }
+            next += 1;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_thousand_hostile_connections_cost_sixteen_clients_hardly_anything() {
+    let server = Served::new(&[]);
+    // Both in turn, for other work on the machine comes and goes.
+    let mut scored = [0, 0];
+    for _ in 0..3 {
+        for (place, count) in [0, 1000].into_iter().enumerate() {
+            let over = AtomicBool::new(false);
+            let tally = thread::scope(|scope| {
+                if count > 0 {
+                    scope.spawn(|| hostile(&server, count, &over));
+                    thread::sleep(Duration::from_millis(500));
+                }
+                let (tally, _) = measured(&server, 1, 2, &[]);
+                over.store(true, Ordering::Relaxed);
+                tally
+            });
+            assert_eq!((tally.busy, tally.other.as_slice()), (0, &[][..]));
+            scored[place] += tally.scored;
+        }
+    }
+    let share = scored[1] as f64 / scored[0] as f64;
+    println!(
+        "{} requests without, {} with hostile connections: {share:.2}",
+        scored[0], scored[1]
+    );
+    // What makes these connections is itself a part of the load.
+    assert!(share > 0.5, "{scored:?}");
+    undisturbed(&server);
+}
+
+/// Reads the model again, `times` times, while clients ask.
+fn reloaded(clients: usize, seconds: u64, pause: Duration) {
+    let server = Served::new(&[]);
+    let over = AtomicBool::new(false);
+    let (tally, memory, times) = thread::scope(|scope| {
+        let reload = scope.spawn(|| {
+            let mut times = 0;
+            while !over.load(Ordering::Relaxed) {
+                server.signal("-HUP");
+                times += 1;
+                thread::sleep(pause);
+            }
+            times
+        });
+        let moments: Vec<u64> = (1..10).map(|tenth| seconds * tenth / 10).collect();
+        let (tally, memory) = measured_by(&server, clients, 1, seconds, &moments);
+        over.store(true, Ordering::Relaxed);
+        (tally, memory, reload.join().unwrap())
+    });
+    let read =
+        |outcome: &str| server.metric(&format!("mmrest_reloads_total{{outcome=\"{outcome}\"}}"));
+    let memory: Vec<f64> = memory.iter().map(|mib| mib.round()).collect();
+    println!(
+        "{clients} clients, {seconds} s: {} requests, {times} reloads asked for, {} done; MiB: {memory:?}",
+        tally.scored,
+        read("done")
+    );
+    assert_eq!(
+        (tally.busy, tally.other.as_slice()),
+        (0, &[][..]),
+        "a request was dropped"
+    );
+    assert!(tally.scored > clients && read("done") >= 2.0);
+    // One model more for a moment, and no more at the end than at the beginning.
+    assert!(memory[memory.len() - 1] < memory[1] + 100.0, "{memory:?}");
+    undisturbed(&server);
+}
+
+#[test]
+fn a_model_that_is_read_again_drops_no_request() {
+    reloaded(16, 4, Duration::from_millis(300));
+}
+
+/// `MMREST_SOAK=600 cargo test --release -p mmrest --test serve -- --ignored --nocapture soak`
+#[test]
+#[ignore = "takes ten minutes, or the seconds in MMREST_SOAK"]
+fn a_soak_under_64_clients_with_models_read_again() {
+    let seconds = std::env::var("MMREST_SOAK").map_or(600, |seconds| seconds.parse().unwrap());
+    reloaded(64, seconds, Duration::from_secs(5));
 }
 
 /// `cargo test --release -p mmrest --test serve -- --ignored --nocapture`

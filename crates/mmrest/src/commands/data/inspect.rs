@@ -27,7 +27,7 @@ pub(crate) struct InspectArguments {
     /// The scale of the labels: -3,3 (seven classes) or -1,1 (CH-SIMS's five).
     #[arg(long, value_name = "LEAST,GREATEST", default_value = "-3,3", value_parser = parse_scale, allow_hyphen_values = true)]
     pub(crate) label_range: Scale,
-    /// Compute the checksums of packed sets and compare them.
+    /// Compute the checksums of packed sets and compare them; a damaged one is an error.
     #[arg(long)]
     pub(crate) check: bool,
 }
@@ -57,6 +57,18 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
         writeln!(out, "{all:#}").context("cannot write the output")?;
     } else {
         write!(out, "{}", told(&inspections, &comparison)).context("cannot write the output")?;
+    }
+    let damaged = |inspection: &&Inspection| {
+        let mut problems = inspection.problems();
+        problems.any(|found| ["checksum", "unreadable"].contains(&found.code))
+    };
+    let damaged = inspections.iter().filter(damaged).map(Inspection::name);
+    let damaged: Vec<String> = damaged.filter(|_| arguments.check).collect();
+    if !damaged.is_empty() {
+        bail!(
+            "damaged: {}; get another copy, or make it anew from its sources",
+            damaged.join(", ")
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, StdoutLock, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -127,7 +127,8 @@ impl Scorer {
             self.output.line(&line.beyond_training(&beyond))?;
             self.scored += 1;
         }
-        self.output.flush().context("cannot write the output")
+        let flushed = self.output.flush();
+        flushed.with_context(|| self.output.cannot_write())
     }
 
     /// The scores of segments, explained where that is asked for and there is something to explain.
@@ -305,7 +306,12 @@ impl Output {
                 .map_err(io::Error::from)
                 .and_then(|()| self.to.write_all(b"\n"))
         };
-        written.context("cannot write the output")
+        written.with_context(|| self.cannot_write())
+    }
+
+    /// What an error of writing is about.
+    fn cannot_write(&self) -> String {
+        self.to.cannot_write()
     }
 
     fn header(&mut self) -> io::Result<()> {
@@ -327,7 +333,8 @@ impl Output {
 
     /// Finishes writing; a temporary file replaces the output file.
     fn keep(mut self) -> Result<()> {
-        self.header().context("cannot write the output")?;
+        let written = self.header();
+        written.with_context(|| self.cannot_write())?;
         self.to.keep()
     }
 }
@@ -337,7 +344,7 @@ enum Destination {
     /// Standard output.
     Stdout(BufWriter<StdoutLock<'static>>),
     /// A device or a pipe, which is written directly.
-    Device(BufWriter<File>),
+    Device { path: PathBuf, out: BufWriter<File> },
     /// A temporary file, which replaces the output file at the end.
     Draft { file: NewFile, out: BufWriter<File> },
 }
@@ -354,7 +361,10 @@ impl Destination {
         if !there.is_file() {
             let file = File::options().write(true).open(path);
             let file = file.with_context(|| cannot_write(path))?;
-            return Ok(Self::Device(BufWriter::new(file)));
+            return Ok(Self::Device {
+                path: path.to_path_buf(),
+                out: BufWriter::new(file),
+            });
         }
         let own = path.canonicalize(); // a link stays a link
         let file = NewFile::create(&own.with_context(|| cannot_write(path))?)?;
@@ -368,9 +378,19 @@ impl Destination {
         Ok(Self::Draft { file, out })
     }
 
+    /// What an error of writing is about.
+    fn cannot_write(&self) -> String {
+        match self {
+            Self::Stdout(_) => "cannot write the output".to_owned(),
+            Self::Device { path, .. } => cannot_write(path),
+            Self::Draft { file, .. } => cannot_write(file.path()),
+        }
+    }
+
     /// Finishes writing; a temporary file replaces the output file.
     fn keep(mut self) -> Result<()> {
-        self.flush().context("cannot write the output")?;
+        let flushed = self.flush();
+        flushed.with_context(|| self.cannot_write())?;
         if let Self::Draft { file, .. } = self {
             file.keep()?;
         }
@@ -382,7 +402,7 @@ impl Write for Destination {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(out) => out.write(bytes),
-            Self::Device(file) => file.write(bytes),
+            Self::Device { out, .. } => out.write(bytes),
             Self::Draft { out, .. } => out.write(bytes),
         }
     }
@@ -390,7 +410,7 @@ impl Write for Destination {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(out) => out.flush(),
-            Self::Device(file) => file.flush(),
+            Self::Device { out, .. } => out.flush(),
             Self::Draft { out, .. } => out.flush(),
         }
     }
