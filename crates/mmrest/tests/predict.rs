@@ -216,7 +216,7 @@ fn what_python_writes_for_nan_is_taken_as_zero_and_counted() {
 
 /// A frame of audio.
 fn frame(value: &str) -> String {
-    format!("[{}]", vec![value; 10].join(","))
+    format!("[{}]", [value; 10].join(","))
 }
 
 #[test]

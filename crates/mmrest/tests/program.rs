@@ -213,7 +213,10 @@ fn what_is_wrong_is_one_error() {
     let no_bert = fail(&[
         "train", "sample", "--data", sample, "--bert", nowhere, "--out", nowhere,
     ]);
-    assert!(no_bert.contains("by --bert DIR; README.md"), "{no_bert}");
+    assert!(
+        no_bert.contains("by --bert DIR; 'cargo xtask data fetch bert'"),
+        "{no_bert}"
+    );
     assert!(fail(&["eval", nowhere]).contains(nowhere));
     assert!(fail(&["predict", nowhere, "--input", "-"]).contains(nowhere));
     #[cfg(not(feature = "cuda"))]
@@ -229,7 +232,10 @@ fn a_dashboard_that_cannot_be_shown_is_one_error_before_anything_is_written() {
         assert!(error.contains("--tui needs a terminal"), "{error}");
     } else {
         assert!(error.contains("without the feature 'tui'"), "{error}");
-        assert!(error.contains("cargo xtask ... --tui"), "{error}");
+        assert!(
+            error.contains("'cargo xtask' builds one with it where --tui is given"),
+            "{error}"
+        );
     }
     assert!(!run.exists());
     for other in ["--json", "--quiet"] {
