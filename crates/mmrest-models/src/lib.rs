@@ -7,6 +7,7 @@ mod error;
 mod geometry;
 mod mmrest;
 mod model;
+mod published;
 mod registry;
 pub mod seed;
 mod self_mm;
@@ -27,6 +28,7 @@ pub use model::{
     GradientGroup, Loss, Mode, ModelOutput, NearCluster, Optimizer, ParameterGroup, Prediction,
     Presets, Rates, Recipe, SentimentModel,
 };
+pub use published::{PublishedTensor, load_published, published_gradients, published_weights};
 pub use registry::{ModelConfig, ModelVisitor};
 pub use self_mm::{Distance, Head, LabelMemory, LabelState, SelfMm, SelfMmConfig, SelfMmOutput};
 pub use task::{BinsConfig, Task};
