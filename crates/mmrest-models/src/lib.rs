@@ -8,6 +8,7 @@ mod geometry;
 mod mmrest;
 mod model;
 mod needs;
+mod published;
 mod recipe;
 mod registry;
 pub mod seed;
@@ -30,6 +31,7 @@ pub use model::{
     Loss, Mode, ModelOutput, NearCluster, Prediction, Presets, SentimentModel, StepAt,
 };
 pub use needs::{AbsentNeed, FrameNeed, Needs, TextNeed};
+pub use published::{PublishedTensor, load_published, published_gradients, published_weights};
 pub use recipe::{
     Adam, Clip, GradientGroup, Optimizer, ParameterGroup, Pass, Rates, Recipe, Schedule,
 };

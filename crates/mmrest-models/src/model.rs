@@ -40,6 +40,10 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
     /// Whether a batch may be computed in parts, on several devices at once: the loss of a part is its share of the batch's.
     const SEVERAL_DEVICES: bool = true;
 
+    /// What turns the paths of the parameters into the names of the published state dict: replacements, made in their order,
+    /// after the general ones of [`load_published`](crate::load_published).
+    const PUBLISHED_NAMES: &'static [(&'static str, &'static str)] = &[];
+
     /// Builds the model with fresh weights. `text` is the text encoder and its configuration, when text is in use.
     ///
     /// # Errors

@@ -194,6 +194,15 @@ impl SentimentModel for SelfMm {
     /// Its labels move by centres of the whole training set.
     const SEVERAL_DEVICES: bool = false;
     const LOSSES: &'static [&'static str] = &["task", "text", "audio", "vision"];
+    const PUBLISHED_NAMES: &'static [(&'static str, &'static str)] = &[
+        ("^bert.", "text_model.model."),
+        ("^audio.lstm.", "audio_model.rnn."),
+        ("^audio.projection.", "audio_model.linear_1."),
+        ("^vision.lstm.", "video_model.rnn."),
+        ("^vision.projection.", "video_model.linear_1."),
+        ("^post_vision.", "post_video."),
+        (".layer_", "_layer_"),
+    ];
 
     fn init(
         config: &SelfMmConfig,
