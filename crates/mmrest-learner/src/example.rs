@@ -197,6 +197,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn tokens_get_the_frames_of_their_words_and_zeros_without_one() {
+        let none = FeatureSpec {
+            widths: Widths {
+                vision: 0,
+                audio: 2,
+            },
+            vision: None,
+            audio: None,
+        };
+        let frames = FramePreparation {
+            features: none,
+            drop_zero_frames: false,
+        };
+        let words = Frames {
+            values: vec![1.0, 2.0, 3.0, 4.0],
+            width: 2,
+        };
+        // [CLS], two pieces of the first word, the second word, one word too many, [SEP].
+        let tokens = [None, Some(0), Some(0), Some(1), Some(2), None];
+        let of_tokens = frames.of_tokens(Modality::Audio, words.clone(), Some(&tokens));
+        let expected = [0.0, 0.0, 1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(of_tokens.values, expected);
+        let missing = frames.of_tokens(Modality::Audio, Frames::empty(2), Some(&tokens));
+        assert_eq!(missing.values, [0.0; 12]);
+        assert_eq!(
+            frames.of_tokens(Modality::Audio, words.clone(), None),
+            words
+        );
+    }
+
+    #[test]
     fn zero_frames_are_dropped_anywhere() {
         let frames = Frames {
             values: vec![0.0, 0.0, 1.0, 2.0, 1.0, -1.0, 3.0, 0.0],

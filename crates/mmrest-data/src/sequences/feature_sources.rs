@@ -173,25 +173,27 @@ impl VideoFrames {
         self.frames
     }
 
-    /// One frame for each word: the mean of those that overlap it, zeros where there are none.
+    /// One frame for each word: the mean of those that overlap it, zeros where there are none; values that are not finite
+    /// count as 0. Without any frame of the video, none.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
     pub(super) fn of_words(&self, words: &[[f64; 2]]) -> Frames {
-        let mean = |&word: &[f64; 2]| {
+        let width = self.frames.width;
+        if self.intervals.is_empty() {
+            return Frames::empty(width);
+        }
+        let mut values = Vec::with_capacity(words.len() * width);
+        for &word in words {
             let rows = overlapping(&self.intervals, word);
-            let mut sum = vec![0.0_f64; self.frames.width];
+            let mut sum = vec![0.0_f64; width];
             for &row in &rows {
-                let frame = self.frames.row(row).iter();
-                sum.iter_mut()
-                    .zip(frame)
-                    .for_each(|(sum, &value)| *sum += f64::from(value));
+                for (sum, &value) in sum.iter_mut().zip(self.frames.row(row)) {
+                    *sum += f64::from(if value.is_finite() { value } else { 0.0 });
+                }
             }
             let count = rows.len().max(1) as f64;
-            #[allow(clippy::cast_possible_truncation)]
-            sum.into_iter().map(move |sum| (sum / count) as f32)
-        };
-        Frames {
-            values: words.iter().flat_map(mean).collect(),
-            width: self.frames.width,
+            values.extend(sum.into_iter().map(|sum| (sum / count) as f32));
         }
+        Frames { values, width }
     }
 }
 
