@@ -14,7 +14,9 @@ use crate::config::Files;
 use crate::in_two_splits;
 use crate::segment::{SegmentSource, Visit};
 use crate::table::Table;
-use crate::{DataConfig, DataReport, DropReason, Frames, Modality, Result, Segment, Unit, Widths};
+use crate::{
+    DataConfig, DataReport, DropReason, Frames, FramesOf, Modality, Result, Segment, Unit, Widths,
+};
 
 /// Bytes of frames read at a time.
 const BLOCK: usize = 8 << 20;
@@ -58,6 +60,9 @@ impl ReleaseSource {
         let table = join::table(config, files, !release.has_text())?;
         let mut parts = parts(&release, config, purpose, table.as_ref())?;
         check_ids(&release, &parts)?;
+        if config.frames == FramesOf::Word {
+            check_aligned(&release, &parts)?;
+        }
         let mut report = about(&parts);
         report.unused.clone_from(&release.unused);
         if purpose == Purpose::Training {
@@ -112,6 +117,7 @@ impl ReleaseSource {
             track,
             start,
             rows: track.stored.rows(pickle, start..end, &mut columns)?,
+            per_token: self.config.frames == FramesOf::Word,
         }))
     }
 
@@ -231,6 +237,8 @@ struct Block<'a> {
     start: usize,
     /// The values of each segment, padding and all.
     rows: Vec<Vec<f32>>,
+    /// Whether row i belongs to token i, so that no row may go but those at the end.
+    per_token: bool,
 }
 
 impl Block<'_> {
@@ -242,7 +250,12 @@ impl Block<'_> {
         let length = lengths.and_then(|lengths| lengths.get(row)).copied();
         let width = self.track.stored.width;
         let found = unpad(padded, width, length, self.track.padding);
-        let kept = padded.get(found.frames.start * width..found.frames.end * width);
+        let start = if self.per_token {
+            0
+        } else {
+            found.frames.start
+        };
+        let kept = padded.get(start * width..found.frames.end * width);
         (kept.unwrap_or_default().to_vec(), found.contradicted)
     }
 }
@@ -359,6 +372,21 @@ fn check_ids(release: &Release, parts: &[Part]) -> Result<()> {
                 let view = Some(part.view);
                 return Err(release.wrong(Place { view, key: "id" }, reason));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a release that states lengths of its own for frames: it is not aligned.
+fn check_aligned(release: &Release, parts: &[Part]) -> Result<()> {
+    let tracks = parts
+        .iter()
+        .flat_map(|part| part.tracks.iter().map(move |track| (part, track)));
+    for (part, (modality, track)) in tracks {
+        if track.lengths.is_some() || release.layout == Layout::Mult {
+            let reason = "frames have lengths of their own, but one row per token is asked for \
+                          (data.frames = \"word\"): take an aligned release, such as aligned_50.pkl";
+            return Err(release.wrong(&format!("{}[\"{modality}\"]", part.name), reason));
         }
     }
     Ok(())
