@@ -96,7 +96,7 @@ impl SavedModel {
             files::write_json(&folder.join("config.json"), &text.bert)?;
             files::write_json(
                 &folder.join("tokenizer_config.json"),
-                &text.tokenizer.options(),
+                text.tokenizer.config(),
             )?;
             text.tokenizer.write_vocab(&folder.join("vocab.txt"))?;
         }
