@@ -378,7 +378,7 @@ enum On {
     /// The CPU, where sequences are not padded: the relative bias.
     Cpu(Option<Bias>),
     /// Elsewhere.
-    Padded(Packing),
+    Padded(Box<Packing>),
 }
 
 impl<'a> Pass<'a> {
@@ -391,7 +391,7 @@ impl<'a> Pass<'a> {
         let on = if takes(hidden) {
             On::Cpu(bias)
         } else {
-            On::Padded(Packing::new(offsets, bias, &hidden.device()))
+            On::Padded(Box::new(Packing::new(offsets, bias, &hidden.device())))
         };
         Self {
             bert,

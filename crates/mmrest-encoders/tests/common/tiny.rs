@@ -227,7 +227,7 @@ impl Naive {
                 .collect()
         };
         let first = if self.is_mpnet() { 2 } else { 0 };
-        let none = vec![0.0; 8];
+        let none = [0.0; 8];
         let embed = |(position, id): (usize, &u32)| {
             let (word, place, kind) = (
                 self.row("word", *id as usize),
