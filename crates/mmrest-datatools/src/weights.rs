@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(crate) const MODEL_TYPES: [&str; 2] = ["bert", "mpnet"];
 
 /// The names of the file of weights in a directory of a text encoder; the first that is there counts.
-const NAMES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+pub(crate) const NAMES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 /// The files of a directory's weights: one, or the shards that an index names; none where there are no weights.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
@@ -22,7 +22,10 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
         }
         let index = std::fs::read(folder.join(format!("{name}.index.json"))).ok();
         let index = index.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
-        if let Some(map) = index.as_ref().and_then(|index| index["weight_map"].as_object()) {
+        if let Some(map) = index
+            .as_ref()
+            .and_then(|index| index["weight_map"].as_object())
+        {
             let mut names: Vec<&str> = map.values().filter_map(Value::as_str).collect();
             names.sort_unstable();
             names.dedup();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use mmrest_data::csd::{Backend, ComputationalSequence};
 use mmrest_data::{DataError, Result};
 
-use crate::weights::{Header, end, MODEL_TYPES};
+use crate::weights::{Header, MODEL_TYPES, end};
 
 /// What every HDF5 file begins with.
 const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";

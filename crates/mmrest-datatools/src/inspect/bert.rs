@@ -154,7 +154,10 @@ fn vocabulary(folder: &Path) -> std::io::Result<(&'static str, usize)> {
         Ok(_) => None,
     };
     let fast = fast.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
-    if let Some(vocab) = fast.as_ref().and_then(|fast| fast["model"]["vocab"].as_object()) {
+    if let Some(vocab) = fast
+        .as_ref()
+        .and_then(|fast| fast["model"]["vocab"].as_object())
+    {
         return Ok(("tokenizer.json", vocab.len()));
     }
     let lines = BufReader::new(lines?).split(b'\n');

@@ -241,7 +241,10 @@ fn json(path: &Path, bytes: u64) -> FileKind {
 fn is_bert(folder: &Path) -> bool {
     let has = |name: &str| folder.join(name).is_file();
     let files = ["tokenizer.json", "model.safetensors", "pytorch_model.bin"];
-    let more = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
+    let more = [
+        "model.safetensors.index.json",
+        "pytorch_model.bin.index.json",
+    ];
     has("vocab.txt") || has("config.json") && files.into_iter().chain(more).any(has)
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
         scale: arguments.label_range,
         check: arguments.check,
         text_encoder: Some(|folder| {
-            mmrest_learner::check_text_encoder(folder).map_err(|error| error.to_string())
+            mmrest_learner::run::check_text_encoder(folder).map_err(|error| error.to_string())
         }),
     };
     let files = files(&arguments.paths)?;
