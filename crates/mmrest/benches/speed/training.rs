@@ -37,7 +37,11 @@ pub(crate) enum Setup {
 
 impl Setup {
     fn encoder(self) -> BertConfig {
-        if self == Self::Mpnet { mpnet() } else { minilm() }
+        if self == Self::Mpnet {
+            mpnet()
+        } else {
+            minilm()
+        }
     }
 
     fn batch(self) -> usize {
@@ -96,7 +100,10 @@ impl Training {
     pub(crate) fn epoch(&mut self) {
         self.trainer.begin_epoch(2);
         let inner = self.device.clone().inner();
-        let mut train = self.batches.iter().map(|batch| Ok(batch.clone().upload(&inner)));
+        let mut train = self
+            .batches
+            .iter()
+            .map(|batch| Ok(batch.clone().upload(&inner)));
         let mut state = (*self.trainer.state()).clone();
         let begun = self.trainer.model().valid();
         let begun = begun.begin_epoch(&mut state, 2, &mut train);
