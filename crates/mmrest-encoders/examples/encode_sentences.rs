@@ -4,7 +4,7 @@
 //! cargo run --release --example encode_sentences -- data/bert/minilm
 //! ```
 //!
-//! The folder is any Hugging Face BERT: `config.json`, `vocab.txt`, `model.safetensors` or `pytorch_model.bin`. Without one
+//! The folder is any Hugging Face BERT or MPNet: `config.json`, a vocabulary and weights. Without one
 //! a tiny BERT with random weights takes its place: the figures then mean nothing.
 
 use burn::prelude::*;

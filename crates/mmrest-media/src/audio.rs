@@ -352,13 +352,14 @@ impl ClipReader {
 ///
 /// # Errors
 ///
-/// A sample rate is 0.
-pub fn resample(samples: &[f32], from: u32, to: u32) -> std::result::Result<Vec<f32>, ZeroRate> {
+/// [`ResampleError`] for a sample rate of 0.
+pub fn resample(samples: &[f32], from: u32, to: u32) -> std::result::Result<Vec<f32>, ResampleError> {
     if from == to || samples.is_empty() {
         return Ok(samples.to_vec());
     }
+    let error = ResampleError { from, to };
     if from == 0 || to == 0 {
-        return Err(ZeroRate);
+        return Err(error);
     }
     let (input, output) = (from as usize, to as usize);
     // Blocks of an even number of smallest blocks: half of one, the resampler's delay, is then a whole number of samples.
@@ -366,11 +367,11 @@ pub fn resample(samples: &[f32], from: u32, to: u32) -> std::result::Result<Vec<
     let block = smallest * 2 * 2048usize.div_ceil(smallest);
     let window = WindowFunction::BlackmanHarris2;
     let resampler = Fft::<f32>::new_custom(input, output, block, 1, 1, window, FixedSync::Input);
-    let mut resampler = resampler.map_err(|_| ZeroRate)?;
-    let adapter = SequentialSlice::new(samples, 1, samples.len()).map_err(|_| ZeroRate)?;
+    let mut resampler = resampler.map_err(|_| error)?;
+    let adapter = SequentialSlice::new(samples, 1, samples.len()).map_err(|_| error)?;
     let resampled = resampler
         .process_all(&adapter, samples.len(), None)
-        .map_err(|_| ZeroRate)?;
+        .map_err(|_| error)?;
     Ok(resampled.take_data())
 }
 
@@ -382,7 +383,12 @@ fn greatest_common_divisor(a: usize, b: usize) -> usize {
     }
 }
 
-/// A sample rate of 0.
+/// Sample rates that cannot be converted, such as 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("0 samples a second")]
-pub struct ZeroRate;
+#[error("cannot resample from {from} to {to} samples a second")]
+pub struct ResampleError {
+    /// The rate of the samples.
+    pub from: u32,
+    /// The rate asked for.
+    pub to: u32,
+}

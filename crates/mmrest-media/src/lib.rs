@@ -8,7 +8,7 @@ mod folder;
 mod mp4;
 mod transcript;
 
-pub use audio::{AudioReader, ClipReader, Damage, ZeroRate, resample};
+pub use audio::{AudioReader, ClipReader, Damage, ResampleError, resample};
 pub use error::{MediaError, Result};
 pub use extract::{Cut, ExtractConfig, Extracted, ExtractedSegment, LONGEST_CLIP, extract};
 pub use features::{FeatureParameters, FeatureSet, UnknownFeatures};

@@ -16,6 +16,6 @@ pub use changes::{Accepted, Change, first_difference};
 pub use finish::{EvaluatedSplit, MetricsFile, check_data, check_own_files, evaluate_run};
 pub use folder::RunFolder;
 pub use lock::FolderLock;
-pub use prepare::check_files;
+pub use prepare::{check_files, check_text_encoder};
 pub use record::{Computer, Resumption, RunRecord};
 pub use start::{Outcome, RunOptions, default_folder, train, train_locked};
