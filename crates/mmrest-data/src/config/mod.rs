@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Modality;
+use crate::{Fold, Modality};
 
 pub(crate) use files::Files;
 pub use files::MissingFiles;
@@ -54,6 +54,9 @@ pub struct DataConfig {
     pub split_from: SplitFrom,
     /// Folds by video (JSON): relative to the root folder, or else to `dir`.
     pub folds: PathBuf,
+    /// A fold of a cross-validation, in place of the data set's own splits; read by [`prepare`](crate::prepare()).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
     /// Computational sequence of visual features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vision: Option<String>,
@@ -95,6 +98,7 @@ impl Default for DataConfig {
             text_from: TextFrom::Words,
             split_from: SplitFrom::Folds,
             folds: PathBuf::from("folds.json"),
+            fold: None,
             vision: None,
             audio: None,
             pause_token: "sp".to_owned(),
