@@ -191,6 +191,10 @@ impl Config {
         if self.data.modalities.len() != self.modality_count() {
             return refuse("data.modalities names a modality twice");
         }
+        if let Some(fold) = &self.data.fold {
+            fold.check()
+                .map_err(|error| ConfigError(error.to_string()))?;
+        }
         self.bins.check(self.data.label_range)?;
         ConfigError::positive(
             "text.max_tokens - 2",

@@ -10,6 +10,7 @@ use mmrest_models::Prediction;
 use serde::{Deserialize, Serialize};
 
 use super::folder::RunFolder;
+use super::method::MethodReport;
 use super::prepare::Splits;
 use crate::config::Selection;
 use crate::error::LearnerError;
@@ -18,6 +19,7 @@ use crate::files;
 use crate::predict::neighbours;
 use crate::saved_model::SavedModel;
 use crate::space::{Moment, Overlap, SplitRows, overlap};
+use crate::train::EpochRow;
 use crate::trained::{ParameterCounts, TrainedModel, predict};
 
 /// `metrics.json`.
@@ -36,6 +38,9 @@ pub struct MetricsFile {
     /// How far sentiments overlap in the shared space, where the model has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
+    /// What the method did.
+    #[serde(default)]
+    pub method: MethodReport,
 }
 
 /// A split's predictions and figures.
@@ -129,7 +134,7 @@ fn check_widths(saved: &SavedModel, data: Widths) -> Result<(), LearnerError> {
 pub(crate) fn finish(
     folder: &RunFolder,
     splits: &Splits,
-    selected_epoch: usize,
+    (selected_epoch, epochs): (usize, &[EpochRow]),
     device: &Device,
 ) -> Result<MetricsFile, LearnerError> {
     let (saved, model) = SavedModel::load(&folder.model(), device)?;
@@ -154,6 +159,7 @@ pub(crate) fn finish(
         None => None,
     };
     let metrics = MetricsFile {
+        method: MethodReport::of(epochs, &*model, valid)?,
         selected_epoch,
         selection: saved.config.train.selection,
         valid: valid.figures.clone(),
