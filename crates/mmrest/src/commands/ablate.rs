@@ -460,7 +460,7 @@ impl<'a> Study<'a> {
     fn print_plan(&self) -> Result<ExitCode> {
         let runs = self.planned()?;
         make_sample(&self.config, &self.plan)?;
-        let task = self.command("--task");
+        let task = format!("cd {} && {}", quoted(&here()), self.command("--task"));
         for (index, run) in runs.iter().enumerate() {
             let state = match run.state()? {
                 State::New => "new",
@@ -542,8 +542,10 @@ impl<'a> Study<'a> {
         files::make_folder(&self.out)?;
         let out = std::path::absolute(&self.out).context("cannot tell the current folder")?;
         let name = format!("{}-{}", self.names.study, self.names.config);
-        let commands = [self.command("--task"), self.command("--collect")];
-        let commands = [commands[0].as_str(), commands[1].as_str()];
+        let commands = [here(), self.command("--task"), self.command("--collect")];
+        let [here, task, collect] = &commands;
+        let here = quoted(here);
+        let commands = [here.as_str(), task.as_str(), collect.as_str()];
         let jobs = Jobs::write(&out, &name, &self.arguments.slurm_options, &tasks, commands)?;
         if self.arguments.slurm_options.submit {
             let [array, collect] = jobs.submit()?;
@@ -567,7 +569,7 @@ impl<'a> Study<'a> {
         }
     }
 
-    /// This study's command with another last option, as a shell line that works from anywhere.
+    /// This study's command with another last option, as a shell line.
     fn command(&self, last: &str) -> String {
         let arguments = self.arguments;
         let program = std::env::current_exe().unwrap_or_else(|_| "mmrest".into());
@@ -597,14 +599,18 @@ impl<'a> Study<'a> {
         }
         words.extend(arguments.device.options());
         words.push(last.into());
-        let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-        let here = std::env::current_dir().unwrap_or_default();
-        format!(
-            "cd {} && {}",
-            quoted(&here.display().to_string()),
-            words.join(" ")
-        )
+        words
+            .iter()
+            .map(|word| quoted(word))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
+}
+
+/// The current folder, which relative paths on the command line are meant from.
+fn here() -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    here.display().to_string()
 }
 
 /// `runs/studies/<study>-<config>`, of folds `runs/studies/<study>-<config>-<k>-folds`.

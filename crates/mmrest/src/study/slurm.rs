@@ -22,13 +22,13 @@ pub(crate) struct Jobs {
 
 impl Jobs {
     /// Writes `slurm/array.sh` and `slurm/collect.sh` into a study's folder. `tasks` are the indices of the runs that are
-    /// not finished; the commands are those of the plan, that of a task without its index.
+    /// not finished; the commands are those of the plan, that of a task without its index, after the folder they run in.
     pub(crate) fn write(
         out: &Path,
         name: &str,
         arguments: &SlurmArguments,
         tasks: &[usize],
-        [task, collect]: [&str; 2],
+        [here, task, collect]: [&str; 3],
     ) -> Result<Self> {
         let folder = out.join("slurm");
         let jobs = Self {
@@ -36,8 +36,8 @@ impl Jobs {
             collect: folder.join("collect.sh"),
         };
         let log = |name: &str| folder.join(name).display().to_string();
-        let array = array_script(name, arguments, tasks, task, &log("%A-%a.log"));
-        let collect = collect_script(name, arguments, collect, &log("collect-%j.log"));
+        let array = array_script(name, arguments, tasks, [here, task], &log("%A-%a.log"));
+        let collect = collect_script(name, arguments, [here, collect], &log("collect-%j.log"));
         for (path, text) in [(&jobs.array, array), (&jobs.collect, collect)] {
             files::write(path, text.as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
@@ -86,7 +86,7 @@ fn array_script(
     name: &str,
     arguments: &SlurmArguments,
     tasks: &[usize],
-    task: &str,
+    [here, task]: [&str; 2],
     log: &str,
 ) -> String {
     let parallel = arguments.max_parallel;
@@ -105,6 +105,7 @@ fn array_script(
          {}{}\n\
          # Ahead of the time limit and of preemption Slurm sends TERM: the run keeps its last epoch, and the task is queued\n\
          # again to go on from there.\n\
+         cd {here} || exit\n\
          trap 'stopping=1; kill -TERM \"$run\"' TERM\n\
          {task} \"$SLURM_ARRAY_TASK_ID\" &\n\
          run=$!\n\
@@ -124,9 +125,14 @@ fn array_script(
     )
 }
 
-fn collect_script(name: &str, arguments: &SlurmArguments, collect: &str, log: &str) -> String {
+fn collect_script(
+    name: &str,
+    arguments: &SlurmArguments,
+    [here, collect]: [&str; 2],
+    log: &str,
+) -> String {
     format!(
-        "#!/bin/bash\n#SBATCH --job-name={name}-collect\n#SBATCH --output={log}\n{}\n{collect}\n",
+        "#!/bin/bash\n#SBATCH --job-name={name}-collect\n#SBATCH --output={log}\n{}\ncd {here} || exit\n{collect}\n",
         shared(arguments, None)
     )
 }
@@ -172,7 +178,11 @@ mod tests {
             submit: false,
         };
         let folder = tempfile::tempdir().unwrap();
-        let commands = ["mmrest ablate x --task", "mmrest ablate x --collect"];
+        let commands = [
+            "/home/me",
+            "mmrest ablate x --task",
+            "mmrest ablate x --collect",
+        ];
         let jobs = Jobs::write(folder.path(), "s-x", &arguments, &[0, 1, 2, 5], commands).unwrap();
         let array = std::fs::read_to_string(&jobs.array).unwrap();
         for line in [
@@ -182,6 +192,7 @@ mod tests {
             "#SBATCH --time=2:00:00",
             "#SBATCH --signal=B:TERM@120",
             "#SBATCH --requeue",
+            "cd /home/me || exit",
             "mmrest ablate x --task \"$SLURM_ARRAY_TASK_ID\" &",
         ] {
             assert!(array.lines().any(|found| found == line), "{line}\n{array}");
