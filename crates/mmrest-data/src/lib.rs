@@ -25,7 +25,8 @@ pub mod text;
 
 pub use clean::{Purpose, clean};
 pub use config::{
-    Columns, DataConfig, Download, Kind, Missing, MissingFiles, Shorten, SplitFrom, TextFrom,
+    Columns, DataConfig, Download, FramesOf, Kind, Missing, MissingFiles, Shorten, SplitFrom,
+    TextFrom,
 };
 pub use cross_validation::Fold;
 pub use csd::{TOLERANCE, is_too_short, overlapping};

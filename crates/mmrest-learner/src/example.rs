@@ -1,9 +1,11 @@
 //! From segments to examples: tokens and standardised frames, ready for batches.
 
 use mmrest_data::packed::PackedSet;
-use mmrest_data::{FeatureMoments, FeatureStats, Frames, Modality, Segment, Split, Widths};
+use mmrest_data::{
+    FeatureMoments, FeatureStats, Frames, FramesOf, Kind, Modality, Segment, Split, Widths,
+};
 use mmrest_encoders::Tokenizer;
-use mmrest_models::{Example, TextFeatures};
+use mmrest_models::{Example, FrameNeed, TextFeatures};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -73,14 +75,35 @@ impl Preparation<'_> {
         segments
             .into_iter()
             .zip(texts)
-            .map(|(segment, text)| Example {
-                text,
-                vision: frames.of(Modality::Vision, segment.vision),
-                audio: frames.of(Modality::Audio, segment.audio),
-                label: segment.label.unwrap_or(f32::NAN),
-                id: segment.id,
+            .map(|(segment, text)| {
+                let tokens = self.token_rows(&segment.text);
+                let of = |modality, own| frames.of_tokens(modality, own, tokens.as_deref());
+                Example {
+                    text,
+                    vision: of(Modality::Vision, segment.vision),
+                    audio: of(Modality::Audio, segment.audio),
+                    sentences: Vec::new(),
+                    label: segment.label.unwrap_or(f32::NAN),
+                    id: segment.id,
+                }
             })
             .collect()
+    }
+
+    /// Which of a segment's frames belongs to each token of its text, of a model that needs frames per token; none for
+    /// others. A token without a frame, such as `[CLS]`, has none.
+    pub(crate) fn token_rows(&self, text: &str) -> Option<Vec<Option<usize>>> {
+        let tokenizer = self.tokenizer?;
+        if self.config.model.needs().frames != FrameNeed::PerToken {
+            return None;
+        }
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let (ids, words) = tokenizer.encode_words(&words, self.config.text.max_tokens);
+        Some(match self.config.data.kind {
+            // The rows of an aligned release stand for tokens, whatever words they come from.
+            Kind::Mmsa => (0..ids.len()).map(Some).collect(),
+            _ => words,
+        })
     }
 
     /// The tokens of texts, where text is in use.
@@ -99,7 +122,8 @@ impl Preparation<'_> {
     pub fn frames(&self) -> FramePreparation {
         FramePreparation {
             features: self.features.clone(),
-            drop_zero_frames: self.config.sequence.drop_zero_frames,
+            drop_zero_frames: self.config.sequence.drop_zero_frames
+                && self.config.data.frames == FramesOf::Own,
         }
     }
 }
@@ -128,6 +152,30 @@ impl FramePreparation {
             stats.apply(&mut frames);
         }
         frames
+    }
+}
+
+impl FramePreparation {
+    /// As [`of`](Self::of); then, of a model that needs frames per token, one frame a token: the row that `tokens` names for
+    /// it, zeros where it names none or the sequence has no such row.
+    pub(crate) fn of_tokens(
+        &self,
+        modality: Modality,
+        frames: Frames,
+        tokens: Option<&[Option<usize>]>,
+    ) -> Frames {
+        let frames = self.of(modality, frames);
+        let Some(tokens) = tokens.filter(|_| frames.width > 0) else {
+            return frames;
+        };
+        let (rows, width) = (frames.len(), frames.width);
+        let mut values = vec![0.0; tokens.len() * width];
+        for (token, row) in values.chunks_exact_mut(width).zip(tokens) {
+            if let Some(row) = row.filter(|&row| row < rows) {
+                token.copy_from_slice(frames.row(row));
+            }
+        }
+        Frames { values, width }
     }
 }
 

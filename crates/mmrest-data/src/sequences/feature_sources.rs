@@ -172,6 +172,27 @@ impl VideoFrames {
     pub(super) fn whole(self) -> Frames {
         self.frames
     }
+
+    /// One frame for each word: the mean of those that overlap it, zeros where there are none.
+    pub(super) fn of_words(&self, words: &[[f64; 2]]) -> Frames {
+        let mean = |&word: &[f64; 2]| {
+            let rows = overlapping(&self.intervals, word);
+            let mut sum = vec![0.0_f64; self.frames.width];
+            for &row in &rows {
+                let frame = self.frames.row(row).iter();
+                sum.iter_mut()
+                    .zip(frame)
+                    .for_each(|(sum, &value)| *sum += f64::from(value));
+            }
+            let count = rows.len().max(1) as f64;
+            #[allow(clippy::cast_possible_truncation)]
+            sum.into_iter().map(move |sum| (sum / count) as f32)
+        };
+        Frames {
+            values: words.iter().flat_map(mean).collect(),
+            width: self.frames.width,
+        }
+    }
 }
 
 /// The words of one video with their times, sorted by start.
@@ -213,6 +234,24 @@ impl VideoWords {
     pub(super) fn slice(&self, reference: [f64; 2], pause: &str) -> String {
         let rows = overlapping(&self.intervals, reference);
         spoken(rows.into_iter().map(|row| self.words[row].as_str()), pause)
+    }
+
+    /// When each word of [`slice`](Self::slice) was said; without a reference, of [`whole`](Self::whole).
+    pub(super) fn times(&self, reference: Option<[f64; 2]>, pause: &str) -> Vec<[f64; 2]> {
+        let rows = match reference {
+            Some(reference) => overlapping(&self.intervals, reference),
+            None => (0..self.words.len()).collect(),
+        };
+        let times = rows.into_iter().flat_map(|row| {
+            let word = self.words[row].trim();
+            let words = if word == pause {
+                0
+            } else {
+                word.split_whitespace().count()
+            };
+            std::iter::repeat_n(self.intervals[row], words)
+        });
+        times.collect()
     }
 
     /// All of them, in the same form.

@@ -9,12 +9,14 @@ mod sections;
 
 pub use layers::{check_brackets, parse_override};
 pub use mmrest_models::{BinsConfig, ConfigError, ModelConfig};
-pub use sections::{ReportConfig, Selection, SequenceConfig, TextConfig, TrainConfig};
+pub use sections::{
+    ReportConfig, ScheduleKind, Selection, SequenceConfig, TextConfig, TrainConfig,
+};
 
 use std::path::Path;
 
-use mmrest_data::{DataConfig, Modality, Widths};
-use mmrest_models::Task;
+use mmrest_data::{DataConfig, FramesOf, Kind, Modality, TextFrom, Widths};
+use mmrest_models::{FrameNeed, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::error::LearnerError;
@@ -182,6 +184,37 @@ impl Config {
         }
     }
 
+    /// Checks that frames per word can be had where they are asked for, and are asked for where the model needs them.
+    fn check_frames(&self) -> Result<(), ConfigError> {
+        let data = &self.data;
+        let refuse = |message: String| Err(ConfigError(message));
+        let in_use = self.uses(Modality::Vision) || self.uses(Modality::Audio);
+        if in_use && self.model.needs().frames == FrameNeed::PerToken {
+            let name = self.model.name();
+            if !self.uses(Modality::Text) {
+                return refuse(format!(
+                    "{name} reads frames token by token: add \"text\" to data.modalities"
+                ));
+            }
+            if data.frames == FramesOf::Own {
+                return refuse(format!(
+                    "{name} reads frames token by token: set data.frames = \"word\", found \"own\""
+                ));
+            }
+        }
+        let by_words = data.text_from == TextFrom::Words && data.words.is_some();
+        match data.kind {
+            _ if data.frames == FramesOf::Own || !in_use => Ok(()),
+            Kind::Mmsa => Ok(()),
+            Kind::Sdk if by_words => Ok(()),
+            _ => refuse(
+                "data.frames = \"word\" takes words with times (data.kind = \"sdk\" with data.words and \
+                 data.text_from = \"words\") or an aligned release (data.kind = \"mmsa\")"
+                    .into(),
+            ),
+        }
+    }
+
     /// Checks ranges and combinations.
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |message: &str| Err(ConfigError(message.into()));
@@ -207,10 +240,28 @@ impl Config {
             ("train.text_learning_rate", train.text_learning_rate),
             ("train.weight_decay", train.weight_decay),
             ("train.max_grad_norm", train.max_grad_norm),
+            ("train.max_grad_value", train.max_grad_value),
             ("train.plateau_factor", train.plateau_factor),
         ] {
             ConfigError::at_least_zero(key, value)?;
         }
+        if train.max_grad_norm > 0.0 && train.max_grad_value > 0.0 {
+            return Err(ConfigError(format!(
+                "train.max_grad_norm and train.max_grad_value are both on, found {} and {}: set one of them to 0",
+                train.max_grad_norm, train.max_grad_value
+            )));
+        }
+        if !(train.layer_decay > 0.0 && train.layer_decay <= 1.0) {
+            return Err(ConfigError(format!(
+                "train.layer_decay must be in (0, 1], found {}",
+                train.layer_decay
+            )));
+        }
+        ConfigError::fraction("train.ema", train.ema)?;
+        ConfigError::fraction("train.warmup", train.warmup)?;
+        let schedule_epochs = train.schedule_epochs.unwrap_or(1);
+        ConfigError::positive("train.schedule_epochs", schedule_epochs)?;
+        self.check_frames()?;
         ConfigError::positive("train.epochs", train.epochs)?;
         ConfigError::positive("train.batch_size", train.batch_size)?;
         ConfigError::positive("train.patience", train.patience)?;

@@ -1,0 +1,317 @@
+//! Reads and writes weights by the names and layouts of a published PyTorch state dict.
+//!
+//! A module here differs from its published counterpart in three ways, all of which are undone on the way: burn stores a
+//! linear layer's matrix transposed, as does [`mmrest_encoders::Lstm`]; norms call their parameters gamma and beta; and the
+//! layers of the text encoder are named otherwise ([`PARTS`]). What remains are names of a model's own fields, which the model
+//! lists ([`SentimentModel::PUBLISHED_NAMES`](crate::SentimentModel::PUBLISHED_NAMES)).
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor, TensorData};
+use mmrest_kernels::host;
+
+use crate::error::{ConfigError, ModelError};
+
+/// Shape, in PyTorch's layout, and values, row-major.
+pub type PublishedTensor = (Vec<usize>, Vec<f32>);
+
+/// Names of parts by the module that holds them: module, field here, published name.
+const PARTS: &[(&str, &str, &str)] = &[
+    ("LayerNorm", "gamma", "weight"),
+    ("LayerNorm", "beta", "bias"),
+    ("Lstm", "weight_ih", "weight_ih_l0"),
+    ("Lstm", "weight_hh", "weight_hh_l0"),
+    ("Lstm", "bias_ih", "bias_ih_l0"),
+    ("Lstm", "bias_hh", "bias_hh_l0"),
+    ("Bert", "layers", "encoder.layer"),
+    ("Embeddings", "word", "word_embeddings"),
+    ("Embeddings", "position", "position_embeddings"),
+    ("Embeddings", "token_type", "token_type_embeddings"),
+    ("Embeddings", "norm", "LayerNorm"),
+    ("SelfAttention", "query", "self.query"),
+    ("SelfAttention", "key", "self.key"),
+    ("SelfAttention", "value", "self.value"),
+    ("SelfAttention", "output", "output.dense"),
+    ("BertLayer", "attention_norm", "attention.output.LayerNorm"),
+    ("BertLayer", "intermediate", "intermediate.dense"),
+    ("BertLayer", "output", "output.dense"),
+    ("BertLayer", "output_norm", "output.LayerNorm"),
+];
+
+/// Every parameter of a module by its published name. `renames` are replacements in the name, made in their order;
+/// one that begins with `^` is made at the beginning only.
+///
+/// # Errors
+///
+/// The device cannot be read.
+pub fn published_weights<M: Module>(
+    module: &M,
+    renames: &'static [(&'static str, &'static str)],
+) -> Result<Vec<(String, PublishedTensor)>, ModelError> {
+    collect(module, renames, None)
+}
+
+/// The gradient of every parameter that has one, by the parameter's published name and in its layout.
+///
+/// # Errors
+///
+/// The device cannot be read.
+pub fn published_gradients<M: Module>(
+    module: &M,
+    renames: &'static [(&'static str, &'static str)],
+    gradients: &Gradients,
+) -> Result<Vec<(String, PublishedTensor)>, ModelError> {
+    collect(module, renames, Some(gradients))
+}
+
+fn collect<M: Module>(
+    module: &M,
+    renames: &'static [(&'static str, &'static str)],
+    gradients: Option<&Gradients>,
+) -> Result<Vec<(String, PublishedTensor)>, ModelError> {
+    let mut reader = Reader {
+        place: Place::new(renames),
+        gradients,
+        read: Ok(Vec::new()),
+    };
+    module.visit(&mut reader);
+    reader.read
+}
+
+/// Gives every parameter of a module the values that `find` has for its published name. The text encoder stays as it is
+/// where there is nothing of it, as in a system that was trained on its output.
+///
+/// # Errors
+///
+/// `find` has none for a parameter, or values of another shape: all such parameters in one sentence.
+pub fn load_published<M: Module>(
+    module: M,
+    renames: &'static [(&'static str, &'static str)],
+    find: &dyn Fn(&str) -> Option<PublishedTensor>,
+) -> Result<M, ModelError> {
+    let mut writer = Writer {
+        place: Place::new(renames),
+        find,
+        refused: Vec::new(),
+        text_found: false,
+        text_missing: Vec::new(),
+    };
+    let module = module.map(&mut writer);
+    if writer.text_found {
+        writer.refused.append(&mut writer.text_missing);
+    }
+    if writer.refused.is_empty() {
+        return Ok(module);
+    }
+    Err(ModelError::Config(ConfigError(format!(
+        "the weights do not fit the model: {}",
+        writer.refused.join(", ")
+    ))))
+}
+
+/// Where in a module a visit is.
+struct Place {
+    /// Module and field of each level.
+    path: Vec<(String, String)>,
+    renames: &'static [(&'static str, &'static str)],
+}
+
+impl Place {
+    fn new(renames: &'static [(&'static str, &'static str)]) -> Self {
+        Self {
+            path: Vec::new(),
+            renames,
+        }
+    }
+
+    fn enter(&mut self, field: &str, container: &str) {
+        let module = container.strip_prefix("Struct:").unwrap_or(container);
+        self.path.push((module.into(), field.into()));
+    }
+
+    fn name(&self) -> String {
+        let part = |(module, field): &(String, String)| {
+            let mut known = PARTS.iter();
+            let known = known.find(|(of, here, _)| of == module && here == field);
+            known.map_or(field.clone(), |(_, _, published)| (*published).into())
+        };
+        // PyTorch's LSTM marks the direction at the end of a name, and an attention has no module for its in-projection.
+        let direction = |(module, _): &&(String, String)| module != "BiLstm";
+        let parts = self.path.iter().filter(direction).map(part);
+        let mut name = parts.collect::<Vec<_>>().join(".");
+        name = name.replace("in_proj.", "in_proj_");
+        if self
+            .path
+            .iter()
+            .any(|(module, field)| module == "BiLstm" && field == "backward")
+        {
+            name.push_str("_reverse");
+        }
+        let renames = self.renames.iter();
+        renames.fold(name, |name, (here, published)| {
+            let Some(start) = here.strip_prefix('^') else {
+                return name.replace(here, published);
+            };
+            match name.strip_prefix(start) {
+                Some(rest) => format!("{published}{rest}"),
+                None => name,
+            }
+        })
+    }
+
+    fn in_text_encoder(&self) -> bool {
+        self.path.iter().any(|(module, _)| module == "Bert")
+    }
+
+    fn transposed(&self, dims: usize) -> bool {
+        let module = self.path.last().map(|(module, _)| module.as_str());
+        dims == 2 && matches!(module, Some("Linear" | "Lstm"))
+    }
+}
+
+struct Reader<'a> {
+    place: Place,
+    gradients: Option<&'a Gradients>,
+    read: Result<Vec<(String, PublishedTensor)>, ModelError>,
+}
+
+impl ModuleVisitor for Reader<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.place.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.place.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Ok(read) = &mut self.read else { return };
+        let tensor = match self.gradients {
+            None => Some(param.val()),
+            Some(gradients) => param.val().grad(gradients),
+        };
+        let Some(mut tensor) = tensor else { return };
+        if self.place.transposed(D) {
+            tensor = tensor.swap_dims(0, 1);
+        }
+        let shape = tensor.dims().to_vec();
+        match host::read("weights", tensor) {
+            Ok(values) => read.push((self.place.name(), (shape, values))),
+            Err(error) => self.read = Err(error.into()),
+        }
+    }
+}
+
+struct Writer<'a> {
+    place: Place,
+    find: &'a dyn Fn(&str) -> Option<PublishedTensor>,
+    refused: Vec<String>,
+    /// Whether there is a parameter of the text encoder, and those that there are not.
+    text_found: bool,
+    text_missing: Vec<String>,
+}
+
+impl ModuleMapper for Writer<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.place.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.place.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.place.name();
+        let transposed = self.place.transposed(D);
+        let mut expected = param.val().dims();
+        if transposed {
+            expected.swap(0, 1);
+        }
+        let in_text = self.place.in_text_encoder();
+        let Some((shape, values)) = (self.find)(&name) else {
+            let missing = if in_text {
+                &mut self.text_missing
+            } else {
+                &mut self.refused
+            };
+            missing.push(format!("{name} is missing"));
+            return param;
+        };
+        self.text_found |= in_text;
+        if shape != expected {
+            let refused = format!("{name} is {shape:?}, not {expected:?}");
+            self.refused.push(refused);
+            return param;
+        }
+        param.map(|old| {
+            let tracked = old.is_require_grad();
+            let mut new = Tensor::from_data(TensorData::new(values, shape), &old.device());
+            if transposed {
+                // Laid out anew: a transposed view would be copied by every product.
+                let data = new.swap_dims(0, 1).into_data();
+                new = Tensor::from_data(data, &old.device());
+            }
+            new.set_require_grad(tracked)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use mmrest_encoders::{Bert, BertConfig, LstmConfig};
+
+    use super::*;
+
+    #[test]
+    fn a_text_encoder_has_the_names_and_shapes_of_hugging_face() {
+        let bert = BertConfig::small(30, 8, 1, 2, 16).init(&Device::flex());
+        let weights = published_weights(&bert, &[("encoder.", "bert.encoder.")]).unwrap();
+        let shape = |name: &str| {
+            let mut weights = weights.iter();
+            let found = weights.find(|(own, _)| own == name);
+            found.map(|(_, (shape, _))| shape.clone()).unwrap()
+        };
+        assert_eq!(weights.len(), 5 + 16);
+        assert_eq!(shape("embeddings.word_embeddings.weight"), [30, 8]);
+        assert_eq!(shape("embeddings.LayerNorm.weight"), [8]);
+        assert_eq!(
+            shape("bert.encoder.layer.0.intermediate.dense.weight"),
+            [16, 8]
+        );
+        assert_eq!(shape("bert.encoder.layer.0.attention.self.key.bias"), [8]);
+        assert_eq!(
+            shape("bert.encoder.layer.0.attention.output.LayerNorm.bias"),
+            [8]
+        );
+    }
+
+    #[test]
+    fn weights_go_out_and_in_again() {
+        let device = Device::flex();
+        let config = LstmConfig::new(3, 2);
+        let [from, to] = [0; 2].map(|_| config.init(&device));
+        let all = published_weights(&from, &[]).unwrap();
+        assert_eq!(all[0].0, "weight_ih_l0");
+        assert_eq!(all[0].1.0, [8, 3]);
+        let find = |name: &str| {
+            let found = all.iter().find(|(own, _)| own == name);
+            found.map(|(_, tensor)| tensor.clone())
+        };
+        let to = load_published(to, &[], &find).unwrap();
+        assert_eq!(published_weights(&to, &[]).unwrap(), all);
+        let wide = LstmConfig::new(4, 2).init(&device);
+        let error = load_published(wide.clone(), &[], &find)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("weight_ih_l0 is [8, 3], not [8, 4]"),
+            "{error}"
+        );
+        let bert: Bert = BertConfig::small(30, 8, 1, 2, 16).init(&device);
+        let error = load_published(bert, &[], &find).unwrap_err().to_string();
+        assert!(
+            error.contains("word_embeddings.weight is missing"),
+            "{error}"
+        );
+    }
+}
