@@ -526,8 +526,8 @@ mod tests {
             (&standing.left[..], standing.until),
             (&["i", "h", "g"].map(String::from)[..], Some(3))
         );
-        for of in 6..9 {
-            known.insert(points[of].clone(), errors(3, false, of));
+        for (of, point) in points.iter().enumerate().skip(6) {
+            known.insert(point.clone(), errors(3, false, of));
         }
         let standing = halving.standing(&points, 10, &known);
         assert_eq!(
