@@ -4,6 +4,7 @@ mod clean;
 mod config;
 pub mod container;
 pub mod cross_check;
+mod cross_validation;
 pub mod csd;
 mod error;
 pub mod files;
@@ -29,6 +30,7 @@ pub use config::{
     Columns, DataConfig, Download, FramesOf, Kind, Missing, MissingFiles, Shorten, SplitFrom,
     TextFrom,
 };
+pub use cross_validation::Fold;
 pub use csd::{TOLERANCE, is_too_short, overlapping};
 pub use error::{DataError, Result};
 pub use frames::{Frames, PaddedFrames};
@@ -36,6 +38,8 @@ pub use labels::{LabelSummary, SuggestedScale};
 pub use open::{load, load_unlabelled, open, open_unlabelled, visit_unlabelled};
 pub use prepare::{Prepared, prepare};
 pub use report::{DataReport, DropReason, Unit};
-pub use segment::{Dataset, Modality, Segment, SegmentSource, Split, Visit, Widths, in_two_splits};
+pub use segment::{
+    Dataset, Modality, Segment, SegmentSource, Split, Visit, Widths, in_two_splits, video_of,
+};
 pub use source::SourceFile;
 pub use stats::{FeatureMoments, FeatureStats, quantile};

@@ -54,6 +54,20 @@ pub fn prepare(
     root: &Path,
     watch: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Prepared> {
+    let mut prepared = prepare_own_splits(config, root, watch)?;
+    if let Some(fold) = config.fold {
+        let splits = fold.splits(prepared.set.videos())?;
+        prepared.set.set_splits(splits);
+    }
+    Ok(prepared)
+}
+
+/// [`prepare`], with the data set's own splits: all folds of a cross-validation read the same packed set.
+fn prepare_own_splits(
+    config: &DataConfig,
+    root: &Path,
+    watch: &mut dyn FnMut(usize) -> bool,
+) -> Result<Prepared> {
     let named = config.files(root)?;
     let cache = root.join(&config.cache);
     let paths: Vec<&Path> = named.all();

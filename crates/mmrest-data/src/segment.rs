@@ -201,6 +201,21 @@ impl fmt::Display for Split {
     }
 }
 
+/// The video of a segment, by its id: what stands before `[i]` or `$_$clip`; any other id stands for a video by itself.
+///
+/// ```
+/// use mmrest_data::video_of;
+///
+/// let ids = ["03bSnISJMiM[7]", "03bSnISJMiM$_$7", "03bSnISJMiM"];
+/// assert_eq!(ids.map(video_of), ["03bSnISJMiM"; 3]);
+/// ```
+pub fn video_of(id: &str) -> &str {
+    match id.split_once("$_$") {
+        Some((video, _)) => video,
+        None => crate::csd::split_id(id).0,
+    }
+}
+
 /// The videos that are in more than one split, each once.
 pub fn in_two_splits<'a>(of: impl IntoIterator<Item = (&'a str, Split)>) -> Vec<&'a str> {
     let mut splits: BTreeMap<&str, (Split, bool)> = BTreeMap::new();

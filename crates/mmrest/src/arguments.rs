@@ -4,11 +4,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use mmrest_data::Split;
 use mmrest_learner::Backend;
+use serde::Serialize;
 
 use crate::commands::data::DataCommand;
+use crate::project::find_run;
 
 /// Multimodal sentiment analysis by multi-metric learning on clusters (MMRest, CVPR 2026).
 #[derive(Debug, Parser)]
@@ -108,7 +111,7 @@ pub(crate) struct TrainArguments {
     /// A safetensors file of weights to begin with, named as in the state dict of the model's published code.
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub(crate) init: Option<PathBuf>,
-    /// Resume the run in --out, with its own configuration.
+    /// Resume the run in --out, with its own configuration; begin it where there is none.
     #[arg(long, requires = "out")]
     pub(crate) resume: bool,
     /// What may differ from when the run began: data, for the contents of the data files, or keys that are given again, such
@@ -150,7 +153,7 @@ pub(crate) struct AblateArguments {
     /// A name under configs/, or a TOML file.
     #[arg(default_value = "mosi-words")]
     pub(crate) config: String,
-    /// The variants: a name under configs/ (ablate, sensitivity), or a TOML file.
+    /// The variants: a name under configs/ (ablate, compare, ordinal, sensitivity), or a TOML file.
     #[arg(long, default_value = "ablate", value_name = "NAME|FILE")]
     pub(crate) study: String,
     /// Seeds per variant, from 1 to N [default: the study's, or 5].
@@ -171,6 +174,12 @@ pub(crate) struct AblateArguments {
     /// Maximum number of epochs.
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<usize>,
+    /// Cross-validate: K folds by video over all segments, in place of the data's own splits.
+    #[arg(long, value_name = "K", value_parser = parse_folds)]
+    pub(crate) folds: Option<usize>,
+    /// What bootstrap intervals and tests draw; segments only where those of a video are independent.
+    #[arg(long, value_enum, default_value_t = Resample::Videos, value_name = "UNIT")]
+    pub(crate) resample: Resample,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
     /// Number of runs at a time, which share the processor's threads.
@@ -188,11 +197,74 @@ pub(crate) struct AblateArguments {
     /// Print nothing but errors.
     #[arg(long)]
     pub(crate) quiet: bool,
+    /// Print one JSON line per run, with the command that trains it alone, and train nothing.
+    #[arg(long, group = "part")]
+    pub(crate) plan: bool,
+    /// Train run N of --plan alone: begin it or go on with it.
+    #[arg(long, value_name = "N", group = "part")]
+    pub(crate) task: Option<usize>,
+    /// Train nothing; make tables and report of the runs that are finished.
+    #[arg(long, group = "part")]
+    pub(crate) collect: bool,
+    /// Write the study as a job array for Slurm, with a job that collects after it.
+    #[arg(long, group = "part")]
+    pub(crate) slurm: bool,
+    #[command(flatten)]
+    pub(crate) slurm_options: SlurmArguments,
+}
+
+/// What the jobs of `--slurm` ask for.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SlurmArguments {
+    /// Partition of the jobs.
+    #[arg(long, requires = "slurm", value_name = "NAME")]
+    pub(crate) partition: Option<String>,
+    /// GPUs per run.
+    #[arg(long, requires = "slurm", value_name = "N")]
+    pub(crate) gpus: Option<usize>,
+    /// Time limit of a run, such as 2:00:00; a run that needs longer goes on in another.
+    #[arg(long, requires = "slurm", value_name = "TIME")]
+    pub(crate) time: Option<String>,
+    /// Number of runs at a time.
+    #[arg(long, requires = "slurm", value_name = "N", value_parser = parse_count)]
+    pub(crate) max_parallel: Option<usize>,
+    /// Submit the jobs with sbatch.
+    #[arg(long, requires = "slurm")]
+    pub(crate) submit: bool,
+}
+
+/// What is resampled: groups of segments that are not independent, or segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Resample {
+    /// All segments of a video together.
+    Videos,
+    /// Every segment by itself.
+    Segments,
+}
+
+impl Resample {
+    /// One of what is drawn.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::Videos => "video",
+            Self::Segments => "segment",
+        }
+    }
+
+    /// Several of it.
+    pub(crate) fn units(self) -> &'static str {
+        match self {
+            Self::Videos => "videos",
+            Self::Segments => "segments",
+        }
+    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalArguments {
-    /// The run's folder.
+    /// The run's folder, or latest for the newest run.
+    #[arg(value_parser = run_parser())]
     pub(crate) run: PathBuf,
     /// train, valid or test.
     #[arg(long, default_value = "test", value_parser = parse_split)]
@@ -212,7 +284,8 @@ pub(crate) struct EvalArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct PredictArguments {
-    /// The run's folder.
+    /// The run's folder, or latest for the newest run.
+    #[arg(value_parser = run_parser())]
     pub(crate) run: PathBuf,
     /// What to score, as --input.
     #[arg(value_name = "FILE|DIR|-", conflicts_with = "input")]
@@ -245,7 +318,8 @@ pub(crate) struct PredictArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// The run's folder.
+    /// The run's folder, or latest for the newest run.
+    #[arg(value_parser = run_parser())]
     pub(crate) run: PathBuf,
     /// The port; 0 for any free port.
     #[arg(long, value_name = "N")]
@@ -283,8 +357,8 @@ pub(crate) struct ServeArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArguments {
-    /// Folders of finished runs; two or more are compared.
-    #[arg(required = true, value_name = "RUN")]
+    /// Folders of finished runs, or latest for the newest run; two or more are compared.
+    #[arg(required = true, value_name = "RUN", value_parser = run_parser())]
     pub(crate) runs: Vec<PathBuf>,
     /// Folder of the report [default: RUN/report, or runs/reports/NAMES of several].
     #[arg(long, value_name = "DIR")]
@@ -346,10 +420,22 @@ impl DeviceArguments {
     }
 }
 
+/// Takes a run's folder, or `latest`.
+fn run_parser() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|given| find_run(&given))
+}
+
 fn parse_count(number: &str) -> Result<usize, String> {
     match number.parse() {
         Ok(0) | Err(_) => Err("give a whole number, at least 1".to_string()),
         Ok(count) => Ok(count),
+    }
+}
+
+fn parse_folds(number: &str) -> Result<usize, String> {
+    match number.parse() {
+        Ok(folds) if folds >= 3 => Ok(folds),
+        _ => Err("give a whole number, at least 3".to_string()),
     }
 }
 

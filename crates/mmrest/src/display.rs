@@ -290,14 +290,45 @@ fn final_table(metrics: &MetricsFile) -> String {
     let parts: String = parts
         .map(|(name, count)| format!(", {count} {name}"))
         .collect();
+    let method = method_lines(metrics);
     format!(
-        "\nselected epoch {}\n{}\nparameters: {} ({} text encoder, {} rest{parts})",
+        "\nselected epoch {}\n{}\nparameters: {} ({} text encoder, {} rest{parts}){method}",
         metrics.selected_epoch,
         figures_table(&[("valid", &metrics.valid), ("test", &metrics.test)]),
         parameters.total,
         parameters.text_encoder,
         parameters.rest,
     )
+}
+
+/// What the method did; nothing where the run says nothing of it.
+fn method_lines(metrics: &MetricsFile) -> String {
+    let method = &metrics.method;
+    let parts = method.active.iter();
+    let parts = parts.map(|part| format!("{} {:.0} %", part.part, 100.0 * part.share));
+    let parts: Vec<String> = parts.collect();
+    let mut lines = Vec::new();
+    if !parts.is_empty() {
+        lines.push(format!("not 0 in steps: {}", parts.join(", ")));
+    }
+    if let Some(moved) = &method.metrics_moved {
+        lines.push(format!(
+            "metrics moved from the identity: global {:.4}, local {:.4}",
+            moved.global, moved.local
+        ));
+    }
+    if let Some(without) = &method.valid_without_bias {
+        let told = |figures: &Figures| {
+            let (finest, accuracy) = figures.finest();
+            format!("mae {:.4} {finest} {accuracy:.4}", figures.mae())
+        };
+        lines.push(format!(
+            "bias on valid: {} with it, {} without",
+            told(&metrics.valid),
+            told(without)
+        ));
+    }
+    lines.into_iter().map(|line| format!("\n{line}")).collect()
 }
 
 #[cfg(test)]
@@ -319,6 +350,7 @@ mod tests {
             (FigureSet::Sims, "acc5 0.5000"),
         ] {
             let row = EpochRow {
+                active: Vec::new(),
                 epoch: 3,
                 train_seconds: 1.0,
                 loss: 0.5,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use mmrest_learner::Config;
 use mmrest_learner::config::closest;
+use mmrest_learner::run::RunRecord;
 
 use crate::shipped;
 use crate::study::file::is_study;
@@ -117,6 +118,37 @@ pub(crate) fn find_config(given: &str) -> Result<ConfigFile> {
 /// Finds a study likewise.
 pub(crate) fn find_study(given: &str) -> Result<ConfigFile> {
     find(given, Kind::Study)
+}
+
+/// The folder of a run: as given, or the newest run of the project for `latest`.
+pub(crate) fn find_run(given: &Path) -> Result<PathBuf> {
+    if given != Path::new("latest") || given.exists() {
+        return Ok(given.to_path_buf());
+    }
+    let root = root(&here()?);
+    newest_run(&root).ok_or_else(|| {
+        anyhow!(
+            "latest: there is no run under {}; 'train' makes one",
+            root.join("runs").display()
+        )
+    })
+}
+
+/// The run under `runs/` that began last, those of studies aside.
+fn newest_run(root: &Path) -> Option<PathBuf> {
+    let below = |folder: PathBuf| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path()))
+    };
+    let started = |run: PathBuf| {
+        let text = std::fs::read_to_string(run.join("run.json")).ok()?;
+        let record: RunRecord = serde_json::from_str(&text).ok()?;
+        Some((record.started, run))
+    };
+    let configurations = below(root.join("runs")).filter(|folder| !folder.ends_with("studies"));
+    let runs = configurations.flat_map(below).filter_map(started);
+    let newest = runs.max_by(|a, b| a.0.total_cmp(&b.0));
+    newest.map(|(_, run)| run)
 }
 
 /// The configuration that has this name; none where nothing has.
@@ -315,7 +347,7 @@ mod tests {
             (
                 "c",
                 Kind::Study,
-                "one of ablate, ordinal, ordinal-search, s, sensitivity, the",
+                "one of ablate, compare, ordinal, ordinal-search, s, sensitivity, the",
             ),
             (
                 "c",

@@ -16,10 +16,11 @@ macro_rules! shipped {
 }
 
 /// Configurations and studies, by name.
-pub(crate) const CONFIGS: [(&str, &str); 12] = shipped!(
+pub(crate) const CONFIGS: [(&str, &str); 13] = shipped!(
     "configs",
     ".toml",
     "ablate",
+    "compare",
     "mosei",
     "mosei-mmsa",
     "mosi",

@@ -12,7 +12,8 @@ use toml::{Table, Value};
 use common::workspace;
 
 /// Keys that a configuration has only when they are set.
-const OPTIONAL: [&str; 9] = [
+const OPTIONAL: [&str; 10] = [
+    "data.fold",
     "data.file",
     "data.words",
     "data.table",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Modality;
+use crate::{Fold, Modality};
 
 pub(crate) use files::Files;
 pub use files::MissingFiles;
@@ -59,6 +59,9 @@ pub struct DataConfig {
     pub split_shares: [f64; 3],
     /// Folds by video (JSON): relative to the root folder, or else to `dir`.
     pub folds: PathBuf,
+    /// A fold of a cross-validation, in place of the data set's own splits; read by [`prepare`](crate::prepare()).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
     /// Computational sequence of visual features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vision: Option<String>,
@@ -104,6 +107,7 @@ impl Default for DataConfig {
             split_seed: 1,
             split_shares: [0.7, 0.1, 0.2],
             folds: PathBuf::from("folds.json"),
+            fold: None,
             vision: None,
             audio: None,
             pause_token: "sp".to_owned(),

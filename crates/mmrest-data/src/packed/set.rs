@@ -152,6 +152,23 @@ impl PackedSet {
         &self.rows[split as usize]
     }
 
+    /// Puts every segment into another split, by row.
+    pub(crate) fn set_splits(&mut self, splits: Vec<Split>) {
+        debug_assert_eq!(splits.len(), self.len());
+        let of = |split| {
+            (0..splits.len())
+                .filter(|&row| splits[row] == split)
+                .collect()
+        };
+        self.rows = Split::ALL.map(of);
+        self.splits = splits;
+    }
+
+    /// The videos of all segments, by row.
+    pub(crate) fn videos(&self) -> &[String] {
+        &self.videos
+    }
+
     /// The segment's id.
     ///
     /// # Panics

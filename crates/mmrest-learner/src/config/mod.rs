@@ -279,6 +279,10 @@ impl Config {
             return refuse("data.modalities names a modality twice");
         }
         self.check_paths()?;
+        if let Some(fold) = &self.data.fold {
+            fold.check()
+                .map_err(|error| ConfigError(error.to_string()))?;
+        }
         self.bins.check(self.data.label_range)?;
         ConfigError::positive(
             "text.max_tokens - 2",

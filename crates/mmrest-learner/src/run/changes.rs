@@ -24,7 +24,7 @@ const CHANGEABLE: [&str; 7] = [
 ];
 
 /// Keys of these tables that are not changeable all the same.
-const FIXED: [&str; 2] = ["data.modalities", "data.label_range"];
+const FIXED: [&str; 3] = ["data.modalities", "data.label_range", "data.fold"];
 
 /// The changes that a resumed run may find: each was meant.
 ///

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::changes::{Accepted, DATA};
 use super::folder::RunFolder;
+use super::method::MethodReport;
 use super::prepare::{Splits, locate};
 use super::record::RunRecord;
 use crate::config::Selection;
@@ -20,7 +21,7 @@ use crate::files;
 use crate::predict::neighbours;
 use crate::saved_model::SavedModel;
 use crate::space::{Moment, Overlap, Snapshots, SplitRows, overlap};
-use crate::train::BestModel;
+use crate::train::{BestModel, EpochRow};
 use crate::trained::{ParameterCounts, TrainedModel, predict};
 
 /// Keeps the shared space before the first step, with the clusters of the first epoch, where the model has such a space
@@ -72,6 +73,9 @@ pub struct MetricsFile {
     /// How far sentiments overlap in the shared space, where the model has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
+    /// What the method did.
+    #[serde(default)]
+    pub method: MethodReport,
 }
 
 /// A split's predictions and figures.
@@ -221,7 +225,7 @@ fn check_widths(saved: &SavedModel, data: Widths) -> Result<(), LearnerError> {
 pub(crate) fn finish(
     folder: &RunFolder,
     splits: &Splits,
-    selected_epoch: usize,
+    (selected_epoch, epochs): (usize, &[EpochRow]),
     device: &Device,
 ) -> Result<MetricsFile, LearnerError> {
     let (saved, model) = SavedModel::load(&folder.model(), device)?;
@@ -247,6 +251,7 @@ pub(crate) fn finish(
         None => None,
     };
     let metrics = MetricsFile {
+        method: MethodReport::of(epochs, &*model, valid)?,
         selected_epoch,
         selection: saved.config.train.selection,
         valid: valid.figures.clone(),

@@ -105,16 +105,6 @@ impl RunFolder {
         self.config().exists() || self.checkpoints().exists()
     }
 
-    /// Whether some start has been here, though it may have ended before the run began.
-    pub fn is_entered(&self) -> bool {
-        self.lock_file().exists() || self.log().exists()
-    }
-
-    /// Held by the program at work here.
-    fn lock_file(&self) -> PathBuf {
-        self.0.join(LOCK)
-    }
-
     /// The configuration of the run that is here.
     ///
     /// # Errors

@@ -299,7 +299,11 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     options.observer.stage("evaluating the selected model");
     lock.check()?;
     best.check(epoch)?;
-    let metrics = finish(&options.folder, &splits, epoch, device)?;
+    let selected = (epoch, &progress.epochs[..]);
+    let metrics = finish(&options.folder, &splits, selected, device)?;
+    if let Some(warning) = metrics.method.warning() {
+        options.observer.warning(&warning);
+    }
     record.finished = Some(now());
     record.note_peak_memory();
     lock.check()?;

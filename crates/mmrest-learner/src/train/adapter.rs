@@ -170,6 +170,8 @@ impl<M: SentimentModel> Module for Trainee<M> {
 pub(super) struct StepRecord {
     /// The loss and its parts.
     pub(super) losses: Vec<f64>,
+    /// Which parts of the loss are in use.
+    pub(super) in_use: Vec<bool>,
     /// The norms of the gradient groups; none of a part, whose own norms say nothing.
     pub(super) norms: Option<Vec<f64>>,
     /// Which part of the step this is.
@@ -280,6 +282,7 @@ impl<M: SentimentModel> Trainee<M> {
         });
         let item = StepRecord {
             losses: [total].into_iter().chain(parts).collect(),
+            in_use: loss.parts.iter().map(Option::is_some).collect(),
             norms: squares.map(|squares| squares.norms(rest)),
             part,
         };
@@ -293,6 +296,7 @@ impl<M: SentimentModel> Trainee<M> {
             grads: GradientsParams::new(),
             item: StepRecord {
                 losses,
+                in_use: Vec::new(),
                 norms: None,
                 part,
             },
@@ -373,6 +377,7 @@ impl<M: SentimentModel> Workers<M> {
         // Workers answer in any order; sums are to be the same every time.
         outputs.sort_by_key(|output| output.item.part);
         let losses: Vec<Vec<f64>> = outputs.iter().map(|of| of.item.losses.clone()).collect();
+        let in_use = outputs.first().map(|of| of.item.in_use.clone());
         let mut sum = GradientsAccumulator::new();
         for output in outputs {
             sum.accumulate(&trainee, output.grads.to_device(main, &trainee));
@@ -381,6 +386,7 @@ impl<M: SentimentModel> Workers<M> {
             grads: sum.grads(),
             item: StepRecord {
                 losses: trainee.model.combine_losses(&losses),
+                in_use: in_use.unwrap_or_default(),
                 norms: None,
                 part: 0,
             },

@@ -326,6 +326,7 @@ mod tests {
             ]
         );
         let row = EpochRow {
+            active: Vec::new(),
             epoch: 3,
             train_seconds: 1.0,
             loss: 0.75,

@@ -16,7 +16,7 @@ use super::non_finite::NonFinite;
 use super::observer::Observer;
 use super::progress::{EpochRow, Progress};
 use super::schedule::RatePlan;
-use super::trainer::Trainer;
+use super::trainer::{Step, Trainer};
 use crate::error::{LearnerError, batch_error};
 use crate::figures::{Figures, figures};
 use crate::loader::SegmentLoader;
@@ -62,6 +62,8 @@ pub(crate) struct EpochLoop {
 struct Tally {
     /// Sums over the segments of the steps taken: the loss and its parts.
     losses: Vec<f64>,
+    /// Steps taken in which each part in use was not 0; none for a part that is not in use.
+    active: Vec<Option<usize>>,
     /// Segments of the steps taken.
     segments: usize,
     /// Sums over the steps taken, by group of gradients.
@@ -234,7 +236,7 @@ impl EpochLoop {
             match &step.skipped {
                 None => {
                     self.progress.non_finite_in_a_row = 0;
-                    tally.take(&step.losses, &step.norms, rows.len());
+                    tally.take(&step, rows.len());
                 }
                 Some(found) => {
                     tally.skipped += 1;
@@ -345,6 +347,7 @@ impl EpochLoop {
         let mut losses = tally.losses.iter().map(|sum| sum * scale);
         let groups = self.recipe.groups.iter();
         let norms = self.recipe.gradients.iter().zip(&tally.norms);
+        let active = M::LOSSES.iter().zip(&tally.active);
         EpochRow {
             epoch,
             train_seconds: 0.0,
@@ -353,6 +356,11 @@ impl EpochLoop {
                 .iter()
                 .map(|name| (*name).into())
                 .zip(losses)
+                .collect(),
+            active: active
+                .filter_map(|(name, steps)| {
+                    Some(((*name).into(), (*steps)? as f64 / tally.taken as f64))
+                })
                 .collect(),
             valid: Figures::of(self.saved.config.figures, &[], &[]),
             test: None,
@@ -437,11 +445,21 @@ impl Tally {
     }
 
     /// Counts a step that was taken.
-    fn take(&mut self, losses: &[f64], norms: &[f64], segments: usize) {
+    fn take(&mut self, step: &Step, segments: usize) {
         self.taken += 1;
         self.segments += segments;
-        add(&mut self.norms, norms, 1.0);
-        add(&mut self.losses, losses, segments as f64);
+        add(&mut self.norms, &step.norms, 1.0);
+        add(&mut self.losses, &step.losses, segments as f64);
+        self.active.resize(step.in_use.len(), None);
+        let parts = step.in_use.iter().zip(step.losses.iter().skip(1));
+        for (active, (_, &loss)) in self
+            .active
+            .iter_mut()
+            .zip(parts)
+            .filter(|(_, part)| *part.0)
+        {
+            *active = Some(active.unwrap_or(0) + usize::from(loss != 0.0));
+        }
     }
 }
 

@@ -21,6 +21,9 @@ pub struct EpochRow {
     pub loss: f64,
     /// Its parts likewise, by the names that the model gives them.
     pub losses: Vec<(String, f64)>,
+    /// The share of steps in which each part in use was not 0.
+    #[serde(default)]
+    pub active: Vec<(String, f64)>,
     /// Figures of the validation split.
     pub valid: Figures,
     /// Figures of the test split, where `train.record_test` asks for them; nothing goes by them.
@@ -48,6 +51,9 @@ impl EpochRow {
         number("loss".into(), self.loss);
         for (name, value) in &self.losses {
             number(format!("loss_{name}"), *value);
+        }
+        for (name, value) in &self.active {
+            number(format!("active_{name}"), *value);
         }
         for (name, value) in self.valid.named() {
             number(format!("valid_{name}"), value);

@@ -71,6 +71,8 @@ pub struct Trainer<M: SentimentModel> {
 pub struct Step {
     /// The loss, then its parts in the order of [`SentimentModel::LOSSES`].
     pub losses: Vec<f64>,
+    /// Which of the parts are in use.
+    pub in_use: Vec<bool>,
     /// The global gradient norm of each of the recipe's gradient groups, before clipping.
     pub norms: Vec<f64>,
     /// Why the step was skipped, where it was: a loss or gradient was not finite.
@@ -198,6 +200,7 @@ impl<M: SentimentModel> Trainer<M> {
         let (failed, seen) = self.shared.lock().take();
         let mut step = Step {
             losses: item.losses,
+            in_use: item.in_use,
             norms: Vec::new(),
             skipped: None,
         };

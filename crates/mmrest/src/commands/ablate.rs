@@ -1,5 +1,6 @@
 //! `mmrest ablate`: trains variants of a configuration and compares them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,26 +8,30 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use mmrest_data::{Split, files};
-use mmrest_learner::Config;
 use mmrest_learner::run::{FolderLock, check_files};
+use mmrest_learner::{Config, Figures};
+use serde_json::json;
 
 use super::data::ensure_sample;
-use super::report::{check_png, read_run};
+use super::report::{check_png, predictions_of, read_run};
 use super::train::{overrides, wants_sample};
 use crate::arguments::AblateArguments;
 use crate::interrupt::{self, say};
 use crate::logging;
-use crate::project::{ConfigFile, find_config, find_study, near};
-use crate::report::report;
+use crate::project::{ConfigFile, find_config, find_study, near, program, quoted};
+use crate::report::{Page, report};
+use crate::screen;
 use crate::shipped::ensure_folds;
-use crate::study::file::StudyFile;
-use crate::study::plan::Plan;
+use crate::study::file::{self, StudyFile};
+use crate::study::plan::{Overrides, Plan, Variant};
 use crate::study::processes::{Children, Failure, Launch, work};
 use crate::study::progress::Progress;
 use crate::study::report::write_report;
-use crate::study::runs::{Run, RunResult, State, runs_of};
-use crate::study::summary::{Gate, Names, Results, Summary};
-use crate::study::{csv, tables};
+use crate::study::runs::{Ended, Repeats, Run, SeedResult, State};
+use crate::study::search::{Search, Standing};
+use crate::study::slurm::Jobs;
+use crate::study::summary::{Names, Results, SearchSummary, Studied, Summary};
+use crate::study::{csv, paper, tables};
 
 /// The number of seeds per variant, if neither the command line nor the study gives one.
 const SEEDS: usize = 5;
@@ -34,71 +39,595 @@ const SEEDS: usize = 5;
 /// How long a study waits for what is left of one that was killed: runs end with their study, but not in the same moment.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A study as the command line asks for it.
+struct Study<'a> {
+    arguments: &'a AblateArguments,
+    config: ConfigFile,
+    names: Names,
+    plan: Plan,
+    /// What every variant sets.
+    below: Overrides,
+    out: PathBuf,
+    repeats: Repeats,
+}
+
 /// `mmrest ablate`.
 pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
     logging::to_stderr()?;
     check_png(arguments.png)?;
-    let config = find_config(&arguments.config)?;
-    let study_file = find_study(&arguments.study)?;
-    let study = StudyFile::parse(&study_file.text()?)
-        .map_err(|error| anyhow!("{}: {error}", study_file.shown()))?;
-    let common = overrides(
-        &arguments.set,
-        [
-            ("data.dir", &arguments.data),
-            ("text.bert", &arguments.bert),
-        ],
-        [
-            ("seed", None),
-            ("train.epochs", arguments.epochs.map(|epochs| epochs as u64)),
-        ],
-    )?;
-    let plan = Plan::make(&study, &config, &common)?;
-    let seeds = arguments.seeds.or(study.seeds).unwrap_or(SEEDS) as u64;
-    let out = arguments
-        .out
-        .clone()
-        .unwrap_or_else(|| default_out(&config, &study_file));
-    let _alone = FolderLock::take_within(&out, "study.lock", PATIENCE)?;
-    let chosen = plan.chosen(&arguments.only)?;
-    let listed = runs_of(&out, &chosen, seeds);
-    let listed = with_states(listed, arguments.fresh)?;
-    make_sample(&config, &plan)?;
-    check_inputs(&listed, &config.root)?;
-    let names = Names {
-        title: study.title.clone(),
-        note: study.note.clone(),
-        study: study_file.name.clone(),
-        config: config.name.clone(),
+    let study = Study::read(arguments)?;
+    if let Some(index) = arguments.task {
+        return study.task(index);
+    }
+    if arguments.plan {
+        return study.print_plan();
+    }
+    if arguments.slurm {
+        return study.slurm();
+    }
+    let _alone = FolderLock::take_within(&study.out, "study.lock", PATIENCE)?;
+    let training = if arguments.collect {
+        Training::default()
+    } else {
+        study.train()?
     };
-    let (failures, stopped) = train_all(arguments, &plan, &listed)?;
-    let (summary, reference) = summarise(names, &plan, &out, seeds, &failures)?;
-    let page = write(&summary, reference.as_deref(), &out, arguments.png)?;
+    let summary = study.summarise(&training)?;
+    let page = study.write(&summary)?;
     if !arguments.quiet {
         say(&format!("wrote {}", near(&page)));
+        told_best(&summary);
     }
-    if stopped {
+    if training.stopped {
         say("interrupted; the same command goes on");
         return Ok(interrupt::code());
     }
-    match failures.len() {
+    match training.failures.len() {
         0 => Ok(ExitCode::SUCCESS),
         failed => bail!(
             "{failed} of {} runs failed: {} says why, and the same command tries them again",
-            listed.len(),
-            out.join("summary.md").display()
+            training.runs,
+            study.out.join("summary.md").display()
         ),
     }
 }
 
-/// `runs/studies/<study>-<config>`.
-fn default_out(config: &ConfigFile, study: &ConfigFile) -> PathBuf {
-    let name = format!("{}-{}", study.name, config.name);
+/// What a search has come to, last on the screen.
+fn told_best(summary: &Summary) {
+    let Some(search) = &summary.search else {
+        return;
+    };
+    let found = search.best.as_ref().and_then(|best| summary.variant(best));
+    if let Some((best, mae)) = found.and_then(|best| Some((best, best.valid.get("mae")?))) {
+        let so_far = if search.closed { "" } else { " so far" };
+        say(&format!(
+            "best by validation{so_far}: {}, mae {:.4}, train it with:\n  {}",
+            best.name,
+            mae.mean,
+            search.command.as_deref().unwrap_or_default()
+        ));
+    }
+}
+
+/// What training a study's runs came to.
+#[derive(Default)]
+struct Training {
+    runs: usize,
+    failures: Vec<Failure>,
+    stopped: bool,
+}
+
+impl Training {
+    fn failed(&self, run: &Run) -> bool {
+        self.failures.iter().any(|failed| {
+            let fold = run.fold.map(|fold| fold.number);
+            (failed.variant.as_str(), failed.seed, failed.fold)
+                == (run.variant.name.as_str(), run.seed, fold)
+        })
+    }
+}
+
+impl<'a> Study<'a> {
+    fn read(arguments: &'a AblateArguments) -> Result<Self> {
+        let config = find_config(&arguments.config)?;
+        let study_file = find_study(&arguments.study)?;
+        let study = StudyFile::parse(&study_file.text()?)
+            .map_err(|error| anyhow!("{}: {error}", study_file.shown()))?;
+        let common = overrides(
+            &arguments.set,
+            [
+                ("data.dir", &arguments.data),
+                ("text.bert", &arguments.bert),
+            ],
+            [
+                ("seed", None),
+                ("train.epochs", arguments.epochs.map(|epochs| epochs as u64)),
+            ],
+        )?;
+        let plan = Plan::make(&study, &config, &common)?;
+        let mut below = file::overrides(&study.base);
+        below.extend(common);
+        Ok(Self {
+            arguments,
+            names: Names {
+                title: study.title.clone(),
+                note: study.note.clone(),
+                study: study_file.name.clone(),
+                config: config.name.clone(),
+            },
+            plan,
+            below,
+            out: match &arguments.out {
+                Some(out) => out.clone(),
+                None => default_out(&config, &study_file, arguments.folds),
+            },
+            repeats: Repeats {
+                seeds: arguments.seeds.or(study.seeds).unwrap_or(SEEDS) as u64,
+                folds: arguments.folds,
+            },
+            config,
+        })
+    }
+
+    fn chosen(&self) -> Result<Vec<&Variant>> {
+        self.plan.chosen(&self.arguments.only)
+    }
+
+    /// Trains the remaining runs.
+    fn train(&self) -> Result<Training> {
+        let chosen = self.chosen()?;
+        let all = self.repeats.runs(&self.out, &chosen);
+        let all = with_states(all, self.arguments.fresh)?;
+        make_sample(&self.config, &self.plan)?;
+        check_inputs(&all, &self.config.root)?;
+        let children = Arc::new(Children::default());
+        let [first, second] = [Arc::clone(&children), Arc::clone(&children)];
+        interrupt::gently(
+            move || {
+                say("stopping; once more to stop at once");
+                first.stop();
+            },
+            move || {
+                second.stop(); // a run's own second time
+                say("interrupted");
+            },
+        );
+        let mut training = Training {
+            runs: all.len(),
+            ..Training::default()
+        };
+        if self.arguments.only.is_empty() && !self.arguments.quiet {
+            for skipped in &self.plan.skipped {
+                screen::out(&format!("{} is left out: {}", skipped.name, skipped.reason));
+            }
+        }
+        let halvings = self
+            .plan
+            .searches
+            .iter()
+            .filter(|search| search.halving.is_some());
+        let halved: BTreeSet<&String> =
+            halvings.clone().flat_map(|search| &search.points).collect();
+        let (later, now): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|(run, _)| halved.contains(&run.variant.name));
+        if !now.is_empty() {
+            training.failures = self.work(&now, None, &children)?;
+        }
+        let later: Vec<Run> = later.into_iter().map(|(run, _)| run).collect();
+        for search in halvings {
+            while let Some(standing) = self.standing(search, &later, &training) {
+                let in_round = |run: &&Run| {
+                    standing.left.contains(&run.variant.name)
+                        && !matches!(run.state(), Ok(State::Finished))
+                        && standing
+                            .until
+                            .is_none_or(|until| run.valid_by_epoch().len() < until)
+                };
+                let round: Vec<Run> = later.iter().filter(in_round).cloned().collect();
+                if standing.reached || round.is_empty() || children.stopping() {
+                    break;
+                }
+                if !self.arguments.quiet {
+                    let points = standing.left.len();
+                    screen::out(&match standing.until {
+                        Some(until) => format!("halving: {points} points to epoch {until}"),
+                        None => format!("halving: {points} points to the end"),
+                    });
+                }
+                let round = with_states(round, false)?;
+                let failures = self.work(&round, standing.until, &children)?;
+                training.failures.extend(failures);
+            }
+        }
+        training.stopped = children.stopping();
+        Ok(training)
+    }
+
+    /// Trains some runs, until an epoch where one is given.
+    fn work(
+        &self,
+        runs: &[(Run, State)],
+        until: Option<usize>,
+        children: &Children,
+    ) -> Result<Vec<Failure>> {
+        let jobs = self.arguments.jobs.clamp(1, runs.len().max(1));
+        let show_test = self.plan.searches.is_empty();
+        let progress = Progress::new(runs, jobs, self.arguments.quiet, show_test);
+        progress.start();
+        let failures = work(runs, jobs, &self.launch(jobs, until), children, &progress);
+        progress.clear();
+        failures
+    }
+
+    fn launch(&self, jobs: usize, until: Option<usize>) -> Launch {
+        Launch {
+            options: self.arguments.device.options(),
+            threads: (jobs > 1 && std::env::var_os("RAYON_NUM_THREADS").is_none()).then(|| {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                (cores / jobs).max(1)
+            }),
+            until,
+        }
+    }
+
+    /// How far a halving has come; nothing for another search.
+    fn standing(&self, search: &Search, runs: &[Run], training: &Training) -> Option<Standing> {
+        let halving = search.halving?;
+        let mut errors: BTreeMap<String, Vec<(Vec<f64>, bool)>> = BTreeMap::new();
+        let mut epochs = 1;
+        for point in &search.points {
+            let own: Vec<&Run> = runs
+                .iter()
+                .filter(|run| run.variant.name == *point)
+                .collect();
+            if own.iter().any(|run| training.failed(run)) {
+                continue;
+            }
+            let of = |run: &&Run| {
+                let finished = matches!(run.state(), Ok(State::Finished));
+                (run.valid_by_epoch(), finished)
+            };
+            errors.insert(point.clone(), own.iter().map(of).collect());
+            let most = own.iter().map(|run| run.variant.config.train.epochs);
+            epochs = most.max().unwrap_or(epochs).max(epochs);
+        }
+        Some(halving.standing(&search.points, epochs, &errors))
+    }
+
+    /// Compares all finished runs in the study's folder, not only those of this start.
+    fn summarise(&self, training: &Training) -> Result<Summary> {
+        let mut results = Results::new();
+        for variant in &self.plan.variants {
+            for seed in 1..=self.repeats.seeds {
+                let runs = self.repeats.of_seed(&self.out, variant, seed);
+                if let Some(result) = SeedResult::read(seed, &runs)? {
+                    let known: &mut Vec<SeedResult> =
+                        results.entry(variant.name.clone()).or_default();
+                    known.push(result);
+                }
+            }
+        }
+        let chosen = self.chosen()?;
+        let search = self.search(&chosen, &results, training);
+        let studied = Studied {
+            names: self.names.clone(),
+            plan: &self.plan,
+            chosen: chosen.iter().map(|variant| variant.name.as_str()).collect(),
+            repeats: self.repeats,
+            resample: self.arguments.resample,
+            search,
+        };
+        Ok(Summary::of(studied, &results, &training.failures))
+    }
+
+    /// What the study's searches have come to.
+    fn search(
+        &self,
+        chosen: &[&Variant],
+        results: &Results,
+        training: &Training,
+    ) -> Option<SearchSummary> {
+        if self.plan.searches.is_empty() {
+            return None;
+        }
+        // --only does not make a search smaller than it is.
+        let points: BTreeSet<&String> = self.plan.searches.iter().flat_map(|s| &s.points).collect();
+        let all = self.plan.variants.iter();
+        let asked = |variant: &&Variant| chosen.iter().any(|chosen| chosen.name == variant.name);
+        let all = all.filter(|variant| asked(variant) || points.contains(&variant.name));
+        let runs = self.repeats.runs(&self.out, &all.collect::<Vec<_>>());
+        let mut dropped = Vec::new();
+        let mut rounds_done = true;
+        for search in &self.plan.searches {
+            let Some(standing) = self.standing(search, &runs, training) else {
+                continue;
+            };
+            if standing.until.is_none() {
+                let out = |point: &&String| !standing.left.contains(point);
+                dropped.extend(search.points.iter().filter(out).cloned());
+            } else {
+                rounds_done = false;
+            }
+        }
+        let done = |run: &Run| {
+            dropped.contains(&run.variant.name)
+                || training.failed(run)
+                || matches!(run.state(), Ok(State::Finished))
+        };
+        let seeds = usize::try_from(self.repeats.seeds).unwrap_or(usize::MAX);
+        let complete = chosen.iter().filter_map(|variant| {
+            let of_seeds = results.get(&variant.name)?;
+            let errors = of_seeds.iter().map(|seed| {
+                let (labels, predictions): (Vec<f32>, Vec<f32>) =
+                    seed.valid.values().copied().unzip();
+                Figures::of(variant.config.figures, &predictions, &labels).mae()
+            });
+            let mean = errors.sum::<f64>() / of_seeds.len() as f64;
+            (of_seeds.len() == seeds && mean.is_finite()).then_some((*variant, mean))
+        });
+        let best = complete.min_by(|a, b| a.1.total_cmp(&b.1));
+        Some(SearchSummary {
+            closed: rounds_done && runs.iter().all(done),
+            best: best.map(|(variant, _)| variant.name.clone()),
+            command: best.map(|(variant, _)| self.train_command(variant)),
+            dropped,
+        })
+    }
+
+    /// The command that trains a variant.
+    fn train_command(&self, variant: &Variant) -> String {
+        let mut set = self.below.clone();
+        set.extend(variant.set.iter().cloned());
+        let own = self.config.load(&set).ok();
+        if own.is_some_and(|own: Config| own.train.selection != variant.config.train.selection) {
+            set.push(("train.selection".into(), "valid_mae".into()));
+        }
+        let mut latest: Overrides = Vec::new();
+        for (key, value) in set {
+            latest.retain(|(known, _)| *known != key);
+            latest.push((key, value));
+        }
+        let mut command = format!("{} train {}", program(), quoted(&self.arguments.config));
+        for (key, value) in latest {
+            command += &format!(" --set {}", quoted(&format!("{key}={value}")));
+        }
+        command
+    }
+
+    /// Writes the summary in all formats; returns the page's path.
+    fn write(&self, summary: &Summary) -> Result<PathBuf> {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = self.out.join(name);
+            files::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+        };
+        let mut json = serde_json::to_string_pretty(summary).context("cannot write the summary")?;
+        json.push('\n');
+        write("summary.json", json.as_bytes())?;
+        write("summary.csv", &csv::csv(summary)?)?;
+        write("summary.md", tables::markdown(summary).as_bytes())?;
+        let mut pages = Vec::new();
+        if summary.shows_test() {
+            write("table.md", paper::markdown(summary).as_bytes())?;
+            write("table.tex", paper::latex(summary).as_bytes())?;
+            pages.extend(self.reference_page()?);
+        }
+        write_report(summary, pages, &self.out, self.arguments.png)
+            .context("cannot write the report")
+    }
+
+    /// The page of the reference's first finished run; of a cross-validation its predictions over all folds.
+    fn reference_page(&self) -> Result<Option<(String, Page)>> {
+        let name = &self.plan.reference;
+        let Some(reference) = self
+            .plan
+            .variants
+            .iter()
+            .find(|variant| variant.name == *name)
+        else {
+            return Ok(None);
+        };
+        let finished = |run: &Run| matches!(run.state(), Ok(State::Finished));
+        for seed in 1..=self.repeats.seeds {
+            let runs = self.repeats.of_seed(&self.out, reference, seed);
+            if !runs.iter().all(finished) {
+                continue;
+            }
+            let folders: Vec<&Path> = runs.iter().map(|run| run.folder.path()).collect();
+            return Ok(Some(match &folders[..] {
+                [run] => {
+                    let page = report(&read_run(run, None, Split::Test)?)?;
+                    (format!("{name}, first run: "), page)
+                }
+                folds => {
+                    let title = format!("{name}, seed {seed}, all folds: ");
+                    (title, predictions_of(folds)?)
+                }
+            }));
+        }
+        Ok(None)
+    }
+
+    /// The runs in the order of the plan; a halving has none, for it decides as it goes.
+    fn planned(&self) -> Result<Vec<Run<'_>>> {
+        if self
+            .plan
+            .searches
+            .iter()
+            .any(|search| search.halving.is_some())
+        {
+            bail!(
+                "a search by halving decides as it goes which runs go on: start it without --plan, --task and --slurm, with --jobs"
+            );
+        }
+        Ok(self.repeats.runs(&self.out, &self.chosen()?))
+    }
+
+    /// `--plan`: one JSON line per run.
+    fn print_plan(&self) -> Result<ExitCode> {
+        let runs = self.planned()?;
+        make_sample(&self.config, &self.plan)?;
+        let task = format!("cd {} && {}", quoted(&here()), self.command("--task"));
+        for (index, run) in runs.iter().enumerate() {
+            let state = match run.state()? {
+                State::New => "new",
+                State::Begun => "begun",
+                State::Finished => "finished",
+            };
+            let line = json!({
+                "index": index,
+                "variant": run.variant.name,
+                "seed": run.seed,
+                "fold": run.fold.map(|fold| fold.number),
+                "state": state,
+                "folder": run.folder.path(),
+                "command": format!("{task} {index}"),
+            });
+            screen::out(&line.to_string());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// `--task N`: that run alone, from its start or from where it was.
+    fn task(&self, index: usize) -> Result<ExitCode> {
+        let runs = self.planned()?;
+        let count = runs.len();
+        let Some(run) = runs.into_iter().nth(index) else {
+            bail!(
+                "--task {index}: the study has runs 0 to {}",
+                count.saturating_sub(1)
+            );
+        };
+        make_sample(&self.config, &self.plan)?;
+        let Some((run, state)) = with_states(vec![run], self.arguments.fresh)?.pop() else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        if state == State::Finished {
+            self.say(&format!("{} is finished already", run.name()));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let children = Arc::new(Children::default());
+        let [first, second] = [Arc::clone(&children), Arc::clone(&children)];
+        interrupt::gently(
+            move || {
+                say("stopping; once more to stop at once");
+                first.stop();
+            },
+            move || second.stop(),
+        );
+        run.write_config()?;
+        let most = run.variant.config.train.epochs;
+        let shown = |epoch| self.say(&format!("{} epoch {epoch}/{most}", run.name()));
+        let launch = self.launch(1, None);
+        match children.run(&run, state == State::Begun, &launch, shown)? {
+            Ended::Finished => {
+                self.say(&format!("{} is finished", run.name()));
+                Ok(ExitCode::SUCCESS)
+            }
+            Ended::Interrupted | Ended::Paused => {
+                say("interrupted; the same command goes on");
+                Ok(interrupt::code())
+            }
+            Ended::Failed(error) => bail!("{} failed: {error}", run.name()),
+        }
+    }
+
+    /// `--slurm`: writes the jobs, and submits them where that is asked for.
+    fn slurm(&self) -> Result<ExitCode> {
+        let runs = self.planned()?;
+        make_sample(&self.config, &self.plan)?;
+        let mut tasks = Vec::new();
+        for (index, run) in runs.iter().enumerate() {
+            if run.state()? != State::Finished {
+                tasks.push(index);
+            }
+        }
+        if tasks.is_empty() {
+            self.say("all runs are finished: --collect makes the tables");
+            return Ok(ExitCode::SUCCESS);
+        }
+        files::make_folder(&self.out)?;
+        let out = std::path::absolute(&self.out).context("cannot tell the current folder")?;
+        let name = format!("{}-{}", self.names.study, self.names.config);
+        let commands = [here(), self.command("--task"), self.command("--collect")];
+        let [here, task, collect] = &commands;
+        let here = quoted(here);
+        let commands = [here.as_str(), task.as_str(), collect.as_str()];
+        let jobs = Jobs::write(&out, &name, &self.arguments.slurm_options, &tasks, commands)?;
+        if self.arguments.slurm_options.submit {
+            let [array, collect] = jobs.submit()?;
+            self.say(&format!(
+                "submitted {} runs as job {array}, and job {collect} that collects after them",
+                tasks.len()
+            ));
+        } else {
+            self.say(&format!(
+                "wrote the jobs of {} runs; submit them with:",
+                tasks.len()
+            ));
+            self.say(&jobs.commands());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn say(&self, text: &str) {
+        if !self.arguments.quiet {
+            screen::out(text);
+        }
+    }
+
+    /// This study's command with another last option, as a shell line.
+    fn command(&self, last: &str) -> String {
+        let arguments = self.arguments;
+        let program = std::env::current_exe().unwrap_or_else(|_| "mmrest".into());
+        let mut words = vec![program.display().to_string(), "ablate".into()];
+        words.push(arguments.config.clone());
+        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        option("study", arguments.study.clone());
+        option("seeds", self.repeats.seeds.to_string());
+        option("out", self.out.display().to_string());
+        option("resample", arguments.resample.units().into());
+        let folds = arguments.folds.map(|folds| ("folds", folds));
+        let epochs = arguments.epochs.map(|epochs| ("epochs", epochs));
+        for (name, number) in [folds, epochs].into_iter().flatten() {
+            option(name, number.to_string());
+        }
+        let folders = [("data", &arguments.data), ("bert", &arguments.bert)];
+        for (name, folder) in folders {
+            if let Some(folder) = folder {
+                option(name, folder.display().to_string());
+            }
+        }
+        for set in &arguments.set {
+            option("set", set.clone());
+        }
+        if !arguments.only.is_empty() {
+            option("only", arguments.only.join(","));
+        }
+        words.extend(arguments.device.options());
+        words.push(last.into());
+        words
+            .iter()
+            .map(|word| quoted(word))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
+/// The current folder, which relative paths on the command line are meant from.
+fn here() -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    here.display().to_string()
+}
+
+/// `runs/studies/<study>-<config>`, of folds `runs/studies/<study>-<config>-<k>-folds`.
+fn default_out(config: &ConfigFile, study: &ConfigFile, folds: Option<usize>) -> PathBuf {
+    let folds = folds.map_or(String::new(), |folds| format!("-{folds}-folds"));
+    let name = format!("{}-{}{folds}", study.name, config.name);
     config.root.join("runs").join("studies").join(name)
 }
 
 /// The runs with their states; with `fresh`, runs of another configuration are removed.
-fn with_states(runs: Vec<Run>, fresh: bool) -> Result<Vec<(Run, State)>> {
+fn with_states(runs: Vec<Run<'_>>, fresh: bool) -> Result<Vec<(Run<'_>, State)>> {
     let mut listed = Vec::with_capacity(runs.len());
     for run in runs {
         run.folder.wait_until_free(PATIENCE)?;
@@ -125,7 +654,7 @@ fn make_sample(config: &ConfigFile, plan: &Plan) -> Result<()> {
 }
 
 /// Checks that what the remaining runs read is there: without it each would fail, one after another.
-fn check_inputs(listed: &[(Run, State)], root: &Path) -> Result<()> {
+fn check_inputs(listed: &[(Run<'_>, State)], root: &Path) -> Result<()> {
     let left = listed.iter().filter(|(_, state)| *state != State::Finished);
     let mut checked: Vec<&Config> = Vec::new();
     for config in left.map(|(run, _)| &run.variant.config) {
@@ -138,87 +667,4 @@ fn check_inputs(listed: &[(Run, State)], root: &Path) -> Result<()> {
         checked.push(config);
     }
     Ok(())
-}
-
-/// Trains the remaining runs; returns those that failed, and whether the study was stopped.
-fn train_all(
-    arguments: &AblateArguments,
-    plan: &Plan,
-    listed: &[(Run, State)],
-) -> Result<(Vec<Failure>, bool)> {
-    let jobs = arguments.jobs.clamp(1, listed.len().max(1));
-    let children = Arc::new(Children::default());
-    let [first, second] = [Arc::clone(&children), Arc::clone(&children)];
-    interrupt::gently(
-        move || {
-            say("stopping; once more to stop at once");
-            first.stop();
-        },
-        move || {
-            second.stop(); // a run's own second time
-            say("interrupted");
-        },
-    );
-    let progress = Progress::new(listed, jobs, arguments.quiet);
-    let left_out = plan.skipped.iter().filter(|_| arguments.only.is_empty());
-    for skipped in left_out {
-        progress.line(&format!("{} is left out: {}", skipped.name, skipped.reason));
-    }
-    progress.start();
-    let launch = Launch {
-        options: arguments.device.options(),
-        threads: (jobs > 1 && std::env::var_os("RAYON_NUM_THREADS").is_none()).then(|| {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            (cores / jobs).max(1)
-        }),
-    };
-    let failures = work(listed, jobs, &launch, &children, &progress);
-    progress.clear();
-    Ok((failures?, children.stopping()))
-}
-
-/// Compares all finished runs in the study's folder, not only those of this start. Also returns the folder of the first finished
-/// run of the reference.
-fn summarise(
-    names: Names,
-    plan: &Plan,
-    out: &Path,
-    seeds: u64,
-    failures: &[Failure],
-) -> Result<(Summary, Option<PathBuf>)> {
-    let mut results = Results::new();
-    let mut of_reference = None;
-    for variant in &plan.variants {
-        for run in runs_of(out, &[variant], seeds) {
-            if matches!(run.state(), Ok(State::Finished)) {
-                let result = RunResult::read(&run)?;
-                results
-                    .entry(variant.name.clone())
-                    .or_default()
-                    .push(result);
-                if variant.name == plan.reference {
-                    of_reference.get_or_insert(run.folder);
-                }
-            }
-        }
-    }
-    let gates = Gate::beside(of_reference.as_ref());
-    let summary = Summary::of(names, plan, seeds, &results, failures, gates);
-    let reference = of_reference.map(|folder| folder.path().to_path_buf());
-    Ok((summary, reference))
-}
-
-/// Writes the summary in all formats.
-fn write(summary: &Summary, reference: Option<&Path>, out: &Path, png: bool) -> Result<PathBuf> {
-    let write = |name: &str, bytes: &[u8]| {
-        let path = out.join(name);
-        files::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
-    };
-    let mut json = serde_json::to_string_pretty(summary).context("cannot write the summary")?;
-    json.push('\n');
-    write("summary.json", json.as_bytes())?;
-    write("summary.csv", &csv::csv(summary)?)?;
-    write("summary.md", tables::markdown(summary).as_bytes())?;
-    let run = reference.map(|folder| report(&read_run(folder, None, Split::Test)?));
-    write_report(summary, run.transpose()?, out, png).context("cannot write the report")
 }

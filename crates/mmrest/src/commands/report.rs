@@ -11,7 +11,7 @@ use mmrest_learner::Config;
 use mmrest_learner::run::{RunFolder, check_data};
 
 use crate::arguments::ReportArguments;
-use crate::report::{Page, Run, Scale, compare, lacks_split, report};
+use crate::report::{Page, Run, Scale, compare, lacks_split, predictions_alone, report};
 use crate::{logging, project};
 
 /// `mmrest report`.
@@ -70,12 +70,6 @@ fn side_by_side(runs: &[Run]) -> Result<PathBuf> {
 /// Reads a run, with its texts if its data (or those in `data`) are available.
 pub(super) fn read_run(folder: &Path, data: Option<&Path>, split: Split) -> Result<Run> {
     let mut config = RunFolder::new(folder).read_config()?;
-    let [low, high] = config.data.label_range.map(f64::from);
-    let scale = Scale {
-        range: (low, high),
-        labels: config.bins.labels.clone(),
-        bins: config.bins.bins()?,
-    };
     let mut split = split;
     if split == Split::Test && lacks_split(folder, split.name())? {
         split = Split::Valid;
@@ -84,7 +78,7 @@ pub(super) fn read_run(folder: &Path, data: Option<&Path>, split: Split) -> Resu
             folder.display()
         );
     }
-    let mut run = Run::read(folder, split.name(), scale)?;
+    let mut run = Run::read(folder, split.name(), scale(&config)?)?;
     if let Some(data) = data {
         config.data.dir = data.to_path_buf();
     }
@@ -94,6 +88,33 @@ pub(super) fn read_run(folder: &Path, data: Option<&Path>, split: Split) -> Resu
         Err(error) => tracing::warn!("texts are left out: {}", crate::failure::sentence(&error)),
     }
     Ok(run)
+}
+
+/// The predictions of the test splits of several folds, in pictures.
+pub(super) fn predictions_of(folds: &[&Path]) -> Result<Page> {
+    let mut all: Option<Run> = None;
+    for folder in folds {
+        let run = Run::read(
+            folder,
+            Split::Test.name(),
+            scale(&RunFolder::new(*folder).read_config()?)?,
+        )?;
+        match &mut all {
+            Some(all) => all.predictions.extend(run.predictions),
+            None => all = Some(run),
+        }
+    }
+    let all = all.context("there is no fold")?;
+    predictions_alone(&all)
+}
+
+fn scale(config: &Config) -> Result<Scale> {
+    let [low, high] = config.data.label_range.map(f64::from);
+    Ok(Scale {
+        range: (low, high),
+        labels: config.bins.labels.clone(),
+        bins: config.bins.bins()?,
+    })
 }
 
 /// The texts of a split, by segment.

@@ -9,18 +9,19 @@ use anyhow::{Context, Result, anyhow, bail};
 use burn::train::Interrupter;
 use mmrest_learner::config::parse_override;
 use mmrest_learner::run::{
-    Accepted, FolderLock, Outcome, RunFolder, RunOptions, default_folder, train_locked,
+    Accepted, FolderLock, Outcome, RunFolder, RunOptions, RunRecord, default_folder, train_locked,
 };
 #[cfg(feature = "tui")]
 use mmrest_learner::train::Dashboard;
 use mmrest_learner::train::Observer;
-use mmrest_learner::{Backend, Config};
+use mmrest_learner::{Backend, Config, SavedModel, open_device};
 
 use super::data::ensure_sample;
 use crate::arguments::TrainArguments;
 use crate::display::{Display, Style};
 use crate::interrupt::{self, say};
-use crate::project::{ConfigFile, find_config, near, program, quoted};
+use crate::project::{ConfigFile, find_config, find_run, near, program, quoted};
+use crate::report::run::read_json;
 use crate::shipped::ensure_folds;
 use crate::{failure, logging};
 
@@ -32,15 +33,24 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     }
     let file = find_config(&arguments.config)?;
     let accepted = Accepted::parse(&arguments.accept_changed)?;
-    let out = arguments.out.as_ref().map(RunFolder::new);
-    if let Some(out) = out.as_ref().filter(|_| arguments.resume) {
-        check_entered(out)?;
-    }
+    let out = match &arguments.out {
+        Some(out) if arguments.resume => Some(RunFolder::new(find_run(out)?)),
+        out => out.as_ref().map(RunFolder::new),
+    };
     let own = out.as_ref().filter(|run| arguments.resume && run.exists());
     let config = resolve(&file, own, arguments)?;
     let wants_sample = wants_sample(&file, own.is_some(), &config)?;
     let folder = out.unwrap_or_else(|| default_folder(&file.root, &file.name, config.seed));
     let lock = folder.lock()?;
+    if arguments.resume && accepted == Accepted::default() && is_finished(&folder, &config) {
+        let style = Style::choose(arguments.quiet, arguments.json);
+        let display = Display::new(style, None);
+        display.note(&format!(
+            "{} is finished: more --epochs go on with it",
+            near(folder.path())
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
     let outcome = run_in(
         arguments,
         &file,
@@ -83,15 +93,22 @@ fn dashboard(_: bool, _: &Interrupter) -> Option<Box<dyn Observer>> {
     None
 }
 
-/// A folder can be resumed in that some start has been in.
-fn check_entered(folder: &RunFolder) -> Result<()> {
-    if folder.exists() || folder.is_entered() {
-        return Ok(());
-    }
-    Err(anyhow!(
-        "{} holds no run: give the folder that 'train' printed, or leave out --resume to begin one there",
-        folder.path().display()
-    ))
+/// Whether a folder holds the finished run of this very configuration, complete as this version writes it: there is nothing
+/// to go on with, and nothing to restore.
+fn is_finished(folder: &RunFolder, config: &Config) -> bool {
+    let record: Option<RunRecord> = read_json(&folder.record()).ok();
+    let finished = record.is_some_and(|record| {
+        record.finished.is_some() && record.version == env!("CARGO_PKG_VERSION")
+    });
+    let whole = || {
+        let device = open_device(Backend::Cpu, 0).ok()?;
+        SavedModel::load(&folder.model(), &device).ok()
+    };
+    finished
+        && folder.metrics().exists()
+        && folder.predictions().exists()
+        && folder.read_config().is_ok_and(|own| own == *config)
+        && whole().is_some()
 }
 
 /// Trains in a folder that is this program's.

@@ -11,7 +11,7 @@ pub(crate) mod run;
 mod tsne;
 
 pub(crate) use compare::compare;
-pub(crate) use one_run::report;
+pub(crate) use one_run::{predictions_alone, report};
 pub(crate) use page::{Cell, Page, Section, Table};
 pub(crate) use picture::{Bar, Bars, Picture};
 pub(crate) use run::{Run, Scale, lacks_split};

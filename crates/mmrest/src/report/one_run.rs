@@ -34,6 +34,20 @@ pub(crate) fn report(run: &Run) -> Result<Page> {
     Ok(page)
 }
 
+/// A run's predictions alone: in pictures, with what its bias changes.
+///
+/// # Errors
+///
+/// Drawing failed.
+pub(crate) fn predictions_alone(run: &Run) -> Result<Page> {
+    let mut page = Page::new(format!("Run {}", run.name));
+    page.add(predictions(run)?);
+    if run.has_shared_space() {
+        page.add(bias(run)?);
+    }
+    Ok(page)
+}
+
 fn summary(run: &Run) -> String {
     let known = |key: &str| {
         run.record

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 
-use super::summary::Cost;
+use super::cost::Cost;
 use super::summary::{Summary, Tested, VariantSummary};
 use super::tables::finest;
 
@@ -37,7 +37,11 @@ fn columns(summary: &Summary, variant: &VariantSummary) -> Vec<(String, String)>
         };
         columns.push((name, cell));
     };
-    for (split, estimates) in [("test", &variant.test), ("valid", &variant.valid)] {
+    let splits = [("test", &variant.test), ("valid", &variant.valid)];
+    let told = splits
+        .into_iter()
+        .filter(|(split, _)| *split == "valid" || summary.shows_test());
+    for (split, estimates) in told {
         for (name, estimate) in &estimates.0 {
             number(format!("{split}_{name}_mean"), estimate.mean);
             number(format!("{split}_{name}_sd"), estimate.sd);
@@ -65,7 +69,7 @@ fn columns(summary: &Summary, variant: &VariantSummary) -> Vec<(String, String)>
         "parameters_text_encoder".into(),
         cost(|c| c.parameters.text_encoder as f64),
     );
-    number("parameters_rest".into(), cost(|c| c.parameters.rest as f64));
+    number("parameters_own".into(), cost(|c| c.own_parameters as f64));
     number(
         "parameters_metrics".into(),
         cost(|c| c.parameters.part("metrics") as f64),

@@ -1,8 +1,12 @@
 //! Parses the file of a study: named variants, each a set of overrides of a configuration (docs/src/studies.md).
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow, bail};
 use serde::Deserialize;
 use toml::{Table, Value};
+
+use super::search::SearchEntry;
 
 /// The contents of a study's file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -27,6 +31,31 @@ pub(crate) struct StudyFile {
     /// Keys that are varied one at a time.
     #[serde(default, rename = "sweep")]
     pub(crate) sweeps: Vec<SweepEntry>,
+    /// Keys that are searched together, by validation.
+    #[serde(default, rename = "search")]
+    pub(crate) searches: Vec<SearchEntry>,
+    /// Whether every registered model is a variant, beside those of the file.
+    #[serde(default)]
+    pub(crate) every_model: bool,
+    /// Figures that others have published, for a table of their own.
+    #[serde(default)]
+    pub(crate) published: Vec<PublishedEntry>,
+}
+
+/// `[[published]]`: figures of a method as a publication states them.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PublishedEntry {
+    /// The method.
+    pub(crate) method: String,
+    /// The data set: shown for configurations whose name begins so, up to a hyphen or the end.
+    pub(crate) data: String,
+    /// Where the figures stand.
+    pub(crate) source: String,
+    /// How the model was chosen.
+    pub(crate) chosen: String,
+    /// Figures by name, as they are printed there.
+    pub(crate) figures: BTreeMap<String, String>,
 }
 
 /// `[[variant]]`.
@@ -95,6 +124,7 @@ impl StudyFile {
                 self.reference
             );
         }
+        self.searches.iter().try_for_each(SearchEntry::check)?;
         self.sweeps.iter().try_for_each(SweepEntry::check)
     }
 }
@@ -111,20 +141,23 @@ impl SweepEntry {
 
     /// `key=value`.
     pub(crate) fn variant_name(&self, value: &Value) -> Result<String> {
-        let value = match value {
-            Value::String(word) => word.clone(),
-            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => value.to_string(),
-            other => bail!(
-                "the sweep of {} has {other}, which cannot be part of a name: write such values as [[variant]]s",
-                self.key
-            ),
-        };
-        Ok(format!("{}={value}", self.key))
+        Ok(format!("{}={}", self.key, in_name(&self.key, value)?))
+    }
+}
+
+/// A value as part of a variant's name.
+pub(super) fn in_name(key: &str, value: &Value) -> Result<String> {
+    match value {
+        Value::String(word) => Ok(word.clone()),
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => Ok(value.to_string()),
+        other => bail!(
+            "{key} is to be {other}, which cannot be part of a name: write such values as [[variant]]s"
+        ),
     }
 }
 
 /// Checks that a name can be the name of a folder on every system, and be given to `--only`.
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.=+".contains(c);
     if name.is_empty() || name.starts_with('.') || !name.chars().all(fits) {
         bail!(
@@ -152,7 +185,9 @@ pub(crate) fn overrides(set: &Table) -> Vec<(String, Value)> {
 /// Whether the text of a TOML file is a study rather than a configuration.
 pub(crate) fn is_study(text: &str) -> bool {
     let table: Table = text.parse().unwrap_or_default();
-    table.contains_key("variant") || table.contains_key("sweep")
+    ["variant", "sweep", "search"]
+        .iter()
+        .any(|key| table.contains_key(*key))
 }
 
 /// The message of a TOML error on one line, after the number of the line with the error.

@@ -3,20 +3,25 @@
 use anyhow::{Result, anyhow, bail};
 use mmrest_data::Modality;
 use mmrest_learner::Config;
-use mmrest_learner::config::closest;
+use mmrest_learner::config::{ModelConfig, closest};
 use toml::Value;
 
-use super::file::{StudyFile, SweepEntry, VariantEntry, overrides};
+use super::file::{PublishedEntry, StudyFile, SweepEntry, VariantEntry, overrides};
+use super::search::Search;
 use crate::project::ConfigFile;
 
 /// Dotted keys with their values.
 pub(crate) type Overrides = Vec<(String, Value)>;
 
 /// Keys that only the study sets, with the reason.
-const KEPT: [(&str, &str); 3] = [
+const KEPT: [(&str, &str); 4] = [
     ("seed", "every variant is trained with the study's seeds"),
     ("train.selection", "a study chooses models by validation"),
-    ("train.record_test", "a study always records the test split"),
+    (
+        "train.record_test",
+        "the study decides when the test split is looked at",
+    ),
+    ("data.fold", "folds are asked for by --folds"),
 ];
 
 /// A study applied to one configuration.
@@ -32,6 +37,10 @@ pub(crate) struct Plan {
     pub(crate) skipped: Vec<Skipped>,
     /// Keys that are varied one at a time.
     pub(crate) sweeps: Vec<Sweep>,
+    /// Keys that are searched together.
+    pub(crate) searches: Vec<Search>,
+    /// Published figures on this configuration's data.
+    pub(crate) published: Vec<PublishedEntry>,
 }
 
 /// A variant to run.
@@ -79,7 +88,9 @@ impl Plan {
         let mut below = overrides(&study.base);
         below.extend(common.iter().cloned());
         check_keys("base and --set", &below)?;
-        let resolve = |set: &Overrides| resolve(file, &below, set);
+        // What a search goes by is validation.
+        let record_test = study.searches.is_empty();
+        let resolve = |set: &Overrides| resolve(file, &below, set, record_test);
         let own = resolve(&Vec::new())?;
         let mut plan = Self {
             variants: Vec::new(),
@@ -87,13 +98,43 @@ impl Plan {
             same: Vec::new(),
             skipped: Vec::new(),
             sweeps: Vec::new(),
+            searches: Vec::new(),
+            published: study
+                .published
+                .iter()
+                .filter(|entry| is_of(&file.name, &entry.data))
+                .cloned()
+                .collect(),
         };
         for entry in &study.variants {
             let variant = plan.variant(entry, &resolve)?;
             plan.admit(variant, &own)?;
         }
+        if study.every_model {
+            plan.every_model(&file.name, &resolve, &own)?;
+        }
         for entry in &study.sweeps {
             plan.sweep(entry, &resolve, &own)?;
+        }
+        for entry in &study.searches {
+            let mut points = Vec::new();
+            for (name, set) in entry.points()? {
+                let variant = plan.variant(
+                    &VariantEntry {
+                        title: None,
+                        note: String::new(),
+                        name,
+                        set: set.into_iter().collect(),
+                    },
+                    &resolve,
+                )?;
+                points.extend(plan.admit(variant, &own)?);
+            }
+            plan.searches.push(Search {
+                points,
+                halving: entry.halving(),
+                note: entry.note.clone(),
+            });
         }
         if !plan.variants.iter().any(|v| v.name == plan.reference) {
             let why = plan.skipped.iter().find(|s| s.name == plan.reference);
@@ -156,6 +197,50 @@ impl Plan {
         let name = variant.name.clone();
         self.variants.push(variant);
         Ok(Some(name))
+    }
+
+    /// Adds a variant for each registered model, with the model's preset for these data, or else its first.
+    fn every_model(
+        &mut self,
+        config: &str,
+        resolve: &impl Fn(&Overrides) -> Result<Config>,
+        own: &Config,
+    ) -> Result<()> {
+        for &name in ModelConfig::NAMES {
+            let taken = |variant: &Variant| variant.name == name;
+            let Some(model) =
+                ModelConfig::default_of(name).filter(|_| !self.variants.iter().any(taken))
+            else {
+                continue;
+            };
+            let mut presets = model.presets().iter().map(|(preset, _)| *preset);
+            let first = presets.clone().next().unwrap_or_default();
+            let preset = presets
+                .find(|preset| is_of(config, preset))
+                .unwrap_or(first);
+            let set: Overrides = vec![
+                ("model.name".into(), name.into()),
+                ("preset".into(), preset.into()),
+            ];
+            match resolve(&set) {
+                // What a model cannot do without is in its refusal.
+                Err(error) => self.skipped.push(Skipped {
+                    name: name.into(),
+                    reason: error.to_string(),
+                }),
+                Ok(config) => {
+                    let variant = Variant {
+                        name: name.into(),
+                        title: name.into(),
+                        note: format!("preset {preset}"),
+                        set,
+                        config,
+                    };
+                    self.admit(variant, own)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn sweep(
@@ -238,14 +323,25 @@ impl Plan {
 }
 
 /// The configuration of a variant, with its modalities in canonical order.
-fn resolve(file: &ConfigFile, below: &Overrides, set: &Overrides) -> Result<Config> {
+fn resolve(
+    file: &ConfigFile,
+    below: &Overrides,
+    set: &Overrides,
+    record_test: bool,
+) -> Result<Config> {
     let mut all: Overrides = below.iter().chain(set).cloned().collect();
     all.push(("train.selection".into(), "valid_mae".into()));
-    all.push(("train.record_test".into(), true.into()));
+    all.push(("train.record_test".into(), record_test.into()));
     let mut config = file.load(&all)?;
     let in_use = Modality::ALL.into_iter().filter(|&m| config.uses(m));
     config.data.modalities = in_use.collect();
     Ok(config)
+}
+
+/// Whether a configuration of this name is about the data set `data`: `mosi-words` is about `mosi`.
+fn is_of(config: &str, data: &str) -> bool {
+    let rest = config.strip_prefix(data);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 fn check_keys(whose: &str, set: &Overrides) -> Result<()> {
@@ -259,7 +355,6 @@ fn check_keys(whose: &str, set: &Overrides) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use mmrest_learner::config::ModelConfig;
     use mmrest_models::MmRestConfig;
 
     use super::*;
@@ -336,6 +431,35 @@ mod tests {
                 .clusters,
             7
         );
+    }
+
+    #[test]
+    fn a_search_makes_variants_and_does_not_record_the_test_split() {
+        let study = format!(
+            "{STUDY}\nsearch = [{{ method = \"grid\", space = {{ model.mmrest.gamma = [0.3, 0.6], \
+             model.mmrest.bias = [true] }} }}]"
+        );
+        let plan = plan(CONFIG, &study, &[]).unwrap();
+        assert_eq!(
+            plan.searches[0].points,
+            ["bias=true+gamma=0.3", "bias=true+gamma=0.6"]
+        );
+        assert!(plan.variants.iter().all(|v| !v.config.train.record_test));
+    }
+
+    #[test]
+    fn every_registered_model_becomes_a_variant() {
+        let study = STUDY.replace("reference", "every_model = true\nreference");
+        let plan = plan(CONFIG, &study, &[]).unwrap();
+        for name in ModelConfig::NAMES {
+            let variant = plan.variants.iter().any(|v| v.name == *name);
+            let same = plan.same.iter().any(|same| same.name == *name);
+            let skipped = plan.skipped.iter().any(|skipped| skipped.name == *name);
+            assert!(variant || same || skipped, "{name}");
+        }
+        let self_mm = plan.variants.iter().find(|v| v.name == "self-mm").unwrap();
+        assert_eq!(self_mm.config.preset, "mosi");
+        assert!(is_of("mosi-words", "mosi") && !is_of("mosi-words", "mos") && is_of("a", "a"));
     }
 
     #[test]

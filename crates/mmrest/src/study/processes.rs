@@ -24,6 +24,8 @@ pub(crate) struct Launch {
     pub(crate) options: Vec<String>,
     /// The threads per run, where runs share the processor.
     pub(crate) threads: Option<usize>,
+    /// The epoch after which a run pauses; by default it goes on to its end.
+    pub(crate) until: Option<usize>,
 }
 
 /// The processes that are running.
@@ -60,7 +62,8 @@ impl Children {
         registry.running.values_mut().for_each(interrupt);
     }
 
-    /// Trains a run from its start, or from where it was, to its end; calls `epoch` after each epoch.
+    /// Trains a run from its start, or from where it was, to its end, or until it has done as many epochs as `launch` says;
+    /// calls `epoch` after each epoch.
     pub(crate) fn run(
         &self,
         run: &Run,
@@ -69,6 +72,7 @@ impl Children {
         epoch: impl Fn(usize),
     ) -> Result<Ended> {
         let mut command = command(run, resume, launch)?;
+        let mut paused = false;
         let (id, mut child_out, child_err) = {
             let mut registry = self.lock();
             if registry.stopping {
@@ -90,12 +94,27 @@ impl Children {
                 let line = line.unwrap_or_default();
                 if let Ok(row) = serde_json::from_str::<EpochLine>(&line) {
                     epoch(row.epoch);
+                    if !paused && launch.until.is_some_and(|until| row.epoch >= until) {
+                        paused = true;
+                        self.interrupt(id);
+                    }
                 }
             }
             errors.join().unwrap_or_default()
         });
         let status = self.wait(id)?;
+        let code = status.and_then(|status| status.code());
+        if paused && code == Some(INTERRUPTED) {
+            return Ok(Ended::Paused);
+        }
         Ok(ended(status, &errors, self.stopping()))
+    }
+
+    /// Interrupts one process.
+    fn interrupt(&self, id: u64) {
+        if let Some(child) = self.lock().running.get_mut(&id) {
+            interrupt(child);
+        }
     }
 
     /// Waits for a process without blocking [`stop`](Self::stop).
@@ -192,6 +211,7 @@ fn ended(status: Option<ExitStatus>, errors: &str, stopping: bool) -> Ended {
 pub(crate) struct Failure {
     pub(crate) variant: String,
     pub(crate) seed: u64,
+    pub(crate) fold: Option<usize>,
     pub(crate) error: String,
 }
 
@@ -221,6 +241,7 @@ pub(crate) fn work(
                 lock(&failures).push(Failure {
                     variant: run.variant.name.clone(),
                     seed: run.seed,
+                    fold: run.fold.map(|fold| fold.number),
                     error,
                 });
             }

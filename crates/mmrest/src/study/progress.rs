@@ -17,6 +17,8 @@ pub(crate) struct Progress {
     bar: ProgressBar,
     quiet: bool,
     jobs: usize,
+    /// Whether lines of runs say what came out on the test split.
+    show_test: bool,
     known: Mutex<Known>,
 }
 
@@ -34,7 +36,8 @@ struct Known {
 
 impl Progress {
     /// The progress of a study's runs; those that are finished already are counted.
-    pub(crate) fn new(runs: &[(Run, State)], jobs: usize, quiet: bool) -> Self {
+    /// `show_test`: whether the test split is shown, which it is not while a search goes by validation.
+    pub(crate) fn new(runs: &[(Run, State)], jobs: usize, quiet: bool, show_test: bool) -> Self {
         let bar = if !quiet && std::io::stderr().is_terminal() {
             ProgressBar::new(runs.len() as u64)
         } else {
@@ -62,6 +65,7 @@ impl Progress {
             bar,
             quiet,
             jobs,
+            show_test,
             known: Mutex::new(known),
         }
     }
@@ -85,14 +89,17 @@ impl Progress {
     /// A run begins.
     pub(crate) fn begin(&self, run: &Run) {
         let mut known = self.lock();
-        known.running.insert(name(run), Instant::now());
-        self.show(&known, &name(run));
+        known.running.insert(run.name(), Instant::now());
+        self.show(&known, &run.name());
     }
 
     /// A run has done an epoch.
     pub(crate) fn epoch(&self, run: &Run, epoch: usize) {
         let most = run.variant.config.train.epochs;
-        self.show(&self.lock(), &format!("{} epoch {epoch}/{most}", name(run)));
+        self.show(
+            &self.lock(),
+            &format!("{} epoch {epoch}/{most}", run.name()),
+        );
     }
 
     /// A run has ended.
@@ -100,19 +107,25 @@ impl Progress {
         let mut known = self.lock();
         let took = known
             .running
-            .remove(&name(run))
+            .remove(&run.name())
             .map(|since| since.elapsed());
         match ended {
             Ended::Interrupted => return,
+            Ended::Paused => {
+                known.done += 1;
+                let mae = run.valid_by_epoch().into_iter().fold(f64::NAN, f64::min);
+                self.line(&format!("{:<24}  valid mae {mae:.4}  paused", run.name()));
+            }
             Ended::Failed(error) => {
                 known.failed += 1;
-                self.line(&format!("{}  failed: {error}", name(run)));
+                self.line(&format!("{}  failed: {error}", run.name()));
             }
             Ended::Finished => {
                 known.done += 1;
                 known.seconds.extend(took.map(|took| took.as_secs_f64()));
                 if let Ok(result) = RunResult::read(run) {
-                    self.line(&line(run, &result, took.unwrap_or_default()));
+                    let took = took.unwrap_or_default();
+                    self.line(&line(run, &result, took, self.show_test));
                     known.consider(run, &result);
                 }
             }
@@ -152,7 +165,7 @@ impl Known {
     fn consider(&mut self, run: &Run, result: &RunResult) {
         let mae = result.metrics.valid.mae();
         if self.best.as_ref().is_none_or(|(best, _)| mae < *best) {
-            self.best = Some((mae, format!("{}: valid mae {mae:.4}", name(run))));
+            self.best = Some((mae, format!("{}: valid mae {mae:.4}", run.name())));
         }
     }
 
@@ -187,20 +200,17 @@ impl Known {
     }
 }
 
-fn name(run: &Run) -> String {
-    format!("{} seed {}", run.variant.name, run.seed)
-}
-
-fn line(run: &Run, result: &RunResult, took: Duration) -> String {
+fn line(run: &Run, result: &RunResult, took: Duration, show_test: bool) -> String {
     let told = |figures: &Figures| {
         let (finest, accuracy) = figures.finest();
         format!("mae {:.4} {finest} {accuracy:.4}", figures.mae())
     };
+    let test = show_test.then(|| format!("  test {}", told(&result.metrics.test)));
     format!(
-        "{:<24}  valid {}  test {}  epoch {}  {}",
-        name(run),
+        "{:<24}  valid {}{}  epoch {}  {}",
+        run.name(),
         told(&result.metrics.valid),
-        told(&result.metrics.test),
+        test.unwrap_or_default(),
         result.metrics.selected_epoch,
         clock(took)
     )

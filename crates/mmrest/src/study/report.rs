@@ -5,27 +5,43 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::summary::{Summary, SweepSummary, VariantSummary};
-use super::tables::{Part, Topic, about, finest, own_modules, parts};
+use super::tables::{Part, Topic, about, finest, parts, shown};
 use crate::report::{Bar, Bars, Cell, Page, Picture, Section, Table};
 
-/// The explanation of the intervals in pictures.
-const INTERVAL: &str = "bootstrap interval over seeds and segments; circles are seeds";
+/// The caption of a picture of a metric.
+fn caption(summary: &Summary, figure: &str) -> String {
+    format!(
+        "{figure} of {}, bootstrap interval over seeds and {}; circles are seeds.",
+        split(summary),
+        summary.statistics.resample.units()
+    )
+}
 
-/// Writes `report.html` and its pictures into the study's folder, with the page of a run of the reference where there is
-/// one, and with `png` the pictures as PNG too; returns the page's path.
+/// What pictures are of.
+fn split(summary: &Summary) -> &'static str {
+    match (&summary.search, summary.runs.folds) {
+        (Some(_), None) => "the validation split",
+        (Some(_), Some(_)) => "all segments, each validated in one fold",
+        (None, None) => "the test split",
+        (None, Some(_)) => "all segments, each tested in one fold",
+    }
+}
+
+/// Writes `report.html` and its pictures into the study's folder, with further pages, each under its prefix, and with `png`
+/// the pictures as PNG too; returns the page's path.
 ///
 /// # Errors
 ///
 /// The folder cannot be written.
 pub(crate) fn write_report(
     summary: &Summary,
-    run: Option<Page>,
+    pages: Vec<(String, Page)>,
     out: &Path,
     png: bool,
 ) -> Result<PathBuf> {
     let mut page = page(summary)?;
-    if let Some(run) = run {
-        page.append(run, &format!("{}, first run: ", summary.reference));
+    for (prefix, other) in pages {
+        page.append(other, &prefix);
     }
     page.write(out, png)
 }
@@ -66,23 +82,23 @@ fn table(part: &Part) -> Table {
 /// Adds the pictures of a part.
 fn pictures(summary: &Summary, part: &Part, section: &mut Section) -> Result<()> {
     match part.topic {
-        Topic::Test => {
+        Topic::Test if summary.search.is_some() => {}
+        Topic::Test | Topic::Valid => {
             for figure in ["mae", finest(summary)] {
                 let picture = of_variants(summary, figure)?;
-                section.figure(picture, &format!("{figure} of the test split, {INTERVAL}."));
+                section.figure(picture, &caption(summary, figure));
             }
         }
         Topic::Sweep(index) => {
             if let Some(sweep) = summary.sweeps.get(index) {
                 for figure in ["mae", finest(summary)] {
                     let picture = of_sweep(summary, sweep, figure)?;
-                    section.figure(picture, &format!("{figure} of the test split, {INTERVAL}."));
+                    section.figure(picture, &caption(summary, figure));
                 }
             }
         }
-        Topic::Gates => {
-            let picture = of_gates(summary)?;
-            section.figure(picture, "What is trained besides the text encoder.");
+        Topic::Cost => {
+            section.figure(of_cost(summary)?, "Parameters without the text encoder.");
         }
         Topic::Other => {}
     }
@@ -90,8 +106,14 @@ fn pictures(summary: &Summary, part: &Part, section: &mut Section) -> Result<()>
 }
 
 /// The bar of a variant's metric; `None` without a finished run.
-fn bar(name: &str, variant: &VariantSummary, figure: &str, group: usize) -> Option<Bar> {
-    let estimate = variant.test.get(figure)?;
+fn bar(
+    summary: &Summary,
+    name: &str,
+    variant: &VariantSummary,
+    figure: &str,
+    group: usize,
+) -> Option<Bar> {
+    let estimate = shown(summary, variant).get(figure)?;
     (!variant.seeds.is_empty()).then(|| Bar {
         name: name.to_string(),
         value: estimate.mean,
@@ -103,7 +125,7 @@ fn bar(name: &str, variant: &VariantSummary, figure: &str, group: usize) -> Opti
 
 /// The value of the reference, if it has one.
 fn reference(summary: &Summary, figure: &str) -> Option<f64> {
-    let estimate = summary.variant(&summary.reference)?.test.get(figure)?;
+    let estimate = shown(summary, summary.variant(&summary.reference)?).get(figure)?;
     Some(estimate.mean).filter(|mean| mean.is_finite())
 }
 
@@ -119,9 +141,9 @@ fn of_variants(summary: &Summary, figure: &str) -> Result<Picture> {
     Bars {
         name: file_name(&["variants", figure]),
         title: format!("{figure} by variant"),
-        axis: format!("{figure}, test split"),
+        axis: format!("{figure}, {}", split(summary)),
         bars: own
-            .filter_map(|variant| bar(&variant.title, variant, figure, group(variant)))
+            .filter_map(|variant| bar(summary, &variant.title, variant, figure, group(variant)))
             .collect(),
         reference: reference(summary, figure),
         zoom: true,
@@ -135,6 +157,7 @@ fn of_sweep(summary: &Summary, sweep: &SweepSummary, figure: &str) -> Result<Pic
         let variant = summary.variant(&point.variant)?;
         let group = usize::from(point.variant != summary.reference);
         bar(
+            summary,
             &format!("{} = {}", sweep.symbol, point.value),
             variant,
             figure,
@@ -144,7 +167,7 @@ fn of_sweep(summary: &Summary, sweep: &SweepSummary, figure: &str) -> Result<Pic
     Bars {
         name: file_name(&[&sweep.key, figure]),
         title: format!("{figure} by {}", sweep.symbol),
-        axis: format!("{figure}, test split"),
+        axis: format!("{figure}, {}", split(summary)),
         bars: bars.collect(),
         reference: reference(summary, figure),
         zoom: true,
@@ -153,29 +176,21 @@ fn of_sweep(summary: &Summary, sweep: &SweepSummary, figure: &str) -> Result<Pic
     .draw()
 }
 
-/// MAG-BERT's module compared with the reference.
-fn of_gates(summary: &Summary) -> Result<Picture> {
-    let gates = summary.mag_bert.iter().map(|gate| Bar {
-        name: format!(
-            "MAG-BERT, H {}, V {}, A {}",
-            gate.text, gate.vision, gate.audio
-        ),
-        value: gate.parameters as f64 / 1000.0,
-        group: 1,
+/// What each variant trains besides the text encoder.
+fn of_cost(summary: &Summary) -> Result<Picture> {
+    let known = summary.variants.iter();
+    let known = known.filter_map(|v| Some((v, v.cost.as_ref()?)));
+    let bars = known.map(|(variant, cost)| Bar {
+        name: variant.title.clone(),
+        value: cost.own_parameters as f64 / 1000.0,
+        group: usize::from(variant.name != summary.reference),
         ..Bar::default()
     });
-    let own = own_modules(summary)
-        .into_iter()
-        .map(|(name, parameters)| Bar {
-            name,
-            value: parameters as f64 / 1000.0,
-            ..Bar::default()
-        });
     Bars {
         name: "parameters".into(),
-        title: "Parameters besides the text encoder".into(),
+        title: "Parameters without text encoder".into(),
         axis: "parameters, in thousands".into(),
-        bars: gates.chain(own).collect(),
+        bars: bars.collect(),
         ..Bars::default()
     }
     .draw()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use mmrest_data::{Split, files};
+use mmrest_data::{Fold, Split, files};
 use mmrest_learner::run::{MetricsFile, RunFolder, RunRecord, first_difference};
 use mmrest_learner::{Config, FigureSet};
 use serde::Deserialize;
@@ -12,11 +12,12 @@ use serde::Deserialize;
 use super::plan::Variant;
 use crate::report::run::{read_json, read_rows};
 
-/// One variant with one seed.
+/// One variant with one seed; in a cross-validation, one fold of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) variant: &'a Variant,
     pub(crate) seed: u64,
+    pub(crate) fold: Option<Fold>,
     pub(crate) folder: RunFolder,
 }
 
@@ -38,33 +39,59 @@ pub(crate) enum Ended {
     Finished,
     /// It was asked to stop.
     Interrupted,
+    /// It has done the epochs that it was to do for now.
+    Paused,
     /// Why it failed, in a sentence.
     Failed(String),
 }
 
 impl<'a> Run<'a> {
     /// The run of a variant with a seed, in a study's folder.
-    pub(crate) fn new(out: &Path, variant: &'a Variant, seed: u64) -> Self {
-        let folder = out.join(&variant.name).join(format!("seed-{seed}"));
+    fn new(out: &Path, variant: &'a Variant, seed: u64, fold: Option<Fold>) -> Self {
+        let mut folder = out.join(&variant.name).join(format!("seed-{seed}"));
+        if let Some(fold) = fold {
+            folder.push(format!("fold-{}", fold.number));
+        }
         Self {
             variant,
             seed,
+            fold,
             folder: RunFolder::new(folder),
         }
     }
 
+    /// What it is called: `full seed 1`, `full seed 1 fold 2`.
+    pub(crate) fn name(&self) -> String {
+        named(
+            &self.variant.name,
+            self.seed,
+            self.fold.map(|fold| fold.number),
+        )
+    }
+
     /// Its complete configuration.
     pub(crate) fn config(&self) -> Config {
-        Config {
+        let mut config = Config {
             seed: self.seed,
             ..self.variant.config.clone()
+        };
+        if self.fold.is_some() {
+            config.data.fold = self.fold;
+            config.train.record_test = false;
         }
+        config
     }
 
     /// The configuration file of its process.
     pub(crate) fn config_file(&self) -> PathBuf {
-        let folder = self.folder.path();
-        folder.with_file_name(format!("seed-{}.toml", self.seed))
+        self.folder.path().with_extension("toml")
+    }
+
+    /// The validation error of each epoch so far; none where nothing can be read.
+    pub(crate) fn valid_by_epoch(&self) -> Vec<f64> {
+        let epochs = epochs(&self.folder.epochs()).unwrap_or_default();
+        let mae = |epoch: &Epoch| epoch.get("valid_mae").copied().unwrap_or(f64::NAN);
+        epochs.iter().map(mae).collect()
     }
 
     /// Writes the configuration file.
@@ -103,15 +130,48 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The runs of some variants, seed by seed, so that a study that is stopped has something of every variant.
-pub(crate) fn runs_of<'a>(out: &Path, variants: &[&'a Variant], seeds: u64) -> Vec<Run<'a>> {
-    let seeds = 1..=seeds;
-    let of_seed = |seed| {
-        variants
-            .iter()
-            .map(move |variant| Run::new(out, variant, seed))
-    };
-    seeds.flat_map(of_seed).collect()
+/// What a run is called in messages.
+pub(crate) fn named(variant: &str, seed: u64, fold: Option<usize>) -> String {
+    let fold = fold.map_or(String::new(), |fold| format!(" fold {fold}"));
+    format!("{variant} seed {seed}{fold}")
+}
+
+/// How often each variant is trained.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeats {
+    /// Seeds, from 1.
+    pub(crate) seeds: u64,
+    /// Folds of the cross-validation, where there is one.
+    pub(crate) folds: Option<usize>,
+}
+
+impl Repeats {
+    /// The runs of a variant with a seed: one, or one per fold.
+    pub(crate) fn of_seed<'a>(&self, out: &Path, variant: &'a Variant, seed: u64) -> Vec<Run<'a>> {
+        match self.folds {
+            None => vec![Run::new(out, variant, seed, None)],
+            Some(of) => (1..=of)
+                .map(|number| Run::new(out, variant, seed, Some(Fold { number, of })))
+                .collect(),
+        }
+    }
+
+    /// The runs of some variants, seed by seed, so that a study that is stopped has something of every variant.
+    pub(crate) fn runs<'a>(&self, out: &Path, variants: &[&'a Variant]) -> Vec<Run<'a>> {
+        let seeds = 1..=self.seeds;
+        seeds
+            .flat_map(|seed| {
+                variants
+                    .iter()
+                    .flat_map(move |variant| self.of_seed(out, variant, seed))
+            })
+            .collect()
+    }
+
+    /// Runs per variant.
+    pub(crate) fn per_variant(&self) -> usize {
+        usize::try_from(self.seeds).unwrap_or(usize::MAX) * self.folds.unwrap_or(1)
+    }
 }
 
 /// Label and prediction of a split's segments, by id.
@@ -120,7 +180,6 @@ pub(crate) type Segments = BTreeMap<String, (f32, f32)>;
 /// A finished run.
 #[derive(Clone, Debug)]
 pub(crate) struct RunResult {
-    pub(crate) seed: u64,
     pub(crate) metrics: MetricsFile,
     pub(crate) record: RunRecord,
     pub(crate) train_segments: usize,
@@ -128,6 +187,50 @@ pub(crate) struct RunResult {
     pub(crate) test: Segments,
     /// One per epoch.
     pub(crate) epochs: Vec<Epoch>,
+}
+
+/// What a variant came to with one seed: one run, or all folds of a cross-validation, over which every segment was
+/// validated and tested once.
+#[derive(Clone, Debug)]
+pub(crate) struct SeedResult {
+    pub(crate) seed: u64,
+    pub(crate) runs: Vec<RunResult>,
+    pub(crate) valid: Segments,
+    pub(crate) test: Segments,
+}
+
+impl SeedResult {
+    /// Reads the runs of a seed; nothing until all are finished.
+    ///
+    /// # Errors
+    ///
+    /// A file of a finished run cannot be read.
+    pub(crate) fn read(seed: u64, runs: &[Run]) -> Result<Option<Self>> {
+        let finished = |run: &Run| matches!(run.state(), Ok(State::Finished));
+        if !runs.iter().all(finished) {
+            return Ok(None);
+        }
+        let runs: Vec<RunResult> = runs.iter().map(RunResult::read).collect::<Result<_>>()?;
+        let all = |of: fn(&RunResult) -> &Segments| -> Segments {
+            let segments = runs.iter().flat_map(of);
+            segments.map(|(id, &values)| (id.clone(), values)).collect()
+        };
+        let (valid, test) = (all(|run| &run.valid), all(|run| &run.test));
+        Ok(Some(Self {
+            seed,
+            valid,
+            test,
+            runs,
+        }))
+    }
+
+    /// The metrics of the test split at the epoch with the lowest test MAE; nothing for folds, which do not record it.
+    pub(crate) fn chosen_on_test(&self, set: FigureSet) -> Option<Vec<f64>> {
+        match &self.runs[..] {
+            [run] => run.chosen_on_test(set),
+            _ => None,
+        }
+    }
 }
 
 /// The values of an epoch, by column of `epochs.csv`.
@@ -154,7 +257,6 @@ impl RunResult {
             rows.map(|row| (row.id.clone(), (row.label, row.prediction)))
         };
         Ok(Self {
-            seed: run.seed,
             metrics: read_json(&folder.metrics())?,
             record: read_json(&folder.record())?,
             train_segments: of(Split::Train).count(),
@@ -165,7 +267,7 @@ impl RunResult {
     }
 
     /// The metrics of the test split at the epoch with the lowest test MAE, in the set's order; `None` where no epoch has one.
-    pub(crate) fn chosen_on_test(&self, set: FigureSet) -> Option<Vec<f64>> {
+    fn chosen_on_test(&self, set: FigureSet) -> Option<Vec<f64>> {
         let mae = |epoch: &&Epoch| epoch.get("test_mae").copied().unwrap_or(f64::NAN);
         let known = self.epochs.iter().filter(|epoch| !mae(epoch).is_nan());
         let best = known.min_by(|a, b| mae(a).total_cmp(&mae(b)))?;

@@ -4,17 +4,19 @@
 
 use std::collections::BTreeMap;
 
+use mmrest_data::video_of;
 use mmrest_learner::FigureSet;
-use mmrest_learner::run::{ParameterCounts, RunFolder};
 use mmrest_learner::statistics::{
-    Bootstrap, Interval, PairedTest, Repeated, SignFlips, Spread, column_means, holm, median,
+    Bootstrap, Groups, Interval, LEAST_GROUPS, LEAST_SEEDS, PairedTest, Repeated, SignFlips,
+    Spread, column_means, holm,
 };
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
+use super::cost::Cost;
 use super::plan::{Plan, Variant};
 use super::processes::Failure;
-use super::runs::{RunResult, Segments};
-use crate::report::run::read_json;
+use super::runs::{Repeats, RunResult, SeedResult, Segments};
+use crate::arguments::Resample;
 
 /// `summary.json`.
 #[derive(Clone, Debug, Serialize)]
@@ -38,13 +40,39 @@ pub(crate) struct Summary {
     /// Variants that were left out, with the reason.
     pub(crate) skipped: Named<String>,
     pub(crate) failed: Vec<FailedRun>,
-    pub(crate) mag_bert: Vec<Gate>,
+    /// The search, where the study has one.
+    pub(crate) search: Option<SearchSummary>,
+    pub(crate) published: Vec<Published>,
+}
+
+/// What a search came to, judged by validation.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SearchSummary {
+    /// Whether all its runs are done: until then nothing of the test split is told.
+    pub(crate) closed: bool,
+    /// The variant of the lowest mean validation error among those whose runs are all finished.
+    pub(crate) best: Option<String>,
+    /// The command that trains it.
+    pub(crate) command: Option<String>,
+    /// Points that were dropped before their end.
+    pub(crate) dropped: Vec<String>,
+}
+
+/// Published figures of a method.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Published {
+    pub(crate) method: String,
+    pub(crate) source: String,
+    pub(crate) chosen: String,
+    pub(crate) figures: BTreeMap<String, String>,
 }
 
 /// The number of runs.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Runs {
     pub(crate) seeds: u64,
+    /// Folds of the cross-validation; null without one.
+    pub(crate) folds: Option<usize>,
     pub(crate) planned: usize,
     pub(crate) finished: usize,
 }
@@ -52,6 +80,8 @@ pub(crate) struct Runs {
 /// The settings of the statistics.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Settings {
+    /// What is drawn and flipped: videos or segments.
+    pub(crate) resample: Resample,
     pub(crate) resamples: usize,
     pub(crate) level: f64,
     pub(crate) draws: usize,
@@ -63,6 +93,8 @@ pub(crate) struct Settings {
 pub(crate) struct FailedRun {
     pub(crate) variant: String,
     pub(crate) seed: u64,
+    /// Fold of the cross-validation; null without one.
+    pub(crate) fold: Option<usize>,
     pub(crate) error: String,
 }
 
@@ -93,8 +125,9 @@ pub(crate) struct VariantSummary {
     pub(crate) set: Named<toml::Value>,
     /// The seeds that are finished; the lists below are in their order.
     pub(crate) seeds: Vec<u64>,
+    /// One per run: of folds several per seed.
     pub(crate) selected_epochs: Vec<usize>,
-    /// Metrics of the test split, of the model selected by validation.
+    /// Metrics of the test split, of the model selected by validation; of a cross-validation over all segments.
     pub(crate) test: Named<Estimate>,
     /// Metrics of the validation split, of the same model.
     pub(crate) valid: Named<Estimate>,
@@ -130,6 +163,10 @@ pub(crate) struct Chosen {
 pub(crate) struct Comparison {
     /// Segments that both have.
     pub(crate) segments: usize,
+    /// Groups of segments that are drawn and flipped together.
+    pub(crate) groups: usize,
+    /// Why there is no p; null where there is.
+    pub(crate) untested: Option<String>,
     pub(crate) absolute_error: Tested,
     /// The accuracy of the most classes.
     pub(crate) accuracy: Tested,
@@ -140,9 +177,10 @@ pub(crate) struct Comparison {
 pub(crate) struct Tested {
     /// Variant less reference, mean over the segments.
     pub(crate) difference: f64,
-    /// Ends of its bootstrap interval over seeds and segments.
+    /// Ends of its bootstrap interval over seeds and groups.
     pub(crate) low: f64,
     pub(crate) high: f64,
+    /// NaN with too few seeds or groups.
     pub(crate) p: f64,
     /// p after Holm's correction over the study's variants.
     pub(crate) p_holm: f64,
@@ -159,65 +197,130 @@ pub(crate) struct Names {
     pub(crate) config: String,
 }
 
-/// The finished runs of every variant, by its name.
-pub(crate) type Results = BTreeMap<String, Vec<RunResult>>;
+/// The finished seeds of every variant, by its name.
+pub(crate) type Results = BTreeMap<String, Vec<SeedResult>>;
+
+/// What a summary is made of, beside the results.
+#[derive(Debug)]
+pub(crate) struct Studied<'a> {
+    pub(crate) names: Names,
+    pub(crate) plan: &'a Plan,
+    /// Names of the variants that were asked for.
+    pub(crate) chosen: Vec<&'a str>,
+    pub(crate) repeats: Repeats,
+    pub(crate) resample: Resample,
+    pub(crate) search: Option<SearchSummary>,
+}
+
+/// How statistics are computed.
+#[derive(Clone, Copy, Debug)]
+struct Method {
+    set: FigureSet,
+    bootstrap: Bootstrap,
+    resample: Resample,
+}
+
+impl Method {
+    /// The groups of some segments.
+    fn groups(&self, ids: &[String]) -> Groups {
+        match self.resample {
+            Resample::Videos => Groups::of(ids.iter().map(|id| video_of(id))),
+            Resample::Segments => Groups::singles(ids.len()),
+        }
+    }
+}
 
 impl Summary {
     /// Compares the runs that are finished.
-    pub(crate) fn of(
-        names: Names,
-        plan: &Plan,
-        seeds: u64,
-        results: &Results,
-        failures: &[Failure],
-        gates: Vec<Gate>,
-    ) -> Self {
-        let (bootstrap, flips) = (Bootstrap::default(), SignFlips::default());
-        let figures = plan
-            .variants
-            .first()
-            .map_or(FigureSet::default(), |v| v.config.figures);
+    pub(crate) fn of(studied: Studied<'_>, results: &Results, failures: &[Failure]) -> Self {
+        let Studied {
+            names,
+            plan,
+            chosen,
+            repeats,
+            resample,
+            search,
+        } = studied;
+        let flips = SignFlips::default();
+        let of_plan = plan.variants.first();
+        let method = Method {
+            set: of_plan.map_or(FigureSet::default(), |v| v.config.figures),
+            bootstrap: Bootstrap::default(),
+            resample,
+        };
+        let mut results = results.clone();
+        if let Some(search) = &search {
+            hide_test(&mut results, search, &plan.reference);
+        }
         let none = Vec::new();
-        let runs_of = |name: &str| results.get(name).unwrap_or(&none);
-        let summed = |v: &Variant| VariantSummary::of(v, runs_of(&v.name), figures, &bootstrap);
-        let mut variants: Vec<VariantSummary> = plan.variants.iter().map(summed).collect();
-        let reference = runs_of(&plan.reference);
+        let seeds_of = |name: &str| results.get(name).unwrap_or(&none);
+        // What was not asked for is told only where it is there.
+        let asked = |name: &str| chosen.contains(&name);
+        let shown = |v: &&Variant| asked(&v.name) || !seeds_of(&v.name).is_empty();
+        let shown: Vec<&Variant> = plan.variants.iter().filter(shown).collect();
+        let summed = |v: &&Variant| VariantSummary::of(v, seeds_of(&v.name), &method);
+        let mut variants: Vec<VariantSummary> = shown.iter().map(summed).collect();
+        let reference = seeds_of(&plan.reference);
         let mut compared = Vec::new();
-        for (index, variant) in plan.variants.iter().enumerate() {
+        for (index, variant) in shown.iter().enumerate() {
             if variant.name != plan.reference {
-                let tests = compare(figures, runs_of(&variant.name), reference);
+                let tests = compare(&method, seeds_of(&variant.name), reference);
                 compared.extend(tests.map(|tests| (index, tests)));
             }
         }
         for (index, comparison) in corrected(&compared) {
             variants[index].comparison = Some(comparison);
         }
+        let whole = chosen.len() == plan.variants.len();
+        let same = plan
+            .same
+            .iter()
+            .filter(|same| whole || asked(&same.variant));
+        let skipped = plan.skipped.iter().filter(|_| whole);
+        let runs = results.values().flatten().map(|seed| seed.runs.len());
         Self {
-            format: 1,
+            format: 2,
             title: names.title,
             note: names.note,
             study: names.study,
             config: names.config,
             reference: plan.reference.clone(),
-            figures,
+            figures: method.set,
             runs: Runs {
-                seeds,
-                planned: plan.variants.len() * usize::try_from(seeds).unwrap_or(usize::MAX),
-                finished: results.values().map(Vec::len).sum(),
+                seeds: repeats.seeds,
+                folds: repeats.folds,
+                planned: shown.len() * repeats.per_variant(),
+                finished: runs.sum(),
             },
             statistics: Settings {
-                resamples: bootstrap.resamples,
-                level: bootstrap.level,
+                resample,
+                resamples: method.bootstrap.resamples,
+                level: method.bootstrap.level,
                 draws: flips.draws,
-                seed: bootstrap.seed,
+                seed: method.bootstrap.seed,
             },
             variants,
             sweeps: sweeps(plan),
-            same: pairs(plan.same.iter().map(|same| (&same.name, &same.variant))),
-            skipped: pairs(plan.skipped.iter().map(|s| (&s.name, &s.reason))),
+            same: pairs(same.map(|same| (&same.name, &same.variant))),
+            skipped: pairs(skipped.map(|s| (&s.name, &s.reason))),
             failed: failures.iter().map(FailedRun::from).collect(),
-            mag_bert: gates,
+            search,
+            published: plan
+                .published
+                .iter()
+                .map(|entry| Published {
+                    method: entry.method.clone(),
+                    source: entry.source.clone(),
+                    chosen: entry.chosen.clone(),
+                    figures: entry.figures.clone(),
+                })
+                .collect(),
         }
+    }
+
+    /// Whether anything may be told of the test split: not while a search goes on.
+    pub(crate) fn shows_test(&self) -> bool {
+        self.search.as_ref().is_none_or(|search| search.closed)
     }
 
     /// The variant of a name.
@@ -231,6 +334,7 @@ impl From<&Failure> for FailedRun {
         Self {
             variant: failure.variant.clone(),
             seed: failure.seed,
+            fold: failure.fold,
             error: failure.error.clone(),
         }
     }
@@ -258,14 +362,16 @@ fn sweeps(plan: &Plan) -> Vec<SweepSummary> {
 }
 
 impl VariantSummary {
-    fn of(variant: &Variant, runs: &[RunResult], set: FigureSet, bootstrap: &Bootstrap) -> Self {
-        let estimated = |segments: fn(&RunResult) -> &Segments| {
-            let ids = common(runs.iter().map(segments));
-            estimates(set, &repeated(&ids, runs.iter().map(segments)), bootstrap)
+    fn of(variant: &Variant, seeds: &[SeedResult], method: &Method) -> Self {
+        let set = method.set;
+        let estimated = |segments: fn(&SeedResult) -> &Segments| {
+            let ids = common(seeds.iter().map(segments));
+            estimates(method, &ids, seeds.iter().map(segments))
         };
-        let chosen: Vec<Vec<f64>> = runs
+        let runs: Vec<&RunResult> = seeds.iter().flat_map(|seed| &seed.runs).collect();
+        let chosen: Vec<Vec<f64>> = seeds
             .iter()
-            .filter_map(|run| run.chosen_on_test(set))
+            .filter_map(|seed| seed.chosen_on_test(set))
             .collect();
         let test_chosen = set.names().enumerate().map(|(figure, name)| {
             let values: Vec<f64> = chosen.iter().map(|values| values[figure]).collect();
@@ -277,21 +383,40 @@ impl VariantSummary {
             title: variant.title.clone(),
             note: variant.note.clone(),
             set: Named(variant.set.clone()),
-            seeds: runs.iter().map(|run| run.seed).collect(),
+            seeds: seeds.iter().map(|seed| seed.seed).collect(),
             selected_epochs: runs.iter().map(|run| run.metrics.selected_epoch).collect(),
-            test: estimated(|run| &run.test),
-            valid: estimated(|run| &run.valid),
+            test: estimated(|seed| &seed.test),
+            valid: estimated(|seed| &seed.valid),
             test_chosen: Named(test_chosen.collect()),
             comparison: None,
-            cost: Cost::of(runs, variant.config.train.batch_size),
+            cost: Cost::of(&runs, variant.config.train.batch_size),
+        }
+    }
+}
+
+/// Takes away what may not be told yet of the test split: everything while a search goes on; after it all but the reference
+/// and the best by validation, so that nobody chooses among its points by test.
+fn hide_test(results: &mut Results, search: &SearchSummary, reference: &str) {
+    let shown =
+        |name: &String| search.closed && (name == reference || search.best.as_ref() == Some(name));
+    for (_, seeds) in results.iter_mut().filter(|(name, _)| !shown(name)) {
+        for seed in seeds {
+            seed.test.clear();
         }
     }
 }
 
 /// Every metric of a set over the seeds, with its interval.
-fn estimates(set: FigureSet, repeated: &Repeated, bootstrap: &Bootstrap) -> Named<Estimate> {
+fn estimates<'a>(
+    method: &Method,
+    ids: &[String],
+    seeds: impl Iterator<Item = &'a Segments>,
+) -> Named<Estimate> {
+    let set = method.set;
+    let repeated = repeated(ids, seeds);
     let of_seeds = repeated.figures(set);
-    let intervals = bootstrap.intervals(set, repeated);
+    let grouped = repeated.grouped(method.groups(ids)).unwrap_or_default();
+    let intervals = method.bootstrap.intervals(set, &grouped);
     let estimates = set.names().zip(intervals).map(|(name, interval)| {
         let values: Vec<f64> = of_seeds
             .iter()
@@ -337,8 +462,15 @@ fn repeated<'a>(ids: &[String], runs: impl Iterator<Item = &'a Segments>) -> Rep
     Repeated::new(truth, predictions).unwrap_or_default()
 }
 
-/// Two models compared on the segments they have in common: the number of segments, errors, accuracy.
-type Tests = (usize, Paired, Paired);
+/// Two models compared on the segments they have in common.
+#[derive(Clone, Debug)]
+struct Tests {
+    segments: usize,
+    groups: usize,
+    untested: Option<String>,
+    errors: Paired,
+    accuracy: Paired,
+}
 
 /// A paired test and the interval of its difference.
 #[derive(Clone, Copy, Debug)]
@@ -348,47 +480,87 @@ struct Paired {
 }
 
 /// Compares a variant's runs with the reference's; none where one has no finished run.
-fn compare(set: FigureSet, variant: &[RunResult], reference: &[RunResult]) -> Option<Tests> {
+fn compare(method: &Method, variant: &[SeedResult], reference: &[SeedResult]) -> Option<Tests> {
     if variant.is_empty() || reference.is_empty() {
         return None;
     }
-    let ids = common(variant.iter().chain(reference).map(|run| &run.test));
+    let seeds = variant.len().min(reference.len());
+    let ids = common(variant.iter().chain(reference).map(|seed| &seed.test));
+    let groups = method.groups(&ids);
     let [variant, reference] =
-        [variant, reference].map(|runs| repeated(&ids, runs.iter().map(|run| &run.test)));
-    let errors = pair(variant.absolute_errors(set), reference.absolute_errors(set))?;
-    let accuracy = pair(variant.hits(set), reference.hits(set))?;
-    Some((ids.len(), errors, accuracy))
+        [variant, reference].map(|seeds| repeated(&ids, seeds.iter().map(|seed| &seed.test)));
+    let untested = untested(seeds, groups.len(), method.resample);
+    // Compares measurements of every segment, one row per seed.
+    let pair = |one: Vec<Vec<f64>>, other: Vec<Vec<f64>>| -> Option<Paired> {
+        let (means, others) = (column_means(&one), column_means(&other));
+        let mut test = SignFlips::default().test(&means, &others, &groups)?;
+        if untested.is_some() {
+            test.p = f64::NAN;
+        }
+        Some(Paired {
+            test,
+            interval: method.bootstrap.difference(&one, &other, &groups),
+        })
+    };
+    let set = method.set;
+    Some(Tests {
+        segments: ids.len(),
+        groups: groups.len(),
+        errors: pair(variant.absolute_errors(set), reference.absolute_errors(set))?,
+        accuracy: pair(variant.hits(set), reference.hits(set))?,
+        untested,
+    })
 }
 
-/// Compares measurements of every segment, one row per seed.
-fn pair(one: Vec<Vec<f64>>, other: Vec<Vec<f64>>) -> Option<Paired> {
-    let flips = SignFlips::default();
-    Some(Paired {
-        test: flips.test(&column_means(&one), &column_means(&other))?,
-        interval: Bootstrap::default().difference(&one, &other),
-    })
+/// Why so few seeds or groups are not tested; nothing where they are.
+fn untested(seeds: usize, groups: usize, resample: Resample) -> Option<String> {
+    let unit = resample.unit();
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    if seeds < LEAST_SEEDS {
+        Some(format!(
+            "{seeds} seed{}, a test needs at least {LEAST_SEEDS}",
+            plural(seeds)
+        ))
+    } else if groups < LEAST_GROUPS {
+        Some(format!(
+            "{groups} {unit}{}, a test needs at least {LEAST_GROUPS}",
+            plural(groups)
+        ))
+    } else {
+        None
+    }
 }
 
 /// The comparisons with Holm's correction over all of them, errors and accuracy apart.
 fn corrected(compared: &[(usize, Tests)]) -> Vec<(usize, Comparison)> {
     let adjusted = |of: fn(&Tests) -> Paired| {
-        let p: Vec<f64> = compared.iter().map(|(_, tests)| of(tests).test.p).collect();
-        let tested = compared.iter().zip(holm(&p));
-        tested
-            .map(|((_, tests), p_holm)| Tested::of(of(tests), p_holm))
-            .collect::<Vec<_>>()
+        let p = compared.iter().map(|(_, tests)| of(tests).test.p);
+        let p: Vec<f64> = p.filter(|p| !p.is_nan()).collect();
+        let mut p_holm = holm(&p).into_iter();
+        let tested = compared.iter().map(|(_, tests)| {
+            let tested = of(tests);
+            let has_p = !tested.test.p.is_nan();
+            let p_holm = if has_p { p_holm.next() } else { None };
+            Tested::of(tested, p_holm.unwrap_or(f64::NAN))
+        });
+        tested.collect::<Vec<_>>()
     };
-    let (errors, accuracy) = (adjusted(|tests| tests.1), adjusted(|tests| tests.2));
+    let (errors, accuracy) = (
+        adjusted(|tests| tests.errors),
+        adjusted(|tests| tests.accuracy),
+    );
     let both = errors.into_iter().zip(accuracy);
     let comparisons = compared.iter().zip(both);
     comparisons
-        .map(|(&(index, (segments, ..)), (absolute_error, accuracy))| {
+        .map(|((index, tests), (absolute_error, accuracy))| {
             let comparison = Comparison {
-                segments,
+                segments: tests.segments,
+                groups: tests.groups,
+                untested: tests.untested.clone(),
                 absolute_error,
                 accuracy,
             };
-            (index, comparison)
+            (*index, comparison)
         })
         .collect()
 }
@@ -417,126 +589,6 @@ impl Tested {
     }
 }
 
-/// The cost of a variant.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Cost {
-    /// Sizes of the model.
-    pub(crate) parameters: ParameterCounts,
-    /// Median over all epochs of the training time per step, including clustering.
-    pub(crate) seconds_per_step: f64,
-    /// Median over the runs of the training time of all epochs.
-    pub(crate) training_seconds: f64,
-    /// Median over the runs of the epochs done.
-    pub(crate) epochs: f64,
-    /// The maximum over the runs; null where the system does not report it.
-    pub(crate) peak_memory_mib: Option<f64>,
-}
-
-impl Cost {
-    /// The cost of a variant's finished runs; `None` without any.
-    pub(crate) fn of(runs: &[RunResult], batch_size: usize) -> Option<Self> {
-        let first = runs.first()?;
-        let seconds = |run: &RunResult| -> Vec<f64> {
-            let epochs = run.epochs.iter();
-            epochs
-                .filter_map(|epoch| epoch.get("train_seconds").copied())
-                .collect()
-        };
-        let steps = |run: &RunResult| run.train_segments.div_ceil(batch_size).max(1) as f64;
-        let a_step: Vec<f64> = runs
-            .iter()
-            .flat_map(|run| seconds(run).into_iter().map(|time| time / steps(run)))
-            .collect();
-        let whole: Vec<f64> = runs.iter().map(|run| seconds(run).iter().sum()).collect();
-        let epochs: Vec<f64> = runs.iter().map(|run| run.epochs.len() as f64).collect();
-        let peaks = runs.iter().filter_map(|run| run.record.peak_memory_mib);
-        Some(Self {
-            parameters: first.metrics.parameters.clone(),
-            seconds_per_step: median(&a_step),
-            training_seconds: median(&whole),
-            epochs: median(&epochs),
-            peak_memory_mib: peaks.reduce(f64::max),
-        })
-    }
-}
-
-/// MAG-BERT's multimodal adaptation gate, of some dimensions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Gate {
-    /// Whose dimensions they are.
-    pub(crate) whose: String,
-    /// Width of the text encoder.
-    pub(crate) text: usize,
-    /// Features of a frame of vision.
-    pub(crate) vision: usize,
-    /// Features of a frame of audio.
-    pub(crate) audio: usize,
-    /// Its parameters.
-    pub(crate) parameters: usize,
-}
-
-impl Gate {
-    /// Of `text`, `vision` and `audio` dimensions H, V, A: linear layers H + V -> H, H + A -> H, V -> H and A -> H, and
-    /// a layer normalisation of H, which are 2 H^2 + 2 H (V + A) + 6 H parameters (Rahman et al., ACL 2020).
-    pub(crate) fn of(whose: &str, text: usize, vision: usize, audio: usize) -> Self {
-        let linear = |from: usize| from * text + text;
-        let norm = 2 * text;
-        let layers = [text + vision, text + audio, vision, audio].map(linear);
-        Self {
-            whose: whose.to_string(),
-            text,
-            vision,
-            audio,
-            parameters: layers.iter().sum::<usize>() + norm,
-        }
-    }
-
-    /// The two that are published, and that of a run's own dimensions where it has all three modalities.
-    pub(crate) fn beside(run: Option<&RunFolder>) -> Vec<Self> {
-        let mut gates = vec![
-            Self::of("published, vision 20 and audio 5", 768, 20, 5),
-            Self::of("published, vision 35 and audio 74", 768, 35, 74),
-        ];
-        let own = run.and_then(dimensions);
-        if let Some([text, vision, audio]) = own.filter(|own| !own.contains(&0)) {
-            gates.push(Self::of(
-                "of this configuration's dimensions",
-                text,
-                vision,
-                audio,
-            ));
-            if text != 768 {
-                gates.push(Self::of(
-                    "of these features and BERT-base",
-                    768,
-                    vision,
-                    audio,
-                ));
-            }
-        }
-        gates
-    }
-}
-
-/// The dimensions of a run's text encoder and features.
-fn dimensions(run: &RunFolder) -> Option<[usize; 3]> {
-    #[derive(Deserialize)]
-    struct Bert {
-        hidden_size: usize,
-    }
-    #[derive(Deserialize)]
-    struct Features {
-        widths: mmrest_data::Widths,
-    }
-    let bert: Bert = read_json(&run.model().join("bert/config.json")).ok()?;
-    let features: Features = read_json(&run.model().join("features.json")).ok()?;
-    let config = run.read_config().ok()?;
-    let width = |modality, width| if config.uses(modality) { width } else { 0 };
-    let vision = width(mmrest_data::Modality::Vision, features.widths.vision);
-    let audio = width(mmrest_data::Modality::Audio, features.widths.audio);
-    Some([bert.hidden_size, vision, audio])
-}
-
 /// Names and values, which keep their order in JSON. NaN and infinities become null.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Named<T>(pub(crate) Vec<(String, T)>);
@@ -560,8 +612,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_published_counts_follow_from_the_dimensions() {
-        let counts: Vec<usize> = Gate::beside(None).iter().map(|g| g.parameters).collect();
-        assert_eq!(counts, [1_222_656, 1_351_680]);
+    fn too_few_seeds_or_videos_are_not_tested() {
+        let reason = |seeds, groups| untested(seeds, groups, Resample::Videos);
+        assert_eq!(reason(3, 20), None);
+        assert_eq!(reason(1, 20).unwrap(), "1 seed, a test needs at least 3");
+        assert_eq!(
+            reason(5, 19).unwrap(),
+            "19 videos, a test needs at least 20"
+        );
+    }
+
+    #[test]
+    fn only_what_has_a_p_is_corrected() {
+        let paired = |p| Paired {
+            test: PairedTest {
+                difference: 0.1,
+                p,
+                effect: 0.2,
+            },
+            interval: Interval {
+                low: 0.0,
+                high: 0.2,
+            },
+        };
+        let tests = |p| Tests {
+            segments: 9,
+            groups: 3,
+            untested: None,
+            errors: paired(p),
+            accuracy: paired(f64::NAN),
+        };
+        let compared = [(1, tests(0.01)), (2, tests(f64::NAN)), (4, tests(0.03))];
+        let corrected = corrected(&compared);
+        let p: Vec<f64> = corrected
+            .iter()
+            .map(|(_, c)| c.absolute_error.p_holm)
+            .collect();
+        assert_eq!((p[0], p[2]), (0.02, 0.03));
+        assert!(p[1].is_nan() && corrected.iter().all(|(_, c)| c.accuracy.p_holm.is_nan()));
+        assert_eq!(corrected[2].0, 4);
     }
 }

@@ -1,7 +1,9 @@
 //! A study as tables of text, for Markdown (`summary.md`) and HTML.
 
+use super::cost::Cost;
+use super::runs::named;
 use super::summary::{
-    Comparison, Cost, Estimate, Summary, SweepPoint, SweepSummary, VariantSummary,
+    Comparison, Estimate, Named, Published, Summary, SweepPoint, SweepSummary, VariantSummary,
 };
 
 /// The text for a missing number.
@@ -10,12 +12,14 @@ const NONE: &str = "-";
 /// The topic of a part, which decides its pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Topic {
+    /// The figures of the validation split.
+    Valid,
     /// The figures of the test split.
     Test,
     /// The sweep of that index.
     Sweep(usize),
-    /// Parameters compared with MAG-BERT's.
-    Gates,
+    /// What the variants cost.
+    Cost,
     /// Anything else.
     #[default]
     Other,
@@ -38,24 +42,51 @@ pub(crate) struct Part {
 
 /// The complete study, part by part; empty parts are left out.
 pub(crate) fn parts(summary: &Summary) -> Vec<Part> {
-    let test = estimates(summary, "Test split, model chosen by validation", |v| {
-        &v.test.0
-    });
+    let over = |split: &str| match summary.runs.folds {
+        Some(folds) => format!("All segments, {folds} folds by video, each as {split} of one"),
+        None => format!("{} split", capital(split)),
+    };
+    let test = estimates(
+        summary,
+        &format!("{}, model chosen by validation", over("test")),
+        |v| &v.test.0,
+    );
     let test = Part {
         topic: Topic::Test,
         ..test
     };
-    let mut parts = vec![test, comparisons(summary)];
+    let valid = estimates(
+        summary,
+        &format!("{}, the same models", over("validation")),
+        |v| &v.valid.0,
+    );
+    let mut parts = Vec::new();
+    let mut after = None;
+    // What a search goes by comes first, and nothing else before it is closed.
+    if summary.search.is_some() {
+        parts.extend([
+            search(summary),
+            Part {
+                topic: Topic::Valid,
+                ..valid
+            },
+        ]);
+    } else {
+        after = Some(valid);
+    }
+    if summary.shows_test() {
+        parts.extend([test, comparisons(summary)]);
+    }
     let sweeps = summary.sweeps.iter().enumerate();
     parts.extend(sweeps.map(|(index, sweep)| Part {
         topic: Topic::Sweep(index),
         ..of_sweep(summary, sweep)
     }));
+    parts.extend(after);
     parts.extend([
-        estimates(summary, "Validation split, the same models", |v| &v.valid.0),
         chosen(summary),
         costs(summary),
-        gates(summary),
+        published(summary),
         left_out(summary),
     ]);
     parts.retain(|part| !part.rows.is_empty() || !part.lines.is_empty());
@@ -66,7 +97,7 @@ pub(crate) fn parts(summary: &Summary) -> Vec<Part> {
 pub(crate) fn about(summary: &Summary) -> String {
     let runs = summary.runs;
     format!(
-        "Configuration {}, study {}: {} of {} runs, {} per variant.",
+        "Configuration {}, study {}: {} of {} runs, {}{} per variant.",
         summary.config,
         summary.study,
         runs.finished,
@@ -74,8 +105,62 @@ pub(crate) fn about(summary: &Summary) -> String {
         match runs.seeds {
             1 => "one seed".to_string(),
             seeds => format!("{seeds} seeds"),
+        },
+        match runs.folds {
+            Some(folds) => format!(" of {folds} folds"),
+            None => String::new(),
         }
     )
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
+}
+
+/// What a search came to.
+fn search(summary: &Summary) -> Part {
+    let Some(search) = &summary.search else {
+        return Part::default();
+    };
+    let mut lines = Vec::new();
+    let found = search.best.as_ref().and_then(|best| summary.variant(best));
+    if let Some(best) = found.and_then(|best| Some((best, best.valid.get("mae")?))) {
+        let (variant, mae) = best;
+        lines.push(format!(
+            "Best by validation{}: {}, mae {}{}",
+            if search.closed { "" } else { " so far" },
+            variant.name,
+            spread(mae.mean, mae.sd),
+            match &search.command {
+                Some(command) => format!(", train it with: {command}"),
+                None => String::new(),
+            }
+        ));
+    }
+    if !search.closed {
+        lines.push(
+            "The search goes on: of the test split nothing is told before all its runs are done."
+                .into(),
+        );
+    }
+    if !search.dropped.is_empty() {
+        lines.push(format!(
+            "Dropped by halving before their end: {}.",
+            search.dropped.join(", ")
+        ));
+    }
+    Part {
+        title: "The search".into(),
+        lines,
+        ..Part::default()
+    }
+}
+
+/// What intervals and tests draw.
+fn units(summary: &Summary) -> &'static str {
+    summary.statistics.resample.units()
 }
 
 /// The accuracy of the most classes.
@@ -139,8 +224,9 @@ fn estimates(
         header: header(&["variant", "seeds"], summary.figures.names()),
         rows: finished(summary).map(row).collect(),
         note: format!(
-            "Mean ± standard deviation over seeds [{:.0} % bootstrap interval over seeds and segments, {} resamples].",
+            "Mean ± standard deviation over seeds [{:.0} % bootstrap interval over seeds and {}, {} resamples].",
             100.0 * summary.statistics.level,
+            units(summary),
             summary.statistics.resamples
         ),
         ..Part::default()
@@ -152,7 +238,11 @@ fn comparisons(summary: &Summary) -> Part {
     let compared = summary.variants.iter();
     let compared = compared.filter_map(|v| Some((v, v.comparison.as_ref()?)));
     let row = |(variant, comparison): (&VariantSummary, &Comparison)| {
-        let mut row = vec![variant.title.clone(), comparison.segments.to_string()];
+        let mut row = vec![
+            variant.title.clone(),
+            comparison.segments.to_string(),
+            comparison.groups.to_string(),
+        ];
         for tested in [&comparison.absolute_error, &comparison.accuracy] {
             let interval = format!("[{:+.4}, {:+.4}]", tested.low, tested.high);
             row.push(format!("{:+.4} {interval}", tested.difference));
@@ -162,20 +252,39 @@ fn comparisons(summary: &Summary) -> Part {
         row
     };
     let of = |name: &str| ["Δ", "p", "p (Holm)", "d_z"].map(|what| format!("{name} {what}"));
-    let mut names = header(&["variant", "segments"], std::iter::empty());
+    let groups = if units(summary) == "segments" {
+        "drawn"
+    } else {
+        units(summary)
+    };
+    let mut names = header(&["variant", "segments", groups], std::iter::empty());
     names.extend(of("mae").into_iter().chain(of(finest)));
+    let untested = summary.variants.iter().filter_map(|variant| {
+        let why = variant.comparison.as_ref()?.untested.as_ref()?;
+        Some(format!("No p for {}: {why}.", variant.title))
+    });
     Part {
         title: format!("Against {}", summary.reference),
         header: names,
         rows: compared.map(row).collect(),
         note: format!(
-            "Δ: variant minus reference, on the test split [{:.0} % bootstrap interval over seeds and segments]. p: paired \
-             permutation test over segments, means over seeds, {} draws: of these trained models on other segments, not of \
-             other seeds. d_z: mean of the paired differences by their standard deviation.",
+            "Δ: variant minus reference, on the test split [{:.0} % bootstrap interval over seeds and {units}]. p: paired \
+             permutation test over {units}, means over seeds, {} draws: of these trained models on other {units}, not of \
+             other seeds. d_z: mean of the segments' paired differences by their standard deviation.",
             100.0 * summary.statistics.level,
-            summary.statistics.draws
+            summary.statistics.draws,
+            units = units(summary)
         ),
+        lines: untested.collect(),
         ..Part::default()
+    }
+}
+
+/// What pictures and sweeps show of a variant: the test split, or in a search the validation split.
+pub(crate) fn shown<'a>(summary: &Summary, variant: &'a VariantSummary) -> &'a Named<Estimate> {
+    match &summary.search {
+        Some(_) => &variant.valid,
+        None => &variant.test,
     }
 }
 
@@ -183,7 +292,8 @@ fn of_sweep(summary: &Summary, sweep: &SweepSummary) -> Part {
     let names = ["mae", "corr", finest(summary)];
     let row = |point: &SweepPoint| {
         let variant = summary.variant(&point.variant)?;
-        let cells = names.map(|name| variant.test.get(name).map_or(NONE.into(), estimate));
+        let shown = |name| shown(summary, variant).get(name);
+        let cells = names.map(|name| shown(name).map_or(NONE.into(), estimate));
         let mut row = vec![if point.variant == summary.reference {
             format!("{} ({})", point.value, point.variant)
         } else {
@@ -212,10 +322,11 @@ fn chosen(summary: &Summary) -> Part {
         row.extend(values.map(|(_, chosen)| spread(chosen.mean, chosen.sd)));
         row
     };
+    let recorded = |v: &&VariantSummary| v.test_chosen.0.iter().any(|(_, c)| c.mean.is_finite());
     Part {
         title: "Chosen on test, as the literature reports (not honest)".into(),
         header: header(&["variant"], summary.figures.names()),
-        rows: finished(summary).map(row).collect(),
+        rows: finished(summary).filter(recorded).map(row).collect(),
         note: "All figures of the epoch whose test MAE is lowest: only for comparison with publications that choose so."
             .into(),
         ..Part::default()
@@ -225,12 +336,7 @@ fn chosen(summary: &Summary) -> Part {
 fn costs(summary: &Summary) -> Part {
     let row = |(variant, cost): (&VariantSummary, &Cost)| {
         let counts = &cost.parameters;
-        let counts = [
-            counts.text_encoder,
-            counts.rest,
-            counts.part("metrics"),
-            counts.total,
-        ];
+        let counts = [cost.own_parameters, counts.part("metrics"), counts.total];
         let mut row = vec![variant.title.clone()];
         row.extend(counts.map(thousands));
         row.push(number(1000.0 * cost.seconds_per_step, 1));
@@ -241,10 +347,9 @@ fn costs(summary: &Summary) -> Part {
     };
     let names = [
         "variant",
-        "text encoder",
-        "rest",
-        "metrics",
-        "all parameters",
+        "parameters without text encoder",
+        "of these metrics",
+        "with text encoder",
         "ms per step",
         "epochs",
         "training, s",
@@ -253,56 +358,49 @@ fn costs(summary: &Summary) -> Part {
     let known = summary.variants.iter();
     let known = known.filter_map(|v| Some((v, v.cost.as_ref()?)));
     Part {
+        topic: Topic::Cost,
         title: "Cost".into(),
         header: header(&names, std::iter::empty()),
         rows: known.map(row).collect(),
-        note: "A step: median over epochs of training time by steps, clustering included. Runs that share the machine slow \
-               one another down."
+        note: "Measured in these runs. A step: median over epochs of training time by steps, with what an epoch begins with. \
+               Memory: of the run's own process, the data set included. Runs that share the machine slow one another down."
             .into(),
         ..Part::default()
     }
 }
 
-/// The parameters of MAG-BERT's module, and of what takes its place here: everything but the text encoder.
-fn gates(summary: &Summary) -> Part {
-    let row = |whose: &str, parameters: usize| vec![whose.to_string(), thousands(parameters)];
-    let gates = summary.mag_bert.iter();
-    let mut rows: Vec<Vec<String>> = gates
-        .map(|gate| {
-            let dimensions = format!("H {}, V {}, A {}", gate.text, gate.vision, gate.audio);
-            row(
-                &format!("MAG-BERT, {}: {dimensions}", gate.whose),
-                gate.parameters,
-            )
+/// Published figures, apart from those that were measured here.
+fn published(summary: &Summary) -> Part {
+    let names = summary.figures.names();
+    let named: Vec<&str> = names
+        .filter(|name| {
+            summary
+                .published
+                .iter()
+                .any(|p| p.figures.contains_key(*name))
         })
         .collect();
-    let own = own_modules(summary).into_iter();
-    rows.extend(own.map(|(name, parameters)| row(&name, parameters)));
+    let row = |published: &Published| {
+        let mut row = vec![published.method.clone()];
+        let figure = |name: &&str| published.figures.get(*name);
+        row.extend(
+            named
+                .iter()
+                .map(|name| figure(name).map_or(NONE.into(), String::clone)),
+        );
+        row.extend([published.chosen.clone(), published.source.clone()]);
+        row
+    };
+    let mut header = header(&["method"], named.iter().copied());
+    header.extend(["model chosen by".to_string(), "source".to_string()]);
     Part {
-        topic: Topic::Gates,
-        title: "Compared with MAG-BERT".into(),
-        header: header(&["besides the text encoder", "parameters"], std::iter::empty()),
-        rows,
-        note: "MAG-BERT's module: 2 H² + 2 H (V + A) + 6 H, of the widths of text encoder, vision and audio.".into(),
+        title: "Published figures (not measured here)".into(),
+        header,
+        rows: summary.published.iter().map(row).collect(),
+        note: "As their sources print them: other features, text encoders and protocols than here."
+            .into(),
         ..Part::default()
     }
-}
-
-/// What takes the place of MAG-BERT's module in the reference, without and with metrics; nothing until it has a finished run.
-pub(crate) fn own_modules(summary: &Summary) -> Vec<(String, usize)> {
-    let reference = summary.variant(&summary.reference);
-    let cost = reference.and_then(|reference| reference.cost.as_ref());
-    let modules = cost.map(|cost| {
-        let counts = &cost.parameters;
-        [
-            ("without metrics", counts.rest),
-            ("with metrics", counts.rest + counts.part("metrics")),
-        ]
-    });
-    let named = modules.into_iter().flatten();
-    named
-        .map(|(what, parameters)| (format!("{}, {what}", summary.reference), parameters))
-        .collect()
 }
 
 fn left_out(summary: &Summary) -> Part {
@@ -314,15 +412,17 @@ fn left_out(summary: &Summary) -> Part {
         lines.push(format!("{name} was left out: {reason}."));
     }
     for failed in &summary.failed {
-        lines.push(format!(
-            "{} seed {} failed: {}",
-            failed.variant, failed.seed, failed.error
-        ));
+        let run = named(&failed.variant, failed.seed, failed.fold);
+        lines.push(format!("{run} failed: {}", failed.error));
     }
+    let dropped = |name: &String| {
+        let search = summary.search.as_ref();
+        search.is_some_and(|search| search.dropped.contains(name))
+    };
     let unfinished = summary
         .variants
         .iter()
-        .filter(|variant| variant.seeds.is_empty());
+        .filter(|variant| variant.seeds.is_empty() && !dropped(&variant.name));
     lines.extend(unfinished.map(|variant| format!("{} has no finished run.", variant.name)));
     Part {
         title: "Not in the tables".into(),
@@ -364,13 +464,18 @@ fn table(part: &Part) -> String {
     if part.rows.is_empty() {
         return String::new();
     }
-    let line = |cells: &Vec<String>| {
+    markdown_table(&part.header, &part.rows)
+}
+
+/// A table in Markdown.
+pub(super) fn markdown_table(header: &[String], rows: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| {
         let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
         format!("| {} |", cells.join(" | "))
     };
-    let rule = format!("|{}", "---|".repeat(part.header.len()));
-    let mut lines = vec![line(&part.header), rule];
-    lines.extend(part.rows.iter().map(line));
+    let rule = format!("|{}", "---|".repeat(header.len()));
+    let mut lines = vec![line(header), rule];
+    lines.extend(rows.iter().map(|row| line(row)));
     lines.join("\n")
 }
 

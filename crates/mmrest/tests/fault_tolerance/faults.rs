@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mmrest_learner::run::{FolderLock, RunFolder};
 
-use crate::common::{Fixture, below, fail_with, stderr};
+use crate::common::{Fixture, below, fail_with, program_in, stderr, stdout, succeed_with};
 use crate::succeed;
 
 /// The same command, with files limited to `blocks` blocks of 512 bytes. What is written beyond is an error, or a signal
@@ -207,13 +207,44 @@ fn a_second_study_in_the_same_folder_is_refused() {
 }
 
 #[test]
-fn resuming_where_no_run_is_says_so() {
+fn resuming_begins_where_no_run_is_and_leaves_a_finished_one_as_it_is() {
     let fixture = Fixture::small();
-    let told = fail_with(&mut fixture.train("nowhere", &["--resume"]));
-    assert!(told.contains("nowhere holds no run"), "{told}");
-    assert!(!fixture.path("nowhere").exists());
-    let told = fail_with(&mut fixture.train("sample", &["--resume"]));
-    assert!(told.contains("sample holds no run"), "{told}");
+    let resume = ["--epochs", "1", "--resume"];
+    succeed(&mut fixture.train("new", &resume));
+    let results = fixture.results("new");
+    let record = fixture.read("new/run.json");
+    let said = succeed_with(&mut fixture.train("new", &resume));
+    assert!(
+        stdout(&said).contains("new is finished"),
+        "{}",
+        stdout(&said)
+    );
+    assert_eq!(fixture.results("new"), results);
+    assert_eq!(fixture.read("new/run.json"), record);
+    succeed(&mut fixture.train("new", &["--epochs", "2", "--resume"]));
+    assert_eq!(fixture.epochs("new", "epoch"), [1.0, 2.0]);
+}
+
+#[test]
+fn latest_is_the_run_that_began_last() {
+    let fixture = Fixture::small();
+    std::fs::create_dir(fixture.path("configs")).unwrap();
+    let here = fixture.path("");
+    let eval = || {
+        let mut eval = program_in(&here);
+        eval.args(["eval", "latest", "--json"]);
+        eval
+    };
+    let none = eval().output().unwrap();
+    assert!(!none.status.success() && stderr(&none).contains("there is no run under"));
+    for (run, seed) in [("runs/b/first", "1"), ("runs/a/second", "2")] {
+        succeed(&mut fixture.train(run, &["--epochs", "1", "--seed", seed]));
+    }
+    let told: serde_json::Value =
+        serde_json::from_str(&stdout(&succeed_with(&mut eval()))).unwrap();
+    let metrics = fixture.json("runs/a/second/metrics.json");
+    let mae = |metrics: &serde_json::Value| metrics["mae"].as_f64().unwrap();
+    assert!((mae(&told) - mae(&metrics["test"])).abs() < 1e-9, "{told}");
 }
 
 #[test]
