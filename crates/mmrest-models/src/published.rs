@@ -139,7 +139,11 @@ impl Place {
         let parts = self.path.iter().filter(direction).map(part);
         let mut name = parts.collect::<Vec<_>>().join(".");
         name = name.replace("in_proj.", "in_proj_");
-        if self.path.iter().any(|(module, field)| module == "BiLstm" && field == "backward") {
+        if self
+            .path
+            .iter()
+            .any(|(module, field)| module == "BiLstm" && field == "backward")
+        {
             name.push_str("_reverse");
         }
         let renames = self.renames.iter();
@@ -296,7 +300,9 @@ mod tests {
         let to = load_published(to, &[], &find).unwrap();
         assert_eq!(published_weights(&to, &[]).unwrap(), all);
         let wide = LstmConfig::new(4, 2).init(&device);
-        let error = load_published(wide.clone(), &[], &find).unwrap_err().to_string();
+        let error = load_published(wide.clone(), &[], &find)
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("weight_ih_l0 is [8, 3], not [8, 4]"),
             "{error}"

@@ -136,7 +136,11 @@ impl RunningStatistics {
                 found.0, found.1
             ))));
         }
-        let finite = self.mean.iter().chain(&self.variance).all(|v| v.is_finite());
+        let finite = self
+            .mean
+            .iter()
+            .chain(&self.variance)
+            .all(|v| v.is_finite());
         if finite && self.variance.iter().all(|&v| v >= 0.0) {
             return Ok(());
         }
@@ -243,7 +247,9 @@ impl SubNet {
         let device = self.norm.weight.device();
         let frames = crate::layers::frames(frames, batch, self.inputs(), &device);
         let own = frames.lengths.iter().map(|&length| length.max(1));
-        let counts: Vec<f32> = own.map(|own| padded.unwrap_or(own).max(own) as f32).collect();
+        let counts: Vec<f32> = own
+            .map(|own| padded.unwrap_or(own).max(own) as f32)
+            .collect();
         let counts = Tensor::<2>::from_data(TensorData::new(counts, [batch, 1]), &device);
         let mean = frames.values.sum_dim(1).squeeze_dim::<2>(1) / counts;
         let (normal, statistics) = self.norm.forward(mean, running, training);

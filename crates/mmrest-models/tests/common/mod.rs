@@ -1,6 +1,6 @@
 //! What the golden tests of the comparison systems share: numbers measured on published code, comparisons, the published
 //! training loop.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -204,10 +204,10 @@ impl Golden {
     ) {
         for (name, (_, mut values)) in published_weights(module, names).unwrap() {
             let full = format!("{prefix}{name}");
-            let expected = self.values(&full);
             if noise(&name) {
                 continue;
             }
+            let expected = self.values(&full);
             if name.ends_with("in_proj_bias") {
                 let keys = values.len() / 3..2 * values.len() / 3;
                 values[keys.clone()].copy_from_slice(&expected[keys]);
@@ -346,7 +346,11 @@ pub fn train<M: SentimentModel>(
 ) -> M {
     let (mut optimizer, mut scheduler) = optimizer(recipe);
     let count = |golden: &Golden, split: &str| golden.values(&format!("t/{split}/label")).len();
-    let parts = |rows: usize| (0..rows).step_by(4).map(move |first| (first, 4.min(rows - first)));
+    let parts = |rows: usize| {
+        (0..rows)
+            .step_by(4)
+            .map(move |first| (first, 4.min(rows - first)))
+    };
     let mut trained = Trained::default();
     let mut steps = 0;
     let epochs = golden.cases["t"]["epochs"].as_u64().unwrap_or(2) as usize;
@@ -388,7 +392,11 @@ pub fn train<M: SentimentModel>(
             .push(means.iter().sum::<f32>() / means.len() as f32);
     }
     golden.compare("losses of steps", "t/out/step_losses", &trained.losses);
-    golden.compare("predictions", "t/out/valid_prediction", &trained.predictions);
+    golden.compare(
+        "predictions",
+        "t/out/valid_prediction",
+        &trained.predictions,
+    );
     // Rounded to four digits in the file.
     let rounded = golden.values("t/out/valid_loss_rounded");
     assert!(
@@ -419,7 +427,10 @@ pub fn presets<C: Presets>(name: &str, task: &Task) -> Vec<(&'static str, C)> {
     presets
         .map(|(preset, layer)| {
             let layer: toml::Table = layer.parse().unwrap();
-            let own = layer.get("model").and_then(|model| model.get(name)).cloned();
+            let own = layer
+                .get("model")
+                .and_then(|model| model.get(name))
+                .cloned();
             let config = own.map_or_else(C::default, |own| own.try_into().unwrap());
             config.check(&format!("model.{name}"), task).unwrap();
             (*preset, config)
