@@ -10,16 +10,20 @@ mod lmf;
 mod misa;
 mod mmrest;
 mod model;
+mod mult;
+mod needs;
 mod published;
+mod recipe;
 mod registry;
 pub mod seed;
 mod self_mm;
+mod sequences;
 mod subnets;
 mod task;
 mod tfn;
 
 pub use all_gather::Part;
-pub use batch::{Batch, Example, HostBatch, SequenceBatch, TextBatch, TextFeatures};
+pub use batch::{Batch, Example, HostBatch, TextBatch, TextFeatures};
 pub use counts::bert_parameters;
 pub use error::{ConfigError, ModelError};
 pub use geometry::{
@@ -32,12 +36,17 @@ pub use mmrest::{
     MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,
 };
 pub use model::{
-    GradientGroup, Loss, Mode, ModelOutput, NearCluster, Optimizer, ParameterGroup, Prediction,
-    Presets, Rates, Recipe, SentimentModel,
+    Loss, Mode, ModelOutput, NearCluster, Prediction, Presets, SentimentModel, StepAt,
 };
+pub use mult::{Convolution, Encoder, Mult, MultConfig, MultOutput, Padding};
+pub use needs::{AbsentNeed, FrameNeed, Needs, TextNeed};
 pub use published::{PublishedTensor, load_published, published_gradients, published_weights};
+pub use recipe::{
+    Adam, Clip, GradientGroup, Optimizer, ParameterGroup, Pass, Rates, Recipe, Schedule,
+};
 pub use registry::{ModelConfig, ModelVisitor};
 pub use self_mm::{Distance, Head, LabelMemory, LabelState, SelfMm, SelfMmConfig, SelfMmOutput};
+pub use sequences::{PackedStates, SequenceBatch};
 pub use subnets::{
     BatchNorm, MeanOver, RunningStatistics, SubNet, SubnetState, TextLstm, TextSubNet,
 };

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
+use mmrest_data::Modality;
 use mmrest_encoders::init::xavier_normal_init;
 use mmrest_encoders::{Bert, BertConfig};
 use serde::{Deserialize, Serialize};
@@ -29,10 +30,10 @@ use serde::{Deserialize, Serialize};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, product, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::layers::{Rows, l1, recipe, whole};
-use crate::model::{
-    Loss, Mode, ModelOutput, ParameterGroup, Presets, Rates, Recipe, SentimentModel,
-};
+use crate::layers::{l1, needs, recipe, whole};
+use crate::model::{Loss, Mode, ModelOutput, Presets, SentimentModel, StepAt};
+use crate::needs::Needs;
+use crate::recipe::{ParameterGroup, Rates, Recipe};
 use crate::subnets::{MeanOver, Statistics, SubNet, SubnetState, TextLstm, TextSubNet, with_one};
 use crate::task::Task;
 
@@ -336,26 +337,29 @@ impl SentimentModel for Lmf {
         state.check(&self.audio, &self.vision)
     }
 
+    fn needs(_: &LmfConfig) -> Needs {
+        needs(2)
+    }
+
     fn recipe(config: &LmfConfig, rates: &Rates) -> Recipe {
-        let mut recipe = recipe(rates, 1);
-        let group = |name, pattern, learning_rate, weight_decay| ParameterGroup {
-            name,
-            pattern,
-            learning_rate,
-            weight_decay,
-            ..recipe.groups[0].clone()
-        };
-        let factors = group(
-            "factor",
-            "^(audio|vision|text)_factor$",
-            config.factor_learning_rate,
-            rates.weight_decay,
-        );
-        let still = group("rank", "^fusion_(weights|bias)$", 0.0, 0.0);
-        recipe.groups.push(factors);
-        if config.published || !config.train_rank_weights {
-            recipe.groups.push(still);
-        }
+        let mut recipe = recipe(rates, 1, true);
+        recipe.groups.extend([
+            ParameterGroup::new(
+                "factor",
+                "^(audio|vision|text)_factor$",
+                config.factor_learning_rate,
+                rates.weight_decay,
+            ),
+            ParameterGroup {
+                trained: config.train_rank_weights && !config.published,
+                ..ParameterGroup::new(
+                    "rank",
+                    "^fusion_(weights|bias)$",
+                    rates.learning_rate,
+                    rates.weight_decay,
+                )
+            },
+        ]);
         recipe
     }
 
@@ -369,22 +373,19 @@ impl SentimentModel for Lmf {
             config,
             lower_layers,
         } = &*self.settings;
-        let (segments, training) = (batch.len(), mode != Mode::Evaluate);
+        let training = mode != Mode::Evaluate;
         let device = self.fusion_weights.device();
-        let states = self.text.states();
-        let text = Rows::of_text(self.bert.as_ref(), batch, *lower_layers, states, &device)?;
+        let text = batch.all_tokens(self.bert.as_ref(), *lower_layers, &device);
         let text = self.text.forward(&text, config.text_padding());
         let [of_audio, of_vision] = config.frame_padding();
         let (audio, audio_statistics) = self.audio.forward(
-            batch.audio.as_ref(),
-            segments,
+            batch.frames(Modality::Audio, &device),
             of_audio,
             &state.audio,
             training,
         );
         let (vision, vision_statistics) = self.vision.forward(
-            batch.vision.as_ref(),
-            segments,
+            batch.frames(Modality::Vision, &device),
             of_vision,
             &state.vision,
             training,
@@ -428,7 +429,7 @@ impl SentimentModel for Lmf {
         _: &Batch,
         output: &LmfOutput,
         state: &mut SubnetState,
-        _: usize,
+        _: StepAt,
     ) -> Result<(), ModelError> {
         state.update(&output.statistics)
     }

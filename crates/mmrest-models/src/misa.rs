@@ -31,7 +31,7 @@
 //! | epoch that is kept | least validation MSE | the same | least validation MAE, as for all |
 //! | |x| at 0, a batch of one segment | | gradients are NaN | the gradient is 0 |
 //! | a discriminator, a norm of text | computed, never trained | the same | left out |
-//! | gradients | of one batch | sum of `accumulate` batches | as MMSA |
+//! | gradients | of one batch | sum of `accumulate` batches, an epoch's rest dropped | as MMSA, `flush_rest = true`, or `false` |
 
 use std::sync::Arc;
 
@@ -39,17 +39,21 @@ use burn::module::{Initializer, Module};
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor};
+use mmrest_data::Modality;
 use mmrest_encoders::init::pytorch_linear_init;
 use mmrest_encoders::{
     Bert, BertConfig, BiLstm, LstmConfig, TransformerLayer, TransformerLayerConfig, drop_out,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{Batch, SequenceBatch};
+use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::layers::{Rows, frames, labels, recipe, safe_norm, whole};
-use crate::model::{Loss, Mode, ModelOutput, Presets, Rates, Recipe, SentimentModel};
+use crate::layers::{labels, needs, packed_to, recipe, safe_norm, whole};
+use crate::model::{Loss, Mode, ModelOutput, Presets, SentimentModel};
+use crate::needs::Needs;
+use crate::recipe::{Rates, Recipe};
+use crate::sequences::{PackedStates, SequenceBatch};
 use crate::task::Task;
 
 /// How many frames of audio and vision are read.
@@ -98,8 +102,8 @@ pub struct MisaConfig {
     pub init: LstmInit,
     /// Batches whose gradients are summed for one step.
     pub accumulate: usize,
-    /// Largest magnitude of an entry of the summed gradients; 0 turns clipping off.
-    pub max_grad_value: f64,
+    /// Whether what is left of an epoch, fewer batches than that, makes a step of its own; otherwise it is dropped.
+    pub flush_rest: bool,
     /// MMSA's code to the letter, whatever the switches say.
     pub published: bool,
 }
@@ -117,7 +121,7 @@ impl Default for MisaConfig {
             lengths: FrameLengths::Own,
             init: LstmInit::Pytorch,
             accumulate: 2,
-            max_grad_value: 0.8,
+            flush_rest: true,
             published: false,
         }
     }
@@ -134,6 +138,7 @@ learning_rate = 1e-4
 text_learning_rate = 1e-4
 weight_decay = 0.0
 max_grad_norm = 0.0
+max_grad_value = 0.8
 plateau_factor = 1.0
 patience = 8
 "#,
@@ -151,6 +156,7 @@ learning_rate = 1e-4
 text_learning_rate = 1e-4
 weight_decay = 0.0
 max_grad_norm = 0.0
+max_grad_value = 0.8
 plateau_factor = 1.0
 patience = 8
 "#,
@@ -163,13 +169,13 @@ dropout = 0.0
 diff_weight = 0.3
 sim_weight = 1.0
 recon_weight = 0.8
-max_grad_value = 1.0
 [train]
 batch_size = 64
 learning_rate = 1e-4
 text_learning_rate = 1e-4
 weight_decay = 0.0
 max_grad_norm = 0.0
+max_grad_value = 1.0
 plateau_factor = 1.0
 patience = 8
 "#,
@@ -183,7 +189,7 @@ patience = 8
         "sim_weight",
         "recon_weight",
         "accumulate",
-        "max_grad_value",
+        "flush_rest",
     ];
 
     fn check(&self, key: &str, _: &Task) -> Result<(), ConfigError> {
@@ -210,7 +216,6 @@ patience = 8
             ("diff_weight", self.diff_weight),
             ("sim_weight", self.sim_weight),
             ("recon_weight", self.recon_weight),
-            ("max_grad_value", self.max_grad_value),
         ] {
             ConfigError::at_least_zero(&format!("{key}.{name}"), value)?;
         }
@@ -259,14 +264,10 @@ impl FrameReader {
         ])
     }
 
-    fn features(&self) -> usize {
-        self.rnn1.forward.weight_ih.dims()[0]
-    }
-
     /// u, `[batch, 4 features]`.
     fn forward(&self, frames: &SequenceBatch, lengths: &[usize]) -> Tensor<2> {
-        let Rows { values, offsets } = Rows::of_frames(frames, lengths);
-        let (states, [forward_1, backward_1]) = self.rnn1.states(values, &offsets);
+        let PackedStates { states, offsets } = packed_to(frames, lengths);
+        let (states, [forward_1, backward_1]) = self.rnn1.states(states, &offsets);
         let (_, [forward_2, backward_2]) = self.rnn2.states(self.norm.forward(states), &offsets);
         Tensor::cat(vec![forward_1, forward_2, backward_1, backward_2], 1)
     }
@@ -496,8 +497,13 @@ impl SentimentModel for Misa {
         Ok(())
     }
 
+    fn needs(_: &MisaConfig) -> Needs {
+        needs(2)
+    }
+
     fn recipe(config: &MisaConfig, rates: &Rates) -> Recipe {
-        recipe(rates, config.accumulate)
+        let flush_rest = config.flush_rest && !config.published;
+        recipe(rates, config.accumulate, flush_rest)
     }
 
     fn forward(&self, batch: &Batch, (): &(), _: Mode) -> Result<MisaOutput, ModelError> {
@@ -506,22 +512,21 @@ impl SentimentModel for Misa {
             lower_layers,
         } = &*self.settings;
         let segments = batch.len();
-        let weight = self.project_text.linear.weight.val();
-        let (states, device) = (weight.dims()[0], weight.device());
-        let text = Rows::of_text(self.bert.as_ref(), batch, *lower_layers, states, &device)?;
+        let device = self.project_text.linear.weight.device();
+        let text = batch.all_tokens(self.bert.as_ref(), *lower_layers, &device);
         let of_text = text.lengths();
         let by_text = config.published || config.lengths == FrameLengths::Text;
-        let read = |reader: &FrameReader, input: Option<&SequenceBatch>| {
-            let frames = frames(input, segments, reader.features(), &device);
+        let read = |reader: &FrameReader, modality: Modality| {
+            let frames = batch.frames(modality, &device);
             let lengths = if by_text { &of_text } else { &frames.lengths };
             reader.forward(&frames, lengths)
         };
         let originals = [
             self.project_text.forward(text.mean()),
             self.project_vision
-                .forward(read(&self.vision, batch.vision.as_ref())),
+                .forward(read(&self.vision, Modality::Vision)),
             self.project_audio
-                .forward(read(&self.audio, batch.audio.as_ref())),
+                .forward(read(&self.audio, Modality::Audio)),
         ];
         let private = [
             &self.private_text,

@@ -17,10 +17,9 @@ use mmrest_encoders::{Lstm, LstmConfig, drop_out};
 use mmrest_kernels::host;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::SequenceBatch;
 use crate::counts::{linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::layers::Rows;
+use crate::sequences::{PackedStates, SequenceBatch};
 
 /// Over what frames are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,14 +237,13 @@ impl SubNet {
     /// each segment's own.
     pub(crate) fn forward(
         &self,
-        frames: Option<&SequenceBatch>,
-        batch: usize,
+        frames: SequenceBatch,
         padded: Option<usize>,
         running: &RunningStatistics,
         training: bool,
     ) -> (Tensor<2>, Option<Tensor<2>>) {
         let device = self.norm.weight.device();
-        let frames = crate::layers::frames(frames, batch, self.inputs(), &device);
+        let batch = frames.len();
         let own = frames.lengths.iter().map(|&length| length.max(1));
         let counts: Vec<f32> = own
             .map(|own| padded.unwrap_or(own).max(own) as f32)
@@ -282,20 +280,12 @@ impl TextSubNet {
         sum([lstm(states, hidden), linear(hidden, out)])
     }
 
-    pub(crate) fn states(&self) -> usize {
-        self.rnn.weight_ih.dims()[0]
-    }
-
     /// h, `[batch, out]`. `padded`: the number of tokens to run over, where it is not each text's own.
-    pub(crate) fn forward(&self, text: &Rows, padded: Option<usize>) -> Tensor<2> {
-        let states = text.padded(padded.unwrap_or(0));
-        let [batch, time, _] = states.dims();
-        let lengths = match padded {
-            None => text.lengths(),
-            Some(_) => vec![time; batch],
-        };
+    pub(crate) fn forward(&self, text: &PackedStates, padded: Option<usize>) -> Tensor<2> {
+        let SequenceBatch { values, lengths } = text.padded(padded);
+        let lengths = padded.map_or(lengths, |time| vec![time; text.len()]);
         self.linear_1
-            .forward(self.rnn.last_hidden(states, &lengths))
+            .forward(self.rnn.last_hidden(values, &lengths))
     }
 }
 

@@ -19,7 +19,7 @@
 //! | output's range | -3 to 3 | `data.label_range` |
 //! | text encoder | not trained | `text.freeze` of the presets |
 //! | dropout of text | configured, without effect | left out |
-//! | a batch of one segment | an error in training | normalised by the running statistics |
+//! | a batch of one segment | an error in training | joins the batch before |
 
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor};
+use mmrest_data::Modality;
 use mmrest_encoders::init::pytorch_linear_init;
 use mmrest_encoders::{Bert, BertConfig, drop_out};
 use serde::{Deserialize, Serialize};
@@ -34,8 +35,10 @@ use serde::{Deserialize, Serialize};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::layers::{Rows, l1, recipe, whole};
-use crate::model::{Loss, Mode, ModelOutput, Presets, Rates, Recipe, SentimentModel};
+use crate::layers::{l1, needs, recipe, whole};
+use crate::model::{Loss, Mode, ModelOutput, Presets, SentimentModel, StepAt};
+use crate::needs::Needs;
+use crate::recipe::{Rates, Recipe};
 use crate::subnets::{MeanOver, Statistics, SubNet, SubnetState, TextLstm, TextSubNet, with_one};
 use crate::task::Task;
 
@@ -328,8 +331,12 @@ impl SentimentModel for Tfn {
         state.check(&self.audio, &self.vision)
     }
 
+    fn needs(_: &TfnConfig) -> Needs {
+        needs(2)
+    }
+
     fn recipe(_: &TfnConfig, rates: &Rates) -> Recipe {
-        recipe(rates, 1)
+        recipe(rates, 1, true)
     }
 
     fn forward(
@@ -345,20 +352,17 @@ impl SentimentModel for Tfn {
         } = &*self.settings;
         let (segments, training) = (batch.len(), mode != Mode::Evaluate);
         let device = self.post_fusion_layer_3.weight.device();
-        let states = self.text.states();
-        let text = Rows::of_text(self.bert.as_ref(), batch, *lower_layers, states, &device)?;
+        let text = batch.all_tokens(self.bert.as_ref(), *lower_layers, &device);
         let text = self.text.forward(&text, config.text_padding());
         let [of_audio, of_vision] = config.frame_padding();
         let (audio, audio_statistics) = self.audio.forward(
-            batch.audio.as_ref(),
-            segments,
+            batch.frames(Modality::Audio, &device),
             of_audio,
             &state.audio,
             training,
         );
         let (vision, vision_statistics) = self.vision.forward(
-            batch.vision.as_ref(),
-            segments,
+            batch.frames(Modality::Vision, &device),
             of_vision,
             &state.vision,
             training,
@@ -403,7 +407,7 @@ impl SentimentModel for Tfn {
         _: &Batch,
         output: &TfnOutput,
         state: &mut SubnetState,
-        _: usize,
+        _: StepAt,
     ) -> Result<(), ModelError> {
         state.update(&output.statistics)
     }

@@ -10,8 +10,8 @@ use mmrest_data::{Frames, Modality};
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
     Batch, Example, HostBatch, Lmf, LmfConfig, MeanOver, Mode, ModelOutput, Presets, Rates,
-    RunningStatistics, SentimentModel, SubnetState, Task, TextFeatures, TextLstm, Tfn, TfnConfig,
-    bert_parameters,
+    RunningStatistics, SentimentModel, StepAt, SubnetState, Task, TextFeatures, TextLstm, Tfn,
+    TfnConfig, bert_parameters,
 };
 
 /// The configuration of a case of both systems.
@@ -31,6 +31,8 @@ fn case(golden: &Golden, case: &str, lmf: bool) -> Case {
     let [th, ah, vh] = golden.sizes(case, "hidden_dims")[..] else {
         panic!("three sizes")
     };
+    let tokens = ["in", "train"].map(|at| golden.find(&format!("{case}/{at}/text")));
+    let tokens = tokens.into_iter().flatten().next().unwrap().0[1];
     let dropouts = golden.numbers(case, "dropouts");
     // The cases with gradients were measured with dropout off; in evaluation it does nothing.
     assert!(case != "t" || dropouts.iter().all(|&p| p == 0.0));
@@ -52,7 +54,7 @@ fn case(golden: &Golden, case: &str, lmf: bool) -> Case {
             rank: golden.number(case, "rank") as usize,
             audio_dropout: 0.0,
             vision_dropout: 0.0,
-            padded_text: 1,
+            padded_text: tokens,
             ..published_lmf()
         };
     } else {
@@ -65,7 +67,7 @@ fn case(golden: &Golden, case: &str, lmf: bool) -> Case {
             audio_dropout: 0.0,
             vision_dropout: 0.0,
             post_fusion_dropout: 0.0,
-            padded_text: 1,
+            padded_text: tokens,
             text_lstm: TextLstm::Padded,
             ..TfnConfig::default()
         };
@@ -146,7 +148,9 @@ fn outputs_losses_and_gradients<M>(
         }
         let prefix = format!("{name}/grad_w/");
         golden.compare_gradients(&model, M::PUBLISHED_NAMES, &gradients, &prefix, &|_| false);
-        model.observe(&given, &output, &mut state, 1).unwrap();
+        model
+            .observe(&given, &output, &mut state, StepAt::new(1, 1))
+            .unwrap();
         model.check_state(&state).unwrap();
         if name == "c" {
             for (what, own) in [("audio", &state.audio), ("video", &state.vision)] {
@@ -248,6 +252,7 @@ where
         text_learning_rate: rate,
         weight_decay: decay.map_or(0.0, |decay| decay.as_f64().unwrap()),
         max_grad_norm: 0.0,
+        max_grad_value: 0.0,
     };
     let recipe = M::recipe(&config, &rates);
     let take = |golden: &Golden, split: &str, first: usize, count: usize| -> Batch {
@@ -276,7 +281,7 @@ where
                 golden.compare("statistics", &format!("{at}.running_var"), &own.variance);
             }
         };
-    train(&mut golden, model, state, &recipe, None, &take, &mut after);
+    train(&mut golden, model, state, &recipe, &take, &mut after);
 }
 
 #[test]
@@ -342,6 +347,7 @@ fn example(label: f32, audio: usize, frames: usize) -> Example {
             width: audio,
         },
         label,
+        sentences: Vec::new(),
     }
 }
 
