@@ -291,6 +291,32 @@ mod tests {
     }
 
     #[test]
+    fn a_last_batch_that_is_too_small_joins_the_one_before() {
+        let sizes = |count: usize, smallest: usize| {
+            let loader = SegmentLoader::in_order(examples(count), 4, &Device::flex());
+            let loader = loader.at_least(smallest);
+            let sizes: Vec<usize> = loader.pass().map(|b| b.unwrap().len()).collect();
+            assert_eq!(sizes.len(), loader.batches());
+            sizes
+        };
+        assert_eq!(sizes(9, 1), [4, 4, 1]);
+        assert_eq!(sizes(9, 2), [4, 5]);
+        assert_eq!(sizes(10, 2), [4, 4, 2]);
+        assert_eq!(sizes(1, 2), [1], "there is none before");
+    }
+
+    #[test]
+    fn passes_of_an_epoch_have_orders_of_their_own() {
+        let loader = SegmentLoader::in_order(examples(50), 8, &Device::flex()).shuffled(1);
+        loader.set_epoch(3);
+        let first = order(&loader);
+        loader.set_pass(3, 1);
+        assert_ne!(order(&loader), first);
+        loader.set_pass(3, 0);
+        assert_eq!(order(&loader), first);
+    }
+
+    #[test]
     fn the_order_depends_on_seed_and_epoch_alone() {
         let make = |seed| SegmentLoader::in_order(examples(50), 8, &Device::flex()).shuffled(seed);
         let (a, b, c) = (make(1), make(1), make(2));

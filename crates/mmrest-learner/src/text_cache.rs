@@ -20,6 +20,8 @@ pub(crate) struct Frozen<'a> {
     pub bert: &'a Bert,
     /// How many of its lower layers are not trained.
     pub lower_layers: usize,
+    /// Whether all tokens' states are kept where every layer is untrained; otherwise the first token's alone.
+    pub all_tokens: bool,
     /// What the encoder's weights and configuration are: the cache's key, beside layers and tokens.
     pub fingerprint: &'a str,
     /// Where results are cached.
@@ -72,9 +74,9 @@ impl Frozen<'_> {
         Ok(states.collect())
     }
 
-    /// With every layer untrained only the first token's state is needed.
+    /// With every layer untrained the first token's state may be all that is needed.
     fn first_only(&self) -> bool {
-        self.lower_layers == self.bert.depth()
+        self.lower_layers == self.bert.depth() && !self.all_tokens
     }
 
     fn compute(&self, tokens: &[Vec<u32>]) -> Result<Vec<Frames>, LearnerError> {
@@ -113,6 +115,9 @@ impl Frozen<'_> {
         let mut hash = Sha256::new();
         hash.update(self.fingerprint);
         hash.update((self.lower_layers as u64).to_le_bytes());
+        if self.lower_layers == self.bert.depth() && self.all_tokens {
+            hash.update(b"all tokens");
+        }
         for ids in tokens {
             hash.update((ids.len() as u64).to_le_bytes());
             for id in ids {
@@ -170,9 +175,19 @@ mod tests {
     }
 
     fn run(bert: &Bert, lower_layers: usize, cache: &Path) -> Vec<TextFeatures> {
+        apply(bert, lower_layers, false, cache)
+    }
+
+    fn apply(
+        bert: &Bert,
+        lower_layers: usize,
+        all_tokens: bool,
+        cache: &Path,
+    ) -> Vec<TextFeatures> {
         let frozen = Frozen {
             bert,
             lower_layers,
+            all_tokens,
             fingerprint: "test",
             cache,
             stop: &|| false,
@@ -194,6 +209,22 @@ mod tests {
         };
         for (a, b) in states.values.iter().zip(to_host(alone).unwrap()) {
             assert!((a - b).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_frozen_encoder_keeps_all_tokens_where_a_model_reads_them() {
+        let bert = BertConfig::small(20, 16, 2, 2, 32).init(&Device::flex());
+        let cache = tempfile::tempdir().unwrap();
+        let first = run(&bert, 2, cache.path());
+        let all = apply(&bert, 2, true, cache.path());
+        assert_eq!(apply(&bert, 2, true, cache.path()), all, "from the cache");
+        assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 2);
+        for ((first, all), tokens) in first.iter().zip(&all).zip([3, 2, 5]) {
+            let (TextFeatures::First(first), TextFeatures::Hidden(all)) = (first, all) else {
+                panic!("{first:?}, {all:?}");
+            };
+            assert_eq!((all.len(), &first[..]), (tokens, all.row(0)));
         }
     }
 

@@ -58,6 +58,7 @@ fn run(data: &Path, set: &[String]) -> MetricsFile {
             backend: Backend::Cpu,
             devices: vec![0],
             root: workspace(),
+            init: None,
             observer: Arc::new(Silent),
             interrupter: Interrupter::new(),
         },

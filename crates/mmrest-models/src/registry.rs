@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::mmrest::MmRest;
 use crate::model::{Presets, SentimentModel};
+use crate::needs::Needs;
 use crate::self_mm::SelfMm;
 use crate::task::Task;
 
@@ -72,6 +73,13 @@ macro_rules! models {
             pub fn losses(&self) -> &'static [&'static str] {
                 match self {
                     $(Self::$variant { .. } => <$model as SentimentModel>::LOSSES,)*
+                }
+            }
+
+            /// What the model asks of data and batches.
+            pub fn needs(&self) -> Needs {
+                match self {
+                    $(Self::$variant { config } => <$model as SentimentModel>::needs(config),)*
                 }
             }
 

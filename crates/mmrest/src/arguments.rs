@@ -104,6 +104,9 @@ pub(crate) struct TrainArguments {
     /// The run's folder [default: runs/CONFIG/TIME-SEED].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// A safetensors file of weights to begin with, named as in the state dict of the model's published code.
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub(crate) init: Option<PathBuf>,
     /// Resume the run in --out, with its own configuration.
     #[arg(long, requires = "out")]
     pub(crate) resume: bool,

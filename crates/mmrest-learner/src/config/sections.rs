@@ -151,6 +151,15 @@ pub enum ScheduleKind {
 }
 
 impl TrainConfig {
+    /// Whether the rates depend on how many epochs there are.
+    pub(crate) fn schedule_follows_epochs(&self) -> bool {
+        let warms_up = matches!(
+            self.schedule,
+            ScheduleKind::WarmupLinear | ScheduleKind::WarmupCosine
+        );
+        warms_up && self.schedule_epochs.is_none()
+    }
+
     /// A model's recipe under this configuration.
     pub fn recipe<M: SentimentModel>(&self, model: &M::Config) -> Recipe {
         let mut recipe = M::recipe(model, &self.rates());

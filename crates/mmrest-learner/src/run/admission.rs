@@ -1,7 +1,8 @@
 //! What must hold before a run may begin or go on.
 
-use mmrest_data::Split;
 use mmrest_data::packed::PackedSet;
+use mmrest_data::{Modality, Split};
+use mmrest_models::AbsentNeed;
 
 use super::changes::{Accepted, Change, DATA, differences};
 use super::folder::RunFolder;
@@ -10,7 +11,7 @@ use super::start::RunOptions;
 use crate::config::{Config, Selection};
 use crate::error::LearnerError;
 use crate::files;
-use crate::train::{Checkpoints, Restored};
+use crate::train::{Checkpoints, Observer, Restored};
 
 /// A new run wants a folder without a run; a resumed one a folder with the same configuration, but for changes that were
 /// meant. Returns these.
@@ -35,7 +36,8 @@ fn check_configuration(
 ) -> Result<Vec<Change>, LearnerError> {
     let mut changes = Vec::new();
     for difference in differences(&folder.read_config()?, config)? {
-        if !accepted.has(&difference.key) {
+        let stretches = difference.key == "train.epochs" && config.train.schedule_follows_epochs();
+        if !accepted.has(&difference.key) || (stretches && !accepted.names(&difference.key)) {
             let acceptable = difference.is_acceptable();
             return Err(LearnerError::ConfigChanged {
                 path: folder.config(),
@@ -60,6 +62,33 @@ pub(super) fn check_splits(config: &Config, set: &PackedSet) -> Result<(), Learn
             "the {split} split has no segment: look at data.split_from, data.folds and data.table"
         ))),
     }
+}
+
+/// What the model asks of the data beyond segments: enough of them for a batch. Says which modalities a zero frame stands for.
+pub(super) fn check_needs(
+    config: &Config,
+    set: &PackedSet,
+    observer: &dyn Observer,
+) -> Result<(), LearnerError> {
+    let needs = config.model.needs();
+    let name = config.model.name();
+    let segments = set.rows(Split::Train).len().min(config.train.batch_size);
+    if segments < needs.smallest_batch {
+        return Err(LearnerError::Training(format!(
+            "{name} trains on batches of at least {} segments, but train.batch_size and the training split leave {segments}",
+            needs.smallest_batch
+        )));
+    }
+    if needs.absent == AbsentNeed::ZeroFrame {
+        for modality in Modality::ALL {
+            if !config.uses(modality) {
+                observer.note(&format!(
+                    "{name} cannot go without {modality}, which is not in use: it gets one zero frame."
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The record of this start; a resumed run must have the text encoder that it began with, and the data, unless another is

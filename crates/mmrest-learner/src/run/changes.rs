@@ -64,9 +64,14 @@ impl Accepted {
         Ok(Self(keys.iter().cloned().collect()))
     }
 
+    /// Whether a key was named.
+    pub(crate) fn names(&self, key: &str) -> bool {
+        self.0.contains(key)
+    }
+
     /// Whether a change was meant. More epochs are no change that could surprise.
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.0.contains(key) || key == "train.epochs"
+        self.names(key) || key == "train.epochs"
     }
 }
 

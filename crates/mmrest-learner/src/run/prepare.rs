@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use mmrest_data::packed::PackedSet;
 use mmrest_data::text::hex;
 use mmrest_data::{Modality, Split};
 use mmrest_encoders::{Bert, BertConfig, Tokenizer, has_weights};
-use mmrest_models::{SentimentModel, TextFeatures, bert_parameters, seed};
+use mmrest_models::{SentimentModel, TextFeatures, TextNeed, bert_parameters, seed};
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
@@ -103,6 +103,8 @@ fn config_hash(config: &BertConfig) -> Result<String, LearnerError> {
 pub(crate) struct Splits {
     examples: [Arc<dyn ExampleSource>; 3],
     batch_size: usize,
+    /// The fewest segments of a training batch.
+    smallest_batch: usize,
     /// What takes modalities from training segments, where anything does.
     dropout: Option<ModalityDropout>,
 }
@@ -123,14 +125,19 @@ impl Splits {
             tokenizer: saved.tokenizer(),
         };
         let cache = root.join(&saved.config.text.cache);
+        let needs = saved.config.model.needs();
         let encoded = |texts: &[&str]| -> Result<Vec<TextFeatures>, LearnerError> {
             let texts = preparation.texts(texts);
             let (Some(parts), Some(bert)) = (&saved.text, encoder) else {
                 return Ok(texts);
             };
+            if needs.text == TextNeed::TokenIds {
+                return Ok(texts);
+            }
             let frozen = Frozen {
                 bert,
                 lower_layers: saved.config.lower_layers(bert.depth()),
+                all_tokens: needs.text == TextNeed::AllTokens,
                 fingerprint: &parts.fingerprint,
                 cache: &cache,
                 stop,
@@ -162,6 +169,7 @@ impl Splits {
                 split(Split::Test)?,
             ],
             batch_size: saved.config.train.batch_size,
+            smallest_batch: needs.smallest_batch,
             dropout,
         })
     }
@@ -182,6 +190,7 @@ impl Splits {
     pub(crate) fn training_loader(&self, seed: u64, device: &Device) -> SegmentLoader {
         self.loader(Split::Train, device)
             .shuffled(seed)
+            .at_least(self.smallest_batch)
             .dropping(self.dropout.clone())
     }
 }
@@ -198,7 +207,7 @@ fn place(split: Split) -> usize {
 /// The model that a run starts from, and what is saved with it; the model is on `device`, which is with autodiff.
 pub(crate) fn start_model<M: SentimentModel>(
     config: &Config,
-    model: &M::Config,
+    of: &M::Config,
     features: FeatureSpec,
     text: Option<(Bert, TextParts)>,
     device: &Device,
@@ -208,14 +217,67 @@ pub(crate) fn start_model<M: SentimentModel>(
     let layers = text.as_ref().map_or(0, |text| text.bert.num_hidden_layers);
     let task = config.task(features.widths, layers);
     device.seed(seed::mix(config.seed, &[seed::WEIGHTS, 1]));
-    let model = M::init(model, &task, bert, device)?;
+    let model = M::init(of, &task, bert, device)?;
     model.visit(&mut Materialise);
+    let model = match M::needs(of).text {
+        TextNeed::TokenIds if task.lower_layers > 0 => model.map(&mut FreezeText {
+            text: M::TEXT_PATH,
+            lower_layers: task.lower_layers,
+            path: Vec::new(),
+        }),
+        _ => model,
+    };
     let saved = SavedModel {
         config: config.clone(),
         features,
         text,
     };
     Ok((saved, model))
+}
+
+/// Takes the gradients from what is not trained of a text encoder whose layers a model runs itself: the embeddings and the
+/// lower layers. A pooler is the model's.
+struct FreezeText {
+    text: &'static str,
+    lower_layers: usize,
+    path: Vec<String>,
+}
+
+impl FreezeText {
+    fn freezes(&self) -> bool {
+        let path = self.path.join(".");
+        let Some(part) = path
+            .strip_prefix(self.text)
+            .and_then(|part| part.strip_prefix('.'))
+        else {
+            return false;
+        };
+        match part.strip_prefix("layers.") {
+            Some(layer) => {
+                let layer = layer.split('.').next().and_then(|layer| layer.parse().ok());
+                layer.is_some_and(|layer: usize| layer < self.lower_layers)
+            }
+            None => !part.starts_with("pooler."),
+        }
+    }
+}
+
+impl ModuleMapper for FreezeText {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.freezes() {
+            param.set_require_grad(false)
+        } else {
+            param
+        }
+    }
 }
 
 /// burn draws some weights when they are made and others when they are first read; reading all at once lets the seed that was

@@ -21,6 +21,9 @@ pub struct RunRecord {
     pub data_files: Vec<SourceFile>,
     /// SHA-256 of the weights the text encoder started from, or that it started from scratch.
     pub text_encoder: Option<String>,
+    /// The file of weights that the run began with, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<SourceFile>,
     /// What was met while the data were read.
     pub data_report: serde_json::Value,
     /// What it ran on.
@@ -82,6 +85,7 @@ impl RunRecord {
             git_commit: git_commit(root),
             data_files,
             text_encoder: None,
+            initial_weights: None,
             data_report: serde_json::to_value(report).unwrap_or_default(),
             computer,
             seed,
@@ -105,6 +109,7 @@ impl RunRecord {
         });
         self.resumptions = resumptions;
         self.started = first.started;
+        self.initial_weights = first.initial_weights;
         self.peak_memory_mib = first.peak_memory_mib;
     }
 

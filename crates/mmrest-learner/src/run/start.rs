@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use burn::train::Interrupter;
-use mmrest_data::Split;
 use mmrest_data::prepare;
-use mmrest_models::{ModelVisitor, SentimentModel};
+use mmrest_data::{SourceFile, Split};
+use mmrest_models::{ModelVisitor, SentimentModel, load_published};
 
-use super::admission::{admit, check_folder, check_splits, newest_checkpoint};
+use super::admission::{admit, check_folder, check_needs, check_splits, newest_checkpoint};
 use super::changes::Accepted;
 use super::finish::{MetricsFile, finish};
 use super::folder::RunFolder;
@@ -21,6 +21,7 @@ use crate::device::{self, Backend, OpenDevice};
 use crate::error::LearnerError;
 use crate::example::FeatureSpec;
 use crate::files;
+use crate::tensor_file::TensorFile;
 use crate::train::{
     BestModel, Checkpoints, EpochLoop, Observer, Progress, Restored, Silent, Start, fit,
 };
@@ -38,6 +39,8 @@ pub struct RunOptions {
     pub devices: Vec<usize>,
     /// The project's root: relative paths of the configuration are looked up there when they do not exist as they stand.
     pub root: PathBuf,
+    /// A safetensors file of weights to begin with, by the names of the model's published code.
+    pub init: Option<PathBuf>,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
     /// Stops the run from another thread, at the next batch.
@@ -64,6 +67,7 @@ impl RunOptions {
             backend: Backend::Cpu,
             devices: vec![0],
             root: root.into(),
+            init: None,
             observer: Arc::new(Silent),
             interrupter: Interrupter::new(),
         }
@@ -175,6 +179,7 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         options.observer.note(line);
     }
     check_splits(config, &set)?;
+    check_needs(config, &set, &*options.observer)?;
     let mut record = RunRecord::begin(
         data.files,
         report,
@@ -187,10 +192,16 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         &options.root,
     );
     record.text_encoder = text.as_ref().map(|(_, text)| text.fingerprint.clone());
+    let init = initial_weights(options, restored.is_some())?;
+    record.initial_weights = init.as_deref().map(SourceFile::read).transpose()?;
     let mut record = admit(record, changes, options, accepted)?;
     options.observer.stage("preparing text and features");
     let features = FeatureSpec::fit(config, &set, &stop)?;
     let (saved, network) = start_model::<M>(config, model, features, text, &first_device())?;
+    let network = match &init {
+        Some(path) => load_published_file(network, path)?,
+        None => network,
+    };
     let network = match options.backend {
         Backend::Cpu => network,
         _ => network.fork(main),
@@ -281,6 +292,36 @@ fn clear_up(
         files::remove_drafts(place)?;
     }
     best.settle(restored.and_then(|restored| restored.progress.selected_epoch))
+}
+
+/// The file of weights that a run begins with: that of this start, or of the first start of a run that has no checkpoint.
+fn initial_weights(options: &RunOptions, restored: bool) -> Result<Option<PathBuf>, LearnerError> {
+    if restored || options.init.is_some() || !(options.resume && options.folder.exists()) {
+        return Ok(options.init.clone().filter(|_| !restored));
+    }
+    let first: RunRecord = files::read_json(&options.folder.record())?;
+    let Some(file) = first.initial_weights else {
+        return Ok(None);
+    };
+    if SourceFile::read(&file.path)?.sha256 != file.sha256 {
+        return Err(LearnerError::format(
+            &file.path,
+            "is not the file of weights that this run began with: restore it, or start a new run",
+        ));
+    }
+    Ok(Some(file.path))
+}
+
+/// `model` with the weights of a safetensors file by the names of its published code. The text encoder stays where the file
+/// has nothing of it.
+fn load_published_file<M: SentimentModel>(model: M, path: &Path) -> Result<M, LearnerError> {
+    let file = TensorFile::read(path)?;
+    let find = |name: &str| {
+        let (shape, values) = file.floats(name)?;
+        Some((shape.to_vec(), values))
+    };
+    load_published(model, M::PUBLISHED_NAMES, &find)
+        .map_err(|error| LearnerError::format(path, error.to_string()))
 }
 
 /// Where a model is made before it moves to its own device: initial weights are the same on every backend.

@@ -280,6 +280,109 @@ mod tests {
         assert_eq!(plateau.best, Some(0.5));
     }
 
+    /// The factors of a run's steps, epoch after epoch: 4 epochs of 5 batches.
+    fn factors(config: &TrainConfig, change: impl FnOnce(&mut Recipe)) -> Vec<f64> {
+        let mut recipe = MmRest::recipe(&MmRestConfig::default(), &config.rates());
+        change(&mut recipe);
+        let plan = RatePlan::new(config, &recipe, &[5]);
+        let steps = plan.steps_of(5);
+        let epoch = |epoch| (0..steps).map(move |step| (epoch, step));
+        let all = (1..=4).flat_map(epoch);
+        all.map(|(epoch, step)| plan.factor(epoch, step, 0.25))
+            .collect()
+    }
+
+    #[test]
+    fn warm_ups_rise_from_0_and_fall_to_0() {
+        let config = |schedule| TrainConfig {
+            epochs: 4,
+            schedule,
+            ..TrainConfig::default()
+        };
+        // As transformers' schedules: of 20 steps 2 are the warm-up.
+        let linear = factors(&config(ScheduleKind::WarmupLinear), |_| {});
+        let naive = |step: f64| {
+            if step < 2.0 {
+                step / 2.0
+            } else {
+                (20.0 - step) / 18.0
+            }
+        };
+        for (step, factor) in linear.iter().enumerate() {
+            assert!((factor - naive(step as f64)).abs() < 1e-12, "step {step}");
+        }
+        let cosine = factors(&config(ScheduleKind::WarmupCosine), |_| {});
+        assert_eq!((cosine[0], cosine[1], cosine[2]), (0.0, 0.5, 1.0));
+        let middle = (1.0 + (std::f64::consts::PI * 0.5).cos()) / 2.0;
+        assert!((cosine[11] - middle).abs() < 1e-12);
+        assert!(cosine.windows(2).skip(2).all(|pair| pair[1] < pair[0]));
+        assert_eq!(factors(&config(ScheduleKind::Constant), |_| {}), [1.0; 20]);
+        assert_eq!(factors(&config(ScheduleKind::Plateau), |_| {}), [0.25; 20]);
+        let longer = TrainConfig {
+            schedule_epochs: Some(8),
+            ..config(ScheduleKind::WarmupLinear)
+        };
+        assert_eq!(factors(&longer, |_| {})[4..6], [1.0, 35.0 / 36.0]);
+    }
+
+    #[test]
+    fn steps_count_the_optimisers_and_not_the_batches() {
+        let config = TrainConfig {
+            epochs: 4,
+            schedule: ScheduleKind::WarmupLinear,
+            warmup: 0.0,
+            ..TrainConfig::default()
+        };
+        let of = |flush_rest| {
+            factors(&config, |recipe| {
+                recipe.accumulate = 2;
+                recipe.flush_rest = flush_rest;
+            })
+        };
+        assert_eq!((of(true).len(), of(false).len()), (12, 8));
+        assert_eq!(of(false)[..3], [1.0, 7.0 / 8.0, 6.0 / 8.0]);
+    }
+
+    #[test]
+    fn the_published_schedule_by_epoch_wins_over_the_configured_one() {
+        let schedule = Schedule::EpochCosine {
+            warmup: 20,
+            epochs: 200,
+        };
+        let of = |epoch: usize| schedule.factor(epoch).unwrap();
+        assert_eq!((of(1), of(2), of(21), of(22)), (0.0, 0.05, 1.0, 1.0));
+        let published =
+            |epoch: f64| (1.0 + (std::f64::consts::PI * (epoch - 22.0) / 180.0).cos()) / 2.0;
+        assert!((of(100) - published(100.0)).abs() < 1e-12);
+        let config = TrainConfig::default();
+        let by_epoch = factors(&config, |recipe| recipe.schedule = schedule);
+        assert_eq!(by_epoch[5..10], [0.05; 5]);
+    }
+
+    #[test]
+    fn lower_layers_of_the_text_encoder_have_lower_rates() {
+        let rates = Rates {
+            learning_rate: 1.0,
+            text_learning_rate: 0.1,
+            ..TrainConfig::default().rates()
+        };
+        let layers = LayerDecay {
+            path: "text.bert",
+            depth: 12,
+            decay: 0.5,
+        };
+        let recipe = MmRest::recipe(&MmRestConfig::default(), &rates);
+        let mut scheduler = scheduler(&recipe, Some(layers), &SharedFactor::new()).unwrap();
+        let rates = scheduler.step();
+        let rate = |path: &str| rates.lr_from_param(burn::module::ParamId::new(), Some(path));
+        assert_eq!(rate("text.bert.layers.11.query.weight"), 0.1);
+        assert_eq!(rate("text.bert.layers.10.query.weight"), 0.05);
+        assert_eq!(rate("text.bert.layers.1.query.weight"), 0.1 / 1024.0);
+        assert_eq!(rate("text.bert.embeddings.word.weight"), 0.1 / 4096.0);
+        assert_eq!(rate("text.projection.weight"), 1.0);
+        assert_eq!(rate("metric.global"), 1e-4);
+    }
+
     #[test]
     fn groups_have_their_own_rates_and_one_factor() {
         let factor = SharedFactor::new();

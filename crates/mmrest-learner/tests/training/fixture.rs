@@ -1,14 +1,13 @@
 //! A small sample to train on, and what two runs are compared by.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use burn::train::Interrupter;
 use mmrest_datatools::sample::{self, SampleConfig};
 use mmrest_learner::config::parse_override;
 use mmrest_learner::run::{MetricsFile, Outcome, RunFolder, RunOptions, train};
-use mmrest_learner::train::{Observer, Silent};
-use mmrest_learner::{Backend, Config, LearnerError};
+use mmrest_learner::train::Observer;
+use mmrest_learner::{Config, LearnerError};
 
 /// burn's random state is the process's: runs that must repeat to the bit take turns.
 static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -41,15 +40,7 @@ impl Fixture {
     }
 
     pub(crate) fn options(&self, name: &str) -> RunOptions {
-        RunOptions {
-            folder: self.run_folder(name),
-            resume: false,
-            backend: Backend::Cpu,
-            devices: vec![0],
-            root: self.folder.path().to_path_buf(),
-            observer: Arc::new(Silent),
-            interrupter: Interrupter::new(),
-        }
+        RunOptions::new(self.run_folder(name), self.folder.path())
     }
 
     pub(crate) fn train(&self, name: &str, set: &[&str]) -> MetricsFile {

@@ -4,6 +4,7 @@
 mod fixture;
 mod forms;
 mod predicting;
+mod schedules;
 
 use std::sync::Arc;
 

@@ -116,6 +116,7 @@ fn run_in(
     let options = RunOptions {
         folder: folder.clone(),
         resume: arguments.resume,
+        init: arguments.init.clone(),
         backend: arguments.device.backend,
         devices: arguments.devices(),
         root: file.root.clone(),

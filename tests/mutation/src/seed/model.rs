@@ -164,6 +164,7 @@ impl Run {
             backend: Backend::Cpu,
             devices: vec![0],
             root: scratch.to_path_buf(),
+            init: None,
             observer: Arc::new(Silent),
             interrupter: Interrupter::new(),
         };

@@ -4,8 +4,8 @@ use mmrest_data::{Frames, Modality, Widths};
 use mmrest_kernels::host;
 use mmrest_metric::Clusters;
 use mmrest_models::{
-    ClusterConfig, ClusterScope, ClusterState, Example, HostBatch, MmRest, MmRestConfig, StepAt,
-    TextFeatures, seed,
+    Clip, ClusterConfig, ClusterScope, ClusterState, Example, HostBatch, MmRest, MmRestConfig,
+    ParameterGroup, Pass, StepAt, TextFeatures, seed,
 };
 use rand::RngExt;
 
@@ -221,9 +221,183 @@ fn gradients_of_several_batches_make_one_step() {
         trainer.step(parts).unwrap();
         assert_eq!(before == weights(&trainer), batch < 3, "batch {batch}");
     }
-    // What is left of an epoch is dropped.
+    // What is left of an epoch is dropped, or makes a step.
+    let after = weights(&trainer);
+    trainer.steps.flush_rest = false;
+    trainer.end_pass().unwrap();
+    assert_eq!(weights(&trainer), after);
+    trainer.steps.flush_rest = true;
+    trainer.end_pass().unwrap();
+    assert!(weights(&trainer) != after);
+    let after = weights(&trainer);
+    trainer.end_pass().unwrap();
+    assert_eq!(weights(&trainer), after, "nothing waits any more");
     trainer.begin_epoch(2);
     assert_eq!(trainer.batches, 0);
+}
+
+/// A trainer of a recipe that is changed first.
+fn trainer_of(
+    device: &Device,
+    change: impl FnOnce(&mut Recipe),
+    tuning: Tuning,
+) -> Trainer<MmRest> {
+    let config = config(ClusterScope::Train);
+    let mut run = Config::default();
+    run.data.modalities = vec![Modality::Vision, Modality::Audio];
+    let task = run.task(WIDTHS, 0);
+    device.seed(5);
+    let model = MmRest::init(&config, &task, None, device).unwrap();
+    let mut recipe = MmRest::recipe(&config, &run.train.rates());
+    change(&mut recipe);
+    let state = ClusterState::default();
+    let devices = [device.clone()];
+    Start::new(model, state, &recipe, &devices, tuning)
+        .unwrap()
+        .trainer(None)
+}
+
+/// Which parameters a step on so many segments of a pass moves, by path.
+fn moved(trainer: &mut Trainer<MmRest>, pass: usize) -> Vec<String> {
+    let before = by_path(&trainer.model());
+    trainer.begin_pass(1, pass);
+    let parts = parts(trainer, &examples(8));
+    trainer.step(parts).unwrap();
+    let after = by_path(&trainer.model());
+    let pairs = before.into_iter().zip(after);
+    pairs
+        .filter_map(|((path, before), (_, after))| (before != after).then_some(path))
+        .collect()
+}
+
+/// All weights by path.
+fn by_path<M: Module>(model: &M) -> Vec<(String, Vec<f32>)> {
+    struct Paths(Vec<String>, Vec<(String, Vec<f32>)>);
+    impl ModuleVisitor for Paths {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.0.push(name.into());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.0.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let values = host::read("weight", param.val()).unwrap();
+            self.1.push((self.0.join("."), values));
+        }
+    }
+    let mut paths = Paths(Vec::new(), Vec::new());
+    model.visit(&mut paths);
+    paths.1
+}
+
+#[test]
+fn only_the_groups_of_a_pass_step_and_an_untrained_one_never_does() {
+    let device = Device::flex().autodiff();
+    let fusion = ParameterGroup {
+        trained: false,
+        ..ParameterGroup::new("fusion", r"^fusion\.", 1e-3, 1e-4)
+    };
+    let change = |recipe: &mut Recipe| {
+        recipe.groups.push(fusion);
+        recipe
+            .groups
+            .push(ParameterGroup::new("audio", r"^audio\.", 1e-3, 1e-4));
+        let pass = |trains: &[&'static str]| Pass {
+            trains: trains.to_vec(),
+            ..Pass::default()
+        };
+        recipe.passes = vec![pass(&["audio"]), pass(&["", "fusion"])];
+    };
+    let mut trainer = trainer_of(&device, change, Tuning::default());
+    let first = moved(&mut trainer, 0);
+    assert!(!first.is_empty() && first.iter().all(|path| path.starts_with("audio.")));
+    let second = moved(&mut trainer, 1);
+    assert!(!second.is_empty() && second.iter().all(|path| path.starts_with("vision.")));
+}
+
+#[test]
+fn gradients_are_clipped_by_value_after_every_batch_of_an_accumulation() {
+    let device = Device::flex().autodiff();
+    let max = 1e-3;
+    let clip = |accumulate: usize| {
+        move |recipe: &mut Recipe| {
+            recipe.accumulate = accumulate;
+            for group in &mut recipe.gradients {
+                group.clip = Clip::Value(max);
+            }
+        }
+    };
+    // Naively: the sum of two clipped batches, clipped again.
+    let mut trainer = trainer_of(&device, clip(3), Tuning::default());
+    trainer.begin_epoch(1);
+    let (batch, seen) = (examples(8), trainer.learner.model());
+    let gradients = |trainer: &Trainer<MmRest>| {
+        let output = trainer
+            .workers
+            .step(&trainer.learner, parts(trainer, &batch))
+            .unwrap();
+        trainer.shared.lock().take();
+        gradients(trainer, &output)
+    };
+    let one = gradients(&trainer);
+    let clamp = |value: f32| value.clamp(-max as f32, max as f32);
+    assert!(
+        one.iter()
+            .flat_map(|(_, g)| g)
+            .any(|&g| g.abs() > max as f32)
+    );
+    for _ in 0..2 {
+        trainer.step(parts(&trainer, &batch)).unwrap();
+    }
+    let sum = trainer.accumulated.grads();
+    let mut collect = Collect(&sum, Vec::new());
+    seen.visit(&mut collect);
+    for ((_, one), (_, sum)) in one.iter().zip(&collect.1) {
+        for (&one, &sum) in one.iter().zip(sum) {
+            let naive = clamp(clamp(one) + one);
+            assert!((naive - sum).abs() <= 1e-6, "{naive} and {sum}");
+        }
+    }
+}
+
+#[test]
+fn the_average_of_the_weights_follows_a_naive_one_and_goes_through_its_file() {
+    let device = Device::flex().autodiff();
+    let tuning = Tuning {
+        ema: Some(0.5),
+        ..Tuning::default()
+    };
+    let mut trainer = trainer_of(&device, |_| {}, tuning);
+    trainer.begin_epoch(1);
+    let mut naive = by_path(&trainer.model());
+    for step in 1..=6 {
+        let batch = parts(&trainer, &examples(8));
+        trainer.step(batch).unwrap();
+        let decay = f64::min(0.5, (1.0 + f64::from(step)) / (10.0 + f64::from(step)));
+        let weights = by_path(&trainer.model());
+        for ((_, average), (_, weights)) in naive.iter_mut().zip(weights) {
+            for (average, weight) in average.iter_mut().zip(weights) {
+                let mean = decay * f64::from(*average) + (1.0 - decay) * f64::from(weight);
+                *average = mean as f32;
+            }
+        }
+    }
+    let averaged = by_path(&trainer.evaluated());
+    for ((path, averaged), (_, naive)) in averaged.iter().zip(&naive) {
+        for (a, b) in averaged.iter().zip(naive) {
+            assert!(
+                (a - b).abs() <= 1e-5 * b.abs().max(1e-2),
+                "{path}: {a} and {b}"
+            );
+        }
+    }
+    let file = trainer.ema().unwrap().file().unwrap();
+    let mut other = Ema::new(0.5, &trainer.model());
+    other.restore(&file).unwrap();
+    assert_eq!(by_path(&other.put_into(trainer.model().valid())), averaged);
+    let wrong = trainer_of(&device, |_| {}, Tuning::default());
+    let mut smaller = Ema::new(0.5, &wrong.model().fusion);
+    assert!(smaller.restore(&file).unwrap_err().contains("no tensor"));
 }
 
 #[test]

@@ -1,0 +1,67 @@
+//! Schedules, moving averages and initial weights: of any model, and resumed to the bit.
+
+use std::sync::Arc;
+
+use mmrest_learner::run::{Accepted, Outcome, train, train_locked};
+
+use crate::fixture::*;
+
+/// All that moves rates and weights beside the recipe.
+const TUNED: [&str; 4] = [
+    "train.schedule=warmup-cosine",
+    "train.ema=0.9",
+    "train.decoupled_decay=true",
+    "train.layer_decay=0.8",
+];
+
+#[test]
+fn a_tuned_run_resumes_to_the_very_same_end() {
+    let _turn = turn();
+    let fixture = Fixture::new();
+    for model in ["mmrest", "self-mm"] {
+        let name = format!("model.name={model}");
+        let mut set = TUNED.to_vec();
+        set.push(&name);
+        if model == "self-mm" {
+            set.push("model.self-mm.flush_rest=true");
+        }
+        let whole = format!("whole-{model}");
+        fixture.train(&whole, &set);
+        let stopped = format!("stopped-{model}");
+        let mut options = fixture.options(&stopped);
+        options.observer = Arc::new(StopAfter {
+            epoch: 2,
+            interrupter: options.interrupter.clone(),
+        });
+        let outcome = train(&fixture.config(&set), &options).unwrap();
+        assert!(matches!(outcome, Outcome::Interrupted { epochs: 2 }));
+        let mut options = fixture.options(&stopped);
+        options.resume = true;
+        finished(train(&fixture.config(&set), &options));
+        assert_same_run(&fixture.run_folder(&whole), &fixture.run_folder(&stopped));
+
+        let plain = format!("plain-{model}");
+        fixture.train(&plain, &[&name]);
+        let [whole, plain] = [whole, plain].map(|name| fixture.run_folder(&name));
+        assert!(read(whole.predictions()) != read(plain.predictions()));
+    }
+}
+
+#[test]
+fn a_schedule_over_all_epochs_is_not_stretched_unasked() {
+    let _turn = turn();
+    let fixture = Fixture::new();
+    let set = |epochs: &'static str| [epochs, "train.schedule=warmup-linear"];
+    fixture.train("run", &set("train.epochs=2"));
+    let mut options = fixture.options("run");
+    options.resume = true;
+    let longer = fixture.config(&set("train.epochs=3"));
+    let refused = train(&longer, &options).unwrap_err().to_string();
+    assert!(refused.contains("train.epochs"), "{refused}");
+    let accepted = Accepted::parse(&["train.epochs".into()]).unwrap();
+    let lock = options.folder.lock().unwrap();
+    finished(train_locked(&longer, &options, &accepted, &lock));
+    let rates = epoch_columns(&options.folder, |name| name == "learning_rate");
+    let [first, last] = [&rates[1][0], &rates[3][0]].map(|rate| rate.parse::<f64>().unwrap());
+    assert!(last < first, "{first} then {last}");
+}
