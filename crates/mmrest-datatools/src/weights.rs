@@ -1,14 +1,39 @@
-//! The weights of a BERT: the names of their files, and the header of a safetensors file.
+//! The weights of a text encoder: their files, and the header of a safetensors file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// The names of the file of weights in a directory of a BERT; the first that is there counts.
+/// What `model_type` may be in the `config.json` of a text encoder.
+pub(crate) const MODEL_TYPES: [&str; 2] = ["bert", "mpnet"];
+
+/// The names of the file of weights in a directory of a text encoder; the first that is there counts.
 pub(crate) const NAMES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+/// The files of a directory's weights: one, or the shards that an index names; none where there are no weights.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    for name in NAMES {
+        let whole = folder.join(name);
+        if whole.is_file() {
+            return vec![whole];
+        }
+        let index = std::fs::read(folder.join(format!("{name}.index.json"))).ok();
+        let index = index.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+        if let Some(map) = index
+            .as_ref()
+            .and_then(|index| index["weight_map"].as_object())
+        {
+            let mut names: Vec<&str> = map.values().filter_map(Value::as_str).collect();
+            names.sort_unstable();
+            names.dedup();
+            return names.into_iter().map(|name| folder.join(name)).collect();
+        }
+    }
+    Vec::new()
+}
 
 /// Longest header of a safetensors file: the format's own limit.
 const LONGEST_HEADER: u64 = 100_000_000;

@@ -7,9 +7,12 @@
 //! V- = D^T O-      P- = dropout'(O- V^T)      S- = P (P- - sum_k P- P)
 //! Q- = S- K / sqrt(d)                         K- = S-^T Q / sqrt(d)
 //! ```
+//!
+//! A relative bias is added to the scores of query q and key k: B[bucket(k - q)]; its gradient is the sum of their S-.
 
 use std::ops::Range;
 
+use burn::backend::DispatchTensor;
 use burn::prelude::*;
 use faer::{Accum, MatRef};
 use mmrest_kernels::activation::exp;
@@ -21,7 +24,16 @@ use mmrest_kernels::scratch::{Scratch, parts};
 use mmrest_kernels::vector::vectorised;
 use rayon::prelude::*;
 
-/// `softmax(Q K^T / sqrt(d)) V` of every head, for every token: `[tokens, hidden]`.
+/// What is added to scores by the distance of key and query.
+#[derive(Clone, Debug)]
+pub(crate) struct Bias {
+    /// `[buckets, heads]`.
+    pub(crate) table: Tensor<2>,
+    /// The bucket of every distance from `1 - longest` to `longest - 1`.
+    pub(crate) buckets: Vec<usize>,
+}
+
+/// `softmax(Q K^T / sqrt(d) + bias) V` of every head, for every token: `[tokens, hidden]`.
 ///
 /// `all: [tokens, 3 * hidden]` has queries, keys and values side by side; sequence i has the tokens
 /// `offsets[i]..offsets[i + 1]`.
@@ -31,10 +43,18 @@ pub(crate) fn attend(
     heads: usize,
     sight: Sight,
     mask: Option<Mask>,
+    bias: Option<&Bias>,
 ) -> Tensor<2> {
     let [tokens, width] = all.dims();
+    let shape = [tokens, width / 3];
     let spans = spans(offsets, offsets, heads);
-    run([all], [tokens, width / 3], spans, heads, sight, mask)
+    match bias {
+        None => run([input(all)], shape, spans, heads, sight, mask, None),
+        Some(bias) => {
+            let inputs = [input(all), input(bias.table.clone())];
+            run(inputs, shape, spans, heads, sight, mask, Some(bias))
+        }
+    }
 }
 
 /// What the rows of `queries: [asked, hidden]`, sequence i being `asked[i]..asked[i + 1]`, make of the `keys_values:
@@ -49,7 +69,8 @@ pub(crate) fn attend_across(
 ) -> Tensor<2> {
     let shape = queries.dims();
     let spans = spans(asked, offsets, heads);
-    run([queries, keys_values], shape, spans, heads, sight, mask)
+    let inputs = [input(queries), input(keys_values)];
+    run(inputs, shape, spans, heads, sight, mask, None)
 }
 
 /// Which tokens a query sees.
@@ -79,30 +100,41 @@ pub(crate) fn attend_first(
     offsets: &[usize],
     heads: usize,
     mask: Option<Mask>,
+    bias: Option<&Bias>,
 ) -> Tensor<2> {
     let shape = queries.dims();
     let asked: Vec<usize> = (0..offsets.len()).collect();
     let spans = spans(&asked, offsets, heads);
-    run(
-        [queries, keys_values],
-        shape,
-        spans,
-        heads,
-        Sight::All,
-        mask,
-    )
+    let (queries, keys_values, sight) = (input(queries), input(keys_values), Sight::All);
+    match bias {
+        None => run(
+            [queries, keys_values],
+            shape,
+            spans,
+            heads,
+            sight,
+            mask,
+            None,
+        ),
+        Some(bias) => {
+            let inputs = [queries, keys_values, input(bias.table.clone())];
+            run(inputs, shape, spans, heads, sight, mask, Some(bias))
+        }
+    }
 }
 
 fn run<const N: usize>(
-    tensors: [Tensor<2>; N],
+    inputs: [DispatchTensor; N],
     [asked, hidden]: [usize; 2],
     spans: Vec<Span>,
     heads: usize,
     sight: Sight,
     mask: Option<Mask>,
+    bias: Option<&Bias>,
 ) -> Tensor<2> {
     let size = spans.last().map_or(0, |span| span.scores.end);
-    apply(tensors.map(input), |inputs, record| {
+    let buckets = bias.map(|bias| bias.buckets.clone());
+    apply(inputs, |inputs, record| {
         let mut run = Attention {
             inputs,
             spans,
@@ -110,6 +142,7 @@ fn run<const N: usize>(
             hidden,
             sight,
             mask,
+            buckets,
             chances: Scratch::new(size),
         };
         (run.forward(asked), [asked, hidden], record.then_some(run))
@@ -142,7 +175,7 @@ fn spans(asked: &[usize], offsets: &[usize], heads: usize) -> Vec<Span> {
     sequences.map(span).collect()
 }
 
-/// With one input, it has queries, keys and values; with two, the first has the queries.
+/// One input has queries, keys and values; where there are two, the first has the queries. The table of a bias comes last.
 #[derive(Clone, Debug)]
 struct Attention<const N: usize> {
     inputs: [Input; N],
@@ -151,6 +184,8 @@ struct Attention<const N: usize> {
     hidden: usize,
     sight: Sight,
     mask: Option<Mask>,
+    /// The bucket of every distance, where there is a bias.
+    buckets: Option<Vec<usize>>,
     /// The probabilities before dropout.
     chances: Scratch,
 }
@@ -171,9 +206,30 @@ impl<const N: usize> Attention<N> {
         1.0 / (self.size() as f32).sqrt()
     }
 
+    /// How many inputs have queries, keys and values.
+    fn sources(&self) -> usize {
+        N - usize::from(self.buckets.is_some())
+    }
+
+    /// Scores before the product is added: the bias of one head, `[asked, tokens]`.
+    fn begin_scores(&self, scores: &mut [f32], head: usize, tokens: usize) -> Accum {
+        let Some(buckets) = &self.buckets else {
+            return Accum::Replace;
+        };
+        let table = self.inputs[N - 1].values();
+        let reach = buckets.len() / 2;
+        for (query, row) in scores.chunks_exact_mut(tokens).enumerate() {
+            let of_keys = &buckets[reach - query..];
+            for (score, bucket) in row.iter_mut().zip(of_keys) {
+                *score = table[bucket * self.heads + head];
+            }
+        }
+        Accum::Add
+    }
+
     /// Width of the rows with keys and values, and the column where the keys start.
     fn known(&self) -> (usize, usize) {
-        match N {
+        match self.sources() {
             1 => (3 * self.hidden, self.hidden),
             _ => (2 * self.hidden, 0),
         }
@@ -181,7 +237,7 @@ impl<const N: usize> Attention<N> {
 
     /// Width of the rows with queries.
     fn asking(&self) -> usize {
-        match N {
+        match self.sources() {
             1 => 3 * self.hidden,
             _ => self.hidden,
         }
@@ -190,7 +246,11 @@ impl<const N: usize> Attention<N> {
     fn head(&self, span: &Span, head: usize) -> Head<'_> {
         let (hidden, size) = (self.hidden, self.size());
         let (width, keys) = self.known();
-        let known = matrix_rows(self.inputs[N - 1].values(), &span.tokens, width);
+        let known = matrix_rows(
+            self.inputs[self.sources() - 1].values(),
+            &span.tokens,
+            width,
+        );
         let asking = matrix_rows(self.inputs[0].values(), &span.queries, self.asking());
         Head {
             queries: asking.subcols(head * size, size),
@@ -228,9 +288,10 @@ impl<const N: usize> Attention<N> {
                         keys,
                         values,
                     } = this.head(span, head);
+                    let begun = this.begin_scores(chances, head, tokens);
                     product_here(
                         matrix_mut(chances, asked, tokens),
-                        Accum::Replace,
+                        begun,
                         this.scale(),
                         queries,
                         keys.transpose(),
@@ -251,8 +312,19 @@ impl<const N: usize> Attention<N> {
         out
     }
 
-    /// Gradients of one sequence's rows of every input, from that of its rows of the output.
-    fn backward_span(&self, span: &Span, gradient: &[f32], mut outs: Vec<&mut [f32]>) {
+    /// Gradients of one sequence's rows of every input, from that of its rows of the output; and its share of the bias's,
+    /// where there is one.
+    fn backward_span(
+        &self,
+        span: &Span,
+        gradient: &[f32],
+        mut outs: Vec<&mut [f32]>,
+    ) -> Option<Vec<f32>> {
+        let last = self.sources() - 1;
+        let mut of_bias = self
+            .buckets
+            .is_some()
+            .then(|| vec![0.0; self.inputs[N - 1].values().len()]);
         let (hidden, size) = (self.hidden, self.size());
         let (asked, tokens) = (span.queries.len(), span.tokens.len());
         let (width, first_key) = self.known();
@@ -271,7 +343,7 @@ impl<const N: usize> Attention<N> {
             let gradient = gradient.subcols(columns, size);
             let kept = kept(chances, self.mask, place, &mut dropped);
             product_here(
-                matrix_mut(outs[N - 1], tokens, width)
+                matrix_mut(outs[last], tokens, width)
                     .subcols_mut(first_key + hidden + columns, size),
                 Accum::Replace,
                 1.0,
@@ -289,6 +361,14 @@ impl<const N: usize> Attention<N> {
                 through_softmax,
                 (&mut slopes[..], chances, tokens, self.mask, place),
             );
+            if let (Some(sums), Some(buckets)) = (&mut of_bias, &self.buckets) {
+                let reach = buckets.len() / 2;
+                for (query, row) in slopes.chunks_exact(tokens).enumerate() {
+                    for (slope, bucket) in row.iter().zip(&buckets[reach - query..]) {
+                        sums[bucket * self.heads + head] += slope;
+                    }
+                }
+            }
             let slopes = matrix(&slopes, asked, tokens);
             product_here(
                 matrix_mut(outs[0], asked, self.asking()).subcols_mut(columns, size),
@@ -298,13 +378,14 @@ impl<const N: usize> Attention<N> {
                 keys,
             );
             product_here(
-                matrix_mut(outs[N - 1], tokens, width).subcols_mut(first_key + columns, size),
+                matrix_mut(outs[last], tokens, width).subcols_mut(first_key + columns, size),
                 Accum::Replace,
                 self.scale(),
                 slopes.transpose(),
                 queries,
             );
         }
+        of_bias
     }
 }
 
@@ -319,36 +400,46 @@ fn matrix_rows<'a>(values: &'a [f32], rows: &Range<usize>, width: usize) -> MatR
 
 impl<const N: usize> Tape<N> for Attention<N> {
     fn backward(self, gradient: &[f32], _: [bool; N]) -> [Option<Vec<f32>>; N] {
-        let hidden = self.hidden;
-        let widths: [usize; N] = std::array::from_fn(|index| match index {
+        let (hidden, sources) = (self.hidden, self.sources());
+        let width = |index: usize| match index {
             0 => self.asking(),
             _ => self.known().0,
-        });
+        };
         let rows = |index: usize, span: &Span| match index {
             0 => span.queries.clone(),
             _ => span.tokens.clone(),
         };
         let mut outs: [Vec<f32>; N] = std::array::from_fn(|index| {
+            if index >= sources {
+                return vec![0.0; self.inputs[index].values().len()];
+            }
             let end = self.spans.last().map_or(0, |span| rows(index, span).end);
-            vec![0.0; end * widths[index]]
+            vec![0.0; end * width(index)]
         });
         let mut of_spans: Vec<Vec<&mut [f32]>> = self.spans.iter().map(|_| Vec::new()).collect();
-        for (index, out) in outs.iter_mut().enumerate() {
+        for (index, out) in outs.iter_mut().enumerate().take(sources) {
             let lengths = self
                 .spans
                 .iter()
-                .map(|span| rows(index, span).len() * widths[index]);
+                .map(|span| rows(index, span).len() * width(index));
             for (of_span, part) in of_spans.iter_mut().zip(parts(out, lengths)) {
                 of_span.push(part);
             }
         }
-        self.spans
+        let of_bias: Vec<Option<Vec<f32>>> = self
+            .spans
             .par_iter()
             .zip(of_spans)
-            .for_each(|(span, outs)| {
+            .map(|(span, outs)| {
                 let rows = span.queries.start * hidden..span.queries.end * hidden;
-                self.backward_span(span, &gradient[rows], outs);
-            });
+                self.backward_span(span, &gradient[rows], outs)
+            })
+            .collect();
+        // In the order of the sequences, so that sums are the same on any number of threads.
+        for share in of_bias.into_iter().flatten() {
+            let sums = outs[N - 1].iter_mut().zip(share);
+            sums.for_each(|(sum, share)| *sum += share);
+        }
         outs.map(Some)
     }
 }

@@ -26,6 +26,13 @@ pub enum EncoderError {
         source: io::Error,
     },
 
+    /// A file that Git LFS keeps elsewhere: what is here only points to it.
+    #[error("{}: is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder, or download the file", .path.display())]
+    GitLfsPointer {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// A JSON file does not hold what it should.
     #[error("{}: {source}", .path.display())]
     Json {
@@ -48,14 +55,14 @@ pub enum EncoderError {
         expected: String,
     },
 
-    /// A vocabulary lacks the special tokens BERT cannot do without.
+    /// A vocabulary lacks the special tokens its model cannot do without.
     #[error("{}: the vocabulary lacks {}; a BERT vocab.txt has one token per line, these among them",
         .path.display(), .missing.join(", "))]
     Vocabulary {
         /// The vocabulary file.
         path: PathBuf,
         /// The tokens that are not there.
-        missing: Vec<&'static str>,
+        missing: Vec<String>,
     },
 
     /// A vocabulary that the tokenizer refuses for another reason.
@@ -108,6 +115,15 @@ pub enum EncoderError {
         name: String,
         /// What is wrong with its values.
         message: String,
+    },
+
+    /// A pooling that cannot be read, or names a layer that the encoder lacks.
+    #[error("pooling {found:?}: {reason}")]
+    Pooling {
+        /// The pooling.
+        found: String,
+        /// What is wrong with it.
+        reason: String,
     },
 
     /// A batch without sequences, or whose offsets do not describe its tokens.

@@ -1,28 +1,30 @@
-//! WordPiece: a sentence to the token ids a BERT was trained on, identical to Hugging Face's `BertTokenizer`.
+//! WordPiece: a sentence to the token ids a BERT or an MPNet was trained on, identical to Hugging Face's.
 //!
-//! Splitting and normalising (white space, punctuation, accents, Chinese characters, special tokens) are those of
-//! `rust_tokenizers`; the greedy longest-match over the vocabulary is here.
+//! Splitting and normalising (white space, punctuation, accents, Chinese characters) are those of `rust_tokenizers`;
+//! the greedy longest-match over the vocabulary is here, finding special and added tokens in a text in `whole.rs`. What a
+//! directory says of its tokenizer is read in `files.rs`.
+
+mod files;
+mod whole;
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 use rust_tokenizers::tokenizer::{BaseTokenizer, Tokenizer as _};
-use rust_tokenizers::vocab::{BertVocab, Vocab as _};
+use rust_tokenizers::vocab::BertVocab;
 use rust_tokenizers::{Mask, Token, TokenRef};
-use serde::{Deserialize, Serialize};
 
+use self::files::Definition;
+pub use self::files::{AddedToken, TokenizerConfig, TokenizerOptions};
+use self::whole::{Piece, WholeTokens};
 use crate::EncoderError;
 
-/// Tokens that every BERT vocabulary has. They keep their meaning when they are typed in a text.
-const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 /// A word of more characters than this is unknown, as in every BERT.
 const LONGEST_WORD: usize = 100;
 
-/// The WordPiece tokenizer of a BERT directory. Cheap to clone; usable from several threads.
+/// The WordPiece tokenizer of a Hugging Face directory. Cheap to clone; usable from several threads.
 ///
 /// ```
 /// use mmrest_encoders::{Tokenizer, TokenizerOptions};
@@ -44,12 +46,14 @@ pub struct Tokenizer {
 
 struct Inner {
     splitter: BaseTokenizer<BertVocab>,
-    options: TokenizerOptions,
+    config: TokenizerConfig,
     lines: Vec<String>,
     /// Tokens that start a word.
     starts: HashMap<String, u32>,
     /// Tokens that continue one, without their `##`.
     continuations: HashMap<String, u32>,
+    /// Special and added tokens: found in a text as they stand.
+    whole: WholeTokens,
     special: SpecialIds,
 }
 
@@ -65,29 +69,39 @@ impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tokenizer")
             .field("vocab_size", &self.vocab_size())
-            .field("options", &self.inner.options)
+            .field("config", &self.inner.config)
             .finish()
     }
 }
 
 impl Tokenizer {
-    /// The tokenizer of a Hugging Face BERT directory: `vocab.txt`, and `tokenizer_config.json` where there is one.
+    /// The tokenizer of a Hugging Face directory. The vocabulary is `vocab.txt`, or `tokenizer.json`'s where there is no
+    /// such file; options, special and added tokens are those of `tokenizer_config.json`, `special_tokens_map.json`,
+    /// `added_tokens.json` and `tokenizer.json`, the first of them that says something.
     ///
     /// # Errors
     ///
-    /// A missing or unreadable file, a configuration that is not JSON, a vocabulary without BERT's special tokens.
+    /// A missing or unreadable file, one that is not JSON, a tokenizer that is no WordPiece, a vocabulary without the
+    /// special tokens of its model.
     pub fn from_dir(dir: &Path) -> Result<Self, EncoderError> {
-        let options = TokenizerOptions::from_dir(dir)?;
-        Self::from_vocab(&dir.join("vocab.txt"), options)
+        Self::build(Definition::of_dir(dir)?)
     }
 
-    /// A tokenizer over a vocabulary file: one token per line, the first has id 0.
+    /// A tokenizer over a BERT's vocabulary file: one token per line, the first has id 0.
     ///
     /// # Errors
     ///
     /// As [`from_dir`](Self::from_dir).
     pub fn from_vocab(path: &Path, options: TokenizerOptions) -> Result<Self, EncoderError> {
-        let lines = read_vocab(path)?;
+        Self::build(Definition::of_vocab(path, options)?)
+    }
+
+    fn build(definition: Definition) -> Result<Self, EncoderError> {
+        let Definition {
+            path,
+            lines,
+            config,
+        } = definition;
         let (mut starts, mut continuations) = (HashMap::new(), HashMap::new());
         for (id, token) in (0u32..).zip(&lines) {
             match token.strip_prefix("##") {
@@ -95,20 +109,34 @@ impl Tokenizer {
                 _ => starts.insert(token.clone(), id),
             };
         }
-        let special = special_ids(path, &starts)?;
-        let vocab =
-            BertVocab::from_file(path).map_err(|error| EncoderError::InvalidVocabulary {
-                path: path.into(),
+        let special = special_ids(&path, &config, &starts)?;
+        let mut whole = WholeTokens::new(config.options.lowercase);
+        for name in config.special_names() {
+            if let Some(id) = starts.get(name) {
+                whole.insert(&AddedToken::special(name), *id);
+            }
+        }
+        for (id, token) in &config.added_tokens_decoder {
+            whole.insert(token, *id);
+        }
+        let vocabulary =
+            files::no_vocabulary().map_err(|error| EncoderError::InvalidVocabulary {
+                path: path.clone(),
                 message: error.to_string(),
             })?;
-        let splitter =
-            BaseTokenizer::from_existing_vocab(vocab, options.lowercase, options.strips_accents());
+        let options = config.options;
+        let splitter = BaseTokenizer::from_existing_vocab(
+            vocabulary,
+            options.lowercase,
+            options.strips_accents(),
+        );
         let inner = Inner {
             splitter,
-            options,
+            config,
             lines,
             starts,
             continuations,
+            whole,
             special,
         };
         Ok(Self {
@@ -116,18 +144,22 @@ impl Tokenizer {
         })
     }
 
-    /// Token ids of a text: `[CLS] ... [SEP]`, at most `max_tokens` with both (never fewer than these two).
+    /// Token ids of a text: `[CLS] ... [SEP]` (`<s> ... </s>` of an MPNet), at most `max_tokens` with both (never fewer
+    /// than these two).
     ///
-    /// Special tokens written in the text, such as `[MASK]`, are those tokens.
+    /// Special and added tokens written in the text, such as `[MASK]`, are those tokens.
     pub fn encode(&self, text: &str, max_tokens: usize) -> Vec<u32> {
         let SpecialIds { start, end, .. } = self.inner.special;
         let room = max_tokens.saturating_sub(2);
         let mut ids = vec![start];
-        for word in self.words(text) {
+        for piece in self.inner.whole.split(text) {
+            match piece {
+                Piece::Token(id) => ids.push(id),
+                Piece::Text(text) => self.push_words(&text, room, &mut ids),
+            }
             if ids.len() > room {
                 break;
             }
-            self.push_pieces(&word, &mut ids);
         }
         ids.truncate(room + 1);
         ids.push(end);
@@ -170,14 +202,14 @@ impl Tokenizer {
         &self.inner.lines
     }
 
-    /// The options the tokenizer works with; as JSON they are a `tokenizer_config.json`.
-    pub fn options(&self) -> TokenizerOptions {
-        self.inner.options
+    /// What the tokenizer works with beside its vocabulary; as JSON it is a `tokenizer_config.json`.
+    pub fn config(&self) -> &TokenizerConfig {
+        &self.inner.config
     }
 
     /// Whether text is lower-cased.
     pub fn lowercase(&self) -> bool {
-        self.inner.options.lowercase
+        self.inner.config.options.lowercase
     }
 
     /// Writes the vocabulary as a `vocab.txt`.
@@ -188,25 +220,29 @@ impl Tokenizer {
     pub fn write_vocab(&self, path: &Path) -> Result<(), EncoderError> {
         let mut text = self.inner.lines.join("\n");
         text.push('\n');
-        fs::write(path, text).map_err(|source| EncoderError::Io {
+        std::fs::write(path, text).map_err(|source| EncoderError::Io {
             path: path.into(),
             source,
         })
     }
 
-    /// The normalised words of a text, special tokens marked as such.
-    fn words(&self, text: &str) -> Vec<Token> {
+    /// Appends the pieces of the words of a text without special tokens, until there are more than `room`.
+    fn push_words(&self, text: &str, room: usize, ids: &mut Vec<u32>) {
         // The line and paragraph separators are white space to BERT, and are not to the splitter.
         let text = text.replace(['\u{2028}', '\u{2029}'], " ");
         let offsets: Vec<u32> = (0u32..).zip(text.chars()).map(|(index, _)| index).collect();
-        let words = self
+        let mut words = self
             .inner
             .splitter
             .tokenize_to_tokens(TokenRef::new(&text, &offsets));
-        if self.inner.options.tokenize_chinese_chars {
-            words
-        } else {
-            join_chinese(words)
+        if !self.inner.config.options.tokenize_chinese_chars {
+            words = join_chinese(words);
+        }
+        for word in words {
+            if ids.len() > room {
+                return;
+            }
+            self.push_pieces(&word, ids);
         }
     }
 
@@ -260,26 +296,16 @@ fn join_chinese(words: Vec<Token>) -> Vec<Token> {
     joined
 }
 
-fn read_vocab(path: &Path) -> Result<Vec<String>, EncoderError> {
-    let text = fs::read_to_string(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => EncoderError::MissingFile {
-            path: PathBuf::from(path),
-            hint: "a BERT directory has its WordPiece vocabulary there, one token per line".into(),
-        },
-        _ => EncoderError::Io {
-            path: path.into(),
-            source,
-        },
-    })?;
-    Ok(text.lines().map(|line| line.trim().to_owned()).collect())
-}
-
-fn special_ids(path: &Path, starts: &HashMap<String, u32>) -> Result<SpecialIds, EncoderError> {
-    let missing: Vec<_> = SPECIAL
-        .into_iter()
-        .filter(|token| !starts.contains_key(*token))
-        .collect();
-    match SPECIAL.map(|token| starts.get(token).copied()) {
+/// The ids of the special tokens of a model, or the names of those that its vocabulary lacks.
+fn special_ids(
+    path: &Path,
+    config: &TokenizerConfig,
+    starts: &HashMap<String, u32>,
+) -> Result<SpecialIds, EncoderError> {
+    let names = config.special_names();
+    let missing = names.iter().filter(|name| !starts.contains_key(**name));
+    let missing: Vec<String> = missing.map(|name| (*name).to_owned()).collect();
+    match names.map(|name| starts.get(name).copied()) {
         [Some(pad), Some(unknown), Some(start), Some(end), Some(_)] => Ok(SpecialIds {
             pad,
             unknown,
@@ -293,73 +319,11 @@ fn special_ids(path: &Path, starts: &HashMap<String, u32>) -> Result<SpecialIds,
     }
 }
 
-/// How a text is normalised before its words are looked up: `tokenizer_config.json` of a BERT directory.
-///
-/// ```
-/// use mmrest_encoders::TokenizerOptions;
-///
-/// assert!(TokenizerOptions::default().lowercase);
-/// let cased = TokenizerOptions::from_json(r#"{"do_lower_case": false, "tokenizer_class": "BertTokenizer"}"#)?;
-/// assert!(!cased.lowercase && !cased.strips_accents());
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TokenizerOptions {
-    /// Whether text is lower-cased (`do_lower_case`); BERT's default is yes.
-    #[serde(rename = "do_lower_case")]
-    pub lowercase: bool,
-    /// Whether accents are removed; without a value, they are where text is lower-cased.
-    pub strip_accents: Option<bool>,
-    /// Whether each Chinese character is a word of its own.
-    pub tokenize_chinese_chars: bool,
-}
-
-impl Default for TokenizerOptions {
-    fn default() -> Self {
-        Self {
-            lowercase: true,
-            strip_accents: None,
-            tokenize_chinese_chars: true,
-        }
-    }
-}
-
-impl TokenizerOptions {
-    /// Reads the options from the text of a `tokenizer_config.json`; its other keys do not matter.
-    ///
-    /// # Errors
-    ///
-    /// When the text is not JSON, or an option is not of its type.
-    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
-    }
-
-    /// Reads `tokenizer_config.json` of a BERT directory; one without that file has the defaults.
-    ///
-    /// # Errors
-    ///
-    /// [`EncoderError::Io`] or [`EncoderError::Json`].
-    pub fn from_dir(dir: &Path) -> Result<Self, EncoderError> {
-        let path = dir.join("tokenizer_config.json");
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                Self::from_json(&text).map_err(|source| EncoderError::Json { path, source })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(EncoderError::Io { path, source }),
-        }
-    }
-
-    /// Whether accents are removed, the unset value resolved.
-    pub fn strips_accents(&self) -> bool {
-        self.strip_accents.unwrap_or(self.lowercase)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use std::fs;
 
     use super::*;
 
@@ -466,11 +430,9 @@ mod tests {
         let first = tokenizer(TokenizerOptions::default());
         let dir = tempfile::tempdir().unwrap();
         first.write_vocab(&dir.path().join("vocab.txt")).unwrap();
-        let json = serde_json::to_string(&TokenizerOptions {
-            lowercase: false,
-            ..first.options()
-        })
-        .unwrap();
+        let mut config = first.config().clone();
+        config.options.lowercase = false;
+        let json = serde_json::to_string(&config).unwrap();
         fs::write(dir.path().join("tokenizer_config.json"), json).unwrap();
         let second = Tokenizer::from_dir(dir.path()).unwrap();
         assert_eq!(second.vocabulary(), first.vocabulary());
@@ -524,5 +486,140 @@ mod tests {
                 prop_assert!(ids.iter().all(|id| (*id as usize) < tokenizer.vocab_size()));
             }
         }
+    }
+
+    /// A directory's files, read as a tokenizer.
+    fn of_files(files: &[(&str, &str)]) -> Result<Tokenizer, String> {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        Tokenizer::from_dir(dir.path()).map_err(|error| error.to_string())
+    }
+
+    /// A `tokenizer.json` with the vocabulary of these tests.
+    fn tokenizer_json(kind: &str, added: &str) -> String {
+        let vocab: HashMap<&str, usize> = VOCAB.lines().zip(0..).collect();
+        let vocab = serde_json::to_string(&vocab).unwrap();
+        let normalizer = r#"{"type": "BertNormalizer", "lowercase": false, "strip_accents": null}"#;
+        format!(
+            r###"{{"added_tokens": [{added}], "normalizer": {normalizer},
+                "model": {{"type": "{kind}", "continuing_subword_prefix": "##", "vocab": {vocab}}}}}"###
+        )
+    }
+
+    #[test]
+    fn a_tokenizer_json_alone_is_enough() {
+        let json = tokenizer_json("WordPiece", "");
+        let alone = of_files(&[("tokenizer.json", &json)]).unwrap();
+        assert_eq!(
+            alone.vocabulary(),
+            tokenizer(TokenizerOptions::default()).vocabulary()
+        );
+        assert_eq!(tokens(&alone, "Film film"), ["Film", "film"]);
+        let config = r#"{"do_lower_case": true}"#;
+        let lower = of_files(&[("tokenizer.json", &json), ("tokenizer_config.json", config)]);
+        assert_eq!(tokens(&lower.unwrap(), "Film film"), ["film", "film"]);
+
+        for (json, word) in [
+            (tokenizer_json("BPE", ""), "a BPE tokenizer"),
+            (json.replace("\"##\"", "\"@@\""), "\"@@\""),
+            (json.replace("\"vocab\"", "\"words\""), "model.vocab"),
+            (json.replace("\"[SEP]\"", "\"[END]\""), "lacks [SEP]"),
+        ] {
+            let message = of_files(&[("tokenizer.json", &json)]).unwrap_err();
+            assert!(
+                message.contains("tokenizer.json") && message.contains(word),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn added_tokens_are_one_token_and_survive_being_written() {
+        let next = VOCAB.lines().count();
+        let sighs = next + 1;
+        let old = format!(r#"{{"[laughs]": {next}, "[sighs]": {sighs}}}"#);
+        let decoder = format!(
+            r#"{{"added_tokens_decoder": {{"{next}": {{"content": "[laughs]", "normalized": false, "special": true}},
+                "{sighs}": {{"content": "[sighs]", "normalized": false}}}}}}"#
+        );
+        let fast = format!(
+            r#"{{"id": {next}, "content": "[laughs]", "normalized": false}}, {{"id": {sighs}, "content": "[sighs]"}}"#
+        );
+        let fast = tokenizer_json("WordPiece", &fast)
+            .replace("\"lowercase\": false", "\"lowercase\": true");
+        for (name, text) in [
+            ("added_tokens.json", &old),
+            ("tokenizer_config.json", &decoder),
+            ("tokenizer.json", &fast),
+        ] {
+            let read = of_files(&[("vocab.txt", VOCAB), (name, text)]).unwrap();
+            let json = serde_json::to_string(read.config()).unwrap();
+            let vocab = read.vocabulary().join("\n");
+            let again = of_files(&[("vocab.txt", &vocab), ("tokenizer_config.json", &json)]);
+            for tokenizer in [read, again.unwrap()] {
+                assert_eq!(tokenizer.vocab_size(), next + 2, "{name}");
+                assert_eq!(
+                    tokens(&tokenizer, "[laughs] film![laughs]film[sighs]"),
+                    ["[laughs]", "film", "!", "[laughs]", "film", "[sighs]"],
+                    "{name}"
+                );
+            }
+        }
+        let single = decoder.replace(
+            "\"normalized\": false",
+            "\"single_word\": true, \"normalized\": true",
+        );
+        let single = of_files(&[("vocab.txt", VOCAB), ("tokenizer_config.json", &single)]).unwrap();
+        assert_eq!(tokens(&single, "[LAUGHS] film"), ["[laughs]", "film"]);
+        assert_eq!(tokens(&single, "film[laughs]")[0], "film");
+        assert_ne!(tokens(&single, "film[laughs]"), ["film", "[laughs]"]);
+
+        for (text, word) in [
+            (r#"{"[laughs]": 5}"#, "token 5 is \"the\""),
+            (r#"{"[laughs]": 4000000000}"#, "has id 4000000000"),
+        ] {
+            let message =
+                of_files(&[("vocab.txt", VOCAB), ("added_tokens.json", text)]).unwrap_err();
+            assert!(
+                message.contains("vocab.txt") && message.contains(word),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn special_tokens_may_have_other_names() {
+        let vocab = format!("<s>\n<pad>\n</s>\n{VOCAB}<mask>\n");
+        let mpnet = r#"{"model_type": "mpnet"}"#;
+        let named = r#"{"cls_token": "<s>", "pad_token": {"content": "<pad>"}, "sep_token": "</s>", "mask_token": "<mask>", "unk_token": "[UNK]"}"#;
+        for (name, text) in [
+            ("config.json", mpnet),
+            ("tokenizer_config.json", named),
+            ("special_tokens_map.json", named),
+        ] {
+            let read = of_files(&[("vocab.txt", &vocab), (name, text)]).unwrap();
+            let json = serde_json::to_string(read.config()).unwrap();
+            let again = of_files(&[("vocab.txt", &vocab), ("tokenizer_config.json", &json)]);
+            for tokenizer in [read, again.unwrap()] {
+                assert_eq!(
+                    tokenizer.encode("film <mask>nothing", 9),
+                    [0, 9, 21, 4, 2],
+                    "{name}"
+                );
+                assert_eq!(tokenizer.pad(&[0, 2], 3).0, [0, 2, 1]);
+                assert_eq!(
+                    tokens(&tokenizer, "[CLS]").len(),
+                    3,
+                    "{name}: no special token here"
+                );
+            }
+        }
+        let message = of_files(&[("vocab.txt", VOCAB), ("config.json", mpnet)]).unwrap_err();
+        assert!(
+            message.contains("lacks <pad>, <s>, </s>, <mask>"),
+            "{message}"
+        );
     }
 }

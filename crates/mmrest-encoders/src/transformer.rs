@@ -69,7 +69,7 @@ impl Attention {
         }
         let mask = Mask::draw(&self.dropout, &x.device());
         let all = project::<3>(x, &[&self.in_proj]);
-        let attended = attend(all, offsets, self.heads, sight(causal), mask);
+        let attended = attend(all, offsets, self.heads, sight(causal), mask, None);
         project::<3>(attended, &[&self.out_proj])
     }
 
@@ -112,12 +112,12 @@ impl Attention {
         causal: bool,
     ) -> Tensor<2> {
         let (device, width) = (x.device(), x.dims()[1]);
-        let [asked, told] = offsets.map(|offsets| Packing::new(offsets, &device));
+        let [asked, told] = offsets.map(|offsets| Packing::new(offsets, None, &device));
         let queries = asked.split(self.columns(x, 0, width), self.heads);
         let keys = told.split(self.columns(known.clone(), width, width), self.heads);
         let values = told.split(self.columns(known, 2 * width, width), self.heads);
         let scale = 1.0 / (queries.dims()[3] as f64).sqrt();
-        let mut scores = told.mask((queries * scale).matmul(keys.transpose()));
+        let mut scores = told.finish_scores((queries * scale).matmul(keys.transpose()));
         if causal {
             scores = scores + unseen(offsets, [asked.time, told.time], &device);
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use burn::prelude::*;
 use common::tiny::{self, CONFIG, Naive, write_safetensors};
 use common::{relative, values};
-use mmrest_encoders::{Bert, PackedTokens, has_weights};
+use mmrest_encoders::{Bert, PackedTokens, has_weights, weights_files};
 
 type Function = fn(f64) -> f64;
 type Named = (String, Vec<usize>, Vec<f32>);
@@ -114,6 +114,109 @@ fn pytorch_files_new_and_old() {
         fs::copy(fixture(name), dir.path().join("pytorch_model.bin")).unwrap();
         assert_tiny(dir.path());
     }
+}
+
+/// Writes the tiny BERT in two files and the index that names them.
+fn sharded() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("config.json"), CONFIG).unwrap();
+    let tensors = tiny::tensors();
+    let (first, second) = tensors.split_at(7);
+    let mut map = serde_json::Map::new();
+    for (name, shard) in [
+        ("model-00001-of-00002.safetensors", first),
+        ("model-00002-of-00002.safetensors", second),
+    ] {
+        write_safetensors(&dir.path().join(name), shard);
+        map.extend(
+            shard
+                .iter()
+                .map(|(tensor, ..)| (tensor.clone(), name.into())),
+        );
+    }
+    let index = serde_json::json!({"metadata": {"total_size": 1}, "weight_map": map});
+    fs::write(
+        dir.path().join("model.safetensors.index.json"),
+        index.to_string(),
+    )
+    .unwrap();
+    dir
+}
+
+#[test]
+fn weights_in_shards_are_one_model() {
+    let dir = sharded();
+    assert!(has_weights(dir.path()));
+    assert_eq!(weights_files(dir.path()).unwrap().len(), 2);
+    assert_tiny(dir.path());
+
+    fs::remove_file(dir.path().join("model-00002-of-00002.safetensors")).unwrap();
+    let message = load(dir.path()).unwrap_err();
+    assert!(
+        message.contains("model-00002-of-00002.safetensors: no such file")
+            && message.contains("index.json names it"),
+        "{message}"
+    );
+    let index = dir.path().join("model.safetensors.index.json");
+    for (text, word) in [
+        (
+            r#"{"weight_map": {"a": "../b.safetensors"}}"#,
+            "no file of this directory",
+        ),
+        (r#"{"weight_map": {}}"#, "names no file"),
+        ("{}", "weight_map"),
+    ] {
+        fs::write(&index, text).unwrap();
+        let message = load(dir.path()).unwrap_err();
+        assert!(
+            message.contains("index.json") && message.contains(word),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn values_that_are_not_finite_are_refused_with_the_tensors_name() {
+    for value in [f32::NAN, f32::INFINITY] {
+        let mut tensors = tiny::tensors();
+        let name = "encoder.layer.0.attention.self.query.weight";
+        let place = tensors.iter().position(|(of, ..)| of == name).unwrap();
+        tensors[place].2[5] = value;
+        let message = load(directory(&tensors).path()).unwrap_err();
+        assert!(
+            message.contains(&format!("model.safetensors: tensor `{name}`"))
+                && message.contains("1 of its 64 values"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn git_lfs_pointers_are_named() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 90868376\n";
+    for name in ["model.safetensors", "pytorch_model.bin", "config.json"] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("config.json"), CONFIG).unwrap();
+        fs::write(dir.path().join(name), pointer).unwrap();
+        let message = load(dir.path()).unwrap_err();
+        assert!(
+            message.contains(&format!("{name}: is a Git LFS pointer"))
+                && message.contains("git lfs pull"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn another_model_is_refused_with_the_list_of_what_is_read() {
+    let dir = directory(&tiny::tensors());
+    let config = CONFIG.replace("\"bert\"", "\"distilbert\"");
+    fs::write(dir.path().join("config.json"), config).unwrap();
+    let message = load(dir.path()).unwrap_err();
+    assert!(
+        message.contains("\"distilbert\"") && message.contains("\"bert\" or \"mpnet\""),
+        "{message}"
+    );
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl SavedModel {
             files::write_json(&folder.join("config.json"), &text.bert)?;
             files::write_json(
                 &folder.join("tokenizer_config.json"),
-                &text.tokenizer.options(),
+                text.tokenizer.config(),
             )?;
             text.tokenizer.write_vocab(&folder.join("vocab.txt"))?;
         }
@@ -147,7 +147,10 @@ impl SavedModel {
         let bert_folder = folder.join("bert");
         let text = if config.uses(Modality::Text) {
             Some(TextParts {
-                bert: BertConfig::from_dir(&bert_folder)?,
+                bert: BertConfig {
+                    pooling: config.text.pooling.clone(),
+                    ..BertConfig::from_dir(&bert_folder)?
+                },
                 tokenizer: Tokenizer::from_dir(&bert_folder)?,
                 fingerprint: stamp.text_fingerprint.unwrap_or_default(),
             })
@@ -303,10 +306,11 @@ pub(crate) fn check_text(
         let path = folder.join(file);
         Err(LearnerError::format(&path, message))
     };
-    if config.text.max_tokens > bert.max_position_embeddings {
+    if config.text.max_tokens > bert.max_tokens() {
         let message = format!(
             "has positions for {} tokens, but text.max_tokens is {}: lower it",
-            bert.max_position_embeddings, config.text.max_tokens
+            bert.max_tokens(),
+            config.text.max_tokens
         );
         return wrong("config.json", message);
     }
@@ -317,6 +321,13 @@ pub(crate) fn check_text(
             bert.vocab_size
         );
         return wrong("vocab.txt", message);
+    }
+    if bert.pooling.check(bert.num_hidden_layers).is_err() {
+        let message = format!(
+            "has {} layers, but text.pooling is \"{}\": name a layer from 0 to {0}",
+            bert.num_hidden_layers, bert.pooling
+        );
+        return wrong("config.json", message);
     }
     match config.text.train_layers {
         Some(layers) if layers > bert.num_hidden_layers => wrong(

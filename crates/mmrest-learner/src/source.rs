@@ -55,7 +55,7 @@ impl ExampleSource for Vec<Example> {
             TextFeatures::Absent => false,
             // The first and the last token stand in every text.
             TextFeatures::Tokens(ids) => ids.len() > 2,
-            TextFeatures::Hidden(states) => states.len() > 2,
+            TextFeatures::Hidden(states) | TextFeatures::Layers { states, .. } => states.len() > 2,
             TextFeatures::First(_) => true,
         }
     }

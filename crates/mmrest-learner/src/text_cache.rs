@@ -11,6 +11,9 @@ use crate::error::{LearnerError, to_host};
 use crate::tensor_file::TensorFile;
 use mmrest_models::TextFeatures;
 
+/// What is kept of a text: rows of states, and the parts of the pooling that are taken below them.
+type Kept = (Frames, Vec<f32>);
+
 /// Segments encoded at a time.
 const CHUNK: usize = 32;
 
@@ -54,7 +57,7 @@ impl Frozen<'_> {
             return Err(LearnerError::Internal(format!("text {empty} has no token")));
         }
         let path = self.cache_file(&tokens);
-        let states = match read(&path, &tokens, self.first_only(), self.bert.hidden_size()) {
+        let states = match self.read(&path, &tokens) {
             Some(states) => states,
             None => {
                 let states = self.compute(&tokens)?;
@@ -64,23 +67,44 @@ impl Frozen<'_> {
                 states
             }
         };
-        let states = states.into_iter().map(|states| {
-            if self.first_only() {
-                TextFeatures::First(states.values)
-            } else {
-                TextFeatures::Hidden(states)
-            }
+        let features = states.into_iter().map(|of_text| match of_text {
+            (states, _) if self.first_only() => TextFeatures::First(states.values),
+            (states, below) if below.is_empty() => TextFeatures::Hidden(states),
+            (states, below) => TextFeatures::Layers { states, below },
         });
-        Ok(states.collect())
+        Ok(features.collect())
     }
 
-    /// With every layer untrained the first token's state may be all that is needed.
+    /// With every layer untrained what stands for the text may be all that is needed.
     fn first_only(&self) -> bool {
         self.lower_layers == self.bert.depth() && !self.all_tokens
     }
 
-    fn compute(&self, tokens: &[Vec<u32>]) -> Result<Vec<Frames>, LearnerError> {
-        let width = self.bert.hidden_size();
+    /// Numbers of a row of what is kept.
+    fn width(&self) -> usize {
+        let hidden = self.bert.hidden_size();
+        if self.first_only() {
+            self.bert.pooling().width(hidden)
+        } else {
+            hidden
+        }
+    }
+
+    /// Rows that are kept of a text.
+    fn rows(&self, tokens: usize) -> usize {
+        if self.first_only() { 1 } else { tokens }
+    }
+
+    /// Numbers that are kept of the layers below.
+    fn width_below(&self) -> usize {
+        if self.first_only() {
+            return 0;
+        }
+        let pooling = self.bert.pooling();
+        pooling.parts_below(self.lower_layers, self.bert.depth()) * self.bert.hidden_size()
+    }
+
+    fn compute(&self, tokens: &[Vec<u32>]) -> Result<Vec<Kept>, LearnerError> {
         let mut states = Vec::with_capacity(tokens.len());
         for chunk in tokens.chunks(CHUNK) {
             if (self.stop)() {
@@ -88,27 +112,55 @@ impl Frozen<'_> {
             }
             let packed = PackedTokens::from_sequences(chunk);
             self.bert.check(&packed)?;
+            let (offsets, lower) = (&packed.offsets, self.lower_layers);
             let embedded = self.bert.embed(&packed);
-            let hidden = self
-                .bert
-                .layers(embedded, &packed.offsets, 0..self.lower_layers);
-            let values = if self.first_only() {
-                to_host(Bert::first_token(hidden, &packed.offsets))?
+            let (hidden, below) = self.bert.pooled_below(embedded, offsets, lower);
+            let (values, below) = if self.first_only() {
+                let pooled = self.bert.pooled_from(hidden, offsets, lower, below);
+                (to_host(pooled)?, Vec::new())
             } else {
-                to_host(hidden)?
+                let below = below.map(to_host).transpose()?;
+                (to_host(hidden)?, below.unwrap_or_default())
             };
-            let mut rest = values.as_slice();
-            for length in packed.lens() {
-                let rows = if self.first_only() { 1 } else { length };
-                let (own, others) = rest.split_at(rows * width);
-                states.push(Frames {
-                    values: own.to_vec(),
-                    width,
-                });
-                rest = others;
-            }
+            states.extend(self.cut(&values, &below, packed.lens()));
         }
         Ok(states)
+    }
+
+    /// What belongs to each text of so many tokens.
+    fn cut(&self, values: &[f32], below: &[f32], tokens: impl Iterator<Item = usize>) -> Vec<Kept> {
+        let (width, width_below) = (self.width(), self.width_below());
+        let mut rest = values;
+        tokens
+            .enumerate()
+            .map(|(text, tokens)| {
+                let (own, others) = rest.split_at(self.rows(tokens) * width);
+                rest = others;
+                let below = below[text * width_below..][..width_below].to_vec();
+                let values = own.to_vec();
+                (Frames { values, width }, below)
+            })
+            .collect()
+    }
+
+    /// Reads a cache file; anything that does not fit counts as absent, and is written anew.
+    fn read(&self, path: &Path, tokens: &[Vec<u32>]) -> Option<Vec<Kept>> {
+        let file = TensorFile::read(path).ok()?;
+        let (&[rows, width], values) = file.floats("states")? else {
+            return None;
+        };
+        let expected: usize = tokens.iter().map(|ids| self.rows(ids.len())).sum();
+        if (rows, width) != (expected, self.width()) {
+            return None;
+        }
+        let below = match self.width_below() {
+            0 => Vec::new(),
+            width => match file.floats("below")? {
+                (&[texts, found], below) if (texts, found) == (tokens.len(), width) => below,
+                _ => return None,
+            },
+        };
+        Some(self.cut(&values, &below, tokens.iter().map(Vec::len)))
     }
 
     fn cache_file(&self, tokens: &[Vec<u32>]) -> PathBuf {
@@ -117,6 +169,10 @@ impl Frozen<'_> {
         hash.update((self.lower_layers as u64).to_le_bytes());
         if self.lower_layers == self.bert.depth() && self.all_tokens {
             hash.update(b"all tokens");
+        }
+        let pooling = self.bert.pooling();
+        if !pooling.is_first() {
+            hash.update(pooling.to_string());
         }
         for ids in tokens {
             hash.update((ids.len() as u64).to_le_bytes());
@@ -129,37 +185,17 @@ impl Frozen<'_> {
     }
 }
 
-/// Reads a cache file; anything that does not fit counts as absent, and is written anew.
-fn read(path: &Path, tokens: &[Vec<u32>], first_only: bool, hidden: usize) -> Option<Vec<Frames>> {
-    let file = TensorFile::read(path).ok()?;
-    let (&[rows, width], values) = file.floats("states")? else {
-        return None;
-    };
-    let lengths: Vec<usize> = tokens
-        .iter()
-        .map(|ids| if first_only { 1 } else { ids.len() })
-        .collect();
-    if width != hidden || rows != lengths.iter().sum::<usize>() {
-        return None;
-    }
-    let mut rest = values.as_slice();
-    let states = lengths.iter().map(|length| {
-        let (own, others) = rest.split_at(length * width);
-        rest = others;
-        Frames {
-            values: own.to_vec(),
-            width,
-        }
-    });
-    Some(states.collect())
-}
-
-fn save(path: &Path, states: &[Frames]) -> Result<(), LearnerError> {
-    let width = states.first().map_or(0, |s| s.width);
-    let values = || states.iter().flat_map(|s| &s.values).copied();
+fn save(path: &Path, kept: &[Kept]) -> Result<(), LearnerError> {
+    let width = kept.first().map_or(0, |(states, _)| states.width);
+    let values = || kept.iter().flat_map(|(states, _)| &states.values).copied();
     let mut file = TensorFile::default();
     let rows = values().count() / width.max(1);
     file.add_floats("states", &[rows, width], values());
+    let width_below = kept.first().map_or(0, |(_, below)| below.len());
+    if width_below > 0 {
+        let below = kept.iter().flat_map(|(_, below)| below).copied();
+        file.add_floats("below", &[kept.len(), width_below], below);
+    }
     file.write(path)
 }
 
@@ -245,5 +281,39 @@ mod tests {
             .unwrap();
         std::fs::write(file.path(), b"damaged").unwrap();
         assert_eq!(run(&bert, 2, cache.path()), computed);
+    }
+
+    #[test]
+    fn what_is_pooled_is_cached_with_the_layers_it_is_taken_from() {
+        let mut config = BertConfig::small(20, 16, 3, 2, 32);
+        config.pooling = "mean+layer:1".parse().unwrap();
+        let bert = config.init(&Device::flex());
+        let cache = tempfile::tempdir().unwrap();
+        let tokens = [vec![2, 9, 3], vec![2, 3], vec![2, 7, 8, 9, 3]];
+        let packed = PackedTokens::from_sequences(&tokens);
+        let expected = to_host(bert.pooled(&packed)).unwrap();
+        for lower_layers in 1..=3 {
+            let computed = run(&bert, lower_layers, cache.path());
+            assert_eq!(run(&bert, lower_layers, cache.path()), computed);
+            let example = |text: &TextFeatures| mmrest_models::Example {
+                id: String::new(),
+                text: text.clone(),
+                vision: Frames::empty(0),
+                audio: Frames::empty(0),
+                sentences: Vec::new(),
+                label: 0.0,
+            };
+            let examples: Vec<_> = computed.iter().map(example).collect();
+            let batch = mmrest_models::HostBatch::new(&examples, vec![0, 1, 2]);
+            let text = batch.upload(&Device::flex()).text.unwrap();
+            let found = to_host(text.first_token(&bert, lower_layers)).unwrap();
+            assert_eq!(found.len(), 3 * 32);
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!(
+                    (found - expected).abs() < 1e-5,
+                    "{lower_layers}: {found} {expected}"
+                );
+            }
+        }
     }
 }

@@ -18,7 +18,14 @@ pub enum TextFeatures {
     Tokens(Vec<u32>),
     /// Output of the untrained lower layers, `[tokens, hidden]`.
     Hidden(Frames),
-    /// Last hidden state of the first token, `[hidden]`: the encoder is not trained at all.
+    /// As `Hidden`, with the parts of `text.pooling` that are taken below those layers, side by side.
+    Layers {
+        /// Output of the untrained lower layers, `[tokens, hidden]`.
+        states: Frames,
+        /// `[parts * hidden]`.
+        below: Vec<f32>,
+    },
+    /// What stands for the text (`text.pooling`), `[text width]`: the encoder is not trained at all.
     First(Vec<f32>),
 }
 
@@ -47,19 +54,33 @@ pub enum TextBatch {
     Tokens(PackedTokens),
     /// Output of the untrained lower layers, `[tokens, hidden]`, with the sequences' offsets (batch + 1).
     Hidden(Tensor<2>, Vec<usize>),
-    /// Last hidden state of the first tokens, `[batch, hidden]`.
+    /// As `Hidden`, with the parts of `text.pooling` that are taken below those layers.
+    Layers {
+        /// `[tokens, hidden]`.
+        states: Tensor<2>,
+        /// Where each text's tokens begin: batch + 1 values.
+        offsets: Vec<usize>,
+        /// `[batch, parts * hidden]`.
+        below: Tensor<2>,
+    },
+    /// What stands for each text (`text.pooling`), `[batch, text width]`.
     First(Tensor<2>),
 }
 
 impl TextBatch {
-    /// Last hidden state of the first tokens, `[batch, hidden]`, from whatever the batch carries. `lower_layers`: how many
-    /// layers [`TextBatch::Hidden`] has passed.
+    /// What stands for each text, `[batch, text width]`: the first token's last state, or what else `text.pooling` says,
+    /// from whatever the batch carries. `lower_layers`: how many layers [`TextBatch::Hidden`] has passed.
     pub fn first_token(&self, bert: &Bert, lower_layers: usize) -> Tensor<2> {
         match self {
-            Self::Tokens(tokens) => bert.forward_first(tokens),
+            Self::Tokens(tokens) => bert.pooled(tokens),
             Self::Hidden(states, offsets) => {
-                bert.layers_first(states.clone(), offsets, lower_layers..bert.depth())
+                bert.pooled_from(states.clone(), offsets, lower_layers, None)
             }
+            Self::Layers {
+                states,
+                offsets,
+                below,
+            } => bert.pooled_from(states.clone(), offsets, lower_layers, Some(below.clone())),
             Self::First(state) => state.clone(),
         }
     }
@@ -72,7 +93,10 @@ impl TextBatch {
                 states: bert.forward(tokens),
                 offsets: tokens.offsets.clone(),
             },
-            Self::Hidden(states, offsets) => PackedStates {
+            Self::Hidden(states, offsets)
+            | Self::Layers {
+                states, offsets, ..
+            } => PackedStates {
                 states: bert.layers(states.clone(), offsets, lower_layers..bert.depth()),
                 offsets: offsets.clone(),
             },
@@ -118,8 +142,8 @@ pub struct HostBatch {
 #[derive(Clone, Debug)]
 enum HostText {
     Tokens(PackedTokens),
-    /// Values, width, offsets.
-    Hidden(Vec<f32>, usize, Vec<usize>),
+    /// Values, width, offsets; below them values and width.
+    Hidden(Vec<f32>, usize, Vec<usize>, Option<(Vec<f32>, usize)>),
     /// Values, width.
     First(Vec<f32>, usize),
 }
@@ -177,8 +201,15 @@ impl HostBatch {
         Batch {
             text: self.text.map(|text| match text {
                 HostText::Tokens(tokens) => TextBatch::Tokens(tokens),
-                HostText::Hidden(values, width, offsets) => {
+                HostText::Hidden(values, width, offsets, None) => {
                     TextBatch::Hidden(tensor(values, width), offsets)
+                }
+                HostText::Hidden(values, width, offsets, Some((below, parts))) => {
+                    TextBatch::Layers {
+                        states: tensor(values, width),
+                        offsets,
+                        below: tensor(below, parts),
+                    }
                 }
                 HostText::First(values, width) => TextBatch::First(tensor(values, width)),
             }),
@@ -211,7 +242,7 @@ impl Batch {
         self.labels.is_empty()
     }
 
-    /// Last hidden state of the first tokens, `[batch, hidden]`; zeros `[batch, 1]` where text is not in use.
+    /// What stands for each text, `[batch, text width]`; zeros `[batch, 1]` where text is not in use.
     pub fn first_token(
         &self,
         bert: Option<&Bert>,
@@ -234,7 +265,15 @@ impl Batch {
     ) -> PackedStates {
         match (bert, &self.text) {
             (Some(bert), Some(text)) => text.all_tokens(bert, lower_layers),
-            (None, Some(TextBatch::Hidden(states, offsets))) => PackedStates {
+            (
+                None,
+                Some(
+                    TextBatch::Hidden(states, offsets)
+                    | TextBatch::Layers {
+                        states, offsets, ..
+                    },
+                ),
+            ) => PackedStates {
                 states: states.clone(),
                 offsets: offsets.clone(),
             },
@@ -291,17 +330,24 @@ fn host_text(examples: &[Example]) -> Option<HostText> {
                 .collect();
             Some(HostText::Tokens(PackedTokens::from_sequences(&tokens)))
         }
-        TextFeatures::Hidden(first) => {
+        TextFeatures::Hidden(first) | TextFeatures::Layers { states: first, .. } => {
             let width = first.width;
             let mut offsets = vec![0];
-            let mut values = Vec::new();
+            let (mut values, mut parts) = (Vec::new(), Vec::new());
             for example in examples {
-                if let TextFeatures::Hidden(states) = &example.text {
-                    values.extend_from_slice(&states.values);
+                match &example.text {
+                    TextFeatures::Hidden(states) => values.extend_from_slice(&states.values),
+                    TextFeatures::Layers { states, below } => {
+                        values.extend_from_slice(&states.values);
+                        parts.extend_from_slice(below);
+                    }
+                    _ => {}
                 }
                 offsets.push(values.len() / width);
             }
-            Some(HostText::Hidden(values, width, offsets))
+            let of_parts = parts.len() / examples.len();
+            let below = (of_parts > 0).then_some((parts, of_parts));
+            Some(HostText::Hidden(values, width, offsets, below))
         }
         TextFeatures::First(first) => {
             let states = examples.iter().filter_map(|e| match &e.text {

@@ -9,14 +9,15 @@ pub fn bert_parameters(bert: &BertConfig) -> u128 {
     let tables = [
         bert.vocab_size,
         bert.max_position_embeddings,
-        bert.type_vocab_size,
+        bert.token_types(),
     ];
     let tables = sum(tables.map(|rows| product([rows, hidden])));
+    let relative = product([bert.buckets(), bert.num_attention_heads]);
     let attention = linear(hidden, hidden).saturating_mul(4);
     let forward = sum([linear(hidden, wide), linear(wide, hidden)]);
     let layer = sum([attention, forward, norm, norm]);
     let layers = layer.saturating_mul(bert.num_hidden_layers as u128);
-    sum([tables, norm, layers])
+    sum([tables, relative, norm, layers])
 }
 
 /// Parameters of a linear layer with bias.

@@ -77,7 +77,8 @@ pub struct BiasInfo {
 /// The outputs of the encoders.
 #[derive(Clone, Debug)]
 pub struct Representations {
-    /// First token's last hidden state, `[batch, hidden]`, when text is in use.
+    /// What stands for each text (`text.pooling`; by default the first token's last state), `[batch, text width]`, when
+    /// text is in use.
     pub first_token: Option<Tensor<2>>,
     /// Text in the shared space, `[batch, representation]`.
     pub text: Option<Tensor<2>>,

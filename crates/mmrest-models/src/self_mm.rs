@@ -215,7 +215,7 @@ impl SentimentModel for SelfMm {
                 "text in use without an encoder".into(),
             ));
         }
-        let hidden = text.as_ref().map_or(1, |(_, bert)| bert.hidden_size);
+        let hidden = text.as_ref().map_or(1, |(_, bert)| bert.text_width());
         let [fusion, of_text, of_audio, of_vision] = config.inputs(hidden);
         let [p_fusion, p_text, p_audio, p_vision] = config.widths();
         Ok(Self {
@@ -250,7 +250,7 @@ impl SentimentModel for SelfMm {
         let sequence = |width: usize, hidden: usize, output: usize| {
             sum([lstm(width.max(1), hidden), linear(hidden, output)])
         };
-        let inputs = config.inputs(text.map_or(1, |bert| bert.hidden_size));
+        let inputs = config.inputs(text.map_or(1, |bert| bert.text_width()));
         let heads = inputs.into_iter().zip(config.widths());
         let head = |(input, width): (usize, usize)| {
             sum([linear(input, width), linear(width, width), linear(width, 1)])

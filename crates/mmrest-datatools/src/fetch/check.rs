@@ -10,7 +10,7 @@ use serde_json::Value;
 use mmrest_data::csd::{Backend, ComputationalSequence};
 use mmrest_data::{DataError, Result};
 
-use crate::weights::{Header, end};
+use crate::weights::{Header, MODEL_TYPES, end};
 
 /// What every HDF5 file begins with.
 const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
@@ -149,10 +149,11 @@ pub(super) fn check_config(path: &Path) -> Result<u64, String> {
     let config: Value =
         serde_json::from_str(&text).map_err(|error| wrong(format!("not JSON: {error}")))?;
     match config.get("model_type").and_then(Value::as_str) {
-        Some("bert") => {}
+        Some(known) if MODEL_TYPES.contains(&known) => {}
         Some(other) => {
+            let known = MODEL_TYPES.map(|name| format!("{name:?}")).join(" and ");
             return Err(wrong(format!(
-                "model_type is {other:?}, and only \"bert\" can be used"
+                "model_type is {other:?}, and only {known} can be used"
             )));
         }
         None => return Err(wrong("it has no model_type".to_owned())),

@@ -240,7 +240,12 @@ fn json(path: &Path, bytes: u64) -> FileKind {
 
 fn is_bert(folder: &Path) -> bool {
     let has = |name: &str| folder.join(name).is_file();
-    has("vocab.txt") || has("config.json") && (has("model.safetensors") || has("pytorch_model.bin"))
+    let files = ["tokenizer.json", "model.safetensors", "pytorch_model.bin"];
+    let more = [
+        "model.safetensors.index.json",
+        "pytorch_model.bin.index.json",
+    ];
+    has("vocab.txt") || has("config.json") && files.into_iter().chain(more).any(has)
 }
 
 /// The files of a folder, by name, and the directories of a BERT in it; hidden files and other folders are left out. A file,

@@ -60,6 +60,9 @@ pub struct Options {
     pub scale: Scale,
     /// Whether a packed set's checksums are computed and compared.
     pub check: bool,
+    /// What loads a text encoder from its directory, or says in a sentence why it cannot be used. Without it a directory
+    /// is judged by the files it has.
+    pub text_encoder: Option<fn(&Path) -> std::result::Result<(), String>>,
 }
 
 impl Options {
@@ -90,7 +93,7 @@ pub fn inspect(path: &Path, options: &Options) -> Result<Inspection> {
         FileKind::Table => table::inspect(&mut inspection, options),
         FileKind::Folds => folds::inspect(&mut inspection, options),
         FileKind::Json => folds::inspect_json(&mut inspection),
-        FileKind::Bert => bert::inspect(&mut inspection),
+        FileKind::Bert => bert::inspect(&mut inspection, options),
         FileKind::Weights => bert::inspect_weights(&mut inspection),
         FileKind::Pickle => pickle::inspect(&mut inspection, options),
         FileKind::Packed => packed::inspect(&mut inspection, options),

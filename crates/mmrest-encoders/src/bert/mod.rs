@@ -1,43 +1,49 @@
-//! BERT (Devlin et al., 2019) over packed batches: no linear layer, normalisation or activation ever sees padding.
+//! BERT (Devlin et al., 2019) over packed batches: no linear layer, normalisation or activation ever sees padding. MPNet
+//! (Song et al., 2020) is the same network with a relative attention bias that all layers share, without token types.
 //!
 //! The layout is that of Hugging Face's [`BertModel`](https://huggingface.co/docs/transformers/model_doc/bert), from the
-//! bottom up: embeddings, self-attention, layer, encoder; without a pooler. `config.json` and the weights' names are in
-//! `pretrained.rs`. A batch's tokens lie end to end, `[tokens, hidden]`. On the CPU, attention runs on each sequence's
+//! bottom up: embeddings, self-attention, layer, encoder; without a pooler. A layer is in `layer.rs`, `config.json` in
+//! `config.rs`; the weights' names are in `pretrained.rs`. A batch's tokens lie end to end, `[tokens, hidden]`. On the CPU, attention runs on each sequence's
 //! own rows; elsewhere it gathers them to `[batch, heads, time, head]` and back.
 
+mod config;
+mod layer;
+mod packing;
 mod pretrained;
+mod relative;
 
 use std::ops::Range;
 use std::path::Path;
 
 use burn::module::Initializer;
-use burn::nn::{
-    Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
-    LinearConfig,
-};
+use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig};
 use burn::prelude::*;
-use burn::tensor::activation;
-use mmrest_kernels::activation::gelu;
 use mmrest_kernels::dropout::{self, Mask};
-use mmrest_kernels::linear::project;
-use mmrest_kernels::norm::residual_norm;
 use mmrest_kernels::operation::takes;
 
-pub use self::pretrained::{BertConfig, has_weights};
-use crate::attention::{Sight, attend, attend_first};
+pub use self::config::BertConfig;
+use self::layer::{Activation, BertLayer};
+use self::packing::averages;
+pub(crate) use self::packing::{MASKED, Packing};
+use self::relative::RelativeBias;
+use crate::attention::Bias;
 use crate::packed::lens;
-use crate::{EncoderError, PackedTokens};
+use crate::pooling::Part;
+use crate::{EncoderError, PackedTokens, Pooling};
 
 // ---- embeddings ----
 
-/// `LayerNorm(word + position + type 0)` of every token.
+/// `LayerNorm(word + position + type 0)` of every token; without types in an MPNet.
 #[derive(Module, Debug)]
 struct Embeddings {
     word: Embedding,
     position: Embedding,
-    token_type: Embedding,
+    token_type: Option<Embedding>,
     norm: LayerNorm,
     dropout: Dropout,
+    /// The position of a text's first token.
+    #[module(skip)]
+    first: usize,
 }
 
 impl Embeddings {
@@ -54,20 +60,26 @@ impl Embeddings {
         Self {
             word: table(config.vocab_size),
             position: table(config.max_position_embeddings),
-            token_type: table(config.type_vocab_size),
+            token_type: (config.token_types() > 0).then(|| table(config.token_types())),
             norm: LayerNormConfig::new(config.hidden_size)
                 .with_epsilon(config.layer_norm_eps)
                 .init(device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            first: config.first_position(),
         }
     }
 
-    /// `[tokens, hidden]` of the batch's tokens. Positions count from 0 in each sequence.
+    /// `[tokens, hidden]` of the batch's tokens. Positions count anew in each sequence.
     fn forward(&self, batch: &PackedTokens) -> Tensor<2> {
         let words = batch.ids.iter().map(|id| i64::from(*id)).collect();
-        let positions = lens(&batch.offsets).flat_map(|len| 0..len as i64).collect();
-        let token_type = self.token_type.weight.val().narrow(0, 0, 1);
-        let sum = lookup(&self.word, words) + lookup(&self.position, positions) + token_type;
+        let first = self.first as i64;
+        let positions = lens(&batch.offsets)
+            .flat_map(|len| first..first + len as i64)
+            .collect();
+        let mut sum = lookup(&self.word, words) + lookup(&self.position, positions);
+        if let Some(token_type) = &self.token_type {
+            sum = sum + token_type.weight.val().narrow(0, 0, 1);
+        }
         let normal = self.norm.forward(sum);
         if takes(&normal) {
             let mask = Mask::draw(&self.dropout, &normal.device());
@@ -77,7 +89,7 @@ impl Embeddings {
     }
 
     fn positions(&self) -> usize {
-        self.position.weight.shape()[0]
+        self.position.weight.shape()[0] - self.first
     }
 
     fn vocab_size(&self) -> usize {
@@ -93,238 +105,19 @@ fn lookup(table: &Embedding, indices: Vec<i64>) -> Tensor<2> {
     table.forward(indices).squeeze_dim(0)
 }
 
-// ---- self-attention ----
-
-/// Multi-head self-attention: `softmax(Q K^T / sqrt(d)) V` of every head, joined by a linear layer.
-#[derive(Module, Debug)]
-struct SelfAttention {
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    output: Linear,
-    dropout: Dropout,
-    heads: usize,
-}
-
-impl SelfAttention {
-    fn new(config: &BertConfig, device: &Device) -> Self {
-        let square = || linear(config, config.hidden_size, config.hidden_size, device);
-        Self {
-            query: square(),
-            key: square(),
-            value: square(),
-            output: square(),
-            dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
-            heads: config.num_attention_heads,
-        }
-    }
-
-    /// `[tokens, hidden]` to the same shape, before dropout and residual.
-    fn forward(&self, hidden: Tensor<2>, packing: &Packing) -> Tensor<2> {
-        let query = packing.split(self.query.forward(hidden.clone()), self.heads);
-        self.output
-            .forward(packing.join(self.attend(query, hidden, packing)))
-    }
-
-    /// What [`forward`](Self::forward) gives the first token of each sequence: `[batch, hidden]`, from those tokens'
-    /// hidden states `first: [batch, hidden]` and all of them.
-    fn forward_first(&self, first: Tensor<2>, hidden: Tensor<2>, packing: &Packing) -> Tensor<2> {
-        let [batch, width] = first.dims();
-        let query = self
-            .query
-            .forward(first)
-            .reshape([batch, self.heads, 1, width / self.heads]);
-        self.output
-            .forward(self.attend(query, hidden, packing).reshape([batch, width]))
-    }
-
-    /// [`forward`](Self::forward) on the CPU, where sequences are not padded.
-    fn forward_cpu(&self, hidden: Tensor<2>, offsets: &[usize]) -> Tensor<2> {
-        let mask = Mask::draw(&self.dropout, &hidden.device());
-        let all = project::<7>(hidden, &[&self.query, &self.key, &self.value]);
-        let attended = attend(all, offsets, self.heads, Sight::All, mask);
-        project::<3>(attended, &[&self.output])
-    }
-
-    /// [`forward_first`](Self::forward_first) on the CPU.
-    fn forward_first_cpu(
-        &self,
-        first: Tensor<2>,
-        hidden: Tensor<2>,
-        offsets: &[usize],
-    ) -> Tensor<2> {
-        let mask = Mask::draw(&self.dropout, &hidden.device());
-        let queries = project::<3>(first, &[&self.query]);
-        let keys_values = project::<5>(hidden, &[&self.key, &self.value]);
-        let attended = attend_first(queries, keys_values, offsets, self.heads, mask);
-        project::<3>(attended, &[&self.output])
-    }
-
-    /// `softmax(Q K^T / sqrt(d)) V` for queries `[batch, heads, any, d]`.
-    fn attend(&self, query: Tensor<4>, hidden: Tensor<2>, packing: &Packing) -> Tensor<4> {
-        let key = packing.split(self.key.forward(hidden.clone()), self.heads);
-        let value = packing.split(self.value.forward(hidden), self.heads);
-        let scale = 1.0 / (query.dims()[3] as f64).sqrt();
-        let scores = packing.mask((query * scale).matmul(key.transpose()));
-        self.dropout
-            .forward(activation::softmax(scores, 3))
-            .matmul(value)
-    }
-}
-
-// ---- a layer ----
-
-/// One layer: attention and feed-forward, each with dropout, a residual and a normalisation after it.
-#[derive(Module, Debug)]
-struct BertLayer {
-    attention: SelfAttention,
-    attention_norm: LayerNorm,
-    intermediate: Linear,
-    output: Linear,
-    output_norm: LayerNorm,
-    norm_epsilon: f64,
-    dropout: Dropout,
-    #[module(skip)]
-    activation: Activation,
-}
-
-impl BertLayer {
-    fn new(config: &BertConfig, device: &Device) -> Self {
-        let norm = || {
-            LayerNormConfig::new(config.hidden_size)
-                .with_epsilon(config.layer_norm_eps)
-                .init(device)
-        };
-        Self {
-            attention: SelfAttention::new(config, device),
-            attention_norm: norm(),
-            intermediate: linear(config, config.hidden_size, config.intermediate_size, device),
-            output: linear(config, config.intermediate_size, config.hidden_size, device),
-            output_norm: norm(),
-            norm_epsilon: config.layer_norm_eps,
-            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
-            activation: config.activation(),
-        }
-    }
-
-    /// `[tokens, hidden]` to the same shape.
-    fn forward(&self, hidden: Tensor<2>, packing: &Packing) -> Tensor<2> {
-        let attended = self.attention.forward(hidden.clone(), packing);
-        self.feed_forward(hidden, attended)
-    }
-
-    /// The first token of each sequence only: `[tokens, hidden]` to `[batch, hidden]`.
-    fn forward_first(&self, hidden: Tensor<2>, offsets: &[usize], packing: &Packing) -> Tensor<2> {
-        let first = Bert::first_token(hidden.clone(), offsets);
-        let attended = self.attention.forward_first(first.clone(), hidden, packing);
-        self.feed_forward(first, attended)
-    }
-
-    /// [`forward`](Self::forward) on the CPU.
-    fn forward_cpu(&self, hidden: Tensor<2>, offsets: &[usize]) -> Tensor<2> {
-        let attended = self.attention.forward_cpu(hidden.clone(), offsets);
-        self.feed_forward_cpu(hidden, attended)
-    }
-
-    /// [`forward_first`](Self::forward_first) on the CPU.
-    fn forward_first_cpu(&self, hidden: Tensor<2>, offsets: &[usize]) -> Tensor<2> {
-        let first = Bert::first_token(hidden.clone(), offsets);
-        let attended = self
-            .attention
-            .forward_first_cpu(first.clone(), hidden, offsets);
-        self.feed_forward_cpu(first, attended)
-    }
-
-    /// [`feed_forward`](Self::feed_forward) on the CPU.
-    fn feed_forward_cpu(&self, hidden: Tensor<2>, attended: Tensor<2>) -> Tensor<2> {
-        let mask = || Mask::draw(&self.dropout, &hidden.device());
-        let (first, second) = (mask(), mask());
-        let attended = residual_norm(
-            hidden,
-            attended,
-            first,
-            &self.attention_norm,
-            self.norm_epsilon,
-        );
-        let wide = project::<3>(attended.clone(), &[&self.intermediate]);
-        let output = project::<3>(self.activation.forward(wide), &[&self.output]);
-        residual_norm(
-            attended,
-            output,
-            second,
-            &self.output_norm,
-            self.norm_epsilon,
-        )
-    }
-
-    /// `a = LayerNorm(x + Attention(x))`, then `LayerNorm(a + W2 act(W1 a))`, row by row.
-    fn feed_forward(&self, hidden: Tensor<2>, attended: Tensor<2>) -> Tensor<2> {
-        let attended = self
-            .attention_norm
-            .forward(hidden + self.dropout.forward(attended));
-        let wide = self
-            .activation
-            .forward(self.intermediate.forward(attended.clone()));
-        let output = self.dropout.forward(self.output.forward(wide));
-        self.output_norm.forward(attended + output)
-    }
-}
-
-/// Activation of the feed-forward layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Activation {
-    /// `x Φ(x)`, with the error function.
-    Gelu,
-    /// `x/2 (1 + tanh(sqrt(2/π) (x + 0.044715 x³)))`.
-    GeluTanh,
-    /// `max(x, 0)`.
-    Relu,
-}
-
-impl Activation {
-    /// The activation a `hidden_act` names, if it is one of those supported.
-    fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "gelu" => Some(Self::Gelu),
-            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Some(Self::GeluTanh),
-            "relu" => Some(Self::Relu),
-            _ => None,
-        }
-    }
-
-    /// Applies the activation, element by element.
-    fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        match self {
-            Self::Gelu if takes(&x) => gelu(x),
-            Self::Gelu => activation::gelu(x),
-            Self::GeluTanh => activation::gelu_approximate(x),
-            Self::Relu => activation::relu(x),
-        }
-    }
-}
-
-/// A linear layer as BERT starts it: weight normal with `initializer_range`, bias 0.
-fn linear(config: &BertConfig, input: usize, output: usize, device: &Device) -> Linear {
-    let normal = Initializer::Normal {
-        mean: 0.0,
-        std: config.initializer_range,
-    };
-    let mut linear = LinearConfig::new(input, output)
-        .with_initializer(normal)
-        .init(device);
-    linear.bias = Some(Initializer::Zeros.init([output], device));
-    linear
-}
-
 // ---- the model ----
 
-/// BERT without a head: the hidden state of every token. Start with [`Bert::load_dir`] or [`BertConfig::init`].
+/// A text encoder without a head, BERT or MPNet: the hidden state of every token, and what stands for a text
+/// ([`Pooling`]). Start with [`Bert::load_dir`] or [`BertConfig::init`].
 ///
 /// Dropout acts only in a module on an autodiff device.
 #[derive(Module, Debug)]
 pub struct Bert {
     embeddings: Embeddings,
+    relative: Option<RelativeBias>,
     layers: Vec<BertLayer>,
+    #[module(skip)]
+    pooling: Pooling,
 }
 
 impl BertConfig {
@@ -350,25 +143,39 @@ impl BertConfig {
         let layer = |_| BertLayer::new(self, device);
         Bert {
             embeddings: Embeddings::new(self, device),
+            relative: (self.buckets() > 0).then(|| RelativeBias::new(self, device)),
             layers: (0..self.num_hidden_layers).map(layer).collect(),
+            pooling: self.pooling.clone(),
         }
     }
 }
 
 impl Bert {
-    /// Reads a Hugging Face BERT directory: `config.json` and `model.safetensors` or `pytorch_model.bin`.
+    /// Reads a Hugging Face directory of a BERT or an MPNet: `config.json` and `model.safetensors` or
+    /// `pytorch_model.bin`, whole or in shards.
     ///
-    /// Names may begin with `bert.`, normalisations may be called `gamma` and `beta`; poolers and heads are ignored;
+    /// Names may begin with `bert.` or `mpnet.`, normalisations may be called `gamma` and `beta`; poolers and heads are ignored;
     /// any float type becomes f32.
     ///
     /// # Errors
     ///
-    /// A missing or damaged file; a model that is no BERT; all missing tensors in one error; a tensor whose shape is
-    /// not the configuration's.
+    /// A missing or damaged file; a model of another type; all missing tensors in one error; a tensor whose shape is
+    /// not the configuration's, or whose values are not finite.
     pub fn load_dir(dir: &Path, device: &Device) -> Result<(Self, BertConfig), EncoderError> {
         let config = BertConfig::from_dir(dir)?;
-        let bert = pretrained::load(&config, dir, device)?;
+        let bert = Self::load(&config, dir, device)?;
         Ok((bert, config))
+    }
+
+    /// Reads the weights of a directory whose configuration is at hand.
+    ///
+    /// # Errors
+    ///
+    /// As [`load_dir`](Self::load_dir), but for the configuration; a [`pooling`](BertConfig::pooling) of layers that are
+    /// not there.
+    pub fn load(config: &BertConfig, dir: &Path, device: &Device) -> Result<Self, EncoderError> {
+        config.pooling.check(config.num_hidden_layers)?;
+        pretrained::load(config, dir, device)
     }
 
     /// Checks that the model can take a batch: sequences not empty, none too long, ids within the vocabulary.
@@ -442,12 +249,8 @@ impl Bert {
     /// # let _ = gradients;
     /// ```
     pub fn layers(&self, hidden: Tensor<2>, offsets: &[usize], range: Range<usize>) -> Tensor<2> {
-        let layers = self.layers.iter().take(range.end).skip(range.start);
-        if takes(&hidden) {
-            return layers.fold(hidden, |hidden, layer| layer.forward_cpu(hidden, offsets));
-        }
-        let packing = Packing::new(offsets, &hidden.device());
-        layers.fold(hidden, |hidden, layer| layer.forward(hidden, &packing))
+        let mut pass = Pass::new(self, &hidden, offsets, range.start);
+        pass.advance(hidden, range.end)
     }
 
     /// Last hidden state of every token: `[tokens, hidden]`.
@@ -471,12 +274,75 @@ impl Bert {
         if end <= range.start {
             return Self::first_token(hidden, offsets);
         }
-        let hidden = self.layers(hidden, offsets, range.start..end - 1);
-        if takes(&hidden) {
-            return self.layers[end - 1].forward_first_cpu(hidden, offsets);
+        let mut pass = Pass::new(self, &hidden, offsets, range.start);
+        let hidden = pass.advance(hidden, end - 1);
+        pass.first(hidden)
+    }
+
+    /// What stands for each text, `[batch, BertConfig::text_width]`: the [`Pooling`]'s parts side by side.
+    ///
+    /// # Panics
+    ///
+    /// On a batch that [`check`](Self::check) refuses, or a pooling that the encoder's depth does not allow.
+    pub fn pooled(&self, batch: &PackedTokens) -> Tensor<2> {
+        self.pooled_from(self.embed(batch), &batch.offsets, 0, None)
+    }
+
+    /// [`pooled`](Self::pooled) from the states `[tokens, hidden]` that `lower` layers gave, and from what
+    /// [`pooled_below`](Self::pooled_below) gave with them.
+    pub fn pooled_from(
+        &self,
+        states: Tensor<2>,
+        offsets: &[usize],
+        lower: usize,
+        below: Option<Tensor<2>>,
+    ) -> Tensor<2> {
+        if self.pooling.is_first() {
+            return self.layers_first(states, offsets, lower..self.depth());
         }
-        let packing = Packing::new(offsets, &hidden.device());
-        self.layers[end - 1].forward_first(hidden, offsets, &packing)
+        let averages = averages(offsets, &states.device());
+        let mut pass = Pass::new(self, &states, offsets, lower);
+        let (states, means) = pass.means(states, self.depth(), &averages);
+        let below = below.into_iter().flat_map(|below| {
+            let parts = below.dims()[1] / self.hidden_size();
+            below.chunk(parts.max(1), 1)
+        });
+        let mut below = below;
+        let part = |part: &Part| match part {
+            Part::First => Some(Self::first_token(states.clone(), offsets)),
+            part => match part.after(self.depth()).checked_sub(lower) {
+                Some(place) => means.get(place).cloned().flatten(),
+                None => below.next(),
+            },
+        };
+        Tensor::cat(self.pooling.parts().iter().filter_map(part).collect(), 1)
+    }
+
+    /// Takes embeddings through the `lower` layers: the states after them, `[tokens, hidden]`, and the pooling's parts
+    /// that are taken further below, `[batch, parts * hidden]`, where there are any.
+    pub fn pooled_below(
+        &self,
+        embedded: Tensor<2>,
+        offsets: &[usize],
+        lower: usize,
+    ) -> (Tensor<2>, Option<Tensor<2>>) {
+        if self.pooling.parts_below(lower, self.depth()) == 0 {
+            return (self.layers(embedded, offsets, 0..lower), None);
+        }
+        let averages = averages(offsets, &embedded.device());
+        let mut pass = Pass::new(self, &embedded, offsets, 0);
+        let (states, means) = pass.means(embedded, lower, &averages);
+        let below = self.pooling.parts().iter().filter_map(|part| {
+            let after = part.after(self.depth());
+            (after < lower).then(|| means.get(after).cloned().flatten())?
+        });
+        let below = Tensor::cat(below.collect(), 1);
+        (states, Some(below))
+    }
+
+    /// What stands for a text.
+    pub fn pooling(&self) -> &Pooling {
+        &self.pooling
     }
 
     /// Last hidden state of each sequence's first token, `[batch, hidden]`: the sentence's representation.
@@ -498,187 +364,86 @@ impl Bert {
     }
 }
 
-// ---- padding, for devices other than the CPU ----
-
-/// What is added to the scores of padding: exp of it is 0, and half precision can hold it.
-pub(crate) const MASKED: f32 = -3e4;
-
-/// Where the tokens of a packed batch lie in the padded one, and back.
-pub(crate) struct Packing {
-    batch: usize,
-    pub(crate) time: usize,
-    /// What padding takes; none when all sequences are equally long.
-    padding: Option<Padding>,
+/// A batch on its way up the layers.
+struct Pass<'a> {
+    bert: &'a Bert,
+    offsets: &'a [usize],
+    /// The layers passed.
+    at: usize,
+    on: On,
 }
 
-struct Padding {
-    /// Row of the packed batch of every place `[batch * time]`. Padding reads row 0 and is masked.
-    padded: Tensor<1, Int>,
-    /// Place in the padded batch of every token `[tokens]`.
-    packed: Tensor<1, Int>,
-    /// `[batch, 1, 1, time]`: 0 for tokens, [`MASKED`] for padding.
-    mask: Tensor<4>,
+/// What a device needs beside the states.
+enum On {
+    /// The CPU, where sequences are not padded: the relative bias.
+    Cpu(Option<Bias>),
+    /// Elsewhere.
+    Padded(Box<Packing>),
 }
 
-impl Packing {
-    pub(crate) fn new(offsets: &[usize], device: &Device) -> Self {
-        let batch = offsets.len().saturating_sub(1);
-        let time = lens(offsets).max().unwrap_or(0);
-        let equal = lens(offsets).all(|len| len == time);
-        Self {
-            batch,
-            time,
-            padding: (!equal).then(|| Padding::new(offsets, time, device)),
-        }
-    }
-
-    /// `[tokens, hidden]` to `[batch, heads, time, hidden / heads]`.
-    pub(crate) fn split(&self, packed: Tensor<2>, heads: usize) -> Tensor<4> {
-        let [_, hidden] = packed.dims();
-        let padded = match &self.padding {
-            Some(padding) => packed.select(0, padding.padded.clone()),
-            None => packed,
+impl<'a> Pass<'a> {
+    /// From states that `at` layers gave. Where lower layers have passed without gradients, what all layers share has none
+    /// either: they would disagree about it.
+    fn new(bert: &'a Bert, hidden: &Tensor<2>, offsets: &'a [usize], at: usize) -> Self {
+        let longest = lens(offsets).max().unwrap_or(0).max(1);
+        let bias = bert.relative.as_ref();
+        let bias = bias.map(|bias| bias.of(longest, at > 0));
+        let on = if takes(hidden) {
+            On::Cpu(bias)
+        } else {
+            On::Padded(Box::new(Packing::new(offsets, bias, &hidden.device())))
         };
-        padded
-            .reshape([self.batch, self.time, heads, hidden / heads])
-            .swap_dims(1, 2)
-    }
-
-    /// `[batch, heads, time, head]` to `[tokens, heads * head]`.
-    pub(crate) fn join(&self, padded: Tensor<4>) -> Tensor<2> {
-        let [batch, heads, time, head] = padded.dims();
-        let rows = padded.swap_dims(1, 2).reshape([batch * time, heads * head]);
-        match &self.padding {
-            Some(padding) => rows.select(0, padding.packed.clone()),
-            None => rows,
-        }
-    }
-
-    pub(crate) fn mask(&self, scores: Tensor<4>) -> Tensor<4> {
-        match &self.padding {
-            Some(padding) => scores + padding.mask.clone(),
-            None => scores,
-        }
-    }
-}
-
-impl Padding {
-    fn new(offsets: &[usize], time: usize, device: &Device) -> Self {
-        let batch = offsets.len() - 1;
-        let mut padded = vec![0i64; batch * time];
-        let mut mask = vec![MASKED; batch * time];
-        let mut packed = Vec::new();
-        for (sequence, bounds) in offsets.windows(2).enumerate() {
-            for (step, row) in (bounds[0]..bounds[1]).enumerate() {
-                let place = sequence * time + step;
-                padded[place] = row as i64;
-                mask[place] = 0.0;
-                packed.push(place as i64);
-            }
-        }
-        let index =
-            |values: Vec<i64>| Tensor::from_data(TensorData::from(values.as_slice()), device);
-        let mask = Tensor::from_data(TensorData::new(mask, [batch, 1, 1, time]), device);
         Self {
-            padded: index(padded),
-            packed: index(packed),
-            mask,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use burn::module::{ModuleVisitor, Param};
-    use burn::tensor::{Distribution, Gradients};
-
-    use super::*;
-
-    const LENGTHS: [usize; 6] = [5, 1, 9, 2, 9, 4];
-
-    fn layer(device: &Device) -> BertLayer {
-        let mut config = BertConfig::small(10, 24, 1, 3, 40);
-        config.hidden_dropout_prob = 0.0;
-        config.attention_probs_dropout_prob = 0.0;
-        config.initializer_range = 0.3;
-        BertLayer::new(&config, device)
-    }
-
-    fn hidden(device: &Device) -> (Tensor<2>, Vec<usize>) {
-        let mut offsets = vec![0];
-        offsets.extend(LENGTHS.iter().scan(0, |end, len| {
-            *end += len;
-            Some(*end)
-        }));
-        let shape = [LENGTHS.iter().sum(), 24];
-        (
-            Tensor::random(shape, Distribution::Normal(0.1, 1.0), device),
+            bert,
             offsets,
-        )
-    }
-
-    struct Collect<'a>(&'a Gradients, Vec<Vec<f32>>);
-
-    impl ModuleVisitor for Collect<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let gradient = param.val().grad(self.0).unwrap();
-            self.1.push(gradient.into_data().try_to_vec().unwrap());
+            at,
+            on,
         }
     }
 
-    /// Output, and gradients of the input and all parameters, of a loss that weighs every value differently.
-    fn results(
-        layer: &BertLayer,
-        hidden: &Tensor<2>,
-        run: impl Fn(&BertLayer, Tensor<2>) -> Tensor<2>,
-    ) -> Vec<Vec<f32>> {
-        let hidden = hidden.clone().detach().require_grad();
-        let output = run(layer, hidden.clone());
-        let [rows, width] = output.dims();
-        let weigh = Tensor::arange(0..(rows * width) as i64, &output.device())
-            .float()
-            .sin()
-            .reshape([rows, width]);
-        let gradients = (output.clone() * weigh).sum().backward();
-        let mut all = Collect(&gradients, Vec::new());
-        layer.visit(&mut all);
-        for tensor in [output, hidden.grad(&gradients).unwrap()] {
-            all.1.push(tensor.into_data().try_to_vec().unwrap());
-        }
-        all.1
-    }
-
-    fn assert_close(found: &[Vec<f32>], expected: &[Vec<f32>]) {
-        assert_eq!(found.len(), expected.len());
-        for (part, (found, expected)) in found.iter().zip(expected).enumerate() {
-            let scale = expected.iter().fold(1.0f32, |most, v| most.max(v.abs()));
-            assert_eq!(found.len(), expected.len());
-            for (found, expected) in found.iter().zip(expected) {
-                assert!(
-                    (found - expected).abs() <= 2e-5 * scale,
-                    "part {part}: {found} {expected}"
-                );
+    /// Through the layers up to `end`.
+    fn advance(&mut self, hidden: Tensor<2>, end: usize) -> Tensor<2> {
+        let layers = self.bert.layers.iter().take(end).skip(self.at);
+        self.at = self.at.max(end);
+        match &self.on {
+            On::Cpu(bias) => layers.fold(hidden, |hidden, layer| {
+                layer.forward_cpu(hidden, self.offsets, bias.as_ref())
+            }),
+            On::Padded(packing) => {
+                layers.fold(hidden, |hidden, layer| layer.forward(hidden, packing))
             }
         }
     }
 
-    #[test]
-    fn the_cpu_computes_what_burn_does() {
-        let device = Device::flex().autodiff();
-        device.seed(5);
-        let layer = layer(&device);
-        let (hidden, offsets) = hidden(&device);
-        let packing = Packing::new(&offsets, &device);
-        let general = results(&layer, &hidden, |layer, x| layer.forward(x, &packing));
-        let cpu = results(&layer, &hidden, |layer, x| layer.forward_cpu(x, &offsets));
-        assert_eq!(general.len(), 18);
-        assert_close(&cpu, &general);
+    /// Through one more layer, for the first token of each sequence alone.
+    fn first(&mut self, hidden: Tensor<2>) -> Tensor<2> {
+        let layer = &self.bert.layers[self.at];
+        self.at += 1;
+        match &self.on {
+            On::Cpu(bias) => layer.forward_first_cpu(hidden, self.offsets, bias.as_ref()),
+            On::Padded(packing) => layer.forward_first(hidden, self.offsets, packing),
+        }
+    }
 
-        let general = |layer: &BertLayer, x| layer.forward_first(x, &offsets, &packing);
-        let general = results(&layer, &hidden, general);
-        let cpu = results(&layer, &hidden, |layer, x| {
-            layer.forward_first_cpu(x, &offsets)
-        });
-        assert_close(&cpu, &general);
+    /// Through the layers up to `end`, with the means over each text's tokens that the pooling asks for: the first after
+    /// the layers passed so far.
+    fn means(
+        &mut self,
+        mut hidden: Tensor<2>,
+        end: usize,
+        averages: &Tensor<2>,
+    ) -> (Tensor<2>, Vec<Option<Tensor<2>>>) {
+        let depth = self.bert.depth();
+        let parts = self.bert.pooling.parts();
+        let wanted = |after: usize| {
+            let here = |part: &&Part| part.after(depth) == after && **part != Part::First;
+            parts.iter().any(|part| here(&part))
+        };
+        let mut means = Vec::new();
+        for after in self.at..=end {
+            hidden = self.advance(hidden, after);
+            means.push(wanted(after).then(|| averages.clone().matmul(hidden.clone())));
+        }
+        (hidden, means)
     }
 }

@@ -44,6 +44,48 @@ pub fn tensors() -> Vec<(String, Vec<usize>, Vec<f32>)> {
     shapes.into_iter().enumerate().map(fill).collect()
 }
 
+/// The tiny BERT as an MPNet: without token types, with a bias of eight buckets.
+pub const MPNET_CONFIG: &str = r#"{
+    "model_type": "mpnet", "vocab_size": 12, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "intermediate_size": 12, "max_position_embeddings": 12, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
+    "relative_attention_num_buckets": 8
+}"#;
+
+/// The tensors of [`MPNET_CONFIG`], in MPNet's names.
+pub fn mpnet_tensors() -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    let names = [
+        ("attention.self.query", "attention.attn.q"),
+        ("attention.self.key", "attention.attn.k"),
+        ("attention.self.value", "attention.attn.v"),
+        ("attention.output.dense", "attention.attn.o"),
+        ("attention.output.LayerNorm", "attention.LayerNorm"),
+    ];
+    let rename = |name: &str| {
+        names
+            .iter()
+            .fold(name.to_owned(), |name, (of, to)| name.replace(of, to))
+    };
+    let value = |k: usize| ((k * 37 % 17) as f32 - 8.0) / 4.0;
+    let mut tensors = vec![(
+        "encoder.relative_attention_bias.weight".to_owned(),
+        vec![8, 2],
+        (0..16).map(value).collect(),
+    )];
+    for (name, shape, mut values) in self::tensors() {
+        if name.contains("token_type") {
+            continue;
+        }
+        let mut shape = shape;
+        if name.contains("position") {
+            // Two rows for padding stand before the others.
+            shape[0] += 2;
+            values.splice(0..0, [9.0; 16]);
+        }
+        tensors.push((rename(&name), shape, values));
+    }
+    tensors
+}
+
 /// Writes tensors as a safetensors file.
 pub fn write_safetensors(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) {
     let bytes: Vec<Vec<u8>> = tensors
@@ -66,7 +108,7 @@ pub struct Naive {
     activation: fn(f64) -> f64,
 }
 
-type Rows = Vec<Vec<f64>>;
+pub type Rows = Vec<Vec<f64>>;
 
 impl Naive {
     pub fn new(
@@ -122,21 +164,27 @@ impl Naive {
     }
 
     fn attention(&self, at: &str, x: &Rows) -> Rows {
-        let [query, key, value] =
-            ["query", "key", "value"].map(|part| self.linear(&format!("{at}.self.{part}"), x));
+        let [query, key, value] = self
+            .names()
+            .map(|part| self.linear(&format!("{at}.{part}"), x));
         let size = query[0].len() / self.heads;
         let mut joined = vec![vec![0.0; query[0].len()]; x.len()];
+        let relative = self.tensors.get("encoder.relative_attention_bias.weight");
         for (head, to) in (0..self.heads).flat_map(|head| (0..x.len()).map(move |to| (head, to))) {
             let columns = head * size..(head + 1) * size;
-            let score = |from: &Vec<f64>| {
+            let bias = |from: usize| match relative {
+                Some((shape, table)) => table[bucket(from, to, shape[0]) * shape[1] + head],
+                None => 0.0,
+            };
+            let score = |(place, from): (usize, &Vec<f64>)| {
                 let dot: f64 = query[to][columns.clone()]
                     .iter()
                     .zip(&from[columns.clone()])
                     .map(|(a, b)| a * b)
                     .sum();
-                (dot / (size as f64).sqrt()).exp()
+                (dot / (size as f64).sqrt() + bias(place)).exp()
             };
-            let scores: Vec<f64> = key.iter().map(score).collect();
+            let scores: Vec<f64> = key.iter().enumerate().map(score).collect();
             let total: f64 = scores.iter().sum();
             for (from, score) in scores.iter().enumerate() {
                 for column in columns.clone() {
@@ -144,22 +192,51 @@ impl Naive {
                 }
             }
         }
-        self.linear(&format!("{at}.output.dense"), &joined)
+        let output = if self.is_mpnet() {
+            "attn.o"
+        } else {
+            "output.dense"
+        };
+        self.linear(&format!("{at}.{output}"), &joined)
+    }
+
+    fn is_mpnet(&self) -> bool {
+        self.tensors
+            .contains_key("encoder.relative_attention_bias.weight")
+    }
+
+    fn names(&self) -> [&str; 3] {
+        if self.is_mpnet() {
+            ["attn.q", "attn.k", "attn.v"]
+        } else {
+            ["self.query", "self.key", "self.value"]
+        }
     }
 
     /// `[tokens][hidden]` of one sequence.
     pub fn forward(&self, ids: &[u32]) -> Rows {
+        self.states(ids).pop().unwrap()
+    }
+
+    /// The embeddings, then the states after each layer.
+    pub fn states(&self, ids: &[u32]) -> Vec<Rows> {
         let add = |a: &Rows, b: &Rows| -> Rows {
             a.iter()
                 .zip(b)
                 .map(|(a, b)| a.iter().zip(b).map(|(a, b)| a + b).collect())
                 .collect()
         };
+        let first = if self.is_mpnet() { 2 } else { 0 };
+        let none = [0.0; 8];
         let embed = |(position, id): (usize, &u32)| {
             let (word, place, kind) = (
                 self.row("word", *id as usize),
-                self.row("position", position),
-                self.row("token_type", 0),
+                self.row("position", first + position),
+                if self.is_mpnet() {
+                    &none[..]
+                } else {
+                    self.row("token_type", 0)
+                },
             );
             word.iter()
                 .zip(place)
@@ -171,10 +248,16 @@ impl Naive {
             "embeddings.LayerNorm",
             &ids.iter().enumerate().map(embed).collect(),
         );
+        let mut states = vec![x.clone()];
         for layer in 0..2 {
             let at = format!("encoder.layer.{layer}");
             let attended = add(&x, &self.attention(&format!("{at}.attention"), &x));
-            let attended = self.norm(&format!("{at}.attention.output.LayerNorm"), &attended);
+            let norm = if self.is_mpnet() {
+                "LayerNorm"
+            } else {
+                "output.LayerNorm"
+            };
+            let attended = self.norm(&format!("{at}.attention.{norm}"), &attended);
             let wide = self.linear(&format!("{at}.intermediate.dense"), &attended);
             let wide = wide
                 .into_iter()
@@ -187,9 +270,23 @@ impl Naive {
                     &self.linear(&format!("{at}.output.dense"), &wide),
                 ),
             );
+            states.push(x.clone());
         }
-        x
+        states
     }
+}
+
+/// MPNet's bucket of the distance between a key and a query.
+fn bucket(key: usize, query: usize, buckets: usize) -> usize {
+    let (side, far) = (buckets / 2, key.abs_diff(query));
+    let exact = side / 2;
+    let far = if far < exact {
+        far
+    } else {
+        let scale = (far as f64 / exact as f64).ln() / (128.0 / exact as f64).ln();
+        (exact + (scale * (side - exact) as f64) as usize).min(side - 1)
+    };
+    far + if key > query { side } else { 0 }
 }
 
 /// The exact GELU, its error function by the series (good for the small numbers here).

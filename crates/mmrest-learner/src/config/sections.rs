@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
+use mmrest_encoders::Pooling;
 use mmrest_models::{Optimizer, Rates, Recipe, SentimentModel};
 use serde::{Deserialize, Serialize};
 
 use crate::train::Tuning;
 
-/// `[text]`: the text encoder, any BERT directory in Hugging Face's layout.
+/// `[text]`: the text encoder, any directory of a BERT or an MPNet in Hugging Face's layout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TextConfig {
-    /// Directory with `config.json`, `vocab.txt` and weights; looked for from the working directory, then from the project's
+    /// Directory with `config.json`, vocabulary and weights; looked for from the working directory, then from the project's
     /// root.
     pub bert: PathBuf,
     /// Whether to start from random weights, as a directory without weights must.
@@ -23,6 +24,9 @@ pub struct TextConfig {
     /// How many of the top layers are trained (all when absent); what the lower ones give is computed once and cached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_layers: Option<usize>,
+    /// What stands for a text: its first token's last state, or means over its tokens of the states of some layers.
+    #[serde(skip_serializing_if = "Pooling::is_first")]
+    pub pooling: Pooling,
     /// Where the output of untrained layers is cached, from the project's root.
     pub cache: PathBuf,
 }
@@ -35,6 +39,7 @@ impl Default for TextConfig {
             max_tokens: 50,
             freeze: false,
             train_layers: None,
+            pooling: Pooling::default(),
             cache: PathBuf::from("runs/cache"),
         }
     }

@@ -6,19 +6,52 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use mmrest_data::prepare;
 use mmrest_data::{Split, Widths};
-use mmrest_models::Prediction;
+use mmrest_models::{ModelError, Prediction, SentimentModel};
 use serde::{Deserialize, Serialize};
 
 use super::folder::RunFolder;
 use super::prepare::Splits;
 use crate::config::Selection;
-use crate::error::LearnerError;
+use crate::error::{LearnerError, batch_error};
 use crate::figures::{FigureSet, Figures, figures};
 use crate::files;
 use crate::predict::neighbours;
 use crate::saved_model::SavedModel;
-use crate::space::{Moment, Overlap, SplitRows, overlap};
+use crate::space::{Moment, Overlap, Snapshots, SplitRows, overlap};
 use crate::trained::{ParameterCounts, TrainedModel, predict};
+
+/// Keeps the shared space before the first step, with the clusters of the first epoch, where the model has such a space
+/// and they are not kept yet. A run does so when it ends: until then nobody looks at them. `model` is the one that training
+/// began with, without autodiff; `state` what it began with beside it.
+pub(crate) fn keep_start<M: SentimentModel>(
+    snapshots: &Snapshots,
+    splits: &Splits,
+    model: M,
+    mut state: M::State,
+    seed: u64,
+    device: &Device,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), LearnerError> {
+    if snapshots.has(Moment::Before) || model.geometry(&state).is_none() {
+        return Ok(());
+    }
+    if model.epoch_stage().is_some() {
+        let train = splits.loader(Split::Train, device);
+        let mut batches = train.pass().map(|batch| {
+            if stop() {
+                return Err(ModelError::Interrupted);
+            }
+            batch.map_err(batch_error)
+        });
+        model.begin_epoch(&mut state, 1, &mut batches)?;
+    }
+    let Some(space) = model.geometry(&state) else {
+        return Ok(());
+    };
+    let encode = |split| SplitRows::encode(&*space, &splits.loader(split, device), split, stop);
+    let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(encode);
+    snapshots.write(&*space, &[train?, valid?, test?], Moment::Before, seed)
+}
 
 /// `metrics.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -16,5 +16,6 @@ pub use changes::{Accepted, Change, first_difference};
 pub use finish::{EvaluatedSplit, MetricsFile, evaluate_run};
 pub use folder::RunFolder;
 pub use lock::FolderLock;
+pub use prepare::check_text_encoder;
 pub use record::{Computer, Resumption, RunRecord};
 pub use start::{Outcome, RunOptions, default_folder, train, train_locked};

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use mmrest_data::packed::PackedSet;
 use mmrest_data::text::hex;
 use mmrest_data::{Modality, Split};
-use mmrest_encoders::{Bert, BertConfig, Tokenizer, has_weights};
+use mmrest_encoders::{Bert, BertConfig, Tokenizer, has_weights, weights_files};
 use mmrest_models::{SentimentModel, TextFeatures, TextNeed, bert_parameters, seed};
 use sha2::{Digest, Sha256};
 
@@ -41,8 +41,12 @@ pub(crate) fn load_text(
     }
     let folder = locate(root, &config.text.bert);
     let tokenizer = Tokenizer::from_dir(&folder)?;
-    let (bert, bert_config, fingerprint) = if config.text.from_scratch {
-        let bert_config = BertConfig::from_dir(&folder)?;
+    let bert_config = BertConfig {
+        pooling: config.text.pooling.clone(),
+        ..BertConfig::from_dir(&folder)?
+    };
+    check_text(config, &folder, &bert_config, &tokenizer)?;
+    let (bert, fingerprint) = if config.text.from_scratch {
         check_from_scratch(&folder, &bert_config)?;
         let fingerprint = format!(
             "from-scratch-{}-{}",
@@ -52,21 +56,31 @@ pub(crate) fn load_text(
         device.seed(seed::mix(config.seed, &[seed::WEIGHTS, 0]));
         let bert = bert_config.init(device);
         bert.visit(&mut Materialise);
-        (bert, bert_config, fingerprint)
+        (bert, fingerprint)
     } else {
-        let (bert, bert_config) = Bert::load_dir(&folder, device)?;
-        {
-            let fingerprint = fingerprint(&folder, &bert_config)?;
-            (bert, bert_config, fingerprint)
-        }
+        let bert = Bert::load(&bert_config, &folder, device)?;
+        (bert, fingerprint(&folder, &bert_config)?)
     };
-    check_text(config, &folder, &bert_config, &tokenizer)?;
     let parts = TextParts {
         bert: bert_config,
         tokenizer,
         fingerprint,
     };
     Ok(Some((bert, parts)))
+}
+
+/// Loads a text encoder from its directory, as a run does, and says why it cannot be used. A directory without weights is
+/// one to start from scratch with.
+///
+/// # Errors
+///
+/// As those of a run.
+pub fn check_text_encoder(folder: &Path) -> Result<(), LearnerError> {
+    let mut config = Config::default();
+    config.text.bert = folder.to_path_buf();
+    config.text.max_tokens = 3;
+    config.text.from_scratch = !has_weights(folder);
+    load_text(&config, folder, &Device::flex()).map(|_| ())
 }
 
 /// Most parameters of a text encoder that starts from scratch, ten times the largest BERT: there is no file of weights to
@@ -83,13 +97,17 @@ fn check_from_scratch(folder: &Path, bert: &BertConfig) -> Result<(), LearnerErr
     }
 }
 
-/// SHA-256 of the weights in a BERT directory, and its configuration's.
+/// SHA-256 of the weights in a BERT directory (of those of all shards, where there are several), and its configuration's.
 fn fingerprint(folder: &Path, config: &BertConfig) -> Result<String, LearnerError> {
-    debug_assert!(has_weights(folder));
-    let names = ["model.safetensors", "pytorch_model.bin"];
-    let file = names.iter().map(|n| folder.join(n)).find(|p| p.exists());
-    let file = file.unwrap_or_else(|| folder.join(names[0]));
-    let weights = mmrest_data::SourceFile::read(&file)?.sha256;
+    let digest = |file: &PathBuf| Ok(mmrest_data::SourceFile::read(file)?.sha256);
+    let digests: Vec<String> = weights_files(folder)?
+        .iter()
+        .map(digest)
+        .collect::<Result<_, LearnerError>>()?;
+    let weights = match &digests[..] {
+        [only] => only.clone(),
+        shards => hex(&Sha256::digest(shards.join(" "))),
+    };
     Ok(format!("{weights}-{}", config_hash(config)?))
 }
 

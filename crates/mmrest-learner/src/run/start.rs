@@ -11,7 +11,7 @@ use mmrest_models::{ModelVisitor, SentimentModel, load_published};
 
 use super::admission::{admit, check_folder, check_needs, check_splits, newest_checkpoint};
 use super::changes::Accepted;
-use super::finish::{MetricsFile, finish};
+use super::finish::{self, MetricsFile, finish};
 use super::folder::RunFolder;
 use super::lock::FolderLock;
 use super::prepare::{Splits, load_text, start_model};
@@ -220,9 +220,12 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     let task = config.task(saved.features.widths, layers);
     let recipe = config.train.recipe::<M>(model);
     let tuning = config.train.tuning();
+    let state = M::init_state(model, &task, &splits.labels(Split::Train));
+    let snapshots = options.folder.snapshots(config);
+    // Parameters that are not trained are shared with the model that is.
+    let beginning = snapshots.clone().map(|kept| (kept, encoder, state.clone()));
     let (start, progress) = match restored {
         None => {
-            let state = M::init_state(model, &task, &splits.labels(Split::Train));
             let start = Start::new(network, state, &recipe, &autodiff, tuning)?;
             (start, Progress::default())
         }
@@ -247,7 +250,7 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         best: best.clone(),
         epochs_file: options.folder.epochs(),
         checkpoints: checkpoints.clone(),
-        snapshots: options.folder.snapshots(config),
+        snapshots,
         observer: Arc::clone(&options.observer),
         progress,
     };
@@ -270,6 +273,21 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
             "no epoch gave a validation error that is a number".into(),
         ));
     };
+    if let Some((snapshots, model, state)) = beginning {
+        options
+            .observer
+            .stage("keeping the shared space for reports");
+        lock.check()?;
+        finish::keep_start(
+            &snapshots,
+            &splits,
+            model,
+            state,
+            config.seed,
+            &inner,
+            &stop,
+        )?;
+    }
     options.observer.stage("evaluating the selected model");
     lock.check()?;
     best.check(epoch)?;

@@ -25,6 +25,15 @@ pub(crate) enum Moment {
     Selected,
 }
 
+impl Moment {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Before => "before.safetensors",
+            Self::Selected => "selected.safetensors",
+        }
+    }
+}
+
 /// The folder of a run's snapshots.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
@@ -35,6 +44,11 @@ impl Snapshots {
     /// Snapshots in `folder`, made with the first.
     pub(crate) fn new(folder: PathBuf) -> Self {
         Self { folder }
+    }
+
+    /// Whether a state of the shared space is kept already.
+    pub(crate) fn has(&self, moment: Moment) -> bool {
+        self.folder.join(moment.file()).exists()
     }
 
     /// Adds an epoch's eigenvalues to `spectra.csv`, in place of what an earlier start may have written of it or of later ones.
@@ -72,12 +86,8 @@ impl Snapshots {
             }
         }
         add_clusters(space, &mut tensors)?;
-        let name = match moment {
-            Moment::Before => "before.safetensors",
-            Moment::Selected => "selected.safetensors",
-        };
         files::write(&self.folder.join("segments.csv"), &segments(splits, &kept)?)?;
-        tensors.write(&self.folder.join(name))
+        tensors.write(&self.folder.join(moment.file()))
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use burn::train::Interrupter;
-use mmrest_data::Split;
 use mmrest_models::{Pass, Recipe, SentimentModel, seed};
 
 use super::adapter::Epochs;
@@ -23,7 +22,7 @@ use crate::figures::{Figures, figures};
 use crate::loader::SegmentLoader;
 use crate::run::FolderLock;
 use crate::saved_model::SavedModel;
-use crate::space::{Moment, Snapshots, SplitRows};
+use crate::space::Snapshots;
 use crate::trained::{Trained, TrainedModel, predict};
 
 /// A run while it trains: where it reads and writes, and how far it has come.
@@ -103,6 +102,11 @@ impl EpochLoop {
     ) -> Result<(), LearnerError> {
         let started = Instant::now();
         self.begin(trainer, epoch, interrupter)?;
+        tracing::debug!(
+            epoch,
+            seconds = started.elapsed().as_secs_f64(),
+            "the epoch's steps begin"
+        );
         let mut row = self.steps(trainer, epoch, interrupter)?;
         row.train_seconds = started.elapsed().as_secs_f64();
         // From here on the folder must still be the run's own.
@@ -152,32 +156,8 @@ impl EpochLoop {
             })?;
             trainer.set_state(state);
         }
-        if epoch == 1 {
-            self.keep_start(&Trained::of(trainer), interrupter)?;
-        }
         seed_dropout(&self.devices, self.saved.config.seed, epoch);
         Ok(())
-    }
-
-    /// Keeps the shared space before the first step, where the model has one.
-    fn keep_start(
-        &self,
-        trained: &dyn TrainedModel,
-        interrupter: &Interrupter,
-    ) -> Result<(), LearnerError> {
-        let (Some(snapshots), Some(space)) = (&self.snapshots, trained.geometry()) else {
-            return Ok(());
-        };
-        self.observer.stage("keeping the shared space for reports");
-        let stop = || interrupter.should_stop();
-        let encode =
-            |loader: &SegmentLoader, split| SplitRows::encode(&*space, loader, split, &stop);
-        let splits = [
-            encode(&self.train_in_order, Split::Train)?,
-            encode(&self.valid, Split::Valid)?,
-            encode(&self.test, Split::Test)?,
-        ];
-        snapshots.write(&*space, &splits, Moment::Before, self.saved.config.seed)
     }
 
     /// All training steps of an epoch, pass after pass.

@@ -139,7 +139,12 @@ struct Look<'a> {
 impl Look<'_> {
     fn at_batch(&mut self) -> Result<(), LearnerError> {
         match &self.batch.text {
-            Some(TextBatch::Hidden(states, offsets)) => {
+            Some(
+                TextBatch::Hidden(states, offsets)
+                | TextBatch::Layers {
+                    states, offsets, ..
+                },
+            ) => {
                 let rows = offsets.windows(2).zip(&self.batch.rows);
                 let of_token = rows.flat_map(|(span, &row)| vec![row; span[1] - span[0]]);
                 let rows = of_token.collect::<Vec<_>>();

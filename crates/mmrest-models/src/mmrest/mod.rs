@@ -189,7 +189,7 @@ impl SentimentModel for MmRest {
                 .init(device)
             })
         };
-        let text_hidden = text.as_ref().map_or(0, |(_, bert)| bert.hidden_size);
+        let text_hidden = text.as_ref().map_or(0, |(_, bert)| bert.text_width());
         if task.uses(Modality::Text) && text_hidden == 0 {
             return Err(ModelError::Internal(
                 "text in use without an encoder".into(),
@@ -217,7 +217,7 @@ impl SentimentModel for MmRest {
             _ => sum([lstm(width, size), linear(size, size)]),
         };
         let of_text = text.map_or(0, |bert| {
-            sum([bert_parameters(bert), linear(bert.hidden_size, size)])
+            sum([bert_parameters(bert), linear(bert.text_width(), size)])
         });
         let metrics = if config.needs_clusters() {
             product([config.clusters.clusters.saturating_add(1), size, size])
@@ -225,7 +225,7 @@ impl SentimentModel for MmRest {
             0
         };
         let sequences = sum([sequence(task.widths.vision), sequence(task.widths.audio)]);
-        let hidden = text.map_or(0, |bert| bert.hidden_size);
+        let hidden = text.map_or(0, |bert| bert.text_width());
         sum([
             of_text,
             sequences,

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use burn::module::Module;
 use burn::tensor::Device;
 use mmrest_data::{Frames, Modality, Widths};
+use mmrest_encoders::BertConfig;
 use mmrest_learner::Config;
 use mmrest_learner::train::Trainer;
 use mmrest_models::{
@@ -13,12 +15,39 @@ use mmrest_models::{
 
 use crate::lengths;
 use crate::torch::Torch;
-use crate::works::{BATCH, CLUSTERS, DIM, clusters, minilm};
+use crate::works::{BATCH, CLUSTERS, DIM, clusters, minilm, mpnet};
 
 /// Segments of CMU-MOSI's training split.
 const SEGMENTS: usize = 1284;
 /// Acoustic features of a word.
 const FEATURES: usize = 75;
+
+/// What is trained, and on which batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setup {
+    /// MiniLM's output is cached.
+    Cached,
+    /// MiniLM is fine-tuned, on batches in any order.
+    MiniLm,
+    /// MiniLM is fine-tuned, on batches of like length.
+    ByLength,
+    /// MPNet-base is fine-tuned, on batches of 16 in any order.
+    Mpnet,
+}
+
+impl Setup {
+    fn encoder(self) -> BertConfig {
+        if self == Self::Mpnet {
+            mpnet()
+        } else {
+            minilm()
+        }
+    }
+
+    fn batch(self) -> usize {
+        if self == Self::Mpnet { 16 } else { BATCH }
+    }
+}
 
 /// A model and batches to train it on.
 pub(crate) struct Training {
@@ -29,17 +58,16 @@ pub(crate) struct Training {
 }
 
 impl Training {
-    /// `by_length`: whether batches are of like length; none: the text encoder's output is cached.
-    pub(crate) fn new(device: &Device, by_length: Option<bool>) -> Result<Self, String> {
+    pub(crate) fn new(device: &Device, setup: Setup) -> Result<Self, String> {
         let device = device.clone().autodiff();
         let mut config = Config::default();
         config.data.modalities = vec![Modality::Text, Modality::Audio];
-        config.text.freeze = by_length.is_none();
+        config.text.freeze = setup == Setup::Cached;
         let widths = Widths {
             vision: 0,
             audio: FEATURES,
         };
-        let bert_config = minilm();
+        let bert_config = setup.encoder();
         let bert = Some((bert_config.init(&device), &bert_config));
         let task = config.task(widths, bert_config.num_hidden_layers);
         let network = MmRestConfig::default();
@@ -48,7 +76,7 @@ impl Training {
         let state = ClusterState {
             clusters: Some(clusters(CLUSTERS, DIM)),
         };
-        let batches = batches(by_length);
+        let batches = batches(setup);
         let recipe = MmRest::recipe(&network, &config.train.rates());
         let trainer = Trainer::new(model, state, &recipe, std::slice::from_ref(&device))
             .map_err(|error| error.to_string())?;
@@ -64,6 +92,28 @@ impl Training {
         self.batches.len()
     }
 
+    /// An epoch, as `train_seconds` counts it: the pass that clusters the training set, then every step.
+    ///
+    /// # Panics
+    ///
+    /// As [`step`](Self::step); or the training set cannot be clustered, which it can.
+    pub(crate) fn epoch(&mut self) {
+        self.trainer.begin_epoch(2);
+        let inner = self.device.clone().inner();
+        let mut train = self
+            .batches
+            .iter()
+            .map(|batch| Ok(batch.clone().upload(&inner)));
+        let mut state = (*self.trainer.state()).clone();
+        let begun = self.trainer.model().valid();
+        let begun = begun.begin_epoch(&mut state, 2, &mut train);
+        assert!(begun.is_ok(), "{begun:?}");
+        self.trainer.set_state(state);
+        for _ in 0..self.batches() {
+            self.step();
+        }
+    }
+
     /// One step, as the epoch loop takes it.
     ///
     /// # Panics
@@ -77,24 +127,25 @@ impl Training {
     }
 }
 
-fn batches(by_length: Option<bool>) -> Vec<HostBatch> {
+fn batches(setup: Setup) -> Vec<HostBatch> {
     let lengths = lengths::tokens(SEGMENTS, 7);
     let mut texts = lengths::texts(&lengths, 8);
-    if by_length == Some(true) {
+    if setup == Setup::ByLength {
         texts.sort_by_key(Vec::len);
     }
     let examples: Vec<Example> = texts
         .into_iter()
         .enumerate()
-        .map(|(row, tokens)| example(row, tokens, by_length.is_none()))
+        .map(|(row, tokens)| example(row, tokens, setup == Setup::Cached))
         .collect();
-    let whole = SEGMENTS - SEGMENTS % BATCH;
+    let size = setup.batch();
+    let whole = SEGMENTS - SEGMENTS % size;
     (0..whole)
-        .step_by(BATCH)
+        .step_by(size)
         .map(|start| {
             HostBatch::new(
-                &examples[start..start + BATCH],
-                (start..start + BATCH).collect(),
+                &examples[start..start + size],
+                (start..start + size).collect(),
             )
         })
         .collect()
@@ -128,7 +179,7 @@ const MEMORY_OPTION: &str = "--peak-memory";
 
 /// Takes some steps and says the most memory this process held, in MiB.
 pub(crate) fn peak_memory(device: &Device) -> Result<f64, String> {
-    let mut training = Training::new(device, Some(true))?;
+    let mut training = Training::new(device, Setup::ByLength)?;
     for _ in 0..MEMORY_STEPS {
         training.step();
     }

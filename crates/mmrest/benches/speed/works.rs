@@ -9,7 +9,7 @@ use mmrest_metric::{
 
 use crate::lengths;
 use crate::timing::Rounds;
-use crate::training::Training;
+use crate::training::{Setup, Training};
 
 /// Segments of a batch.
 pub(crate) const BATCH: usize = 64;
@@ -39,6 +39,11 @@ const LONG: Rounds = Rounds {
     most: 30,
     seconds: 20.0,
 };
+const EPOCHS: Rounds = Rounds {
+    least: 3,
+    most: 5,
+    seconds: 30.0,
+};
 const SHORT: Rounds = Rounds {
     least: 15,
     most: 200,
@@ -46,20 +51,37 @@ const SHORT: Rounds = Rounds {
 };
 
 /// Every line of the table.
-pub(crate) const WORKS: [Work; 10] = [
+pub(crate) const WORKS: [Work; 13] = [
     Work {
         name: "step-padded",
         what: "one training step, MiniLM-L6 fine-tuned, batch 64; PyTorch padded to 50 tokens",
         goal: 0.35,
         rounds: LONG,
-        set_up: |device| step(device, false),
+        set_up: |device| step(device, Setup::MiniLm),
     },
     Work {
         name: "step-bucketed",
         what: "the same, batches of like length; PyTorch padded to the batch's longest",
         goal: 1.0,
         rounds: LONG,
-        set_up: |device| step(device, true),
+        set_up: |device| step(device, Setup::ByLength),
+    },
+    Work {
+        name: "step-mpnet",
+        what: "one training step, MPNet-base fine-tuned, batch 16; PyTorch padded to the batch's longest",
+        goal: 1.0,
+        rounds: LONG,
+        set_up: |device| step(device, Setup::Mpnet),
+    },
+    Work {
+        name: "epoch",
+        what: "an epoch, MiniLM-L6 fine-tuned: clustering the training set, 20 steps; PyTorch padded to 50 tokens",
+        goal: 0.25,
+        rounds: EPOCHS,
+        set_up: |device| {
+            let mut training = Training::new(device, Setup::MiniLm)?;
+            Ok(Box::new(move || training.epoch()))
+        },
     },
     Work {
         name: "epoch-frozen",
@@ -67,7 +89,7 @@ pub(crate) const WORKS: [Work; 10] = [
         goal: 0.25,
         rounds: LONG,
         set_up: |device| {
-            let mut training = Training::new(device, None)?;
+            let mut training = Training::new(device, Setup::Cached)?;
             Ok(Box::new(move || {
                 for _ in 0..training.batches() {
                     training.step();
@@ -87,7 +109,14 @@ pub(crate) const WORKS: [Work; 10] = [
         what: "MiniLM-L6 forward on 512 ragged texts; transformers padded to the batch's longest",
         goal: 0.8,
         rounds: LONG,
-        set_up: bert_forward,
+        set_up: |device| forward(device, &minilm(), 512),
+    },
+    Work {
+        name: "mpnet-forward",
+        what: "MPNet-base forward on 128 ragged texts; transformers padded to the batch's longest",
+        goal: 0.8,
+        rounds: LONG,
+        set_up: |device| forward(device, &mpnet(), 128),
     },
     Work {
         name: "kmeans",
@@ -146,8 +175,15 @@ pub(crate) fn minilm() -> BertConfig {
     BertConfig::small(30_522, 384, 6, 12, 1536)
 }
 
-fn step(device: &Device, by_length: bool) -> Result<Once, String> {
-    let mut training = Training::new(device, Some(by_length))?;
+/// MPNet-base's shape.
+pub(crate) fn mpnet() -> BertConfig {
+    let mut config = BertConfig::small(30_527, 768, 12, 12, 3072).as_mpnet();
+    (config.max_position_embeddings, config.layer_norm_eps) = (514, 1e-5);
+    config
+}
+
+fn step(device: &Device, setup: Setup) -> Result<Once, String> {
+    let mut training = Training::new(device, setup)?;
     Ok(Box::new(move || training.step()))
 }
 
@@ -164,9 +200,9 @@ fn lstm(device: &Device) -> Result<Once, String> {
     }))
 }
 
-fn bert_forward(device: &Device) -> Result<Once, String> {
-    let bert: Bert = minilm().init(device);
-    let mut texts = lengths::texts(&lengths::tokens(512, 7), 8);
+fn forward(device: &Device, config: &BertConfig, texts: usize) -> Result<Once, String> {
+    let bert: Bert = config.init(device);
+    let mut texts = lengths::texts(&lengths::tokens(texts, 7), 8);
     texts.sort_by_key(Vec::len);
     let batches: Vec<PackedTokens> = texts
         .chunks(BATCH)

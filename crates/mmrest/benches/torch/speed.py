@@ -83,6 +83,16 @@ def minilm():
     return BertModel(config, add_pooling_layer=False)
 
 
+def mpnet():
+    from transformers import MPNetConfig, MPNetModel
+
+    config = MPNetConfig(vocab_size=30527, max_position_embeddings=514, layer_norm_eps=1e-5)
+    return MPNetModel(config, add_pooling_layer=False)
+
+
+ENCODERS = {"bert": (minilm, 384), "mpnet": (mpnet, 768), "cached": (lambda: None, 384)}
+
+
 def last_hidden(lstm, frames, lengths):
     packed = nn.utils.rnn.pack_padded_sequence(frames, lengths, batch_first=True, enforce_sorted=False)
     _, (hidden, _) = lstm(packed)
@@ -94,11 +104,12 @@ class Model(nn.Module):
 
     def __init__(self, text):
         super().__init__()
-        self.bert = minilm() if text == "bert" else None
-        self.project = nn.Linear(384, HIDDEN)
+        make, width = ENCODERS[text]
+        self.bert = make()
+        self.project = nn.Linear(width, HIDDEN)
         self.lstm = nn.LSTM(75, HIDDEN, batch_first=True)
         self.audio = nn.Linear(HIDDEN, HIDDEN)
-        self.blocks = nn.ModuleList([nn.Sequential(nn.Linear(d, 50), nn.ReLU()) for d in (384, HIDDEN)])
+        self.blocks = nn.ModuleList([nn.Sequential(nn.Linear(d, 50), nn.ReLU()) for d in (width, HIDDEN)])
         self.joint = nn.Linear(100, 512)
         self.mlp = nn.Sequential(
             nn.Dropout(0.1), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 1)
@@ -171,9 +182,10 @@ def nearest_fields(rows, centers, count):
 class Step:
     """One training step of the published method, text fine-tuned or cached."""
 
-    def __init__(self, text, pad_to=None):
+    def __init__(self, text, pad_to=None, bucketed=False, batch=BATCH):
         self.model = Model(text)
         self.text, self.pad_to = text, pad_to
+        self.bucketed, self.size = bucketed, batch
         lengths = token_lengths(SEGMENTS, 7)
         self.tokens = tokens(lengths, 8)
         self.first = torch.randn(SEGMENTS, 384)
@@ -195,12 +207,12 @@ class Step:
 
     def split(self):
         order = list(range(SEGMENTS))
-        if self.text == "bert" and self.pad_to is None:
+        if self.bucketed:
             order.sort(key=lambda row: len(self.tokens[row]))
-        return [order[i : i + BATCH] for i in range(0, SEGMENTS - BATCH + 1, BATCH)]
+        return [order[i : i + self.size] for i in range(0, SEGMENTS - self.size + 1, self.size)]
 
     def batch(self, rows):
-        if self.text == "bert":
+        if self.text != "cached":
             chosen = [self.tokens[row] for row in rows]
             text = padded(chosen, self.pad_to or max(map(len, chosen)))
         else:
@@ -232,13 +244,36 @@ class Step:
         for _ in self.batches:
             self.step()
 
+    def cluster(self):
+        """Clusters the representations of the training set, from the centres in force."""
+        from sklearn.cluster import KMeans
+
+        self.model.eval()
+        with torch.inference_mode():
+            rows = [self.model(*self.batch(batch)[:3], self.centers)[0] for batch in self.batches]
+        start = self.centers.numpy()
+        found = KMeans(CLUSTERS, init=start, n_init=1, max_iter=100).fit(torch.cat(rows).numpy())
+        self.centers = torch.tensor(found.cluster_centers_)
+
+    def whole_epoch(self):
+        self.cluster()
+        self.epoch()
+
 
 def step_padded():
     return Step("bert", pad_to=50).step
 
 
 def step_bucketed():
-    return Step("bert").step
+    return Step("bert", bucketed=True).step
+
+
+def step_mpnet():
+    return Step("mpnet", batch=16).step
+
+
+def epoch():
+    return Step("bert", pad_to=50).whole_epoch
 
 
 def epoch_frozen():
@@ -257,9 +292,9 @@ def lstm():
     return work
 
 
-def bert_forward():
-    model = minilm().eval()
-    sequences = tokens(token_lengths(512, 7), 8)
+def forward(model, texts):
+    model.eval()
+    sequences = tokens(token_lengths(texts, 7), 8)
     sequences.sort(key=len)
     batches = [sequences[i : i + BATCH] for i in range(0, len(sequences), BATCH)]
 
@@ -326,9 +361,12 @@ def tokenize():
 WORKS = {
     "step-padded": step_padded,
     "step-bucketed": step_bucketed,
+    "step-mpnet": step_mpnet,
+    "epoch": epoch,
     "epoch-frozen": epoch_frozen,
     "lstm": lstm,
-    "bert-forward": bert_forward,
+    "bert-forward": lambda: forward(minilm(), 512),
+    "mpnet-forward": lambda: forward(mpnet(), 128),
     "kmeans": kmeans,
     "mmc-192": lambda: mmc(192),
     "mmc-384": lambda: mmc(384),

@@ -43,6 +43,9 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
             .collect(),
         scale: arguments.label_range,
         check: arguments.check,
+        text_encoder: Some(|folder| {
+            mmrest_learner::run::check_text_encoder(folder).map_err(|error| error.to_string())
+        }),
     };
     let files = files(&arguments.paths)?;
     let inspections = files.iter().map(|file| inspect::inspect(file, &options));
