@@ -271,10 +271,7 @@ fn losses_are_those_of_a_naive_loop_and_a_segment_alone_has_gradients() {
         let found = [1, 2].map(|part| host(loss.parts[part].clone().unwrap())[0]);
         let expected = [difference as f32, similarity as f32];
         // Rows that hardly differ lose digits of single precision before they are divided by their norms.
-        assert!(
-            relative(&found, &expected) < 5e-3,
-            "{found:?} {expected:?}"
-        );
+        assert!(relative(&found, &expected) < 5e-3, "{found:?} {expected:?}");
         let gradients = loss.total.backward();
         let gradient = model.shared.weight.val().grad(&gradients).unwrap();
         let gradient = host(gradient);
