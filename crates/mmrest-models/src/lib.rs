@@ -7,7 +7,9 @@ mod error;
 mod geometry;
 mod layers;
 mod lmf;
+mod mag_bert;
 mod misa;
+mod mmlcn_like;
 mod mmrest;
 mod model;
 mod mult;
@@ -30,7 +32,12 @@ pub use geometry::{
     BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations, SharedSpace,
 };
 pub use lmf::{Lmf, LmfConfig, LmfOutput};
+pub use mag_bert::{Gate, MagBert, MagBertConfig, MagBertOutput, MagLoss};
 pub use misa::{FrameLengths, FrameReader, LstmInit, Misa, MisaConfig, MisaOutput, Projection};
+pub use mmlcn_like::{
+    CentreMetrics, Decision, FeatureSpace, FeatureState, MmlcnLike, MmlcnLikeConfig,
+    MmlcnLikeOutput,
+};
 pub use mmrest::{
     Assign, ClusterConfig, ClusterScope, ClusterState, Forward, LossConfig, MetricKind, MmRest,
     MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,
