@@ -4,8 +4,8 @@
 
 use crate::segment::Visit;
 use crate::{
-    DataConfig, DataError, DataReport, DropReason, Frames, Missing, Modality, Result, Segment,
-    Split,
+    DataConfig, DataError, DataReport, DropReason, Frames, FramesOf, Missing, Modality, Result,
+    Segment, Split,
 };
 
 /// Makes frames finite (NaN and infinities become 0) and shortens them to `max_frames`; `report` counts both.
@@ -31,7 +31,7 @@ pub fn clean(
         *report.non_finite.entry(modality).or_default() += non_finite;
     }
     match config.max_frames {
-        Some(greatest) if frames.len() > greatest => {
+        Some(greatest) if frames.len() > greatest && config.frames == FramesOf::Own => {
             *report.shortened.entry(modality).or_default() += 1;
             frames.shortened(greatest, config.shorten)
         }

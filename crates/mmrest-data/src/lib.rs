@@ -24,7 +24,8 @@ pub mod text;
 
 pub use clean::{Purpose, clean};
 pub use config::{
-    Columns, DataConfig, Download, Kind, Missing, MissingFiles, Shorten, SplitFrom, TextFrom,
+    Columns, DataConfig, Download, FramesOf, Kind, Missing, MissingFiles, Shorten, SplitFrom,
+    TextFrom,
 };
 pub use csd::{TOLERANCE, is_too_short, overlapping};
 pub use error::{DataError, Result};

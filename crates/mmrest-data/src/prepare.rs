@@ -13,7 +13,9 @@ use sha2::{Digest, Sha256};
 use crate::packed::{About, PackedSet, VERSION, pack};
 use crate::source::watched;
 use crate::text::hex;
-use crate::{DataConfig, DataError, Kind, Missing, Modality, Result, SourceFile, files, open};
+use crate::{
+    DataConfig, DataError, FramesOf, Kind, Missing, Modality, Result, SourceFile, files, open,
+};
 
 /// What a segment is made of, beside files and configuration: raised when reading, cutting or mending changes, so that
 /// sets made by an older program are made again.
@@ -131,7 +133,7 @@ fn key(config: &DataConfig, roles: &[&str], files: &[SourceFile]) -> Result<Stri
         .zip(files)
         .map(|(role, file)| (role, &file.sha256))
         .collect();
-    let about = json!({
+    let mut about = json!({
         "version": VERSION,
         "recipe": RECIPE,
         "sources": sources,
@@ -147,6 +149,9 @@ fn key(config: &DataConfig, roles: &[&str], files: &[SourceFile]) -> Result<Stri
         "label_range": config.label_range,
         "missing": config.missing,
     });
+    if config.frames != FramesOf::Own {
+        about["frames"] = json!(config.frames);
+    }
     Ok(hex(&Sha256::digest(about.to_string())))
 }
 

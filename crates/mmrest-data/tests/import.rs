@@ -10,8 +10,8 @@ use made::{array, dict, list, number, pickle, text};
 use mmrest_data::import::import;
 use mmrest_data::packed::PackedSet;
 use mmrest_data::{
-    DataConfig, DataError, Dataset, DropReason, Frames, Kind, Missing, Modality, Segment, Split,
-    Unit, load,
+    DataConfig, DataError, Dataset, DropReason, Frames, FramesOf, Kind, Missing, Modality, Segment,
+    Split, Unit, load,
 };
 use serde_json::Value as Json;
 
@@ -90,6 +90,28 @@ fn every_release_gives_the_segments_it_was_made_from() {
             assert_eq!(dataset.report.label_mismatches, 0);
             assert_eq!(dataset.files.len(), 2);
         }
+    }
+}
+
+#[test]
+fn rows_per_token_are_those_of_an_aligned_release_alone() {
+    let of = |file: &str| DataConfig {
+        frames: FramesOf::Word,
+        ..config(&folder(), file, None)
+    };
+    let refused = refusal(&of("mmsa-unaligned.pkl"));
+    assert!(refused.contains("aligned_50.pkl"), "{refused}");
+    let [own, by_token] = [
+        config(&folder(), "mmsa-aligned.pkl", None),
+        of("mmsa-aligned.pkl"),
+    ]
+    .map(|config| load_it(&config).unwrap());
+    // No row goes from the front: row i stays with token i.
+    for (own, by_token) in own.segments().zip(by_token.segments()) {
+        let leading = by_token.audio.len() - own.audio.len();
+        let zeros = &by_token.audio.values[..leading * own.audio.width];
+        assert!(zeros.iter().all(|&value| value == 0.0));
+        assert!(by_token.audio.values.ends_with(&own.audio.values));
     }
 }
 

@@ -9,7 +9,8 @@ use std::path::Path;
 use common::{numbers, words, workspace, write};
 use mmrest_data::folds::Folds;
 use mmrest_data::{
-    DataConfig, DataError, DropReason, Missing, Modality, Split, SplitFrom, TextFrom, load,
+    DataConfig, DataError, DropReason, FramesOf, Missing, Modality, Split, SplitFrom, TextFrom,
+    load,
 };
 use tempfile::TempDir;
 
@@ -85,6 +86,25 @@ fn config() -> DataConfig {
         audio: Some("audio.csd".into()),
         ..DataConfig::default()
     }
+}
+
+#[test]
+fn frames_per_word_are_the_means_of_those_that_overlap_it() {
+    let folder = folder();
+    let by_word = DataConfig {
+        frames: FramesOf::Word,
+        max_frames: Some(1),
+        ..config()
+    };
+    let data = load(&by_word, folder.path()).unwrap();
+    let [late, early] = data.train.as_slice() else {
+        panic!("two")
+    };
+    assert_eq!((&*late.text, &*early.text), ("very good", "so very"));
+    // "very" overlaps two frames; what is not finite counts as 0.
+    assert_eq!(late.audio.values, [2.5, 2.0, 5.0, 0.0]);
+    assert_eq!(early.audio.values, [1.0, 2.0, 2.5, 2.0]);
+    assert!(data.valid[0].audio.is_empty(), "a video without frames");
 }
 
 #[test]

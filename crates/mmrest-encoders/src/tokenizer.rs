@@ -178,6 +178,43 @@ impl Tokenizer {
             .collect()
     }
 
+    /// Token ids of words, as [`encode`](Self::encode) gives them for the words with spaces between, and the word that each
+    /// token belongs to; none for `[CLS]` and `[SEP]`.
+    ///
+    /// ```
+    /// # use mmrest_encoders::{Tokenizer, TokenizerOptions};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let vocab = dir.path().join("vocab.txt");
+    /// # std::fs::write(&vocab, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nfilm\n##s\n!\n")?;
+    /// # let tokenizer = Tokenizer::from_vocab(&vocab, TokenizerOptions::default())?;
+    /// let (ids, words) = tokenizer.encode_words(&["Films!", "film"], 50);
+    /// assert_eq!(ids, [2, 5, 6, 7, 5, 3]);
+    /// assert_eq!(words, [None, Some(0), Some(0), Some(0), Some(1), None]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn encode_words<S: AsRef<str>>(
+        &self,
+        words: &[S],
+        max_tokens: usize,
+    ) -> (Vec<u32>, Vec<Option<usize>>) {
+        let room = max_tokens.saturating_sub(2);
+        let (mut ids, mut places) = (self.encode("", 2), vec![None]);
+        let end = ids.pop();
+        for (place, word) in words.iter().enumerate() {
+            if ids.len() > room {
+                break;
+            }
+            let pieces = self.encode(word.as_ref(), usize::MAX);
+            ids.extend_from_slice(&pieces[1..pieces.len() - 1]);
+            places.resize(ids.len(), Some(place));
+        }
+        ids.truncate(room + 1);
+        places.truncate(room + 1);
+        ids.extend(end);
+        places.push(None);
+        (ids, places)
+    }
+
     /// Ids brought to exactly `to` tokens with `[PAD]`, and their mask: 1 for a token, 0 for padding.
     ///
     /// A longer sequence is cut; its last token, `[SEP]`, stays the last.

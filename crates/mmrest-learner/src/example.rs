@@ -1,9 +1,11 @@
 //! From segments to examples: tokens and standardised frames, ready for batches.
 
 use mmrest_data::packed::PackedSet;
-use mmrest_data::{FeatureMoments, FeatureStats, Frames, Modality, Segment, Split, Widths};
+use mmrest_data::{
+    FeatureMoments, FeatureStats, Frames, FramesOf, Kind, Modality, Segment, Split, Widths,
+};
 use mmrest_encoders::Tokenizer;
-use mmrest_models::{Example, TextFeatures};
+use mmrest_models::{Example, FrameNeed, TextFeatures};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -73,15 +75,35 @@ impl Preparation<'_> {
         segments
             .into_iter()
             .zip(texts)
-            .map(|(segment, text)| Example {
-                text,
-                vision: frames.of(Modality::Vision, segment.vision),
-                audio: frames.of(Modality::Audio, segment.audio),
-                sentences: Vec::new(),
-                label: segment.label.unwrap_or(f32::NAN),
-                id: segment.id,
+            .map(|(segment, text)| {
+                let tokens = self.token_rows(&segment.text);
+                let of = |modality, own| frames.of_tokens(modality, own, tokens.as_deref());
+                Example {
+                    text,
+                    vision: of(Modality::Vision, segment.vision),
+                    audio: of(Modality::Audio, segment.audio),
+                    sentences: Vec::new(),
+                    label: segment.label.unwrap_or(f32::NAN),
+                    id: segment.id,
+                }
             })
             .collect()
+    }
+
+    /// Which of a segment's frames belongs to each token of its text, of a model that needs frames per token; none for
+    /// others. A token without a frame, such as `[CLS]`, has none.
+    pub(crate) fn token_rows(&self, text: &str) -> Option<Vec<Option<usize>>> {
+        let tokenizer = self.tokenizer?;
+        if self.config.model.needs().frames != FrameNeed::PerToken {
+            return None;
+        }
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let (ids, words) = tokenizer.encode_words(&words, self.config.text.max_tokens);
+        Some(match self.config.data.kind {
+            // The rows of an aligned release stand for tokens, whatever words they come from.
+            Kind::Mmsa => (0..ids.len()).map(Some).collect(),
+            _ => words,
+        })
     }
 
     /// The tokens of texts, where text is in use.
@@ -100,7 +122,8 @@ impl Preparation<'_> {
     pub fn frames(&self) -> FramePreparation {
         FramePreparation {
             features: self.features.clone(),
-            drop_zero_frames: self.config.sequence.drop_zero_frames,
+            drop_zero_frames: self.config.sequence.drop_zero_frames
+                && self.config.data.frames == FramesOf::Own,
         }
     }
 }
@@ -132,6 +155,30 @@ impl FramePreparation {
     }
 }
 
+impl FramePreparation {
+    /// As [`of`](Self::of); then, of a model that needs frames per token, one frame a token: the row that `tokens` names for
+    /// it, zeros where it names none or the sequence has no such row.
+    pub(crate) fn of_tokens(
+        &self,
+        modality: Modality,
+        frames: Frames,
+        tokens: Option<&[Option<usize>]>,
+    ) -> Frames {
+        let frames = self.of(modality, frames);
+        let Some(tokens) = tokens.filter(|_| frames.width > 0) else {
+            return frames;
+        };
+        let (rows, width) = (frames.len(), frames.width);
+        let mut values = vec![0.0; tokens.len() * width];
+        for (token, row) in values.chunks_exact_mut(width).zip(tokens) {
+            if let Some(row) = row.filter(|&row| row < rows) {
+                token.copy_from_slice(frames.row(row));
+            }
+        }
+        Frames { values, width }
+    }
+}
+
 /// Drops every frame whose features sum to 0, as the published code does (docs/src/method.md, "length of a sequence").
 fn without_zero_frames(frames: &Frames) -> Frames {
     let width = frames.width;
@@ -148,6 +195,37 @@ fn without_zero_frames(frames: &Frames) -> Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_get_the_frames_of_their_words_and_zeros_without_one() {
+        let none = FeatureSpec {
+            widths: Widths {
+                vision: 0,
+                audio: 2,
+            },
+            vision: None,
+            audio: None,
+        };
+        let frames = FramePreparation {
+            features: none,
+            drop_zero_frames: false,
+        };
+        let words = Frames {
+            values: vec![1.0, 2.0, 3.0, 4.0],
+            width: 2,
+        };
+        // [CLS], two pieces of the first word, the second word, one word too many, [SEP].
+        let tokens = [None, Some(0), Some(0), Some(1), Some(2), None];
+        let of_tokens = frames.of_tokens(Modality::Audio, words.clone(), Some(&tokens));
+        let expected = [0.0, 0.0, 1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(of_tokens.values, expected);
+        let missing = frames.of_tokens(Modality::Audio, Frames::empty(2), Some(&tokens));
+        assert_eq!(missing.values, [0.0; 12]);
+        assert_eq!(
+            frames.of_tokens(Modality::Audio, words.clone(), None),
+            words
+        );
+    }
 
     #[test]
     fn zero_frames_are_dropped_anywhere() {

@@ -15,6 +15,7 @@ pub(crate) struct ModalityDropout {
     rate: f64,
     seed: u64,
     absent_text: TextFeatures,
+    takes_text: bool,
 }
 
 impl ModalityDropout {
@@ -24,7 +25,13 @@ impl ModalityDropout {
             rate,
             seed,
             absent_text,
+            takes_text: true,
         }
+    }
+
+    /// Whether text may be taken too.
+    pub(crate) fn taking_text(self, takes_text: bool) -> Self {
+        Self { takes_text, ..self }
     }
 
     /// The example of a row in an epoch. `has_text`: whether the segment's text is more than empty.
@@ -35,7 +42,7 @@ impl ModalityDropout {
         epoch: u64,
         row: usize,
     ) -> Example {
-        let has_text = has_text && example.text != TextFeatures::Absent;
+        let has_text = has_text && self.takes_text && example.text != TextFeatures::Absent;
         let there = [
             has_text,
             !example.vision.is_empty(),
@@ -44,11 +51,20 @@ impl ModalityDropout {
         for modality in self.taken(there, epoch, row) {
             match modality {
                 Modality::Text => example.text = self.absent_text.clone(),
-                Modality::Vision => example.vision = Frames::empty(example.vision.width),
-                Modality::Audio => example.audio = Frames::empty(example.audio.width),
+                Modality::Vision => self.take_frames(&mut example.vision),
+                Modality::Audio => self.take_frames(&mut example.audio),
             }
         }
         example
+    }
+
+    /// Frames per token stay as many as there are tokens.
+    fn take_frames(&self, frames: &mut Frames) {
+        if self.takes_text {
+            frames.values.clear();
+        } else {
+            frames.values.fill(0.0);
+        }
     }
 
     /// Which of the modalities that are `there`, in the order of [`Modality::ALL`], are taken: never all of them. Where all

@@ -10,7 +10,7 @@ pub use neighbours::Neighbour;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use mmrest_data::{DataReport, Frames, Modality, Segment, clean};
+use mmrest_data::{DataReport, Frames, FramesOf, Kind, Modality, Segment, clean};
 use mmrest_models::{Batch, BiasInfo, HostBatch, Placement, Prediction, SharedSpace};
 
 use self::lengths::Length;
@@ -122,10 +122,19 @@ impl Predictor {
                 segment.text.len()
             ));
         }
+        let by_word = self.saved.config.data.frames == FramesOf::Word
+            && self.saved.config.data.kind == Kind::Sdk;
+        let words = segment.text.split_whitespace().count();
         for (modality, frames, width) in [
             (Modality::Vision, &segment.vision, widths.vision),
             (Modality::Audio, &segment.audio, widths.audio),
         ] {
+            if width > 0 && by_word && !frames.is_empty() && frames.len() != words {
+                return Err(format!(
+                    "{modality} has {} frames, but the model takes one for each of the text's {words} words",
+                    frames.len()
+                ));
+            }
             if width > 0 && !frames.is_empty() && frames.width != width {
                 return Err(format!(
                     "{modality} has {} features a frame, the model takes {width}",

@@ -73,6 +73,8 @@ pub(crate) struct PackedSplit {
     pub rows: Vec<usize>,
     /// What the text encoder gets, a row each.
     pub texts: Vec<TextFeatures>,
+    /// Which frame belongs to each token of a row's text, of a model that needs frames per token.
+    pub token_rows: Option<Vec<Vec<Option<usize>>>>,
     /// What is done to frames.
     pub frames: FramePreparation,
 }
@@ -80,7 +82,8 @@ pub(crate) struct PackedSplit {
 impl PackedSplit {
     fn frames(&self, modality: Modality, row: usize) -> Result<Frames, LearnerError> {
         let frames = self.set.frames(modality, self.rows[row])?;
-        Ok(self.frames.of(modality, frames))
+        let tokens = self.token_rows.as_ref().map(|rows| rows[row].as_slice());
+        Ok(self.frames.of_tokens(modality, frames, tokens))
     }
 }
 

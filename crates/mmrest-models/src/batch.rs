@@ -296,6 +296,20 @@ impl Batch {
             lengths: vec![1; self.len()],
         })
     }
+
+    /// The frames of vision or audio that belong to the batch's tokens, laid end to end as these are, `[tokens, width]`, of
+    /// a model that needs frames per token; zeros `[tokens, 1]` where the modality is not in use.
+    pub fn token_frames(&self, modality: Modality, tokens: usize, device: &Device) -> Tensor<2> {
+        let own = match modality {
+            Modality::Vision => &self.vision,
+            Modality::Audio => &self.audio,
+            Modality::Text => &None,
+        };
+        match own {
+            Some(frames) => frames.packed().states,
+            None => Tensor::zeros([tokens, 1], device),
+        }
+    }
 }
 
 /// The sentences of all examples, sentence by sentence.

@@ -62,6 +62,8 @@ pub struct DataConfig {
     pub audio: Option<String>,
     /// Entry of `words` that stands for a pause and is left out of the text.
     pub pause_token: String,
+    /// What a frame belongs to.
+    pub frames: FramesOf,
     /// Longer sequences are shortened to this many frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_frames: Option<usize>,
@@ -98,6 +100,7 @@ impl Default for DataConfig {
             vision: None,
             audio: None,
             pause_token: "sp".to_owned(),
+            frames: FramesOf::Own,
             max_frames: None,
             shorten: Shorten::Mean,
             label_range: [-3.0, 3.0],
@@ -138,6 +141,18 @@ pub enum Kind {
     Table,
     /// A [packed set](crate::packed).
     Packed,
+}
+
+/// What a frame belongs to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FramesOf {
+    /// Its own moment: sequences are as long as they are stored.
+    #[default]
+    Own,
+    /// A word: one frame for each word of the text, the mean of those that overlap it, zeros where there are none. Of a
+    /// release, which must be an aligned one, the rows as they stand: row i belongs to token i. `max_frames` does not apply.
+    Word,
 }
 
 /// Where the text of a segment comes from.

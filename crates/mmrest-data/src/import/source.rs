@@ -10,7 +10,9 @@ use crate::clean::{Admitted, Intake, Purpose, Taken};
 use crate::config::Files;
 use crate::in_two_splits;
 use crate::segment::{SegmentSource, Visit};
-use crate::{DataConfig, DataReport, DropReason, Frames, Modality, Result, Segment, Unit, Widths};
+use crate::{
+    DataConfig, DataReport, DropReason, Frames, FramesOf, Modality, Result, Segment, Unit, Widths,
+};
 
 /// Bytes of frames read at a time.
 const BLOCK: usize = 8 << 20;
@@ -59,6 +61,9 @@ impl ReleaseSource {
         });
         let mut parts: Vec<Part> = parts.collect::<Result<_>>()?;
         check_ids(&release, &parts)?;
+        if config.frames == FramesOf::Word {
+            check_aligned(&release, &parts)?;
+        }
         let mut report = about(&parts);
         if let Some(table) = join::table(config, files, release.layout)? {
             join::join(&release, config, &table, &mut parts, &mut report)?;
@@ -94,6 +99,7 @@ impl ReleaseSource {
             row: array.row_elements(),
             values: array.rows_f32(start..end)?,
             padding: self.release.layout.padding(),
+            per_token: self.config.frames == FramesOf::Word,
         }))
     }
 
@@ -190,6 +196,8 @@ struct Block<'a> {
     row: usize,
     values: Vec<f32>,
     padding: Padding,
+    /// Whether row i belongs to token i, so that no row may go but those at the end.
+    per_token: bool,
 }
 
 impl Block<'_> {
@@ -201,7 +209,12 @@ impl Block<'_> {
         let length = lengths.and_then(|lengths| lengths.get(row)).copied();
         let width = self.track.width;
         let found = unpad(padded, width, length, self.padding);
-        let kept = padded.get(found.frames.start * width..found.frames.end * width);
+        let start = if self.per_token {
+            0
+        } else {
+            found.frames.start
+        };
+        let kept = padded.get(start * width..found.frames.end * width);
         (kept.unwrap_or_default().to_vec(), found.contradicted)
     }
 }
@@ -258,6 +271,21 @@ fn check_ids(release: &Release, parts: &[Part]) -> Result<()> {
                 };
                 return Err(release.wrong(&format!("{}[\"id\"]", part.name), reason));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a release that states lengths of its own for frames: it is not aligned.
+fn check_aligned(release: &Release, parts: &[Part]) -> Result<()> {
+    let tracks = parts
+        .iter()
+        .flat_map(|part| part.tracks.iter().map(move |track| (part, track)));
+    for (part, (modality, track)) in tracks {
+        if track.lengths.is_some() || release.layout == Layout::Mult {
+            let reason = "frames have lengths of their own, but one row per token is asked for \
+                          (data.frames = \"word\"): take an aligned release, such as aligned_50.pkl";
+            return Err(release.wrong(&format!("{}[\"{modality}\"]", part.name), reason));
         }
     }
     Ok(())

@@ -172,6 +172,29 @@ impl VideoFrames {
     pub(super) fn whole(self) -> Frames {
         self.frames
     }
+
+    /// One frame for each word: the mean of those that overlap it, zeros where there are none; values that are not finite
+    /// count as 0. Without any frame of the video, none.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    pub(super) fn of_words(&self, words: &[[f64; 2]]) -> Frames {
+        let width = self.frames.width;
+        if self.intervals.is_empty() {
+            return Frames::empty(width);
+        }
+        let mut values = Vec::with_capacity(words.len() * width);
+        for &word in words {
+            let rows = overlapping(&self.intervals, word);
+            let mut sum = vec![0.0_f64; width];
+            for &row in &rows {
+                for (sum, &value) in sum.iter_mut().zip(self.frames.row(row)) {
+                    *sum += f64::from(if value.is_finite() { value } else { 0.0 });
+                }
+            }
+            let count = rows.len().max(1) as f64;
+            values.extend(sum.into_iter().map(|sum| (sum / count) as f32));
+        }
+        Frames { values, width }
+    }
 }
 
 /// The words of one video with their times, sorted by start.
@@ -213,6 +236,24 @@ impl VideoWords {
     pub(super) fn slice(&self, reference: [f64; 2], pause: &str) -> String {
         let rows = overlapping(&self.intervals, reference);
         spoken(rows.into_iter().map(|row| self.words[row].as_str()), pause)
+    }
+
+    /// When each word of [`slice`](Self::slice) was said; without a reference, of [`whole`](Self::whole).
+    pub(super) fn times(&self, reference: Option<[f64; 2]>, pause: &str) -> Vec<[f64; 2]> {
+        let rows = match reference {
+            Some(reference) => overlapping(&self.intervals, reference),
+            None => (0..self.words.len()).collect(),
+        };
+        let times = rows.into_iter().flat_map(|row| {
+            let word = self.words[row].trim();
+            let words = if word == pause {
+                0
+            } else {
+                word.split_whitespace().count()
+            };
+            std::iter::repeat_n(self.intervals[row], words)
+        });
+        times.collect()
     }
 
     /// All of them, in the same form.

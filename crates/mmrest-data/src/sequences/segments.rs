@@ -7,7 +7,8 @@ use crate::cross_check::{same_label, same_text};
 use crate::csd::{ComputationalSequence, LabelledInterval, labelled_intervals, split_id};
 use crate::table::Row;
 use crate::{
-    DataReport, DropReason, Frames, Modality, Result, Segment, Split, TextFrom, is_too_short,
+    DataReport, DropReason, Frames, FramesOf, Modality, Result, Segment, Split, TextFrom,
+    is_too_short,
 };
 
 /// What one video, or one id, contributes.
@@ -76,9 +77,15 @@ impl Sequences {
             None => self.table_text(video, piece),
         };
         let mut intake = Intake::new(&self.config, self.purpose, DataReport::default());
+        let times = features.words.as_ref();
+        let times = times.filter(|_| self.config.frames == FramesOf::Word);
+        let times = times.map(|words| words.times(None, &self.config.pause_token));
         let mut frames = |modality, frames: Option<VideoFrames>| {
-            let frames = frames.map(VideoFrames::whole).unwrap_or_default();
-            intake.frames(modality, frames)
+            let frames = frames.map(|frames| match &times {
+                Some(times) => frames.of_words(times),
+                None => frames.whole(),
+            });
+            intake.frames(modality, frames.unwrap_or_default())
         };
         let segment = Segment {
             id: id.to_owned(),
@@ -223,9 +230,14 @@ impl Cut<'_> {
         frames: Option<&VideoFrames>,
         intake: &mut Intake<'_>,
     ) -> Frames {
-        match frames {
-            Some(frames) => intake.frames(modality, frames.slice(self.interval.interval)),
-            None => Frames::default(),
-        }
+        let config = &self.sequences.config;
+        let interval = self.interval.interval;
+        let frames = frames.map(|frames| match (config.frames, &self.features.words) {
+            (FramesOf::Word, Some(words)) => {
+                frames.of_words(&words.times(Some(interval), &config.pause_token))
+            }
+            _ => frames.slice(interval),
+        });
+        frames.map_or_else(Frames::default, |frames| intake.frames(modality, frames))
     }
 }

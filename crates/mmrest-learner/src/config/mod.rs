@@ -15,8 +15,8 @@ pub use sections::{
 
 use std::path::Path;
 
-use mmrest_data::{DataConfig, Modality, Widths};
-use mmrest_models::Task;
+use mmrest_data::{DataConfig, FramesOf, Kind, Modality, TextFrom, Widths};
+use mmrest_models::{FrameNeed, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::error::LearnerError;
@@ -184,6 +184,37 @@ impl Config {
         }
     }
 
+    /// Checks that frames per word can be had where they are asked for, and are asked for where the model needs them.
+    fn check_frames(&self) -> Result<(), ConfigError> {
+        let data = &self.data;
+        let refuse = |message: String| Err(ConfigError(message));
+        let in_use = self.uses(Modality::Vision) || self.uses(Modality::Audio);
+        if in_use && self.model.needs().frames == FrameNeed::PerToken {
+            let name = self.model.name();
+            if !self.uses(Modality::Text) {
+                return refuse(format!(
+                    "{name} reads frames token by token: add \"text\" to data.modalities"
+                ));
+            }
+            if data.frames == FramesOf::Own {
+                return refuse(format!(
+                    "{name} reads frames token by token: set data.frames = \"word\", found \"own\""
+                ));
+            }
+        }
+        let by_words = data.text_from == TextFrom::Words && data.words.is_some();
+        match data.kind {
+            _ if data.frames == FramesOf::Own || !in_use => Ok(()),
+            Kind::Mmsa => Ok(()),
+            Kind::Sdk if by_words => Ok(()),
+            _ => refuse(
+                "data.frames = \"word\" takes words with times (data.kind = \"sdk\" with data.words and \
+                 data.text_from = \"words\") or an aligned release (data.kind = \"mmsa\")"
+                    .into(),
+            ),
+        }
+    }
+
     /// Checks ranges and combinations.
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |message: &str| Err(ConfigError(message.into()));
@@ -226,6 +257,7 @@ impl Config {
         ConfigError::fraction("train.warmup", train.warmup)?;
         let schedule_epochs = train.schedule_epochs.unwrap_or(1);
         ConfigError::positive("train.schedule_epochs", schedule_epochs)?;
+        self.check_frames()?;
         ConfigError::positive("train.epochs", train.epochs)?;
         ConfigError::positive("train.batch_size", train.batch_size)?;
         ConfigError::positive("train.patience", train.patience)?;

@@ -9,7 +9,7 @@ use mmrest_data::packed::PackedSet;
 use mmrest_data::text::hex;
 use mmrest_data::{Modality, Split};
 use mmrest_encoders::{Bert, BertConfig, Tokenizer, has_weights, weights_files};
-use mmrest_models::{SentimentModel, TextFeatures, TextNeed, bert_parameters, seed};
+use mmrest_models::{FrameNeed, SentimentModel, TextFeatures, TextNeed, bert_parameters, seed};
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
@@ -166,6 +166,10 @@ impl Splits {
             let rows = set.rows(split).to_vec();
             let texts: Vec<&str> = rows.iter().map(|&row| set.text(row)).collect();
             Ok(Arc::new(PackedSplit {
+                token_rows: texts
+                    .iter()
+                    .map(|text| preparation.token_rows(text))
+                    .collect(),
                 texts: encoded(&texts)?,
                 set: Arc::clone(set),
                 rows,
@@ -176,7 +180,9 @@ impl Splits {
             rate if rate > 0.0 => {
                 let absent_text = encoded(&[""])?.pop().unwrap_or(TextFeatures::Absent);
                 let seed = saved.config.seed;
-                Some(ModalityDropout::new(rate, seed, absent_text))
+                // Frames per token have no place without the text.
+                let takes_text = needs.frames == FrameNeed::Own;
+                Some(ModalityDropout::new(rate, seed, absent_text).taking_text(takes_text))
             }
             _ => None,
         };

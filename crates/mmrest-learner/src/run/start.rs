@@ -379,3 +379,45 @@ pub fn default_folder(root: &Path, config_name: &str, seed: u64) -> RunFolder {
     let name = format!("{time}-{seed}");
     RunFolder::new(root.join("runs").join(config_name).join(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use mmrest_data::{Modality, Widths};
+    use mmrest_models::{SelfMm, SelfMmConfig, published_weights};
+
+    use super::*;
+
+    fn model(seed: u64, audio: usize) -> SelfMm {
+        let mut config = Config::default();
+        config.data.modalities = vec![Modality::Vision, Modality::Audio];
+        let task = config.task(Widths { vision: 3, audio }, 0);
+        let device = Device::flex();
+        device.seed(seed);
+        SelfMm::init(&SelfMmConfig::default(), &task, None, &device).unwrap()
+    }
+
+    #[test]
+    fn a_model_begins_with_weights_by_their_published_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("published.safetensors");
+        let names = SelfMm::PUBLISHED_NAMES;
+        let published = published_weights(&model(1, 2), names).unwrap();
+        let mut file = TensorFile::default();
+        for (name, (shape, values)) in &published {
+            file.add_floats(name, shape, values.iter().copied());
+        }
+        file.write(&path).unwrap();
+        let known = ["audio_model.rnn.weight_ih_l0", "post_video_layer_3.bias"];
+        for name in known {
+            assert!(file.floats(name).is_some(), "{name}");
+        }
+        let other = load_published_file(model(2, 2), &path).unwrap();
+        assert_eq!(published_weights(&other, names).unwrap(), published);
+        let refused = load_published_file(model(2, 5), &path).unwrap_err();
+        let refused = refused.to_string();
+        assert!(
+            refused.contains("audio_model.rnn.weight_ih_l0") && refused.contains("published"),
+            "{refused}"
+        );
+    }
+}

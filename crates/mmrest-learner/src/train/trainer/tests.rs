@@ -242,7 +242,12 @@ fn trainer_of(
     change: impl FnOnce(&mut Recipe),
     tuning: Tuning,
 ) -> Trainer<MmRest> {
-    let config = config(ClusterScope::Train);
+    // Without clusters every step's gradients are those of its batch alone.
+    let config = MmRestConfig {
+        mmc: false,
+        bias: false,
+        ..config(ClusterScope::Train)
+    };
     let mut run = Config::default();
     run.data.modalities = vec![Modality::Vision, Modality::Audio];
     let task = run.task(WIDTHS, 0);
