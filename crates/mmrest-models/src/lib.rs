@@ -5,8 +5,14 @@ mod batch;
 mod counts;
 mod error;
 mod geometry;
+mod layers;
+mod lmf;
+mod mag_bert;
+mod misa;
+mod mmlcn_like;
 mod mmrest;
 mod model;
+mod mult;
 mod needs;
 mod published;
 mod recipe;
@@ -14,7 +20,9 @@ mod registry;
 pub mod seed;
 mod self_mm;
 mod sequences;
+mod subnets;
 mod task;
+mod tfn;
 
 pub use all_gather::Part;
 pub use batch::{Batch, Example, HostBatch, TextBatch, TextFeatures};
@@ -23,6 +31,13 @@ pub use error::{ConfigError, ModelError};
 pub use geometry::{
     BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations, SharedSpace,
 };
+pub use lmf::{Lmf, LmfConfig, LmfOutput};
+pub use mag_bert::{Gate, MagBert, MagBertConfig, MagBertOutput, MagLoss};
+pub use misa::{FrameLengths, FrameReader, LstmInit, Misa, MisaConfig, MisaOutput, Projection};
+pub use mmlcn_like::{
+    CentreMetrics, Decision, FeatureSpace, FeatureState, MmlcnLike, MmlcnLikeConfig,
+    MmlcnLikeOutput,
+};
 pub use mmrest::{
     Assign, ClusterConfig, ClusterScope, ClusterState, Forward, LossConfig, MetricKind, MmRest,
     MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,
@@ -30,6 +45,7 @@ pub use mmrest::{
 pub use model::{
     Loss, Mode, ModelOutput, NearCluster, Prediction, Presets, SentimentModel, StepAt,
 };
+pub use mult::{Convolution, Encoder, Mult, MultConfig, MultOutput, Padding};
 pub use needs::{AbsentNeed, FrameNeed, Needs, TextNeed};
 pub use published::{PublishedTensor, load_published, published_gradients, published_weights};
 pub use recipe::{
@@ -38,4 +54,8 @@ pub use recipe::{
 pub use registry::{ModelConfig, ModelVisitor};
 pub use self_mm::{Distance, Head, LabelMemory, LabelState, SelfMm, SelfMmConfig, SelfMmOutput};
 pub use sequences::{PackedStates, SequenceBatch};
+pub use subnets::{
+    BatchNorm, MeanOver, RunningStatistics, SubNet, SubnetState, TextLstm, TextSubNet,
+};
 pub use task::{BinsConfig, Task};
+pub use tfn::{Tfn, TfnConfig, TfnOutput};

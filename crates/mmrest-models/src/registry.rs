@@ -3,11 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+use crate::lmf::Lmf;
+use crate::misa::Misa;
 use crate::mmrest::MmRest;
 use crate::model::{Presets, SentimentModel};
+use crate::mult::Mult;
 use crate::needs::Needs;
 use crate::self_mm::SelfMm;
 use crate::task::Task;
+use crate::tfn::Tfn;
 
 /// Work that is generic over the model: called with the type that a configuration names.
 pub trait ModelVisitor {
@@ -109,6 +113,14 @@ models! {
     MmRest(MmRest) = "mmrest",
     /// Self-MM: labels of the single modalities, made during training.
     SelfMm(SelfMm) = "self-mm",
+    /// TFN: the outer product of the modalities.
+    Tfn(Tfn) = "tfn",
+    /// LMF: TFN's outer product through weights of low rank.
+    Lmf(Lmf) = "lmf",
+    /// MISA: a private and a shared representation of each modality.
+    Misa(Misa) = "misa",
+    /// MulT: transformers from each modality to each other.
+    Mult(Mult) = "mult",
 }
 
 impl Default for ModelConfig {

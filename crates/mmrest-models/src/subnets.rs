@@ -17,10 +17,9 @@ use mmrest_encoders::{Lstm, LstmConfig, drop_out};
 use mmrest_kernels::host;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::SequenceBatch;
 use crate::counts::{linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::layers::Rows;
+use crate::sequences::{PackedStates, SequenceBatch};
 
 /// Over what frames are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,7 +135,11 @@ impl RunningStatistics {
                 found.0, found.1
             ))));
         }
-        let finite = self.mean.iter().chain(&self.variance).all(|v| v.is_finite());
+        let finite = self
+            .mean
+            .iter()
+            .chain(&self.variance)
+            .all(|v| v.is_finite());
         if finite && self.variance.iter().all(|&v| v >= 0.0) {
             return Ok(());
         }
@@ -234,16 +237,17 @@ impl SubNet {
     /// each segment's own.
     pub(crate) fn forward(
         &self,
-        frames: Option<&SequenceBatch>,
-        batch: usize,
+        frames: SequenceBatch,
         padded: Option<usize>,
         running: &RunningStatistics,
         training: bool,
     ) -> (Tensor<2>, Option<Tensor<2>>) {
         let device = self.norm.weight.device();
-        let frames = crate::layers::frames(frames, batch, self.inputs(), &device);
+        let batch = frames.len();
         let own = frames.lengths.iter().map(|&length| length.max(1));
-        let counts: Vec<f32> = own.map(|own| padded.unwrap_or(own).max(own) as f32).collect();
+        let counts: Vec<f32> = own
+            .map(|own| padded.unwrap_or(own).max(own) as f32)
+            .collect();
         let counts = Tensor::<2>::from_data(TensorData::new(counts, [batch, 1]), &device);
         let mean = frames.values.sum_dim(1).squeeze_dim::<2>(1) / counts;
         let (normal, statistics) = self.norm.forward(mean, running, training);
@@ -276,20 +280,12 @@ impl TextSubNet {
         sum([lstm(states, hidden), linear(hidden, out)])
     }
 
-    pub(crate) fn states(&self) -> usize {
-        self.rnn.weight_ih.dims()[0]
-    }
-
     /// h, `[batch, out]`. `padded`: the number of tokens to run over, where it is not each text's own.
-    pub(crate) fn forward(&self, text: &Rows, padded: Option<usize>) -> Tensor<2> {
-        let states = text.padded(padded.unwrap_or(0));
-        let [batch, time, _] = states.dims();
-        let lengths = match padded {
-            None => text.lengths(),
-            Some(_) => vec![time; batch],
-        };
+    pub(crate) fn forward(&self, text: &PackedStates, padded: Option<usize>) -> Tensor<2> {
+        let SequenceBatch { values, lengths } = text.padded(padded);
+        let lengths = padded.map_or(lengths, |time| vec![time; text.len()]);
         self.linear_1
-            .forward(self.rnn.last_hidden(states, &lengths))
+            .forward(self.rnn.last_hidden(values, &lengths))
     }
 }
 

@@ -14,9 +14,12 @@ mod relative;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
-use burn::module::Initializer;
-use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig};
+use burn::module::{Initializer, Param};
+use burn::nn::{
+    Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
+};
 use burn::prelude::*;
 use mmrest_kernels::dropout::{self, Mask};
 use mmrest_kernels::operation::takes;
@@ -118,6 +121,9 @@ pub struct Bert {
     layers: Vec<BertLayer>,
     #[module(skip)]
     pooling: Pooling,
+    /// Weight and bias of the pretrained pooler, which is no part of the encoder.
+    #[module(skip)]
+    pooler: Option<Arc<[TensorData; 2]>>,
 }
 
 impl BertConfig {
@@ -146,6 +152,7 @@ impl BertConfig {
             relative: (self.buckets() > 0).then(|| RelativeBias::new(self, device)),
             layers: (0..self.num_hidden_layers).map(layer).collect(),
             pooling: self.pooling.clone(),
+            pooler: None,
         }
     }
 }
@@ -154,7 +161,7 @@ impl Bert {
     /// Reads a Hugging Face directory of a BERT or an MPNet: `config.json` and `model.safetensors` or
     /// `pytorch_model.bin`, whole or in shards.
     ///
-    /// Names may begin with `bert.` or `mpnet.`, normalisations may be called `gamma` and `beta`; poolers and heads are ignored;
+    /// Names may begin with `bert.` or `mpnet.`, normalisations may be called `gamma` and `beta`; heads are ignored;
     /// any float type becomes f32.
     ///
     /// # Errors
@@ -176,6 +183,15 @@ impl Bert {
     pub fn load(config: &BertConfig, dir: &Path, device: &Device) -> Result<Self, EncoderError> {
         config.pooling.check(config.num_hidden_layers)?;
         pretrained::load(config, dir, device)
+    }
+
+    /// The pretrained pooler, `[hidden] -> [hidden]`, for a model to take over; none where the weights had none.
+    pub fn pooler(&self, device: &Device) -> Option<Linear> {
+        let [weight, bias] = &**self.pooler.as_ref()?;
+        Some(Linear {
+            weight: Param::from_data(weight.clone(), device),
+            bias: Some(Param::from_data(bias.clone(), device)),
+        })
     }
 
     /// Checks that the model can take a batch: sequences not empty, none too long, ids within the vocabulary.

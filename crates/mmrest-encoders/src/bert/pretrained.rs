@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::module::Param;
-use burn::nn::{Embedding, LayerNorm, Linear};
+use burn::nn::{Embedding, LayerNorm, Linear, LinearConfig};
 use burn::prelude::*;
 use burn::store::burn_pack::Tensor as StoredTensor;
 use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge};
@@ -230,6 +231,19 @@ impl Checkpoint {
         source.norm("embeddings.LayerNorm", &mut embeddings.norm)?;
         for (index, layer) in bert.layers.iter_mut().enumerate() {
             source.layer(&format!("encoder.layer.{index}"), layer)?;
+        }
+        let hidden = config.hidden_size;
+        let shape = |name: &str| {
+            self.tensors
+                .get(name)
+                .map(|stored| stored.tensor.shape.to_vec())
+        };
+        let shapes = [shape("pooler.dense.weight"), shape("pooler.dense.bias")];
+        if shapes == [Some(vec![hidden, hidden]), Some(vec![hidden])] {
+            let mut pooler = LinearConfig::new(hidden, hidden).init(device);
+            source.linear("pooler.dense", &mut pooler)?;
+            let bias = pooler.bias.map(|bias| bias.val().into_data());
+            bert.pooler = bias.map(|bias| Arc::new([pooler.weight.val().into_data(), bias]));
         }
         Ok(())
     }

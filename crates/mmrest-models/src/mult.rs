@@ -1,0 +1,745 @@
+//! MulT: Multimodal Transformer (Tsai et al., ACL 2019). Each modality attends to both others through transformers of its
+//! own, whose results a third transformer reads.
+//!
+//! With m in {l (text), a (audio), v (vision)}:
+//!
+//! ```text
+//! X_m        = convolution of m over time, D_m -> d, kernel k_m, no bias
+//! enc(Q, K)  = x = sqrt(E) Q + P(Q), k = sqrt(E) K + P(K), dropout of both; then layers, norm first, in which x attends
+//!              to k (to itself without K); LayerNorm.        P: sinusoids of the positions, counted from 1
+//! G_l        = [enc_la(X_l, X_a), enc_lv(X_l, X_v)], likewise G_a = [al, av], G_v = [vl, va]        n layers, E = d
+//! M_m        = enc_m(G_m)                                                            max(n, 3) layers, E = 2d
+//! z          = the last rows of M_l, M_a, M_v
+//! prediction = Lo(z + Lp2 dropout ReLU Lp1 z)
+//! loss       = mean |prediction - label|
+//! ```
+//!
+//! A position i sees those up to i, or as many more as the two sequences differ in length.
+//!
+//! # Where the published codes differ
+//!
+//! `published = true` is MMSA a94e65d to the letter.
+//!
+//! | point | paper and original | MMSA | here |
+//! |---|---|---|---|
+//! | positions | added | never | `positions = true`, or `false` |
+//! | padding | not masked; the last row read is a padding one | the same | `padding = "masked"`, or `"published"` |
+//! | gradients | of one batch, clipped by norm | sum of `accumulate`, by value, an epoch's rest dropped | as MMSA, `flush_rest = true`, or `false` |
+//! | convolution where D_m = d | left out | left out | always there |
+//! | text | GloVe | the text encoder's states, not trained | `text.freeze` of the presets |
+//!
+//! Under `padding = "published"` all sequences of a modality have the fixed lengths `padded_text`, `padded_audio` and
+//! `padded_vision`, cut or filled with zeros.
+
+use std::sync::Arc;
+
+use burn::module::{Module, Param};
+use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor, TensorData};
+use mmrest_data::Modality;
+use mmrest_encoders::init::{pytorch_linear_init, uniform_init};
+use mmrest_encoders::{Bert, BertConfig, TransformerLayer, TransformerLayerConfig, drop_out};
+use serde::{Deserialize, Serialize};
+
+use crate::batch::Batch;
+use crate::counts::{bert_parameters, linear, product, sum};
+use crate::error::{ConfigError, ModelError};
+use crate::layers::{indices, l1, needs, packed_to, recipe};
+use crate::model::{Loss, Mode, ModelOutput, Presets, SentimentModel};
+use crate::needs::Needs;
+use crate::recipe::{Rates, Recipe};
+use crate::sequences::{PackedStates, SequenceBatch};
+use crate::task::Task;
+
+/// What becomes of the padding behind a sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Padding {
+    /// Nothing sees it, and a sequence's own last row is read.
+    #[default]
+    Masked,
+    /// Sequences have a fixed length, and the padding is read like all else.
+    Published,
+}
+
+/// `[model.mult]`. The defaults are MMSA's values for MOSI.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MultConfig {
+    /// Width d.
+    pub width: usize,
+    /// Heads; they divide the width.
+    pub heads: usize,
+    /// Layers n.
+    pub layers: usize,
+    /// Tokens of a convolution.
+    pub text_kernel: usize,
+    /// Audio frames of a convolution.
+    pub audio_kernel: usize,
+    /// Vision frames of a convolution.
+    pub vision_kernel: usize,
+    /// Dropout of the attention to text and of the last transformers.
+    pub attention_dropout: f64,
+    /// Dropout of the attention to audio.
+    pub audio_attention_dropout: f64,
+    /// Dropout of the attention to vision.
+    pub vision_attention_dropout: f64,
+    /// Dropout between the linear layers of a transformer layer.
+    pub relu_dropout: f64,
+    /// Dropout of what goes into a transformer.
+    pub embed_dropout: f64,
+    /// Dropout of what a transformer layer adds.
+    pub residual_dropout: f64,
+    /// Dropout between the last linear layers.
+    pub output_dropout: f64,
+    /// Dropout of the text's states.
+    pub text_dropout: f64,
+    /// Whether a position sees only what is not ahead of it.
+    pub causal: bool,
+    /// Whether positions are added.
+    pub positions: bool,
+    /// What becomes of padding.
+    pub padding: Padding,
+    /// Tokens of a padded text.
+    pub padded_text: usize,
+    /// Frames of padded audio.
+    pub padded_audio: usize,
+    /// Frames of padded vision.
+    pub padded_vision: usize,
+    /// Batches whose gradients are summed for one step.
+    pub accumulate: usize,
+    /// Whether what is left of an epoch, fewer batches than that, makes a step of its own; otherwise it is dropped.
+    pub flush_rest: bool,
+    /// MMSA's code to the letter, whatever the switches say.
+    pub published: bool,
+}
+
+impl Default for MultConfig {
+    fn default() -> Self {
+        Self {
+            width: 50,
+            heads: 10,
+            layers: 4,
+            text_kernel: 5,
+            audio_kernel: 5,
+            vision_kernel: 5,
+            attention_dropout: 0.3,
+            audio_attention_dropout: 0.2,
+            vision_attention_dropout: 0.0,
+            relu_dropout: 0.0,
+            embed_dropout: 0.2,
+            residual_dropout: 0.0,
+            output_dropout: 0.5,
+            text_dropout: 0.5,
+            causal: true,
+            positions: true,
+            padding: Padding::Masked,
+            padded_text: 50,
+            padded_audio: 500,
+            padded_vision: 375,
+            accumulate: 8,
+            flush_rest: true,
+            published: false,
+        }
+    }
+}
+
+impl MultConfig {
+    fn layer(&self, width: usize, attention_dropout: f64) -> TransformerLayerConfig {
+        TransformerLayerConfig {
+            width,
+            heads: self.heads,
+            wide: 4 * width,
+            norm_first: true,
+            xavier: true,
+            attention_dropout,
+            relu_dropout: self.relu_dropout,
+            residual_dropout: self.residual_dropout,
+        }
+    }
+
+    fn memory_layers(&self) -> usize {
+        self.layers.max(3)
+    }
+}
+
+impl Presets for MultConfig {
+    const PRESETS: &'static [(&'static str, &'static str)] = &[
+        (
+            "mosi",
+            r#"
+[text]
+freeze = true
+[train]
+batch_size = 16
+learning_rate = 2e-3
+weight_decay = 0.0
+max_grad_norm = 0.0
+max_grad_value = 0.6
+plateau_factor = 0.1
+plateau_patience = 5
+patience = 8
+"#,
+        ),
+        (
+            "mosei",
+            r#"
+[model.mult]
+width = 30
+heads = 6
+audio_kernel = 1
+vision_kernel = 3
+attention_dropout = 0.4
+audio_attention_dropout = 0.0
+embed_dropout = 0.0
+text_dropout = 0.3
+[text]
+freeze = true
+[train]
+batch_size = 4
+learning_rate = 5e-4
+weight_decay = 0.0
+max_grad_norm = 0.0
+max_grad_value = 0.6
+plateau_factor = 0.1
+plateau_patience = 20
+patience = 8
+"#,
+        ),
+        (
+            "sims",
+            r#"
+[model.mult]
+layers = 2
+audio_kernel = 1
+vision_kernel = 1
+attention_dropout = 0.2
+audio_attention_dropout = 0.1
+embed_dropout = 0.1
+residual_dropout = 0.2
+output_dropout = 0.1
+text_dropout = 0.3
+padded_text = 39
+padded_audio = 400
+padded_vision = 55
+[text]
+freeze = true
+[train]
+batch_size = 16
+learning_rate = 2e-3
+weight_decay = 0.0
+max_grad_norm = 0.0
+max_grad_value = 0.6
+plateau_factor = 0.1
+plateau_patience = 10
+patience = 8
+"#,
+        ),
+    ];
+
+    const RESUMABLE: &'static [&'static str] = &[
+        "attention_dropout",
+        "audio_attention_dropout",
+        "vision_attention_dropout",
+        "relu_dropout",
+        "embed_dropout",
+        "residual_dropout",
+        "output_dropout",
+        "text_dropout",
+        "accumulate",
+        "flush_rest",
+    ];
+
+    fn check(&self, key: &str, _: &Task) -> Result<(), ConfigError> {
+        for (name, value) in [
+            ("width", self.width),
+            ("heads", self.heads),
+            ("layers", self.layers),
+            ("text_kernel", self.text_kernel),
+            ("audio_kernel", self.audio_kernel),
+            ("vision_kernel", self.vision_kernel),
+            ("padded_text", self.padded_text),
+            ("padded_audio", self.padded_audio),
+            ("padded_vision", self.padded_vision),
+            ("accumulate", self.accumulate),
+        ] {
+            ConfigError::positive(&format!("{key}.{name}"), value)?;
+        }
+        if !self.width.is_multiple_of(self.heads) {
+            return Err(ConfigError(format!(
+                "{key}.heads must divide {key}.width, found {} and {}",
+                self.heads, self.width
+            )));
+        }
+        for (name, value) in [
+            ("attention_dropout", self.attention_dropout),
+            ("audio_attention_dropout", self.audio_attention_dropout),
+            ("vision_attention_dropout", self.vision_attention_dropout),
+            ("relu_dropout", self.relu_dropout),
+            ("embed_dropout", self.embed_dropout),
+            ("residual_dropout", self.residual_dropout),
+            ("output_dropout", self.output_dropout),
+            ("text_dropout", self.text_dropout),
+        ] {
+            ConfigError::fraction(&format!("{key}.{name}"), value)?;
+        }
+        Ok(())
+    }
+}
+
+/// A convolution over time without bias.
+#[derive(Module, Debug)]
+pub struct Convolution {
+    /// `[out, in, kernel]`.
+    pub weight: Param<Tensor<3>>,
+}
+
+impl Convolution {
+    fn init(inputs: usize, width: usize, kernel: usize, device: &Device) -> Self {
+        let inputs = inputs.max(1);
+        Self {
+            weight: uniform_init([width, inputs, kernel], inputs * kernel, device),
+        }
+    }
+
+    fn kernel(&self) -> usize {
+        self.weight.dims()[2]
+    }
+
+    /// Rows of sequences that are at least as long as the kernel: so many fewer, less one, each.
+    fn forward(&self, rows: PackedStates) -> PackedStates {
+        let [out, inputs, kernel] = self.weight.dims();
+        let mut offsets = vec![0];
+        let mut places = Vec::new();
+        for bounds in rows.offsets.windows(2) {
+            for first in bounds[0]..bounds[1] + 1 - kernel {
+                places.extend(first..first + kernel);
+            }
+            offsets.push(places.len() / kernel);
+        }
+        let device = rows.states.device();
+        let windows = rows.states.select(0, indices(&places, &device));
+        let windows = windows.reshape([places.len() / kernel, kernel * inputs]);
+        let weight = self.weight.val().permute([2, 1, 0]);
+        PackedStates {
+            states: windows.matmul(weight.reshape([kernel * inputs, out])),
+            offsets,
+        }
+    }
+}
+
+/// Transformer layers between what is done to their input and a normalisation.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    /// The layers.
+    pub layers: Vec<TransformerLayer>,
+    /// Of the result.
+    pub layer_norm: LayerNorm,
+    dropout: Dropout,
+}
+
+/// A sequence on its way into an [`Encoder`]: its rows, and how many of each sequence have a position.
+struct Sequence<'a> {
+    rows: &'a PackedStates,
+    own: &'a [usize],
+}
+
+impl Encoder {
+    fn init(
+        layer: TransformerLayerConfig,
+        layers: usize,
+        embed_dropout: f64,
+        device: &Device,
+    ) -> Self {
+        Self {
+            layers: (0..layers).map(|_| layer.init(device)).collect(),
+            layer_norm: LayerNormConfig::new(layer.width).init(device),
+            dropout: DropoutConfig::new(embed_dropout).init(),
+        }
+    }
+
+    /// E and layers: 12 E^2 + 13 E a layer, and the norm.
+    fn parameters(width: usize, layers: usize) -> u128 {
+        let wide = width.saturating_mul(4);
+        let norm = product([2, width]);
+        let layer = sum([
+            linear(width, width.saturating_mul(3)),
+            linear(width, width),
+            linear(width, wide),
+            linear(wide, width),
+            norm,
+            norm,
+        ]);
+        sum([layer.saturating_mul(layers as u128), norm])
+    }
+
+    fn embed(&self, sequence: &Sequence<'_>, positions: bool) -> Tensor<2> {
+        let rows = &sequence.rows.states;
+        let width = rows.dims()[1];
+        let mut x = rows.clone() * (width as f64).sqrt();
+        if positions {
+            x = x + sinusoids(&sequence.rows.offsets, sequence.own, width, &rows.device());
+        }
+        drop_out(&self.dropout, x)
+    }
+
+    /// What the rows of `x` make of those of `known`, or of each other without.
+    fn forward(
+        &self,
+        x: &Sequence<'_>,
+        known: Option<&Sequence<'_>>,
+        config: &MultConfig,
+    ) -> Tensor<2> {
+        let positions = config.positions && !config.published;
+        let (causal, offsets) = (config.causal, &x.rows.offsets[..]);
+        let mut rows = self.embed(x, positions);
+        match known {
+            None => {
+                for layer in &self.layers {
+                    rows = layer.within(rows, offsets, causal);
+                }
+            }
+            Some(known) => {
+                let both = [offsets, &known.rows.offsets[..]];
+                let known = self.embed(known, positions);
+                for layer in &self.layers {
+                    rows = layer.across(rows, known.clone(), both, causal);
+                }
+            }
+        }
+        self.layer_norm.forward(rows)
+    }
+}
+
+/// P: sines, then cosines, of each row's position, from 1, at frequencies 10000^(-i / (E/2 - 1)); 0 for rows behind the
+/// `own` ones of a sequence.
+fn sinusoids(offsets: &[usize], own: &[usize], width: usize, device: &Device) -> Tensor<2> {
+    let half = width / 2;
+    let step = (10000f64).ln() / half.saturating_sub(1).max(1) as f64;
+    let count = offsets.last().copied().unwrap_or(0);
+    let mut values = vec![0.0f32; count * width];
+    for (bounds, &own) in offsets.windows(2).zip(own) {
+        let rows = values[bounds[0] * width..bounds[1] * width].chunks_exact_mut(width);
+        for (position, row) in (1..=own).zip(rows) {
+            for i in 0..half {
+                let angle = position as f64 * (-step * i as f64).exp();
+                row[i] = angle.sin() as f32;
+                row[half + i] = angle.cos() as f32;
+            }
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [count, width]), device)
+}
+
+/// The network. A modality that is not in use is one zero frame of one feature, or a text of one zero. Encoders are named
+/// by what attends to what, as the published ones are: l text, a audio, v vision.
+#[derive(Module, Debug)]
+pub struct Mult {
+    /// Text encoder, when text is in use.
+    pub bert: Option<Bert>,
+    /// Of text.
+    pub proj_l: Convolution,
+    /// Of audio.
+    pub proj_a: Convolution,
+    /// Of vision.
+    pub proj_v: Convolution,
+    /// Text attends to audio.
+    pub trans_l_with_a: Encoder,
+    /// Text attends to vision.
+    pub trans_l_with_v: Encoder,
+    /// Audio attends to text.
+    pub trans_a_with_l: Encoder,
+    /// Audio attends to vision.
+    pub trans_a_with_v: Encoder,
+    /// Vision attends to text.
+    pub trans_v_with_l: Encoder,
+    /// Vision attends to audio.
+    pub trans_v_with_a: Encoder,
+    /// Of what text has seen.
+    pub trans_l_mem: Encoder,
+    /// Of what audio has seen.
+    pub trans_a_mem: Encoder,
+    /// Of what vision has seen.
+    pub trans_v_mem: Encoder,
+    /// `[6d] -> [6d]`.
+    pub proj1: Linear,
+    /// `[6d] -> [6d]`.
+    pub proj2: Linear,
+    /// `[6d] -> [1]`.
+    pub out_layer: Linear,
+    text_dropout: Dropout,
+    output_dropout: Dropout,
+    #[module(skip)]
+    settings: Arc<Settings>,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    config: MultConfig,
+    lower_layers: usize,
+}
+
+/// What the forward pass gives. Sequences are end to end; arrays are in the order text, audio, vision.
+#[derive(Clone, Debug)]
+pub struct MultOutput {
+    /// What text made of audio, audio of text, vision of audio: `[rows, d]`.
+    pub crossed: [Tensor<2>; 3],
+    /// M, `[rows, 2d]`.
+    pub memories: [Tensor<2>; 3],
+    /// Their last rows, `[batch, 2d]`.
+    pub last: [Tensor<2>; 3],
+    /// `[batch, 1]`.
+    pub prediction: Tensor<2>,
+}
+
+impl ModelOutput for MultOutput {
+    fn prediction(&self) -> Tensor<1> {
+        self.prediction.clone().squeeze_dim(1)
+    }
+
+    fn stages(&self) -> Vec<(&'static str, Tensor<2>)> {
+        let names = [
+            "text representation",
+            "audio representation",
+            "vision representation",
+            "prediction",
+        ];
+        let tensors = self.last.iter().chain([&self.prediction]);
+        names.into_iter().zip(tensors.cloned()).collect()
+    }
+}
+
+impl SentimentModel for Mult {
+    type Config = MultConfig;
+    type State = ();
+    type Output = MultOutput;
+
+    const LOSSES: &'static [&'static str] = &["task"];
+    const PUBLISHED_NAMES: &'static [(&'static str, &'static str)] = &[
+        ("^bert.", "text_model.model."),
+        (".linear1.", ".fc1."),
+        (".linear2.", ".fc2."),
+        (".norm1.", ".layer_norms.0."),
+        (".norm2.", ".layer_norms.1."),
+    ];
+
+    fn init(
+        config: &MultConfig,
+        task: &Task,
+        text: Option<(Bert, &BertConfig)>,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let states = text.as_ref().map_or(1, |(_, bert)| bert.hidden_size);
+        let (width, widths) = (config.width, task.widths);
+        let [to_text, to_audio, to_vision] = [
+            config.attention_dropout,
+            config.audio_attention_dropout,
+            config.vision_attention_dropout,
+        ];
+        let crossed = |dropout: f64| {
+            let layer = config.layer(width, dropout);
+            Encoder::init(layer, config.layers, config.embed_dropout, device)
+        };
+        let memory = || {
+            let layer = config.layer(2 * width, config.attention_dropout);
+            Encoder::init(layer, config.memory_layers(), config.embed_dropout, device)
+        };
+        let square = || pytorch_linear_init(6 * width, 6 * width, device);
+        Ok(Self {
+            bert: text.map(|(bert, _)| bert),
+            proj_l: Convolution::init(states, width, config.text_kernel, device),
+            proj_a: Convolution::init(widths.audio, width, config.audio_kernel, device),
+            proj_v: Convolution::init(widths.vision, width, config.vision_kernel, device),
+            trans_l_with_a: crossed(to_audio),
+            trans_l_with_v: crossed(to_vision),
+            trans_a_with_l: crossed(to_text),
+            trans_a_with_v: crossed(to_vision),
+            trans_v_with_l: crossed(to_text),
+            trans_v_with_a: crossed(to_audio),
+            trans_l_mem: memory(),
+            trans_a_mem: memory(),
+            trans_v_mem: memory(),
+            proj1: square(),
+            proj2: square(),
+            out_layer: pytorch_linear_init(6 * width, 1, device),
+            text_dropout: DropoutConfig::new(config.text_dropout).init(),
+            output_dropout: DropoutConfig::new(config.output_dropout).init(),
+            settings: Arc::new(Settings {
+                config: config.clone(),
+                lower_layers: task.lower_layers,
+            }),
+        })
+    }
+
+    fn parameter_count(config: &MultConfig, task: &Task, text: Option<&BertConfig>) -> u128 {
+        let width = config.width;
+        let convolution = |inputs: usize, kernel: usize| product([inputs.max(1), width, kernel]);
+        let all = width.saturating_mul(6);
+        let memory = Encoder::parameters(width.saturating_mul(2), config.memory_layers());
+        sum([
+            text.map_or(0, bert_parameters),
+            convolution(text.map_or(1, |bert| bert.hidden_size), config.text_kernel),
+            convolution(task.widths.audio, config.audio_kernel),
+            convolution(task.widths.vision, config.vision_kernel),
+            Encoder::parameters(width, config.layers).saturating_mul(6),
+            memory.saturating_mul(3),
+            linear(all, all).saturating_mul(2),
+            linear(all, 1),
+        ])
+    }
+
+    fn init_state(_: &MultConfig, _: &Task, _: &[f32]) {}
+
+    fn check_state(&self, (): &()) -> Result<(), ModelError> {
+        Ok(())
+    }
+
+    fn needs(_: &MultConfig) -> Needs {
+        needs(1)
+    }
+
+    fn recipe(config: &MultConfig, rates: &Rates) -> Recipe {
+        let flush_rest = config.flush_rest && !config.published;
+        recipe(rates, config.accumulate, flush_rest)
+    }
+
+    fn forward(&self, batch: &Batch, (): &(), _: Mode) -> Result<MultOutput, ModelError> {
+        let Settings {
+            config,
+            lower_layers,
+        } = &*self.settings;
+        let device = self.out_layer.weight.device();
+        let mut text = batch.all_tokens(self.bert.as_ref(), *lower_layers, &device);
+        text.states = drop_out(&self.text_dropout, text.states);
+        let inputs = [
+            (&self.proj_l, text.padded(None), config.padded_text),
+            (
+                &self.proj_a,
+                batch.frames(Modality::Audio, &device),
+                config.padded_audio,
+            ),
+            (
+                &self.proj_v,
+                batch.frames(Modality::Vision, &device),
+                config.padded_vision,
+            ),
+        ];
+        let fixed = config.published || config.padding == Padding::Published;
+        let inputs = inputs.map(|(convolution, frames, time)| {
+            convolved(convolution, &frames, fixed.then_some(time))
+        });
+        let [l, a, v] = [0, 1, 2].map(|m| Sequence {
+            rows: &inputs[m].0,
+            own: &inputs[m].1,
+        });
+        let cross = |encoder: &Encoder, x, known| encoder.forward(x, Some(known), config);
+        let (l_a, l_v) = (
+            cross(&self.trans_l_with_a, &l, &a),
+            cross(&self.trans_l_with_v, &l, &v),
+        );
+        let (a_l, a_v) = (
+            cross(&self.trans_a_with_l, &a, &l),
+            cross(&self.trans_a_with_v, &a, &v),
+        );
+        let (v_l, v_a) = (
+            cross(&self.trans_v_with_l, &v, &l),
+            cross(&self.trans_v_with_a, &v, &a),
+        );
+        let crossed = [l_a.clone(), a_l.clone(), v_a.clone()];
+        // What has been seen has a position everywhere: a normalised row does not begin with 0.
+        let memory = |encoder: &Encoder, of: &Sequence<'_>, seen: [Tensor<2>; 2]| {
+            let rows = PackedStates {
+                states: Tensor::cat(seen.to_vec(), 1),
+                offsets: of.rows.offsets.clone(),
+            };
+            let own = rows.lengths();
+            let all = Sequence {
+                rows: &rows,
+                own: &own,
+            };
+            encoder.forward(&all, None, config)
+        };
+        let memories = [
+            memory(&self.trans_l_mem, &l, [l_a, l_v]),
+            memory(&self.trans_a_mem, &a, [a_l, a_v]),
+            memory(&self.trans_v_mem, &v, [v_l, v_a]),
+        ];
+        let last = [0, 1, 2].map(|m| {
+            let ends = inputs[m].0.offsets[1..].iter().map(|end| end - 1);
+            let ends: Vec<usize> = ends.collect();
+            memories[m].clone().select(0, indices(&ends, &device))
+        });
+        let z = Tensor::cat(last.to_vec(), 1);
+        let hidden = drop_out(&self.output_dropout, relu(self.proj1.forward(z.clone())));
+        let z = z + self.proj2.forward(hidden);
+        Ok(MultOutput {
+            crossed,
+            memories,
+            last,
+            prediction: self.out_layer.forward(z),
+        })
+    }
+
+    fn loss(
+        &self,
+        batch: &Batch,
+        output: &mut MultOutput,
+        (): &(),
+        _: Mode,
+    ) -> Result<Loss, ModelError> {
+        let task = l1(batch, output.prediction());
+        Ok(Loss {
+            total: task.clone(),
+            parts: vec![Some(task)],
+        })
+    }
+
+    fn text_encoder(&self) -> Option<&Bert> {
+        self.bert.as_ref()
+    }
+
+    fn parts(&self) -> Vec<(&'static str, usize)> {
+        let count = |encoders: &[&Encoder]| encoders.iter().map(|e| e.num_params()).sum();
+        let convolutions = [&self.proj_l, &self.proj_a, &self.proj_v];
+        let linears = [&self.proj1, &self.proj2, &self.out_layer];
+        vec![
+            (
+                "convolutions",
+                convolutions.map(Module::num_params).iter().sum(),
+            ),
+            (
+                "crossmodal transformers",
+                count(&[
+                    &self.trans_l_with_a,
+                    &self.trans_l_with_v,
+                    &self.trans_a_with_l,
+                    &self.trans_a_with_v,
+                    &self.trans_v_with_l,
+                    &self.trans_v_with_a,
+                ]),
+            ),
+            (
+                "memory transformers",
+                count(&[&self.trans_l_mem, &self.trans_a_mem, &self.trans_v_mem]),
+            ),
+            ("fusion", linears.map(Module::num_params).iter().sum()),
+        ]
+    }
+}
+
+/// A modality's rows behind its convolution, and how many of each sequence come from its own frames. `fixed`: the frames
+/// of every sequence; without, those that are its own, or as many as the kernel needs.
+fn convolved(
+    convolution: &Convolution,
+    frames: &SequenceBatch,
+    fixed: Option<usize>,
+) -> (PackedStates, Vec<usize>) {
+    let kernel = convolution.kernel();
+    let own = frames.lengths.iter();
+    let lengths: Vec<usize> = own.map(|&own| fixed.unwrap_or(own).max(kernel)).collect();
+    let rows = convolution.forward(packed_to(frames, &lengths));
+    let own = frames.lengths.iter().zip(rows.lengths());
+    let own = own.map(|(&own, rows)| own.min(rows)).collect();
+    (rows, own)
+}
