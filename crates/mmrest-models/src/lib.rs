@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod all_gather;
+mod almt;
 mod batch;
 mod counts;
 mod error;
 mod geometry;
+mod inputs;
 mod mmrest;
 mod model;
 mod published;
@@ -14,6 +16,7 @@ mod self_mm;
 mod task;
 
 pub use all_gather::Part;
+pub use almt::{Almt, AlmtConfig, AlmtOutput};
 pub use batch::{Batch, Example, HostBatch, SequenceBatch, TextBatch, TextFeatures};
 pub use counts::bert_parameters;
 pub use error::{ConfigError, ModelError};

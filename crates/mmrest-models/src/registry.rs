@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::almt::Almt;
 use crate::error::ConfigError;
 use crate::mmrest::MmRest;
 use crate::model::{Presets, SentimentModel};
@@ -101,6 +102,8 @@ models! {
     MmRest(MmRest) = "mmrest",
     /// Self-MM: labels of the single modalities, made during training.
     SelfMm(SelfMm) = "self-mm",
+    /// ALMT: text of several scales guides what is taken from audio and vision.
+    Almt(Almt) = "almt",
 }
 
 impl Default for ModelConfig {
