@@ -178,7 +178,7 @@ impl SentimentModel for Almt {
                 .collect(),
             hyper_start: Initializer::Ones.init([1, TOKENS, width], device),
             hyper_layers: (0..config.hyper_depth)
-                .map(|_| HyperLayer::init(width, config.hyper_heads, device))
+                .map(|_| HyperLayer::init(width, config.hyper_heads, config.hyper_head(), device))
                 .collect(),
             fusion: Fusion::init(
                 width,
@@ -208,7 +208,8 @@ impl SentimentModel for Almt {
             // The hyper-modality's start is as large as the positions.
             product([2, TOKENS, width]),
             block.saturating_mul(depth.saturating_sub(1)),
-            HyperLayer::parameter_count(width).saturating_mul(depth),
+            HyperLayer::parameter_count(width, config.hyper_heads, config.hyper_head())
+                .saturating_mul(depth),
             Fusion::parameter_count(
                 width,
                 config.fusion_depth,

@@ -4,6 +4,7 @@ mod all_gather;
 mod almt;
 mod batch;
 mod counts;
+mod deva;
 mod error;
 mod geometry;
 mod inputs;
@@ -19,6 +20,7 @@ pub use all_gather::Part;
 pub use almt::{Almt, AlmtConfig, AlmtOutput};
 pub use batch::{Batch, Example, HostBatch, SequenceBatch, TextBatch, TextFeatures};
 pub use counts::bert_parameters;
+pub use deva::{Deva, DevaConfig, DevaOutput};
 pub use error::{ConfigError, ModelError};
 pub use geometry::{
     BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations, SharedSpace,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::almt::Almt;
+use crate::deva::Deva;
 use crate::error::ConfigError;
 use crate::mmrest::MmRest;
 use crate::model::{Presets, SentimentModel};
@@ -104,6 +105,8 @@ models! {
     SelfMm(SelfMm) = "self-mm",
     /// ALMT: text of several scales guides what is taken from audio and vision.
     Almt(Almt) = "almt",
+    /// DEVA: sentences that describe voice and face join audio, vision and text.
+    Deva(Deva) = "deva",
 }
 
 impl Default for ModelConfig {

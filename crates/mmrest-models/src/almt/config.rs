@@ -85,6 +85,11 @@ impl AlmtConfig {
         }
     }
 
+    /// The width of one head of the hyper-modality's attention.
+    pub(super) fn hyper_head(&self) -> usize {
+        self.width / self.hyper_heads.max(1)
+    }
+
     /// Whether padding gets no attention.
     pub(super) fn masks(&self) -> bool {
         self.mask_padding && !self.published

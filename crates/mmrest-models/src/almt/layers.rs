@@ -310,7 +310,7 @@ pub(crate) fn positions(rows: usize, width: usize, device: &Device) -> Param<Ten
 /// The attention of the hyper-modality: one query of the language, to audio and to vision.
 #[derive(Module, Debug)]
 pub struct HyperAttention {
-    /// Queries, `[d] -> [d]`.
+    /// Queries, `[d] -> [heads * e]`.
     pub to_q: Linear,
     /// Keys of audio.
     pub to_k_audio: Linear,
@@ -320,7 +320,7 @@ pub struct HyperAttention {
     pub to_v_audio: Linear,
     /// Values of vision.
     pub to_v_vision: Linear,
-    /// `[d] -> [d]`, with bias.
+    /// `[heads * e] -> [d]`, with bias.
     pub to_out: Linear,
     heads: usize,
 }
@@ -341,8 +341,10 @@ pub struct HyperLayer {
 }
 
 impl HyperLayer {
-    pub(crate) fn init(width: usize, heads: usize, device: &Device) -> Self {
-        let (norm, linear) = (|| norm(width, device), || no_bias(width, width, device));
+    /// `head`: the width of one head.
+    pub(crate) fn init(width: usize, heads: usize, head: usize, device: &Device) -> Self {
+        let inner = heads * head;
+        let (norm, linear) = (|| norm(width, device), || no_bias(width, inner, device));
         Self {
             norm_language: norm(),
             norm_audio: norm(),
@@ -354,14 +356,14 @@ impl HyperLayer {
                 to_k_vision: linear(),
                 to_v_audio: linear(),
                 to_v_vision: linear(),
-                to_out: WeightInit::PyTorch.linear(width, width, device),
+                to_out: WeightInit::PyTorch.linear(inner, width, device),
                 heads,
             },
         }
     }
 
-    pub(crate) fn parameter_count(width: usize) -> u128 {
-        sum([product([6, width, width]), product([9, width])])
+    pub(crate) fn parameter_count(width: usize, heads: usize, head: usize) -> u128 {
+        sum([product([6, width, heads, head]), product([9, width])])
     }
 
     /// The next hyper-modality; everything is `[batch, 8, d]`. The residual is the normalised one, as published.
