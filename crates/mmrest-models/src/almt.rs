@@ -40,7 +40,7 @@ use mmrest_encoders::init::WeightInit;
 use mmrest_encoders::{Bert, BertConfig};
 
 pub use self::config::AlmtConfig;
-pub use self::layers::{Attention, Block, Embedding, FeedForward, Fusion, HyperLayer};
+use self::layers::{Block, Embedding, Fusion, HyperLayer};
 use self::layers::{TOKENS, positions, with_layer_names};
 use crate::batch::{Batch, SequenceBatch};
 use crate::counts::{bert_parameters, linear, product, sum};

@@ -8,6 +8,7 @@ mod deva;
 mod error;
 mod geometry;
 mod inputs;
+mod mmim;
 mod mmrest;
 mod model;
 mod published;
@@ -25,6 +26,7 @@ pub use error::{ConfigError, ModelError};
 pub use geometry::{
     BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations, SharedSpace,
 };
+pub use mmim::{EntropyMemory, Likelihood, Mmim, MmimConfig, MmimOutput};
 pub use mmrest::{
     Assign, ClusterConfig, ClusterScope, ClusterState, Forward, LossConfig, MetricKind, MmRest,
     MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,

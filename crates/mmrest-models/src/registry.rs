@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::almt::Almt;
 use crate::deva::Deva;
 use crate::error::ConfigError;
+use crate::mmim::Mmim;
 use crate::mmrest::MmRest;
 use crate::model::{Presets, SentimentModel};
 use crate::self_mm::SelfMm;
@@ -105,6 +106,8 @@ models! {
     SelfMm(SelfMm) = "self-mm",
     /// ALMT: text of several scales guides what is taken from audio and vision.
     Almt(Almt) = "almt",
+    /// MMIM: what the modalities tell of each other is kept large.
+    Mmim(Mmim) = "mmim",
     /// DEVA: sentences that describe voice and face join audio, vision and text.
     Deva(Deva) = "deva",
 }
