@@ -8,6 +8,7 @@ mod deva;
 mod error;
 mod geometry;
 mod inputs;
+mod mcl_mcf;
 mod mmim;
 mod mmrest;
 mod model;
@@ -26,6 +27,7 @@ pub use error::{ConfigError, ModelError};
 pub use geometry::{
     BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations, SharedSpace,
 };
+pub use mcl_mcf::{MclMcf, MclMcfConfig, MclMcfOutput};
 pub use mmim::{EntropyMemory, Likelihood, Mmim, MmimConfig, MmimOutput};
 pub use mmrest::{
     Assign, ClusterConfig, ClusterScope, ClusterState, Forward, LossConfig, MetricKind, MmRest,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::almt::Almt;
 use crate::deva::Deva;
 use crate::error::ConfigError;
+use crate::mcl_mcf::MclMcf;
 use crate::mmim::Mmim;
 use crate::mmrest::MmRest;
 use crate::model::{Presets, SentimentModel};
@@ -108,6 +109,8 @@ models! {
     Almt(Almt) = "almt",
     /// MMIM: what the modalities tell of each other is kept large.
     Mmim(Mmim) = "mmim",
+    /// MCL-MCF: contrasts of several levels shape the representations.
+    MclMcf(MclMcf) = "mcl-mcf",
     /// DEVA: sentences that describe voice and face join audio, vision and text.
     Deva(Deva) = "deva",
 }
