@@ -1,4 +1,5 @@
-//! Self-attention within each sequence of a packed batch, without padding, as one operation on the CPU.
+//! Attention within each sequence of a packed batch, or from one to its counterpart in another, without padding, as one
+//! operation on the CPU.
 //!
 //! Per head, with P = softmax(Q K^T / sqrt(d)), D = dropout(P), O = D V and a dash for the gradient of the loss:
 //!
@@ -28,11 +29,46 @@ pub(crate) fn attend(
     all: Tensor<2>,
     offsets: &[usize],
     heads: usize,
+    sight: Sight,
     mask: Option<Mask>,
 ) -> Tensor<2> {
     let [tokens, width] = all.dims();
-    let spans = spans(offsets, false, heads);
-    run([all], [tokens, width / 3], spans, heads, mask)
+    let spans = spans(offsets, offsets, heads);
+    run([all], [tokens, width / 3], spans, heads, sight, mask)
+}
+
+/// What the rows of `queries: [asked, hidden]`, sequence i being `asked[i]..asked[i + 1]`, make of the `keys_values:
+/// [tokens, 2 * hidden]` of the sequence of the same number: `[asked, hidden]`.
+pub(crate) fn attend_across(
+    queries: Tensor<2>,
+    keys_values: Tensor<2>,
+    [asked, offsets]: [&[usize]; 2],
+    heads: usize,
+    sight: Sight,
+    mask: Option<Mask>,
+) -> Tensor<2> {
+    let shape = queries.dims();
+    let spans = spans(asked, offsets, heads);
+    run([queries, keys_values], shape, spans, heads, sight, mask)
+}
+
+/// Which tokens a query sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// All of its sequence.
+    All,
+    /// Query i those up to i, or as many more as queries and tokens differ in number.
+    Causal,
+}
+
+impl Sight {
+    /// How many of `tokens` tokens, from the first, the first of `asked` queries sees; each further query one more.
+    pub(crate) fn first(self, asked: usize, tokens: usize) -> usize {
+        match self {
+            Self::All => tokens,
+            Self::Causal => asked.abs_diff(tokens) + 1,
+        }
+    }
 }
 
 /// What [`attend`] gives the first token of each sequence, `[batch, hidden]`, from those tokens' `queries` and the
@@ -45,8 +81,16 @@ pub(crate) fn attend_first(
     mask: Option<Mask>,
 ) -> Tensor<2> {
     let shape = queries.dims();
-    let spans = spans(offsets, true, heads);
-    run([queries, keys_values], shape, spans, heads, mask)
+    let asked: Vec<usize> = (0..offsets.len()).collect();
+    let spans = spans(&asked, offsets, heads);
+    run(
+        [queries, keys_values],
+        shape,
+        spans,
+        heads,
+        Sight::All,
+        mask,
+    )
 }
 
 fn run<const N: usize>(
@@ -54,6 +98,7 @@ fn run<const N: usize>(
     [asked, hidden]: [usize; 2],
     spans: Vec<Span>,
     heads: usize,
+    sight: Sight,
     mask: Option<Mask>,
 ) -> Tensor<2> {
     let size = spans.last().map_or(0, |span| span.scores.end);
@@ -63,6 +108,7 @@ fn run<const N: usize>(
             spans,
             heads,
             hidden,
+            sight,
             mask,
             chances: Scratch::new(size),
         };
@@ -79,15 +125,11 @@ struct Span {
     scores: Range<usize>,
 }
 
-fn spans(offsets: &[usize], first: bool, heads: usize) -> Vec<Span> {
+fn spans(asked: &[usize], offsets: &[usize], heads: usize) -> Vec<Span> {
     let mut start = 0;
-    let span = |(sequence, bounds): (usize, &[usize])| {
+    let span = |(asked, bounds): (&[usize], &[usize])| {
         let tokens = bounds[0]..bounds[1];
-        let queries = if first {
-            sequence..sequence + 1
-        } else {
-            tokens.clone()
-        };
+        let queries = asked[0]..asked[1];
         let scores = start..start + heads * queries.len() * tokens.len();
         start = scores.end;
         Span {
@@ -96,7 +138,8 @@ fn spans(offsets: &[usize], first: bool, heads: usize) -> Vec<Span> {
             scores,
         }
     };
-    offsets.windows(2).enumerate().map(span).collect()
+    let sequences = asked.windows(2).zip(offsets.windows(2));
+    sequences.map(span).collect()
 }
 
 /// With one input, it has queries, keys and values; with two, the first has the queries.
@@ -106,6 +149,7 @@ struct Attention<const N: usize> {
     spans: Vec<Span>,
     heads: usize,
     hidden: usize,
+    sight: Sight,
     mask: Option<Mask>,
     /// The probabilities before dropout.
     chances: Scratch,
@@ -191,7 +235,8 @@ impl<const N: usize> Attention<N> {
                         queries,
                         keys.transpose(),
                     );
-                    vectorised(softmax, (&mut *chances, tokens));
+                    let seen = this.sight.first(asked, tokens);
+                    vectorised(softmax, (&mut *chances, tokens, seen));
                     let kept = kept(chances, this.mask, place, &mut dropped);
                     product_here(
                         matrix_mut(out, asked, hidden).subcols_mut(head * size, size),
@@ -309,11 +354,13 @@ impl<const N: usize> Tape<N> for Attention<N> {
 }
 
 kernel! {
-    /// Probabilities of every row of scores.
+    /// Probabilities of every row of scores; the first row sees `seen` of the `width` tokens, each further one more.
     fn softmax(
-        (scores, width): (&mut [f32], usize)
+        (scores, width, seen): (&mut [f32], usize, usize)
     ) {
-        for row in scores.chunks_exact_mut(width) {
+        for (seen, row) in (seen..).zip(scores.chunks_exact_mut(width)) {
+            let (row, unseen) = row.split_at_mut(seen.min(width));
+            unseen.fill(0.0);
             let most = row.iter().fold(f32::NEG_INFINITY, |most, score| most.max(*score));
             for score in row.iter_mut() {
                 *score = exp(*score - most);

@@ -162,8 +162,11 @@ pub struct FusedAdamConfig {
     pub beta_2: f32,
     /// What is added to the corrected root of that mean.
     pub epsilon: f32,
-    /// Coupled L2 penalty: it is part of the gradient.
+    /// Weight decay, coupled or decoupled.
     pub weight_decay: f32,
+    /// Whether the decay is AdamW's: the parameter is multiplied with `1 - lr * weight_decay` before the step. Otherwise it
+    /// is an L2 penalty, part of the gradient.
+    pub decoupled: bool,
 }
 
 impl Default for FusedAdamConfig {
@@ -174,6 +177,7 @@ impl Default for FusedAdamConfig {
             beta_2: 0.999,
             epsilon: 1e-8,
             weight_decay: 0.0,
+            decoupled: false,
         }
     }
 }
@@ -189,7 +193,11 @@ impl FusedAdamConfig {
     /// The bare optimiser, for one parameter group of a [`ModuleOptimizer`](burn::optim::ModuleOptimizer).
     #[must_use]
     pub fn build(self) -> FusedAdam {
-        let decay = self.weight_decay;
+        let decay = if self.decoupled {
+            0.0
+        } else {
+            self.weight_decay
+        };
         let burn = AdamConfig::new()
             .with_beta_1(self.beta_1)
             .with_beta_2(self.beta_2)
@@ -213,16 +221,33 @@ impl Optimizer for FusedAdam {
         state: Option<AdamState<D>>,
     ) -> (Tensor<D>, Option<AdamState<D>>) {
         match state {
-            Some(state) if self.config.weight_decay > 0.0 && fits(&tensor, &grad, &state) => {
+            Some(state) if fits(&tensor, &grad, &state) => {
                 let (tensor, state) = self.one_pass(lr, tensor, grad, state);
                 (tensor, Some(state))
             }
-            state => self.burn.step(lr, tensor, grad, state),
+            state => {
+                let tensor = match self.config.shrink(lr) {
+                    1.0 => tensor,
+                    shrink => tensor.mul_scalar(shrink),
+                };
+                self.burn.step(lr, tensor, grad, state)
+            }
         }
     }
 
     fn to_device<const D: usize>(state: AdamState<D>, device: &Device) -> AdamState<D> {
         Adam::to_device(state, device)
+    }
+}
+
+impl FusedAdamConfig {
+    /// What decoupled decay multiplies a parameter with.
+    fn shrink(&self, lr: LearningRate) -> f32 {
+        if self.decoupled {
+            (1.0 - lr * f64::from(self.weight_decay)) as f32
+        } else {
+            1.0
+        }
     }
 }
 
@@ -252,6 +277,7 @@ impl FusedAdam {
 #[derive(Clone, Copy)]
 struct Factors {
     weight_decay: f32,
+    shrink: f32,
     mean: [f32; 2],
     square: [f32; 2],
     corrected: f32,
@@ -266,11 +292,13 @@ impl Factors {
             beta_2,
             epsilon,
             weight_decay,
+            decoupled,
         } = *parameters;
         let time = i32::try_from(time).unwrap_or(i32::MAX);
         let root = (1.0 - beta_2.powi(time)).sqrt();
         Self {
-            weight_decay,
+            weight_decay: if decoupled { 0.0 } else { weight_decay },
+            shrink: parameters.shrink(lr),
             mean: [beta_1, 1.0 - beta_1],
             square: [beta_2, 1.0 - beta_2],
             corrected: root / (1.0 - beta_1.powi(time)),
@@ -284,6 +312,7 @@ impl MomentStep for Factors {
     #[inline(always)]
     fn step(&self, parameter: f32, gradient: f32, [mean, square]: [&mut f32; 2]) -> f32 {
         let gradient = parameter * self.weight_decay + gradient;
+        let parameter = parameter * self.shrink;
         *mean = *mean * self.mean[0] + gradient * self.mean[1];
         *square = *square * self.square[0] + gradient * gradient * self.square[1];
         let step = *mean * self.corrected / (square.sqrt() + self.epsilon);
@@ -311,6 +340,7 @@ mod tests {
         beta_2: 0.999,
         epsilon: 1e-8,
         weight_decay: 1e-4,
+        decoupled: false,
     };
 
     fn bits<const D: usize>(tensor: &Tensor<D>) -> Vec<u32> {
@@ -360,7 +390,7 @@ mod tests {
 
     #[test]
     fn every_bit_is_that_of_burn() {
-        for weight_decay in [1e-4, 0.02] {
+        for weight_decay in [0.0, 1e-4, 0.02] {
             let one_pass = FusedAdamConfig {
                 weight_decay,
                 ..PARAMETERS
@@ -371,6 +401,33 @@ mod tests {
                 assert_eq!(steps(&one_pass, shape), burn, "{shape:?}");
             }
         }
+    }
+
+    #[test]
+    fn decoupled_decay_shrinks_the_parameter_before_the_step_alone() {
+        let device = Device::flex();
+        let values = |values: [f32; 3]| Tensor::<1>::from_data(values, &device);
+        let (decay, lr) = (0.1, 0.05);
+        let with = |weight_decay, decoupled| FusedAdamConfig {
+            weight_decay,
+            decoupled,
+            ..FusedAdamConfig::default()
+        };
+        let (decayed, plain) = (with(decay, true).build(), with(0.0, false).build());
+        let (mut a, mut b) = (values([1.0, -2.0, 0.5]), values([1.0, -2.0, 0.5]));
+        let (mut a_state, mut b_state) = (None, None);
+        for step in 0..4 {
+            let grad = values([0.3, -0.1 * step as f32, 1e-3]);
+            (a, a_state) = decayed.step(lr, a, grad.clone(), a_state);
+            b = b.mul_scalar(1.0 - lr * f64::from(decay));
+            (b, b_state) = plain.step(lr, b, grad, b_state);
+            let host = |tensor: &Tensor<1>| tensor.to_data().try_to_vec::<f32>().unwrap();
+            for (a, b) in host(&a).into_iter().zip(host(&b)) {
+                assert!((a - b).abs() <= 1e-7 * b.abs().max(1.0), "{a} and {b}");
+            }
+        }
+        let moments = |state: &AdamState<1>| bits(&state.momentum.moment_2);
+        assert_eq!(moments(&a_state.unwrap()), moments(&b_state.unwrap()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! | name | weight `[out, in]` | bias |
 //! |---|---|---|
 //! | [Xavier (Glorot) normal](xavier_normal_init) | normal, `std = sqrt(2 / (fan_in + fan_out))` | as PyTorch's |
+//! | [Xavier (Glorot) uniform](xavier_uniform_init) | uniform in `±sqrt(6 / (fan_in + fan_out))` | |
 //! | [PyTorch's default](pytorch_linear_init) | uniform in `±1 / sqrt(fan_in)` | uniform in `±1 / sqrt(fan_in)` |
 //!
 //! The fans are PyTorch's whichever way round the matrix is stored. For `torch.nn.LSTM` the hidden size takes the place of
@@ -52,6 +53,17 @@ pub fn xavier_normal_init<const D: usize>(
     device: &Device,
 ) -> Param<Tensor<D>> {
     Initializer::XavierNormal { gain: 1.0 }.init_with(shape, Some(fan_in), Some(fan_out), device)
+}
+
+/// A parameter of any shape, uniform in `±sqrt(6 / (fan_in + fan_out))`: Xavier (Glorot) uniform of the given fans.
+#[must_use]
+pub fn xavier_uniform_init<const D: usize>(
+    shape: [usize; D],
+    fan_in: usize,
+    fan_out: usize,
+    device: &Device,
+) -> Param<Tensor<D>> {
+    Initializer::XavierUniform { gain: 1.0 }.init_with(shape, Some(fan_in), Some(fan_out), device)
 }
 
 /// A parameter of any shape, uniform in `±1 / sqrt(fan_in)`: PyTorch's default of linear layers, and of an LSTM with its

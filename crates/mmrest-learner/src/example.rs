@@ -77,6 +77,7 @@ impl Preparation<'_> {
                 text,
                 vision: frames.of(Modality::Vision, segment.vision),
                 audio: frames.of(Modality::Audio, segment.audio),
+                sentences: Vec::new(),
                 label: segment.label.unwrap_or(f32::NAN),
                 id: segment.id,
             })

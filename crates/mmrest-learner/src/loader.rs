@@ -1,6 +1,7 @@
 //! The loader of a split: batches in the split's own order, or in one set by (seed, epoch), prepared by another thread while
 //! a step runs.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -21,6 +22,7 @@ const READY: usize = 2;
 pub struct SegmentLoader {
     examples: Arc<dyn ExampleSource>,
     batch_size: usize,
+    smallest: usize,
     shuffle: Option<Shuffle>,
     dropout: Option<ModalityDropout>,
     device: Device,
@@ -31,6 +33,8 @@ pub struct SegmentLoader {
 struct Shuffle {
     seed: u64,
     epoch: Arc<AtomicUsize>,
+    /// Which of the epoch's passes; later ones have orders of their own.
+    pass: Arc<AtomicUsize>,
 }
 
 impl SegmentLoader {
@@ -39,6 +43,7 @@ impl SegmentLoader {
         Self {
             examples,
             batch_size,
+            smallest: 1,
             shuffle: None,
             dropout: None,
             device: device.clone(),
@@ -47,9 +52,9 @@ impl SegmentLoader {
 
     /// Batches in an order set by `seed` and the epoch that [`SegmentLoader::set_epoch`] names.
     pub fn shuffled(self, seed: u64) -> Self {
-        let epoch = Arc::new(AtomicUsize::new(0));
+        let [epoch, pass] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
         Self {
-            shuffle: Some(Shuffle { seed, epoch }),
+            shuffle: Some(Shuffle { seed, epoch, pass }),
             ..self
         }
     }
@@ -61,9 +66,26 @@ impl SegmentLoader {
 
     /// Names the epoch whose order the next iteration has; every clone of this loader follows.
     pub fn set_epoch(&self, epoch: usize) {
+        self.set_pass(epoch, 0);
+    }
+
+    /// As [`SegmentLoader::set_epoch`], for one of an epoch's passes, from 0.
+    pub fn set_pass(&self, epoch: usize, pass: usize) {
         if let Some(shuffle) = &self.shuffle {
             shuffle.epoch.store(epoch, Ordering::Relaxed);
+            shuffle.pass.store(pass, Ordering::Relaxed);
         }
+    }
+
+    /// The fewest segments of a batch: a smaller last batch joins the one before.
+    #[must_use]
+    pub fn at_least(self, smallest: usize) -> Self {
+        Self { smallest, ..self }
+    }
+
+    /// How many batches a pass has.
+    pub fn batches(&self) -> usize {
+        chunks(self.len(), self.batch_size, self.smallest).len()
     }
 
     /// How many segments there are.
@@ -99,9 +121,12 @@ impl SegmentLoader {
     pub(crate) fn pass_on<'a>(&self, devices: &'a [Device]) -> PartedBatches<'a> {
         let mut order: Vec<usize> = (0..self.examples.len()).collect();
         let mut named = 0;
-        if let Some(Shuffle { seed, epoch }) = &self.shuffle {
+        if let Some(Shuffle { seed, epoch, pass }) = &self.shuffle {
             named = epoch.load(Ordering::Relaxed) as u64;
-            order.shuffle(&mut seed::rng(*seed, &[seed::ORDER, named]));
+            let pass = pass.load(Ordering::Relaxed) as u64;
+            let path = [seed::ORDER, named, pass];
+            let path = if pass == 0 { &path[..2] } else { &path };
+            order.shuffle(&mut seed::rng(*seed, path));
         }
         let (ready, batches) = sync_channel(READY);
         let (total, parts) = (order.len(), devices.len());
@@ -110,8 +135,8 @@ impl SegmentLoader {
             dropout: self.dropout.clone(),
             epoch: named,
         };
-        let batch_size = self.batch_size;
-        std::thread::spawn(move || prepare(&reading, &order, batch_size, parts, &ready));
+        let chunks = chunks(total, self.batch_size, self.smallest);
+        std::thread::spawn(move || prepare(&reading, &order, chunks, parts, &ready));
         PartedBatches {
             devices,
             batches,
@@ -141,15 +166,32 @@ impl Reading {
     }
 }
 
+/// Where the batches of `total` segments begin and end; a last one of fewer than `smallest` joins the one before.
+fn chunks(total: usize, batch_size: usize, smallest: usize) -> Vec<Range<usize>> {
+    let size = batch_size.max(1);
+    let mut chunks: Vec<Range<usize>> = (0..total)
+        .step_by(size)
+        .map(|first| first..(first + size).min(total))
+        .collect();
+    if chunks.len() > 1
+        && let Some(last) = chunks.pop_if(|last| last.len() < smallest)
+        && let Some(before) = chunks.last_mut()
+    {
+        before.end = last.end;
+    }
+    chunks
+}
+
 /// Prepares batches in order until nobody wants more.
 fn prepare(
     reading: &Reading,
     order: &[usize],
-    batch_size: usize,
+    chunks: Vec<Range<usize>>,
     parts: usize,
     ready: &SyncSender<Prepared>,
 ) {
-    for rows in order.chunks(batch_size) {
+    for rows in chunks {
+        let rows = &order[rows];
         let chosen: Result<Vec<_>, _> = rows.iter().map(|&row| reading.example(row)).collect();
         let batch = chosen.map(|chosen| HostBatch::split(&chosen, rows, parts));
         let failed = batch.is_err();
@@ -228,6 +270,7 @@ mod tests {
                 values: vec![],
                 width: 0,
             },
+            sentences: Vec::new(),
             label: index as f32,
         };
         Arc::new((0..count).map(example).collect())

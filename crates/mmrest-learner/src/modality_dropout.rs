@@ -140,6 +140,7 @@ mod tests {
             text: TextFeatures::Tokens(vec![2, 9, 3]),
             vision: frames.clone(),
             audio: frames,
+            sentences: Vec::new(),
             label: 1.0,
         };
         let dropout = dropout(0.6);

@@ -107,6 +107,7 @@ impl ExampleSource for PackedSplit {
             text: self.texts[row].clone(),
             vision: self.frames(Modality::Vision, row)?,
             audio: self.frames(Modality::Audio, row)?,
+            sentences: Vec::new(),
             label: self.label(row),
         })
     }

@@ -77,9 +77,9 @@ impl<M: SentimentModel> Trained<M> {
 
     /// The model of a trainer as it stands.
     pub(crate) fn of(trainer: &Trainer<M>) -> Self {
-        let model = trainer.model();
+        let model = trainer.evaluated();
         let state = model.prediction_state(&trainer.state());
-        Self::new(model.valid(), state)
+        Self::new(model, state)
     }
 }
 

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use mmrest_data::{Frames, Modality, Widths};
 use mmrest_models::{
     BinsConfig, Example, HostBatch, Mode, ModelConfig, ModelError, ModelOutput, ModelVisitor,
-    SentimentModel, Task, TextFeatures,
+    SentimentModel, StepAt, Task, TextFeatures,
 };
 
 /// Work that is generic over the model.
@@ -26,7 +26,7 @@ impl ModelVisitor for Score {
         let labels: Vec<f32> = self.examples.iter().map(|example| example.label).collect();
         let state = M::init_state(config, &self.task, &labels);
         let batch = HostBatch::new(&self.examples, (0..labels.len()).collect()).upload(&device);
-        let mode = Mode::Train { epoch: 1, step: 1 };
+        let mode = Mode::Train(StepAt::new(1, 1));
         let mut output = model.forward(&batch, &state, mode)?;
         let loss = model.loss(&batch, &mut output, &state, mode)?;
         let loss: f32 = loss.total.into_scalar();
@@ -63,6 +63,7 @@ fn main() -> Result<(), ModelError> {
             values: vec![-0.2 * f32::from(row); 2],
             width: 2,
         },
+        sentences: Vec::new(),
         label: f32::from(row) - 3.0,
     };
     for name in ModelConfig::NAMES {

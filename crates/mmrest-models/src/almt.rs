@@ -42,14 +42,14 @@ use mmrest_encoders::{Bert, BertConfig};
 pub use self::config::AlmtConfig;
 use self::layers::{Block, Embedding, Fusion, HyperLayer};
 use self::layers::{TOKENS, positions, with_layer_names};
-use crate::batch::{Batch, SequenceBatch};
+use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, product, sum};
 use crate::error::ModelError;
-use crate::inputs::{Fit, label_column, one_device};
-use crate::model::{
-    GradientGroup, Loss, Mode, ModelOutput, Optimizer, ParameterGroup, Rates, Recipe,
-    SentimentModel,
-};
+use crate::inputs::{fit, label_column, one_device};
+use crate::model::{Loss, Mode, ModelOutput, SentimentModel};
+use crate::needs::{AbsentNeed, Needs, TextNeed};
+use crate::recipe::{GradientGroup, Optimizer, ParameterGroup, Rates, Recipe, Schedule};
+use crate::sequences::SequenceBatch;
 use crate::task::Task;
 
 /// The ALMT network. A modality that is not in use is one zero frame of one feature, or a text of one zero.
@@ -226,26 +226,35 @@ impl SentimentModel for Almt {
         Ok(())
     }
 
+    fn needs(_: &AlmtConfig) -> Needs {
+        Needs {
+            text: TextNeed::AllTokens,
+            absent: AbsentNeed::ZeroFrame,
+            ..Needs::default()
+        }
+    }
+
     fn recipe(config: &AlmtConfig, rates: &Rates) -> Recipe {
-        let group = |name, pattern, learning_rate| ParameterGroup {
-            name,
-            pattern,
-            optimizer: Optimizer::Adam,
-            learning_rate,
-            weight_decay: rates.weight_decay,
+        let group = |name, pattern, rate| ParameterGroup {
+            optimizer: Optimizer::ADAM_W,
+            ..ParameterGroup::new(name, pattern, rate, rates.weight_decay)
         };
         let mut groups = vec![group("", "", rates.learning_rate)];
         if !config.published {
             groups.push(group("text", r"^bert\.", rates.text_learning_rate));
         }
+        let gradients = GradientGroup {
+            name: "",
+            pattern: "",
+            clip: rates.clip(),
+        };
         Recipe {
-            groups,
-            gradients: vec![GradientGroup {
-                name: "",
-                pattern: "",
-                max_norm: rates.max_grad_norm,
-            }],
-            accumulate: 1,
+            schedule: Schedule::EpochCosine {
+                idle_first: config.first_epoch_at_zero || config.published,
+                warmup: config.warmup_epochs,
+                epochs: config.schedule_epochs,
+            },
+            ..Recipe::new(groups, vec![gradients])
         }
     }
 
@@ -296,23 +305,14 @@ impl Almt {
     #[doc(hidden)]
     #[must_use]
     pub fn score(&self, batch: &Batch, fixed: bool) -> AlmtOutput {
-        let (device, count) = (self.head.weight.device(), batch.len());
-        let fit = |embedding: &Embedding| Fit {
-            width: embedding.features(),
-            most: embedding.room(),
-            fixed,
-        };
-        let text = fit(&self.text).tokens(
-            batch.text.as_ref(),
-            self.bert.as_ref(),
-            self.settings.lower_layers,
-            count,
-            &device,
-        );
-        let audio = fit(&self.audio).frames(batch.audio.as_ref(), count, &device);
-        let vision = fit(&self.vision).frames(batch.vision.as_ref(), count, &device);
+        let device = self.head.weight.device();
+        let (bert, lower) = (self.bert.as_ref(), self.settings.lower_layers);
+        let text = batch.all_tokens(bert, lower, &device).padded(None);
+        let audio = batch.frames(Modality::Audio, &device);
+        let vision = batch.frames(Modality::Vision, &device);
         let masked = self.settings.config.masks();
         let embed = |embedding: &Embedding, input: SequenceBatch| {
+            let input = fit(input, embedding.room(), fixed);
             let lengths = masked.then_some(input.lengths.as_slice());
             embedding.forward(input.values, lengths)
         };

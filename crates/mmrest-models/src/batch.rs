@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use mmrest_data::{Frames, PaddedFrames};
+use mmrest_data::{Frames, Modality, PaddedFrames};
 use mmrest_encoders::{Bert, PackedTokens};
 
 use crate::all_gather::Part;
+use crate::sequences::{PackedStates, SequenceBatch};
 
 /// What a segment gives the text encoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,48 +33,11 @@ pub struct Example {
     pub vision: Frames,
     /// Standardised audio frames; width 0 when not in use.
     pub audio: Frames,
+    /// States of further sentences about the segment, `[tokens, hidden]` each, where the model asks for them
+    /// ([`Needs::sentences`](crate::Needs)).
+    pub sentences: Vec<Arc<Frames>>,
     /// Sentiment in `data.label_range`; NaN when unknown.
     pub label: f32,
-}
-
-/// Right-padded sequences with their lengths.
-///
-/// ```
-/// use burn::tensor::Device;
-/// use mmrest_data::Frames;
-/// use mmrest_models::SequenceBatch;
-///
-/// let long = Frames { values: vec![1.0, 2.0, 3.0, 4.0], width: 2 };
-/// let none = Frames::empty(2);
-/// let batch = SequenceBatch::pad(&[&long, &none], 2, &Device::flex());
-/// assert_eq!(batch.values.dims(), [2, 2, 2]);
-/// assert_eq!(batch.lengths, [2, 1]);
-/// ```
-#[derive(Debug, Clone)]
-pub struct SequenceBatch {
-    /// `[batch, time, feature]`, 0 after each sequence's end; time is that of the longest, at least 1.
-    pub values: Tensor<3>,
-    /// Frames of each sequence, at least 1: one without frames is one zero frame.
-    pub lengths: Vec<usize>,
-}
-
-impl SequenceBatch {
-    /// Pads sequences of `width` features to the longest.
-    ///
-    /// # Panics
-    ///
-    /// When a sequence that has frames has another width.
-    pub fn pad(sequences: &[&Frames], width: usize, device: &Device) -> Self {
-        Self::upload(PaddedFrames::pad(sequences, width), device)
-    }
-
-    /// Copies padded frames to a device.
-    pub fn upload(frames: PaddedFrames, device: &Device) -> Self {
-        Self {
-            values: Tensor::from_data(TensorData::new(frames.values, frames.shape), device),
-            lengths: frames.lengths,
-        }
-    }
 }
 
 /// A batch's input to the text encoder.
@@ -99,6 +63,25 @@ impl TextBatch {
             Self::First(state) => state.clone(),
         }
     }
+
+    /// Last hidden states of all tokens, from whatever the batch carries. `lower_layers` as for
+    /// [`first_token`](Self::first_token).
+    pub fn all_tokens(&self, bert: &Bert, lower_layers: usize) -> PackedStates {
+        match self {
+            Self::Tokens(tokens) => PackedStates {
+                states: bert.forward(tokens),
+                offsets: tokens.offsets.clone(),
+            },
+            Self::Hidden(states, offsets) => PackedStates {
+                states: bert.layers(states.clone(), offsets, lower_layers..bert.depth()),
+                offsets: offsets.clone(),
+            },
+            Self::First(states) => PackedStates {
+                offsets: (0..=states.dims()[0]).collect(),
+                states: states.clone(),
+            },
+        }
+    }
 }
 
 /// Examples of one step.
@@ -110,6 +93,8 @@ pub struct Batch {
     pub vision: Option<SequenceBatch>,
     /// Audio frames, when in use.
     pub audio: Option<SequenceBatch>,
+    /// States of further sentences about each segment, one batch per sentence, where the model asks for them.
+    pub sentences: Vec<SequenceBatch>,
     /// Sentiments, `[batch]`.
     pub labels: Vec<f32>,
     /// Where each example stands in its split.
@@ -124,6 +109,7 @@ pub struct HostBatch {
     text: Option<HostText>,
     vision: Option<PaddedFrames>,
     audio: Option<PaddedFrames>,
+    sentences: Vec<PaddedFrames>,
     labels: Vec<f32>,
     rows: Vec<usize>,
 }
@@ -145,6 +131,7 @@ impl HostBatch {
             text: host_text(examples),
             vision: padded(examples, |e| &e.vision),
             audio: padded(examples, |e| &e.audio),
+            sentences: sentences(examples),
             labels: examples.iter().map(|e| e.label).collect(),
             rows,
         }
@@ -201,6 +188,11 @@ impl HostBatch {
             audio: self
                 .audio
                 .map(|frames| SequenceBatch::upload(frames, device)),
+            sentences: self
+                .sentences
+                .into_iter()
+                .map(|frames| SequenceBatch::upload(frames, device))
+                .collect(),
             labels: self.labels,
             rows: self.rows,
             part: None,
@@ -218,6 +210,65 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
+
+    /// Last hidden state of the first tokens, `[batch, hidden]`; zeros `[batch, 1]` where text is not in use.
+    pub fn first_token(
+        &self,
+        bert: Option<&Bert>,
+        lower_layers: usize,
+        device: &Device,
+    ) -> Tensor<2> {
+        match (bert, &self.text) {
+            (Some(bert), Some(text)) => text.first_token(bert, lower_layers),
+            (None, Some(TextBatch::First(states))) => states.clone(),
+            _ => Tensor::zeros([self.len(), 1], device),
+        }
+    }
+
+    /// Last hidden states of all tokens; one zero token `[1]` a segment where text is not in use.
+    pub fn all_tokens(
+        &self,
+        bert: Option<&Bert>,
+        lower_layers: usize,
+        device: &Device,
+    ) -> PackedStates {
+        match (bert, &self.text) {
+            (Some(bert), Some(text)) => text.all_tokens(bert, lower_layers),
+            (None, Some(TextBatch::Hidden(states, offsets))) => PackedStates {
+                states: states.clone(),
+                offsets: offsets.clone(),
+            },
+            _ => PackedStates {
+                states: Tensor::zeros([self.len(), 1], device),
+                offsets: (0..=self.len()).collect(),
+            },
+        }
+    }
+
+    /// The frames of vision or audio; one zero frame of one feature a segment where the modality is not in use.
+    pub fn frames(&self, modality: Modality, device: &Device) -> SequenceBatch {
+        let own = match modality {
+            Modality::Vision => self.vision.clone(),
+            Modality::Audio => self.audio.clone(),
+            Modality::Text => None,
+        };
+        own.unwrap_or_else(|| SequenceBatch {
+            values: Tensor::zeros([self.len(), 1, 1], device),
+            lengths: vec![1; self.len()],
+        })
+    }
+}
+
+/// The sentences of all examples, sentence by sentence.
+fn sentences(examples: &[Example]) -> Vec<PaddedFrames> {
+    let count = examples.iter().map(|e| e.sentences.len()).min();
+    (0..count.unwrap_or(0))
+        .map(|place| {
+            let sequences: Vec<&Frames> = examples.iter().map(|e| &*e.sentences[place]).collect();
+            let width = sequences.iter().map(|s| s.width).max().unwrap_or(0);
+            PaddedFrames::pad(&sequences, width)
+        })
+        .collect()
 }
 
 fn padded(examples: &[Example], frames: fn(&Example) -> &Frames) -> Option<PaddedFrames> {

@@ -46,14 +46,14 @@ use crate::almt::layers::{
     Block, Embedding, Fusion, HyperLayer, TOKENS, positions, with_layer_names,
 };
 use crate::almt::rows;
-use crate::batch::{Batch, SequenceBatch};
+use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, product, sum};
 use crate::error::ModelError;
-use crate::inputs::{Fit, label_column, one_device};
-use crate::model::{
-    GradientGroup, Loss, Mode, ModelOutput, Optimizer, ParameterGroup, Rates, Recipe,
-    SentimentModel,
-};
+use crate::inputs::{fit, label_column, one_device};
+use crate::model::{Loss, Mode, ModelOutput, SentimentModel};
+use crate::needs::{AbsentNeed, Needs, TextNeed};
+use crate::recipe::{GradientGroup, Optimizer, ParameterGroup, Rates, Recipe, Schedule};
+use crate::sequences::SequenceBatch;
 use crate::task::Task;
 
 /// Positions that the published code reserves for a level of the text; the first 8 are used.
@@ -268,31 +268,41 @@ impl SentimentModel for Deva {
         Ok(())
     }
 
+    fn needs(config: &DevaConfig) -> Needs {
+        Needs {
+            text: TextNeed::AllTokens,
+            absent: AbsentNeed::ZeroFrame,
+            sentences: if config.descriptions { 2 } else { 0 },
+            ..Needs::default()
+        }
+    }
+
     fn recipe(config: &DevaConfig, rates: &Rates) -> Recipe {
-        let group = |name, pattern, learning_rate| ParameterGroup {
-            name,
-            pattern,
-            optimizer: Optimizer::Adam,
-            learning_rate,
-            weight_decay: rates.weight_decay,
+        let group = |name, pattern, rate| ParameterGroup {
+            optimizer: Optimizer::ADAM_W,
+            ..ParameterGroup::new(name, pattern, rate, rates.weight_decay)
         };
         let mut groups = vec![group("", "", rates.learning_rate)];
         if !config.published {
             groups.push(group("text", r"^bert\.", rates.text_learning_rate));
         }
+        let gradients = GradientGroup {
+            name: "",
+            pattern: "",
+            clip: rates.clip(),
+        };
         Recipe {
-            groups,
-            gradients: vec![GradientGroup {
-                name: "",
-                pattern: "",
-                max_norm: rates.max_grad_norm,
-            }],
-            accumulate: 1,
+            schedule: Schedule::EpochCosine {
+                idle_first: config.first_epoch_at_zero || config.published,
+                warmup: config.warmup_epochs,
+                epochs: config.schedule_epochs,
+            },
+            ..Recipe::new(groups, vec![gradients])
         }
     }
 
     fn forward(&self, batch: &Batch, (): &(), _: Mode) -> Result<DevaOutput, ModelError> {
-        Ok(self.score(batch, &[], !self.settings.config.masks()))
+        Ok(self.score(batch, !self.settings.config.masks()))
     }
 
     fn loss(
@@ -346,40 +356,27 @@ impl SentimentModel for Deva {
 }
 
 impl Deva {
-    /// Scores a batch. `descriptions`: of audio and of vision, or none. `fixed`: sequences are padded to their greatest
-    /// length, not to the longest of the batch.
+    /// Scores a batch. `fixed`: sequences are padded to their greatest length, not to the longest of the batch.
     #[doc(hidden)]
     #[must_use]
-    pub fn score(&self, batch: &Batch, descriptions: &[SequenceBatch], fixed: bool) -> DevaOutput {
-        let (device, count) = (self.head.weight.device(), batch.len());
+    pub fn score(&self, batch: &Batch, fixed: bool) -> DevaOutput {
+        let device = self.head.weight.device();
         let masked = self.settings.config.masks();
-        let fit = |embedding: &Embedding| Fit {
-            width: embedding.features(),
-            most: embedding.room(),
-            fixed,
-        };
         let embed = |embedding: &Embedding, input: SequenceBatch| {
+            let input = fit(input, embedding.room(), fixed);
             let lengths = masked.then_some(input.lengths.as_slice());
             embedding.forward(input.values, lengths)
         };
-        let text = fit(&self.text).tokens(
-            batch.text.as_ref(),
-            self.bert.as_ref(),
-            self.settings.lower_layers,
-            count,
-            &device,
-        );
+        let (bert, lower) = (self.bert.as_ref(), self.settings.lower_layers);
+        let text = batch.all_tokens(bert, lower, &device).padded(None);
         let text = embed(&self.text, text);
-        let frames = |embedding: &Embedding, input: Option<&SequenceBatch>| {
-            embed(embedding, fit(embedding).frames(input, count, &device))
-        };
-        let audio = frames(&self.audio, batch.audio.as_ref());
-        let vision = frames(&self.vision, batch.vision.as_ref());
+        let audio = embed(&self.audio, batch.frames(Modality::Audio, &device));
+        let vision = embed(&self.vision, batch.frames(Modality::Vision, &device));
         let description = |embedding: &Option<Embedding>, place: usize| match (
             embedding,
-            descriptions.get(place),
+            batch.sentences.get(place),
         ) {
-            (Some(embedding), Some(input)) => frames(embedding, Some(input)),
+            (Some(embedding), Some(input)) => embed(embedding, input.clone()),
             _ => text.zeros_like(),
         };
         let of_audio = description(&self.audio_description, 0);

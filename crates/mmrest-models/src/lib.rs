@@ -12,15 +12,18 @@ mod mcl_mcf;
 mod mmim;
 mod mmrest;
 mod model;
+mod needs;
 mod published;
+mod recipe;
 mod registry;
 pub mod seed;
 mod self_mm;
+mod sequences;
 mod task;
 
 pub use all_gather::Part;
 pub use almt::{Almt, AlmtConfig, AlmtOutput};
-pub use batch::{Batch, Example, HostBatch, SequenceBatch, TextBatch, TextFeatures};
+pub use batch::{Batch, Example, HostBatch, TextBatch, TextFeatures};
 pub use counts::bert_parameters;
 pub use deva::{Deva, DevaConfig, DevaOutput};
 pub use error::{ConfigError, ModelError};
@@ -34,10 +37,14 @@ pub use mmrest::{
     MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,
 };
 pub use model::{
-    GradientGroup, Loss, Mode, ModelOutput, NearCluster, Optimizer, ParameterGroup, Prediction,
-    Presets, Rates, Recipe, SentimentModel,
+    Loss, Mode, ModelOutput, NearCluster, Prediction, Presets, SentimentModel, StepAt,
 };
+pub use needs::{AbsentNeed, FrameNeed, Needs, TextNeed};
 pub use published::{PublishedTensor, load_published, published_gradients, published_weights};
+pub use recipe::{
+    Adam, Clip, GradientGroup, Optimizer, ParameterGroup, Pass, Rates, Recipe, Schedule,
+};
 pub use registry::{ModelConfig, ModelVisitor};
 pub use self_mm::{Distance, Head, LabelMemory, LabelState, SelfMm, SelfMmConfig, SelfMmOutput};
+pub use sequences::{PackedStates, SequenceBatch};
 pub use task::{BinsConfig, Task};

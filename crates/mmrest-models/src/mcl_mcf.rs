@@ -44,15 +44,14 @@ use mmrest_encoders::{Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig};
 
 pub use self::config::MclMcfConfig;
 use self::layers::{Contrast, Pointwise, TensorConvolution};
-use crate::batch::{Batch, SequenceBatch, TextBatch};
+use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, sum};
 use crate::error::ModelError;
-use crate::inputs::{Fit, label_column, one_device};
+use crate::inputs::{label_column, one_device};
 use crate::mmim::layers::ScoreHead;
-use crate::model::{
-    GradientGroup, Loss, Mode, ModelOutput, Optimizer, ParameterGroup, Rates, Recipe,
-    SentimentModel,
-};
+use crate::model::{Loss, Mode, ModelOutput, SentimentModel};
+use crate::needs::{AbsentNeed, Needs};
+use crate::recipe::{GradientGroup, ParameterGroup, Rates, Recipe};
 use crate::task::Task;
 
 /// The MCL-MCF network. A modality that is not in use is one zero frame of one feature, or a text of one zero.
@@ -125,8 +124,6 @@ pub struct TensorLevel {
 #[derive(Clone, Debug)]
 struct Settings {
     config: MclMcfConfig,
-    /// Width of the text.
-    text: usize,
     /// How many of the text encoder's lower layers are not trained.
     lower_layers: usize,
 }
@@ -269,7 +266,6 @@ impl SentimentModel for MclMcf {
             }),
             settings: Arc::new(Settings {
                 config: config.clone(),
-                text: hidden,
                 lower_layers: task.lower_layers,
             }),
         })
@@ -309,33 +305,38 @@ impl SentimentModel for MclMcf {
         Ok(())
     }
 
-    fn recipe(_: &MclMcfConfig, rates: &Rates) -> Recipe {
-        let group = |name, pattern, learning_rate| ParameterGroup {
-            name,
-            pattern,
-            optimizer: Optimizer::Adam,
-            learning_rate,
-            weight_decay: rates.weight_decay,
-        };
-        Recipe {
-            groups: vec![
-                group("", "", rates.learning_rate),
-                group("text", r"^bert\.", rates.text_learning_rate),
-            ],
-            gradients: vec![GradientGroup {
-                name: "",
-                pattern: "",
-                max_norm: rates.max_grad_norm,
-            }],
-            accumulate: 1,
+    fn needs(_: &MclMcfConfig) -> Needs {
+        Needs {
+            absent: AbsentNeed::ZeroFrame,
+            ..Needs::default()
         }
+    }
+
+    fn recipe(_: &MclMcfConfig, rates: &Rates) -> Recipe {
+        let group =
+            |name, pattern, rate| ParameterGroup::new(name, pattern, rate, rates.weight_decay);
+        let groups = vec![
+            group("", "", rates.learning_rate),
+            group("text", r"^bert\.", rates.text_learning_rate),
+        ];
+        let gradients = GradientGroup {
+            name: "",
+            pattern: "",
+            clip: rates.clip(),
+        };
+        Recipe::new(groups, vec![gradients])
     }
 
     fn forward(&self, batch: &Batch, (): &(), _: Mode) -> Result<MclMcfOutput, ModelError> {
         let device = self.score.linear_1.weight.device();
-        let text = self.text(batch, &device);
-        let vision = encode(&self.vision, batch.vision.as_ref(), batch.len(), &device);
-        let audio = encode(&self.audio, batch.audio.as_ref(), batch.len(), &device);
+        let (bert, lower) = (self.bert.as_ref(), self.settings.lower_layers);
+        let text = batch.first_token(bert, lower, &device);
+        let encode = |encoder: &SequenceEncoder, modality| {
+            let frames = batch.frames(modality, &device);
+            encoder.forward(frames.values, &frames.lengths)
+        };
+        let vision = encode(&self.vision, Modality::Vision);
+        let audio = encode(&self.audio, Modality::Audio);
         let all = Tensor::cat(vec![text.clone(), audio.clone(), vision.clone()], 1);
         let blocks = [
             relu(self.block_text.forward(text.clone())),
@@ -412,22 +413,6 @@ impl SentimentModel for MclMcf {
     }
 }
 
-/// The representation of vision or audio: of one zero frame where there is none.
-fn encode(
-    encoder: &SequenceEncoder,
-    input: Option<&SequenceBatch>,
-    batch: usize,
-    device: &Device,
-) -> Tensor<2> {
-    let fit = Fit {
-        width: encoder.lstm.weight_ih.val().dims()[0],
-        most: usize::MAX,
-        fixed: false,
-    };
-    let frames = fit.frames(input, batch, device);
-    encoder.forward(frames.values, &frames.lengths)
-}
-
 impl MclMcf {
     /// m_tv, m_va, m_ta, m_tva, `[batch, D]`.
     #[must_use]
@@ -494,14 +479,5 @@ impl MclMcf {
                 ])
             }),
         ]
-    }
-
-    /// t, `[batch, hidden]`: zeros where there is no text.
-    fn text(&self, batch: &Batch, device: &Device) -> Tensor<2> {
-        match (&self.bert, &batch.text) {
-            (_, Some(TextBatch::First(state))) => state.clone(),
-            (Some(bert), Some(input)) => input.first_token(bert, self.settings.lower_layers),
-            _ => Tensor::zeros([batch.len(), self.settings.text], device),
-        }
     }
 }

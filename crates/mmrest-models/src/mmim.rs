@@ -41,14 +41,13 @@ use mmrest_encoders::{Bert, BertConfig};
 pub use self::config::{Likelihood, MmimConfig};
 pub use self::entropy::EntropyMemory;
 use self::layers::{MutualInformation, Predictor, RecurrentEncoder, ScoreHead};
-use crate::batch::{Batch, SequenceBatch, TextBatch};
+use crate::batch::Batch;
 use crate::counts::{bert_parameters, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::inputs::{Fit, label_column, one_device};
-use crate::model::{
-    GradientGroup, Loss, Mode, ModelOutput, Optimizer, ParameterGroup, Rates, Recipe,
-    SentimentModel,
-};
+use crate::inputs::{label_column, one_device};
+use crate::model::{Loss, Mode, ModelOutput, SentimentModel, StepAt};
+use crate::needs::{AbsentNeed, Needs};
+use crate::recipe::{GradientGroup, ParameterGroup, Pass, Rates, Recipe};
 use crate::task::Task;
 
 /// H counts from this batch of an epoch on.
@@ -85,8 +84,6 @@ pub struct Mmim {
 #[derive(Clone, Debug)]
 struct Settings {
     config: MmimConfig,
-    /// Width of the text.
-    text: usize,
     /// How many of the text encoder's lower layers are not trained.
     lower_layers: usize,
 }
@@ -198,7 +195,6 @@ impl SentimentModel for Mmim {
             cpc_a: predictor(of_audio),
             settings: Arc::new(Settings {
                 config: config.clone(),
-                text: hidden,
                 lower_layers: task.lower_layers,
             }),
         })
@@ -260,34 +256,48 @@ impl SentimentModel for Mmim {
         EntropyMemory::default()
     }
 
+    fn needs(_: &MmimConfig) -> Needs {
+        Needs {
+            absent: AbsentNeed::ZeroFrame,
+            ..Needs::default()
+        }
+    }
+
     fn recipe(config: &MmimConfig, rates: &Rates) -> Recipe {
-        let group = |name, pattern, learning_rate| ParameterGroup {
-            name,
-            pattern,
-            optimizer: Optimizer::Adam,
-            learning_rate,
-            weight_decay: rates.weight_decay,
+        let group =
+            |name, pattern, rate| ParameterGroup::new(name, pattern, rate, rates.weight_decay);
+        let groups = vec![
+            group("", "", rates.learning_rate),
+            group("text", r"^bert\.", rates.text_learning_rate),
+            group("mi", r"^mi_(tv|ta|va)\.", config.mi_learning_rate),
+        ];
+        let gradients = GradientGroup {
+            name: "",
+            pattern: "",
+            clip: rates.clip(),
         };
         Recipe {
-            groups: vec![
-                group("", "", rates.learning_rate),
-                group("text", r"^bert\.", rates.text_learning_rate),
-                group("mi", r"^mi_(tv|ta|va)\.", config.mi_learning_rate),
+            passes: vec![
+                Pass {
+                    name: "estimators",
+                    trains: vec!["mi"],
+                    share: config.mi_share,
+                },
+                Pass {
+                    trains: vec!["", "text"],
+                    ..Pass::default()
+                },
             ],
-            gradients: vec![GradientGroup {
-                name: "",
-                pattern: "",
-                max_norm: rates.max_grad_norm,
-            }],
-            accumulate: 1,
+            ..Recipe::new(groups, vec![gradients])
         }
     }
 
     fn forward(&self, batch: &Batch, _: &EntropyMemory, _: Mode) -> Result<MmimOutput, ModelError> {
         let device = self.fusion.linear_1.weight.device();
-        let text = self.text(batch, &device);
-        let vision = encode(&self.vision, batch.vision.as_ref(), batch.len(), &device);
-        let audio = encode(&self.audio, batch.audio.as_ref(), batch.len(), &device);
+        let (bert, lower) = (self.bert.as_ref(), self.settings.lower_layers);
+        let text = batch.first_token(bert, lower, &device);
+        let vision = self.vision.forward(batch.frames(Modality::Vision, &device));
+        let audio = self.audio.forward(batch.frames(Modality::Audio, &device));
         let all = Tensor::cat(vec![text.clone(), audio.clone(), vision.clone()], 1);
         let (fusion, prediction) = self.fusion.forward(all);
         Ok(MmimOutput {
@@ -318,18 +328,23 @@ impl SentimentModel for Mmim {
                     parts: vec![Some(task), None, None, None],
                 })
             }
-            Mode::Train { step, .. } => self.score_loss(batch, output, state, step),
+            Mode::Train(StepAt { pass: 0, .. }) => Ok(self.estimator_loss(output)),
+            Mode::Train(at) => self.score_loss(batch, output, state, at.step),
         }
     }
 
-    /// Remembers the batch's entropy rows.
+    /// Remembers the batch's entropy rows; the estimators' pass, with which an epoch begins, forgets them.
     fn observe(
         &self,
         batch: &Batch,
         output: &MmimOutput,
         state: &mut EntropyMemory,
-        _: usize,
+        at: StepAt,
     ) -> Result<(), ModelError> {
+        if at.pass == 0 {
+            *state = EntropyMemory::default();
+            return Ok(());
+        }
         state.skipped += usize::from(output.skipped);
         state.remember(&output.entropy_rows, &batch.labels)
     }
@@ -368,21 +383,6 @@ fn sizes(config: &MmimConfig, task: &Task) -> [[usize; 3]; 2] {
 fn task_loss(batch: &Batch, output: &MmimOutput) -> Tensor<1> {
     let labels = label_column(&batch.labels, &output.prediction.device());
     (output.prediction.clone() - labels).abs().mean()
-}
-
-/// The representation of vision or audio: of one zero frame where there is none.
-fn encode(
-    encoder: &RecurrentEncoder,
-    input: Option<&SequenceBatch>,
-    batch: usize,
-    device: &Device,
-) -> Tensor<2> {
-    let fit = Fit {
-        width: encoder.features(),
-        most: usize::MAX,
-        fixed: false,
-    };
-    encoder.forward(fit.frames(input, batch, device))
 }
 
 impl Mmim {
@@ -466,15 +466,6 @@ impl Mmim {
             total: sum,
             parts: vec![Some(task), Some(nce), Some(lld), entropy],
         })
-    }
-
-    /// t, `[batch, hidden]`: zeros where there is no text.
-    fn text(&self, batch: &Batch, device: &Device) -> Tensor<2> {
-        match (&self.bert, &batch.text) {
-            (_, Some(TextBatch::First(state))) => state.clone(),
-            (Some(bert), Some(input)) => input.first_token(bert, self.settings.lower_layers),
-            _ => Tensor::zeros([batch.len(), self.settings.text], device),
-        }
     }
 }
 

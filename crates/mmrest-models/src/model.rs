@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::batch::Batch;
 use crate::error::{ConfigError, ModelError};
 use crate::geometry::Geometry;
+use crate::needs::Needs;
+use crate::recipe::{Rates, Recipe};
 use crate::task::Task;
 
 /// A model that the harness can train, evaluate, save and serve.
@@ -31,6 +33,9 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
 
     /// Names of the parts of the loss, parts before their sums. They name columns of `epochs.csv` and curves of reports.
     const LOSSES: &'static [&'static str];
+
+    /// Where the text encoder is in the model: the path of its parameters, without the dot at the end.
+    const TEXT_PATH: &'static str = "bert";
 
     /// Whether a batch may be computed in parts, on several devices at once: the loss of a part is its share of the batch's.
     const SEVERAL_DEVICES: bool = true;
@@ -69,7 +74,13 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
         state.clone()
     }
 
-    /// Parameter groups with their optimisers and rates, clipping, accumulation.
+    /// What the model asks of data and batches. The default is the first token's state of every text, and frames of any
+    /// length, or none.
+    fn needs(_config: &Self::Config) -> Needs {
+        Needs::default()
+    }
+
+    /// Parameter groups with their optimisers and rates, clipping, accumulation, passes, schedule.
     fn recipe(config: &Self::Config, rates: &Rates) -> Recipe;
 
     /// What an epoch begins with that needs a pass over the training split, for the display; none when
@@ -140,7 +151,7 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
         _batch: &Batch,
         _output: &Self::Output,
         _state: &mut Self::State,
-        _epoch: usize,
+        _at: StepAt,
     ) -> Result<(), ModelError> {
         Ok(())
     }
@@ -229,14 +240,32 @@ pub trait ModelOutput: Debug + Send + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// A training step; where it stands in the run names its random choices.
-    Train {
-        /// Epoch, from 1.
-        epoch: usize,
-        /// Step of the epoch, from 1.
-        step: usize,
-    },
+    Train(StepAt),
     /// Evaluation or prediction.
     Evaluate,
+}
+
+/// Where a training step stands in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepAt {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Which of the recipe's passes over the training split, from 0.
+    pub pass: usize,
+    /// Batch of the pass, from 1.
+    pub step: usize,
+}
+
+impl StepAt {
+    /// A step of an epoch's first pass.
+    #[must_use]
+    pub const fn new(epoch: usize, step: usize) -> Self {
+        Self {
+            epoch,
+            pass: 0,
+            step,
+        }
+    }
 }
 
 /// The loss of a batch: what is differentiated, and its parts.
@@ -247,66 +276,6 @@ pub struct Loss {
     /// The parts, unweighted, `[1]` each, in the order of [`SentimentModel::LOSSES`]; a part that is not in use is absent
     /// and counts as 0.
     pub parts: Vec<Option<Tensor<1>>>,
-}
-
-/// Learning rates and clipping that every model shares (`[train]`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rates {
-    /// Of everything but the text encoder.
-    pub learning_rate: f64,
-    /// Of the text encoder.
-    pub text_learning_rate: f64,
-    /// Coupled (L2) weight decay.
-    pub weight_decay: f64,
-    /// Largest global gradient norm; 0 turns clipping off.
-    pub max_grad_norm: f64,
-}
-
-/// How a model is trained: parameter groups, clipping, accumulation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recipe {
-    /// Parameter groups. A later group takes a parameter from an earlier one; the first holds all that no other takes.
-    pub groups: Vec<ParameterGroup>,
-    /// Groups whose gradients are measured, and clipped, together. A later group takes a parameter from an earlier one.
-    pub gradients: Vec<GradientGroup>,
-    /// The optimisers step after this many batches, on the sum of their gradients. What is left at an epoch's end is
-    /// dropped.
-    pub accumulate: usize,
-}
-
-/// Parameters with an optimiser and a rate of their own.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ParameterGroup {
-    /// Names the group's column: `{name}_learning_rate`, or `learning_rate` when empty.
-    pub name: &'static str,
-    /// A regular expression over parameter paths (`text.bert.layers.0.query.weight`).
-    pub pattern: &'static str,
-    /// The optimiser.
-    pub optimizer: Optimizer,
-    /// Base learning rate.
-    pub learning_rate: f64,
-    /// Coupled (L2) weight decay.
-    pub weight_decay: f64,
-}
-
-/// An optimiser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Optimizer {
-    /// Adam as PyTorch has it: beta 0.9 and 0.999, epsilon 1e-8.
-    Adam,
-    /// The published MMRest code's Adam for metrics ([`mmrest_metric::PsdAdam`]).
-    PsdAdam,
-}
-
-/// Parameters whose gradients share one global norm.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GradientGroup {
-    /// Names the group's column: `{name}_gradient_norm`, or `gradient_norm` when empty.
-    pub name: &'static str,
-    /// A regular expression over parameter paths.
-    pub pattern: &'static str,
-    /// Largest global norm; 0 turns clipping off.
-    pub max_norm: f64,
 }
 
 /// A cluster as a segment sees it.

@@ -37,7 +37,8 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("BertLayer", "output_norm", "output.LayerNorm"),
 ];
 
-/// Every parameter of a module by its published name. `renames` are replacements in the name, made in their order.
+/// Every parameter of a module by its published name. `renames` are replacements in the name, made in their order;
+/// one that begins with `^` is made at the beginning only.
 ///
 /// # Errors
 ///
@@ -76,7 +77,8 @@ fn collect<M: Module>(
     reader.read
 }
 
-/// Gives every parameter of a module the values that `find` has for its published name.
+/// Gives every parameter of a module the values that `find` has for its published name. The text encoder stays as it is
+/// where there is nothing of it, as in a system that was trained on its output.
 ///
 /// # Errors
 ///
@@ -90,8 +92,13 @@ pub fn load_published<M: Module>(
         place: Place::new(renames),
         find,
         refused: Vec::new(),
+        text_found: false,
+        text_missing: Vec::new(),
     };
     let module = module.map(&mut writer);
+    if writer.text_found {
+        writer.refused.append(&mut writer.text_missing);
+    }
     if writer.refused.is_empty() {
         return Ok(module);
     }
@@ -127,11 +134,32 @@ impl Place {
             let known = known.find(|(of, here, _)| of == module && here == field);
             known.map_or(field.clone(), |(_, _, published)| (*published).into())
         };
-        let name = self.path.iter().map(part).collect::<Vec<_>>().join(".");
+        // PyTorch's LSTM marks the direction at the end of a name, and an attention has no module for its in-projection.
+        let direction = |(module, _): &&(String, String)| module != "BiLstm";
+        let parts = self.path.iter().filter(direction).map(part);
+        let mut name = parts.collect::<Vec<_>>().join(".");
+        name = name.replace("in_proj.", "in_proj_");
+        if self
+            .path
+            .iter()
+            .any(|(module, field)| module == "BiLstm" && field == "backward")
+        {
+            name.push_str("_reverse");
+        }
         let renames = self.renames.iter();
         renames.fold(name, |name, (here, published)| {
-            name.replace(here, published)
+            let Some(start) = here.strip_prefix('^') else {
+                return name.replace(here, published);
+            };
+            match name.strip_prefix(start) {
+                Some(rest) => format!("{published}{rest}"),
+                None => name,
+            }
         })
+    }
+
+    fn in_text_encoder(&self) -> bool {
+        self.path.iter().any(|(module, _)| module == "Bert")
     }
 
     fn transposed(&self, dims: usize) -> bool {
@@ -177,6 +205,9 @@ struct Writer<'a> {
     place: Place,
     find: &'a dyn Fn(&str) -> Option<PublishedTensor>,
     refused: Vec<String>,
+    /// Whether there is a parameter of the text encoder, and those that there are not.
+    text_found: bool,
+    text_missing: Vec<String>,
 }
 
 impl ModuleMapper for Writer<'_> {
@@ -195,10 +226,17 @@ impl ModuleMapper for Writer<'_> {
         if transposed {
             expected.swap(0, 1);
         }
+        let in_text = self.place.in_text_encoder();
         let Some((shape, values)) = (self.find)(&name) else {
-            self.refused.push(format!("{name} is missing"));
+            let missing = if in_text {
+                &mut self.text_missing
+            } else {
+                &mut self.refused
+            };
+            missing.push(format!("{name} is missing"));
             return param;
         };
+        self.text_found |= in_text;
         if shape != expected {
             let refused = format!("{name} is {shape:?}, not {expected:?}");
             self.refused.push(refused);
@@ -262,7 +300,9 @@ mod tests {
         let to = load_published(to, &[], &find).unwrap();
         assert_eq!(published_weights(&to, &[]).unwrap(), all);
         let wide = LstmConfig::new(4, 2).init(&device);
-        let error = load_published(wide, &[], &find).unwrap_err().to_string();
+        let error = load_published(wide.clone(), &[], &find)
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("weight_ih_l0 is [8, 3], not [8, 4]"),
             "{error}"

@@ -34,7 +34,7 @@
 //! | a side without segments | not mentioned | the centre, then every label, is NaN | the centre before stays; without one, labels stay |
 //! | centres in epoch 1 | not mentioned | include segments not yet seen, with F = 0 | as the code: they are not used before epoch 2 |
 //! | F of the labels | not mentioned | of training mode, dropout on | as the code |
-//! | gradients | of one batch | sum of `accumulate` batches, an epoch's rest dropped | as the code |
+//! | gradients | of one batch | sum of `accumulate` batches, an epoch's rest dropped | as the code; `flush_rest = true`: the rest makes a step |
 //!
 //! # Published names of the parameters
 //!
@@ -65,13 +65,13 @@ use mmrest_kernels::host;
 
 pub use self::config::{Distance, SelfMmConfig};
 pub use self::labels::{LabelMemory, LabelState};
-use crate::batch::{Batch, SequenceBatch, TextBatch};
+use crate::batch::{Batch, TextBatch};
 use crate::counts::{bert_parameters, linear, lstm, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::model::{
-    GradientGroup, Loss, Mode, ModelOutput, Optimizer, ParameterGroup, Rates, Recipe,
-    SentimentModel,
-};
+use crate::model::{Loss, Mode, ModelOutput, SentimentModel, StepAt};
+use crate::needs::{AbsentNeed, Needs};
+use crate::recipe::{GradientGroup, ParameterGroup, Rates, Recipe};
+use crate::sequences::SequenceBatch;
 use crate::task::Task;
 
 /// M: what has a head, in the order of every array of four here.
@@ -194,6 +194,15 @@ impl SentimentModel for SelfMm {
     /// Its labels move by centres of the whole training set.
     const SEVERAL_DEVICES: bool = false;
     const LOSSES: &'static [&'static str] = &["task", "text", "audio", "vision"];
+    const PUBLISHED_NAMES: &'static [(&'static str, &'static str)] = &[
+        ("^bert.", "text_model.model."),
+        ("^audio.lstm.", "audio_model.rnn."),
+        ("^audio.projection.", "audio_model.linear_1."),
+        ("^vision.lstm.", "video_model.rnn."),
+        ("^vision.projection.", "video_model.linear_1."),
+        ("^post_vision.", "post_video."),
+        (".layer_", "_layer_"),
+    ];
 
     fn init(
         config: &SelfMmConfig,
@@ -288,36 +297,39 @@ impl SentimentModel for SelfMm {
         LabelState::default()
     }
 
+    fn needs(_: &SelfMmConfig) -> Needs {
+        Needs {
+            absent: AbsentNeed::ZeroFrame,
+            ..Needs::default()
+        }
+    }
+
     fn recipe(config: &SelfMmConfig, rates: &Rates) -> Recipe {
-        let group = |name, pattern, learning_rate, weight_decay| ParameterGroup {
-            name,
-            pattern,
-            optimizer: Optimizer::Adam,
-            learning_rate,
-            weight_decay,
-        };
+        let group = ParameterGroup::new;
         let text_rate = rates.text_learning_rate;
         let (audio_rate, vision_rate) = (config.audio_learning_rate, config.vision_learning_rate);
         let undecayed = r"^bert\..*\.(bias|gamma|beta)$";
+        let groups = vec![
+            group("", "", rates.learning_rate, rates.weight_decay),
+            group("text", r"^bert\.", text_rate, config.text_weight_decay),
+            group("text_undecayed", undecayed, text_rate, 0.0),
+            group("audio", r"^audio\.", audio_rate, config.audio_weight_decay),
+            group(
+                "vision",
+                r"^vision\.",
+                vision_rate,
+                config.vision_weight_decay,
+            ),
+        ];
+        let gradients = vec![GradientGroup {
+            name: "",
+            pattern: "",
+            clip: rates.clip(),
+        }];
         Recipe {
-            groups: vec![
-                group("", "", rates.learning_rate, rates.weight_decay),
-                group("text", r"^bert\.", text_rate, config.text_weight_decay),
-                group("text_undecayed", undecayed, text_rate, 0.0),
-                group("audio", r"^audio\.", audio_rate, config.audio_weight_decay),
-                group(
-                    "vision",
-                    r"^vision\.",
-                    vision_rate,
-                    config.vision_weight_decay,
-                ),
-            ],
-            gradients: vec![GradientGroup {
-                name: "",
-                pattern: "",
-                max_norm: rates.max_grad_norm,
-            }],
             accumulate: config.accumulate,
+            flush_rest: config.flush_rest,
+            ..Recipe::new(groups, gradients)
         }
     }
 
@@ -391,12 +403,12 @@ impl SentimentModel for SelfMm {
         batch: &Batch,
         output: &SelfMmOutput,
         state: &mut LabelState,
-        epoch: usize,
+        at: StepAt,
     ) -> Result<(), ModelError> {
         state.check_rows(&batch.rows)?;
         let features = Tensor::cat(output.features.to_vec(), 1);
         let features = host::read("features", features.inner())?;
-        state.update(&batch.rows, &features, epoch, &self.settings);
+        state.update(&batch.rows, &features, at.epoch, &self.settings);
         Ok(())
     }
 

@@ -83,13 +83,10 @@ fn outputs_losses_and_gradients_are_the_published_ones() {
             let (values, lengths) = full(values);
             SequenceBatch { values, lengths }
         });
-        let batch = batch(
-            full(text),
-            full(audio),
-            full(vision),
-            golden.values("label"),
-        );
-        let mut output = model.score(&batch, &descriptions, false);
+        let labels = golden.values("label");
+        let mut batch = batch(full(text), full(audio), full(vision), labels);
+        batch.sentences = descriptions.to_vec();
+        let mut output = model.score(&batch, false);
         for (name, found) in ["l", "a", "v", "al", "vl"].iter().zip(&output.embeddings) {
             golden.compare_tensor("outputs", &format!("output.proj_{name}"), found.clone());
         }
@@ -185,13 +182,14 @@ fn without_descriptions_their_place_is_empty() {
     let random =
         |shape: [usize; 3]| Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device);
     let (text, audio, vision) = (random([2, 4, 4]), random([2, 3, 3]), random([2, 5, 2]));
-    let batch = batch(full(&text), full(&audio), full(&vision), vec![1.0, 0.5]);
+    let mut batch = batch(full(&text), full(&audio), full(&vision), vec![1.0, 0.5]);
     let model = without_bert(&tiny(), &task(3, 2), 4, &device);
     let none = model.forward(&batch, &(), Mode::Evaluate).unwrap();
     assert!(host(none.embeddings[3].clone()).iter().all(|&v| v == 0.0));
     let (values, lengths) = full(&random([2, 3, 4]));
     let sentence = SequenceBatch { values, lengths };
-    let some = model.score(&batch, &[sentence.clone(), sentence], false);
+    batch.sentences = vec![sentence.clone(), sentence];
+    let some = model.forward(&batch, &(), Mode::Evaluate).unwrap();
     assert!(host(some.prediction()) != host(none.prediction()));
 
     let config = DevaConfig {

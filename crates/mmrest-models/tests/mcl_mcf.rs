@@ -38,6 +38,7 @@ fn batch(
         text: Some(TextBatch::First(first)),
         audio: frames(audio, of_audio),
         vision: frames(vision, of_vision),
+        sentences: Vec::new(),
         rows: (0..labels.len()).collect(),
         labels,
         part: None,

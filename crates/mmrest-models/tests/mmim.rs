@@ -10,7 +10,7 @@ use common::{Golden, TRAIN, host, task};
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
     Batch, EntropyMemory, Likelihood, Mmim, MmimConfig, MmimOutput, Mode, ModelConfig, ModelOutput,
-    Presets, Rates, SentimentModel, SequenceBatch, Task, TextBatch, bert_parameters,
+    Presets, Rates, SentimentModel, SequenceBatch, StepAt, Task, TextBatch, bert_parameters,
     published_weights,
 };
 
@@ -21,6 +21,15 @@ fn without_bert(config: &MmimConfig, task: &Task, hidden: usize, device: &Device
     let mut model = Mmim::init(config, task, text, device).unwrap();
     model.bert = None;
     model
+}
+
+/// A step of an epoch's second pass.
+fn at(epoch: usize, step: usize) -> StepAt {
+    StepAt {
+        epoch,
+        pass: 1,
+        step,
+    }
 }
 
 fn golden_config(case: usize) -> MmimConfig {
@@ -76,6 +85,7 @@ fn batch(
         text: Some(TextBatch::First(first)),
         audio: frames(audio, of_audio),
         vision: frames(vision, of_vision),
+        sentences: Vec::new(),
         rows: (0..labels.len()).collect(),
         labels,
         part: None,
@@ -146,7 +156,9 @@ fn outputs_losses_and_gradients_are_the_published_ones() {
                     golden.compare_tensor("losses", &format!("loss.{name}"), part.unwrap());
                 }
                 let mut after = state.clone();
-                model.observe(&batch, &output, &mut after, 1).unwrap();
+                model
+                    .observe(&batch, &output, &mut after, at(1, 3))
+                    .unwrap();
                 for (at, pair) in pairs.iter().enumerate() {
                     for (side, rows) in [("pos", &after.positive), ("neg", &after.negative)] {
                         golden.compare("outputs", &format!("output.{pair}.{side}"), &rows[at]);
@@ -231,6 +243,7 @@ fn two_epochs_of_both_passes_are_the_published_ones() {
         text_learning_rate: 1e-2,
         weight_decay: 1e-4,
         max_grad_norm: 1.0,
+        max_grad_value: 0.0,
     };
     let recipe = Mmim::recipe(&config, &rates);
     let (mut optimizer, mut scheduler) = common::optimizer(&recipe);
@@ -265,7 +278,9 @@ fn two_epochs_of_both_passes_are_the_published_ones() {
                 let mut own = GradientsParams::from_params(&mut gradients, &model, &ids);
                 model.visit(&mut Scale(&mut own, (1.0 / (norm + 1e-6)).min(1.0)));
                 if !estimators {
-                    model.observe(&batch, &output, &mut state, epoch).unwrap();
+                    model
+                        .observe(&batch, &output, &mut state, at(epoch, step))
+                        .unwrap();
                 }
                 model = optimizer.step(scheduler.step(), model, own);
             }
@@ -375,7 +390,9 @@ fn a_singular_covariance_is_left_out_and_counted() {
         assert!(host(loss.total)[0].is_finite());
         // With the row of the batch before, it is the same one: still none.
         assert!(loss.parts[3].is_none());
-        model.observe(&one, &output, &mut state, 1).unwrap();
+        model
+            .observe(&one, &output, &mut state, at(1, step))
+            .unwrap();
         assert_eq!(state.skipped, usize::from(entropy));
     }
     let columns = model.epoch_columns(&state);

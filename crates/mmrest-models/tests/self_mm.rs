@@ -15,7 +15,7 @@ use mmrest_encoders::{BertConfig, Lstm};
 use mmrest_models::{
     Batch, BinsConfig, Distance, Example, HostBatch, LabelMemory, LabelState, Mode, ModelConfig,
     ModelError, ModelOutput, Presets, Rates, Recipe, SelfMm, SelfMmConfig, SelfMmOutput,
-    SentimentModel, SequenceBatch, Task, TextBatch, TextFeatures, bert_parameters,
+    SentimentModel, SequenceBatch, StepAt, Task, TextBatch, TextFeatures, bert_parameters,
 };
 use proptest::prelude::*;
 use safetensors::SafeTensors;
@@ -24,7 +24,7 @@ use serde_json::Value;
 const TARGETS: [&str; 4] = ["fusion", "text", "audio", "vision"];
 /// The largest difference, relative to the largest value of a tensor.
 const TOLERANCE: f64 = 5e-5;
-const TRAIN: Mode = Mode::Train { epoch: 1, step: 1 };
+const TRAIN: Mode = Mode::Train(StepAt::new(1, 1));
 
 // Golden numbers.
 
@@ -124,6 +124,7 @@ impl Golden {
             distance: Distance::Norm,
             exclude_zero: json["excludeZero"].as_bool().unwrap(),
             accumulate: size("update_epochs"),
+            flush_rest: false,
             audio_learning_rate: number("learning_rate_audio"),
             vision_learning_rate: number("learning_rate_video"),
             text_weight_decay: number("weight_decay_bert"),
@@ -315,6 +316,7 @@ fn outputs_losses_and_gradients_are_the_published_ones() {
             text: Some(TextBatch::First(text.clone())),
             audio: Some(audio.clone()),
             vision: Some(vision.clone()),
+            sentences: Vec::new(),
             labels: labels("fusion"),
             rows: (0..labels("fusion").len()).collect(),
             part: None,
@@ -370,6 +372,7 @@ fn batch_of(rows: Vec<usize>) -> Batch {
         text: None,
         audio: None,
         vision: None,
+        sentences: Vec::new(),
         labels: vec![0.0; rows.len()],
         rows,
         part: None,
@@ -398,7 +401,7 @@ fn labels_and_centres_are_the_published_ones_after_every_batch() {
                 });
                 let output = output_of(features);
                 model
-                    .observe(&batch_of(rows), &output, &mut state, epoch)
+                    .observe(&batch_of(rows), &output, &mut state, StepAt::new(epoch, 1))
                     .unwrap();
                 golden.compare_state(&format!("{case}/after_{epoch}_{}", batch + 1), &state);
             }
@@ -466,6 +469,7 @@ impl Whole {
             text: Some(TextBatch::First(text)),
             audio: Some(frames("audio")),
             vision: Some(frames("vision")),
+            sentences: Vec::new(),
             labels: labels[first..][..count].to_vec(),
             rows: rows.to_vec(),
             part: None,
@@ -536,6 +540,7 @@ fn three_epochs_of_training_are_the_published_ones() {
         text_learning_rate: number("learning_rate_bert"),
         weight_decay: number("weight_decay_other"),
         max_grad_norm: 0.0,
+        max_grad_value: 0.0,
     };
     let recipe = SelfMm::recipe(&config, &rates);
     assert_eq!(recipe.accumulate, 2);
@@ -549,7 +554,7 @@ fn three_epochs_of_training_are_the_published_ones() {
         let mut accumulator = GradientsAccumulator::new();
         let rows: Vec<usize> = (0..labels.len()).collect();
         for (step, rows) in (1..).zip(rows.chunks(4)) {
-            let mode = Mode::Train { epoch, step };
+            let mode = Mode::Train(StepAt::new(epoch, step));
             let batch = whole.batch(&golden, "train", rows, &device);
             let mut output = whole.model.forward(&batch, &state, mode).unwrap();
             let loss = whole.model.loss(&batch, &mut output, &state, mode).unwrap();
@@ -557,7 +562,7 @@ fn three_epochs_of_training_are_the_published_ones() {
             let gradients = GradientsParams::from_grads(loss.total.backward(), &whole);
             whole
                 .model
-                .observe(&batch, &output, &mut state, epoch)
+                .observe(&batch, &output, &mut state, StepAt::new(epoch, 1))
                 .unwrap();
             accumulator.accumulate(&whole, gradients);
             if step % recipe.accumulate == 0 {
@@ -689,7 +694,7 @@ fn observe(model: &SelfMm, state: &mut LabelState, epoch: usize, rows: &[Row]) {
     });
     let batch = batch_of(rows.iter().map(|(row, _)| *row).collect());
     model
-        .observe(&batch, &output_of(features), state, epoch)
+        .observe(&batch, &output_of(features), state, StepAt::new(epoch, 1))
         .unwrap();
 }
 
@@ -867,6 +872,7 @@ fn every_parameter_is_in_the_published_group() {
         text_learning_rate: 5e-5,
         weight_decay: 1e-3,
         max_grad_norm: 0.0,
+        max_grad_value: 0.0,
     };
     let recipe = SelfMm::recipe(&tiny(), &rates);
     let mut groups = Groups {
@@ -908,6 +914,7 @@ fn example(text: TextFeatures, audio: usize, label: f32) -> Example {
             values: vec![0.3 * label; 3 * audio],
             width: audio,
         },
+        sentences: Vec::new(),
         label,
     }
 }
@@ -937,12 +944,14 @@ fn modalities_that_are_not_in_use_are_zero() {
         let mut state = SelfMm::init_state(&tiny(), &task, &labels);
         for epoch in 1..=3 {
             let batch = HostBatch::new(&examples, vec![0, 1, 2]).upload(&device);
-            let mode = Mode::Train { epoch, step: 1 };
+            let mode = Mode::Train(StepAt::new(epoch, 1));
             let mut output = model.forward(&batch, &state, mode).unwrap();
             let loss = model.loss(&batch, &mut output, &state, mode).unwrap();
             assert!(host(loss.total.clone())[0].is_finite());
             loss.total.backward();
-            model.observe(&batch, &output, &mut state, epoch).unwrap();
+            model
+                .observe(&batch, &output, &mut state, StepAt::new(epoch, 1))
+                .unwrap();
             assert_eq!(output.stages().len(), 11);
             assert_eq!(output.text.dims(), [3, if text { 4 } else { 1 }]);
         }

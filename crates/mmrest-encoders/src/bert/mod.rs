@@ -24,7 +24,7 @@ use mmrest_kernels::norm::residual_norm;
 use mmrest_kernels::operation::takes;
 
 pub use self::pretrained::{BertConfig, has_weights};
-use crate::attention::{attend, attend_first};
+use crate::attention::{Sight, attend, attend_first};
 use crate::packed::lens;
 use crate::{EncoderError, PackedTokens};
 
@@ -142,7 +142,7 @@ impl SelfAttention {
     fn forward_cpu(&self, hidden: Tensor<2>, offsets: &[usize]) -> Tensor<2> {
         let mask = Mask::draw(&self.dropout, &hidden.device());
         let all = project::<7>(hidden, &[&self.query, &self.key, &self.value]);
-        let attended = attend(all, offsets, self.heads, mask);
+        let attended = attend(all, offsets, self.heads, Sight::All, mask);
         project::<3>(attended, &[&self.output])
     }
 
@@ -501,12 +501,12 @@ impl Bert {
 // ---- padding, for devices other than the CPU ----
 
 /// What is added to the scores of padding: exp of it is 0, and half precision can hold it.
-const MASKED: f32 = -3e4;
+pub(crate) const MASKED: f32 = -3e4;
 
 /// Where the tokens of a packed batch lie in the padded one, and back.
-struct Packing {
+pub(crate) struct Packing {
     batch: usize,
-    time: usize,
+    pub(crate) time: usize,
     /// What padding takes; none when all sequences are equally long.
     padding: Option<Padding>,
 }
@@ -521,7 +521,7 @@ struct Padding {
 }
 
 impl Packing {
-    fn new(offsets: &[usize], device: &Device) -> Self {
+    pub(crate) fn new(offsets: &[usize], device: &Device) -> Self {
         let batch = offsets.len().saturating_sub(1);
         let time = lens(offsets).max().unwrap_or(0);
         let equal = lens(offsets).all(|len| len == time);
@@ -533,7 +533,7 @@ impl Packing {
     }
 
     /// `[tokens, hidden]` to `[batch, heads, time, hidden / heads]`.
-    fn split(&self, packed: Tensor<2>, heads: usize) -> Tensor<4> {
+    pub(crate) fn split(&self, packed: Tensor<2>, heads: usize) -> Tensor<4> {
         let [_, hidden] = packed.dims();
         let padded = match &self.padding {
             Some(padding) => packed.select(0, padding.padded.clone()),
@@ -545,7 +545,7 @@ impl Packing {
     }
 
     /// `[batch, heads, time, head]` to `[tokens, heads * head]`.
-    fn join(&self, padded: Tensor<4>) -> Tensor<2> {
+    pub(crate) fn join(&self, padded: Tensor<4>) -> Tensor<2> {
         let [batch, heads, time, head] = padded.dims();
         let rows = padded.swap_dims(1, 2).reshape([batch * time, heads * head]);
         match &self.padding {
@@ -554,7 +554,7 @@ impl Packing {
         }
     }
 
-    fn mask(&self, scores: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn mask(&self, scores: Tensor<4>) -> Tensor<4> {
         match &self.padding {
             Some(padding) => scores + padding.mask.clone(),
             None => scores,

@@ -33,9 +33,31 @@ pub(super) fn last_hidden(
     weights: (Tensor<2>, Tensor<2>, Tensor<1>, Tensor<1>),
     groups: Vec<Schedule>,
 ) -> Tensor<2> {
-    let [_, features] = frames.dims();
+    run(frames, weights, groups, false)
+}
+
+/// [`last_hidden`] with the hidden states of all frames, `[frames, H]`, in the order of the frames.
+pub(super) fn states(
+    frames: Tensor<2>,
+    weights: (Tensor<2>, Tensor<2>, Tensor<1>, Tensor<1>),
+    groups: Vec<Schedule>,
+) -> Tensor<2> {
+    run(frames, weights, groups, true)
+}
+
+fn run(
+    frames: Tensor<2>,
+    weights: (Tensor<2>, Tensor<2>, Tensor<1>, Tensor<1>),
+    groups: Vec<Schedule>,
+    all: bool,
+) -> Tensor<2> {
+    let [count, features] = frames.dims();
     let [hidden, _] = weights.1.dims();
-    let batch = groups.iter().map(|group| group.order.len()).sum();
+    let rows = if all {
+        count
+    } else {
+        groups.iter().map(|group| group.order.len()).sum()
+    };
     let inputs = [
         input(frames),
         input(weights.0),
@@ -50,10 +72,10 @@ pub(super) fn last_hidden(
             .zip(b_hh.values())
             .map(|(a, b)| a + b)
             .collect();
-        let count: usize = groups.iter().map(Schedule::len).sum();
         let mut run = Run {
             features,
             hidden,
+            all,
             gates: Scratch::new(count * 4 * hidden),
             cells: Scratch::new(count * hidden),
             tanhs: Scratch::new(count * hidden),
@@ -61,8 +83,8 @@ pub(super) fn last_hidden(
             groups,
             inputs: [frames.clone(), w_ih.clone(), w_hh.clone()],
         };
-        let output = run.forward(frames.values(), w_ih.values(), w_hh.values(), &bias, batch);
-        (output, [batch, hidden], record.then_some(run))
+        let output = run.forward(frames.values(), w_ih.values(), w_hh.values(), &bias, rows);
+        (output, [rows, hidden], record.then_some(run))
     })
 }
 
@@ -71,6 +93,8 @@ pub(super) fn last_hidden(
 struct Run {
     features: usize,
     hidden: usize,
+    /// Whether the output has the states of all frames, or of each sequence's last.
+    all: bool,
     groups: Vec<Schedule>,
     /// `[frames, 4H]`: the gates after their functions; on the way back, their gradients before them.
     gates: Scratch,
@@ -121,7 +145,7 @@ impl Run {
         w_ih: &[f32],
         w_hh: &[f32],
         bias: &[f32],
-        batch: usize,
+        rows: usize,
     ) -> Vec<f32> {
         let (features, hidden) = (self.features, self.hidden);
         for row in self.gates.chunks_exact_mut(bias.len()) {
@@ -134,12 +158,26 @@ impl Run {
             matrix(frames, count, features),
             matrix(w_ih, features, 4 * hidden),
         );
+        let mut output = vec![0.0; rows * hidden];
+        if self.all {
+            let lengths: Vec<usize> = self.groups.iter().map(Schedule::len).collect();
+            let states = parts(&mut output, lengths.iter().map(|len| len * hidden));
+            let groups = self.rows().into_par_iter().zip(states);
+            groups.for_each(|(mut rows, states)| {
+                rows.forward(w_hh, hidden, Some(states));
+            });
+            return output;
+        }
         let ended: Vec<(Vec<usize>, Vec<f32>)> = self
             .rows()
             .into_par_iter()
-            .map(|mut rows| (rows.schedule.order.clone(), rows.forward(w_hh, hidden)))
+            .map(|mut rows| {
+                (
+                    rows.schedule.order.clone(),
+                    rows.forward(w_hh, hidden, None),
+                )
+            })
             .collect();
-        let mut output = vec![0.0; batch * hidden];
         for (order, last) in ended {
             for (sequence, last) in order.iter().zip(last.chunks_exact(hidden)) {
                 output[sequence * hidden..(sequence + 1) * hidden].copy_from_slice(last);
@@ -155,10 +193,23 @@ impl Tape<5> for Run {
         let wide = 4 * hidden;
         let [frames, w_ih, w_hh] = self.inputs.clone();
         let transposed = transpose(w_hh.values(), hidden, wide);
-        let sums: Vec<Vec<f32>> = self
+        let all = self.all;
+        let mut first = 0;
+        let groups: Vec<(Rows<'_>, Option<&[f32]>)> = self
             .rows()
+            .into_iter()
+            .map(|rows| {
+                let own = first..first + rows.schedule.len() * hidden;
+                first = own.end;
+                (rows, all.then(|| &gradient[own]))
+            })
+            .collect();
+        let sums: Vec<Vec<f32>> = groups
             .into_par_iter()
-            .map(|mut rows| rows.backward(gradient, &transposed, hidden))
+            .map(|(mut rows, states)| match states {
+                Some(states) => rows.backward(states, &transposed, hidden, true),
+                None => rows.backward(gradient, &transposed, hidden, false),
+            })
             .collect();
         let mut bias = vec![0.0; wide];
         for sums in sums {
@@ -200,8 +251,8 @@ impl Tape<5> for Run {
 }
 
 impl Rows<'_> {
-    /// Hidden states after each sequence's last frame, in the order of the schedule.
-    fn forward(&mut self, w_hh: &[f32], size: usize) -> Vec<f32> {
+    /// Hidden states after each sequence's last frame, in the order of the schedule; those after every frame go to `states`.
+    fn forward(&mut self, w_hh: &[f32], size: usize, mut states: Option<&mut [f32]>) -> Vec<f32> {
         let wide = 4 * size;
         let mut hidden = vec![0.0; self.schedule.order.len() * size];
         let zeros = hidden.clone();
@@ -220,16 +271,23 @@ impl Rows<'_> {
             } else {
                 &past[before * size..]
             };
-            let tanhs = &mut self.tanhs[rows];
-            vectorised(forward_rows, (gates, past, (cells, tanhs, hidden), size));
+            let tanhs = &mut self.tanhs[rows.clone()];
+            vectorised(
+                forward_rows,
+                (gates, past, (cells, tanhs, &mut *hidden), size),
+            );
+            if let Some(states) = &mut states {
+                states[rows].copy_from_slice(hidden);
+            }
             before = start;
             start += count;
         }
         hidden
     }
 
-    /// Turns the gates into their gradients; gives their sum over all frames, `[4H]`.
-    fn backward(&mut self, gradient: &[f32], w_hh: &[f32], size: usize) -> Vec<f32> {
+    /// Turns the gates into their gradients; gives their sum over all frames, `[4H]`. `gradient` is that of the states of
+    /// the group's own frames where `all`, else of every sequence's last state.
+    fn backward(&mut self, gradient: &[f32], w_hh: &[f32], size: usize, all: bool) -> Vec<f32> {
         let wide = 4 * size;
         let mut sums = vec![0.0; wide];
         let mut hidden = vec![0.0; self.schedule.order.len() * size];
@@ -239,7 +297,14 @@ impl Rows<'_> {
         let mut start = self.schedule.len();
         for (step, &count) in self.schedule.active.iter().enumerate().rev() {
             start -= count;
-            for (row, sequence) in (alive..count).zip(&self.schedule.order[alive..]) {
+            if all {
+                let states = &gradient[start * size..(start + count) * size];
+                for (hidden, state) in hidden.iter_mut().zip(states) {
+                    *hidden += state;
+                }
+            }
+            let ending = if all { count } else { alive };
+            for (row, sequence) in (ending..count).zip(&self.schedule.order[ending..]) {
                 hidden[row * size..(row + 1) * size]
                     .copy_from_slice(&gradient[sequence * size..(sequence + 1) * size]);
             }

@@ -1,4 +1,4 @@
-//! A one-layer LSTM, read at each sequence's own last frame.
+//! A one-layer LSTM, read at each sequence's own last frame or at all of them, and one that reads both ways.
 //!
 //! With the gates stacked in PyTorch's order i, f, g, o (Hochreiter & Schmidhuber, 1997; `torch.nn.LSTM`):
 //!
@@ -22,6 +22,7 @@ use mmrest_kernels::operation::takes;
 
 use self::schedule::Schedule;
 use crate::init::{WeightInit, uniform_init, xavier_normal_init};
+use crate::packed::lens;
 
 /// Sizes of an [`Lstm`].
 #[derive(Config, Debug)]
@@ -108,18 +109,55 @@ impl Lstm {
         }
     }
 
+    /// Hidden states of all frames, `[frames, H]`, of a packed batch `x: [frames, feature]`: sequence i has the frames
+    /// `offsets[i]..offsets[i + 1]`, at least one. `reverse` reads each from its own last frame to its first.
+    pub fn states(&self, x: Tensor<2>, offsets: &[usize], reverse: bool) -> Tensor<2> {
+        let lengths: Vec<usize> = lens(offsets).collect();
+        let time = lengths.iter().copied().max().unwrap_or(0);
+        let cpu = takes(&x) && takes(&self.weight_ih.val());
+        let groups = if cpu {
+            Schedule::groups(&lengths, time, cpu::GROUP)
+        } else {
+            vec![Schedule::new(&lengths, time)]
+        };
+        let place = |(sequence, step): (usize, usize)| {
+            if reverse {
+                offsets[sequence + 1] - 1 - step
+            } else {
+                offsets[sequence] + step
+            }
+        };
+        let order: Vec<usize> = groups.iter().flat_map(Schedule::steps).map(place).collect();
+        let mut back = vec![0; order.len()];
+        for (read, &frame) in order.iter().enumerate() {
+            back[frame] = read;
+        }
+        let device = x.device();
+        let frames = x.select(0, index(&order, &device));
+        let states = if cpu {
+            cpu::states(frames, self.weights(), groups)
+        } else {
+            let active = groups.first().map_or(&[][..], |group| &group.active);
+            self.run(frames, active).1
+        };
+        states.select(0, index(&back, &device))
+    }
+
+    fn weights(&self) -> (Tensor<2>, Tensor<2>, Tensor<1>, Tensor<1>) {
+        (
+            self.weight_ih.val(),
+            self.weight_hh.val(),
+            self.bias_ih.val(),
+            self.bias_hh.val(),
+        )
+    }
+
     /// [`last_hidden`](Self::last_hidden) as a single operation on the CPU.
     fn last_hidden_cpu(&self, x: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
         let time = x.dims()[1];
         let groups = Schedule::groups(lengths, time, cpu::GROUP);
         let frames: Vec<usize> = groups.iter().flat_map(|group| group.frames(time)).collect();
-        let weights = (
-            self.weight_ih.val(),
-            self.weight_hh.val(),
-            self.bias_ih.val(),
-            self.bias_hh.val(),
-        );
-        cpu::last_hidden(rows(x, &frames), weights, groups)
+        cpu::last_hidden(rows(x, &frames), self.weights(), groups)
     }
 
     /// [`last_hidden`](Self::last_hidden) by burn's operations, for any device.
@@ -127,12 +165,13 @@ impl Lstm {
         let time = x.dims()[1];
         let schedule = Schedule::new(lengths, time);
         let frames: Vec<usize> = schedule.frames(time).collect();
-        let last = self.run(rows(x, &frames), &schedule.active);
+        let (last, _) = self.run(rows(x, &frames), &schedule.active);
         last.select(0, index(&schedule.place(), &self.weight_ih.device()))
     }
 
-    /// Steps through packed frames; `active[t]` sequences are alive at step t. Last hidden states, longest first.
-    fn run(&self, frames: Tensor<2>, active: &[usize]) -> Tensor<2> {
+    /// Steps through packed frames; `active[t]` sequences are alive at step t. Last hidden states, longest first,
+    /// and those of all frames in their order.
+    fn run(&self, frames: Tensor<2>, active: &[usize]) -> (Tensor<2>, Tensor<2>) {
         let device = frames.device();
         let hidden_size = self.weight_hh.shape()[0];
         let weight_ih = self.weight_ih.val();
@@ -143,6 +182,7 @@ impl Lstm {
         let mut hidden = Tensor::<2>::zeros([alive, hidden_size], &device);
         let mut cell = hidden.clone();
         let mut ended = Vec::new();
+        let mut states = Vec::with_capacity(active.len());
         let mut start = 0;
         for &count in active {
             if count < alive {
@@ -156,10 +196,47 @@ impl Lstm {
             let gates =
                 frame.matmul(weight_ih.clone()) + hidden.matmul(weight_hh.clone()) + bias.clone();
             (hidden, cell) = step(gates, cell);
+            states.push(hidden.clone());
         }
         ended.push(hidden);
         ended.reverse();
-        Tensor::cat(ended, 0)
+        (Tensor::cat(ended, 0), Tensor::cat(states, 0))
+    }
+}
+
+/// Two LSTMs, one of which reads each sequence backwards.
+#[derive(Module, Debug)]
+pub struct BiLstm {
+    /// From the first frame to the last.
+    pub forward: Lstm,
+    /// From the last frame to the first.
+    pub backward: Lstm,
+}
+
+impl BiLstm {
+    /// Starts as `torch.nn.LSTM` does.
+    pub fn init(config: &LstmConfig, device: &Device) -> Self {
+        let lstm = || config.init_with(WeightInit::PyTorch, device);
+        Self {
+            forward: lstm(),
+            backward: lstm(),
+        }
+    }
+
+    /// States of all frames of a packed batch `x: [frames, feature]`, forward ones before backward ones, `[frames, 2H]`;
+    /// and where each direction ends, `[batch, H]` each: forward at a sequence's own last frame, backward at its first.
+    pub fn states(&self, x: Tensor<2>, offsets: &[usize]) -> (Tensor<2>, [Tensor<2>; 2]) {
+        let forward = self.forward.states(x.clone(), offsets, false);
+        let backward = self.backward.states(x, offsets, true);
+        let bounds = || offsets.windows(2);
+        let first: Vec<usize> = bounds().map(|bounds| bounds[0]).collect();
+        let last: Vec<usize> = bounds().map(|bounds| bounds[1] - 1).collect();
+        let device = forward.device();
+        let ends = [
+            forward.clone().select(0, index(&last, &device)),
+            backward.clone().select(0, index(&first, &device)),
+        ];
+        (Tensor::cat(vec![forward, backward], 1), ends)
     }
 }
 
@@ -244,6 +321,89 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn states_of_all_frames_are_those_of_ever_longer_sequences() {
+        let device = Device::flex().autodiff();
+        device.seed(11);
+        let lengths = [5usize, 1, 7, 3, 3, 2, 7, 4, 1, 6, 2];
+        let (batch, time) = (lengths.len(), 7);
+        let mut offsets = vec![0];
+        for length in lengths {
+            offsets.push(offsets[offsets.len() - 1] + length);
+        }
+        let lstm = LstmConfig::new(3, 6).init(&device);
+        let x = Tensor::random([batch, time, 3], Distribution::Normal(0.0, 1.5), &device);
+        let packed = |x: Tensor<3>, reverse: bool| {
+            let rows = lengths.iter().enumerate().map(|(row, &length)| {
+                let own: Tensor<2> = x
+                    .clone()
+                    .narrow(0, row, 1)
+                    .narrow(1, 0, length)
+                    .squeeze_dim(0);
+                if reverse { own.flip([0]) } else { own }
+            });
+            Tensor::cat(rows.collect(), 0)
+        };
+        // State t of a sequence is the last one of its first t frames.
+        let naive = |lstm: &Lstm, x: Tensor<3>| {
+            let all: Vec<Tensor<3>> = (1..=time)
+                .map(|t| {
+                    let cut = lengths.map(|length| length.min(t));
+                    lstm.last_hidden_by_steps(x.clone(), &cut).unsqueeze_dim(1)
+                })
+                .collect();
+            packed(Tensor::cat(all, 1), false)
+        };
+        let expected = results(&lstm, &x, naive);
+        let found = results(&lstm, &x, |lstm, x| {
+            lstm.states(packed(x, false), &offsets, false)
+        });
+        let steps = results(&lstm, &x, |lstm, x| {
+            let schedule = Schedule::new(&lengths, time);
+            let frames: Vec<usize> = schedule.frames(time).collect();
+            let states = lstm.run(rows(x, &frames), &schedule.active).1;
+            let order = schedule
+                .steps()
+                .map(|(sequence, step)| offsets[sequence] + step);
+            let mut back = vec![0; frames.len()];
+            for (read, frame) in order.enumerate() {
+                back[frame] = read;
+            }
+            states.select(0, index(&back, &Device::flex().autodiff()))
+        });
+        for (part, expected) in expected.iter().enumerate() {
+            let scale = expected.iter().fold(1.0f32, |most, v| most.max(v.abs()));
+            for found in [&found[part], &steps[part]] {
+                for (found, expected) in found.iter().zip(expected) {
+                    assert!((found - expected).abs() <= 1e-5 * scale, "{part}");
+                }
+            }
+        }
+        // Backwards is forwards over sequences that are turned round.
+        let turned = |states: Tensor<2>| {
+            let bounds = offsets.windows(2);
+            let own = bounds.map(|b| states.clone().narrow(0, b[0], b[1] - b[0]).flip([0]));
+            Tensor::cat(own.collect(), 0)
+        };
+        let backward = results(&lstm, &x, |lstm, x| {
+            lstm.states(packed(x, false), &offsets, true)
+        });
+        let forward = results(&lstm, &x, |lstm, x| {
+            turned(lstm.states(packed(x, true), &offsets, false))
+        });
+        for (found, expected) in backward.iter().zip(&forward).skip(2) {
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() <= 2e-5 * (1.0 + expected.abs()));
+            }
+        }
+        assert_eq!(backward[0].len(), forward[0].len());
+        let config = LstmConfig::new(3, 6);
+        let both = BiLstm::init(&config, &device);
+        let (states, [first, last]) = both.states(packed(x, false), &offsets);
+        assert_eq!(states.dims(), [41, 12]);
+        assert_eq!((first.dims(), last.dims()), ([11, 6], [11, 6]));
     }
 
     #[test]

@@ -37,14 +37,17 @@ impl Schedule {
 
     /// Frames of the batch `[batch * time]` in the order they are read: step by step, longest sequence first.
     pub(super) fn frames(&self, time: usize) -> impl Iterator<Item = usize> + '_ {
-        self.active
-            .iter()
-            .enumerate()
-            .flat_map(move |(step, count)| {
-                self.order[..*count]
-                    .iter()
-                    .map(move |sequence| sequence * time + step)
-            })
+        self.steps()
+            .map(move |(sequence, step)| sequence * time + step)
+    }
+
+    /// Sequence and step of every frame in the order they are read.
+    pub(super) fn steps(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let active = self.active.iter().enumerate();
+        active.flat_map(move |(step, count)| {
+            let alive = self.order[..*count].iter();
+            alive.map(move |&sequence| (sequence, step))
+        })
     }
 
     /// Number of frames that are read.

@@ -9,7 +9,9 @@ mod sections;
 
 pub use layers::{check_brackets, parse_override};
 pub use mmrest_models::{BinsConfig, ConfigError, ModelConfig};
-pub use sections::{ReportConfig, Selection, SequenceConfig, TextConfig, TrainConfig};
+pub use sections::{
+    ReportConfig, ScheduleKind, Selection, SequenceConfig, TextConfig, TrainConfig,
+};
 
 use std::path::Path;
 
@@ -203,10 +205,27 @@ impl Config {
             ("train.text_learning_rate", train.text_learning_rate),
             ("train.weight_decay", train.weight_decay),
             ("train.max_grad_norm", train.max_grad_norm),
+            ("train.max_grad_value", train.max_grad_value),
             ("train.plateau_factor", train.plateau_factor),
         ] {
             ConfigError::at_least_zero(key, value)?;
         }
+        if train.max_grad_norm > 0.0 && train.max_grad_value > 0.0 {
+            return Err(ConfigError(format!(
+                "train.max_grad_norm and train.max_grad_value are both on, found {} and {}: set one of them to 0",
+                train.max_grad_norm, train.max_grad_value
+            )));
+        }
+        if !(train.layer_decay > 0.0 && train.layer_decay <= 1.0) {
+            return Err(ConfigError(format!(
+                "train.layer_decay must be in (0, 1], found {}",
+                train.layer_decay
+            )));
+        }
+        ConfigError::fraction("train.ema", train.ema)?;
+        ConfigError::fraction("train.warmup", train.warmup)?;
+        let schedule_epochs = train.schedule_epochs.unwrap_or(1);
+        ConfigError::positive("train.schedule_epochs", schedule_epochs)?;
         ConfigError::positive("train.epochs", train.epochs)?;
         ConfigError::positive("train.batch_size", train.batch_size)?;
         ConfigError::positive("train.patience", train.patience)?;

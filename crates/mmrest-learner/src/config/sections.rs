@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use mmrest_models::Rates;
+use mmrest_models::{Optimizer, Rates, Recipe, SentimentModel};
 use serde::{Deserialize, Serialize};
+
+use crate::train::Tuning;
 
 /// `[text]`: the text encoder, any BERT directory in Hugging Face's layout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,10 +71,27 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// Learning rate of the text encoder.
     pub text_learning_rate: f64,
-    /// Coupled (L2) weight decay of every parameter.
+    /// Weight decay of every parameter that the model does not give one of its own.
     pub weight_decay: f64,
-    /// Largest global gradient norm; 0 turns clipping off.
+    /// Whether weight decay is decoupled from the gradients, as AdamW has it; otherwise it is coupled (L2), unless the
+    /// model's recipe is published with AdamW.
+    pub decoupled_decay: bool,
+    /// Rate of each layer of the text encoder relative to the layer above it, in (0, 1]; the top layer has
+    /// `text_learning_rate`.
+    pub layer_decay: f64,
+    /// Decay of the exponential moving average of the weights that is evaluated and saved in their place; 0 turns it off.
+    pub ema: f64,
+    /// Largest global gradient norm; 0 turns clipping by norm off.
     pub max_grad_norm: f64,
+    /// Largest value of any entry of a gradient; 0 turns clipping by value off. One of the two at most is on.
+    pub max_grad_value: f64,
+    /// How the learning rates move.
+    pub schedule: ScheduleKind,
+    /// Share of the schedule's steps over which the rates rise from 0 (`warmup-linear`, `warmup-cosine`).
+    pub warmup: f64,
+    /// Epochs after which `warmup-linear` and `warmup-cosine` reach 0; `epochs` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule_epochs: Option<usize>,
     /// Factor of the learning rates when validation does not improve.
     pub plateau_factor: f64,
     /// Epochs without improvement before that.
@@ -98,6 +117,13 @@ impl Default for TrainConfig {
             text_learning_rate: 5e-5,
             weight_decay: 1e-4,
             max_grad_norm: 1.0,
+            max_grad_value: 0.0,
+            decoupled_decay: false,
+            layer_decay: 1.0,
+            ema: 0.0,
+            schedule: ScheduleKind::Plateau,
+            warmup: 0.1,
+            schedule_epochs: None,
             plateau_factor: 0.5,
             plateau_patience: 20,
             patience: 10,
@@ -109,7 +135,41 @@ impl Default for TrainConfig {
     }
 }
 
+/// How the learning rates move over a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScheduleKind {
+    /// Lowered by `plateau_factor` when validation has not improved for more than `plateau_patience` epochs.
+    #[default]
+    Plateau,
+    /// From 0 to the base rate over the warm-up, then straight to 0.
+    WarmupLinear,
+    /// From 0 to the base rate over the warm-up, then half a cosine to 0.
+    WarmupCosine,
+    /// The base rate.
+    Constant,
+}
+
 impl TrainConfig {
+    /// A model's recipe under this configuration.
+    pub fn recipe<M: SentimentModel>(&self, model: &M::Config) -> Recipe {
+        let mut recipe = M::recipe(model, &self.rates());
+        for group in &mut recipe.groups {
+            if let Optimizer::Adam(adam) = &mut group.optimizer {
+                adam.decoupled |= self.decoupled_decay;
+            }
+        }
+        recipe
+    }
+
+    /// What else changes a model's training.
+    pub(crate) fn tuning(&self) -> Tuning {
+        Tuning {
+            layer_decay: self.layer_decay,
+            ema: (self.ema > 0.0).then_some(self.ema),
+        }
+    }
+
     /// The rates that every model shares.
     pub fn rates(&self) -> Rates {
         Rates {
@@ -117,6 +177,7 @@ impl TrainConfig {
             text_learning_rate: self.text_learning_rate,
             weight_decay: self.weight_decay,
             max_grad_norm: self.max_grad_norm,
+            max_grad_value: self.max_grad_value,
         }
     }
 }

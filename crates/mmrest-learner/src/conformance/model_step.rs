@@ -8,7 +8,7 @@ use mmrest_data::Widths;
 use mmrest_metric::MmcLossConfig;
 use mmrest_models::{
     Batch, ClusterConfig, ClusterScope, ClusterState, Forward, Loss, LossConfig, MmRest,
-    MmRestConfig, Mode, ReceptiveFieldKind, Representations, SentimentModel,
+    MmRestConfig, Mode, ReceptiveFieldKind, Representations, SentimentModel, StepAt,
 };
 use mmrest_pdlf::mean_over_modalities;
 use serde::Deserialize;
@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::error::LearnerError;
 
 /// The file's step is the first of training.
-const MODE: Mode = Mode::Train { epoch: 0, step: 0 };
+const MODE: Mode = Mode::Train(StepAt::new(0, 0));
 /// The file's name.
 pub(super) const FILE: &str = "model_step.safetensors";
 
@@ -139,6 +139,7 @@ impl Step {
                 text: None,
                 vision: Some(frames),
                 audio: Some(voice),
+                sentences: Vec::new(),
                 labels: inputs.floats("labels", [count])?,
                 rows: (0..count).collect(),
                 part: None,

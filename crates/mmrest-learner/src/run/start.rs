@@ -207,17 +207,18 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         .as_ref()
         .map_or(0, |text| text.bert.num_hidden_layers);
     let task = config.task(saved.features.widths, layers);
-    let recipe = M::recipe(model, &config.train.rates());
+    let recipe = config.train.recipe::<M>(model);
+    let tuning = config.train.tuning();
     let (start, progress) = match restored {
         None => {
             let state = M::init_state(model, &task, &splits.labels(Split::Train));
-            let start = Start::new(network, state, &recipe, &autodiff)?;
+            let start = Start::new(network, state, &recipe, &autodiff, tuning)?;
             (start, Progress::default())
         }
         Some(restored) => {
             let progress = restored.progress.clone();
             (
-                Start::resumed(network, &recipe, &autodiff, restored)?,
+                Start::resumed(network, &recipe, &autodiff, restored, tuning)?,
                 progress,
             )
         }

@@ -30,13 +30,14 @@ use burn::train::{
     TrainingStrategy, ValidLoader,
 };
 use mmrest_metric::MetricError;
-use mmrest_models::{Batch, Loss, Mode, ModelError, SentimentModel};
+use mmrest_models::{Batch, Loss, Mode, ModelError, SentimentModel, StepAt};
 
 use super::checkpoint::Checkpoints;
+use super::ema::Ema;
 use super::gradients::{GradientGroups, Squares};
 use super::non_finite::{FirstError, StepError, find_non_finite, non_finite_loss};
 use super::schedule::SharedFactor;
-use super::trainer::{Start, Trainer};
+use super::trainer::{Start, StepRules, Trainer};
 use crate::error::{LearnerError, to_host};
 
 /// A model with what burn-train's traits leave no other place for. As a module it is the model: same parameters, same
@@ -55,8 +56,7 @@ pub(super) struct Shared<M: SentimentModel> {
 /// The step under way.
 pub(super) struct Current<M: SentimentModel> {
     pub(super) state: Arc<M::State>,
-    pub(super) epoch: usize,
-    pub(super) step: usize,
+    pub(super) at: StepAt,
     /// The batch and the output of the step's first part, once it is computed.
     seen: Option<(Batch, M::Output)>,
     errors: FirstError,
@@ -68,8 +68,7 @@ impl<M: SentimentModel> Current<M> {
     fn new(state: M::State) -> Self {
         Self {
             state: Arc::new(state),
-            epoch: 0,
-            step: 0,
+            at: StepAt::new(0, 0),
             seen: None,
             errors: FirstError::default(),
             after_step: None,
@@ -190,8 +189,7 @@ impl<M: SentimentModel> TrainStep for Trainee<M> {
     fn step(&self, batch: Batch) -> TrainOutput<StepRecord> {
         let (state, mode) = {
             let current = self.shared.lock();
-            let (epoch, step) = (current.epoch, current.step);
-            (Arc::clone(&current.state), Mode::Train { epoch, step })
+            (Arc::clone(&current.state), Mode::Train(current.at))
         };
         let part = batch.part.as_ref().map_or(0, |part| part.index());
         let forward = || self.model.forward(&batch, &state, mode);
@@ -478,7 +476,8 @@ pub(crate) fn fit<M: SentimentModel, E: Epochs<M> + 'static>(
                 shared: Arc::clone(&start.shared),
                 factor: start.factor,
                 devices: start.devices,
-                accumulate: start.accumulate,
+                steps: start.steps,
+                ema: start.ema,
             },
         })),
         ended: Mutex::new(None),
@@ -522,7 +521,8 @@ struct StartParts<M: SentimentModel> {
     shared: Arc<Shared<M>>,
     factor: SharedFactor,
     devices: Vec<Device>,
-    accumulate: usize,
+    steps: StepRules,
+    ema: Option<Ema>,
 }
 
 impl<M: SentimentModel, E: Epochs<M>> SupervisedLearningStrategy<Trainee<M>> for Strategy<M, E> {
@@ -544,7 +544,8 @@ impl<M: SentimentModel, E: Epochs<M>> SupervisedLearningStrategy<Trainee<M>> for
             shared: start.shared,
             factor: start.factor,
             devices: start.devices,
-            accumulate: start.accumulate,
+            steps: start.steps,
+            ema: start.ema,
         };
         let mut trainer = start.trainer(checkpointer.map(|checkpointer| (checkpointer, events)));
         let outcome = epochs.run(&mut trainer, components.num_epochs, &components.interrupter);

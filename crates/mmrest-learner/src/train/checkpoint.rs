@@ -15,6 +15,7 @@ use super::records;
 use crate::digests;
 use crate::error::LearnerError;
 use crate::files;
+use crate::tensor_file::TensorFile;
 
 /// How many checkpoints are kept.
 const KEPT: usize = 2;
@@ -22,6 +23,8 @@ const KEPT: usize = 2;
 const PARTS: [&str; 3] = ["model", "optimizer", "scheduler"];
 /// The file of the run's progress.
 const PROGRESS: &str = "progress.json";
+/// The file of the moving average of the weights, where there is one.
+pub(super) const EMA: &str = "ema.safetensors";
 /// The file of the model's state.
 const STATE: &str = "state.json";
 /// How the name of a folder begins in which a checkpoint grows.
@@ -48,6 +51,8 @@ pub struct Restored {
     pub progress: Progress,
     /// The model's state, as JSON.
     pub state: serde_json::Value,
+    /// The moving average of the weights, where there was one.
+    pub(crate) ema: Option<TensorFile>,
 }
 
 /// Counts the parts of the checkpoint under way; burn writes them from threads of its own.
@@ -128,6 +133,10 @@ impl Checkpoints {
             scheduler: scheduler.read(epoch)?,
             progress: self.progress(epoch)?,
             state: files::read_json(&self.path(epoch).join(STATE))?,
+            ema: match self.path(epoch).join(EMA) {
+                path if path.exists() => Some(TensorFile::read(&path)?),
+                _ => None,
+            },
         })
     }
 
@@ -158,7 +167,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Waits for burn's three parts, adds the progress, the model's state and the list of digests, puts the checkpoint in
+    /// Waits for burn's three parts, adds the progress, the model's state, the averages and the list of digests, puts the checkpoint in
     /// place and removes the ones before the last.
     ///
     /// # Errors
@@ -169,6 +178,7 @@ impl Checkpoints {
         epoch: usize,
         progress: &Progress,
         state: &impl Serialize,
+        ema: Option<&TensorFile>,
     ) -> Result<(), LearnerError> {
         let growing = self.growing(epoch);
         let parts = self.wait();
@@ -176,7 +186,11 @@ impl Checkpoints {
             parts.map_err(|e| LearnerError::format(&growing, format!("cannot be written: {e}")))?;
         files::write_json(&growing.join(PROGRESS), progress)?;
         files::write_json(&growing.join(STATE), state)?;
-        for name in [PROGRESS, STATE] {
+        if let Some(ema) = ema {
+            ema.write(&growing.join(EMA))?;
+        }
+        let ema = ema.map(|_| EMA);
+        for name in [PROGRESS, STATE].into_iter().chain(ema) {
             listed.push((name.into(), digests::digest(&growing.join(name))?));
         }
         digests::write_listed(&growing, listed)?;

@@ -7,14 +7,16 @@ use std::time::Instant;
 use burn::tensor::Device;
 use burn::train::Interrupter;
 use mmrest_data::Split;
-use mmrest_models::{Recipe, SentimentModel, seed};
+use mmrest_models::{Pass, Recipe, SentimentModel, seed};
 
 use super::adapter::Epochs;
 use super::best_model::BestModel;
 use super::checkpoint::Checkpoints;
+use super::ema::Ema;
 use super::non_finite::NonFinite;
 use super::observer::Observer;
 use super::progress::{EpochRow, Progress};
+use super::schedule::RatePlan;
 use super::trainer::Trainer;
 use crate::error::{LearnerError, batch_error};
 use crate::figures::{Figures, figures};
@@ -113,9 +115,10 @@ impl EpochLoop {
         self.lock.check()?;
         if usable {
             self.checkpoints.begin(epoch)?;
+            let averages = trainer.ema().map(Ema::file).transpose()?;
             trainer.write_checkpoint(epoch);
             self.checkpoints
-                .finish(epoch, &self.progress, &*trainer.state())?;
+                .finish(epoch, &self.progress, &*trainer.state(), averages.as_ref())?;
             self.best.promote()?;
         }
         Ok(())
@@ -177,22 +180,65 @@ impl EpochLoop {
         snapshots.write(&*space, &splits, Moment::Before, self.saved.config.seed)
     }
 
-    /// All training steps of an epoch.
+    /// All training steps of an epoch, pass after pass.
     fn steps<M: SentimentModel>(
         &mut self,
         trainer: &mut Trainer<M>,
         epoch: usize,
         interrupter: &Interrupter,
     ) -> Result<EpochRow, LearnerError> {
+        let passes = self.recipe.passes.clone();
+        let plan = self.rate_plan();
+        let (mut columns, mut skipped) = (Vec::new(), 0);
+        let (mut tally, mut before) = (Tally::default(), Before::default());
+        for (index, pass) in passes.iter().enumerate() {
+            tally = self.pass(trainer, epoch, index, &plan, &mut before, interrupter)?;
+            skipped += tally.skipped;
+            if index + 1 < passes.len() {
+                columns.push((format!("{}_loss", pass.name), tally.loss()));
+            }
+        }
+        tally.skipped = skipped;
+        let state = trainer.state();
+        let own = trainer.model().epoch_columns(&state);
+        columns.extend(own.into_iter().map(|(name, value)| (name.into(), value)));
+        let factor = plan.factor(
+            epoch,
+            before.steps.saturating_sub(1),
+            self.progress.plateau.factor,
+        );
+        Ok(self.row::<M>(epoch, &tally, factor, columns))
+    }
+
+    /// The training steps of one pass. `before`: what the epoch's passes before it have done; moves on.
+    fn pass<M: SentimentModel>(
+        &mut self,
+        trainer: &mut Trainer<M>,
+        epoch: usize,
+        index: usize,
+        plan: &RatePlan,
+        before: &mut Before,
+        interrupter: &Interrupter,
+    ) -> Result<Tally, LearnerError> {
         let epochs = self.saved.config.train.epochs;
-        trainer.set_rate_factor(self.progress.plateau.factor);
-        self.train.set_epoch(epoch);
-        let (mut tally, mut done) = (Tally::default(), 0);
+        let accumulate = self.recipe.accumulate.max(1);
+        let batches = batches_of(&self.recipe.passes[index], self.train.batches());
+        if index > 0 {
+            trainer.begin_pass(epoch, index);
+        }
+        self.train.set_pass(epoch, index);
+        let mut tally = Tally::default();
         let train = self.train.clone();
-        for parts in train.pass_on(&self.devices.clone()) {
+        for (done, parts) in train
+            .pass_on(&self.devices.clone())
+            .take(batches)
+            .enumerate()
+        {
             if interrupter.should_stop() {
                 return Err(LearnerError::Interrupted);
             }
+            let steps = before.steps + done / accumulate;
+            trainer.set_rate_factor(plan.factor(epoch, steps, self.progress.plateau.factor));
             let parts = parts?;
             let rows: Vec<usize> = parts.iter().flat_map(|part| &part.rows).copied().collect();
             let step = match trainer.step(parts) {
@@ -215,22 +261,39 @@ impl EpochLoop {
                     self.skip(epoch, trainer.steps(), found, &rows)?;
                 }
             }
-            done += rows.len();
-            let total = self.train.len();
-            self.observer.batch(epoch, epochs, done, total, step.loss());
+            before.segments += rows.len();
+            let total = self.segments_an_epoch();
+            self.observer.batch(
+                epoch,
+                epochs,
+                before.segments.min(total),
+                total,
+                step.loss(),
+            );
         }
+        trainer.end_pass()?;
+        before.steps += plan.steps_of(batches);
         if tally.taken == 0 {
             return Err(LearnerError::Training(format!(
                 "no step of epoch {epoch} could be taken: {}",
                 self.what_is_left()
             )));
         }
-        let state = trainer.state();
-        let columns = trainer.model().epoch_columns(&state);
-        let own = columns
-            .into_iter()
-            .map(|(name, value)| (name.into(), value));
-        Ok(self.row::<M>(epoch, &tally, own.collect()))
+        Ok(tally)
+    }
+
+    /// How the learning rates move.
+    fn rate_plan(&self) -> RatePlan {
+        let batches = self.train.batches();
+        let passes = self.recipe.passes.iter();
+        let batches: Vec<usize> = passes.map(|pass| batches_of(pass, batches)).collect();
+        RatePlan::new(&self.saved.config.train, &self.recipe, &batches)
+    }
+
+    /// Segments that an epoch's passes go through, about.
+    fn segments_an_epoch(&self) -> usize {
+        let shares: f64 = self.recipe.passes.iter().map(|pass| pass.share).sum();
+        (self.train.len() as f64 * shares).ceil() as usize
     }
 
     /// Reports a step that was skipped; too many in a row are an error.
@@ -295,9 +358,9 @@ impl EpochLoop {
         &self,
         epoch: usize,
         tally: &Tally,
+        factor: f64,
         model: Vec<(String, f64)>,
     ) -> EpochRow {
-        let factor = self.progress.plateau.factor;
         let scale = 1.0 / tally.segments as f64;
         let mut losses = tally.losses.iter().map(|sum| sum * scale);
         let groups = self.recipe.groups.iter();
@@ -374,7 +437,25 @@ impl EpochLoop {
     }
 }
 
+/// What an epoch's passes have done.
+#[derive(Default)]
+struct Before {
+    /// Steps of the optimisers.
+    steps: usize,
+    segments: usize,
+}
+
+/// How many batches a pass takes of `batches`.
+fn batches_of(pass: &Pass, batches: usize) -> usize {
+    ((batches as f64 * pass.share) as usize).clamp(1, batches.max(1))
+}
+
 impl Tally {
+    /// The loss, mean over the segments of the steps taken.
+    fn loss(&self) -> f64 {
+        self.losses.first().copied().unwrap_or_default() / self.segments.max(1) as f64
+    }
+
     /// Counts a step that was taken.
     fn take(&mut self, losses: &[f64], norms: &[f64], segments: usize) {
         self.taken += 1;

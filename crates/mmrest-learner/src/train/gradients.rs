@@ -3,18 +3,41 @@
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use mmrest_models::GradientGroup;
+use mmrest_models::{Clip, GradientGroup};
 
 use super::non_finite::NonFinite;
 use super::schedule::parameter_group;
 use crate::error::{LearnerError, to_host};
 
+/// Parameters in groups: a later group takes a parameter from an earlier one, the first holds what no other takes.
+#[derive(Clone, Debug)]
+pub(crate) struct ParameterGroups(Vec<ParamGroup>);
+
+impl ParameterGroups {
+    /// The groups of these patterns, in their order.
+    ///
+    /// # Errors
+    ///
+    /// A pattern is no regular expression.
+    pub(crate) fn new<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<Self, LearnerError> {
+        let others = patterns.skip(1).map(parameter_group);
+        Ok(Self(others.collect::<Result<_, _>>()?))
+    }
+
+    /// The place of a parameter's group.
+    pub(crate) fn of<const D: usize>(&self, param: &Param<Tensor<D>>, path: &[String]) -> usize {
+        let path = path.join(".");
+        let mut patterns = self.0.iter();
+        let found = patterns.rposition(|group| group.matches(&param.id, Some(&path)));
+        found.map_or(0, |place| place + 1)
+    }
+}
+
 /// Groups of parameters whose gradients are measured and clipped together.
 #[derive(Clone, Debug)]
 pub(crate) struct GradientGroups {
     groups: Vec<GradientGroup>,
-    /// Of each group but the first, which holds what no other takes.
-    patterns: Vec<ParamGroup>,
+    parameters: ParameterGroups,
 }
 
 impl GradientGroups {
@@ -24,11 +47,9 @@ impl GradientGroups {
     ///
     /// A pattern is no regular expression.
     pub(crate) fn new(groups: &[GradientGroup]) -> Result<Self, LearnerError> {
-        let patterns = groups.iter().skip(1);
-        let patterns = patterns.map(|group| parameter_group(group.pattern));
         Ok(Self {
             groups: groups.to_vec(),
-            patterns: patterns.collect::<Result<_, _>>()?,
+            parameters: ParameterGroups::new(groups.iter().map(|group| group.pattern))?,
         })
     }
 
@@ -44,32 +65,43 @@ impl GradientGroups {
         Squares(visitor.sums)
     }
 
-    /// Clips the gradients of each group to its largest global norm, as `torch.nn.utils.clip_grad_norm_` does:
-    /// g * min(1, max / (norm + 1e-6)). `norms` are the groups'.
-    pub(crate) fn clip<M: Module>(
+    /// Clips the gradients of the groups that are clipped by norm, as `torch.nn.utils.clip_grad_norm_` does:
+    /// `g * min(1, max / (norm + 1e-6))`. `norms` are the groups'.
+    pub(crate) fn clip_norms<M: Module>(
         &self,
         model: &M,
-        mut gradients: GradientsParams,
+        gradients: GradientsParams,
         norms: &[f64],
     ) -> GradientsParams {
-        let scales: Vec<Option<f64>> = self
-            .groups
-            .iter()
-            .zip(norms)
-            .map(|(group, norm)| {
-                let scale = group.max_norm / (norm + 1e-6);
-                (group.max_norm > 0.0 && scale < 1.0).then_some(scale)
-            })
-            .collect();
-        if scales.iter().any(Option::is_some) {
-            model.visit(&mut Scale {
-                groups: self,
-                gradients: &mut gradients,
-                path: Vec::new(),
-                scales,
-            });
-        }
-        gradients
+        let change = |(group, norm): (&GradientGroup, &f64)| match group.clip {
+            Clip::Norm(max) => {
+                let scale = max / (norm + 1e-6);
+                (scale < 1.0).then_some(Change::Scale(scale))
+            }
+            Clip::Off | Clip::Value(_) => None,
+        };
+        let changes = self.groups.iter().zip(norms).map(change).collect();
+        self.parameters.change(model, gradients, changes)
+    }
+
+    /// Clips the gradients of the groups that are clipped by value, as `torch.nn.utils.clip_grad_value_` does.
+    pub(crate) fn clip_values<M: Module>(
+        &self,
+        model: &M,
+        gradients: GradientsParams,
+    ) -> GradientsParams {
+        let change = |group: &GradientGroup| match group.clip {
+            Clip::Value(max) => Some(Change::Clamp(max)),
+            Clip::Off | Clip::Norm(_) => None,
+        };
+        let changes = self.groups.iter().map(change).collect();
+        self.parameters.change(model, gradients, changes)
+    }
+
+    /// Whether any group is clipped by value.
+    pub(crate) fn by_value(&self) -> bool {
+        let mut groups = self.groups.iter();
+        groups.any(|group| matches!(group.clip, Clip::Value(_)))
     }
 
     /// A norm that is infinite though no gradient alone is.
@@ -84,14 +116,6 @@ impl GradientGroups {
             value: value as f32,
             row: None,
         }
-    }
-
-    /// The group of a parameter.
-    fn of<const D: usize>(&self, param: &Param<Tensor<D>>, path: &[String]) -> usize {
-        let path = path.join(".");
-        let mut patterns = self.patterns.iter();
-        let found = patterns.rposition(|group| group.matches(&param.id, Some(&path)));
-        found.map_or(0, |place| place + 1)
     }
 }
 
@@ -145,20 +169,51 @@ impl ModuleVisitor for SquaredSums<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            let group = self.groups.of(param, &self.path);
+            let group = self.groups.parameters.of(param, &self.path);
             self.sums[group].push(gradient.square().sum());
         }
     }
 }
 
-struct Scale<'a> {
-    groups: &'a GradientGroups,
-    gradients: &'a mut GradientsParams,
-    path: Vec<String>,
-    scales: Vec<Option<f64>>,
+/// What happens to the gradients of a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    /// They are multiplied.
+    Scale(f64),
+    /// Every entry is held in `[-max, max]`.
+    Clamp(f64),
+    /// They are dropped.
+    Drop,
 }
 
-impl ModuleVisitor for Scale<'_> {
+impl ParameterGroups {
+    /// Changes gradients by group; those of a group without a change stay as they are.
+    pub(crate) fn change<M: Module>(
+        &self,
+        model: &M,
+        mut gradients: GradientsParams,
+        changes: Vec<Option<Change>>,
+    ) -> GradientsParams {
+        if changes.iter().any(Option::is_some) {
+            model.visit(&mut Changes {
+                groups: self,
+                gradients: &mut gradients,
+                path: Vec::new(),
+                changes,
+            });
+        }
+        gradients
+    }
+}
+
+struct Changes<'a> {
+    groups: &'a ParameterGroups,
+    gradients: &'a mut GradientsParams,
+    path: Vec<String>,
+    changes: Vec<Option<Change>>,
+}
+
+impl ModuleVisitor for Changes<'_> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.to_string());
     }
@@ -169,11 +224,15 @@ impl ModuleVisitor for Scale<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let group = self.groups.of(param, &self.path);
-        if let Some(scale) = self.scales[group]
+        if let Some(change) = self.changes[group]
             && let Some(gradient) = self.gradients.remove::<D>(param.id)
         {
-            let scaled = gradient.mul_scalar(scale);
-            self.gradients.register(param.id, scaled);
+            let changed = match change {
+                Change::Scale(scale) => gradient.mul_scalar(scale),
+                Change::Clamp(max) => gradient.clamp(-max, max),
+                Change::Drop => return,
+            };
+            self.gradients.register(param.id, changed);
         }
     }
 }

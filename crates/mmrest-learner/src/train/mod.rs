@@ -5,6 +5,7 @@ mod best_model;
 mod checkpoint;
 #[cfg(feature = "tui")]
 mod dashboard;
+mod ema;
 mod epochs;
 mod gradients;
 mod non_finite;
@@ -26,4 +27,4 @@ pub use trainer::{Step, Trainer};
 pub(crate) use adapter::fit;
 pub(crate) use best_model::BestModel;
 pub(crate) use epochs::EpochLoop;
-pub(crate) use trainer::Start;
+pub(crate) use trainer::{Start, Tuning};

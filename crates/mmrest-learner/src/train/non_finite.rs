@@ -291,6 +291,7 @@ mod tests {
                 vec![bad.filter(|_| index == 1).unwrap_or(0.1); index + 2],
                 1,
             ),
+            sentences: Vec::new(),
             label: index as f32,
         };
         let examples: Vec<Example> = (0..3).map(example).collect();

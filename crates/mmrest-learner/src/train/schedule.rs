@@ -8,9 +8,10 @@ use burn::module::ParamGroup;
 use burn::optim::ModuleOptimizer;
 use mmrest_kernels::adam::FusedAdamConfig;
 use mmrest_metric::PsdAdamConfig;
-use mmrest_models::{Optimizer, ParameterGroup, Recipe};
+use mmrest_models::{Adam, Optimizer, ParameterGroup, Recipe, Schedule};
 use serde::{Deserialize, Serialize};
 
+use crate::config::{ScheduleKind, TrainConfig};
 use crate::error::LearnerError;
 
 /// The parameter group of a pattern.
@@ -100,18 +101,79 @@ impl LrScheduler for Scaled {
     fn load_record(&mut self, _: LrSchedulerRecord) {}
 }
 
+/// How the rates of a run move: by epoch, or by step of the optimisers.
+#[derive(Clone, Debug)]
+pub(crate) struct RatePlan {
+    kind: ScheduleKind,
+    recipe: Schedule,
+    /// Steps of the warm-up, and of the whole schedule.
+    warmup: f64,
+    total: f64,
+    /// Steps of an epoch.
+    steps: usize,
+    accumulate: usize,
+    flush_rest: bool,
+}
+
+impl RatePlan {
+    /// `batches`: how many each pass of an epoch takes.
+    pub(crate) fn new(config: &TrainConfig, recipe: &Recipe, batches: &[usize]) -> Self {
+        let mut plan = Self {
+            kind: config.schedule,
+            recipe: recipe.schedule,
+            warmup: 0.0,
+            total: 0.0,
+            steps: 0,
+            accumulate: recipe.accumulate.max(1),
+            flush_rest: recipe.flush_rest,
+        };
+        plan.steps = batches.iter().map(|&batches| plan.steps_of(batches)).sum();
+        let epochs = config.schedule_epochs.unwrap_or(config.epochs);
+        plan.total = plan.steps as f64 * epochs as f64;
+        plan.warmup = (plan.total * config.warmup).floor();
+        plan
+    }
+
+    /// How many steps so many batches make.
+    pub(crate) fn steps_of(&self, batches: usize) -> usize {
+        if self.flush_rest {
+            batches.div_ceil(self.accumulate)
+        } else {
+            batches / self.accumulate
+        }
+    }
+
+    /// What the base rates are multiplied with at a step (from 0) of an epoch (from 1). `plateau`: the factor that validation
+    /// has left.
+    pub(crate) fn factor(&self, epoch: usize, step: usize, plateau: f64) -> f64 {
+        if let Some(factor) = self.recipe.factor(epoch) {
+            return factor;
+        }
+        let done = (self.steps * epoch.saturating_sub(1) + step) as f64;
+        let left = ((self.total - done) / (self.total - self.warmup).max(1.0)).clamp(0.0, 1.0);
+        match self.kind {
+            ScheduleKind::Plateau => plateau,
+            ScheduleKind::Constant => 1.0,
+            _ if done < self.warmup => done / self.warmup,
+            ScheduleKind::WarmupLinear => left,
+            ScheduleKind::WarmupCosine => (1.0 + (std::f64::consts::PI * (1.0 - left)).cos()) / 2.0,
+        }
+    }
+}
+
 /// The optimiser of each parameter group.
 ///
 /// # Errors
 ///
 /// A pattern is no regular expression.
 pub(crate) fn optimizer(recipe: &Recipe) -> Result<ModuleOptimizer, LearnerError> {
-    let adam = |group: &ParameterGroup| {
+    let adam = |group: &ParameterGroup, adam: Adam| {
         FusedAdamConfig {
-            beta_1: 0.9,
-            beta_2: 0.999,
-            epsilon: 1e-8,
+            beta_1: adam.betas[0],
+            beta_2: adam.betas[1],
+            epsilon: adam.epsilon,
             weight_decay: group.weight_decay as f32,
+            decoupled: adam.decoupled,
         }
         .build()
     };
@@ -124,17 +186,43 @@ pub(crate) fn optimizer(recipe: &Recipe) -> Result<ModuleOptimizer, LearnerError
     };
     let (first, others) = first_group(recipe)?;
     let mut optimizer = match first.optimizer {
-        Optimizer::Adam => ModuleOptimizer::from(adam(first)),
+        Optimizer::Adam(settings) => ModuleOptimizer::from(adam(first, settings)),
         Optimizer::PsdAdam => ModuleOptimizer::from(psd_adam(first)),
     };
     for group in others {
         let parameters = parameter_group(group.pattern)?;
         optimizer = match group.optimizer {
-            Optimizer::Adam => optimizer.with_group(parameters, adam(group), None),
+            Optimizer::Adam(settings) => {
+                optimizer.with_group(parameters, adam(group, settings), None)
+            }
             Optimizer::PsdAdam => optimizer.with_group(parameters, psd_adam(group), None),
         };
     }
     Ok(optimizer)
+}
+
+/// Lower rates for lower layers of the text encoder: the top layer has its group's rate, every layer below it `decay` times
+/// that of the layer above, the embeddings `decay` times that of the lowest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LayerDecay {
+    /// The path of the text encoder.
+    pub path: &'static str,
+    /// Its layers.
+    pub depth: usize,
+    /// In (0, 1].
+    pub decay: f64,
+}
+
+impl LayerDecay {
+    /// A pattern and a factor for each layer and the embeddings.
+    fn factors(self) -> impl Iterator<Item = (String, f64)> {
+        let at = regex::escape(self.path);
+        let layers =
+            (0..self.depth).map(move |layer| (format!("layers\\.{layer}"), self.depth - 1 - layer));
+        layers
+            .chain([("embeddings".into(), self.depth)])
+            .map(move |(part, below)| (format!("^{at}\\.{part}\\."), self.decay.powi(below as i32)))
+    }
 }
 
 /// The schedulers of all parameter groups.
@@ -144,17 +232,25 @@ pub(crate) fn optimizer(recipe: &Recipe) -> Result<ModuleOptimizer, LearnerError
 /// A pattern is no regular expression.
 pub(crate) fn scheduler(
     recipe: &Recipe,
+    layers: Option<LayerDecay>,
     factor: &SharedFactor,
 ) -> Result<ModuleLrScheduler, LearnerError> {
     let scaled = |base: f64| Scaled {
         base,
         factor: factor.clone(),
     };
-    let (first, others) = first_group(recipe)?;
+    let (first, _) = first_group(recipe)?;
     let mut scheduler = ModuleLrScheduler::new(scaled(first.learning_rate));
-    for group in others {
-        let parameters = parameter_group(group.pattern)?;
-        scheduler = scheduler.with_group(parameters, scaled(group.learning_rate));
+    for (index, group) in recipe.groups.iter().enumerate() {
+        if index > 0 {
+            let parameters = parameter_group(group.pattern)?;
+            scheduler = scheduler.with_group(parameters, scaled(group.learning_rate));
+        }
+        for (layer, factor) in layers.into_iter().flat_map(LayerDecay::factors) {
+            let parameters = ParamGroup::from_regexes(vec![group.pattern, &layer])
+                .map_err(|e| LearnerError::Internal(format!("{e:?}")))?;
+            scheduler = scheduler.with_group(parameters, scaled(group.learning_rate * factor));
+        }
     }
     Ok(scheduler)
 }
@@ -196,7 +292,7 @@ mod tests {
             metric_learning_rate: 10.0,
             ..MmRestConfig::default()
         };
-        let mut scheduler = scheduler(&MmRest::recipe(&config, &rates), &factor).unwrap();
+        let mut scheduler = scheduler(&MmRest::recipe(&config, &rates), None, &factor).unwrap();
         factor.set(0.5);
         let rates = scheduler.step();
         let rate = |path: &str| rates.lr_from_param(burn::module::ParamId::new(), Some(path));

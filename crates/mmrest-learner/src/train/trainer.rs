@@ -6,13 +6,14 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
 use burn::train::metric::store::EventStoreClient;
 use burn::train::{Learner, LearningCheckpointer, TrainOutput};
-use mmrest_models::{Batch, Recipe, SentimentModel};
+use mmrest_models::{Batch, Pass, Recipe, SentimentModel, StepAt};
 
 use super::adapter::{Shared, Trainee, Workers};
-use super::checkpoint::Restored;
-use super::gradients::GradientGroups;
+use super::checkpoint::{EMA as EMA_FILE, Restored};
+use super::ema::Ema;
+use super::gradients::{Change, GradientGroups, ParameterGroups};
 use super::non_finite::{NonFinite, StepError, find_in_gradients};
-use super::schedule::{SharedFactor, optimizer, scheduler};
+use super::schedule::{LayerDecay, SharedFactor, optimizer, scheduler};
 use crate::error::LearnerError;
 
 /// A model, its state and its optimisers, one training step after another.
@@ -38,6 +39,7 @@ use crate::error::LearnerError;
 ///     text: TextFeatures::Absent,
 ///     vision: Frames::empty(0),
 ///     audio: Frames { values: vec![label, 0.5], width: 2 },
+///     sentences: Vec::new(),
 ///     label,
 /// };
 /// let examples: Vec<Example> = (-3..4).map(|label| example(label as f32)).collect();
@@ -57,7 +59,9 @@ pub struct Trainer<M: SentimentModel> {
     /// The gradients of the batches since the last step, where a step takes several.
     accumulated: GradientsAccumulator<Trainee<M>>,
     batches: usize,
-    accumulate: usize,
+    steps: StepRules,
+    /// The moving average of the weights, where it is on.
+    ema: Option<Ema>,
     /// Writes checkpoints, within a run.
     checkpointer: Option<(LearningCheckpointer<Trainee<M>>, Arc<EventStoreClient>)>,
 }
@@ -92,7 +96,8 @@ impl<M: SentimentModel> Trainer<M> {
         recipe: &Recipe,
         devices: &[Device],
     ) -> Result<Self, LearnerError> {
-        Ok(Start::new(model, state, recipe, devices)?.trainer(None))
+        let tuning = Tuning::default();
+        Ok(Start::new(model, state, recipe, devices, tuning)?.trainer(None))
     }
 
     /// As [`Trainer::new`], from a checkpoint; its progress is left to the caller.
@@ -106,12 +111,27 @@ impl<M: SentimentModel> Trainer<M> {
         devices: &[Device],
         restored: Restored,
     ) -> Result<Self, LearnerError> {
-        Ok(Start::resumed(model, recipe, devices, restored)?.trainer(None))
+        let tuning = Tuning::default();
+        Ok(Start::resumed(model, recipe, devices, restored, tuning)?.trainer(None))
     }
 
     /// The model as it stands.
     pub fn model(&self) -> M {
         self.learner.model().model
+    }
+
+    /// The model to evaluate and to save: on the inner device, with the moving average of the weights where it is on.
+    pub(crate) fn evaluated(&self) -> M {
+        let model = self.model().valid();
+        match &self.ema {
+            Some(ema) => ema.put_into(model),
+            None => model,
+        }
+    }
+
+    /// The moving average of the weights, where it is on.
+    pub(crate) fn ema(&self) -> Option<&Ema> {
+        self.ema.as_ref()
     }
 
     /// What moves beside the parameters, as it stands.
@@ -129,18 +149,42 @@ impl<M: SentimentModel> Trainer<M> {
         self.factor.set(factor);
     }
 
-    /// Begins an epoch (from 1): its steps are counted from 1, and gradients that waited for a step are dropped.
+    /// Begins an epoch (from 1) with its first pass: batches are counted from 1, and gradients that waited for a step are
+    /// dropped.
     pub fn begin_epoch(&mut self, epoch: usize) {
-        let mut shared = self.shared.lock();
-        (shared.epoch, shared.step) = (epoch, 0);
-        drop(shared);
+        self.begin_pass(epoch, 0);
+    }
+
+    /// Begins a pass (from 0) of an epoch (from 1), as [`begin_epoch`](Self::begin_epoch) does.
+    pub fn begin_pass(&mut self, epoch: usize, pass: usize) {
+        self.shared.lock().at = StepAt {
+            epoch,
+            pass,
+            step: 0,
+        };
         self.accumulated = GradientsAccumulator::new();
         self.batches = 0;
     }
 
-    /// Which step of the epoch was the last, from 1.
+    /// Ends a pass: gradients that wait for a step make one, where the recipe says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    pub fn end_pass(&mut self) -> Result<(), LearnerError> {
+        if self.batches == 0 || !self.steps.flush_rest {
+            return Ok(());
+        }
+        self.batches = 0;
+        let trainee = self.learner.model();
+        let sum = self.accumulated.grads();
+        let norms = self.shared.groups.squares(&trainee, &sum).read()?;
+        self.apply(trainee, sum, &norms)
+    }
+
+    /// Which batch of the pass was the last, from 1.
     pub fn steps(&self) -> usize {
-        self.shared.lock().step
+        self.shared.lock().at.step
     }
 
     /// Takes a step on a batch, which comes in as many parts as there are devices to work on it.
@@ -149,7 +193,7 @@ impl<M: SentimentModel> Trainer<M> {
     ///
     /// The step failed for another reason than a loss or gradient that is not finite: training cannot go on.
     pub fn step(&mut self, parts: Vec<Batch>) -> Result<Step, LearnerError> {
-        self.shared.lock().step += 1;
+        self.shared.lock().at.step += 1;
         let TrainOutput { grads, item } = self.workers.step(&self.learner, parts)?;
         let (failed, seen) = self.shared.lock().take();
         let mut step = Step {
@@ -180,20 +224,38 @@ impl<M: SentimentModel> Trainer<M> {
         }
         if let Some((batch, output)) = seen {
             let mut shared = self.shared.lock();
-            let epoch = shared.epoch;
+            let at = shared.at;
             let state = Arc::make_mut(&mut shared.state);
-            trainee.model.observe(&batch, &output, state, epoch)?;
+            trainee.model.observe(&batch, &output, state, at)?;
         }
         if let Some((gradients, norms)) = self.accumulate(&trainee, grads, &step.norms)? {
-            let gradients = self.shared.groups.clip(&trainee, gradients, &norms);
-            drop(trainee);
-            self.learner.lr_step();
-            self.learner.optimizer_step(gradients);
-            if let Some(error) = self.shared.lock().after_step.take() {
-                return Err(error.into());
-            }
+            self.apply(trainee, gradients, &norms)?;
         }
         Ok(step)
+    }
+
+    /// Clips gradients, whose norms are known, drops those of the groups that do not step, and takes the optimisers' step.
+    fn apply(
+        &mut self,
+        trainee: Trainee<M>,
+        gradients: GradientsParams,
+        norms: &[f64],
+    ) -> Result<(), LearnerError> {
+        let groups = &self.shared.groups;
+        let gradients = groups.clip_norms(&trainee, gradients, norms);
+        let gradients = groups.clip_values(&trainee, gradients);
+        let pass = self.shared.lock().at.pass;
+        let gradients = self.steps.of_pass(&trainee, gradients, pass);
+        drop(trainee);
+        self.learner.lr_step();
+        self.learner.optimizer_step(gradients);
+        if let Some(error) = self.shared.lock().after_step.take() {
+            return Err(error.into());
+        }
+        if let Some(ema) = &mut self.ema {
+            ema.take(&self.learner.model().model);
+        }
+        Ok(())
     }
 
     /// Adds a batch's gradients; gives the sum and its norms where a step is due.
@@ -203,16 +265,22 @@ impl<M: SentimentModel> Trainer<M> {
         gradients: GradientsParams,
         norms: &[f64],
     ) -> Result<Option<(GradientsParams, Vec<f64>)>, LearnerError> {
-        if self.accumulate <= 1 {
+        if self.steps.accumulate <= 1 {
             return Ok(Some((gradients, norms.to_vec())));
         }
         self.accumulated.accumulate(trainee, gradients);
         self.batches += 1;
-        if self.batches < self.accumulate {
+        let due = self.batches >= self.steps.accumulate;
+        if !due && !self.shared.groups.by_value() {
+            return Ok(None);
+        }
+        let sum = self.accumulated.grads();
+        if !due {
+            let sum = self.shared.groups.clip_values(trainee, sum);
+            self.accumulated.accumulate(trainee, sum);
             return Ok(None);
         }
         self.batches = 0;
-        let sum = self.accumulated.grads();
         let norms = self.shared.groups.squares(trainee, &sum).read()?;
         Ok(Some((sum, norms)))
     }
@@ -231,7 +299,65 @@ pub(crate) struct Start<M: SentimentModel> {
     pub(super) shared: Arc<Shared<M>>,
     pub(super) factor: SharedFactor,
     pub(super) devices: Vec<Device>,
-    pub(super) accumulate: usize,
+    pub(super) steps: StepRules,
+    pub(super) ema: Option<Ema>,
+}
+
+/// What the configuration adds to any model's recipe.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tuning {
+    /// Rate of a layer of the text encoder, relative to the layer above it.
+    pub layer_decay: f64,
+    /// Share of the average that a step leaves of the average before it; none where there is no average.
+    pub ema: Option<f64>,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            layer_decay: 1.0,
+            ema: None,
+        }
+    }
+}
+
+/// When the optimisers step, and which groups then move.
+#[derive(Clone, Debug)]
+pub(super) struct StepRules {
+    accumulate: usize,
+    flush_rest: bool,
+    groups: ParameterGroups,
+    /// For each pass, what happens to the gradients of each group.
+    drops: Vec<Vec<Option<Change>>>,
+}
+
+impl StepRules {
+    fn new(recipe: &Recipe) -> Result<Self, LearnerError> {
+        let drops = |pass: &Pass| {
+            let steps = |name| pass.trains.is_empty() || pass.trains.contains(name);
+            let groups = recipe.groups.iter();
+            groups
+                .map(|group| (!group.trained || !steps(&group.name)).then_some(Change::Drop))
+                .collect()
+        };
+        Ok(Self {
+            accumulate: recipe.accumulate,
+            flush_rest: recipe.flush_rest,
+            groups: ParameterGroups::new(recipe.groups.iter().map(|group| group.pattern))?,
+            drops: recipe.passes.iter().map(drops).collect(),
+        })
+    }
+
+    /// The gradients of the groups that step in a pass.
+    fn of_pass<M: SentimentModel>(
+        &self,
+        trainee: &Trainee<M>,
+        gradients: GradientsParams,
+        pass: usize,
+    ) -> GradientsParams {
+        let drops = self.drops.get(pass).cloned().unwrap_or_default();
+        self.groups.change(trainee, gradients, drops)
+    }
 }
 
 impl<M: SentimentModel> Start<M> {
@@ -241,9 +367,18 @@ impl<M: SentimentModel> Start<M> {
         state: M::State,
         recipe: &Recipe,
         devices: &[Device],
+        tuning: Tuning,
     ) -> Result<Self, LearnerError> {
         let factor = SharedFactor::new();
-        let (optimizer, scheduler) = (optimizer(recipe)?, scheduler(recipe, &factor)?);
+        let layers = model.text_encoder().map(|encoder| LayerDecay {
+            path: M::TEXT_PATH,
+            depth: encoder.depth(),
+            decay: tuning.layer_decay,
+        });
+        let layers = layers.filter(|layers| layers.decay < 1.0);
+        let optimizer = optimizer(recipe)?;
+        let scheduler = scheduler(recipe, layers, &factor)?;
+        let ema = tuning.ema.map(|decay| Ema::new(decay, &model));
         let groups = GradientGroups::new(&recipe.gradients)?;
         let shared = Arc::new(Shared::new(state, groups));
         let trainee = Trainee {
@@ -255,7 +390,8 @@ impl<M: SentimentModel> Start<M> {
             shared,
             factor,
             devices: devices.to_vec(),
-            accumulate: recipe.accumulate,
+            steps: StepRules::new(recipe)?,
+            ema,
         })
     }
 
@@ -265,6 +401,7 @@ impl<M: SentimentModel> Start<M> {
         recipe: &Recipe,
         devices: &[Device],
         restored: Restored,
+        tuning: Tuning,
     ) -> Result<Self, LearnerError> {
         let wrong = |file: &str, message: String| {
             LearnerError::format(&restored.folder.join(file), message)
@@ -277,7 +414,11 @@ impl<M: SentimentModel> Start<M> {
         let model = model
             .try_load_record(restored.model)
             .map_err(|error| wrong("model.bpk", format!("does not fit the model: {error}")))?;
-        let mut start = Self::new(model, state, recipe, devices)?;
+        let mut start = Self::new(model, state, recipe, devices, tuning)?;
+        if let Some((ema, file)) = start.ema.as_mut().zip(restored.ema) {
+            ema.restore(&file)
+                .map_err(|message| wrong(EMA_FILE, message))?;
+        }
         start.learner.load_optim(restored.optimizer);
         start.learner.load_scheduler(restored.scheduler);
         Ok(start)
@@ -294,7 +435,8 @@ impl<M: SentimentModel> Start<M> {
             factor: self.factor,
             accumulated: GradientsAccumulator::new(),
             batches: 0,
-            accumulate: self.accumulate,
+            steps: self.steps,
+            ema: self.ema,
             checkpointer,
         }
     }

@@ -273,11 +273,6 @@ impl Embedding {
         self.positions.val().dims()[1] - TOKENS
     }
 
-    /// Features of a frame.
-    pub(crate) fn features(&self) -> usize {
-        self.input.weight.val().dims()[0]
-    }
-
     /// `[batch, 8, d]` from `x: [batch, time, features]`; with `lengths`, frames beyond them get no attention.
     ///
     /// Only the extra tokens of the last block are used, so only they are computed.

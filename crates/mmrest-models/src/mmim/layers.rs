@@ -8,8 +8,8 @@ use mmrest_encoders::init::WeightInit;
 use mmrest_encoders::{Lstm, LstmConfig};
 
 use super::config::Likelihood;
-use crate::batch::SequenceBatch;
 use crate::counts::{linear, lstm, sum};
+use crate::sequences::SequenceBatch;
 
 /// A linear layer whose weight starts Xavier-normal.
 fn xavier(input: usize, output: usize, device: &Device) -> Linear {
@@ -44,11 +44,6 @@ impl RecurrentEncoder {
             lstm(features.max(1), hidden).saturating_mul(directions as u128),
             linear(hidden.saturating_mul(directions), out),
         ])
-    }
-
-    /// Features of a frame.
-    pub(super) fn features(&self) -> usize {
-        self.rnn.weight_ih.val().dims()[0]
     }
 
     /// `[batch, out]`.

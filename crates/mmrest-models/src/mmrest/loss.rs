@@ -88,7 +88,7 @@ impl MmRest {
         let settings = &self.settings;
         let config = &settings.config.clusters;
         let (epoch, step) = match mode {
-            Mode::Train { epoch, step } => (epoch as u64, step as u64),
+            Mode::Train(at) => (at.epoch as u64, at.step as u64),
             Mode::Evaluate => (0, 0),
         };
         let labels = &all.labels;

@@ -29,15 +29,14 @@ pub use self::config::{
     ProjectionConfig, ReceptiveFieldKind, Target,
 };
 use self::space::Space;
-use crate::batch::{Batch, SequenceBatch};
+use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
 use crate::geometry::{Geometry, Representations};
-use crate::model::{
-    GradientGroup, Loss, Mode, ModelOutput, NearCluster, Optimizer, ParameterGroup, Prediction,
-    Rates, Recipe, SentimentModel,
-};
+use crate::model::{Loss, Mode, ModelOutput, NearCluster, Prediction, SentimentModel, StepAt};
+use crate::recipe::{Clip, GradientGroup, Optimizer, ParameterGroup, Rates, Recipe};
 use crate::seed;
+use crate::sequences::SequenceBatch;
 use crate::task::Task;
 
 /// BERT and the linear map into the shared space.
@@ -170,6 +169,7 @@ impl SentimentModel for MmRest {
     type Output = Forward;
 
     const LOSSES: &'static [&'static str] = &["task", "intra", "inter", "frobenius", "mmc"];
+    const TEXT_PATH: &'static str = "text.bert";
 
     fn init(
         config: &MmRestConfig,
@@ -253,41 +253,27 @@ impl SentimentModel for MmRest {
     }
 
     fn recipe(config: &MmRestConfig, rates: &Rates) -> Recipe {
-        let group = |name, pattern, optimizer, learning_rate| ParameterGroup {
-            name,
-            pattern,
-            optimizer,
-            learning_rate,
-            weight_decay: rates.weight_decay,
-        };
-        let gradients = |name, pattern, max_norm| GradientGroup {
-            name,
-            pattern,
-            max_norm,
-        };
         const METRIC: &str = r"^metric\.";
-        Recipe {
-            groups: vec![
-                group("", "", Optimizer::Adam, rates.learning_rate),
-                group(
-                    "text",
-                    r"^text\.bert\.",
-                    Optimizer::Adam,
-                    rates.text_learning_rate,
-                ),
-                group(
-                    "metric",
-                    METRIC,
-                    Optimizer::PsdAdam,
-                    config.metric_learning_rate,
-                ),
+        let decay = rates.weight_decay;
+        let gradients = |name, pattern, clip| GradientGroup {
+            name,
+            pattern,
+            clip,
+        };
+        Recipe::new(
+            vec![
+                ParameterGroup::new("", "", rates.learning_rate, decay),
+                ParameterGroup::new("text", r"^text\.bert\.", rates.text_learning_rate, decay),
+                ParameterGroup {
+                    optimizer: Optimizer::PsdAdam,
+                    ..ParameterGroup::new("metric", METRIC, config.metric_learning_rate, decay)
+                },
             ],
-            gradients: vec![
-                gradients("", "", rates.max_grad_norm),
-                gradients("metric", METRIC, config.max_metric_grad_norm),
+            vec![
+                gradients("", "", rates.clip()),
+                gradients("metric", METRIC, Clip::norm(config.max_metric_grad_norm)),
             ],
-            accumulate: 1,
-        }
+        )
     }
 
     fn epoch_stage(&self) -> Option<&'static str> {
@@ -403,7 +389,7 @@ impl SentimentModel for MmRest {
         _: &Batch,
         output: &Forward,
         state: &mut ClusterState,
-        _: usize,
+        _: StepAt,
     ) -> Result<(), ModelError> {
         if output.next.is_some() {
             state.clusters.clone_from(&output.next);
@@ -568,7 +554,7 @@ impl MmRest {
         let config = &self.settings.config;
         // A training step without the bias has no use for distances; evaluation reports the nearest clusters.
         let (looks, adds_bias) = match mode {
-            Mode::Train { .. } => (config.bias, config.bias),
+            Mode::Train(_) => (config.bias, config.bias),
             Mode::Evaluate => (true, config.bias && config.bias_at_evaluation),
         };
         let clusters = state.clusters.as_ref().filter(|_| looks);

@@ -45,6 +45,8 @@ pub struct SelfMmConfig {
     pub exclude_zero: bool,
     /// Batches whose gradients are summed for one step.
     pub accumulate: usize,
+    /// Whether an epoch's last batches, fewer than `accumulate`, make a step too; otherwise they are dropped.
+    pub flush_rest: bool,
     /// Learning rate of the audio LSTM and its linear layer.
     pub audio_learning_rate: f64,
     /// Learning rate of the vision LSTM and its linear layer.
@@ -77,6 +79,7 @@ impl Default for SelfMmConfig {
             distance: Distance::Norm,
             exclude_zero: true,
             accumulate: 4,
+            flush_rest: false,
             audio_learning_rate: 5e-3,
             vision_learning_rate: 5e-3,
             text_weight_decay: 1e-3,

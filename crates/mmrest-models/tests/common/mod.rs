@@ -12,14 +12,14 @@ use burn::optim::{AdamConfig, GradientsAccumulator, GradientsParams, ModuleOptim
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use mmrest_data::{Modality, Widths};
 use mmrest_models::{
-    Batch, BinsConfig, Mode, ModelOutput, Presets, Recipe, SentimentModel, SequenceBatch, Task,
-    TextBatch, load_published, published_gradients, published_weights,
+    Batch, BinsConfig, Mode, ModelOutput, Presets, Recipe, SentimentModel, SequenceBatch, StepAt,
+    Task, TextBatch, load_published, published_gradients, published_weights,
 };
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 /// A training step.
-pub const TRAIN: Mode = Mode::Train { epoch: 1, step: 1 };
+pub const TRAIN: Mode = Mode::Train(StepAt::new(1, 1));
 
 /// The tensors and cases of a file of numbers measured on published code.
 pub struct Golden {
@@ -301,6 +301,7 @@ pub fn batch(
         vision: frames(vision),
         rows: (0..labels.len()).collect(),
         labels,
+        sentences: Vec::new(),
         part: None,
     }
 }
@@ -346,7 +347,11 @@ pub fn train<M: SentimentModel>(
 ) -> M {
     let (mut optimizer, mut scheduler) = optimizer(recipe);
     let count = |golden: &Golden, split: &str| golden.values(&format!("t/{split}/label")).len();
-    let parts = |rows: usize| (0..rows).step_by(4).map(move |first| (first, 4.min(rows - first)));
+    let parts = |rows: usize| {
+        (0..rows)
+            .step_by(4)
+            .map(move |first| (first, 4.min(rows - first)))
+    };
     let mut trained = Trained::default();
     let mut steps = 0;
     let epochs = golden.cases["t"]["epochs"].as_u64().unwrap_or(2) as usize;
@@ -354,13 +359,15 @@ pub fn train<M: SentimentModel>(
         let mut accumulator = GradientsAccumulator::new();
         let rows = count(golden, "train");
         for (step, (first, size)) in (1..).zip(parts(rows)) {
-            let mode = Mode::Train { epoch, step };
+            let mode = Mode::Train(StepAt::new(epoch, step));
             let batch = batch(golden, "train", first, size);
             let mut output = model.forward(&batch, &state, mode).unwrap();
             let loss = model.loss(&batch, &mut output, &state, mode).unwrap();
             trained.losses.extend(host(loss.total.clone()));
             let gradients = GradientsParams::from_grads(loss.total.backward(), &model);
-            model.observe(&batch, &output, &mut state, epoch).unwrap();
+            model
+                .observe(&batch, &output, &mut state, StepAt::new(epoch, step))
+                .unwrap();
             accumulator.accumulate(&model, gradients);
             if let Some(most) = clip {
                 let mut sum = accumulator.grads();
@@ -388,7 +395,11 @@ pub fn train<M: SentimentModel>(
             .push(means.iter().sum::<f32>() / means.len() as f32);
     }
     golden.compare("losses of steps", "t/out/step_losses", &trained.losses);
-    golden.compare("predictions", "t/out/valid_prediction", &trained.predictions);
+    golden.compare(
+        "predictions",
+        "t/out/valid_prediction",
+        &trained.predictions,
+    );
     // Rounded to four digits in the file.
     let rounded = golden.values("t/out/valid_loss_rounded");
     assert!(
@@ -419,7 +430,10 @@ pub fn presets<C: Presets>(name: &str, task: &Task) -> Vec<(&'static str, C)> {
     presets
         .map(|(preset, layer)| {
             let layer: toml::Table = layer.parse().unwrap();
-            let own = layer.get("model").and_then(|model| model.get(name)).cloned();
+            let own = layer
+                .get("model")
+                .and_then(|model| model.get(name))
+                .cloned();
             let config = own.map_or_else(C::default, |own| own.try_into().unwrap());
             config.check(&format!("model.{name}"), task).unwrap();
             (*preset, config)

@@ -115,6 +115,7 @@ fn example(row: usize, tokens: Vec<u32>, cached: bool) -> Example {
             values: lengths::noise(frames * FEATURES, seed),
             width: FEATURES,
         },
+        sentences: Vec::new(),
         label: 3.0 * lengths::noise(1, seed)[0],
     }
 }

@@ -4,7 +4,7 @@ use mmrest_data::{Frames, Modality, Widths};
 use mmrest_kernels::host;
 use mmrest_metric::Clusters;
 use mmrest_models::{
-    ClusterConfig, ClusterScope, ClusterState, Example, HostBatch, MmRest, MmRestConfig,
+    ClusterConfig, ClusterScope, ClusterState, Example, HostBatch, MmRest, MmRestConfig, StepAt,
     TextFeatures, seed,
 };
 use rand::RngExt;
@@ -56,6 +56,7 @@ fn examples(count: usize) -> Vec<Example> {
             text: TextFeatures::Absent,
             vision: frames(2 + index % 4, WIDTHS.vision),
             audio: frames(1 + index % 5, WIDTHS.audio),
+            sentences: Vec::new(),
             label: (index % 7) as f32 - 3.0,
         })
         .collect()
@@ -77,7 +78,9 @@ fn gradients_of(trainer: &Trainer<MmRest>) -> (TrainOutput<StepRecord>, Clusters
     let (batch, seen) = seen.unwrap();
     let mut state = ClusterState::default();
     let model = trainer.model();
-    model.observe(&batch, &seen, &mut state, 1).unwrap();
+    model
+        .observe(&batch, &seen, &mut state, StepAt::new(1, 1))
+        .unwrap();
     (output, state.clusters.unwrap())
 }
 
@@ -210,7 +213,7 @@ fn gradients_of_several_batches_make_one_step() {
     let device = Device::flex().autodiff();
     let config = config(ClusterScope::Train);
     let mut trainer = trainer(&config, &device, 1);
-    trainer.accumulate = 3;
+    trainer.steps.accumulate = 3;
     trainer.begin_epoch(1);
     let before = weights(&trainer);
     for batch in 1..=4 {
