@@ -5,6 +5,7 @@ mod almt;
 mod batch;
 mod counts;
 mod deva;
+mod dmd;
 mod error;
 mod geometry;
 mod inputs;
@@ -26,6 +27,7 @@ pub use almt::{Almt, AlmtConfig, AlmtOutput};
 pub use batch::{Batch, Example, HostBatch, TextBatch, TextFeatures};
 pub use counts::bert_parameters;
 pub use deva::{Deva, DevaConfig, DevaOutput};
+pub use dmd::{Decoupled, DistilRepr, Dmd, DmdConfig, DmdOutput, OrtAxis};
 pub use error::{ConfigError, ModelError};
 pub use geometry::{
     BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations, SharedSpace,

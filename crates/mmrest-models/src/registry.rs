@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::almt::Almt;
 use crate::deva::Deva;
+use crate::dmd::Dmd;
 use crate::error::ConfigError;
 use crate::mcl_mcf::MclMcf;
 use crate::mmim::Mmim;
@@ -111,6 +112,8 @@ models! {
     Mmim(Mmim) = "mmim",
     /// MCL-MCF: contrasts of several levels shape the representations.
     MclMcf(MclMcf) = "mcl-mcf",
+    /// DMD: common and exclusive parts of the modalities teach each other.
+    Dmd(Dmd) = "dmd",
     /// DEVA: sentences that describe voice and face join audio, vision and text.
     Deva(Deva) = "deva",
 }
