@@ -19,7 +19,7 @@ use mmrest_kernels::operation::takes;
 use crate::counts::{linear, product, sum};
 
 /// Extra tokens in front of each sequence: they carry a modality on.
-pub const TOKENS: usize = 8;
+pub(crate) const TOKENS: usize = 8;
 
 /// The width of one head inside the attention of a [`Block`].
 const HEAD: usize = 64;
