@@ -1,14 +1,20 @@
 #![doc = include_str!("../README.md")]
 
 mod all_gather;
+mod almt;
 mod batch;
 mod counts;
+mod deva;
+mod dmd;
 mod error;
 mod geometry;
+mod inputs;
 mod layers;
 mod lmf;
 mod mag_bert;
+mod mcl_mcf;
 mod misa;
+mod mmim;
 mod mmlcn_like;
 mod mmrest;
 mod model;
@@ -25,8 +31,11 @@ mod task;
 mod tfn;
 
 pub use all_gather::Part;
+pub use almt::{Almt, AlmtConfig, AlmtOutput};
 pub use batch::{Batch, Example, HostBatch, TextBatch, TextFeatures};
 pub use counts::bert_parameters;
+pub use deva::{Deva, DevaConfig, DevaOutput};
+pub use dmd::{Decoupled, DistilRepr, Dmd, DmdConfig, DmdOutput, OrtAxis};
 pub use error::{ConfigError, ModelError};
 pub use geometry::{
     BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations, SharedSpace,
@@ -38,6 +47,8 @@ pub use mmlcn_like::{
     CentreMetrics, Decision, FeatureSpace, FeatureState, MmlcnLike, MmlcnLikeConfig,
     MmlcnLikeOutput,
 };
+pub use mcl_mcf::{MclMcf, MclMcfConfig, MclMcfOutput};
+pub use mmim::{EntropyMemory, Likelihood, Mmim, MmimConfig, MmimOutput};
 pub use mmrest::{
     Assign, ClusterConfig, ClusterScope, ClusterState, Forward, LossConfig, MetricKind, MmRest,
     MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,

@@ -193,9 +193,11 @@ impl Default for Pass {
 pub enum Schedule {
     /// As `train.schedule` says.
     Configured,
-    /// By epoch, published with ALMT and DEVA: over `warmup` epochs from 0 (the first epoch learns nothing) to the base
-    /// rate, which two epochs have, then half a cosine to 0 at `epochs + 1`.
+    /// By epoch, published with ALMT and DEVA: over `warmup` epochs from 0 to the base rate, which two epochs have, then
+    /// half a cosine to 0 at `epochs + 1`.
     EpochCosine {
+        /// Whether the first epoch learns nothing, as published; otherwise it has the second's rate.
+        idle_first: bool,
         /// Epochs of the warm-up.
         warmup: usize,
         /// Epochs in all.
@@ -207,10 +209,15 @@ impl Schedule {
     /// What the base rates of an epoch (from 1) are multiplied with; none where `train.schedule` decides.
     #[must_use]
     pub fn factor(self, epoch: usize) -> Option<f64> {
-        let Self::EpochCosine { warmup, epochs } = self else {
+        let Self::EpochCosine {
+            idle_first,
+            warmup,
+            epochs,
+        } = self
+        else {
             return None;
         };
-        let done = epoch.saturating_sub(1);
+        let done = epoch.saturating_sub(1).max(usize::from(!idle_first));
         if done <= warmup {
             return Some(if warmup == 0 {
                 1.0

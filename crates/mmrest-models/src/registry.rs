@@ -2,9 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::almt::Almt;
+use crate::deva::Deva;
+use crate::dmd::Dmd;
 use crate::error::ConfigError;
 use crate::lmf::Lmf;
+use crate::mcl_mcf::MclMcf;
 use crate::misa::Misa;
+use crate::mmim::Mmim;
 use crate::mmrest::MmRest;
 use crate::model::{Presets, SentimentModel};
 use crate::mult::Mult;
@@ -121,6 +126,16 @@ models! {
     Misa(Misa) = "misa",
     /// MulT: transformers from each modality to each other.
     Mult(Mult) = "mult",
+    /// ALMT: text of several scales guides what is taken from audio and vision.
+    Almt(Almt) = "almt",
+    /// MMIM: what the modalities tell of each other is kept large.
+    Mmim(Mmim) = "mmim",
+    /// MCL-MCF: contrasts of several levels shape the representations.
+    MclMcf(MclMcf) = "mcl-mcf",
+    /// DMD: common and exclusive parts of the modalities teach each other.
+    Dmd(Dmd) = "dmd",
+    /// DEVA: sentences that describe voice and face join audio, vision and text.
+    Deva(Deva) = "deva",
 }
 
 impl Default for ModelConfig {
