@@ -225,7 +225,7 @@ impl SentimentModel for MclMcf {
                 "text in use without an encoder".into(),
             ));
         }
-        let hidden = text.as_ref().map_or(1, |(_, bert)| bert.hidden_size);
+        let hidden = text.as_ref().map_or(1, |(_, bert)| bert.text_width());
         let (d, s) = (config.width, config.block_width);
         let encoder = |features: usize| {
             let sizes = SequenceEncoderConfig::new(features.max(1))
@@ -272,7 +272,7 @@ impl SentimentModel for MclMcf {
     }
 
     fn parameter_count(config: &MclMcfConfig, task: &Task, text: Option<&BertConfig>) -> u128 {
-        let hidden = text.map_or(1, |bert| bert.hidden_size);
+        let hidden = text.map_or(1, |bert| bert.text_width());
         let (d, s) = (config.width, config.block_width);
         let pair = hidden.saturating_add(d);
         let all = pair.saturating_add(d);

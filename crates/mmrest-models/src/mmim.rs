@@ -170,7 +170,7 @@ impl SentimentModel for Mmim {
                 "text in use without an encoder".into(),
             ));
         }
-        let hidden = text.as_ref().map_or(1, |(_, bert)| bert.hidden_size);
+        let hidden = text.as_ref().map_or(1, |(_, bert)| bert.text_width());
         let [vision, audio] = sizes(config, task);
         let (of_vision, of_audio) = (config.vision_out, config.audio_out);
         let width = config.fusion_width;
@@ -201,7 +201,7 @@ impl SentimentModel for Mmim {
     }
 
     fn parameter_count(config: &MmimConfig, task: &Task, text: Option<&BertConfig>) -> u128 {
-        let hidden = text.map_or(1, |bert| bert.hidden_size);
+        let hidden = text.map_or(1, |bert| bert.text_width());
         let [vision, audio] = sizes(config, task);
         let (of_vision, of_audio) = (config.vision_out, config.audio_out);
         let width = config.fusion_width;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::cells::Columns;
-use super::frames::unpad;
+use super::frames::{Padding, unpad};
 use super::ids::{self, Stored};
 use super::part::{Part, Reader, Track};
 use super::survey::StoredFrames;
@@ -377,16 +377,20 @@ fn check_ids(release: &Release, parts: &[Part]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a release that states lengths of its own for frames: it is not aligned.
+/// Refuses a release that states lengths of its own for frames, or has zeros before them: its rows are not those of tokens.
 fn check_aligned(release: &Release, parts: &[Part]) -> Result<()> {
     let tracks = parts
         .iter()
         .flat_map(|part| part.tracks.iter().map(move |track| (part, track)));
     for (part, (modality, track)) in tracks {
-        if track.lengths.is_some() || release.layout == Layout::Mult {
+        if track.lengths.is_some() || track.padding == Padding::Left {
             let reason = "frames have lengths of their own, but one row per token is asked for \
                           (data.frames = \"word\"): take an aligned release, such as aligned_50.pkl";
-            return Err(release.wrong(&format!("{}[\"{modality}\"]", part.name), reason));
+            let place = Place {
+                view: Some(part.view),
+                key: modality.name(),
+            };
+            return Err(release.wrong(place, reason));
         }
     }
     Ok(())
