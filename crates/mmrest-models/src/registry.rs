@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 use crate::lmf::Lmf;
+use crate::mag_bert::MagBert;
 use crate::misa::Misa;
+use crate::mmlcn_like::MmlcnLike;
 use crate::mmrest::MmRest;
 use crate::model::{Presets, SentimentModel};
 use crate::mult::Mult;
@@ -121,6 +123,10 @@ models! {
     Misa(Misa) = "misa",
     /// MulT: transformers from each modality to each other.
     Mult(Mult) = "mult",
+    /// MAG-BERT: a gate shifts each token's embedding by its vision and audio.
+    MagBert(MagBert) = "mag-bert",
+    /// Metrics on features that are not learned, after MMLCN.
+    MmlcnLike(MmlcnLike) = "mmlcn-like",
 }
 
 impl Default for ModelConfig {
