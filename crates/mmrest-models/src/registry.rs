@@ -7,9 +7,11 @@ use crate::deva::Deva;
 use crate::dmd::Dmd;
 use crate::error::ConfigError;
 use crate::lmf::Lmf;
+use crate::mag_bert::MagBert;
 use crate::mcl_mcf::MclMcf;
 use crate::misa::Misa;
 use crate::mmim::Mmim;
+use crate::mmlcn_like::MmlcnLike;
 use crate::mmrest::MmRest;
 use crate::model::{Presets, SentimentModel};
 use crate::mult::Mult;
@@ -136,6 +138,10 @@ models! {
     Dmd(Dmd) = "dmd",
     /// DEVA: sentences that describe voice and face join audio, vision and text.
     Deva(Deva) = "deva",
+    /// MAG-BERT: a gate shifts each token's embedding by its vision and audio.
+    MagBert(MagBert) = "mag-bert",
+    /// Metrics on features that are not learned, after MMLCN.
+    MmlcnLike(MmlcnLike) = "mmlcn-like",
 }
 
 impl Default for ModelConfig {

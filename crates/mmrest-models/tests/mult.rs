@@ -271,7 +271,10 @@ fn a_segment_is_scored_alike_in_any_batch_where_padding_is_masked() {
         // One is shorter than its kernels.
         let examples = [example(5, 6, 4), example(2, 1, 1), example(3, 2, 3)];
         let together = score(&examples);
-        let alone: Vec<f32> = examples.iter().flat_map(|e| score(&[e.clone()])).collect();
+        let alone: Vec<f32> = examples
+            .iter()
+            .flat_map(|e| score(std::slice::from_ref(e)))
+            .collect();
         assert!(relative(&together, &alone) < 1e-4, "{together:?} {alone:?}");
         let mut longer = examples[1].clone();
         longer.audio.values.extend([0.0; 3]);

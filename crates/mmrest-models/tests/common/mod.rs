@@ -342,6 +342,10 @@ pub struct Trained {
     pub validation: Vec<f32>,
 }
 
+/// Called with epoch, steps so far, model, state and the numbers.
+pub type After<'a, M> =
+    dyn FnMut(usize, usize, &M, &<M as SentimentModel>::State, &mut Golden) + 'a;
+
 /// A published training loop of case `t`: batches of 4 in row order, gradients summed over the recipe's batches and
 /// clipped by value after each, an epoch's rest dropped. `batch(split, first, count)` gives a batch; `after(epoch, steps,
 /// model, golden)` is called after every epoch.
@@ -351,7 +355,7 @@ pub fn train<M: SentimentModel>(
     mut state: M::State,
     recipe: &Recipe,
     batch: &dyn Fn(&Golden, &str, usize, usize) -> Batch,
-    after: &mut dyn FnMut(usize, usize, &M, &M::State, &mut Golden),
+    after: &mut After<'_, M>,
 ) -> M {
     assert!(recipe.accumulate == 1 || !recipe.flush_rest);
     let clip = match recipe.gradients[0].clip {
