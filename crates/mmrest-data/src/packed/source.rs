@@ -7,8 +7,8 @@ use crate::clean::{Admitted, Intake, Purpose, Taken};
 use crate::in_two_splits;
 use crate::segment::Visit;
 use crate::{
-    DataConfig, DataError, DataReport, Frames, Modality, Result, Segment, SegmentSource, Split,
-    Widths,
+    DataConfig, DataError, DataReport, Frames, LabelSummary, Modality, Result, Segment,
+    SegmentSource, Split, Widths,
 };
 
 impl SegmentSource for PackedSet {
@@ -96,6 +96,7 @@ impl Chosen {
         let of = rows.map(|row| (self.set.video(row), self.set.split_of(row)));
         report.videos_in_two_splits = in_two_splits(of).len();
         report.absent.clear();
+        report.labels = LabelSummary::default();
         report
             .non_finite
             .retain(|&modality, _| self.config.uses(modality));
@@ -121,6 +122,12 @@ impl SegmentSource for Chosen {
         for row in 0..self.set.len() {
             let taken = self.segment(row, &mut intake)?;
             intake.pass(taken, visit)?;
+        }
+        // On the set's own scale its summary knows more: the labels before they were clamped.
+        let stored = &self.set.about().report.labels;
+        let counted = &mut intake.report.labels;
+        if counted.scale.is_some() && counted.scale == stored.scale {
+            counted.clone_from(stored);
         }
         intake.report.finish(self.set.path())
     }
