@@ -5,16 +5,32 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 /// What a recorded program did.
-#[derive(Debug)]
 pub(crate) enum Record {
     Create(PathBuf, u64),
     Write(u64, usize, Vec<u8>),
     Truncate(u64, usize),
-    SyncFile(u64),
+    SyncFile(u64, PathBuf),
     SyncFolder(PathBuf),
     Rename(PathBuf, PathBuf),
+    Link(PathBuf, PathBuf),
     Folder(PathBuf),
     Remove(PathBuf),
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Create(path, inode) => write!(f, "create {} ({inode})", path.display()),
+            Self::Write(inode, at, data) => write!(f, "write {inode} at {at}: {}", data.len()),
+            Self::Truncate(inode, length) => write!(f, "cut {inode} to {length}"),
+            Self::SyncFile(inode, path) => write!(f, "sync {inode}, {}", path.display()),
+            Self::SyncFolder(path) => write!(f, "sync {}", path.display()),
+            Self::Rename(from, to) => write!(f, "rename {} {}", from.display(), to.display()),
+            Self::Link(from, to) => write!(f, "link {} {}", from.display(), to.display()),
+            Self::Folder(path) => write!(f, "folder {}", path.display()),
+            Self::Remove(path) => write!(f, "remove {}", path.display()),
+        }
+    }
 }
 
 /// The records of a log.
@@ -36,9 +52,10 @@ pub(crate) fn records(log: &[u8]) -> Vec<Record> {
                 Record::Write(number(1), number(2) as usize, data.to_vec())
             }
             "T" => Record::Truncate(number(1), number(2) as usize),
-            "S" => Record::SyncFile(number(1)),
+            "S" => Record::SyncFile(number(1), path(2)),
             "D" => Record::SyncFolder(path(1)),
             "R" => Record::Rename(path(1), path(2)),
+            "L" => Record::Link(path(1), path(2)),
             "M" => Record::Folder(path(1)),
             "U" => Record::Remove(path(1)),
             other => panic!("no record: {other:?}"),
@@ -126,6 +143,18 @@ impl Disk {
         }
     }
 
+    /// Makes up for a rename by a system call that was not recorded: a file has another name when it is synced.
+    fn rename_unseen(&mut self, inode: u64, path: &Path) {
+        let Some(&node) = self.inodes.get(&inode) else {
+            return;
+        };
+        if self.find(path) != Some(node) {
+            let (names, name) = self.names(path);
+            names.retain(|_, other| *other != node);
+            names.insert(name, node);
+        }
+    }
+
     pub(crate) fn replay(&mut self, record: &Record) {
         match record {
             Record::Create(path, inode) => {
@@ -151,7 +180,8 @@ impl Disk {
                     now.resize(*length, 0);
                 }
             }
-            Record::SyncFile(inode) => {
+            Record::SyncFile(inode, path) => {
+                self.rename_unseen(*inode, path);
                 if let Some((now, synced)) = self.content(*inode) {
                     synced.clone_from(now);
                 }
@@ -165,6 +195,11 @@ impl Disk {
             Record::Rename(from, to) => {
                 let (names, name) = self.names(from);
                 let node = names.remove(&name).unwrap();
+                let (names, name) = self.names(to);
+                names.insert(name, node);
+            }
+            Record::Link(from, to) => {
+                let node = self.find(from).unwrap();
                 let (names, name) = self.names(to);
                 names.insert(name, node);
             }

@@ -57,11 +57,7 @@ impl Work<'_> {
         succeed_with(&mut command);
         let expected = (self.results)();
         let records = records(&std::fs::read(log).unwrap());
-        let renamed = |record: &disk::Record| match record {
-            disk::Record::Rename(_, to) => to.ends_with("config.toml"),
-            _ => false,
-        };
-        assert!(records.iter().any(renamed), "renames were not recorded");
+        self.is_whole(&root, &records);
         let states = self.states(&root, &records);
         let all = std::env::var("MMREST_POWER_CUTS").is_ok_and(|all| all == "all");
         let tried = if all {
@@ -84,9 +80,29 @@ impl Work<'_> {
             records[..cut].iter().for_each(|record| disk.replay(record));
             std::fs::remove_dir_all(&root).unwrap();
             write(&disk.left(lasts), &root);
-            succeed_with(&mut (self.command)());
+            let output = (self.command)().output().unwrap();
+            let said = common::stderr(&output);
+            let around = &records[cut.saturating_sub(6)..cut];
+            assert!(
+                output.status.success(),
+                "{cut}, {lasts:?}: {said} {around:?}"
+            );
             let last = &records[cut - 1];
             assert!((self.results)() == expected, "{cut}, {lasts:?}: {last:?}");
+        }
+    }
+
+    /// What all records make is what is there: no call was missed.
+    fn is_whole(&self, root: &Path, records: &[disk::Record]) {
+        let mut disk = Disk::new(root);
+        records.iter().for_each(|record| disk.replay(record));
+        let left = disk.left(Lasts::All);
+        let there = common::below(root);
+        assert_eq!(left.len(), there.len() + 1, "{there:?}");
+        for path in there {
+            let content = left[path.strip_prefix(root).unwrap()];
+            let own = path.is_file().then(|| std::fs::read(&path).unwrap());
+            assert!(content == own.as_deref(), "{}", path.display());
         }
     }
 

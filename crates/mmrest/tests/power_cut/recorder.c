@@ -1,10 +1,11 @@
 // Preloaded into a program, records what it does to the files below $POWER_CUT_ROOT into $POWER_CUT_LOG, one record for each
 // call that changes or syncs something, in the order in which the calls happen:
 //
-//   C PATH INODE    a file is opened that may be new        S INODE          a file is synced
+//   C PATH INODE    a file is opened that may be new        S INODE PATH     a file is synced
 //   W INODE AT N    N bytes, which follow                   D PATH           a folder is synced
 //   T INODE N       a file is cut to N bytes                R FROM TO        something is renamed
 //   M PATH          a folder is made                        U PATH           a file or an empty folder is removed
+//   L FROM TO       a file gets a second name
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -155,7 +156,7 @@ static int synced(int fd, int done) {
     struct stat about;
     if (!done && path_of(fd, path) && !fstat(fd, &about)) {
         if (S_ISDIR(about.st_mode)) record(0, 0, "D\t%s\n", path);
-        else record(0, 0, "S\t%lu\n", (unsigned long)about.st_ino);
+        else record(0, 0, "S\t%lu\t%s\n", (unsigned long)about.st_ino, path);
     }
     return done;
 }
@@ -173,13 +174,15 @@ int unlink(const char *p) { LOCK; int done = named("U", AT_FDCWD, p, REAL(unlink
 int rmdir(const char *p) { LOCK; int done = named("U", AT_FDCWD, p, REAL(rmdir)(p)); UNLOCK; return done; }
 int unlinkat(int at, const char *p, int f) { LOCK; int done = named("U", at, p, REAL(unlinkat)(at, p, f)); UNLOCK; return done; }
 
-static int renamed(int a, const char *from, int b, const char *to, int done) {
+static int moved(const char *what, int a, const char *from, int b, const char *to, int done) {
     char one[PATH_MAX], other[PATH_MAX];
     whole(a, from, one);
     whole(b, to, other);
-    if (!done && (inside(one) || inside(other))) record(0, 0, "R\t%s\t%s\n", one, other);
+    if (!done && (inside(one) || inside(other))) record(0, 0, "%s\t%s\t%s\n", what, one, other);
     return done;
 }
-int rename(const char *a, const char *b) { LOCK; int done = renamed(AT_FDCWD, a, AT_FDCWD, b, REAL(rename)(a, b)); UNLOCK; return done; }
-int renameat(int a, const char *b, int c, const char *d) { LOCK; int done = renamed(a, b, c, d, REAL(renameat)(a, b, c, d)); UNLOCK; return done; }
-int renameat2(int a, const char *b, int c, const char *d, unsigned f) { LOCK; int done = renamed(a, b, c, d, REAL(renameat2)(a, b, c, d, f)); UNLOCK; return done; }
+int rename(const char *a, const char *b) { LOCK; int done = moved("R", AT_FDCWD, a, AT_FDCWD, b, REAL(rename)(a, b)); UNLOCK; return done; }
+int renameat(int a, const char *b, int c, const char *d) { LOCK; int done = moved("R", a, b, c, d, REAL(renameat)(a, b, c, d)); UNLOCK; return done; }
+int renameat2(int a, const char *b, int c, const char *d, unsigned f) { LOCK; int done = moved("R", a, b, c, d, REAL(renameat2)(a, b, c, d, f)); UNLOCK; return done; }
+int link(const char *a, const char *b) { LOCK; int done = moved("L", AT_FDCWD, a, AT_FDCWD, b, REAL(link)(a, b)); UNLOCK; return done; }
+int linkat(int a, const char *b, int c, const char *d, int f) { LOCK; int done = moved("L", a, b, c, d, REAL(linkat)(a, b, c, d, f)); UNLOCK; return done; }
