@@ -353,7 +353,11 @@ impl ClipReader {
 /// # Errors
 ///
 /// [`ResampleError`] for a sample rate of 0.
-pub fn resample(samples: &[f32], from: u32, to: u32) -> std::result::Result<Vec<f32>, ResampleError> {
+pub fn resample(
+    samples: &[f32],
+    from: u32,
+    to: u32,
+) -> std::result::Result<Vec<f32>, ResampleError> {
     if from == to || samples.is_empty() {
         return Ok(samples.to_vec());
     }

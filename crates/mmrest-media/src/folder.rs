@@ -45,7 +45,11 @@ impl FeatureRecord {
             config: config.clone(),
             parameters: config.audio.map(|set| set.parameters()),
             audio_columns: config.audio.map(|set| set.columns()).unwrap_or_default(),
-            timing_columns: if config.timing { timing.to_vec() } else { Vec::new() },
+            timing_columns: if config.timing {
+                timing.to_vec()
+            } else {
+                Vec::new()
+            },
         }
     }
 }

@@ -42,13 +42,13 @@ pub use geometry::{
 };
 pub use lmf::{Lmf, LmfConfig, LmfOutput};
 pub use mag_bert::{Gate, MagBert, MagBertConfig, MagBertOutput, MagLoss};
+pub use mcl_mcf::{MclMcf, MclMcfConfig, MclMcfOutput};
 pub use misa::{FrameLengths, FrameReader, LstmInit, Misa, MisaConfig, MisaOutput, Projection};
+pub use mmim::{EntropyMemory, Likelihood, Mmim, MmimConfig, MmimOutput};
 pub use mmlcn_like::{
     CentreMetrics, Decision, FeatureSpace, FeatureState, MmlcnLike, MmlcnLikeConfig,
     MmlcnLikeOutput,
 };
-pub use mcl_mcf::{MclMcf, MclMcfConfig, MclMcfOutput};
-pub use mmim::{EntropyMemory, Likelihood, Mmim, MmimConfig, MmimOutput};
 pub use mmrest::{
     Assign, ClusterConfig, ClusterScope, ClusterState, Forward, LossConfig, MetricKind, MmRest,
     MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,

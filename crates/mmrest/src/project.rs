@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use mmrest_learner::Config;
 use mmrest_learner::config::closest;
 use mmrest_learner::run::RunRecord;

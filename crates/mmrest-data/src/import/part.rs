@@ -54,8 +54,7 @@ impl Reader<'_> {
     pub(super) fn labels(&self, columns: &mut Columns) -> Result<Option<Vec<f32>>> {
         let role = Role::Label;
         // Without labels a split cannot be trained on; it can be predicted, and metrics of the test split can be lacking.
-        let spared =
-            self.purpose == Purpose::Prediction || self.view.split == Some(Split::Test);
+        let spared = self.purpose == Purpose::Prediction || self.view.split == Some(Split::Test);
         if spared && !self.view.has(self.pickle, role) {
             return Ok(None);
         }

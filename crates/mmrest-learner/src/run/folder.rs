@@ -86,7 +86,7 @@ impl RunFolder {
     ///
     /// [`LearnerError::Busy`] where one still is after `patience`.
     pub fn wait_until_free(&self, patience: Duration) -> Result<(), LearnerError> {
-        if self.lock_file().exists() {
+        if self.0.join(LOCK).exists() {
             FolderLock::take_within(&self.0, LOCK, patience)?;
         }
         Ok(())

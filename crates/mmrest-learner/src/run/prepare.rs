@@ -8,9 +8,7 @@ use burn::tensor::{Device, Tensor};
 use mmrest_data::packed::PackedSet;
 use mmrest_data::text::hex;
 use mmrest_data::{Modality, Split};
-use mmrest_encoders::{
-    Bert, BertConfig, EncoderError, Tokenizer, has_weights, weights_files,
-};
+use mmrest_encoders::{Bert, BertConfig, EncoderError, Tokenizer, has_weights, weights_files};
 use mmrest_models::{FrameNeed, SentimentModel, TextFeatures, TextNeed, bert_parameters, seed};
 use sha2::{Digest, Sha256};
 
