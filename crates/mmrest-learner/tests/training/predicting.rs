@@ -228,7 +228,7 @@ fn a_model_without_neighbours_predicts_and_a_resumed_run_has_them_again() {
     let run = fixture.train("run", &[]);
     let file = run.model().join("neighbours.safetensors");
     let whole = std::fs::read(&file).unwrap();
-    unseal(&run.model());
+    crate::fixture::unseal(&run.model());
     std::fs::write(&file, &whole[..whole.len() - 9]).unwrap();
     let segments = fixture.segments();
     assert_eq!(
