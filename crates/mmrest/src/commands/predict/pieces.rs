@@ -119,9 +119,25 @@ impl<'a> Pieces<'a> {
         self.input = Box::new(Cursor::new(bytes).chain(rest));
     }
 
+    /// Looks ahead, behind white space, which stays: lines are counted.
     fn next_begins_an_object(&mut self) -> Result<bool> {
-        self.skip(|byte| byte.is_ascii_whitespace())?;
-        Ok(self.input.fill_buf()?.first() == Some(&b'{'))
+        let mut white = Vec::new();
+        let next = loop {
+            let ahead = self.input.fill_buf()?;
+            let passed = ahead
+                .iter()
+                .take_while(|byte| byte.is_ascii_whitespace())
+                .count();
+            white.extend_from_slice(&ahead[..passed]);
+            let next = ahead.get(passed).copied();
+            let end = ahead.is_empty();
+            self.input.consume(passed);
+            if next.is_some() || end || white.len() > LONGEST {
+                break next;
+            }
+        };
+        self.push(white);
+        Ok(next == Some(b'{'))
     }
 
     /// Skips bytes as long as they are such.
@@ -319,6 +335,7 @@ mod tests {
         assert!(found.iter().all(|piece| piece.0 == "line"));
         assert_eq!(texts("nonsense\n{}\n"), ["nonsense", "{}"]);
         // A broken line costs itself alone.
+        assert_eq!(texts("{\"audio\": [\n\n{}\n"), ["{\"audio\": [", "", "{}"]);
         assert_eq!(texts("{\"text\": \"a\n{}\n"), ["{\"text\": \"a", "{}"]);
         assert_eq!(texts("{\"audio\": [[1\n{}\n"), ["{\"audio\": [[1", "{}"]);
         assert!(pieces("").is_empty());
