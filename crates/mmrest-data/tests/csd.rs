@@ -330,3 +330,31 @@ proptest! {
         prop_assert_eq!(sequence.read("t").unwrap(), spoken);
     }
 }
+
+/// A file that h5py wrote.
+fn by_h5py(name: &str) -> ComputationalSequence {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sequences");
+    ComputationalSequence::open(&path.join(name)).unwrap()
+}
+
+#[test]
+fn numbers_of_half_precision_are_read() {
+    let sequence = by_h5py("half.csd");
+    let entry = sequence.read(&sequence.ids()[0]).unwrap();
+    let Features::Numeric { values, width } = entry.features else {
+        panic!("words");
+    };
+    assert_eq!(values.len(), entry.intervals.len() * width);
+    let largest = values.iter().fold(0f32, |most, value| most.max(value.abs()));
+    assert!((0.01..100.0).contains(&largest), "{largest}");
+    // Eleven bits of precision: nothing but their own values can come of them.
+    let halves = values.iter().map(|value| half::f16::from_f32(*value).to_f32());
+    assert!(halves.eq(values.iter().copied()));
+}
+
+#[test]
+fn ids_of_a_file_in_the_newest_format_are_in_the_order_of_their_bytes() {
+    let sequence = by_h5py("latest.csd");
+    let ids = sequence.ids();
+    assert!(ids.len() > 2 && ids.is_sorted(), "{ids:?}");
+}
