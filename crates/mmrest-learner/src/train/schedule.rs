@@ -346,6 +346,7 @@ mod tests {
     #[test]
     fn the_published_schedule_by_epoch_wins_over_the_configured_one() {
         let schedule = Schedule::EpochCosine {
+            idle_first: true,
             warmup: 20,
             epochs: 200,
         };
