@@ -345,10 +345,14 @@ fn numbers_of_half_precision_are_read() {
         panic!("words");
     };
     assert_eq!(values.len(), entry.intervals.len() * width);
-    let largest = values.iter().fold(0f32, |most, value| most.max(value.abs()));
+    let largest = values
+        .iter()
+        .fold(0f32, |most, value| most.max(value.abs()));
     assert!((0.01..100.0).contains(&largest), "{largest}");
     // Eleven bits of precision: nothing but their own values can come of them.
-    let halves = values.iter().map(|value| half::f16::from_f32(*value).to_f32());
+    let halves = values
+        .iter()
+        .map(|value| half::f16::from_f32(*value).to_f32());
     assert!(halves.eq(values.iter().copied()));
 }
 
