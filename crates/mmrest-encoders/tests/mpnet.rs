@@ -187,7 +187,7 @@ fn mpnet_dir() -> Option<PathBuf> {
 
 /// The sentences that were measured.
 fn sentences() -> Vec<String> {
-    let bytes = fs::read(golden("mpnet.safetensors")).unwrap();
+    let bytes = fs::read(golden("mpnet/states.safetensors")).unwrap();
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
     let about = header.metadata().as_ref().unwrap();
     serde_json::from_str(&about["texts"]).unwrap()
@@ -201,7 +201,7 @@ fn packed_as_measured(dir: &Path) -> PackedTokens {
 #[test]
 fn the_published_mpnet_gives_the_states_that_transformers_gives() {
     let Some(dir) = mpnet_dir() else { return };
-    let expected = Golden::open("mpnet.safetensors");
+    let expected = Golden::open("mpnet/states.safetensors");
     let batch = packed_as_measured(&dir);
     let ids: Vec<usize> = batch.ids.iter().map(|&id| id as usize).collect();
     assert_eq!(ids, expected.indices("ids"));

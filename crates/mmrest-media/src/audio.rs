@@ -41,6 +41,8 @@ enum Source {
     Ffmpeg {
         child: Child,
         output: ChildStdout,
+        /// Why it is not decoded here.
+        reason: String,
     },
 }
 
@@ -155,7 +157,11 @@ impl AudioReader {
         Ok(Self {
             path: path.to_path_buf(),
             sample_rate: FFMPEG_RATE,
-            source: Source::Ffmpeg { child, output },
+            source: Source::Ffmpeg {
+                child,
+                output,
+                reason,
+            },
             priming: 0,
             damage: Damage::default(),
         })
@@ -198,14 +204,19 @@ impl AudioReader {
                 decoder,
                 track,
             } => (format, decoder, *track),
-            Source::Ffmpeg { child, output } => {
+            Source::Ffmpeg {
+                child,
+                output,
+                reason,
+            } => {
                 let mut bytes = Vec::new();
                 let read = output.by_ref().take(4 * 16_384).read_to_end(&mut bytes);
                 read.map_err(|error| MediaError::io(path, error))?;
                 if bytes.is_empty() {
                     let status = child.wait().map_err(|error| MediaError::io(path, error))?;
                     if !status.success() {
-                        return Err(MediaError::recording(path, "ffmpeg cannot read it"));
+                        let reason = format!("{reason}, and ffmpeg cannot read it either");
+                        return Err(MediaError::recording(path, reason));
                     }
                     return Ok(None);
                 }

@@ -139,6 +139,35 @@ fn resampling_keeps_time_and_tone() {
 }
 
 #[test]
+fn compressed_recordings_begin_where_the_sound_does() {
+    let (original, _) = samples("glide-22050");
+    for (name, loss) in [("flac", 1e-6), ("m4a", 0.05), ("mp3", 0.05), ("ogg", 0.05)] {
+        let path = folder().join(format!("glide.{name}"));
+        let mut reader = AudioReader::open(&path).unwrap();
+        assert_eq!(reader.sample_rate(), 22_050);
+        let mut decoded = Vec::new();
+        while let Some(block) = reader.next_block().unwrap() {
+            decoded.extend(block);
+        }
+        let shortest = original.len().min(decoded.len());
+        assert!(
+            decoded.len().abs_diff(original.len()) < 2400,
+            "{name}: {}",
+            decoded.len()
+        );
+        let power: f32 = original.iter().map(|value| value * value).sum();
+        let differs: f32 = original[..shortest]
+            .iter()
+            .zip(&decoded)
+            .map(|(a, b)| (a - b) * (a - b))
+            .sum();
+        let share = differs / power;
+        println!("{name}: {share:.1e} of the power differs");
+        assert!(share < loss, "{name}: {share} of the power differs");
+    }
+}
+
+#[test]
 fn clips_are_cut_where_they_lie() {
     let (samples, rate) = samples("bursts-16000");
     let open = || ClipReader::new(AudioReader::open(&folder().join("bursts-16000.wav")).unwrap());

@@ -87,6 +87,8 @@ impl Presets for MagBertConfig {
         (
             "mosi",
             r#"
+[data]
+frames = "word"
 [train]
 batch_size = 32
 learning_rate = 2e-5
@@ -100,6 +102,8 @@ patience = 8
         (
             "mosei",
             r#"
+[data]
+frames = "word"
 [model.mag-bert]
 gate_dropout = 0.2
 [train]
@@ -115,6 +119,8 @@ patience = 8
         (
             "sims",
             r#"
+[data]
+frames = "word"
 [model.mag-bert]
 gate_dropout = 0.1
 [train]
@@ -131,6 +137,8 @@ patience = 8
         (
             "original",
             r#"
+[data]
+frames = "word"
 [model.mag-bert]
 gate_dropout = 0.5
 loss = "mse"

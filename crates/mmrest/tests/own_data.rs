@@ -313,7 +313,7 @@ fn recordings_and_other_files_are_refused_in_one_sentence() {
     let inspect = ["data", "inspect", &fixture.arg("own.mp4")];
     let told = stdout(&succeed_with(fixture.program().args(inspect)));
     assert!(
-        told.contains("recording") && told.contains("compute features"),
+        told.contains("recording") && told.contains("extract features"),
         "{told}"
     );
 }

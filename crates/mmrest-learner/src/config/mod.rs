@@ -364,7 +364,7 @@ mod tests {
             let presets = ModelConfig::default_of(name).unwrap().presets();
             for (preset, _) in presets {
                 let text = format!(
-                    "preset = \"{preset}\"\n[model]\nname = \"{name}\"\n[train]\nepochs = 3\n"
+                    "preset = \"{preset}\"\n[model]\nname = \"{name}\"\n[train]\nepochs = 3\n[data]\nwords = \"w.csd\"\n"
                 );
                 let config = Config::parse(&text, &[]).unwrap();
                 let again = Config::parse(&config.to_toml().unwrap(), &[]).unwrap();

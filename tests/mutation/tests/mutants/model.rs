@@ -19,7 +19,7 @@ pub(crate) fn run() -> &'static Run {
 /// A line or a key.
 fn at_a_key(_: &Path, refusal: &str) -> bool {
     let (_, said) = refusal.rsplit_once(CONFIG).unwrap_or_default();
-    ["line ", "UTF-8", "recursion limit"]
+    ["line ", "UTF-8", "recursion limit", "there is no key "]
         .iter()
         .any(|word| said.contains(word))
         || said.split([' ', ':', '`', '\'']).any(|word| {

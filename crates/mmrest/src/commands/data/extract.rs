@@ -79,6 +79,7 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
                         bar.suspend(|| interrupt::say(&format!("{video}: {note}")));
                     }
                 }
+                Err(error) if jobs.len() == 1 => return Err(error),
                 Err(error) => {
                     bar.suspend(|| interrupt::say(&format!("{video}: {error:#}")));
                     failed.push(video.as_str());

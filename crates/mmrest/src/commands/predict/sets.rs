@@ -60,7 +60,10 @@ pub(super) fn as_set(config: &DataConfig, input: &Path) -> Result<Option<(DataCo
 
 /// Whether there may be JSON of segments in a file: an object or an array begins in its first lines.
 fn may_be_lines(path: &Path, kind: FileKind) -> Result<bool> {
-    if !matches!(kind, FileKind::Json | FileKind::Text | FileKind::Unknown) {
+    if !matches!(
+        kind,
+        FileKind::Json | FileKind::JsonLines | FileKind::Text | FileKind::Unknown
+    ) {
         return Ok(false);
     }
     let wrong = || format!("cannot read {}", path.display());
