@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../../mmrest-data/tests/common/mod.rs"]
-#[allow(dead_code)]
 mod common;
 #[allow(dead_code)]
 #[path = "../../mmrest-data/tests/made/mod.rs"]

@@ -49,6 +49,7 @@ pub struct Example {
 
 /// A batch's input to the text encoder.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // one for each batch
 pub enum TextBatch {
     /// Token ids laid end to end.
     Tokens(PackedTokens),

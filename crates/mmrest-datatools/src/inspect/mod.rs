@@ -50,6 +50,9 @@ pub use kind::{FileKind, expand};
 pub use labels::{Bin, Labels, Scale};
 pub use values::{Column, Percentiles, Values};
 
+/// Loads a text encoder from its directory; where it cannot be used, why not.
+pub type TextEncoderCheck = fn(&Path) -> std::result::Result<(), String>;
+
 /// Options of an inspection.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -62,7 +65,7 @@ pub struct Options {
     pub check: bool,
     /// What loads a text encoder from its directory, or says in a sentence why it cannot be used. Without it a directory
     /// is judged by the files it has.
-    pub text_encoder: Option<fn(&Path) -> std::result::Result<(), String>>,
+    pub text_encoder: Option<TextEncoderCheck>,
 }
 
 impl Options {

@@ -390,6 +390,7 @@ struct Pass<'a> {
 }
 
 /// What a device needs beside the states.
+#[allow(clippy::large_enum_variant)] // one for each pass
 enum On {
     /// The CPU, where sequences are not padded: the relative bias.
     Cpu(Option<Bias>),
