@@ -300,6 +300,7 @@ pub(super) fn margin(rows: Tensor<2>, labels: &[f32]) -> Tensor<1> {
             continue;
         }
         used += 1;
+        #[allow(clippy::needless_range_loop)] // pairs (i, j)
         for j in 0..count {
             let at = i * count + j;
             if !equal(j) {

@@ -155,7 +155,7 @@ fn invert(matrix: &[f64], width: usize) -> Option<(f64, Vec<f64>)> {
             let rest = matrix[i * width + j] - dot;
             if i == j {
                 // Rows are single precision: what is left of a pivot below their rounding is noise.
-                if !(rest > 1e-12 * largest) {
+                if rest.is_nan() || rest <= 1e-12 * largest {
                     return None;
                 }
                 factor[i * width + i] = rest.sqrt();
@@ -215,7 +215,7 @@ mod tests {
         let labels = [1.0, 0.0, -2.0];
         assert!(
             memory
-                .entropies(&[rows.clone()], &labels)
+                .entropies(std::slice::from_ref(&rows), &labels)
                 .unwrap()
                 .is_none()
         );
