@@ -249,7 +249,7 @@ fn two_epochs_of_both_passes_are_the_published_ones() {
     let (mut optimizer, mut scheduler) = common::optimizer(&recipe);
     let mut state = EntropyMemory::default();
     let batch_of = |golden: &Golden, at: usize| {
-        let inputs = inputs(&golden, &format!("batch{at}."), &device);
+        let inputs = inputs(golden, &format!("batch{at}."), &device);
         let lengths = ["audio_lengths", "vision_lengths"].map(|name| golden.usizes(name));
         let labels = golden.values(&format!("batch{at}.label"));
         batch(&inputs, lengths, labels)

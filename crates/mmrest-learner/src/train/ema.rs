@@ -73,10 +73,10 @@ impl Ema {
         let mut file = TensorFile::default();
         for average in self.averages.values() {
             let values = to_host(average.values.clone())?;
-            file.add_floats(&average.path, &[values.len()], values.into_iter());
+            file.add_floats(&average.path, &[values.len()], values);
         }
         // Exact as a float: a run has fewer than 2^24 steps, or its average no longer depends on their number.
-        file.add_floats(STEPS, &[1], [self.steps.min(1 << 24) as f32].into_iter());
+        file.add_floats(STEPS, &[1], [self.steps.min(1 << 24) as f32]);
         Ok(file)
     }
 
