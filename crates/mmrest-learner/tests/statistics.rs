@@ -126,7 +126,9 @@ fn what_does_not_differ_is_not_told_apart() {
     assert_eq!((test.difference, test.p), (0.0, 1.0));
     assert!(test.effect.is_nan());
     let none = |one: &[f64], other: &[f64], groups| {
-        SignFlips::default().test(one, other, &Groups::singles(groups)) == None
+        SignFlips::default()
+            .test(one, other, &Groups::singles(groups))
+            .is_none()
     };
     assert!(none(&[], &[], 0) && none(&[1.0], &[], 1) && none(&[1.0], &[1.0], 2));
 }
