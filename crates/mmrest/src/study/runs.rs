@@ -39,7 +39,7 @@ pub(crate) enum Ended {
     Finished,
     /// It was asked to stop.
     Interrupted,
-    /// It has done the epochs that it was to do for now.
+    /// It has done the epochs of its round; a later round goes on with it.
     Paused,
     /// Why it failed, in a sentence.
     Failed(String),
