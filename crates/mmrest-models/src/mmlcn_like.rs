@@ -360,11 +360,11 @@ impl SentimentModel for MmlcnLike {
         recipe
     }
 
-    fn epoch_stage(&self) -> Option<&'static str> {
-        Some("components and centres of the training set")
+    /// The first epoch finds components and centres; the features do not change after that.
+    fn epoch_stage(&self, epoch: usize) -> Option<&'static str> {
+        (epoch == 1).then_some("components and centres of the training set")
     }
 
-    /// In the first epoch finds components and centres; the features do not change after that.
     fn begin_epoch(
         &self,
         state: &mut FeatureState,

@@ -83,9 +83,9 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
     /// Parameter groups with their optimisers and rates, clipping, accumulation, passes, schedule.
     fn recipe(config: &Self::Config, rates: &Rates) -> Recipe;
 
-    /// What an epoch begins with that needs a pass over the training split, for the display; none when
+    /// What an epoch (from 1) begins with that needs a pass over the training split, for the display; none when
     /// [`begin_epoch`](Self::begin_epoch) does nothing.
-    fn epoch_stage(&self) -> Option<&'static str> {
+    fn epoch_stage(&self, _epoch: usize) -> Option<&'static str> {
         None
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn keep_start<M: SentimentModel>(
     if snapshots.has(Moment::Before) || model.geometry(&state).is_none() {
         return Ok(());
     }
-    if model.epoch_stage().is_some() {
+    if model.epoch_stage(1).is_some() {
         let train = splits.loader(Split::Train, device);
         let mut batches = train.pass().map(|batch| {
             if stop() {

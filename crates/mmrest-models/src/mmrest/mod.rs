@@ -276,9 +276,10 @@ impl SentimentModel for MmRest {
         )
     }
 
-    fn epoch_stage(&self) -> Option<&'static str> {
+    fn epoch_stage(&self, epoch: usize) -> Option<&'static str> {
         let clusters = &self.settings.config.clusters;
-        (self.metric.is_some() && clusters.scope == ClusterScope::Train)
+        let due = epoch.saturating_sub(1).is_multiple_of(clusters.refit_every);
+        (self.metric.is_some() && clusters.scope == ClusterScope::Train && due)
             .then_some("clustering the training set")
     }
 
@@ -289,7 +290,7 @@ impl SentimentModel for MmRest {
         epoch: usize,
         train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
     ) -> Result<(), ModelError> {
-        if self.epoch_stage().is_none() {
+        if self.epoch_stage(epoch).is_none() {
             return Ok(());
         }
         let settings = &self.settings;
