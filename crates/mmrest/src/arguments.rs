@@ -78,7 +78,7 @@ pub(crate) struct DeviceArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// A name under configs/ (sample, mosi, mosei, mosi-words, mosi-mmsa, mosei-mmsa, sims), or a TOML file.
+    /// A name under configs/ (sample, mosi, mosei, mosi-words, mosi-text, mosi-mmsa, mosei-mmsa, sims), or a TOML file.
     pub(crate) config: String,
     /// Folder of the data, instead of the configured one.
     #[arg(long, value_name = "DIR")]

@@ -16,7 +16,7 @@ macro_rules! shipped {
 }
 
 /// Configurations and studies, by name.
-pub(crate) const CONFIGS: [(&str, &str); 13] = shipped!(
+pub(crate) const CONFIGS: [(&str, &str); 14] = shipped!(
     "configs",
     ".toml",
     "ablate",
@@ -25,6 +25,7 @@ pub(crate) const CONFIGS: [(&str, &str); 13] = shipped!(
     "mosei-mmsa",
     "mosi",
     "mosi-mmsa",
+    "mosi-text",
     "mosi-words",
     "ordinal",
     "ordinal-search",

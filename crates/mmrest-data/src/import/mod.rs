@@ -338,6 +338,11 @@ fn not_a_dictionary(pickle: &Pickle) -> DataError {
              is not read: write a dictionary of train, valid and test with id, raw_text, vision, audio and regression_labels",
             items.len()
         )
+    } else if items.len() == 7 && items.iter().take(4).all(|item| item.array().is_some()) {
+        format!(
+            "{what} of 7 with the features of utterances by video, but without ids, as Poria et al. (2017) wrote them: import \
+             the folder of tables of the same release instead"
+        )
     } else if !items.is_empty() && Form::read(root).is_ok() {
         format!(
             "{what} of segments, one split alone: name the files train.pkl, dev.pkl and test.pkl, or put the lists into a \
