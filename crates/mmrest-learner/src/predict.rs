@@ -20,13 +20,43 @@ use self::neighbours::Neighbours;
 use crate::error::LearnerError;
 use crate::example::Preparation;
 use crate::saved_model::{SavedModel, seal_of};
-use crate::trained::TrainedModel;
+use crate::trained::{Representation, TrainedModel};
 
 /// The most frames of a sequence that is scored, after `data.max_frames` has shortened it: a quarter of an hour at 100 frames
 /// a second. A batch holds no more padded frames of a modality either.
 pub const MOST_FRAMES: usize = 100_000;
 /// The most bytes of a text that is scored: `text.max_tokens` tokens are read of it.
 pub const MOST_TEXT: usize = 1 << 20;
+
+/// Scores of segments, and what the model makes of each on the way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Embeddings {
+    /// One a segment, in their order.
+    pub predictions: Vec<Prediction>,
+    /// The outputs of the encoders and, of a model that has one, the rows in the shared space: each `[segments, width]`, in
+    /// their order.
+    pub representations: Vec<Representation>,
+}
+
+impl Embeddings {
+    /// Puts the rows of a batch in their places among those of all `segments`.
+    fn place(&mut self, segments: usize, rows: &[usize], batch: Vec<Representation>) {
+        if self.representations.is_empty() {
+            let empty = |of: &Representation| Representation {
+                name: of.name.clone(),
+                width: of.width,
+                values: vec![0.0; segments * of.width],
+            };
+            self.representations = batch.iter().map(empty).collect();
+        }
+        for (all, own) in self.representations.iter_mut().zip(batch) {
+            let width = own.width;
+            for (values, &row) in own.values.chunks_exact(width.max(1)).zip(rows) {
+                all.values[row * width..(row + 1) * width].copy_from_slice(values);
+            }
+        }
+    }
+}
 
 /// A trained model, ready for segments it has not seen.
 #[derive(Debug)]
@@ -169,6 +199,24 @@ impl Predictor {
         }
         predictions.sort_by_key(|prediction| prediction.row);
         Ok(predictions)
+    }
+
+    /// Scores segments as [`Predictor::predict`] does, with what each is on the way to its score.
+    ///
+    /// # Errors
+    ///
+    /// As [`Predictor::predict`].
+    pub fn embed(&self, segments: &[Segment]) -> Result<Embeddings, LearnerError> {
+        let mut embeddings = Embeddings::default();
+        for rows in self.batches(segments) {
+            let batch = self.batch(segments, &rows);
+            let (predictions, representations) = self.model.represent_batch(&batch)?;
+            embeddings.predictions.extend(predictions);
+            embeddings.place(segments.len(), &rows, representations);
+        }
+        let order = |prediction: &Prediction| prediction.row;
+        embeddings.predictions.sort_by_key(order);
+        Ok(embeddings)
     }
 
     /// How the model's bias is computed, where it has one.

@@ -8,6 +8,7 @@ mod deva;
 mod dmd;
 mod error;
 mod geometry;
+mod graph;
 mod inputs;
 mod layers;
 mod lmf;
@@ -40,6 +41,7 @@ pub use error::{ConfigError, ModelError};
 pub use geometry::{
     BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations, SharedSpace,
 };
+pub use graph::{GraphFrames, GraphInputs, GraphOutputs};
 pub use lmf::{Lmf, LmfConfig, LmfOutput};
 pub use mag_bert::{Gate, MagBert, MagBertConfig, MagBertOutput, MagLoss};
 pub use mcl_mcf::{MclMcf, MclMcfConfig, MclMcfOutput};

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Predict(PredictArguments),
     /// Score new data over HTTP with the model of a run.
     Serve(ServeArguments),
+    /// Write the model of a run for other programs: an ONNX graph, or its text encoder for transformers.
+    Export(ExportArguments),
     /// Make a report with pictures of a run, or compare several runs.
     Report(ReportArguments),
     /// Compute golden numbers from given inputs, to compare implementations.
@@ -57,6 +59,7 @@ impl Command {
             Self::Conformance(conformance) => conformance.device.backend,
             // The runs of a study are child processes.
             Self::Ablate(_)
+            | Self::Export(_)
             | Self::Report(_)
             | Self::Data(_)
             | Self::Completions(_)
@@ -132,9 +135,19 @@ pub(crate) struct TrainArguments {
     /// Show training in a dashboard that fills the terminal, with plots; its key q stops the run.
     #[arg(long, conflicts_with_all = ["quiet", "json"])]
     pub(crate) tui: bool,
+    /// What else the epochs are written for: tensorboard, as event files in the run's folder tensorboard/.
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) log: Option<Log>,
     /// A run of a study: ends with the program that holds the other end of standard input.
     #[arg(long, hide = true)]
     pub(crate) of_study: bool,
+}
+
+/// Who else is told of the epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Log {
+    /// TensorBoard.
+    Tensorboard,
 }
 
 impl TrainArguments {
@@ -306,6 +319,9 @@ pub(crate) struct PredictArguments {
     /// Number of training segments that --explain lists; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 5, requires = "explain")]
     pub(crate) neighbours: usize,
+    /// Where the segments' representations go, with their ids and scores: a file .npz (NumPy), .csv or .safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) embeddings: Option<PathBuf>,
     /// Score files of the run's own data although they have changed since the model was trained.
     #[arg(long)]
     pub(crate) accept_changed_data: bool,
@@ -353,6 +369,20 @@ pub(crate) struct ServeArguments {
     pub(crate) drain: u64,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "format", required = true, multiple = true, args = ["onnx", "safetensors"])]
+pub(crate) struct ExportArguments {
+    /// The run's folder, or latest for the newest run.
+    #[arg(value_parser = run_parser())]
+    pub(crate) run: PathBuf,
+    /// Write the model as an ONNX graph, from token ids and frames to scores and representations.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) onnx: Option<PathBuf>,
+    /// Write the text encoder to a folder that transformers loads: safetensors, configuration, vocabulary.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) safetensors: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

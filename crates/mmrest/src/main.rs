@@ -19,6 +19,7 @@ mod screen;
 mod serve;
 mod shipped;
 mod study;
+mod tensorboard;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Export(arguments) => commands::export::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Conformance(arguments) => commands::eval::run_conformance(&arguments),
         Command::Data(command) => commands::data::run(&command),

@@ -300,7 +300,7 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     lock.check()?;
     best.check(epoch)?;
     let selected = (epoch, &progress.epochs[..]);
-    let metrics = finish(&options.folder, &splits, selected, device)?;
+    let metrics = finish(&options.folder, &splits, selected, &options.root, device)?;
     if let Some(warning) = metrics.method.warning() {
         options.observer.warning(&warning);
     }

@@ -1,5 +1,6 @@
 //! `mmrest predict`: scores new data with the model of a run.
 
+mod embeddings;
 mod pieces;
 mod scorer;
 mod sets;
@@ -15,6 +16,7 @@ use mmrest_data::DataConfig;
 use mmrest_learner::run::{RunFolder, check_own_files};
 use mmrest_learner::{Predictor, open_device};
 
+use self::embeddings::EmbeddingsFile;
 use self::scorer::{Output, Scorer, refuse_the_input};
 use self::sets::{Gather, as_set};
 use self::stream::score_lines;
@@ -30,7 +32,8 @@ const SKIPPED: u8 = 3;
 pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     logging::to_stderr()?;
     let (input, output) = (arguments.input()?, arguments.output.as_deref());
-    refuse_the_input(input, output)?;
+    refuse_the_input(input, "--output", output)?;
+    refuse_the_input(input, "--embeddings", arguments.embeddings.as_deref())?;
     let predictor = load(arguments)?;
     let config = predictor.saved_model().config.data.clone();
     let set = as_set(&config, input)?;
@@ -42,7 +45,11 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     let neighbours = arguments.explain.then_some(arguments.neighbours);
     let open = |predictor| {
         let output = Output::open(output, arguments.explain)?;
-        Ok::<_, anyhow::Error>(Scorer::new(predictor, output, neighbours, arguments.strict))
+        let mut scorer = Scorer::new(predictor, output, neighbours, arguments.strict);
+        if let Some(path) = &arguments.embeddings {
+            scorer.embeddings = Some(EmbeddingsFile::create(path)?);
+        }
+        Ok::<_, anyhow::Error>(scorer)
     };
     let mut scorer = match set {
         Some((config, folder)) => {

@@ -17,12 +17,13 @@ use mmrest_learner::train::Observer;
 use mmrest_learner::{Backend, Config, SavedModel, open_device};
 
 use super::data::ensure_sample;
-use crate::arguments::TrainArguments;
+use crate::arguments::{Log, TrainArguments};
 use crate::display::{Display, Style};
 use crate::interrupt::{self, say};
 use crate::project::{ConfigFile, find_config, find_run, near, program, quoted};
 use crate::report::run::read_json;
 use crate::shipped::ensure_folds;
+use crate::tensorboard::EventLog;
 use crate::{failure, logging};
 
 /// `mmrest train`.
@@ -140,7 +141,13 @@ fn run_in(
         backend: arguments.device.backend,
         devices: arguments.devices(),
         root: file.root.clone(),
-        observer: display.clone(),
+        observer: match arguments.log {
+            Some(Log::Tensorboard) => {
+                let events = folder.path().join("tensorboard");
+                Arc::new(EventLog::new(display.clone(), events))
+            }
+            None => display.clone(),
+        },
         interrupter,
     };
     display.run(folder.path());

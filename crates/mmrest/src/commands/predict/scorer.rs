@@ -8,8 +8,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use mmrest_data::files::NewFile;
 use mmrest_data::{Modality, Segment};
-use mmrest_learner::{Explanation, FAR, Prediction, Predictor, is_finite};
+use mmrest_learner::{Embeddings, Explanation, FAR, Prediction, Predictor, is_finite};
 
+use super::embeddings::EmbeddingsFile;
 use crate::interrupt::say;
 use crate::lines::{Scored, not_finite};
 
@@ -19,6 +20,8 @@ pub(super) struct Scorer {
     output: Output,
     /// The number of neighbours per explanation; `None` without explanations.
     neighbours: Option<usize>,
+    /// Where representations are written, if anywhere.
+    pub(super) embeddings: Option<EmbeddingsFile>,
     /// When the first segment arrived.
     began: Option<Instant>,
     scored: usize,
@@ -63,6 +66,7 @@ impl Scorer {
             predictor,
             output,
             neighbours,
+            embeddings: None,
             began: None,
             scored: 0,
             skipped: 0,
@@ -108,9 +112,13 @@ impl Scorer {
             .map(|segment| self.predictor.missing(segment));
         let missing: Vec<Vec<Modality>> = missing.collect();
         self.warn_once(&missing);
-        let predictions = self.scores(segments)?;
+        let embedded = match &self.embeddings {
+            Some(_) => Some(self.predictor.embed(segments)?),
+            None => None,
+        };
+        let predictions = self.scores(segments, embedded.as_ref())?;
         let each = segments.iter().zip(places).zip(&missing).zip(&predictions);
-        for (((segment, place), missing), score) in each {
+        for (row, (((segment, place), missing), score)) in each.enumerate() {
             if !score.is_finite() {
                 self.skip(place, &not_finite(segment));
                 if self.stopped.is_some() {
@@ -126,15 +134,22 @@ impl Scorer {
             let line = score.line(&segment.id).missing(missing);
             self.output.line(&line.beyond_training(&beyond))?;
             self.scored += 1;
+            if let (Some(file), Some(embedded)) = (&mut self.embeddings, &embedded) {
+                file.push(&segment.id, embedded, row)?;
+            }
         }
         let flushed = self.output.flush();
         flushed.with_context(|| self.output.cannot_write())
     }
 
-    /// The scores of segments, explained where that is asked for and there is something to explain.
-    fn scores(&self, segments: &[Segment]) -> Result<Vec<Score>> {
+    /// The scores of segments, explained where that is asked for and there is something to explain; those that are not
+    /// are taken from `embedded`, where it is there.
+    fn scores(&self, segments: &[Segment], embedded: Option<&Embeddings>) -> Result<Vec<Score>> {
         let plain = || -> Result<Vec<Score>> {
-            let predictions = self.predictor.predict(segments)?;
+            let predictions = match embedded {
+                Some(embedded) => embedded.predictions.clone(),
+                None => self.predictor.predict(segments)?,
+            };
             Ok(predictions.into_iter().map(Score::Plain).collect())
         };
         let Some(neighbours) = self.neighbours else {
@@ -179,7 +194,8 @@ impl Scorer {
     }
 
     /// Finishes the output, and returns the number of segments and the time.
-    pub(super) fn finish(self) -> Result<Summary> {
+    pub(super) fn finish(mut self) -> Result<Summary> {
+        keep_embeddings(&mut self.embeddings)?;
         self.output.keep()?;
         Ok(Summary {
             untold: self.untold,
@@ -194,9 +210,14 @@ impl Scorer {
     }
 
     /// Keeps the scores that were written before an error.
-    pub(super) fn keep(self) -> Result<()> {
+    pub(super) fn keep(mut self) -> Result<()> {
+        keep_embeddings(&mut self.embeddings)?;
         self.output.keep()
     }
+}
+
+fn keep_embeddings(file: &mut Option<EmbeddingsFile>) -> Result<()> {
+    file.take().map_or(Ok(()), EmbeddingsFile::keep)
 }
 
 /// A score, with its explanation where that is asked for.
@@ -417,7 +438,7 @@ impl Write for Destination {
 }
 
 /// Refuses an output that is the input file, which would be lost.
-pub(super) fn refuse_the_input(input: &Path, output: Option<&Path>) -> Result<()> {
+pub(super) fn refuse_the_input(input: &Path, option: &str, output: Option<&Path>) -> Result<()> {
     let input = if input == Path::new("-") {
         Path::new("/dev/stdin") // leads to the file where one is redirected
     } else {
@@ -427,7 +448,7 @@ pub(super) fn refuse_the_input(input: &Path, output: Option<&Path>) -> Result<()
     let output = output.and_then(file);
     if output.is_some() && output == file(input) {
         bail!(
-            "--output {} is the input: give another file",
+            "{option} {} is the input: give another file",
             output.unwrap_or_default().display()
         );
     }
