@@ -12,6 +12,7 @@ mod failure;
 mod interrupt;
 mod lines;
 mod logging;
+mod palette;
 mod plot;
 mod project;
 mod report;

@@ -9,15 +9,13 @@ use mmrest_data::files;
 
 use super::escape;
 use super::picture::{Picture, dark_style};
+use crate::palette;
 
 /// The page's file in its folder.
 const FILE: &str = "report.html";
 /// The pictures' folder beside it.
 const PICTURES: &str = "pictures";
 const STYLE: &str = include_str!("style.css");
-/// The dark colours of the style sheet.
-const DARK: &str = ":root { --ground: #16191d; --ink: #e4e6e8; --soft: #a3a9b0; --line: #3a3f46; --band: #1d2126; --best: #1c3a52; --link: #7cc0f0; }\n";
-
 /// A page: a title and sections.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
@@ -93,11 +91,11 @@ impl Page {
                 format!("<section>\n<h2 id=\"s{number}\">{title}</h2>\n{body}</section>\n")
             })
             .collect();
-        let dark = dark_style();
+        let (colours, dark) = (palette::css(), dark_style());
         format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
-             <style>\n{STYLE}@media screen and (prefers-color-scheme: dark) {{\n{DARK}{dark}}}\n</style>\n</head>\n<body>\n\
+             <style>\n{colours}{STYLE}@media screen and (prefers-color-scheme: dark) {{\n{dark}}}\n</style>\n</head>\n<body>\n\
              <h1>{title}</h1>\n{notes}<nav>\n{links}</nav>\n{sections}</body>\n</html>\n"
         )
     }
