@@ -12,6 +12,7 @@ mod failure;
 mod interrupt;
 mod lines;
 mod logging;
+mod numbers;
 mod palette;
 mod plot;
 mod project;
@@ -21,7 +22,6 @@ mod serve;
 mod shipped;
 mod study;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             interrupt::code()
         }
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {}", failure::sentence(&error));
+            screen::error(&failure::sentence(&error));
             ExitCode::FAILURE
         }
     }

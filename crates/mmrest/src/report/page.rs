@@ -9,6 +9,7 @@ use mmrest_data::files;
 
 use super::escape;
 use super::picture::{Picture, dark_style};
+use crate::numbers::{NONE, in_table};
 use crate::palette;
 
 /// The page's file in its folder.
@@ -160,6 +161,12 @@ impl Section {
         self.body += &table.html();
     }
 
+    /// Adds a table that the reader unfolds.
+    pub(crate) fn folded(&mut self, title: &str, table: &Table) {
+        let (title, table) = (escape(title), table.html());
+        self.body += &format!("<details>\n<summary>{title}</summary>\n{table}</details>\n");
+    }
+
     /// Adds a picture with its caption.
     pub(crate) fn figure(&mut self, picture: Picture, caption: &str) {
         self.body += &figure(&picture, caption);
@@ -188,6 +195,8 @@ pub(crate) struct Cell {
     text: String,
     class: &'static str,
     best: bool,
+    /// What the pointer shows.
+    told: String,
 }
 
 impl Cell {
@@ -210,11 +219,26 @@ impl Cell {
     /// A cell with a number of `digits` decimals; a dash where it is missing or not finite.
     pub(crate) fn number(value: Option<f64>, digits: usize) -> Self {
         let value = value.filter(|value| value.is_finite());
+        Self::written(&value.map_or(NONE.into(), |value| format!("{value:.digits$}")))
+    }
+
+    /// A cell with a metric as tables have it.
+    pub(crate) fn metric(name: &str, value: Option<f64>) -> Self {
+        Self::written(&in_table(name, value.unwrap_or(f64::NAN)))
+    }
+
+    /// A cell with a number that is written already.
+    pub(crate) fn written(number: &str) -> Self {
         Self {
-            text: value.map_or("–".into(), |value| format!("{value:.digits$}")),
             class: "number",
-            best: false,
+            ..Self::text(if number == NONE { "–" } else { number })
         }
+    }
+
+    /// Adds what the pointer shows.
+    pub(crate) fn told(mut self, told: String) -> Self {
+        self.told = told;
+        self
     }
 
     /// Marks the best of a row or column.
@@ -229,7 +253,11 @@ impl Cell {
             (class, false) => format!(" class=\"{class}\""),
             (class, true) => format!(" class=\"{class} best\""),
         };
-        format!("<td{class}>{}</td>", escape(&self.text))
+        let title = match self.told.as_str() {
+            "" => String::new(),
+            told => format!(" title=\"{}\"", escape(told)),
+        };
+        format!("<td{class}{title}>{}</td>", escape(&self.text))
     }
 }
 

@@ -1,14 +1,13 @@
 //! `mmrest data import`.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use mmrest_data::import::import;
 
-use crate::interrupt;
+use crate::{interrupt, screen};
 
 /// `mmrest data import`'s arguments.
 #[derive(Debug, Args)]
@@ -37,8 +36,7 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<ExitCode> {
         &arguments.out,
         &mut |_| go_on(),
     )?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{report}\n{}", arguments.out.display()).context("cannot write the output")?;
+    screen::result(&format!("{report}\n{}", arguments.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
