@@ -110,7 +110,7 @@ fn kept(path: &Path, key: &str) -> Option<PackedSet> {
         Ok(set) if set.about().key == key => Some(set),
         Ok(_) => None,
         Err(error) => {
-            tracing::warn!(%error, "a packed set is damaged and made again");
+            tracing::warn!("a packed set is damaged and made again: {error}");
             None
         }
     }
@@ -226,7 +226,7 @@ fn checksums(
     if stamps != known
         && let Err(error) = remember(&stamps_file, stamps)
     {
-        tracing::warn!(%error, "checksums are not remembered");
+        tracing::warn!("checksums are not remembered: {error}");
     }
     Ok(hashed.into_iter().map(|(file, _)| file).collect())
 }

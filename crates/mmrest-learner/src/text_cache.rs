@@ -69,7 +69,7 @@ impl Frozen<'_> {
             None => {
                 let states = self.compute(&tokens)?;
                 if let Err(error) = save(&path, &states) {
-                    tracing::warn!(%error, "the text encoder's output is not cached");
+                    tracing::warn!("the text encoder's output is not cached: {error}");
                 }
                 states
             }

@@ -12,6 +12,8 @@ mod failure;
 mod interrupt;
 mod lines;
 mod logging;
+mod numbers;
+mod palette;
 mod plot;
 mod project;
 mod report;
@@ -21,7 +23,6 @@ mod shipped;
 mod study;
 mod tensorboard;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
             interrupt::code()
         }
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {}", failure::sentence(&error));
+            screen::error(&failure::sentence(&error));
             ExitCode::FAILURE
         }
     }

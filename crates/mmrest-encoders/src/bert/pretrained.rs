@@ -184,7 +184,10 @@ impl Checkpoint {
         let extra = self.tensors.keys().filter(extra).count();
         if extra > 0 {
             let path = self.path();
-            tracing::warn!(path = %path.display(), extra, "the file has layer tensors that config.json does not call for; unused");
+            tracing::warn!(
+                "{}: {extra} tensors of layers that config.json does not call for are not used",
+                path.display()
+            );
         }
         Ok(())
     }

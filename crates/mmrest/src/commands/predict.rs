@@ -17,7 +17,7 @@ use mmrest_learner::run::{RunFolder, check_own_files};
 use mmrest_learner::{Predictor, open_device};
 
 use self::embeddings::EmbeddingsFile;
-use self::scorer::{Output, Scorer, refuse_the_input};
+use self::scorer::{Output, Pulse, Scorer, refuse_the_input};
 use self::sets::{Gather, as_set};
 use self::stream::score_lines;
 use crate::arguments::PredictArguments;
@@ -43,9 +43,10 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
         check_own_files(&RunFolder::new(&arguments.run), &files, &root)?;
     }
     let neighbours = arguments.explain.then_some(arguments.neighbours);
-    let open = |predictor| {
+    let open = |predictor, bytes| {
+        let pulse = Pulse::new(arguments.quiet, output, bytes);
         let output = Output::open(output, arguments.explain)?;
-        let mut scorer = Scorer::new(predictor, output, neighbours, arguments.strict);
+        let mut scorer = Scorer::new(predictor, output, neighbours, arguments.strict, pulse);
         if let Some(path) = &arguments.embeddings {
             scorer.embeddings = Some(EmbeddingsFile::create(path)?);
         }
@@ -53,7 +54,7 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     };
     let mut scorer = match set {
         Some((config, folder)) => {
-            let mut scorer = open(predictor)?;
+            let mut scorer = open(predictor, None)?;
             let mut gather = Gather::new(&mut scorer);
             let visited = mmrest_data::visit_unlabelled(&config, &folder, &mut |segment| {
                 gather.take(segment)
@@ -68,7 +69,8 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
         }
         None => {
             let (lines, name) = open_lines(input)?;
-            let mut scorer = open(predictor)?;
+            let size = input.metadata().ok().filter(std::fs::Metadata::is_file);
+            let mut scorer = open(predictor, size.map(|file| file.len()))?;
             score_lines(&mut scorer, lines, &name)?;
             scorer
         }

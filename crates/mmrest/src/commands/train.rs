@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use anyhow::{Context, Result, anyhow, bail};
 use burn::train::Interrupter;
+use mmrest_data::text::count;
 use mmrest_learner::config::parse_override;
 use mmrest_learner::run::{
     Accepted, FolderLock, Outcome, RunFolder, RunOptions, RunRecord, default_folder, train_locked,
@@ -175,7 +176,8 @@ fn run_in(
         }
         Outcome::Interrupted { epochs } => {
             display.clear();
-            let what = format!("interrupted; {epochs} epoch(s) are kept.");
+            let kept = if epochs == 1 { "is" } else { "are" };
+            let what = format!("interrupted; {} {kept} kept.", count(epochs, "epoch"));
             say_interrupted(folder, lock, &what, &resume);
             Ok(interrupt::code())
         }

@@ -12,7 +12,10 @@ use serde::Serialize;
 use super::error::{HttpError, json};
 use super::middleware::observe;
 use super::predict::predict;
-use super::{FILES, LIVE, Live, METRICS, MODEL, PREDICT, READY, Server, file, known, metrics};
+use super::{
+    CSS, FILES, LIVE, Live, METRICS, MODEL, PALETTE, PREDICT, READY, Server, file, known, metrics,
+};
+use crate::palette;
 
 /// The router of all addresses.
 pub(super) fn router(server: Arc<Server>) -> Router {
@@ -21,7 +24,8 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route(MODEL, get(model))
         .route(LIVE, get(live))
         .route(READY, get(ready))
-        .route(METRICS, get(scrape));
+        .route(METRICS, get(scrape))
+        .route(PALETTE, get(|| async { file(CSS, palette::css()) }));
     for (path, kind, content) in FILES {
         router = router.route(path, get(move || async move { file(kind, content) }));
     }

@@ -1,7 +1,7 @@
 //! `mmrest data extract`.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ use mmrest_media::{
     Cut, ExtractConfig, FeatureFolder, FeatureRecord, FeatureSet, TABLE, Transcript, extract,
 };
 
-use crate::interrupt;
+use crate::{interrupt, screen};
 
 /// Endings of files in which a transcript is looked for, in this order.
 const ENDINGS: [&str; 6] = ["json", "srt", "vtt", "TextGrid", "ctm", "txt"];
@@ -96,7 +96,6 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
         );
     }
     let (videos, segments) = folder.finish()?;
-    let mut out = std::io::stdout().lock();
     let mut told = format!(
         "{}, {}",
         count(videos, "recording"),
@@ -108,8 +107,7 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
     if !failed.is_empty() {
         told += &format!("; {} failed: {}", failed.len(), failed.join(", "));
     }
-    writeln!(out, "{told}\n{}", arguments.out.join(TABLE).display())
-        .context("cannot write the output")?;
+    screen::result(&format!("{told}\n{}", arguments.out.join(TABLE).display()))?;
     Ok(if failed.is_empty() {
         ExitCode::SUCCESS
     } else {

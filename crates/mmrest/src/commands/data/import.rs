@@ -1,16 +1,15 @@
 //! `mmrest data import`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use mmrest_data::Download;
 use mmrest_data::import::{import, import_utterances};
 use mmrest_datatools::catalogue;
 
-use crate::{interrupt, project};
+use crate::{interrupt, project, screen};
 
 /// `mmrest data import`'s arguments.
 #[derive(Debug, Args)]
@@ -44,8 +43,7 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<ExitCode> {
         &arguments.out,
         &mut |_| go_on(),
     )?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{report}\n{}", arguments.out.display()).context("cannot write the output")?;
+    screen::result(&format!("{report}\n{}", arguments.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -68,25 +66,22 @@ fn utterances(release: &Path, arguments: &ImportArguments) -> Result<ExitCode> {
         )
     };
     let report = import_utterances(release, &file("labels")?, &file("words")?, &arguments.out)?;
-    let mut out = std::io::stdout().lock();
-    let mut line = |text: String| writeln!(out, "{text}").context("cannot write the output");
-    line(format!(
+    screen::result(&format!(
         "{} utterances, {} words",
         report.utterances, report.words
     ))?;
     if !report.absent.is_empty() {
-        line(format!(
+        screen::result(&format!(
             "Labelled intervals without features: {}",
             report.absent.join(", ")
         ))?;
     }
-    line(
+    screen::result(
         "The visual features were fitted on the labels of the release's 62 training videos: use them for no figure on the \
-         standard split."
-            .to_owned(),
+         standard split.",
     )?;
     for file in &report.files {
-        line(file.display().to_string())?;
+        screen::result(&file.display().to_string())?;
     }
     Ok(ExitCode::SUCCESS)
 }
