@@ -17,6 +17,7 @@ mod pages;
 mod predict;
 pub mod run;
 mod saved_model;
+mod sentences;
 mod source;
 mod space;
 pub mod statistics;

@@ -10,6 +10,7 @@ pub use neighbours::Neighbour;
 pub use usable::{FAR, is_finite};
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use mmrest_data::{DataReport, Frames, FramesOf, Kind, Modality, Segment, clean};
@@ -20,6 +21,7 @@ use self::neighbours::Neighbours;
 use crate::error::LearnerError;
 use crate::example::Preparation;
 use crate::saved_model::{SavedModel, seal_of};
+use crate::sentences::{self, EncodedSentences};
 use crate::trained::{Representation, TrainedModel};
 
 /// The most frames of a sequence that is scored, after `data.max_frames` has shortened it: a quarter of an hour at 100 frames
@@ -66,6 +68,7 @@ pub struct Predictor {
     device: Device,
     folder: PathBuf,
     neighbours: Option<Neighbours>,
+    sentences: Option<Arc<EncodedSentences>>,
 }
 
 impl Predictor {
@@ -82,7 +85,26 @@ impl Predictor {
             device: device.clone(),
             folder: model_folder.to_path_buf(),
             neighbours: None,
+            sentences: None,
         })
+    }
+
+    /// Reads further sentences about the segments of `folder` (`data.sentences`), where the model takes any; without them
+    /// their place stays empty. `root` is the project's: the text encoder that the run began with is looked for there.
+    ///
+    /// # Errors
+    ///
+    /// The table or the text encoder cannot be read, or the encoder is another.
+    pub fn with_sentences(mut self, folder: &Path, root: &Path) -> Result<Self, LearnerError> {
+        self.sentences = EncodedSentences::prepare(&self.saved, folder, root, &|| false)?;
+        Ok(self)
+    }
+
+    /// The table of further sentences that the model takes about segments of a folder; none where it takes none.
+    pub fn sentences_file(&self, folder: &Path) -> Option<PathBuf> {
+        let config = &self.saved.config;
+        let file = config.data.sentences_file(folder);
+        file.filter(|_| sentences::count(config) > 0)
     }
 
     /// Reads the training segments among which [`explain`](Self::explain) finds neighbours, where the model folder has them:
@@ -284,7 +306,12 @@ impl Predictor {
             tokenizer: self.saved.tokenizer(),
         };
         let chosen = rows.iter().map(|&row| self.fitted(&segments[row]));
-        let examples = preparation.examples(chosen.collect());
+        let mut examples = preparation.examples(chosen.collect());
+        if let Some(sentences) = &self.sentences {
+            for example in &mut examples {
+                example.sentences = sentences.of(&example.id);
+            }
+        }
         HostBatch::new(&examples, rows.to_vec()).upload(&self.device)
     }
 

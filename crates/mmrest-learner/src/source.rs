@@ -9,6 +9,7 @@ use crate::error::LearnerError;
 use mmrest_models::{Example, TextFeatures};
 
 use crate::example::FramePreparation;
+use crate::sentences::EncodedSentences;
 
 /// The examples of a split, each made when it is asked for.
 pub trait ExampleSource: Send + Sync {
@@ -77,6 +78,8 @@ pub(crate) struct PackedSplit {
     pub token_rows: Option<Vec<Vec<Option<usize>>>>,
     /// What is done to frames.
     pub frames: FramePreparation,
+    /// Further sentences about the segments, where the model reads any and the data have them.
+    pub sentences: Option<Arc<EncodedSentences>>,
 }
 
 impl PackedSplit {
@@ -110,7 +113,10 @@ impl ExampleSource for PackedSplit {
             text: self.texts[row].clone(),
             vision: self.frames(Modality::Vision, row)?,
             audio: self.frames(Modality::Audio, row)?,
-            sentences: Vec::new(),
+            sentences: self
+                .sentences
+                .as_ref()
+                .map_or_else(Vec::new, |sentences| sentences.of(self.id(row))),
             label: self.label(row),
         })
     }

@@ -14,6 +14,7 @@ use crate::error::{ConfigError, ModelError};
 use crate::geometry::Geometry;
 use crate::graph::{GraphInputs, GraphOutputs};
 use crate::needs::Needs;
+use crate::published::PublishedTensor;
 use crate::recipe::{Rates, Recipe};
 use crate::task::Task;
 
@@ -66,6 +67,19 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
 
     /// The state before the first step. `labels` are those of the training split, in its order.
     fn init_state(config: &Self::Config, task: &Task, labels: &[f32]) -> Self::State;
+
+    /// Takes what a published state dict holds of the state: buffers, such as running statistics. `find` gives a tensor by its
+    /// published name.
+    ///
+    /// # Errors
+    ///
+    /// A tensor that belongs to the state is missing, or has another shape.
+    fn load_published_state(
+        _state: &mut Self::State,
+        _find: &dyn Fn(&str) -> Option<PublishedTensor>,
+    ) -> Result<(), ModelError> {
+        Ok(())
+    }
 
     /// Checks a state that was read from a file.
     ///

@@ -66,14 +66,14 @@ use mmrest_onnx::{Graph, Value};
 
 pub use self::config::{Distance, SelfMmConfig};
 pub use self::labels::{LabelMemory, LabelState};
-use crate::batch::{Batch, TextBatch};
+use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, sum};
 use crate::error::{ConfigError, ModelError};
 use crate::graph::{self, GraphFrames, GraphInputs, GraphOutputs};
+use crate::layers::{check_encoder, l1, whole};
 use crate::model::{Loss, Mode, ModelOutput, SentimentModel, StepAt};
 use crate::needs::{AbsentNeed, Needs};
 use crate::recipe::{GradientGroup, ParameterGroup, Rates, Recipe};
-use crate::sequences::SequenceBatch;
 use crate::task::Task;
 
 /// M: what has a head, in the order of every array of four here.
@@ -223,11 +223,7 @@ impl SentimentModel for SelfMm {
         text: Option<(Bert, &BertConfig)>,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        if task.uses(Modality::Text) && text.is_none() {
-            return Err(ModelError::Internal(
-                "text in use without an encoder".into(),
-            ));
-        }
+        check_encoder(task, text.is_some())?;
         let hidden = text.as_ref().map_or(1, |(_, bert)| bert.text_width());
         let [fusion, of_text, of_audio, of_vision] = config.inputs(hidden);
         let [p_fusion, p_text, p_audio, p_vision] = config.widths();
@@ -347,9 +343,14 @@ impl SentimentModel for SelfMm {
     }
 
     fn forward(&self, batch: &Batch, _: &LabelState, _: Mode) -> Result<SelfMmOutput, ModelError> {
-        let text = self.text(batch);
-        let audio = sequence(&self.audio, batch.audio.as_ref(), batch.len());
-        let vision = sequence(&self.vision, batch.vision.as_ref(), batch.len());
+        let device = self.post_fusion.layer_1.weight.device();
+        let text = batch.pooled_text(self.bert.as_ref(), self.settings.lower_layers, &device);
+        let sequence = |encoder: &SequenceEncoder, modality| {
+            let frames = batch.frames(modality, &device);
+            encoder.forward(frames.values, &frames.lengths)
+        };
+        let audio = sequence(&self.audio, Modality::Audio);
+        let vision = sequence(&self.vision, Modality::Vision);
         let all = Tensor::cat(vec![text.clone(), audio.clone(), vision.clone()], 1);
         let (f_fusion, y_fusion) = self.post_fusion.forward(all);
         let (f_text, y_text) = self.post_text.forward(text.clone());
@@ -372,18 +373,10 @@ impl SentimentModel for SelfMm {
         state: &LabelState,
         mode: Mode,
     ) -> Result<Loss, ModelError> {
-        if batch.part.is_some() {
-            return Err(ModelError::Config(ConfigError(
-                "Self-MM trains on one device, for its labels are made from complete batches; found a batch that is split \
-                 over several"
-                    .into(),
-            )));
-        }
+        whole(batch, "Self-MM")?;
         let device = output.predictions[0].device();
         if mode == Mode::Evaluate {
-            let labels = TensorData::new(batch.labels.clone(), [batch.len()]);
-            let labels = Tensor::from_data(labels, &device);
-            let task = (output.prediction() - labels).abs().mean();
+            let task = l1(batch, output.prediction());
             return Ok(Loss {
                 total: task.clone(),
                 parts: vec![Some(task), None, None, None],
@@ -499,18 +492,6 @@ impl SelfMm {
             &self.post_vision,
         ]
     }
-
-    /// t, `[batch, hidden]`: zeros where there is no text.
-    fn text(&self, batch: &Batch) -> Tensor<2> {
-        match (&self.bert, &batch.text) {
-            (_, Some(TextBatch::First(state))) => state.clone(),
-            (Some(bert), Some(input)) => input.first_token(bert, self.settings.lower_layers),
-            _ => {
-                let weight = self.post_text.layer_1.weight.val();
-                Tensor::zeros([batch.len(), weight.dims()[0]], &weight.device())
-            }
-        }
-    }
 }
 
 /// An encoder of one modality, with PyTorch's initial weights; frames that are absent are one zero feature.
@@ -530,17 +511,8 @@ fn sequence_init(
     config.init_with(WeightInit::PyTorch, device)
 }
 
-/// The representation of audio or vision: of one zero frame where there is none.
-fn sequence(encoder: &SequenceEncoder, input: Option<&SequenceBatch>, batch: usize) -> Tensor<2> {
-    if let Some(input) = input {
-        return encoder.forward(input.values.clone(), &input.lengths);
-    }
-    let weight = encoder.lstm.weight_ih.val();
-    let frames = Tensor::zeros([batch, 1, weight.dims()[0]], &weight.device());
-    encoder.forward(frames, &vec![1; batch])
-}
-
-/// [`sequence`] in a graph; `rows` is the number of segments, `[1]`.
+/// The representation of audio or vision in a graph: of one zero frame where there is none; `rows` is the number of
+/// segments, `[1]`.
 fn sequence_graph(
     encoder: &SequenceEncoder,
     input: Option<&GraphFrames>,

@@ -18,6 +18,7 @@ use crate::example::{FeatureSpec, Preparation};
 use crate::loader::SegmentLoader;
 use crate::modality_dropout::ModalityDropout;
 use crate::saved_model::{SavedModel, TextParts, check_text};
+use crate::sentences::EncodedSentences;
 use crate::source::{ExampleSource, PackedSplit};
 use crate::text_cache::Frozen;
 
@@ -168,6 +169,8 @@ pub(crate) struct Splits {
     dropout: Option<ModalityDropout>,
     /// How many texts are longer than the encoder's input, and were cut.
     texts_cut: usize,
+    /// How many segments have no row in the table of further sentences.
+    without_sentences: usize,
 }
 
 impl Splits {
@@ -205,11 +208,17 @@ impl Splits {
             };
             frozen.apply(texts)
         };
-        let mut texts_cut = 0;
+        let folder = saved.config.data.folder(root);
+        let sentences = EncodedSentences::prepare(saved, &folder, root, stop)?;
+        let (mut texts_cut, mut without_sentences) = (0, 0);
         let mut split = |split: Split| -> Result<Arc<dyn ExampleSource>, LearnerError> {
             let rows = set.rows(split).to_vec();
             let texts: Vec<&str> = rows.iter().map(|&row| set.text(row)).collect();
             texts_cut += preparation.texts_cut(&texts);
+            if let Some(sentences) = &sentences {
+                let without = rows.iter().filter(|&&row| !sentences.has(set.id(row)));
+                without_sentences += without.count();
+            }
             Ok(Arc::new(PackedSplit {
                 token_rows: texts
                     .iter()
@@ -219,6 +228,7 @@ impl Splits {
                 set: Arc::clone(set),
                 rows,
                 frames: preparation.frames(),
+                sentences: sentences.clone(),
             }))
         };
         let dropout = match saved.config.train.modality_dropout {
@@ -239,6 +249,7 @@ impl Splits {
         Ok(Self {
             examples,
             texts_cut,
+            without_sentences,
             batch_size: saved.config.train.batch_size,
             smallest_batch: needs.smallest_batch,
             dropout,
@@ -249,6 +260,16 @@ impl Splits {
     pub(crate) fn about_texts(&self, max_tokens: usize) -> Option<String> {
         let cut = self.texts_cut;
         (cut > 0).then(|| format!("Texts cut to text.max_tokens, {max_tokens} tokens: {cut}."))
+    }
+
+    /// Says how many segments have no further sentences, of data that have some; none where all have them.
+    pub(crate) fn about_sentences(&self) -> Option<String> {
+        let without = self.without_sentences;
+        (without > 0).then(|| {
+            format!(
+                "Segments without a row in data.sentences: {without}. They get empty sentences."
+            )
+        })
     }
 
     /// The labels of a split, in its own order.

@@ -529,9 +529,7 @@ impl MmRest {
     /// The shared space of a batch.
     pub fn encode(&self, batch: &Batch) -> Representations {
         let first_token = match (&self.text, &batch.text) {
-            (Some(text), Some(input)) => {
-                Some(input.first_token(&text.bert, self.settings.lower_layers))
-            }
+            (Some(text), Some(input)) => Some(input.pooled(&text.bert, self.settings.lower_layers)),
             _ => None,
         };
         let text = match (&self.text, &first_token) {

@@ -42,6 +42,8 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
         let root = root_of_run(&arguments.run)?;
         check_own_files(&RunFolder::new(&arguments.run), &files, &root)?;
     }
+    let folder = set.as_ref().map(|(_, folder)| folder.as_path());
+    let predictor = with_sentences(predictor, folder, arguments)?;
     let neighbours = arguments.explain.then_some(arguments.neighbours);
     let open = |predictor, bytes| {
         let pulse = Pulse::new(arguments.quiet, output, bytes);
@@ -87,6 +89,30 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(SKIPPED),
     })
+}
+
+/// Reads the further sentences about the segments of a folder, where the model takes any.
+fn with_sentences(
+    predictor: Predictor,
+    folder: Option<&Path>,
+    arguments: &PredictArguments,
+) -> Result<Predictor> {
+    let Some(expected) = predictor.sentences_file(folder.unwrap_or(Path::new(""))) else {
+        return Ok(predictor);
+    };
+    match folder {
+        Some(folder) if expected.is_file() => {
+            let root = root_of_run(&arguments.run)?;
+            Ok(predictor.with_sentences(folder, &root)?)
+        }
+        _ => {
+            tracing::warn!(
+                "no {}, from which the model was given sentences about each segment (data.sentences): their place stays empty",
+                expected.display()
+            );
+            Ok(predictor)
+        }
+    }
 }
 
 /// The files that are scored: the input itself, or those in a folder that go by the names of the model's data.
