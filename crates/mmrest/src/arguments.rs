@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mmrest_data::Split;
-use mmrest_learner::Backend;
+use mmrest_learner::{Backend, CONFIDENCE};
 use serde::Serialize;
 
 use crate::commands::data::DataCommand;
@@ -300,6 +300,9 @@ pub(crate) struct PredictArguments {
     /// Stop at the first line that cannot be scored, instead of skipping it.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Confidence of each score's interval, between 0 and 1.
+    #[arg(long, default_value_t = CONFIDENCE, value_name = "P", value_parser = parse_confidence)]
+    pub(crate) confidence: f64,
     /// Add the contribution of each modality and the nearest training segments to each line.
     #[arg(long)]
     pub(crate) explain: bool,
@@ -348,6 +351,9 @@ pub(crate) struct ServeArguments {
     /// Maximum time of a request in seconds.
     #[arg(long, default_value_t = 30, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: u64,
+    /// Confidence of each score's interval, between 0 and 1.
+    #[arg(long, default_value_t = CONFIDENCE, value_name = "P", value_parser = parse_confidence)]
+    pub(crate) confidence: f64,
     /// Seconds that requests in progress have to end when the server is stopped.
     #[arg(long, default_value_t = 30, value_name = "S", value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub(crate) drain: u64,
@@ -436,6 +442,13 @@ fn parse_folds(number: &str) -> Result<usize, String> {
     match number.parse() {
         Ok(folds) if folds >= 3 => Ok(folds),
         _ => Err("give a whole number, at least 3".to_string()),
+    }
+}
+
+fn parse_confidence(number: &str) -> Result<f64, String> {
+    match number.parse() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("give a number between 0 and 1, such as 0.9".to_string()),
     }
 }
 

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use mmrest_data::{Frames, Modality, Segment};
-use mmrest_learner::{Contributions, Explanation, NearCluster, Neighbour, Prediction};
+use mmrest_learner::{
+    Contributions, Explanation, Interpretation, NearCluster, Neighbour, Polarity, Prediction,
+};
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -188,6 +190,10 @@ pub(crate) struct Scored<'a> {
     id: &'a str,
     /// y = y' + gamma bias.
     prediction: f32,
+    /// What that is.
+    label: Polarity,
+    /// Where the true sentiment lies, at the confidence asked for; null where the model gives none.
+    interval: Option<[f32; 2]>,
     /// y'.
     score: f32,
     /// gamma bias.
@@ -217,10 +223,12 @@ struct Explained<'a> {
 }
 
 impl<'a> Scored<'a> {
-    pub(crate) fn new(id: &'a str, prediction: &'a Prediction) -> Self {
+    pub(crate) fn new(id: &'a str, prediction: &'a Prediction, meaning: Interpretation) -> Self {
         Self {
             id,
             prediction: prediction.prediction,
+            label: meaning.polarity,
+            interval: meaning.interval,
             score: prediction.score,
             bias: prediction.bias,
             clusters: &prediction.near,
@@ -231,14 +239,18 @@ impl<'a> Scored<'a> {
     }
 
     /// A score with its explanation.
-    pub(crate) fn explained(id: &'a str, explanation: &'a Explanation) -> Self {
+    pub(crate) fn explained(
+        id: &'a str,
+        explanation: &'a Explanation,
+        meaning: Interpretation,
+    ) -> Self {
         Self {
             explanation: Some(Explained {
                 base: explanation.base,
                 contributions: &explanation.contributions,
                 neighbours: &explanation.neighbours,
             }),
-            ..Self::new(id, &explanation.prediction)
+            ..Self::new(id, &explanation.prediction, meaning)
         }
     }
 
@@ -255,6 +267,9 @@ impl<'a> Scored<'a> {
         let mut columns = vec![
             "id",
             "prediction",
+            "label",
+            "lower",
+            "upper",
             "score",
             "bias",
             "cluster",
@@ -286,9 +301,16 @@ impl<'a> Scored<'a> {
             let names: Vec<&str> = modalities.iter().map(|modality| modality.name()).collect();
             names.join(" ")
         };
-        let numbers = [self.prediction, self.score, self.bias];
-        let mut cells = vec![self.id.to_owned()];
-        cells.extend(numbers.map(|number| number.to_string()));
+        let bound = |place: usize| self.interval.map(|interval| interval[place].to_string());
+        let mut cells = vec![
+            self.id.to_owned(),
+            self.prediction.to_string(),
+            self.label.to_string(),
+            bound(0).unwrap_or_default(),
+            bound(1).unwrap_or_default(),
+            self.score.to_string(),
+            self.bias.to_string(),
+        ];
         cells.extend(near(0));
         cells.extend(near(1));
         cells.push(names(self.missing.unwrap_or_default()));
@@ -354,12 +376,19 @@ mod tests {
             }],
         };
         let missing = [Modality::Vision, Modality::Audio];
-        let scored = Scored::new("a, b", &prediction).missing(&missing);
+        let meaning = Interpretation {
+            polarity: Polarity::Positive,
+            interval: Some([-1.0, 2.0]),
+        };
+        let scored = Scored::new("a, b", &prediction, meaning).missing(&missing);
         let cells = scored.cells();
         assert_eq!(cells.len(), Scored::columns(false).len());
         let expected = [
             "a, b",
             "0.5",
+            "positive",
+            "-1",
+            "2",
             "0.25",
             "0.25",
             "4",
@@ -378,7 +407,7 @@ mod tests {
             contributions: Contributions::default(),
             neighbours: Vec::new(),
         };
-        let cells = Scored::explained("a", &explanation).cells();
+        let cells = Scored::explained("a", &explanation, meaning).cells();
         assert_eq!(cells.len(), Scored::columns(true).len());
     }
 

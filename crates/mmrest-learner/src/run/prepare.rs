@@ -17,8 +17,9 @@ use crate::error::LearnerError;
 use crate::example::{FeatureSpec, Preparation};
 use crate::loader::SegmentLoader;
 use crate::modality_dropout::ModalityDropout;
+use crate::predict::{Subset, subset_of};
 use crate::saved_model::{SavedModel, TextParts, check_text};
-use crate::source::{ExampleSource, PackedSplit};
+use crate::source::{AbsentText, ExampleSource, PackedSplit};
 use crate::text_cache::Frozen;
 
 /// `path` as it stands where that exists, else below the project's root.
@@ -160,7 +161,10 @@ fn config_hash(config: &BertConfig) -> Result<String, LearnerError> {
 
 /// The examples of all three splits.
 pub(crate) struct Splits {
-    examples: [Arc<dyn ExampleSource>; 3],
+    examples: [Arc<PackedSplit>; 3],
+    /// The modalities in use.
+    modalities: Subset,
+    absent_text: AbsentText,
     batch_size: usize,
     /// The fewest segments of a training batch.
     smallest_batch: usize,
@@ -206,7 +210,7 @@ impl Splits {
             frozen.apply(texts)
         };
         let mut texts_cut = 0;
-        let mut split = |split: Split| -> Result<Arc<dyn ExampleSource>, LearnerError> {
+        let mut split = |split: Split| -> Result<Arc<PackedSplit>, LearnerError> {
             let rows = set.rows(split).to_vec();
             let texts: Vec<&str> = rows.iter().map(|&row| set.text(row)).collect();
             texts_cut += preparation.texts_cut(&texts);
@@ -219,14 +223,19 @@ impl Splits {
                 set: Arc::clone(set),
                 rows,
                 frames: preparation.frames(),
+                removed: 0,
             }))
+        };
+        let absent_text = AbsentText {
+            features: encoded(&[""])?.pop().unwrap_or(TextFeatures::Absent),
+            token_rows: preparation.token_rows(""),
         };
         let dropout = match saved.config.train.modality_dropout {
             rate if rate > 0.0 => {
-                let absent_text = encoded(&[""])?.pop().unwrap_or(TextFeatures::Absent);
                 let seed = saved.config.seed;
                 // Frames per token have no place without the text.
                 let takes_text = needs.frames == FrameNeed::Own;
+                let absent_text = absent_text.features.clone();
                 Some(ModalityDropout::new(rate, seed, absent_text).taking_text(takes_text))
             }
             _ => None,
@@ -238,6 +247,8 @@ impl Splits {
         ];
         Ok(Self {
             examples,
+            modalities: subset_of(&saved.config.data.modalities),
+            absent_text,
             texts_cut,
             batch_size: saved.config.train.batch_size,
             smallest_batch: needs.smallest_batch,
@@ -257,10 +268,31 @@ impl Splits {
         (0..examples.len()).map(|row| examples.label(row)).collect()
     }
 
+    /// The modalities in use.
+    pub(crate) fn modalities(&self) -> Subset {
+        self.modalities
+    }
+
+    /// Which of the modalities in use each segment of a split lacks.
+    pub(crate) fn lacking(&self, split: Split) -> Vec<Subset> {
+        self.examples[place(split)].lacking(self.modalities)
+    }
+
     /// Batches of a split in its own order.
     pub(crate) fn loader(&self, split: Split, device: &Device) -> SegmentLoader {
-        let examples = Arc::clone(&self.examples[place(split)]);
+        let examples: Arc<dyn ExampleSource> = self.examples[place(split)].clone();
         SegmentLoader::in_order(examples, self.batch_size, device)
+    }
+
+    /// Batches of a split in its own order, as if its segments were without some modalities.
+    pub(crate) fn loader_without(
+        &self,
+        split: Split,
+        removed: Subset,
+        device: &Device,
+    ) -> SegmentLoader {
+        let left = self.examples[place(split)].without(removed, &self.absent_text);
+        SegmentLoader::in_order(Arc::new(left), self.batch_size, device)
     }
 
     /// Batches to train on: in an order by seed and epoch, without the modalities that are dropped.

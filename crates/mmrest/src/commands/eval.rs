@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use mmrest_learner::run::{Accepted, EvaluatedSplit, RunFolder, evaluate_run};
-use mmrest_learner::{conformance, open_device};
+use mmrest_learner::{Figures, IntervalCoverage, conformance, open_device};
+use serde::Serialize;
 
 use crate::arguments::{ConformanceArguments, EvalArguments};
 use crate::{logging, project};
@@ -33,8 +34,13 @@ pub(crate) fn run(arguments: &EvalArguments) -> Result<ExitCode> {
 
 fn print(evaluated: &EvaluatedSplit, json: bool) -> Result<()> {
     let mut out = std::io::stdout().lock();
+    let intervals = evaluated.interval_coverage();
     if json {
-        writeln!(out, "{}", serde_json::to_string(&evaluated.figures)?)?;
+        let printed = Printed {
+            figures: &evaluated.figures,
+            intervals,
+        };
+        writeln!(out, "{}", serde_json::to_string(&printed)?)?;
         return Ok(());
     }
     let segments = evaluated.labels.len();
@@ -42,7 +48,25 @@ fn print(evaluated: &EvaluatedSplit, json: bool) -> Result<()> {
     for (name, value) in evaluated.figures.named() {
         writeln!(out, "{name:<10}{value}")?;
     }
+    if let Some(intervals) = intervals {
+        let percent = 100.0 * intervals.confidence;
+        writeln!(
+            out,
+            "{:.1} % of the labels lie in the intervals at {percent} %, mean width {:.3}",
+            100.0 * intervals.coverage,
+            intervals.width
+        )?;
+    }
     Ok(())
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    figures: &'a Figures,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intervals: Option<IntervalCoverage>,
 }
 
 /// `mmrest conformance`.

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use mmrest_data::DataConfig;
 use mmrest_learner::run::{RunFolder, check_own_files};
-use mmrest_learner::{Predictor, open_device};
+use mmrest_learner::{Interpreter, NoInterval, Predictor, open_device};
 
 use self::scorer::{Output, Scorer, refuse_the_input};
 use self::sets::{Gather, as_set};
@@ -40,9 +40,11 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
         check_own_files(&RunFolder::new(&arguments.run), &files, &root)?;
     }
     let neighbours = arguments.explain.then_some(arguments.neighbours);
+    let interpreter = interpreter(&predictor, arguments.confidence)?;
     let open = |predictor| {
         let output = Output::open(output, arguments.explain)?;
-        Ok::<_, anyhow::Error>(Scorer::new(predictor, output, neighbours, arguments.strict))
+        let model = (predictor, interpreter);
+        Ok::<_, anyhow::Error>(Scorer::new(model, output, neighbours, arguments.strict))
     };
     let mut scorer = match set {
         Some((config, folder)) => {
@@ -105,6 +107,19 @@ fn load(arguments: &PredictArguments) -> Result<Predictor> {
         );
     }
     Ok(predictor)
+}
+
+/// What tells the meaning of a model's scores; says so where it has no intervals.
+pub(crate) fn interpreter(predictor: &Predictor, confidence: f64) -> Result<Interpreter> {
+    let interpreter = predictor.interpreter(confidence)?;
+    match interpreter.no_interval() {
+        None => {}
+        Some(reason @ NoInterval::NotCalibrated) => {
+            tracing::warn!("{reason}; 'train' with --out and --resume writes the file");
+        }
+        Some(reason) => tracing::warn!("{reason} (--confidence)"),
+    }
+    Ok(interpreter)
 }
 
 /// Opens a file of lines or standard input; returns it with its name.

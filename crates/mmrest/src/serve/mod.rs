@@ -39,6 +39,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use metrics::Metrics;
+use mmrest_learner::Interpreter;
 use queue::Queue;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
@@ -76,6 +77,7 @@ pub(crate) struct Limits {
 /// A model that scores segments, and what clients are told of it.
 pub(crate) struct Model {
     pub(crate) scorer: Arc<dyn Scorer>,
+    pub(crate) interpreter: Interpreter,
     pub(crate) info: ModelInfo,
     pub(crate) map: Option<ClusterMap>,
 }

@@ -1,7 +1,7 @@
 //! `/v1/model`: what the model takes and consists of, and its clusters in two dimensions.
 
 use mmrest_data::{Modality, Widths};
-use mmrest_learner::{BiasInfo, Config, SharedSpace};
+use mmrest_learner::{BiasInfo, Config, Interpreter, SharedSpace};
 use mmrest_metric::{EuclideanMap, MetricError, Pca};
 use serde::Serialize;
 
@@ -26,6 +26,8 @@ pub(crate) struct ModelInfo {
     labels: Vec<i32>,
     /// Whether the model was trained on segments that lack a modality.
     knows_missing: bool,
+    /// The confidence of the scores' intervals; null for a model without them.
+    confidence: Option<f64>,
     /// How the bias is computed; null for a model without one.
     bias: Option<BiasInfo>,
     limits: Taken,
@@ -58,11 +60,14 @@ impl ModelInfo {
         config: &Config,
         widths: Widths,
         bias: Option<BiasInfo>,
+        interpreter: &Interpreter,
         space: Option<(&SharedSpace, &ClusterMap)>,
         limits: &Limits,
     ) -> Self {
         let used = Modality::ALL.into_iter().filter(|&m| config.uses(m));
         let clusters = space.map(|(space, map)| places(space, map));
+        let calibrated = interpreter.no_interval().is_none();
+        let confidence = calibrated.then(|| interpreter.confidence());
         Self {
             version: env!("CARGO_PKG_VERSION"),
             run,
@@ -73,6 +78,7 @@ impl ModelInfo {
             label_range: config.data.label_range,
             labels: config.bins.labels.clone(),
             knows_missing: config.train.modality_dropout > 0.0,
+            confidence,
             bias,
             limits: Taken {
                 body_bytes: limits.body,

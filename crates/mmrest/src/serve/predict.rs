@@ -60,12 +60,12 @@ pub(super) async fn predict(
     } else {
         scored(&server, &live, segments, deadline).await?
     };
-    let map = live.model.map.as_ref();
-    let body =
-        response::write(shape, &names, &placements, asked.geometry, map).map_err(|error| {
+    let body = response::write(shape, &names, &placements, asked.geometry, &live.model).map_err(
+        |error| {
             let message = format!("the answer cannot be written: {error}; please report it");
             HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, message)
-        })?;
+        },
+    )?;
     let kind = match shape {
         Shape::Lines => "application/x-ndjson",
         Shape::One | Shape::Array => "application/json",

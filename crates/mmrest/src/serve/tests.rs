@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mmrest_data::{Frames, Modality, Segment, Widths};
-use mmrest_learner::{Config, Placement, Prediction};
+use mmrest_learner::{CONFIDENCE, Config, Interpreter, Placement, Prediction};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use ureq::Agent;
@@ -116,8 +116,9 @@ impl Scorer for Fake {
 }
 
 /// A fake model.
-fn fake(limits: &Limits) -> Model {
+pub(super) fn fake(limits: &Limits) -> Model {
     let config = Config::default();
+    let interpreter = Interpreter::uncalibrated(&config, CONFIDENCE).unwrap();
     Model {
         scorer: Arc::new(Fake::default()),
         info: ModelInfo::new(
@@ -125,9 +126,11 @@ fn fake(limits: &Limits) -> Model {
             &config,
             Widths::default(),
             None,
+            &interpreter,
             None,
             limits,
         ),
+        interpreter,
         map: None,
     }
 }

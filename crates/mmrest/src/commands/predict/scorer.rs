@@ -8,7 +8,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use mmrest_data::files::NewFile;
 use mmrest_data::{Modality, Segment};
-use mmrest_learner::{Explanation, FAR, Prediction, Predictor, is_finite};
+use mmrest_learner::{
+    Explanation, FAR, Interpretation, Interpreter, Prediction, Predictor, is_finite,
+};
 
 use crate::interrupt::say;
 use crate::lines::{Scored, not_finite};
@@ -16,6 +18,7 @@ use crate::lines::{Scored, not_finite};
 /// Scores segments, a window at a time, into an output.
 pub(super) struct Scorer {
     predictor: Predictor,
+    interpreter: Interpreter,
     output: Output,
     /// The number of neighbours per explanation; `None` without explanations.
     neighbours: Option<usize>,
@@ -48,12 +51,13 @@ impl Scorer {
 
     /// A scorer that writes to `output`; with `neighbours`, scores are explained with that many training segments.
     pub(super) fn new(
-        predictor: Predictor,
+        (predictor, interpreter): (Predictor, Interpreter),
         output: Output,
         neighbours: Option<usize>,
         strict: bool,
     ) -> Self {
         Self {
+            interpreter,
             strict,
             stopped: None,
             untold: 0,
@@ -123,7 +127,8 @@ impl Scorer {
             self.non_finite += values.filter(|value| !value.is_finite()).count();
             let beyond = self.predictor.beyond_training(segment);
             self.beyond_training += usize::from(!beyond.is_empty());
-            let line = score.line(&segment.id).missing(missing);
+            let meaning = self.interpreter.of(score.prediction().prediction, missing);
+            let line = score.line(&segment.id, meaning).missing(missing);
             self.output.line(&line.beyond_training(&beyond))?;
             self.scored += 1;
         }
@@ -216,10 +221,17 @@ impl Score {
         }
     }
 
-    fn line<'a>(&'a self, id: &'a str) -> Scored<'a> {
+    fn prediction(&self) -> &Prediction {
         match self {
-            Self::Plain(prediction) => Scored::new(id, prediction),
-            Self::Explained(explanation) => Scored::explained(id, explanation),
+            Self::Plain(prediction) => prediction,
+            Self::Explained(explanation) => &explanation.prediction,
+        }
+    }
+
+    fn line<'a>(&'a self, id: &'a str, meaning: Interpretation) -> Scored<'a> {
+        match self {
+            Self::Plain(prediction) => Scored::new(id, prediction, meaning),
+            Self::Explained(explanation) => Scored::explained(id, explanation, meaning),
         }
     }
 }
