@@ -304,21 +304,22 @@ impl ClipReader {
         &self.reader
     }
 
-    /// The samples from `start` to `end` seconds, fewer where the recording ends before. Starts must not go back from one
-    /// call to the next: what lies before an earlier start is forgotten.
+    /// The samples from `start` to `end` seconds, fewer where the recording ends before. What lies before `start` and before
+    /// `keep`, the start of the next clip, is forgotten.
     ///
     /// # Errors
     ///
     /// As [`AudioReader::next_block`].
-    pub fn clip(&mut self, start: f64, end: f64) -> Result<Vec<f32>> {
+    pub fn clip(&mut self, start: f64, end: f64, keep: f64) -> Result<Vec<f32>> {
         let rate = f64::from(self.reader.sample_rate());
         let place = |seconds: f64| (seconds.max(0.0) * rate).round() as usize;
+        let kept = place(start.min(keep)).max(self.first);
         let (start, end) = (place(start).max(self.first), place(end));
         while self.first + self.buffer.len() < end && !self.ended {
             match self.reader.next_block()? {
                 Some(block) => {
                     let have = self.first + self.buffer.len();
-                    if have + block.len() <= start {
+                    if have + block.len() <= kept {
                         self.buffer.clear();
                         self.first = have + block.len();
                     } else {
@@ -328,14 +329,17 @@ impl ClipReader {
                 None => self.ended = true,
             }
         }
-        let passed = (start - self.first).min(self.buffer.len());
+        let passed = kept.saturating_sub(self.first).min(self.buffer.len());
         self.buffer.drain(..passed);
         self.first += passed;
-        let length = end.saturating_sub(self.first).min(self.buffer.len());
-        if self.first < start {
-            return Ok(Vec::new());
-        }
-        Ok(self.buffer[..length].to_vec())
+        let from = start.saturating_sub(self.first).min(self.buffer.len());
+        let to = end.saturating_sub(self.first).min(self.buffer.len());
+        Ok(self.buffer[from..to.max(from)].to_vec())
+    }
+
+    /// Whether the recording's end has been read.
+    pub fn ended(&self) -> bool {
+        self.ended
     }
 
     /// Reads to the end and gives the recording's length in seconds.

@@ -292,11 +292,25 @@ pub(crate) struct PredictArguments {
     pub(crate) file: Option<PathBuf>,
     /// JSON ({"id", "text", "vision": [[...]], "audio": [[...]]}, one per line or an array of them), a table (.csv), a folder
     /// of computational sequences, a pickle of a processed release, a packed set, or - for JSON on standard input.
-    #[arg(long, value_name = "FILE|DIR|-", required_unless_present = "file")]
+    #[arg(long, value_name = "FILE|DIR|-", required_unless_present_any = ["file", "media", "transcript"])]
     pub(crate) input: Option<PathBuf>,
-    /// Where the scores go, as JSON lines, or as a table where the name ends in .csv [default: standard output].
+    /// Recordings to score, in place of --input: features are computed as those that the model was trained on.
+    #[arg(long, value_name = "MEDIA", num_args = 1.., requires = "transcript", conflicts_with_all = ["file", "input"])]
+    pub(crate) media: Vec<PathBuf>,
+    /// The recording's transcript (Whisper's JSON, srt, vtt, TextGrid, CTM, text with times), or a folder with one for each
+    /// recording, of the same name; enough for a model of text and word timing.
+    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["file", "input"])]
+    pub(crate) transcript: Option<PathBuf>,
+    /// Score these stretches of one recording instead of its transcript's cues: a table with start and end in seconds, and
+    /// perhaps id.
+    #[arg(long, value_name = "FILE", requires = "transcript")]
+    pub(crate) segments: Option<PathBuf>,
+    /// Where the scores go [default: standard output].
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// How scores are written [default: by the ending of --output, else jsonl].
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<ScoreFormat>,
     /// Stop at the first line that cannot be scored, instead of skipping it.
     #[arg(long)]
     pub(crate) strict: bool,
@@ -317,6 +331,17 @@ pub(crate) struct PredictArguments {
     /// Do not print how many segments were scored and how fast.
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+/// How scores are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScoreFormat {
+    /// JSON, one object per line.
+    Jsonl,
+    /// A table.
+    Csv,
+    /// Subtitles of a recording, with the score before the text.
+    Srt,
 }
 
 #[derive(Debug, Args)]
@@ -413,6 +438,19 @@ impl PredictArguments {
     pub(crate) fn input(&self) -> anyhow::Result<&std::path::Path> {
         let given = self.input.as_deref().or(self.file.as_deref());
         given.context("--input is missing")
+    }
+
+    /// How scores are written.
+    pub(crate) fn format(&self) -> anyhow::Result<ScoreFormat> {
+        let ending = self.output.as_deref().and_then(std::path::Path::extension);
+        let ending = ending.and_then(|ending| ScoreFormat::from_str(ending.to_str()?, true).ok());
+        let format = self.format.or(ending).unwrap_or(ScoreFormat::Jsonl);
+        if format == ScoreFormat::Srt && (self.transcript.is_none() || self.media.len() > 1) {
+            anyhow::bail!(
+                "subtitles (srt) are of one recording: give one by --media and --transcript"
+            );
+        }
+        Ok(format)
     }
 }
 

@@ -14,6 +14,7 @@ mod lines;
 mod logging;
 mod plot;
 mod project;
+mod recording;
 mod report;
 mod screen;
 mod serve;

@@ -7,7 +7,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use mmrest_data::packed::PackedSet;
 use mmrest_data::text::hex;
-use mmrest_data::{Modality, Split};
+use mmrest_data::{Kind, Modality, Split};
 use mmrest_encoders::{Bert, BertConfig, EncoderError, Tokenizer, has_weights, weights_files};
 use mmrest_models::{FrameNeed, SentimentModel, TextFeatures, TextNeed, bert_parameters, seed};
 use sha2::{Digest, Sha256};
@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Config;
 use crate::error::LearnerError;
 use crate::example::{FeatureSpec, Preparation};
+use crate::files;
 use crate::loader::SegmentLoader;
 use crate::modality_dropout::ModalityDropout;
 use crate::predict::{Subset, subset_of};
@@ -313,11 +314,24 @@ fn place(split: Split) -> usize {
     }
 }
 
+/// What a folder of extracted features says of their making.
+const EXTRACTION: &str = "feature.json";
+
+/// What the features of the data were made by, where they were extracted from recordings.
+pub(crate) fn extraction(
+    config: &Config,
+    root: &Path,
+) -> Result<Option<serde_json::Value>, LearnerError> {
+    let path = config.data.folder(root).join(EXTRACTION);
+    let there = config.data.kind == Kind::Sdk && path.is_file();
+    there.then(|| files::read_json(&path)).transpose()
+}
+
 /// The model that a run starts from, and what is saved with it; the model is on `device`, which is with autodiff.
 pub(crate) fn start_model<M: SentimentModel>(
     config: &Config,
     of: &M::Config,
-    features: FeatureSpec,
+    (features, extraction): (FeatureSpec, Option<serde_json::Value>),
     text: Option<(Bert, TextParts)>,
     device: &Device,
 ) -> Result<(SavedModel, M), LearnerError> {
@@ -339,6 +353,7 @@ pub(crate) fn start_model<M: SentimentModel>(
     let saved = SavedModel {
         config: config.clone(),
         features,
+        extraction,
         text,
     };
     Ok((saved, model))

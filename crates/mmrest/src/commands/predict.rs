@@ -10,18 +10,23 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use mmrest_data::DataConfig;
+use mmrest_data::text::count;
 use mmrest_learner::run::{RunFolder, check_own_files};
 use mmrest_learner::{Interpreter, NoInterval, Predictor, open_device};
+use mmrest_media::{Cut, Recording, RecordingInputs, Transcript};
 
-use self::scorer::{Output, Scorer, refuse_the_input};
+use self::scorer::{Output, Place, Scorer, refuse_the_input};
 use self::sets::{Gather, as_set};
 use self::stream::score_lines;
-use crate::arguments::PredictArguments;
+use crate::arguments::{PredictArguments, ScoreFormat};
+use crate::failure::{sentence, was_asked_for};
 use crate::interrupt::say;
+use crate::lines::Spoken;
 use crate::logging;
 use crate::project::root_of_run;
+use crate::recording::{self, Job, Progress, read_cuts};
 
 /// The exit code if lines were skipped that could not be scored.
 const SKIPPED: u8 = 3;
@@ -29,6 +34,42 @@ const SKIPPED: u8 = 3;
 /// `mmrest predict`.
 pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     logging::to_stderr()?;
+    let format = arguments.format()?;
+    let (scorer, failed) = match &arguments.transcript {
+        Some(transcript) => score_recordings(arguments, transcript, format)?,
+        None => (score_input(arguments, format)?, 0),
+    };
+    let mut scorer = scorer;
+    if let Some(error) = scorer.stopped.take() {
+        scorer.keep()?;
+        return Err(error);
+    }
+    let summary = scorer.finish()?;
+    if !arguments.quiet {
+        say(&summary.to_string());
+    }
+    Ok(match summary.skipped + failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(SKIPPED),
+    })
+}
+
+fn scorer(
+    arguments: &PredictArguments,
+    predictor: Predictor,
+    format: ScoreFormat,
+) -> Result<Scorer> {
+    let spoken = arguments.transcript.is_some();
+    let output = arguments.output.as_deref();
+    let output = Output::open(output, format, spoken, arguments.explain)?;
+    let neighbours = arguments.explain.then_some(arguments.neighbours);
+    let interpreter = interpreter(&predictor, arguments.confidence)?;
+    let model = (predictor, interpreter);
+    Ok(Scorer::new(model, output, neighbours, arguments.strict))
+}
+
+/// Scores lines or a set.
+fn score_input(arguments: &PredictArguments, format: ScoreFormat) -> Result<Scorer> {
     let (input, output) = (arguments.input()?, arguments.output.as_deref());
     refuse_the_input(input, output)?;
     let predictor = load(arguments)?;
@@ -39,16 +80,12 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
         let root = root_of_run(&arguments.run)?;
         check_own_files(&RunFolder::new(&arguments.run), &files, &root)?;
     }
-    let neighbours = arguments.explain.then_some(arguments.neighbours);
-    let interpreter = interpreter(&predictor, arguments.confidence)?;
-    let open = |predictor| {
-        let output = Output::open(output, arguments.explain)?;
-        let model = (predictor, interpreter);
-        Ok::<_, anyhow::Error>(Scorer::new(model, output, neighbours, arguments.strict))
-    };
-    let mut scorer = match set {
+    if let Some((config, folder)) = &set {
+        recording::check_folder(&predictor, &arguments.run, config, folder)?;
+    }
+    match set {
         Some((config, folder)) => {
-            let mut scorer = open(predictor)?;
+            let mut scorer = scorer(arguments, predictor, format)?;
             let mut gather = Gather::new(&mut scorer);
             let visited = mmrest_data::visit_unlabelled(&config, &folder, &mut |segment| {
                 gather.take(segment)
@@ -59,27 +96,112 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
             } else {
                 finished?;
             }
-            scorer
+            Ok(scorer)
         }
         None => {
             let (lines, name) = open_lines(input)?;
-            let mut scorer = open(predictor)?;
+            let mut scorer = scorer(arguments, predictor, format)?;
             score_lines(&mut scorer, lines, &name)?;
-            scorer
+            Ok(scorer)
         }
+    }
+}
+
+/// Scores recordings, and counts those that could not be.
+fn score_recordings(
+    arguments: &PredictArguments,
+    transcript: &Path,
+    format: ScoreFormat,
+) -> Result<(Scorer, usize)> {
+    let jobs = Job::of(&arguments.media, transcript)?;
+    let cuts = arguments.segments.as_deref().map(read_cuts).transpose()?;
+    if cuts.is_some() && jobs.len() > 1 {
+        bail!("--segments cuts one recording; {} are given", jobs.len());
+    }
+    for job in &jobs {
+        for input in job.media.iter().chain([&job.transcript]) {
+            refuse_the_input(input, arguments.output.as_deref())?;
+        }
+    }
+    let predictor = load(arguments)?;
+    let inputs = recording::inputs(&predictor, &arguments.run)?;
+    let mut scorer = scorer(arguments, predictor, format)?;
+    let mut failed = 0;
+    for job in &jobs {
+        let bar = Progress::new(jobs.len() == 1 && !arguments.quiet, &job.id);
+        match score_recording(&mut scorer, &inputs, job, cuts.as_deref(), &bar) {
+            Ok(notes) => {
+                bar.done();
+                for note in notes {
+                    say(&format!("{}: {note}", job.id));
+                }
+            }
+            Err(error) if jobs.len() == 1 || arguments.strict || was_asked_for(&error) => {
+                bar.done();
+                scorer.stopped.get_or_insert(error);
+            }
+            Err(error) => {
+                bar.done();
+                say(&format!("skipped: {}: {}", job.id, sentence(&error)));
+                failed += 1;
+            }
+        }
+        if scorer.stopped.is_some() {
+            break;
+        }
+    }
+    if failed == jobs.len() {
+        bail!("none of {} could be scored", count(failed, "recording"));
+    }
+    Ok((scorer, failed))
+}
+
+/// Scores one recording as it is read, and says what of it was left out or is odd.
+fn score_recording(
+    scorer: &mut Scorer,
+    inputs: &RecordingInputs,
+    job: &Job,
+    cuts: Option<&[Cut]>,
+    bar: &Progress,
+) -> Result<Vec<String>> {
+    let transcript = Transcript::read(job.transcript()?)?;
+    let recording = Recording {
+        media: job.media.as_deref(),
+        transcript: &transcript,
+        cuts,
     };
-    if let Some(error) = scorer.stopped.take() {
-        scorer.keep()?;
-        return Err(error);
+    let mut segments = inputs.segments(&job.id, &recording)?;
+    bar.begin(segments.len());
+    let mut gather = Gather::new(scorer);
+    let mut failed = None;
+    let mut visited = Ok(());
+    for recorded in segments.by_ref() {
+        let recorded = match recorded {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        };
+        let place = Place {
+            at: recorded.segment.id.clone(),
+            spoken: Some(Spoken {
+                start: recorded.start,
+                end: recorded.end,
+                text: recorded.text,
+            }),
+        };
+        visited = gather.take_at(recorded.segment, place);
+        bar.step();
+        if visited.is_err() {
+            break;
+        }
     }
-    let summary = scorer.finish()?;
-    if !arguments.quiet {
-        say(&summary.to_string());
+    gather.finish(visited)?;
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(segments.finish()?),
     }
-    Ok(match summary.skipped {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::from(SKIPPED),
-    })
 }
 
 /// The files that are scored: the input itself, or those in a folder that go by the names of the model's data.

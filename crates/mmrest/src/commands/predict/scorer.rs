@@ -12,8 +12,23 @@ use mmrest_learner::{
     Explanation, FAR, Interpretation, Interpreter, Prediction, Predictor, is_finite,
 };
 
+use crate::arguments::ScoreFormat as Format;
 use crate::interrupt::say;
-use crate::lines::{Scored, not_finite};
+use crate::lines::{Scored, Spoken, not_finite};
+
+/// Where a segment comes from.
+pub(super) struct Place {
+    /// For messages: the line of a file, or the segment's id.
+    pub(super) at: String,
+    /// The stretch of a recording that it is.
+    pub(super) spoken: Option<Spoken>,
+}
+
+impl From<String> for Place {
+    fn from(at: String) -> Self {
+        Self { at, spoken: None }
+    }
+}
 
 /// Scores segments, a window at a time, into an output.
 pub(super) struct Scorer {
@@ -102,7 +117,7 @@ impl Scorer {
 
     /// Scores segments and writes their lines in order; `places` say where each of them is. One whose score is not a finite
     /// number is skipped.
-    pub(super) fn score(&mut self, segments: &[Segment], places: &[String]) -> Result<()> {
+    pub(super) fn score(&mut self, segments: &[Segment], places: &[Place]) -> Result<()> {
         if segments.is_empty() || self.stopped.is_some() {
             return Ok(());
         }
@@ -116,7 +131,7 @@ impl Scorer {
         let each = segments.iter().zip(places).zip(&missing).zip(&predictions);
         for (((segment, place), missing), score) in each {
             if !score.is_finite() {
-                self.skip(place, &not_finite(segment));
+                self.skip(&place.at, &not_finite(segment));
                 if self.stopped.is_some() {
                     break;
                 }
@@ -129,6 +144,7 @@ impl Scorer {
             self.beyond_training += usize::from(!beyond.is_empty());
             let meaning = self.interpreter.of(score.prediction().prediction, missing);
             let line = score.line(&segment.id, meaning).missing(missing);
+            let line = line.spoken(place.spoken.as_ref());
             self.output.line(&line.beyond_training(&beyond))?;
             self.scored += 1;
         }
@@ -290,34 +306,42 @@ impl std::fmt::Display for Summary {
 /// Where and how scores are written.
 pub(super) struct Output {
     to: Destination,
-    table: bool,
+    format: Format,
+    /// Whether the segments are stretches of recordings.
+    spoken: bool,
     /// Whether scores are explained.
     explained: bool,
-    /// Whether the line of a table's columns is still to be written.
-    bare: bool,
+    /// Lines that were written.
+    written: usize,
 }
 
 impl Output {
-    /// Opens `path`, or standard output without one. A name that ends in `.csv` is that of a table.
-    pub(super) fn open(path: Option<&Path>, explained: bool) -> Result<Self> {
-        let ending = path.and_then(Path::extension);
-        let table = ending.is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    /// Opens `path`, or standard output without one.
+    pub(super) fn open(
+        path: Option<&Path>,
+        format: Format,
+        spoken: bool,
+        explained: bool,
+    ) -> Result<Self> {
         Ok(Self {
             to: Destination::open(path)?,
-            table,
+            format,
+            spoken,
             explained,
-            bare: table,
+            written: 0,
         })
     }
 
     fn line(&mut self, scored: &Scored<'_>) -> Result<()> {
-        let written = if self.table {
-            self.header().and_then(|()| self.row(&scored.cells()))
-        } else {
-            serde_json::to_writer(&mut self.to, scored)
+        let begun = self.header();
+        self.written += 1;
+        let written = begun.and_then(|()| match self.format {
+            Format::Csv => self.row(&scored.cells()),
+            Format::Srt => self.to.write_all(scored.subtitle(self.written).as_bytes()),
+            Format::Jsonl => serde_json::to_writer(&mut self.to, scored)
                 .map_err(io::Error::from)
-                .and_then(|()| self.to.write_all(b"\n"))
-        };
+                .and_then(|()| self.to.write_all(b"\n")),
+        });
         written.with_context(|| self.cannot_write())
     }
 
@@ -326,11 +350,12 @@ impl Output {
         self.to.cannot_write()
     }
 
+    /// Writes the columns of a table, before anything else.
     fn header(&mut self) -> io::Result<()> {
-        if !std::mem::take(&mut self.bare) {
+        if self.format != Format::Csv || self.written > 0 {
             return Ok(());
         }
-        self.row(&Scored::columns(self.explained))
+        self.row(&Scored::columns(self.spoken, self.explained))
     }
 
     fn row(&mut self, cells: &[impl AsRef<[u8]>]) -> io::Result<()> {
