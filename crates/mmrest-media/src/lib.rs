@@ -9,7 +9,7 @@ mod mp4;
 mod record;
 mod transcript;
 
-pub use audio::{AudioReader, ClipReader, Damage, ResampleError, resample};
+pub use audio::{AudioLimits, AudioReader, ClipReader, Damage, ResampleError, resample};
 pub use error::{MediaError, Result};
 pub use extract::{Cut, ExtractConfig, ExtractedSegment, Extraction, LONGEST_CLIP, Recording};
 pub use features::{FeatureParameters, FeatureSet, UnknownFeatures};

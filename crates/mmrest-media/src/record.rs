@@ -9,6 +9,7 @@ use mmrest_data::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::audio::AudioLimits;
 use crate::error::{MediaError, Result};
 use crate::extract::{ExtractConfig, ExtractedSegment, Extraction, Recording};
 use crate::features::FeatureParameters;
@@ -115,6 +116,7 @@ pub struct RecordingInputs {
     config: ExtractConfig,
     vision: Option<Sequence>,
     audio: Option<Sequence>,
+    limits: AudioLimits,
 }
 
 impl RecordingInputs {
@@ -165,7 +167,14 @@ impl RecordingInputs {
             config,
             vision,
             audio,
+            limits: AudioLimits::default(),
         })
+    }
+
+    /// The same, within limits of a recording's sound.
+    #[must_use]
+    pub fn within(self, limits: AudioLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Whether anything is taken of a recording's sound: otherwise its transcript is enough.
@@ -184,7 +193,7 @@ impl RecordingInputs {
             inputs: self,
             id: id.to_owned(),
             media,
-            extraction: Extraction::open(recording, &self.config)?,
+            extraction: Extraction::open_within(recording, &self.config, self.limits)?,
             number: 0,
         })
     }
