@@ -242,7 +242,10 @@ impl AudioReader {
             let Some(left) = self.left.checked_sub(block.len() as u64) else {
                 return Err(MediaError::recording(
                     &self.path,
-                    format!("longer than {} s, the most that is read", self.limits.seconds),
+                    format!(
+                        "longer than {} s, the most that is read",
+                        self.limits.seconds
+                    ),
                 ));
             };
             self.left = left;

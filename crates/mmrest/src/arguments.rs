@@ -342,6 +342,8 @@ pub(crate) enum ScoreFormat {
     Csv,
     /// Subtitles of a recording, with the score before the text.
     Srt,
+    /// A page that plays a recording, with its sentiment as a curve over time and its transcript.
+    Html,
 }
 
 #[derive(Debug, Args)]
@@ -445,10 +447,13 @@ impl PredictArguments {
         let ending = self.output.as_deref().and_then(std::path::Path::extension);
         let ending = ending.and_then(|ending| ScoreFormat::from_str(ending.to_str()?, true).ok());
         let format = self.format.or(ending).unwrap_or(ScoreFormat::Jsonl);
-        if format == ScoreFormat::Srt && (self.transcript.is_none() || self.media.len() > 1) {
-            anyhow::bail!(
-                "subtitles (srt) are of one recording: give one by --media and --transcript"
-            );
+        let of_one = match format {
+            ScoreFormat::Jsonl | ScoreFormat::Csv => return Ok(format),
+            ScoreFormat::Srt => "subtitles (srt) are",
+            ScoreFormat::Html => "a page (html) is",
+        };
+        if self.transcript.is_none() || self.media.len() > 1 {
+            anyhow::bail!("{of_one} of one recording: give one by --media and --transcript");
         }
         Ok(format)
     }

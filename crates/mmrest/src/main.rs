@@ -12,6 +12,7 @@ mod failure;
 mod interrupt;
 mod lines;
 mod logging;
+mod player;
 mod plot;
 mod project;
 mod recording;

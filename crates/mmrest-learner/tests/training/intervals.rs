@@ -65,10 +65,11 @@ fn an_interval_is_the_quantile_of_errors_without_what_is_missing() {
             );
         }
         // What the run wrote is what the model says.
-        for segment in all.iter().take(20) {
+        let complete = |segment: &&Segment| predictor.missing(segment).is_empty();
+        for segment in all.iter().filter(complete).take(20) {
             let row = &rows[&segment.id];
             let prediction: f32 = row[3].parse().unwrap();
-            let meaning = interpreter.of(prediction, &predictor.missing(segment));
+            let meaning = interpreter.of(prediction, &[]);
             let bounds = meaning.interval.unwrap().map(|bound| bound.to_string());
             assert_eq!(
                 [&row[9], &row[10]],

@@ -25,6 +25,7 @@ use crate::failure::{sentence, was_asked_for};
 use crate::interrupt::say;
 use crate::lines::Spoken;
 use crate::logging;
+use crate::player::{PlayedMedia, Player};
 use crate::project::root_of_run;
 use crate::recording::{self, Job, Progress, read_cuts};
 
@@ -61,11 +62,37 @@ fn scorer(
 ) -> Result<Scorer> {
     let spoken = arguments.transcript.is_some();
     let output = arguments.output.as_deref();
-    let output = Output::open(output, format, spoken, arguments.explain)?;
+    let player = match format {
+        ScoreFormat::Html => Some(player(arguments, &predictor)?),
+        _ => None,
+    };
+    let output = Output::open(output, format, spoken, arguments.explain)?.page(player);
     let neighbours = arguments.explain.then_some(arguments.neighbours);
     let interpreter = interpreter(&predictor, arguments.confidence)?;
     let model = (predictor, interpreter);
     Ok(Scorer::new(model, output, neighbours, arguments.strict))
+}
+
+/// The page of a recording.
+fn player(arguments: &PredictArguments, predictor: &Predictor) -> Result<Player> {
+    let media = arguments.media.first();
+    let of = media.or(arguments.transcript.as_ref());
+    let name = of.and_then(|path| path.file_name()).unwrap_or_default();
+    let config = &predictor.saved_model().config;
+    let run = arguments.run.canonicalize().unwrap_or_default();
+    let played = media.map(|media| PlayedMedia::of(media, arguments.output.as_deref()));
+    Ok(Player {
+        title: name.to_string_lossy().into_owned(),
+        note: format!(
+            "Sentiment by {} (run “{}”), mmrest {}.",
+            config.model.name(),
+            run.file_name().unwrap_or_default().display(),
+            env!("CARGO_PKG_VERSION")
+        ),
+        range: config.data.label_range,
+        confidence: arguments.confidence,
+        media: played.transpose()?,
+    })
 }
 
 /// Scores lines or a set.

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use crate::arguments::ServeArguments;
 use crate::commands::predict::interpreter;
 use crate::interrupt::{self, say};
-use crate::serve::{Access, ClusterMap, Limits, Model, ModelInfo, Server, Token};
-use crate::{failure, logging};
+use crate::serve::{Access, ClusterMap, Limits, Model, ModelInfo, RECORDING_LIMITS, Server, Token};
+use crate::{failure, logging, recording};
 
 /// `mmrest serve`.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode> {
@@ -102,19 +102,23 @@ fn load(run: &Path, device: &Device, limits: &Limits, confidence: f64) -> Result
     let map = space.as_ref().map(ClusterMap::new).transpose()?;
     let name = run.canonicalize().unwrap_or_default();
     let name = name.file_name().unwrap_or_default().to_string_lossy();
+    let recordings = recording::inputs(&predictor, run);
+    let recordings = recordings.map(|inputs| inputs.within(RECORDING_LIMITS));
+    let recordings = recordings.map_err(|error| failure::sentence(&error));
     let saved = predictor.saved_model();
     let info = ModelInfo::new(
         name.into_owned(),
         &saved.config,
         saved.features.widths,
         predictor.bias(),
-        &interpreter,
+        (&interpreter, recordings.as_ref().ok()),
         space.as_ref().zip(map.as_ref()),
         limits,
     );
     Ok(Model {
         scorer: Arc::new(predictor),
         interpreter,
+        recordings,
         info,
         map,
     })

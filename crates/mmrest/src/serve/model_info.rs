@@ -2,10 +2,11 @@
 
 use mmrest_data::{Modality, Widths};
 use mmrest_learner::{BiasInfo, Config, Interpreter, SharedSpace};
+use mmrest_media::RecordingInputs;
 use mmrest_metric::{EuclideanMap, MetricError, Pca};
 use serde::Serialize;
 
-use super::{Limits, MAX_FRAMES, MAX_TEXT_BYTES};
+use super::{Limits, MAX_FRAMES, MAX_TEXT_BYTES, RECORDING_LIMITS};
 
 /// The answer of `/v1/model`.
 #[derive(Clone, Debug, Serialize)]
@@ -28,12 +29,23 @@ pub(crate) struct ModelInfo {
     knows_missing: bool,
     /// The confidence of the scores' intervals; null for a model without them.
     confidence: Option<f64>,
+    /// What it takes of a recording; null where it can take none.
+    recordings: Option<Recordings>,
     /// How the bias is computed; null for a model without one.
     bias: Option<BiasInfo>,
     limits: Taken,
     /// Shares of the centres' variance that the two axes of the map have; null without clusters.
     explained: Option<[f64; 2]>,
     clusters: Vec<Place>,
+}
+
+/// What a model takes of a recording.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Recordings {
+    /// Whether its sound; otherwise its transcript alone.
+    sound: bool,
+    /// The longest.
+    seconds: f64,
 }
 
 /// The limits of a request.
@@ -60,7 +72,7 @@ impl ModelInfo {
         config: &Config,
         widths: Widths,
         bias: Option<BiasInfo>,
-        interpreter: &Interpreter,
+        (interpreter, recordings): (&Interpreter, Option<&RecordingInputs>),
         space: Option<(&SharedSpace, &ClusterMap)>,
         limits: &Limits,
     ) -> Self {
@@ -79,6 +91,10 @@ impl ModelInfo {
             labels: config.bins.labels.clone(),
             knows_missing: config.train.modality_dropout > 0.0,
             confidence,
+            recordings: recordings.map(|inputs| Recordings {
+                sound: inputs.needs_sound(),
+                seconds: RECORDING_LIMITS.seconds,
+            }),
             bias,
             limits: Taken {
                 body_bytes: limits.body,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Model;
 use super::model_info::ClusterMap;
 use super::request::Shape;
-use crate::lines::Scored;
+use crate::lines::{Scored, Spoken};
 
 /// A line of `mmrest predict`, on request with its geometry.
 #[derive(Debug, Serialize)]
@@ -52,12 +52,8 @@ pub(super) fn write(
     model: &Model,
 ) -> serde_json::Result<Vec<u8>> {
     let line = |(name, placement): (&SegmentName, &Placement)| -> serde_json::Result<Vec<u8>> {
-        let prediction = &placement.prediction;
-        let meaning = model.interpreter.of(prediction.prediction, &name.missing);
         serde_json::to_vec(&Line {
-            scored: Scored::new(&name.id, prediction, meaning)
-                .missing(&name.missing)
-                .beyond_training(&name.beyond_training),
+            scored: scored(name, placement, model),
             geometry: geometry.then(|| rows(&placement.rows, model.map.as_ref())),
         })
     };
@@ -78,6 +74,37 @@ pub(super) fn write(
         body.push(b'\n');
     }
     Ok(body)
+}
+
+/// The body of an answer to a recording: its segments, each with its scores and its place, and what of it is odd.
+pub(super) fn write_recording<'a>(
+    segments: impl Iterator<Item = ((&'a SegmentName, &'a Placement), &'a Spoken)>,
+    notes: &[String],
+    model: &Model,
+) -> serde_json::Result<Vec<u8>> {
+    let segment = |((name, placement), spoken)| scored(name, placement, model).spoken(Some(spoken));
+    let answer = RecordingAnswer {
+        segments: segments.map(segment).collect(),
+        notes,
+    };
+    let mut body = serde_json::to_vec(&answer)?;
+    body.push(b'\n');
+    Ok(body)
+}
+
+/// The answer to a recording.
+#[derive(Serialize)]
+struct RecordingAnswer<'a> {
+    segments: Vec<Scored<'a>>,
+    notes: &'a [String],
+}
+
+fn scored<'a>(name: &'a SegmentName, placement: &'a Placement, model: &Model) -> Scored<'a> {
+    let prediction = &placement.prediction;
+    let meaning = model.interpreter.of(prediction.prediction, &name.missing);
+    Scored::new(&name.id, prediction, meaning)
+        .missing(&name.missing)
+        .beyond_training(&name.beyond_training)
 }
 
 fn rows<'a>(rows: &'a [PlacedRow], map: Option<&ClusterMap>) -> Vec<Row<'a>> {

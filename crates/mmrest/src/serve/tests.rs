@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mmrest_data::{Frames, Modality, Segment, Widths};
 use mmrest_learner::{CONFIDENCE, Config, Interpreter, Placement, Prediction};
+use mmrest_media::RecordingInputs;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use ureq::Agent;
@@ -115,6 +116,13 @@ impl Scorer for Fake {
     }
 }
 
+/// A configuration without sequences.
+fn text_only() -> Config {
+    let mut config = Config::default();
+    config.data.modalities = vec![Modality::Text];
+    config
+}
+
 /// A fake model.
 pub(super) fn fake(limits: &Limits) -> Model {
     let config = Config::default();
@@ -126,11 +134,12 @@ pub(super) fn fake(limits: &Limits) -> Model {
             &config,
             Widths::default(),
             None,
-            &interpreter,
+            (&interpreter, None),
             None,
             limits,
         ),
         interpreter,
+        recordings: RecordingInputs::new(&text_only().data, None).map_err(|e| e.to_string()),
         map: None,
     }
 }

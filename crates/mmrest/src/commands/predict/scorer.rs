@@ -15,6 +15,7 @@ use mmrest_learner::{
 use crate::arguments::ScoreFormat as Format;
 use crate::interrupt::say;
 use crate::lines::{Scored, Spoken, not_finite};
+use crate::player::Player;
 
 /// Where a segment comes from.
 pub(super) struct Place {
@@ -313,6 +314,8 @@ pub(super) struct Output {
     explained: bool,
     /// Lines that were written.
     written: usize,
+    /// A page, and its segments, which are written at the end.
+    page: Option<(Player, Vec<String>)>,
 }
 
 impl Output {
@@ -329,7 +332,16 @@ impl Output {
             spoken,
             explained,
             written: 0,
+            page: None,
         })
+    }
+
+    /// The same, for a page.
+    pub(super) fn page(self, player: Option<Player>) -> Self {
+        Self {
+            page: player.map(|player| (player, Vec::new())),
+            ..self
+        }
     }
 
     fn line(&mut self, scored: &Scored<'_>) -> Result<()> {
@@ -338,6 +350,13 @@ impl Output {
         let written = begun.and_then(|()| match self.format {
             Format::Csv => self.row(&scored.cells()),
             Format::Srt => self.to.write_all(scored.subtitle(self.written).as_bytes()),
+            Format::Html => {
+                let line = serde_json::to_string(scored)?;
+                if let Some((_, lines)) = &mut self.page {
+                    lines.push(line);
+                }
+                Ok(())
+            }
             Format::Jsonl => serde_json::to_writer(&mut self.to, scored)
                 .map_err(io::Error::from)
                 .and_then(|()| self.to.write_all(b"\n")),
@@ -370,7 +389,11 @@ impl Output {
 
     /// Finishes writing; a temporary file replaces the output file.
     fn keep(mut self) -> Result<()> {
-        let written = self.header();
+        let mut written = self.header();
+        if let Some((player, lines)) = &self.page {
+            let page = player.html(lines)?;
+            written = written.and_then(|()| self.to.write_all(page.as_bytes()));
+        }
         written.with_context(|| self.cannot_write())?;
         self.to.keep()
     }
