@@ -171,6 +171,9 @@ fn key(config: &DataConfig, sources: &[(&str, &SourceFile)]) -> Result<String> {
     if config.frames != FramesOf::Own {
         about["frames"] = json!(config.frames);
     }
+    if config.times_words() {
+        about["audio_from"] = json!(config.audio_from);
+    }
     Ok(hex(&Sha256::digest(about.to_string())))
 }
 

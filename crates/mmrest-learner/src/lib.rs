@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod calibration;
 pub mod config;
 pub mod conformance;
 mod device;
@@ -26,6 +27,7 @@ mod text_cache;
 pub mod train;
 mod trained;
 
+pub use calibration::NoInterval;
 pub use config::Config;
 pub use device::{Adapter, Backend, UnknownBackend, open_device};
 pub use error::LearnerError;
@@ -34,8 +36,8 @@ pub use figures::{FigureSet, Figures, figures};
 pub use loader::{Batches, SegmentLoader};
 pub use mmrest_models::{BiasInfo, NearCluster, PlacedRow, Placement, Prediction, SharedSpace};
 pub use predict::{
-    Contributions, Embeddings, Explanation, FAR, MOST_FRAMES, MOST_TEXT, Neighbour, Predictor,
-    is_finite,
+    CONFIDENCE, Contributions, Embeddings, Explanation, FAR, Interpretation, Interpreter,
+    IntervalCoverage, MOST_FRAMES, MOST_TEXT, Neighbour, Polarity, Predictor, is_finite,
 };
 pub use saved_model::{SavedModel, TextParts};
 pub use source::ExampleSource;

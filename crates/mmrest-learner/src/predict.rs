@@ -1,11 +1,13 @@
 //! Scores for new data, from a run's model folder alone.
 
 mod explain;
+mod interpret;
 mod lengths;
 pub(crate) mod neighbours;
 mod usable;
 
 pub use explain::{Contributions, Explanation};
+pub use interpret::{CONFIDENCE, Interpretation, Interpreter, IntervalCoverage, Polarity};
 pub use neighbours::Neighbour;
 pub use usable::{FAR, is_finite};
 
@@ -18,6 +20,7 @@ use mmrest_models::{Batch, BiasInfo, HostBatch, Placement, Prediction, SharedSpa
 
 use self::lengths::Length;
 use self::neighbours::Neighbours;
+use crate::calibration::Calibration;
 use crate::error::LearnerError;
 use crate::example::Preparation;
 use crate::saved_model::{SavedModel, seal_of};
@@ -60,6 +63,24 @@ impl Embeddings {
     }
 }
 
+/// A set of modalities: bit `n` is `Modality::ALL[n]`.
+pub(crate) type Subset = usize;
+
+/// How many sets of modalities there are.
+pub(crate) const SUBSETS: usize = 1 << Modality::ALL.len();
+
+/// The set of one modality.
+pub(crate) fn bit(modality: Modality) -> Subset {
+    1 << modality as usize
+}
+
+/// The set of some modalities.
+pub(crate) fn subset_of(modalities: &[Modality]) -> Subset {
+    modalities
+        .iter()
+        .fold(0, |subset, &modality| subset | bit(modality))
+}
+
 /// A trained model, ready for segments it has not seen.
 #[derive(Debug)]
 pub struct Predictor {
@@ -69,6 +90,7 @@ pub struct Predictor {
     folder: PathBuf,
     neighbours: Option<Neighbours>,
     sentences: Option<Arc<EncodedSentences>>,
+    calibration: Option<Calibration>,
 }
 
 impl Predictor {
@@ -80,6 +102,7 @@ impl Predictor {
     pub fn load(model_folder: &Path, device: &Device) -> Result<Self, LearnerError> {
         let (saved, model) = SavedModel::load(model_folder, device)?;
         Ok(Self {
+            calibration: Calibration::of_model(model_folder)?,
             saved,
             model,
             device: device.clone(),
@@ -115,8 +138,7 @@ impl Predictor {
     /// Their file is damaged, or another model's.
     pub fn with_neighbours(mut self) -> Result<Self, LearnerError> {
         let used = self.used();
-        // A file that its model does not know of is another's.
-        let own = seal_of(&self.folder)?.is_none_or(|seal| seal.lists(neighbours::FILE));
+        let own = belongs(&self.folder, neighbours::FILE)?;
         self.neighbours = match self.model.geometry() {
             Some(space) if own => Neighbours::read(&self.folder, &*space, &used)?,
             _ => None,
@@ -333,4 +355,9 @@ impl Predictor {
             ..segment.clone()
         }
     }
+}
+
+/// Whether a file belongs to a model folder: one that its model does not know of is another's.
+pub(crate) fn belongs(model_folder: &Path, file: &str) -> Result<bool, LearnerError> {
+    Ok(seal_of(model_folder)?.is_none_or(|seal| seal.lists(file)))
 }

@@ -5,6 +5,7 @@
 //! | `weights.safetensors` | every weight, metrics included |
 //! | `state.json` | what the model keeps beside its weights: MMRest's clusters |
 //! | `features.json` | widths and standardisation of vision and audio |
+//! | `extraction.json` | what vision and audio were made by, where they were extracted from recordings |
 //! | `config.toml` | the run's whole configuration |
 //! | `bert/` | `config.json`, `vocab.txt`, `tokenizer_config.json` of the text encoder |
 //! | `neighbours.safetensors` | once training has ended: training segments in the shared space, with ids and labels |
@@ -38,6 +39,9 @@ const FIRST_FORMAT: u32 = 1;
 /// The main file of the folder.
 const STAMP: &str = "model.json";
 
+/// What the features were made by.
+const EXTRACTION: &str = "extraction.json";
+
 /// What a model needs beside its weights.
 #[derive(Debug)]
 pub struct SavedModel {
@@ -45,6 +49,8 @@ pub struct SavedModel {
     pub config: Config,
     /// Widths and statistics of vision and audio.
     pub features: FeatureSpec,
+    /// What vision and audio were made by: the `feature.json` of the data's folder, where there was one.
+    pub extraction: Option<serde_json::Value>,
     /// Configuration and tokenizer of the text encoder, when text is in use.
     pub text: Option<TextParts>,
 }
@@ -102,6 +108,9 @@ impl SavedModel {
             &growing.join("state.json"),
         )?;
         files::write_json(&growing.join("features.json"), &self.features)?;
+        if let Some(extraction) = &self.extraction {
+            files::write_json(&growing.join(EXTRACTION), extraction)?;
+        }
         files::write(
             &growing.join("config.toml"),
             self.config.to_toml()?.as_bytes(),
@@ -161,6 +170,9 @@ impl SavedModel {
         let features: FeatureSpec = files::read_json(&folder.join("features.json"))?;
         check_features(&features)
             .map_err(|message| LearnerError::format(&folder.join("features.json"), message))?;
+        let extraction = folder.join(EXTRACTION);
+        let extraction = extraction.exists().then(|| files::read_json(&extraction));
+        let extraction = extraction.transpose()?;
         let bert_folder = folder.join("bert");
         let text = if config.uses(Modality::Text) {
             Some(TextParts {
@@ -180,6 +192,7 @@ impl SavedModel {
         let saved = Self {
             config,
             features,
+            extraction,
             text,
         };
         let model = saved.config.model.visit(Load {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mmrest_data::Split;
-use mmrest_learner::Backend;
+use mmrest_learner::{Backend, CONFIDENCE};
 use serde::Serialize;
 
 use crate::commands::data::DataCommand;
@@ -312,14 +312,31 @@ pub(crate) struct PredictArguments {
     pub(crate) file: Option<PathBuf>,
     /// JSON ({"id", "text", "vision": [[...]], "audio": [[...]]}, one per line or an array of them), a table (.csv), a folder
     /// of computational sequences, a pickle of a processed release, a packed set, or - for JSON on standard input.
-    #[arg(long, value_name = "FILE|DIR|-", required_unless_present = "file")]
+    #[arg(long, value_name = "FILE|DIR|-", required_unless_present_any = ["file", "media", "transcript"])]
     pub(crate) input: Option<PathBuf>,
-    /// Where the scores go, as JSON lines, or as a table where the name ends in .csv [default: standard output].
+    /// Recordings to score, in place of --input: features are computed as those that the model was trained on.
+    #[arg(long, value_name = "MEDIA", num_args = 1.., requires = "transcript", conflicts_with_all = ["file", "input"])]
+    pub(crate) media: Vec<PathBuf>,
+    /// The recording's transcript (Whisper's JSON, srt, vtt, TextGrid, CTM, text with times), or a folder with one for each
+    /// recording, of the same name; enough for a model of text and word timing.
+    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["file", "input"])]
+    pub(crate) transcript: Option<PathBuf>,
+    /// Score these stretches of one recording instead of its transcript's cues: a table with start and end in seconds, and
+    /// perhaps id.
+    #[arg(long, value_name = "FILE", requires = "transcript")]
+    pub(crate) segments: Option<PathBuf>,
+    /// Where the scores go [default: standard output].
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// How scores are written [default: by the ending of --output, else jsonl].
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<ScoreFormat>,
     /// Stop at the first line that cannot be scored, instead of skipping it.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Confidence of each score's interval, between 0 and 1.
+    #[arg(long, default_value_t = CONFIDENCE, value_name = "P", value_parser = parse_confidence)]
+    pub(crate) confidence: f64,
     /// Add the contribution of each modality and the nearest training segments to each line.
     #[arg(long)]
     pub(crate) explain: bool,
@@ -337,6 +354,19 @@ pub(crate) struct PredictArguments {
     /// Do not print how many segments were scored and how fast.
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+/// How scores are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScoreFormat {
+    /// JSON, one object per line.
+    Jsonl,
+    /// A table.
+    Csv,
+    /// Subtitles of a recording, with the score before the text.
+    Srt,
+    /// A page that plays a recording, with its sentiment as a curve over time and its transcript.
+    Html,
 }
 
 #[derive(Debug, Args)]
@@ -371,6 +401,9 @@ pub(crate) struct ServeArguments {
     /// Maximum time of a request in seconds.
     #[arg(long, default_value_t = 30, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: u64,
+    /// Confidence of each score's interval, between 0 and 1.
+    #[arg(long, default_value_t = CONFIDENCE, value_name = "P", value_parser = parse_confidence)]
+    pub(crate) confidence: f64,
     /// Seconds that requests in progress have to end when the server is stopped.
     #[arg(long, default_value_t = 30, value_name = "S", value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub(crate) drain: u64,
@@ -448,6 +481,22 @@ impl PredictArguments {
         let given = self.input.as_deref().or(self.file.as_deref());
         given.context("--input is missing")
     }
+
+    /// How scores are written.
+    pub(crate) fn format(&self) -> anyhow::Result<ScoreFormat> {
+        let ending = self.output.as_deref().and_then(std::path::Path::extension);
+        let ending = ending.and_then(|ending| ScoreFormat::from_str(ending.to_str()?, true).ok());
+        let format = self.format.or(ending).unwrap_or(ScoreFormat::Jsonl);
+        let of_one = match format {
+            ScoreFormat::Jsonl | ScoreFormat::Csv => return Ok(format),
+            ScoreFormat::Srt => "subtitles (srt) are",
+            ScoreFormat::Html => "a page (html) is",
+        };
+        if self.transcript.is_none() || self.media.len() > 1 {
+            anyhow::bail!("{of_one} of one recording: give one by --media and --transcript");
+        }
+        Ok(format)
+    }
 }
 
 impl AblateArguments {
@@ -493,6 +542,13 @@ fn parse_folds(number: &str) -> Result<usize, String> {
     match number.parse() {
         Ok(folds) if folds >= 3 => Ok(folds),
         _ => Err("give a whole number, at least 3".to_string()),
+    }
+}
+
+fn parse_confidence(number: &str) -> Result<f64, String> {
+    match number.parse() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("give a number between 0 and 1, such as 0.9".to_string()),
     }
 }
 

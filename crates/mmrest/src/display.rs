@@ -385,6 +385,14 @@ fn method_lines(metrics: &MetricsFile) -> String {
             told(without)
         ));
     }
+    if let Some(intervals) = &metrics.intervals {
+        lines.push(format!(
+            "intervals at {} %: {:.1} % of the test labels inside, mean width {:.3}",
+            100.0 * intervals.confidence,
+            100.0 * intervals.coverage,
+            intervals.width
+        ));
+    }
     lines.into_iter().map(|line| format!("\n{line}")).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{DataConfig, Download, Kind, SplitFrom, TextFrom};
+use super::{AudioFrom, DataConfig, Download, Kind, SplitFrom, TextFrom};
 use crate::import::split_files;
 use crate::text::count;
 use crate::{DataError, Modality, Result};
@@ -87,6 +87,17 @@ impl DataConfig {
         if self.sentences.is_some() && self.sentence_columns.is_empty() {
             return wrong("sentences is set and sentence_columns is empty".to_owned());
         }
+        if self.times_words() && self.kind != Kind::Sdk {
+            return wrong(
+                "audio_from = \"word-timing\" takes the times of computational sequences: set kind = \"sdk\""
+                    .to_owned(),
+            );
+        }
+        if let Some(file) = self.audio.as_ref().filter(|_| self.times_words()) {
+            return wrong(format!(
+                "audio = {file:?}, but audio_from = \"word-timing\" takes no file: remove one of the two"
+            ));
+        }
         if self.max_frames == Some(0) {
             return wrong("max_frames is 0".to_owned());
         }
@@ -140,14 +151,24 @@ impl DataConfig {
                     "modalities has \"vision\", which needs vision = \"X.csd\"",
                 ),
                 (
-                    self.uses(Modality::Audio),
+                    self.uses(Modality::Audio) && !self.times_words(),
                     &self.audio,
                     "modalities has \"audio\", which needs audio = \"X.csd\"",
+                ),
+                (
+                    self.times_words(),
+                    &self.words,
+                    "audio_from = \"word-timing\" needs words = \"X.csd\"",
                 ),
             ],
         };
         let lacks = |(needed, file, _): &&(bool, &Option<String>, _)| *needed && file.is_none();
         needs.iter().find(lacks).map(|(_, _, message)| *message)
+    }
+
+    /// Whether audio is in use and comes from the times of the words.
+    pub fn times_words(&self) -> bool {
+        self.uses(Modality::Audio) && self.audio_from == AudioFrom::WordTiming
     }
 
     /// Refuses a configuration whose files are not all there; reads none.
@@ -214,7 +235,7 @@ impl DataConfig {
                 file: None,
                 beside: Vec::new(),
                 labels: Some(folder.join(&self.labels)),
-                words: given(text, &self.words),
+                words: given(text || self.times_words(), &self.words),
                 table: given(text || self.split_from == SplitFrom::Table, &self.table),
                 folds,
                 vision: given(self.uses(Modality::Vision), &self.vision),

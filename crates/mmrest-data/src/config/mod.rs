@@ -75,6 +75,8 @@ pub struct DataConfig {
     /// Computational sequence of acoustic features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audio: Option<String>,
+    /// Where the acoustic features come from.
+    pub audio_from: AudioFrom,
     /// Entry of `words` that stands for a pause and is left out of the text.
     pub pause_token: String,
     /// What a frame belongs to.
@@ -119,6 +121,7 @@ impl Default for DataConfig {
             fold: None,
             vision: None,
             audio: None,
+            audio_from: AudioFrom::File,
             pause_token: "sp".to_owned(),
             frames: FramesOf::Own,
             max_frames: None,
@@ -183,6 +186,18 @@ pub enum TextFrom {
     Words,
     /// The table's transcript.
     Table,
+}
+
+/// Where the acoustic features come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AudioFrom {
+    /// The computational sequence `audio`.
+    #[default]
+    File,
+    /// The times of the words: a frame for each word, its duration and the pause before it
+    /// ([`word_timing`](crate::csd::word_timing)), both in seconds.
+    WordTiming,
 }
 
 /// Where the split of a segment comes from.

@@ -8,7 +8,7 @@ mod finish;
 mod folder;
 mod lock;
 mod method;
-mod prepare;
+pub(crate) mod prepare;
 mod record;
 mod start;
 

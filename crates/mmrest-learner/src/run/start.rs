@@ -14,7 +14,7 @@ use super::changes::Accepted;
 use super::finish::{self, MetricsFile, finish};
 use super::folder::RunFolder;
 use super::lock::FolderLock;
-use super::prepare::{Splits, load_text, start_model};
+use super::prepare::{Splits, extraction, load_text, start_model};
 use super::record::{Computer, RunRecord, now};
 use crate::config::Config;
 use crate::device::{self, Backend, OpenDevice};
@@ -202,7 +202,8 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     let mut record = admit(record, changes, options, accepted)?;
     options.observer.stage("preparing text and features");
     let features = FeatureSpec::fit(config, &set, &stop)?;
-    let (saved, network) = start_model::<M>(config, model, features, text, &first_device())?;
+    let made = (features, extraction(config, &options.root)?);
+    let (saved, network) = start_model::<M>(config, model, made, text, &first_device())?;
     let published = init.as_deref().map(PublishedFile::read).transpose()?;
     let network = match &published {
         Some(file) => file.weights(network)?,

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use mmrest_data::text::count;
 use mmrest_learner::run::{Accepted, EvaluatedSplit, RunFolder, evaluate_run};
-use mmrest_learner::{conformance, open_device};
+use mmrest_learner::{Figures, IntervalCoverage, conformance, open_device};
+use serde::Serialize;
 
 use crate::arguments::{ConformanceArguments, EvalArguments};
 use crate::display::figures_table;
@@ -34,14 +35,37 @@ pub(crate) fn run(arguments: &EvalArguments) -> Result<ExitCode> {
 }
 
 fn print(evaluated: &EvaluatedSplit, json: bool) -> Result<()> {
+    let intervals = evaluated.interval_coverage();
     if json {
-        let text = serde_json::to_string(&evaluated.figures)?;
+        let printed = Printed {
+            figures: &evaluated.figures,
+            intervals,
+        };
+        let text = serde_json::to_string(&printed)?;
         return writeln!(std::io::stdout(), "{text}").context("cannot write the output");
     }
     let split = evaluated.split.name();
     let segments = count(evaluated.labels.len(), "segment");
     let table = figures_table(&[(split, &evaluated.figures)]);
-    screen::result(&format!("{split} split of {segments}\n{table}"))
+    screen::result(&format!("{split} split of {segments}\n{table}"))?;
+    if let Some(intervals) = intervals {
+        screen::result(&format!(
+            "{:.1} % of the labels lie in the intervals at {} %, mean width {:.3}",
+            100.0 * intervals.coverage,
+            100.0 * intervals.confidence,
+            intervals.width
+        ))?;
+    }
+    Ok(())
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    figures: &'a Figures,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intervals: Option<IntervalCoverage>,
 }
 
 /// `mmrest conformance`.

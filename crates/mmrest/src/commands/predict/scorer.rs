@@ -10,16 +10,35 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_data::files::NewFile;
 use mmrest_data::text::count;
 use mmrest_data::{Modality, Segment};
-use mmrest_learner::{Embeddings, Explanation, FAR, Prediction, Predictor, is_finite};
+use mmrest_learner::{
+    Embeddings, Explanation, FAR, Interpretation, Interpreter, Prediction, Predictor, is_finite,
+};
 
 use super::embeddings::EmbeddingsFile;
+use crate::arguments::ScoreFormat as Format;
 use crate::interrupt::say;
-use crate::lines::{Scored, not_finite};
+use crate::lines::{Scored, Spoken, not_finite};
 use crate::numbers::{clock, lasting, rate, thousands};
+use crate::player::Player;
+
+/// Where a segment comes from.
+pub(super) struct Place {
+    /// For messages: the line of a file, or the segment's id.
+    pub(super) at: String,
+    /// The stretch of a recording that it is.
+    pub(super) spoken: Option<Spoken>,
+}
+
+impl From<String> for Place {
+    fn from(at: String) -> Self {
+        Self { at, spoken: None }
+    }
+}
 
 /// Scores segments, a window at a time, into an output.
 pub(super) struct Scorer {
     predictor: Predictor,
+    interpreter: Interpreter,
     output: Output,
     /// The number of neighbours per explanation; `None` without explanations.
     neighbours: Option<usize>,
@@ -124,7 +143,7 @@ impl Scorer {
 
     /// A scorer that writes to `output`; with `neighbours`, scores are explained with that many training segments.
     pub(super) fn new(
-        predictor: Predictor,
+        (predictor, interpreter): (Predictor, Interpreter),
         output: Output,
         neighbours: Option<usize>,
         strict: bool,
@@ -132,6 +151,7 @@ impl Scorer {
     ) -> Self {
         Self {
             pulse,
+            interpreter,
             strict,
             stopped: None,
             untold: 0,
@@ -177,7 +197,7 @@ impl Scorer {
 
     /// Scores segments and writes their lines in order; `places` say where each of them is. One whose score is not a finite
     /// number is skipped.
-    pub(super) fn score(&mut self, segments: &[Segment], places: &[String]) -> Result<()> {
+    pub(super) fn score(&mut self, segments: &[Segment], places: &[Place]) -> Result<()> {
         if segments.is_empty() || self.stopped.is_some() {
             return Ok(());
         }
@@ -195,7 +215,7 @@ impl Scorer {
         let each = segments.iter().zip(places).zip(&missing).zip(&predictions);
         for (row, (((segment, place), missing), score)) in each.enumerate() {
             if !score.is_finite() {
-                self.skip(place, &not_finite(segment));
+                self.skip(&place.at, &not_finite(segment));
                 if self.stopped.is_some() {
                     break;
                 }
@@ -206,7 +226,9 @@ impl Scorer {
             self.non_finite += values.filter(|value| !value.is_finite()).count();
             let beyond = self.predictor.beyond_training(segment);
             self.beyond_training += usize::from(!beyond.is_empty());
-            let line = score.line(&segment.id).missing(missing);
+            let meaning = self.interpreter.of(score.prediction().prediction, missing);
+            let line = score.line(&segment.id, meaning).missing(missing);
+            let line = line.spoken(place.spoken.as_ref());
             self.output.line(&line.beyond_training(&beyond))?;
             self.scored += 1;
             if let (Some(file), Some(embedded)) = (&mut self.embeddings, &embedded) {
@@ -322,10 +344,17 @@ impl Score {
         }
     }
 
-    fn line<'a>(&'a self, id: &'a str) -> Scored<'a> {
+    fn prediction(&self) -> &Prediction {
         match self {
-            Self::Plain(prediction) => Scored::new(id, prediction),
-            Self::Explained(explanation) => Scored::explained(id, explanation),
+            Self::Plain(prediction) => prediction,
+            Self::Explained(explanation) => &explanation.prediction,
+        }
+    }
+
+    fn line<'a>(&'a self, id: &'a str, meaning: Interpretation) -> Scored<'a> {
+        match self {
+            Self::Plain(prediction) => Scored::new(id, prediction, meaning),
+            Self::Explained(explanation) => Scored::explained(id, explanation, meaning),
         }
     }
 }
@@ -383,34 +412,60 @@ impl std::fmt::Display for Summary {
 /// Where and how scores are written.
 pub(super) struct Output {
     to: Destination,
-    table: bool,
+    format: Format,
+    /// Whether the segments are stretches of recordings.
+    spoken: bool,
     /// Whether scores are explained.
     explained: bool,
-    /// Whether the line of a table's columns is still to be written.
-    bare: bool,
+    /// Lines that were written.
+    written: usize,
+    /// A page, and its segments, which are written at the end.
+    page: Option<(Player, Vec<String>)>,
 }
 
 impl Output {
-    /// Opens `path`, or standard output without one. A name that ends in `.csv` is that of a table.
-    pub(super) fn open(path: Option<&Path>, explained: bool) -> Result<Self> {
-        let ending = path.and_then(Path::extension);
-        let table = ending.is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    /// Opens `path`, or standard output without one.
+    pub(super) fn open(
+        path: Option<&Path>,
+        format: Format,
+        spoken: bool,
+        explained: bool,
+    ) -> Result<Self> {
         Ok(Self {
             to: Destination::open(path)?,
-            table,
+            format,
+            spoken,
             explained,
-            bare: table,
+            written: 0,
+            page: None,
         })
     }
 
+    /// The same, for a page.
+    pub(super) fn page(self, player: Option<Player>) -> Self {
+        Self {
+            page: player.map(|player| (player, Vec::new())),
+            ..self
+        }
+    }
+
     fn line(&mut self, scored: &Scored<'_>) -> Result<()> {
-        let written = if self.table {
-            self.header().and_then(|()| self.row(&scored.cells()))
-        } else {
-            serde_json::to_writer(&mut self.to, scored)
+        let begun = self.header();
+        self.written += 1;
+        let written = begun.and_then(|()| match self.format {
+            Format::Csv => self.row(&scored.cells()),
+            Format::Srt => self.to.write_all(scored.subtitle(self.written).as_bytes()),
+            Format::Html => {
+                let line = serde_json::to_string(scored)?;
+                if let Some((_, lines)) = &mut self.page {
+                    lines.push(line);
+                }
+                Ok(())
+            }
+            Format::Jsonl => serde_json::to_writer(&mut self.to, scored)
                 .map_err(io::Error::from)
-                .and_then(|()| self.to.write_all(b"\n"))
-        };
+                .and_then(|()| self.to.write_all(b"\n")),
+        });
         written.with_context(|| self.cannot_write())
     }
 
@@ -419,11 +474,12 @@ impl Output {
         self.to.cannot_write()
     }
 
+    /// Writes the columns of a table, before anything else.
     fn header(&mut self) -> io::Result<()> {
-        if !std::mem::take(&mut self.bare) {
+        if self.format != Format::Csv || self.written > 0 {
             return Ok(());
         }
-        self.row(&Scored::columns(self.explained))
+        self.row(&Scored::columns(self.spoken, self.explained))
     }
 
     fn row(&mut self, cells: &[impl AsRef<[u8]>]) -> io::Result<()> {
@@ -438,7 +494,11 @@ impl Output {
 
     /// Finishes writing; a temporary file replaces the output file.
     fn keep(mut self) -> Result<()> {
-        let written = self.header();
+        let mut written = self.header();
+        if let Some((player, lines)) = &self.page {
+            let page = player.html(lines)?;
+            written = written.and_then(|()| self.to.write_all(page.as_bytes()));
+        }
         written.with_context(|| self.cannot_write())?;
         self.to.keep()
     }
