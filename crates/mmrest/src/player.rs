@@ -3,7 +3,7 @@
 //! One file. Scripts and style sheets are those of the server's page; the recording is in it where it is small, and otherwise
 //! stays where it is.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use anyhow::{Context, Result};
 use base64::Engine;

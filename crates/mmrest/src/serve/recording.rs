@@ -39,7 +39,7 @@ const RECORDING: &str = "recording";
 const TRANSCRIPT: &str = "transcript";
 
 /// What may be done for a recording of somebody else.
-pub(super) const LIMITS: AudioLimits = AudioLimits {
+pub(crate) const LIMITS: AudioLimits = AudioLimits {
     seconds: MAX_SECONDS,
     ffmpeg: false,
 };
