@@ -44,6 +44,13 @@ pub(super) fn mean_laplacian(
     })
 }
 
+/// How many pairs of a field have the same bin, or different bins, whichever are fewer.
+pub(super) fn least_of_both(field: &[usize], row_bins: &[usize]) -> usize {
+    let bins: Vec<usize> = field.iter().map(|&row| row_bins[row]).collect();
+    let [same, other] = PairRanks::new(&bins).counts();
+    same.min(other)
+}
+
 /// The Laplacian of pairs that weigh what `weights` says of the counted pairs of the same bin and of different bins.
 fn weighted_laplacian(
     field: &[usize],

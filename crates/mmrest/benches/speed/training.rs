@@ -79,6 +79,7 @@ impl Training {
             MmRest::init(network, &task, bert, &device).map_err(|error| error.to_string())?;
         let state = ClusterState {
             clusters: Some(clusters(CLUSTERS, DIM)),
+            support: None,
         };
         let batches = batches(setup);
         let recipe = MmRest::recipe(network, &config.train.rates());

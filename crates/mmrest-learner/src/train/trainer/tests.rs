@@ -121,6 +121,7 @@ fn parts_of_a_step_add_up_to_the_step() {
         let (_, clusters) = gradients_of(&one);
         let state = ClusterState {
             clusters: Some(clusters),
+            support: None,
         };
         one.set_state(state.clone());
         let (whole, after) = gradients_of(&one);
