@@ -159,6 +159,15 @@ mod tests {
     }
 
     #[test]
+    fn the_fewer_pairs_are_counted() {
+        // Of bin 2: three rows, three pairs; of bin 0 one row, with three pairs of different bins; then of bin 1.
+        let bins = [2, 2, 0, 2, 1];
+        assert_eq!(least_of_both(&[0, 1, 2, 3], &bins), 3);
+        assert_eq!(least_of_both(&[0, 1, 2, 3, 4], &bins), 3);
+        assert_eq!(least_of_both(&[0, 2, 4], &bins), 0);
+    }
+
+    #[test]
     fn means_are_the_sums_over_the_pairs_that_were_drawn() {
         let bins = [0, 1, 1, 2, 0, 0, 1];
         let field = [0, 2, 3, 4, 5, 6];
