@@ -102,7 +102,10 @@ impl Browser {
             if response.status().as_u16() == 200 {
                 break text;
             }
-            assert!(start.elapsed() < PATIENCE, "the page asks for nothing: {text}");
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the page asks for nothing: {text}"
+            );
             std::thread::sleep(Duration::from_millis(50));
         };
         self.send("/alert/text", &json!({ "text": answer }));
