@@ -41,7 +41,7 @@ fn evaluates(trained: &Fixture, metrics: &serde_json::Value) {
         assert_eq!(figures, metrics[split]);
     }
     let table = succeed(&["eval", &run]);
-    let mae = metrics["test"]["mae"].to_string();
+    let mae = format!("{:.3}", metrics["test"]["mae"].as_f64().unwrap());
     assert!(table.contains(&mae), "{mae} is not in\n{table}");
 }
 
