@@ -30,7 +30,7 @@ fn find(program: &str) -> Option<PathBuf> {
 
 /// Why there can be no cluster here.
 fn lacking() -> Option<String> {
-    let lacks = |program: &&str| find(program).is_none();
+    let lacks = |program: &&&str| find(program).is_none();
     if let Some(program) = PROGRAMS.iter().find(lacks) {
         return Some(format!("{program} is not installed"));
     }

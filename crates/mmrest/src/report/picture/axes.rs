@@ -69,7 +69,7 @@ pub(crate) fn axes<'a, 'b>(
         .margin_top(above + 4)
         .margin_right(14)
         .x_label_area_size(if x.ticks > 0 { 50 } else { 46 })
-        .y_label_area_size(if y.ticks > 0 { 66 } else { 26 })
+        .y_label_area_size(if y.ticks > 0 { 62 } else { 26 })
         .build_cartesian_2d(x.range.clone(), y.range.clone())
         .map_err(fault)?;
     let mut mesh = chart.configure_mesh();
@@ -118,7 +118,7 @@ fn key_places(area: &Area<'_>, names: &[Key<'_>]) -> Vec<(i32, u32)> {
     let (mut x, mut line) = (8, 0);
     let mut places = Vec::new();
     for (name, _, _) in names {
-        let long = 30 + 8 * i32::try_from(name.chars().count()).unwrap_or(20);
+        let long = 28 + 7 * i32::try_from(name.chars().count()).unwrap_or(20);
         if x > 8 && x + long > width {
             (x, line) = (8, line + 1);
         }

@@ -6,7 +6,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axes::{Chart, ends};
 use super::{Area, PANEL, Picture};
-use crate::palette::{FAINT, GREY, INK, fault, placed, series, shortened, small, tick, title};
+use crate::palette::{FAINT, GROUND, INK, fault, placed, series, shortened, small, tick, title};
 
 /// One bar.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +50,7 @@ const TOP: u32 = 34;
 /// Below them: ticks and what is measured.
 const BOTTOM: u32 = 56;
 /// Letters of a name, at most.
-const NAME: usize = 56;
+const NAME: usize = 48;
 /// Right of the bars: the value.
 const VALUE: u32 = 76;
 /// Where in a row the bar is, and half of its height.
@@ -110,7 +110,7 @@ impl Bars {
             .x_desc(&self.axis)
             .bold_line_style(FAINT)
             .light_line_style(FAINT.mix(0.0))
-            .axis_style(GREY)
+            .axis_style(FAINT)
             .label_style(small())
             .axis_desc_style(small())
             .draw()
@@ -125,8 +125,12 @@ impl Bars {
             let (_, above) = chart.backend_coord(&(low, row as f64 + 0.26));
             let name = shortened(&bar.name, NAME);
             let style = placed(HPos::Left, VPos::Center);
-            area.draw_text(&name, &style, (2, above - top))
-                .map_err(fault)?;
+            let above = above - top;
+            // Names are read, not the lines behind them.
+            let wide = 8 + 7 * i32::try_from(name.chars().count()).unwrap_or(0);
+            let behind = Rectangle::new([(0, above - 9), (wide, above + 9)], GROUND.filled());
+            area.draw(&behind).map_err(fault)?;
+            area.draw_text(&name, &style, (2, above)).map_err(fault)?;
             let (_, y) = chart.backend_coord(&(low, middle));
             marks(&mut chart, bar, middle, self.zoom)?;
             let end = bar

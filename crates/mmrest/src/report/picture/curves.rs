@@ -78,7 +78,7 @@ pub(crate) fn curves(run: &Run) -> Result<Picture> {
             .map(|&(column, name)| (name, scaled(run.epochs.curve(column)).collect()))
             .filter(|(_, line): &(_, Vec<_>)| !line.is_empty())
             .collect();
-        picture.panel((PANEL, 360), |area| {
+        picture.panel((PANEL, 330), |area| {
             panel(area, title, unit, &lines, selected)
         })?;
     }
@@ -87,7 +87,7 @@ pub(crate) fn curves(run: &Run) -> Result<Picture> {
 
 /// The training curves of several runs in one picture.
 pub(crate) fn compared(runs: &[(String, &Epochs)]) -> Result<Picture> {
-    let names: Vec<String> = runs.iter().map(|(name, _)| shortened(name, 50)).collect();
+    let names: Vec<String> = runs.iter().map(|(name, _)| shortened(name, 44)).collect();
     let height = 380 + LINE * u32::try_from(names.len()).unwrap_or(1);
     let title = "Training loss and validation error of each run";
     let mut picture = Picture::new("curves-compared", title, 2);

@@ -21,8 +21,8 @@ use crate::palette::{GROUND, PALETTE, fault, hex};
 /// The area of a picture.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Width of a panel in pixels: letters of 16 are of 11 or more where it is squeezed into a phone of 400.
-pub(crate) const PANEL: u32 = 490;
+/// Width of a panel in pixels: its letters are of 11 or more where it is squeezed into a phone of 400.
+pub(crate) const PANEL: u32 = 420;
 
 /// A picture of panels, each an SVG without a background in the light colours of [`palette`](crate::palette). A page sets them
 /// beside each other as far as it is wide; a file has them in a grid.
@@ -243,9 +243,17 @@ mod tests {
     /// The page leaves 360 pixels of a phone of 400 to a panel.
     #[test]
     fn letters_are_large_enough_on_a_phone() {
-        use crate::palette::{SMALL, TITLE};
-        let squeezed = |letters: u32| f64::from(letters) * 360.0 / f64::from(PANEL);
-        assert!(squeezed(SMALL) >= 11.0 && squeezed(TITLE) >= 11.0);
+        let picture = Picture::draw("a", "letters", (PANEL, 50), |area| {
+            area.draw_text("small", &small(), (5, 5)).map_err(fault)
+        })
+        .unwrap();
+        let light = picture.light();
+        let size = light
+            .split("font-size=\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next());
+        let size: f64 = size.unwrap().parse().unwrap();
+        assert!(size * 360.0 / f64::from(PANEL) >= 11.0, "{size}");
     }
 
     #[cfg(feature = "png")]

@@ -81,7 +81,7 @@ pub(crate) fn confusion(predictions: &[Prediction], scale: &Scale) -> Result<Pic
         "Confusion matrix of sentiment classes",
         (PANEL, PANEL),
         |area| {
-            area.draw_text("Confusion matrix: segments, depth by row", &title(), (4, 2))
+            area.draw_text("Confusion matrix, depth by row", &title(), (4, 2))
                 .map_err(fault)?;
             matrix(area, &counts, &scale.labels)
         },
@@ -89,7 +89,7 @@ pub(crate) fn confusion(predictions: &[Prediction], scale: &Scale) -> Result<Pic
 }
 
 fn matrix(area: &Area<'_>, counts: &[Vec<usize>], labels: &[i32]) -> Result<()> {
-    const LEFT: i32 = 70;
+    const LEFT: i32 = 62;
     const TOP: i32 = 34;
     const BELOW: i32 = 58;
     let (width, height) = area.dim_in_pixel();
@@ -151,8 +151,8 @@ const BARS: usize = 40;
 pub(crate) fn bias(predictions: &[Prediction]) -> Result<Picture> {
     let title = "Distribution of the bias, and of the error with and without it";
     let mut picture = Picture::new("bias", title, 2);
-    picture.panel((PANEL, 420), |area| histogram(area, predictions))?;
-    picture.panel((PANEL, 420), |area| errors(area, predictions))?;
+    picture.panel((PANEL, 370), |area| histogram(area, predictions))?;
+    picture.panel((PANEL, 370), |area| errors(area, predictions))?;
     Ok(picture)
 }
 

@@ -198,7 +198,7 @@ pub(crate) fn distances(
 ) -> Result<Picture> {
     let mut picture = Picture::new(name, title, 2);
     for distances in all {
-        picture.panel((PANEL, 400), |area| by_bin(area, distances, keys, labels))?;
+        picture.panel((PANEL, 360), |area| by_bin(area, distances, keys, labels))?;
     }
     Ok(picture)
 }
