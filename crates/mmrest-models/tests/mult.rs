@@ -9,8 +9,8 @@ use common::{TRAIN, host, largest, presets, relative, task};
 use mmrest_data::Frames;
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
-    Example, HostBatch, Mode, ModelOutput, Mult, MultConfig, Presets, SentimentModel, TextFeatures,
-    bert_parameters,
+    Example, HostBatch, Mode, ModelOutput, Mult, MultConfig, Presets, SentimentModel, Task,
+    TextFeatures, bert_parameters,
 };
 
 /// Without dropout.

@@ -5,7 +5,6 @@
 
 use std::process::Command;
 
-use burn::module::Module;
 use burn::tensor::Device;
 use mmrest_data::{Frames, Widths};
 use mmrest_encoders::BertConfig;
