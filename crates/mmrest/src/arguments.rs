@@ -153,7 +153,7 @@ pub(crate) struct AblateArguments {
     /// A name under configs/, or a TOML file.
     #[arg(default_value = "mosi-words")]
     pub(crate) config: String,
-    /// The variants: a name under configs/ (ablate, compare, ordinal, sensitivity), or a TOML file.
+    /// The variants: a name under configs/ (ablate, compare, compare-words, ordinal, sensitivity), or a TOML file.
     #[arg(long, default_value = "ablate", value_name = "NAME|FILE")]
     pub(crate) study: String,
     /// Seeds per variant, from 1 to N [default: the study's, or 5].

@@ -16,11 +16,12 @@ macro_rules! shipped {
 }
 
 /// Configurations and studies, by name.
-pub(crate) const CONFIGS: [(&str, &str); 13] = shipped!(
+pub(crate) const CONFIGS: [(&str, &str); 14] = shipped!(
     "configs",
     ".toml",
     "ablate",
     "compare",
+    "compare-words",
     "mosei",
     "mosei-mmsa",
     "mosi",

@@ -5,6 +5,7 @@ mod fixture;
 mod forms;
 mod predicting;
 mod schedules;
+mod sentences;
 
 use std::sync::Arc;
 

@@ -45,26 +45,33 @@ fn encoder() -> BertConfig {
     BertConfig::small(30_522, 768, 4, 12, 3072)
 }
 
-/// The models to measure: all of them, or those that the other side has.
+/// The models to measure: all of them, and MCL-MCF as published, or those that the other side has.
 pub(crate) fn names(against: Option<Peer>) -> Vec<&'static str> {
     let all = ModelConfig::NAMES.iter().copied();
     match against {
         Some(Peer::Mmsa) => all.filter(|name| MMSA.contains(name)).collect(),
-        _ => all.collect(),
+        _ => all.chain([WITH_TENSOR]).collect(),
     }
 }
+
+/// MCL-MCF with its third level, which is off by default.
+const WITH_TENSOR: &str = "mcl-mcf-tensor";
 
 /// The models that MMSA has.
 const MMSA: [&str; 7] = ["tfn", "lmf", "mult", "misa", "self-mm", "mag-bert", "mmim"];
 
 /// Sets up the training steps of a model: each call takes one.
 pub(crate) fn step(device: &Device, name: &str) -> Result<Once, String> {
+    let (name, more) = match name {
+        WITH_TENSOR => ("mcl-mcf", "[model.mcl-mcf]\ntensor = true\n"),
+        name => (name, ""),
+    };
     let model = ModelConfig::default_of(name).ok_or_else(|| format!("no model {name:?}"))?;
     let presets = model.presets();
     let preset = presets.iter().find(|(name, _)| *name == "mosi");
     let preset = preset.or(presets.first()).map_or("", |(name, _)| name);
     let text = format!(
-        "preset = {preset:?}\n[model]\nname = {name:?}\n[data]\nfile = \"none\"\nkind = \"mmsa\"\n"
+        "preset = {preset:?}\n[model]\nname = {name:?}\n[data]\nfile = \"none\"\nkind = \"mmsa\"\n{more}"
     );
     let config = Config::parse(&text, &[]).map_err(|error| error.to_string())?;
     config.model.clone().visit(SetUp {
