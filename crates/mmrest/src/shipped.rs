@@ -23,6 +23,7 @@ pub(crate) const CONFIGS: [(&str, &str); 14] = shipped!(
     ".toml",
     "ablate",
     "compare",
+    "compare-words",
     "kernel",
     "mosei",
     "mosei-mmsa",
