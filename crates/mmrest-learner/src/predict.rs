@@ -12,6 +12,7 @@ pub use neighbours::Neighbour;
 pub use usable::{FAR, is_finite};
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use mmrest_data::{DataReport, Frames, FramesOf, Kind, Modality, Segment, clean};
@@ -23,7 +24,8 @@ use crate::calibration::Calibration;
 use crate::error::LearnerError;
 use crate::example::Preparation;
 use crate::saved_model::{SavedModel, seal_of};
-use crate::trained::TrainedModel;
+use crate::sentences::{self, EncodedSentences};
+use crate::trained::{Representation, TrainedModel};
 
 /// The most frames of a sequence that is scored, after `data.max_frames` has shortened it: a quarter of an hour at 100 frames
 /// a second. A batch holds no more padded frames of a modality either.
@@ -49,6 +51,36 @@ pub(crate) fn subset_of(modalities: &[Modality]) -> Subset {
         .fold(0, |subset, &modality| subset | bit(modality))
 }
 
+/// Scores of segments, and what the model makes of each on the way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Embeddings {
+    /// One a segment, in their order.
+    pub predictions: Vec<Prediction>,
+    /// The outputs of the encoders and, of a model that has one, the rows in the shared space: each `[segments, width]`, in
+    /// their order.
+    pub representations: Vec<Representation>,
+}
+
+impl Embeddings {
+    /// Puts the rows of a batch in their places among those of all `segments`.
+    fn place(&mut self, segments: usize, rows: &[usize], batch: Vec<Representation>) {
+        if self.representations.is_empty() {
+            let empty = |of: &Representation| Representation {
+                name: of.name.clone(),
+                width: of.width,
+                values: vec![0.0; segments * of.width],
+            };
+            self.representations = batch.iter().map(empty).collect();
+        }
+        for (all, own) in self.representations.iter_mut().zip(batch) {
+            let width = own.width;
+            for (values, &row) in own.values.chunks_exact(width.max(1)).zip(rows) {
+                all.values[row * width..(row + 1) * width].copy_from_slice(values);
+            }
+        }
+    }
+}
+
 /// A trained model, ready for segments it has not seen.
 #[derive(Debug)]
 pub struct Predictor {
@@ -58,6 +90,7 @@ pub struct Predictor {
     folder: PathBuf,
     neighbours: Option<Neighbours>,
     calibration: Option<Calibration>,
+    sentences: Option<Arc<EncodedSentences>>,
 }
 
 impl Predictor {
@@ -75,7 +108,26 @@ impl Predictor {
             device: device.clone(),
             folder: model_folder.to_path_buf(),
             neighbours: None,
+            sentences: None,
         })
+    }
+
+    /// Reads further sentences about the segments of `folder` (`data.sentences`), where the model takes any; without them
+    /// their place stays empty. `root` is the project's: the text encoder that the run began with is looked for there.
+    ///
+    /// # Errors
+    ///
+    /// The table or the text encoder cannot be read, or the encoder is another.
+    pub fn with_sentences(mut self, folder: &Path, root: &Path) -> Result<Self, LearnerError> {
+        self.sentences = EncodedSentences::prepare(&self.saved, folder, root, &|| false)?;
+        Ok(self)
+    }
+
+    /// The table of further sentences that the model takes about segments of a folder; none where it takes none.
+    pub fn sentences_file(&self, folder: &Path) -> Option<PathBuf> {
+        let config = &self.saved.config;
+        let file = config.data.sentences_file(folder);
+        file.filter(|_| sentences::count(config) > 0)
     }
 
     /// Reads the training segments among which [`explain`](Self::explain) finds neighbours, where the model folder has them:
@@ -193,6 +245,24 @@ impl Predictor {
         Ok(predictions)
     }
 
+    /// Scores segments as [`Predictor::predict`] does, with what each is on the way to its score.
+    ///
+    /// # Errors
+    ///
+    /// As [`Predictor::predict`].
+    pub fn embed(&self, segments: &[Segment]) -> Result<Embeddings, LearnerError> {
+        let mut embeddings = Embeddings::default();
+        for rows in self.batches(segments) {
+            let batch = self.batch(segments, &rows);
+            let (predictions, representations) = self.model.represent_batch(&batch)?;
+            embeddings.predictions.extend(predictions);
+            embeddings.place(segments.len(), &rows, representations);
+        }
+        let order = |prediction: &Prediction| prediction.row;
+        embeddings.predictions.sort_by_key(order);
+        Ok(embeddings)
+    }
+
     /// How the model's bias is computed, where it has one.
     pub fn bias(&self) -> Option<BiasInfo> {
         Some(self.model.geometry()?.bias())
@@ -258,7 +328,12 @@ impl Predictor {
             tokenizer: self.saved.tokenizer(),
         };
         let chosen = rows.iter().map(|&row| self.fitted(&segments[row]));
-        let examples = preparation.examples(chosen.collect());
+        let mut examples = preparation.examples(chosen.collect());
+        if let Some(sentences) = &self.sentences {
+            for example in &mut examples {
+                example.sentences = sentences.of(&example.id);
+            }
+        }
         HostBatch::new(&examples, rows.to_vec()).upload(&self.device)
     }
 

@@ -10,6 +10,7 @@ use mmrest_models::{Example, TextFeatures};
 
 use crate::example::FramePreparation;
 use crate::predict::{Subset, bit};
+use crate::sentences::EncodedSentences;
 
 /// The examples of a split, each made when it is asked for.
 pub trait ExampleSource: Send + Sync {
@@ -79,6 +80,8 @@ pub(crate) struct PackedSplit {
     pub token_rows: Option<Vec<Vec<Option<usize>>>>,
     /// What is done to frames.
     pub frames: FramePreparation,
+    /// Further sentences about the segments, where the model reads any and the data have them.
+    pub sentences: Option<Arc<EncodedSentences>>,
     /// The modalities whose frames are not read, as if no segment had any.
     pub removed: Subset,
 }
@@ -161,7 +164,10 @@ impl ExampleSource for PackedSplit {
             text: self.texts[row].clone(),
             vision: self.frames(Modality::Vision, row)?,
             audio: self.frames(Modality::Audio, row)?,
-            sentences: Vec::new(),
+            sentences: self
+                .sentences
+                .as_ref()
+                .map_or_else(Vec::new, |sentences| sentences.of(self.id(row))),
             label: self.label(row),
         })
     }

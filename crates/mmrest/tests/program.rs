@@ -242,7 +242,7 @@ fn what_is_wrong_is_one_error() {
     );
     let words = without_data("mosi-words");
     assert!(
-        words.contains("no public address") && words.contains("--data"),
+        words.contains("github.com/thuiar/MMSA") && words.contains("--data"),
         "{words}"
     );
     let no_bert = fail(&[

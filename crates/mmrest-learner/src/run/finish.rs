@@ -19,6 +19,7 @@ use crate::config::Selection;
 use crate::error::{LearnerError, batch_error};
 use crate::figures::{FigureSet, Figures, figures};
 use crate::files;
+use crate::model_card;
 use crate::predict::{CONFIDENCE, Interpretation, Interpreter, IntervalCoverage, neighbours};
 use crate::saved_model::SavedModel;
 use crate::space::{Moment, Overlap, Snapshots, SplitRows, overlap};
@@ -40,7 +41,7 @@ pub(crate) fn keep_start<M: SentimentModel>(
     if snapshots.has(Moment::Before) || model.geometry(&state).is_none() {
         return Ok(());
     }
-    if model.epoch_stage().is_some() {
+    if model.epoch_stage(1).is_some() {
         let train = splits.loader(Split::Train, device);
         let mut batches = train.pass().map(|batch| {
             if stop() {
@@ -247,11 +248,13 @@ fn check_widths(saved: &SavedModel, data: Widths) -> Result<(), LearnerError> {
     }
 }
 
-/// Writes `predictions.csv` and `metrics.json` of the model a run has kept.
+/// Writes `predictions.csv` and `metrics.json` of the model a run has kept, and what the model folder has beside the model.
+/// `root` is the project's.
 pub(crate) fn finish(
     folder: &RunFolder,
     splits: &Splits,
     (selected_epoch, epochs): (usize, &[EpochRow]),
+    root: &Path,
     device: &Device,
 ) -> Result<MetricsFile, LearnerError> {
     let (saved, model) = SavedModel::load(&folder.model(), device)?;
@@ -263,7 +266,7 @@ pub(crate) fn finish(
     let evaluated = [train?, valid?, test?];
     files::write(&folder.predictions(), &predictions_csv(&evaluated)?)?;
     let [_, valid, test] = &evaluated;
-    let best = BestModel::new(folder.model());
+    let mut train_rows = None;
     let overlap = match model.geometry() {
         Some(space) => {
             let encode =
@@ -271,19 +274,15 @@ pub(crate) fn finish(
             let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(encode);
             let rows = [train?, valid?, test?];
             let seed = saved.config.seed;
-            best.extend(|model| {
-                neighbours::write(&rows[0], seed, model)?;
-                calibration.write(model)
-            })?;
             if let Some(snapshots) = folder.snapshots(&saved.config) {
                 snapshots.write(&*space, &rows, Moment::Selected, seed)?;
             }
-            Some(overlap(&*space, &rows, seed)?)
+            let overlap = overlap(&*space, &rows, seed)?;
+            let [train, ..] = rows;
+            train_rows = Some(train);
+            Some(overlap)
         }
-        None => {
-            best.extend(|model| calibration.write(model))?;
-            None
-        }
+        None => None,
     };
     let metrics = MetricsFile {
         method: MethodReport::of(epochs, &*model, valid)?,
@@ -295,6 +294,19 @@ pub(crate) fn finish(
         parameters: model.parameter_counts(),
         overlap,
     };
+    let card = model_card::text(
+        &saved,
+        RunRecord::of(folder)?.as_ref(),
+        &metrics,
+        model_card::licence_of(&locate(root, &saved.config.text.bert)).as_deref(),
+    );
+    BestModel::new(folder.model()).extend(|model| {
+        if let Some(rows) = &train_rows {
+            neighbours::write(rows, saved.config.seed, model)?;
+        }
+        calibration.write(model)?;
+        files::write(&model.join(model_card::FILE), card.as_bytes())
+    })?;
     files::write_json(&folder.metrics(), &metrics)?;
     Ok(metrics)
 }

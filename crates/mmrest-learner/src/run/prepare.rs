@@ -20,6 +20,7 @@ use crate::loader::SegmentLoader;
 use crate::modality_dropout::ModalityDropout;
 use crate::predict::{Subset, subset_of};
 use crate::saved_model::{SavedModel, TextParts, check_text};
+use crate::sentences::EncodedSentences;
 use crate::source::{AbsentText, ExampleSource, PackedSplit};
 use crate::text_cache::Frozen;
 
@@ -173,6 +174,8 @@ pub(crate) struct Splits {
     dropout: Option<ModalityDropout>,
     /// How many texts are longer than the encoder's input, and were cut.
     texts_cut: usize,
+    /// How many segments have no row in the table of further sentences.
+    without_sentences: usize,
 }
 
 impl Splits {
@@ -210,11 +213,17 @@ impl Splits {
             };
             frozen.apply(texts)
         };
-        let mut texts_cut = 0;
+        let folder = saved.config.data.folder(root);
+        let sentences = EncodedSentences::prepare(saved, &folder, root, stop)?;
+        let (mut texts_cut, mut without_sentences) = (0, 0);
         let mut split = |split: Split| -> Result<Arc<PackedSplit>, LearnerError> {
             let rows = set.rows(split).to_vec();
             let texts: Vec<&str> = rows.iter().map(|&row| set.text(row)).collect();
             texts_cut += preparation.texts_cut(&texts);
+            if let Some(sentences) = &sentences {
+                let without = rows.iter().filter(|&&row| !sentences.has(set.id(row)));
+                without_sentences += without.count();
+            }
             Ok(Arc::new(PackedSplit {
                 token_rows: texts
                     .iter()
@@ -225,6 +234,7 @@ impl Splits {
                 rows,
                 frames: preparation.frames(),
                 removed: 0,
+                sentences: sentences.clone(),
             }))
         };
         let absent_text = AbsentText {
@@ -251,6 +261,7 @@ impl Splits {
             modalities: subset_of(&saved.config.data.modalities),
             absent_text,
             texts_cut,
+            without_sentences,
             batch_size: saved.config.train.batch_size,
             smallest_batch: needs.smallest_batch,
             dropout,
@@ -261,6 +272,16 @@ impl Splits {
     pub(crate) fn about_texts(&self, max_tokens: usize) -> Option<String> {
         let cut = self.texts_cut;
         (cut > 0).then(|| format!("Texts cut to text.max_tokens, {max_tokens} tokens: {cut}."))
+    }
+
+    /// Says how many segments have no further sentences, of data that have some; none where all have them.
+    pub(crate) fn about_sentences(&self) -> Option<String> {
+        let without = self.without_sentences;
+        (without > 0).then(|| {
+            format!(
+                "Segments without a row in data.sentences: {without}. They get empty sentences."
+            )
+        })
     }
 
     /// The labels of a split, in its own order.

@@ -139,7 +139,7 @@ impl EpochLoop {
     ) -> Result<(), LearnerError> {
         trainer.begin_epoch(epoch);
         let model = trainer.model().valid();
-        if let Some(stage) = model.epoch_stage() {
+        if let Some(stage) = model.epoch_stage(epoch) {
             self.observer.stage(stage);
             let mut state = (*trainer.state()).clone();
             let mut batches = self.train_in_order.pass().map(|batch| {

@@ -2,6 +2,7 @@
 //! geometric projection bias added to an attention-free fusion score (docs/src/method.md).
 
 mod config;
+mod graph;
 mod loss;
 mod space;
 
@@ -18,6 +19,7 @@ use mmrest_metric::{
     Clusters, KMeansConfig, MultiMetric, MultiMetricConfig, ReceptiveField, Rows, SentimentBins,
     expected_sentiment,
 };
+use mmrest_onnx::Graph;
 use mmrest_pdlf::{
     Fusion, FusionConfig, Projection, cluster_distances, mean_over_modalities,
     projection_from_distances,
@@ -33,6 +35,7 @@ use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
 use crate::geometry::{Geometry, Representations};
+use crate::graph::{GraphInputs, GraphOutputs};
 use crate::model::{Loss, Mode, ModelOutput, NearCluster, Prediction, SentimentModel, StepAt};
 use crate::recipe::{Clip, GradientGroup, Optimizer, ParameterGroup, Rates, Recipe};
 use crate::seed;
@@ -170,6 +173,7 @@ impl SentimentModel for MmRest {
 
     const LOSSES: &'static [&'static str] = &["task", "intra", "inter", "frobenius", "mmc"];
     const TEXT_PATH: &'static str = "text.bert";
+    const HAS_GRAPH: bool = true;
 
     fn init(
         config: &MmRestConfig,
@@ -276,9 +280,10 @@ impl SentimentModel for MmRest {
         )
     }
 
-    fn epoch_stage(&self) -> Option<&'static str> {
+    fn epoch_stage(&self, epoch: usize) -> Option<&'static str> {
         let clusters = &self.settings.config.clusters;
-        (self.metric.is_some() && clusters.scope == ClusterScope::Train)
+        let due = epoch.saturating_sub(1).is_multiple_of(clusters.refit_every);
+        (self.metric.is_some() && clusters.scope == ClusterScope::Train && due)
             .then_some("clustering the training set")
     }
 
@@ -289,7 +294,7 @@ impl SentimentModel for MmRest {
         epoch: usize,
         train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
     ) -> Result<(), ModelError> {
-        if self.epoch_stage().is_none() {
+        if self.epoch_stage(epoch).is_none() {
             return Ok(());
         }
         let settings = &self.settings;
@@ -456,6 +461,15 @@ impl SentimentModel for MmRest {
     fn geometry<'a>(&'a self, state: &'a ClusterState) -> Option<Box<dyn Geometry + 'a>> {
         Some(Box::new(Space { model: self, state }))
     }
+
+    fn graph(
+        &self,
+        state: &ClusterState,
+        inputs: &GraphInputs,
+        graph: &mut Graph,
+    ) -> Result<GraphOutputs, ModelError> {
+        self.write_graph(state, inputs, graph)
+    }
 }
 
 /// Sizes of the fusion.
@@ -515,9 +529,7 @@ impl MmRest {
     /// The shared space of a batch.
     pub fn encode(&self, batch: &Batch) -> Representations {
         let first_token = match (&self.text, &batch.text) {
-            (Some(text), Some(input)) => {
-                Some(input.first_token(&text.bert, self.settings.lower_layers))
-            }
+            (Some(text), Some(input)) => Some(input.pooled(&text.bert, self.settings.lower_layers)),
             _ => None,
         };
         let text = match (&self.text, &first_token) {

@@ -10,7 +10,7 @@ use mmrest_encoders::BertConfig;
 use mmrest_learner::Config;
 use mmrest_learner::train::Trainer;
 use mmrest_models::{
-    ClusterState, Example, HostBatch, MmRest, MmRestConfig, SentimentModel, TextFeatures,
+    ClusterState, Example, HostBatch, MmRest, ModelConfig, SentimentModel, TextFeatures,
 };
 
 use crate::lengths;
@@ -55,12 +55,14 @@ pub(crate) struct Training {
     batches: Vec<HostBatch>,
     device: Device,
     at: usize,
+    /// Epochs from one clustering of the training set to the next.
+    refit_every: usize,
 }
 
 impl Training {
     pub(crate) fn new(device: &Device, setup: Setup) -> Result<Self, String> {
         let device = device.clone().autodiff();
-        let mut config = Config::default();
+        let mut config = Config::parse("", &[]).map_err(|error| error.to_string())?;
         config.data.modalities = vec![Modality::Text, Modality::Audio];
         config.text.freeze = setup == Setup::Cached;
         let widths = Widths {
@@ -70,14 +72,17 @@ impl Training {
         let bert_config = setup.encoder();
         let bert = Some((bert_config.init(&device), &bert_config));
         let task = config.task(widths, bert_config.num_hidden_layers);
-        let network = MmRestConfig::default();
+        let ModelConfig::MmRest { config: network } = &config.model else {
+            return Err("the default model is another".to_owned());
+        };
         let model =
-            MmRest::init(&network, &task, bert, &device).map_err(|error| error.to_string())?;
+            MmRest::init(network, &task, bert, &device).map_err(|error| error.to_string())?;
         let state = ClusterState {
             clusters: Some(clusters(CLUSTERS, DIM)),
         };
         let batches = batches(setup);
-        let recipe = MmRest::recipe(&network, &config.train.rates());
+        let recipe = MmRest::recipe(network, &config.train.rates());
+        let refit_every = network.clusters.refit_every;
         let trainer = Trainer::new(model, state, &recipe, std::slice::from_ref(&device))
             .map_err(|error| error.to_string())?;
         Ok(Self {
@@ -85,6 +90,7 @@ impl Training {
             batches,
             device,
             at: 0,
+            refit_every,
         })
     }
 
@@ -92,21 +98,23 @@ impl Training {
         self.batches.len()
     }
 
-    /// An epoch, as `train_seconds` counts it: the pass that clusters the training set, then every step.
+    /// An epoch, as `train_seconds` counts it on average: of the pass that clusters the training set every few epochs, the
+    /// part of one epoch; then every step.
     ///
     /// # Panics
     ///
     /// As [`step`](Self::step); or the training set cannot be clustered, which it can.
     pub(crate) fn epoch(&mut self) {
-        self.trainer.begin_epoch(2);
+        self.trainer.begin_epoch(1);
         let inner = self.device.clone().inner();
         let mut train = self
             .batches
             .iter()
+            .step_by(self.refit_every)
             .map(|batch| Ok(batch.clone().upload(&inner)));
         let mut state = (*self.trainer.state()).clone();
         let begun = self.trainer.model().valid();
-        let begun = begun.begin_epoch(&mut state, 2, &mut train);
+        let begun = begun.begin_epoch(&mut state, 1, &mut train);
         assert!(begun.is_ok(), "{begun:?}");
         self.trainer.set_state(state);
         for _ in 0..self.batches() {

@@ -4,12 +4,14 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use mmrest_data::text::count;
 use mmrest_learner::run::{Accepted, EvaluatedSplit, RunFolder, evaluate_run};
 use mmrest_learner::{Figures, IntervalCoverage, conformance, open_device};
 use serde::Serialize;
 
 use crate::arguments::{ConformanceArguments, EvalArguments};
-use crate::{logging, project};
+use crate::display::{figures_table, interval_line};
+use crate::{logging, project, screen};
 
 /// `mmrest eval`.
 pub(crate) fn run(arguments: &EvalArguments) -> Result<ExitCode> {
@@ -28,36 +30,26 @@ pub(crate) fn run(arguments: &EvalArguments) -> Result<ExitCode> {
         &device,
         &Accepted::parse(changed)?,
     )?;
-    print(&evaluated, arguments.json).context("cannot write the output")?;
+    print(&evaluated, arguments.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn print(evaluated: &EvaluatedSplit, json: bool) -> Result<()> {
-    let mut out = std::io::stdout().lock();
     let intervals = evaluated.interval_coverage();
     if json {
         let printed = Printed {
             figures: &evaluated.figures,
             intervals,
         };
-        writeln!(out, "{}", serde_json::to_string(&printed)?)?;
-        return Ok(());
+        let text = serde_json::to_string(&printed)?;
+        return writeln!(std::io::stdout(), "{text}").context("cannot write the output");
     }
-    let segments = evaluated.labels.len();
-    writeln!(out, "{} split of {segments} segments", evaluated.split)?;
-    for (name, value) in evaluated.figures.named() {
-        writeln!(out, "{name:<10}{value}")?;
-    }
-    if let Some(intervals) = intervals {
-        let percent = 100.0 * intervals.confidence;
-        writeln!(
-            out,
-            "{:.1} % of the labels lie in the intervals at {percent} %, mean width {:.3}",
-            100.0 * intervals.coverage,
-            intervals.width
-        )?;
-    }
-    Ok(())
+    let split = evaluated.split.name();
+    let segments = count(evaluated.labels.len(), "segment");
+    let table = figures_table(&[(split, &evaluated.figures)]);
+    let intervals = intervals.map(|intervals| format!("\n{}", interval_line(&intervals)));
+    let intervals = intervals.unwrap_or_default();
+    screen::result(&format!("{split} split of {segments}\n{table}{intervals}"))
 }
 
 /// What `--json` prints.
@@ -79,9 +71,6 @@ pub(crate) fn run_conformance(arguments: &ConformanceArguments) -> Result<ExitCo
         &arguments.out,
         &device,
     )?;
-    let mut out = std::io::stdout().lock();
-    for line in report {
-        writeln!(out, "{line}").context("cannot write the output")?;
-    }
+    screen::result(&report.join("\n"))?;
     Ok(ExitCode::SUCCESS)
 }

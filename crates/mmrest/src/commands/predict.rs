@@ -1,5 +1,6 @@
 //! `mmrest predict`: scores new data with the model of a run.
 
+mod embeddings;
 mod pieces;
 mod scorer;
 mod sets;
@@ -17,7 +18,8 @@ use mmrest_learner::run::{RunFolder, check_own_files};
 use mmrest_learner::{Interpreter, NoInterval, Predictor, open_device};
 use mmrest_media::{Cut, Recording, RecordingInputs, Transcript};
 
-use self::scorer::{Output, Place, Scorer, refuse_the_input};
+use self::embeddings::EmbeddingsFile;
+use self::scorer::{Output, Place, Pulse, Scorer, refuse_the_input};
 use self::sets::{Gather, as_set};
 use self::stream::score_lines;
 use crate::arguments::{PredictArguments, ScoreFormat};
@@ -55,13 +57,16 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     })
 }
 
+/// What scores segments into an output. `bytes`: the size of the input, where that is known.
 fn scorer(
     arguments: &PredictArguments,
     predictor: Predictor,
     format: ScoreFormat,
+    bytes: Option<u64>,
 ) -> Result<Scorer> {
     let spoken = arguments.transcript.is_some();
     let output = arguments.output.as_deref();
+    let pulse = Pulse::new(arguments.quiet, output, bytes);
     let player = match format {
         ScoreFormat::Html => Some(player(arguments, &predictor)?),
         _ => None,
@@ -70,7 +75,11 @@ fn scorer(
     let neighbours = arguments.explain.then_some(arguments.neighbours);
     let interpreter = interpreter(&predictor, arguments.confidence)?;
     let model = (predictor, interpreter);
-    Ok(Scorer::new(model, output, neighbours, arguments.strict))
+    let mut scorer = Scorer::new(model, output, neighbours, arguments.strict, pulse);
+    if let Some(path) = &arguments.embeddings {
+        scorer.embeddings = Some(EmbeddingsFile::create(path)?);
+    }
+    Ok(scorer)
 }
 
 /// The page of a recording.
@@ -98,7 +107,8 @@ fn player(arguments: &PredictArguments, predictor: &Predictor) -> Result<Player>
 /// Scores lines or a set.
 fn score_input(arguments: &PredictArguments, format: ScoreFormat) -> Result<Scorer> {
     let (input, output) = (arguments.input()?, arguments.output.as_deref());
-    refuse_the_input(input, output)?;
+    refuse_the_input(input, "--output", output)?;
+    refuse_the_input(input, "--embeddings", arguments.embeddings.as_deref())?;
     let predictor = load(arguments)?;
     let config = predictor.saved_model().config.data.clone();
     let set = as_set(&config, input)?;
@@ -110,9 +120,11 @@ fn score_input(arguments: &PredictArguments, format: ScoreFormat) -> Result<Scor
     if let Some((config, folder)) = &set {
         recording::check_folder(&predictor, &arguments.run, config, folder)?;
     }
+    let folder = set.as_ref().map(|(_, folder)| folder.as_path());
+    let predictor = with_sentences(predictor, folder, arguments)?;
     match set {
         Some((config, folder)) => {
-            let mut scorer = scorer(arguments, predictor, format)?;
+            let mut scorer = scorer(arguments, predictor, format, None)?;
             let mut gather = Gather::new(&mut scorer);
             let visited = mmrest_data::visit_unlabelled(&config, &folder, &mut |segment| {
                 gather.take(segment)
@@ -127,7 +139,9 @@ fn score_input(arguments: &PredictArguments, format: ScoreFormat) -> Result<Scor
         }
         None => {
             let (lines, name) = open_lines(input)?;
-            let mut scorer = scorer(arguments, predictor, format)?;
+            let size = input.metadata().ok().filter(std::fs::Metadata::is_file);
+            let size = size.map(|file| file.len());
+            let mut scorer = scorer(arguments, predictor, format, size)?;
             score_lines(&mut scorer, lines, &name)?;
             Ok(scorer)
         }
@@ -147,12 +161,13 @@ fn score_recordings(
     }
     for job in &jobs {
         for input in job.media.iter().chain([&job.transcript]) {
-            refuse_the_input(input, arguments.output.as_deref())?;
+            refuse_the_input(input, "--output", arguments.output.as_deref())?;
+            refuse_the_input(input, "--embeddings", arguments.embeddings.as_deref())?;
         }
     }
     let predictor = load(arguments)?;
     let inputs = recording::inputs(&predictor, &arguments.run)?;
-    let mut scorer = scorer(arguments, predictor, format)?;
+    let mut scorer = scorer(arguments, predictor, format, None)?;
     let mut failed = 0;
     for job in &jobs {
         let bar = Progress::new(jobs.len() == 1 && !arguments.quiet, &job.id);
@@ -228,6 +243,30 @@ fn score_recording(
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(segments.finish()?),
+    }
+}
+
+/// Reads the further sentences about the segments of a folder, where the model takes any.
+fn with_sentences(
+    predictor: Predictor,
+    folder: Option<&Path>,
+    arguments: &PredictArguments,
+) -> Result<Predictor> {
+    let Some(expected) = predictor.sentences_file(folder.unwrap_or(Path::new(""))) else {
+        return Ok(predictor);
+    };
+    match folder {
+        Some(folder) if expected.is_file() => {
+            let root = root_of_run(&arguments.run)?;
+            Ok(predictor.with_sentences(folder, &root)?)
+        }
+        _ => {
+            tracing::warn!(
+                "no {}, from which the model was given sentences about each segment (data.sentences): their place stays empty",
+                expected.display()
+            );
+            Ok(predictor)
+        }
     }
 }
 

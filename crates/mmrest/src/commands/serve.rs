@@ -22,7 +22,7 @@ use crate::{failure, logging, recording};
 
 /// `mmrest serve`.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode> {
-    logging::served()?;
+    logging::served(arguments.json)?;
     let limits = limits(arguments);
     let access = access(arguments)?;
     // Before the model, which takes a while: an address that is taken is told at once.

@@ -5,7 +5,6 @@ mod distances;
 mod examples;
 mod one_run;
 mod page;
-pub(crate) mod palette;
 mod picture;
 pub(crate) mod run;
 mod tsne;

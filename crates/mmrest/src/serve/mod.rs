@@ -203,9 +203,12 @@ const LIVE: &str = "/healthz";
 const READY: &str = "/readyz";
 const METRICS: &str = "/metrics";
 
+/// The page's colours, made by the program: the same as those of reports.
+const PALETTE: &str = "/palette.css";
+
 /// The address as it is logged and counted: one of the server's own, or `other`.
 fn known(path: &str) -> &'static str {
-    let own = [PREDICT, RECORDING, MODEL, LIVE, READY, METRICS];
+    let own = [PREDICT, RECORDING, MODEL, LIVE, READY, METRICS, PALETTE];
     let pages = FILES.iter().map(|(path, ..)| *path);
     let mut all = own.into_iter().chain(pages);
     all.find(|known| *known == path).unwrap_or("other")
@@ -299,7 +302,7 @@ async fn serve(
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(PAUSE).await;
             }
         }

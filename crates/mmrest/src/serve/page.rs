@@ -3,6 +3,8 @@
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use crate::palette;
+
 /// The page's files: address, content type, content.
 pub(super) const FILES: [(&str, &str, &str); 12] = [
     ("/", HTML, include_str!("page/index.html")),
@@ -25,7 +27,7 @@ const DRAW: &str = include_str!("page/draw.js");
 const TIMELINE: &str = include_str!("page/timeline.js");
 
 const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
+pub(super) const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
 /// The content security policy: the page may load its own files, play what was chosen in it, and send requests to its own
@@ -40,7 +42,7 @@ pub(super) fn file(kind: &'static str, content: &'static str) -> Response {
 
 /// The style sheet of a page that shows a recording alone.
 pub(crate) fn player_style() -> String {
-    [STYLE, TIMELINE_STYLE].concat()
+    [palette::css(), STYLE, TIMELINE_STYLE].concat()
 }
 
 /// The script of such a page: the modules that draw, joined to one that defines `showRecording`.

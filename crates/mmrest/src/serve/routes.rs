@@ -11,10 +11,13 @@ use serde::Serialize;
 
 use super::error::{HttpError, json};
 use super::middleware::observe;
-use super::page::{FILES, file};
+use super::page::{CSS, FILES, file};
 use super::predict::predict;
 use super::recording::recording;
-use super::{LIVE, Live, METRICS, MODEL, PREDICT, READY, RECORDING, Server, known, metrics};
+use super::{
+    LIVE, Live, METRICS, MODEL, PALETTE, PREDICT, READY, RECORDING, Server, known, metrics,
+};
+use crate::palette;
 
 /// The router of all addresses.
 pub(super) fn router(server: Arc<Server>) -> Router {
@@ -24,7 +27,8 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route(MODEL, get(model))
         .route(LIVE, get(live))
         .route(READY, get(ready))
-        .route(METRICS, get(scrape));
+        .route(METRICS, get(scrape))
+        .route(PALETTE, get(|| async { file(CSS, palette::css()) }));
     for (path, kind, content) in FILES {
         router = router.route(path, get(move || async move { file(kind, content) }));
     }

@@ -399,6 +399,7 @@ fn every_answer_tells_a_browser_to_be_careful() {
         ("/", "text/html; charset=utf-8"),
         ("/app.js", "text/javascript; charset=utf-8"),
         ("/app.css", "text/css; charset=utf-8"),
+        ("/palette.css", "text/css; charset=utf-8"),
         ("/icon.svg", "image/svg+xml"),
         ("/v1/model", "application/json"),
         ("/healthz", "application/json"),

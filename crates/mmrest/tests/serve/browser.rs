@@ -93,6 +93,33 @@ impl Browser {
         }
     }
 
+    /// Waits until the page asks for something, answers, and returns the question.
+    pub(crate) fn answer_prompt(&self, answer: &str) -> String {
+        let start = Instant::now();
+        let asked = loop {
+            let address = format!("{}/alert/text", self.session);
+            let mut response = self.agent.get(address).call().unwrap();
+            let text = response.body_mut().read_to_string().unwrap();
+            if response.status().as_u16() == 200 {
+                break text;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the page asks for nothing: {text}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        self.send("/alert/text", &json!({ "text": answer }));
+        self.send("/alert/accept", &json!({}));
+        let asked: Value = serde_json::from_str(&asked).unwrap();
+        asked["value"].as_str().unwrap().to_owned()
+    }
+
+    /// Reads the page again.
+    pub(crate) fn reload(&self) {
+        self.send("/refresh", &json!({}));
+    }
+
     /// The page as it is now.
     pub(crate) fn document(&self) -> String {
         self.text("document.documentElement.outerHTML")
@@ -123,18 +150,25 @@ impl Browser {
 
     /// Makes the page so large.
     pub(crate) fn resize(&self, width: usize, height: usize) {
-        let params = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let params =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", &params);
     }
 
     /// Makes pages light or dark.
     pub(crate) fn prefer(&self, scheme: &str) {
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
-        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            &json!({ "features": [feature] }),
+        );
     }
 
     fn devtools(&self, command: &str, params: &Value) {
-        self.send("/goog/cdp/execute", &json!({ "cmd": command, "params": params }));
+        self.send(
+            "/goog/cdp/execute",
+            &json!({ "cmd": command, "params": params }),
+        );
     }
 
     /// The value of an expression of JavaScript.

@@ -66,6 +66,27 @@ fn the_page_scores_and_draws() {
     assert_eq!(browser.text_of("status"), "");
 }
 
+#[test]
+fn the_page_asks_for_the_token_until_it_is_right_and_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "0123456789abcdef").unwrap();
+    let server = Served::new(&["--token-file", file.to_str().unwrap()]);
+    let Some(browser) = Browser::open(&format!("{}/#text=fine", server.base)) else {
+        return;
+    };
+    for answer in ["0123456789abcdee", " 0123456789abcdef "] {
+        assert_eq!(browser.answer_prompt(answer), "The token of this server:");
+    }
+    let scored = "document.getElementById('prediction').textContent !== ''";
+    browser.wait_for(scored);
+    assert_eq!(browser.text_of("status"), "");
+    // Of the session, not of the page: neither an address nor a file holds it.
+    browser.reload();
+    browser.wait_for(scored);
+    assert!(!browser.document().contains("0123456789abcde"));
+}
+
 /// What the page makes of feature files: its own script, asked in a browser.
 #[test]
 fn feature_files_are_read_as_frames() {

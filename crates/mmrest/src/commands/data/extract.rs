@@ -1,10 +1,10 @@
 //! `mmrest data extract`.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mmrest_data::text::count;
@@ -12,8 +12,8 @@ use mmrest_media::{
     ExtractConfig, FeatureFolder, FeatureRecord, FeatureSet, Recording, TABLE, Transcript,
 };
 
-use crate::interrupt;
 use crate::recording::{Job, read_cuts};
+use crate::{interrupt, screen};
 
 /// `mmrest data extract`'s arguments.
 #[derive(Debug, Args)]
@@ -101,7 +101,6 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
         );
     }
     let (videos, segments) = folder.finish()?;
-    let mut out = std::io::stdout().lock();
     let mut told = format!(
         "{}, {}",
         count(videos, "recording"),
@@ -113,8 +112,7 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
     if !failed.is_empty() {
         told += &format!("; {} failed: {}", failed.len(), failed.join(", "));
     }
-    writeln!(out, "{told}\n{}", arguments.out.join(TABLE).display())
-        .context("cannot write the output")?;
+    screen::result(&format!("{told}\n{}", arguments.out.join(TABLE).display()))?;
     Ok(if failed.is_empty() {
         ExitCode::SUCCESS
     } else {
