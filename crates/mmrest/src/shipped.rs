@@ -16,15 +16,17 @@ macro_rules! shipped {
 }
 
 /// Configurations and studies, by name.
-pub(crate) const CONFIGS: [(&str, &str); 13] = shipped!(
+pub(crate) const CONFIGS: [(&str, &str); 15] = shipped!(
     "configs",
     ".toml",
     "ablate",
     "compare",
+    "media",
     "mosei",
     "mosei-mmsa",
     "mosi",
     "mosi-mmsa",
+    "mosi-timing",
     "mosi-words",
     "ordinal",
     "ordinal-search",
