@@ -18,16 +18,18 @@ macro_rules! shipped {
 }
 
 /// Configurations and studies, by name.
-pub(crate) const CONFIGS: [(&str, &str); 14] = shipped!(
+pub(crate) const CONFIGS: [(&str, &str); 16] = shipped!(
     "configs",
     ".toml",
     "ablate",
     "compare",
+    "media",
     "mosei",
     "mosei-mmsa",
     "mosi",
     "mosi-mmsa",
     "mosi-text",
+    "mosi-timing",
     "mosi-words",
     "ordinal",
     "ordinal-search",
