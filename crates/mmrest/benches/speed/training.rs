@@ -128,7 +128,7 @@ impl Training {
         for _ in 0..self.batches() {
             self.step();
         }
-        self.pass(1, MmRest::end_epoch);
+        self.pass(1, |model, state, train| model.end_epoch(state, train));
     }
 
     /// A pass over one in so many training batches, without gradients.
