@@ -269,6 +269,20 @@ impl Config {
         }
     }
 
+    /// Checks that there are as many sentences about a segment as the model reads.
+    fn check_sentences(&self) -> Result<(), ConfigError> {
+        let (columns, needed) = (&self.data.sentence_columns, self.model.needs().sentences);
+        if self.data.sentences.is_none() || needed == 0 || columns.len() == needed {
+            return Ok(());
+        }
+        Err(ConfigError(format!(
+            "{} reads {needed} sentences about each segment: name {needed} columns of data.sentences in \
+             data.sentence_columns, found {}",
+            self.model.name(),
+            columns.len()
+        )))
+    }
+
     /// Checks ranges and combinations.
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |message: &str| Err(ConfigError(message.into()));
@@ -317,6 +331,7 @@ impl Config {
         let schedule_epochs = train.schedule_epochs.unwrap_or(1);
         ConfigError::positive("train.schedule_epochs", schedule_epochs)?;
         self.check_frames()?;
+        self.check_sentences()?;
         ConfigError::positive("train.epochs", train.epochs)?;
         ConfigError::positive("train.batch_size", train.batch_size)?;
         ConfigError::positive("train.patience", train.patience)?;

@@ -151,7 +151,7 @@ impl EpochLoop {
         let model = trainer.model().valid();
         self.pass_in_order(
             trainer,
-            (epoch, model.epoch_stage()),
+            (epoch, model.epoch_stage(epoch)),
             interrupter,
             |state, batches| model.begin_epoch(state, epoch, batches),
         )?;

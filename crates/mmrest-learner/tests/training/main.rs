@@ -3,8 +3,10 @@
 
 mod fixture;
 mod forms;
+mod intervals;
 mod predicting;
 mod schedules;
+mod sentences;
 
 use std::sync::Arc;
 
@@ -45,7 +47,7 @@ fn a_run_writes_all_its_files_and_learns() {
     let predictions = read(folder.predictions());
     assert_eq!(
         predictions.lines().next().unwrap(),
-        "id,split,label,prediction,score,bias,cluster,second_cluster"
+        "id,split,label,prediction,score,bias,cluster,second_cluster,polarity,lower,upper"
     );
     assert_eq!(predictions.lines().count(), 1 + 120);
 }

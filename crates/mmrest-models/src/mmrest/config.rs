@@ -128,6 +128,9 @@ pub struct ClusterConfig {
     pub clusters: usize,
     /// Which rows are clustered.
     pub scope: ClusterScope,
+    /// Epochs from one clustering of the training set to the next (scope `train`); between them the centres follow the
+    /// batches.
+    pub refit_every: usize,
     /// How far a centre moves towards the mean of its rows of a batch (scope `train`).
     pub momentum: f64,
     /// Independent k-means++ starts.
@@ -149,6 +152,7 @@ impl Default for ClusterConfig {
             assign: Assign::Kmeans,
             clusters: 7,
             scope: ClusterScope::Train,
+            refit_every: 1,
             momentum: 0.05,
             restarts: 10,
             max_iterations: 100,
@@ -174,7 +178,7 @@ pub enum Assign {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClusterScope {
-    /// The training set, once per epoch, from the centres in force, so that every cluster keeps its identity.
+    /// The training set, every few epochs, from the centres in force, so that every cluster keeps its identity.
     #[default]
     Train,
     /// Each batch anew, as the published code does.
@@ -370,6 +374,7 @@ kind = "expectation"
         "ridge",
         "metric_learning_rate",
         "max_metric_grad_norm",
+        "clusters.refit_every",
         "clusters.momentum",
         "clusters.restarts",
         "clusters.max_iterations",
@@ -389,6 +394,7 @@ kind = "expectation"
             ("joint", self.joint),
             ("hidden", self.hidden),
             ("clusters.clusters", clusters.clusters),
+            ("clusters.refit_every", clusters.refit_every),
             ("clusters.restarts", clusters.restarts),
             ("clusters.max_iterations", clusters.max_iterations),
             ("clusters.nearest", clusters.nearest),

@@ -3,6 +3,7 @@
 
 mod config;
 mod fusion;
+mod graph;
 mod loss;
 mod space;
 
@@ -19,6 +20,7 @@ use mmrest_metric::{
     Clusters, KMeansConfig, KernelRegression, KernelRegressionConfig, MultiMetric,
     MultiMetricConfig, ReceptiveField, Rows, SentimentBins, Support, expected_sentiment,
 };
+use mmrest_onnx::Graph;
 use mmrest_pdlf::{
     Fusion, Projection, cluster_distances, mean_over_modalities, projection_from_distances,
 };
@@ -36,6 +38,7 @@ use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
 use crate::geometry::{Geometry, Representations};
+use crate::graph::{GraphInputs, GraphOutputs};
 use crate::model::{Loss, Mode, ModelOutput, NearCluster, Prediction, SentimentModel, StepAt};
 use crate::recipe::{Clip, GradientGroup, Optimizer, ParameterGroup, Rates, Recipe};
 use crate::seed;
@@ -180,6 +183,7 @@ impl SentimentModel for MmRest {
 
     const LOSSES: &'static [&'static str] = &["task", "intra", "inter", "frobenius", "mmc"];
     const TEXT_PATH: &'static str = "text.bert";
+    const HAS_GRAPH: bool = true;
 
     fn init(
         config: &MmRestConfig,
@@ -309,9 +313,10 @@ impl SentimentModel for MmRest {
         )
     }
 
-    fn epoch_stage(&self) -> Option<&'static str> {
+    fn epoch_stage(&self, epoch: usize) -> Option<&'static str> {
         let clusters = &self.settings.config.clusters;
-        (self.metric.is_some() && clusters.scope == ClusterScope::Train)
+        let due = epoch.saturating_sub(1).is_multiple_of(clusters.refit_every);
+        (self.metric.is_some() && clusters.scope == ClusterScope::Train && due)
             .then_some("clustering the training set")
     }
 
@@ -323,7 +328,7 @@ impl SentimentModel for MmRest {
         train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
     ) -> Result<(), ModelError> {
         // Where the segments of a kernel were encoded at the end of the epoch before, nothing has moved since.
-        if self.epoch_stage().is_none() || state.support.is_some() {
+        if self.epoch_stage(epoch).is_none() || state.support.is_some() {
             return Ok(());
         }
         let settings = &self.settings;
@@ -523,6 +528,15 @@ impl SentimentModel for MmRest {
     fn geometry<'a>(&'a self, state: &'a ClusterState) -> Option<Box<dyn Geometry + 'a>> {
         Some(Box::new(Space { model: self, state }))
     }
+
+    fn graph(
+        &self,
+        state: &ClusterState,
+        inputs: &GraphInputs,
+        graph: &mut Graph,
+    ) -> Result<GraphOutputs, ModelError> {
+        self.write_graph(state, inputs, graph)
+    }
 }
 
 /// How many modalities are in use.
@@ -578,9 +592,7 @@ impl MmRest {
     /// The shared space of a batch.
     pub fn encode(&self, batch: &Batch) -> Representations {
         let first_token = match (&self.text, &batch.text) {
-            (Some(text), Some(input)) => {
-                Some(input.first_token(&text.bert, self.settings.lower_layers))
-            }
+            (Some(text), Some(input)) => Some(input.pooled(&text.bert, self.settings.lower_layers)),
             _ => None,
         };
         let text = match (&self.text, &first_token) {

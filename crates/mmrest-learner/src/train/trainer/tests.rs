@@ -438,3 +438,26 @@ fn a_step_reads_the_device_three_times() {
         assert_eq!(host::reads() - before, expected, "bias {bias}, L_MMC {mmc}");
     }
 }
+
+#[test]
+fn the_training_set_is_clustered_in_the_epochs_that_are_due_and_read_in_no_other() {
+    let device = Device::flex().autodiff();
+    let mut config = config(ClusterScope::Train);
+    config.clusters.refit_every = 3;
+    let trainer = trainer(&config, &device, 1);
+    let model = trainer.model().valid();
+    let due: Vec<usize> = (1..=7)
+        .filter(|&epoch| model.epoch_stage(epoch).is_some())
+        .collect();
+    assert_eq!(due, [1, 4, 7]);
+    let rows: Vec<usize> = (0..13).collect();
+    let batch = HostBatch::new(&examples(13), rows).upload(&device.inner());
+    let mut state = ClusterState::default();
+    let mut reads = 0;
+    for epoch in 1..=4 {
+        let mut train = std::iter::once(Ok(batch.clone())).inspect(|_| reads += 1);
+        model.begin_epoch(&mut state, epoch, &mut train).unwrap();
+        assert!(state.clusters.is_some());
+    }
+    assert_eq!(reads, 2);
+}

@@ -3,7 +3,6 @@
 mod show;
 mod what;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,7 +12,7 @@ use mmrest_data::Download;
 use mmrest_datatools::catalogue::{self, SERVER};
 use mmrest_datatools::fetch::{Fetcher, Hub, ModelName, Policy, Target, fetch_bert};
 
-use crate::project;
+use crate::{project, screen};
 use show::Show;
 use what::{What, choose};
 
@@ -89,17 +88,18 @@ fn targets(
     Ok(chosen.into_iter().map(target).collect())
 }
 
-/// What to know of the files that have no address and are not there.
+/// What to know of the files that cannot be fetched and are not there.
 fn by_hand(arguments: &FetchArguments, set: Download, folder: &Path) -> Vec<String> {
     let files = catalogue::private_files(set).iter();
     let absent = files.filter(|file| arguments.only.is_empty() && !folder.join(file.name).exists());
     let sentence = |file: &catalogue::PrivateFile| {
         format!(
-            "{}: {}; it has no public address, so put it into {} by hand ({} says what it holds)",
+            "{}: {}; {}. It cannot be fetched: {} says how it gets into {}",
             file.name,
             file.about,
-            folder.display(),
-            project::page("data.md")
+            file.source,
+            project::page("data.md"),
+            folder.display()
         )
     };
     absent.map(sentence).collect()
@@ -137,20 +137,18 @@ fn files(arguments: &FetchArguments, targets: &[Target], by_hand: &[String]) -> 
 
 fn list(arguments: &FetchArguments, name: &str, set: Download) -> Result<ExitCode> {
     let chosen = choose(name, set, &arguments.only)?;
-    let mut out = std::io::stdout().lock();
-    let mut line = |text: String| writeln!(out, "{text}").context("cannot write the output");
     for file in catalogue::public_files(set) {
         let mark = if chosen.contains(&file) { '*' } else { ' ' };
         let url = file.url(server(arguments));
-        line(format!(
+        screen::result(&format!(
             "{mark} {:<14}  {}\n    {url}",
             file.key, file.about
         ))?;
     }
     for file in catalogue::private_files(set) {
-        line(format!(
-            "- {}  {}; no public address",
-            file.name, file.about
+        screen::result(&format!(
+            "- {}  {}\n    not fetched: {}",
+            file.name, file.about, file.source
         ))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,256 @@
+//! Recordings with their transcripts: found by name, cut by a table, and what a model takes of them.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mmrest_data::DataConfig;
+use mmrest_learner::Predictor;
+use mmrest_learner::run::RunFolder;
+use mmrest_media::{Cut, FeatureRecord, Recording, RecordingInputs, SegmentTable, Transcript};
+
+use crate::interrupt::say;
+
+/// Endings of files in which a transcript is looked for, in this order.
+const ENDINGS: [&str; 6] = ["json", "srt", "vtt", "TextGrid", "ctm", "txt"];
+
+/// A recording, and where its transcript should be.
+pub(crate) struct Job {
+    /// The name of its file without the ending.
+    pub(crate) id: String,
+    /// Its file; none of a transcript alone.
+    pub(crate) media: Option<PathBuf>,
+    /// Its transcript, which may not be there.
+    pub(crate) transcript: PathBuf,
+}
+
+impl Job {
+    /// Recordings by id. `transcript` is that of the one recording, or a folder with one for each; without recordings it is
+    /// one alone.
+    pub(crate) fn of(media: &[PathBuf], transcript: &Path) -> Result<Vec<Self>> {
+        if media.is_empty() {
+            return Ok(vec![Self {
+                id: stem(transcript)?,
+                media: None,
+                transcript: transcript.to_path_buf(),
+            }]);
+        }
+        let mut jobs = BTreeMap::new();
+        for path in media {
+            let id = stem(path)?;
+            let job = Self {
+                transcript: transcript_of(transcript, &id),
+                media: Some(path.clone()),
+                id: id.clone(),
+            };
+            if let Some(other) = jobs.insert(id.clone(), job) {
+                let (other, path) = (other.media.unwrap_or_default(), path.display());
+                bail!(
+                    "{} and {path} have the same name, {id}: rename one",
+                    other.display()
+                );
+            }
+        }
+        if jobs.len() > 1 && !transcript.is_dir() {
+            let path = transcript.display();
+            bail!("{path}: several recordings need a folder of transcripts (--transcript DIR)");
+        }
+        Ok(jobs.into_values().collect())
+    }
+
+    /// The transcript, or that there is none of the recording's name.
+    pub(crate) fn transcript(&self) -> Result<&Path> {
+        let path = &self.transcript;
+        if path.extension().is_none() && !path.exists() {
+            let folder = path.parent().unwrap_or(Path::new("")).display();
+            let endings = ENDINGS.join(", .");
+            bail!("no transcript {} in {folder} (.{endings})", self.id);
+        }
+        Ok(path)
+    }
+}
+
+fn stem(path: &Path) -> Result<String> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    let stem = stem
+        .with_context(|| format!("{}: its name is not UTF-8: rename the file", path.display()))?;
+    Ok(stem.to_owned())
+}
+
+/// The transcript of a recording: the given one, or the one of its name in the folder; of its name without an ending where
+/// there is none.
+fn transcript_of(given: &Path, id: &str) -> PathBuf {
+    if !given.is_dir() {
+        return given.to_path_buf();
+    }
+    let named = ENDINGS.map(|ending| given.join(format!("{id}.{ending}")));
+    let found = named.into_iter().find(|path| path.is_file());
+    found.unwrap_or_else(|| given.join(id))
+}
+
+/// Where recordings are cut, and tables that other programs wrote of them.
+#[derive(Debug, Args)]
+pub(crate) struct CutArguments {
+    /// Cut recordings at these stretches instead of the transcripts' cues: a table with start and end in seconds; id names
+    /// the segments, video_id tells recordings apart.
+    #[arg(long, value_name = "FILE", requires = "transcript")]
+    pub(crate) segments: Option<PathBuf>,
+    /// Take each recording as one segment.
+    #[arg(long, requires = "transcript", conflicts_with = "segments")]
+    pub(crate) whole: bool,
+    /// A table of visual features that OpenFace or py-feat wrote of the recording (.csv), or a folder with one for each
+    /// recording, of the same name.
+    #[arg(long, value_name = "FILE|DIR", requires = "transcript")]
+    pub(crate) vision: Option<PathBuf>,
+    /// A table of audio features that openSMILE wrote (.csv, .arff), or a folder with one for each recording.
+    #[arg(long, value_name = "FILE|DIR", requires = "transcript")]
+    pub(crate) audio_table: Option<PathBuf>,
+    /// Frames of the video in a second, for tables of py-feat; those of mp4 and mov files are read.
+    #[arg(long, value_name = "N", requires = "vision")]
+    pub(crate) frame_rate: Option<f64>,
+}
+
+/// Endings of tables.
+const TABLE_ENDINGS: [&str; 2] = ["csv", "arff"];
+
+impl CutArguments {
+    /// Reads the table of segments.
+    pub(crate) fn table(&self) -> Result<Option<SegmentTable>> {
+        let table = self.segments.as_deref().map(SegmentTable::read);
+        Ok(table.transpose()?)
+    }
+
+    /// The stretches of a recording; none where those are its transcript's cues. `alone` says that it is the only one.
+    pub(crate) fn cuts(
+        &self,
+        table: Option<&SegmentTable>,
+        job: &Job,
+        transcript: &Transcript,
+        alone: bool,
+    ) -> Result<Option<Vec<Cut>>> {
+        if self.whole {
+            let whole = Cut {
+                start: 0.0,
+                end: transcript.end(),
+                id: None,
+            };
+            return Ok(Some(vec![whole]));
+        }
+        let cuts = table.map(|table| table.cuts(&job.id, alone));
+        Ok(cuts.transpose()?)
+    }
+
+    /// Hands a recording with its transcript and tables to `take`.
+    pub(crate) fn with<T>(
+        &self,
+        table: Option<&SegmentTable>,
+        job: &Job,
+        alone: bool,
+        take: impl FnOnce(&Recording<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let transcript = Transcript::read(job.transcript()?)?;
+        let cuts = self.cuts(table, job, &transcript, alone)?;
+        let vision = table_of(self.vision.as_deref(), &job.id)?;
+        let audio_table = table_of(self.audio_table.as_deref(), &job.id)?;
+        take(&Recording {
+            cuts: cuts.as_deref(),
+            vision: vision.as_deref(),
+            audio_table: audio_table.as_deref(),
+            frame_rate: self.frame_rate,
+            ..Recording::new(job.media.as_deref(), &transcript)
+        })
+    }
+}
+
+/// The table of a recording: the given one, or the one of its name in the folder.
+pub(crate) fn table_of(given: Option<&Path>, id: &str) -> Result<Option<PathBuf>> {
+    let Some(given) = given.filter(|given| given.is_dir()) else {
+        return Ok(given.map(Path::to_path_buf));
+    };
+    let named = TABLE_ENDINGS.map(|ending| given.join(format!("{id}.{ending}")));
+    let found = named.into_iter().find(|path| path.is_file());
+    let found = found.with_context(|| {
+        let (folder, endings) = (given.display(), TABLE_ENDINGS.join(", ."));
+        format!("no table {id} in {folder} (.{endings})")
+    })?;
+    Ok(Some(found))
+}
+
+/// What a run's model takes of a recording; the error says why it can take none.
+pub(crate) fn inputs(predictor: &Predictor, run: &Path) -> Result<RecordingInputs> {
+    let data = &predictor.saved_model().config.data;
+    let record = remembered(predictor, run)?;
+    Ok(RecordingInputs::new(data, record.as_ref())?)
+}
+
+/// What a run's model remembers of the making of its features.
+fn remembered(predictor: &Predictor, run: &Path) -> Result<Option<FeatureRecord>> {
+    let record = predictor.saved_model().extraction.as_ref();
+    let path = RunFolder::new(run).model().join("extraction.json");
+    let record = record.map(|record| FeatureRecord::parse(&path, &record.to_string()));
+    Ok(record.transpose()?)
+}
+
+/// Refuses a folder of features that were extracted otherwise than those that the model was trained on.
+pub(crate) fn check_folder(
+    predictor: &Predictor,
+    run: &Path,
+    config: &DataConfig,
+    folder: &Path,
+) -> Result<()> {
+    let Some(own) = remembered(predictor, run)? else {
+        return Ok(());
+    };
+    let Some(other) = FeatureRecord::of_folder(folder)? else {
+        return Ok(());
+    };
+    for file in [&config.vision, &config.audio].into_iter().flatten() {
+        let sequence = file.trim_end_matches(".csd");
+        if let Some(difference) = other.difference(&own, sequence) {
+            bail!(
+                "{}: the features are not those that the model was trained on: {difference}",
+                folder.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A bar on a terminal, of as many steps as [`begin`](Self::begin) says.
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    pub(crate) fn new(shown: bool) -> Self {
+        if !shown || !std::io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let style = ProgressStyle::with_template("[{wide_bar}] {pos}/{len} {msg}, {eta} left");
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self(bar)
+    }
+
+    pub(crate) fn begin(&self, steps: usize) {
+        self.0.set_length(steps as u64);
+    }
+
+    pub(crate) fn show(&self, name: &str) {
+        self.0.set_message(name.to_owned());
+    }
+
+    pub(crate) fn step(&self) {
+        self.0.inc(1);
+    }
+
+    /// Prints a line above the bar.
+    pub(crate) fn say(&self, line: &str) {
+        self.0.suspend(|| say(line));
+    }
+
+    pub(crate) fn done(&self) {
+        self.0.finish_and_clear();
+    }
+}
