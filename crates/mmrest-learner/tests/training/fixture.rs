@@ -40,12 +40,13 @@ impl Fixture {
         RunFolder::new(self.folder.path().join(name))
     }
 
-    /// The sample's configuration with preset `paper`, unless `set` names another.
+    /// The sample's configuration with preset `paper`, unless `set` names another or another model.
     pub(crate) fn config(&self, set: &[&str]) -> Config {
         let text = std::fs::read_to_string(workspace().join("configs/sample.toml")).unwrap();
-        let mut overrides = ["preset=paper", "train.epochs=4"]
-            .map(|set| parse_override(set).unwrap())
-            .to_vec();
+        let mut overrides = vec![parse_override("train.epochs=4").unwrap()];
+        if !set.iter().any(|set| set.starts_with("model.name=")) {
+            overrides.push(parse_override("preset=paper").unwrap());
+        }
         overrides.extend(set.iter().map(|s| parse_override(s).unwrap()));
         Config::parse(&text, &overrides).unwrap()
     }
