@@ -134,9 +134,8 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         memories.push((*name, systems::memory(name)?, theirs.transpose()?));
     }
     let alone = models.is_empty();
-    let memory = if alone && arguments.names.is_empty()
-        || alone && arguments.names.iter().any(|n| n == MEMORY)
-    {
+    let asked = arguments.names.is_empty() || arguments.names.iter().any(|n| n == MEMORY);
+    let memory = if alone && asked {
         eprintln!("{MEMORY} ...");
         Some(training::compare_memory(python.as_deref(), threads())?)
     } else {
