@@ -212,7 +212,7 @@ fn help_fits_a_terminal_of_eighty_columns() {
         // clap does not fold the line of usage.
         let folded: Vec<&str> = text
             .lines()
-            .filter(|line| !line.starts_with("Usage"))
+            .filter(|line| !plain(line).starts_with("Usage"))
             .collect();
         fits(&folded.join("\n"), 80, &words.join(" "));
     }
