@@ -57,7 +57,8 @@ static TRAINED: LazyLock<Fixture> = LazyLock::new(|| {
         fixture.path("sample/bert")
     );
     std::fs::write(fixture.path("own.toml"), config).unwrap();
-    succeed_with(fixture.train_own("own.toml", "run", &["--epochs", "2", "--quiet"]));
+    let mut train = fixture.train_own("own.toml", "run", &["--epochs", "2", "--quiet"]);
+    succeed_with(&mut train);
     std::fs::write(folders[2].join("recording.wav"), wav(310.0)).unwrap();
     std::fs::write(folders[2].join("said.txt"), transcript()).unwrap();
     fixture
