@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// What the other side needs.
-const PACKAGES: &str = "torch transformers tokenizers scikit-learn numpy";
+const PACKAGES: &str = "torch transformers tokenizers scikit-learn librosa numpy";
 
 /// Where the virtual environment is looked for when no interpreter is given.
 const ENVIRONMENT: &str = "target/torch";
@@ -27,7 +27,7 @@ pub(crate) fn interpreter(given: Option<&Path>, root: &Path) -> Result<PathBuf, 
     let works = Command::new(&python)
         .args([
             "-c",
-            "import torch, transformers, tokenizers, sklearn, numpy",
+            "import torch, transformers, tokenizers, sklearn, librosa, numpy",
         ])
         .stderr(Stdio::null())
         .status()
