@@ -9,6 +9,7 @@
 //! | `config.toml` | the run's whole configuration |
 //! | `bert/` | `config.json`, `vocab.txt`, `tokenizer_config.json` of the text encoder |
 //! | `neighbours.safetensors` | once training has ended: training segments in the shared space, with ids and labels |
+//! | `README.md` | once training has ended: the model card |
 //! | `SHA256SUMS` | SHA-256 of each of them |
 //! | `model.json` | format version, and the epoch; the names of the files, and the SHA-256 of their list |
 
@@ -65,6 +66,16 @@ pub struct TextParts {
     pub fingerprint: String,
 }
 
+impl TextParts {
+    /// Writes configuration and tokenizer to a folder, as Hugging Face names them.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), LearnerError> {
+        files::write_json(&folder.join("config.json"), &self.bert)?;
+        let options = folder.join("tokenizer_config.json");
+        files::write_json(&options, self.tokenizer.config())?;
+        Ok(self.tokenizer.write_vocab(&folder.join("vocab.txt"))?)
+    }
+}
+
 /// `model.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stamp {
@@ -105,13 +116,7 @@ impl SavedModel {
             self.config.to_toml()?.as_bytes(),
         )?;
         if let Some(text) = &self.text {
-            let folder = growing.join("bert");
-            files::write_json(&folder.join("config.json"), &text.bert)?;
-            files::write_json(
-                &folder.join("tokenizer_config.json"),
-                text.tokenizer.config(),
-            )?;
-            text.tokenizer.write_vocab(&folder.join("vocab.txt"))?;
+            text.write(&growing.join("bert"))?;
         }
         let stamp = Stamp {
             format: FORMAT,

@@ -6,7 +6,7 @@ use mmrest_data::csd::{Entry, Features, TIMING_WIDTH, word_timing};
 use mmrest_data::text::{count, few};
 use serde::{Deserialize, Serialize};
 
-use crate::audio::{AudioReader, ClipReader, resample};
+use crate::audio::{AudioLimits, AudioReader, ClipReader, resample};
 use crate::error::{MediaError, Result};
 use crate::features::FeatureSet;
 use crate::mp4;
@@ -145,6 +145,19 @@ impl Extraction {
     ///
     /// Its sound or a table is to be read, and cannot be.
     pub fn open(recording: &Recording<'_>, config: &ExtractConfig) -> Result<Self> {
+        Self::open_within(recording, config, AudioLimits::default())
+    }
+
+    /// As [`open`](Self::open), within limits of its sound.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn open_within(
+        recording: &Recording<'_>,
+        config: &ExtractConfig,
+        limits: AudioLimits,
+    ) -> Result<Self> {
         let transcript = recording.transcript;
         let mut segments = match recording.cuts {
             Some(cuts) => by_cuts(transcript, cuts),
@@ -157,7 +170,10 @@ impl Extraction {
             .collect();
         spoken.sort_by(|a, b| a[0].total_cmp(&b[0]));
         let sound = match (config.audio, recording.media) {
-            (Some(set), Some(media)) => Some((set, ClipReader::new(AudioReader::open(media)?))),
+            (Some(set), Some(media)) => {
+                let reader = AudioReader::open_within(media, limits)?;
+                Some((set, ClipReader::new(reader)))
+            }
             _ => None,
         };
         let rate = || {

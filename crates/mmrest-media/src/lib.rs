@@ -11,7 +11,7 @@ mod segment_table;
 mod tables;
 mod transcript;
 
-pub use audio::{AudioReader, ClipReader, Damage, ResampleError, resample};
+pub use audio::{AudioLimits, AudioReader, ClipReader, Damage, ResampleError, resample};
 pub use error::{MediaError, Result};
 pub use extract::{Cut, ExtractConfig, ExtractedSegment, Extraction, LONGEST_CLIP, Recording};
 pub use features::{FeatureParameters, FeatureSet, UnknownFeatures};

@@ -9,6 +9,7 @@ use mmrest_data::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::audio::AudioLimits;
 use crate::error::{MediaError, Result};
 use crate::extract::{ExtractConfig, ExtractedSegment, Extraction, Recording};
 use crate::features::FeatureParameters;
@@ -145,6 +146,7 @@ pub struct RecordingInputs {
     config: ExtractConfig,
     vision: Option<Sequence>,
     audio: Option<Sequence>,
+    limits: AudioLimits,
 }
 
 impl RecordingInputs {
@@ -200,12 +202,24 @@ impl RecordingInputs {
             config,
             vision,
             audio,
+            limits: AudioLimits::default(),
         })
     }
 
     /// What is taken of recordings.
     pub fn config(&self) -> &ExtractConfig {
         &self.config
+    }
+
+    /// The same, within limits of a recording's sound.
+    #[must_use]
+    pub fn within(self, limits: AudioLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Whether anything is taken of a recording's sound: otherwise its transcript is enough.
+    pub fn needs_sound(&self) -> bool {
+        self.config.audio.is_some()
     }
 
     /// The segments of a recording, as the model takes them; `id` is the recording's.
@@ -219,7 +233,7 @@ impl RecordingInputs {
             inputs: self,
             id: id.to_owned(),
             media,
-            extraction: Extraction::open(recording, &self.config)?,
+            extraction: Extraction::open_within(recording, &self.config, self.limits)?,
             number: 0,
         })
     }

@@ -4,8 +4,7 @@
 //! cargo run --release --example learn_metric
 //! ```
 
-use burn::tensor::{Device, Tensor, TensorData};
-use mmrest_metric::{Mahalanobis, MahalanobisConfig, Rows, vote};
+use mmrest_metric::{MahalanobisConfig, MahalanobisMatrix, MetricError, Rows, vote};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -28,37 +27,30 @@ fn table(rows: usize, rng: &mut ChaCha8Rng) -> (Vec<f32>, Vec<usize>) {
     (values.collect(), labels)
 }
 
-fn tensor(values: &[f32], device: &Device) -> Tensor<2> {
-    let shape = [values.len() / COLUMNS, COLUMNS];
-    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
-}
-
 /// The share of new rows whose nearest known rows have their label, most of them.
 fn accuracy(
-    metric: &Mahalanobis,
+    metric: &MahalanobisMatrix,
     known: (&[f32], &[usize]),
     new: (&[f32], &[usize]),
-) -> Result<f64, Box<dyn std::error::Error>> {
-    let device = metric.matrix.val().device();
-    let distances = metric.distances(tensor(new.0, &device), tensor(known.0, &device));
-    let nearest = distances.argsort(1).narrow(1, 0, NEIGHBOURS); // [new rows, neighbours]
-    let nearest: Vec<usize> = nearest
-        .into_data()
-        .iter::<i64>()
-        .map(|row| row as usize)
-        .collect();
-    let neighbours: Vec<Vec<usize>> = nearest.chunks(NEIGHBOURS).map(<[_]>::to_vec).collect();
+) -> Result<f64, MetricError> {
+    let rows = |values| Rows::new(values, COLUMNS);
+    let distances = metric.distances(rows(new.0)?, rows(known.0)?)?; // [new rows, known rows]
+    let nearest = |distances: &[f64]| -> Vec<usize> {
+        let mut order: Vec<usize> = (0..distances.len()).collect();
+        order.sort_by(|&a, &b| distances[a].total_cmp(&distances[b]));
+        order.truncate(NEIGHBOURS);
+        order
+    };
+    let neighbours: Vec<Vec<usize>> = distances.chunks(known.1.len()).map(nearest).collect();
     let votes = vote(&neighbours, known.1, CLASSES);
     let right = votes
         .iter()
         .zip(new.1)
-        .filter(|(vote, label)| vote == label)
-        .count();
-    Ok(right as f64 / new.1.len() as f64)
+        .filter(|(vote, label)| vote == label);
+    Ok(right.count() as f64 / new.1.len() as f64)
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let device = Device::flex();
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let (known, known_labels) = table(240, &mut rng);
     let (new, new_labels) = table(120, &mut rng);
@@ -67,9 +59,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         (new.as_slice(), new_labels.as_slice()),
     );
 
-    let euclidean = Mahalanobis::identity(COLUMNS, &device);
+    let identity = (0..COLUMNS * COLUMNS).map(|at| f64::from(u8::from(at % (COLUMNS + 1) == 0)));
+    let euclidean = MahalanobisMatrix::new(identity.collect(), COLUMNS)?;
     let rows = Rows::new(known.0, COLUMNS)?;
-    let learned = MahalanobisConfig::default().fit(rows, known.1, 1, &device)?;
+    let learned = MahalanobisConfig::default().fit(rows, known.1, 1)?;
 
     println!("right of 120 new rows, by their {NEIGHBOURS} nearest of 240 known ones:");
     println!(
@@ -80,9 +73,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "  learned distance    {:.3}",
         accuracy(&learned, known, new)?
     );
-    let matrix: Vec<f32> = learned.matrix.val().into_data().try_to_vec()?;
     println!("the metric:");
-    for row in matrix.chunks(COLUMNS) {
+    for row in learned.values().chunks(COLUMNS) {
         let row: Vec<String> = row.iter().map(|weight| format!("{weight:8.4}")).collect();
         println!("  {}", row.join(" "));
     }

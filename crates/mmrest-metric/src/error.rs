@@ -1,5 +1,6 @@
 //! Errors of this crate.
 
+#[cfg(feature = "burn")]
 use mmrest_kernels::host::ReadError;
 
 use crate::kmeans::KMeansError;
@@ -114,7 +115,17 @@ pub enum MetricError {
     #[error(transparent)]
     KMeans(#[from] KMeansError),
 
+    /// A file of a metric could not be read or written.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What the system says, or what is wrong with its content.
+        reason: String,
+    },
+
     /// The values of a tensor could not be read from its device.
+    #[cfg(feature = "burn")]
     #[error(transparent)]
     Read(#[from] ReadError),
 }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use mmrest_data::{Frames, Modality, Segment};
-use mmrest_learner::{Contributions, Explanation, NearCluster, Neighbour, Prediction};
+use mmrest_learner::{
+    Contributions, Explanation, Interpretation, NearCluster, Neighbour, Polarity, Prediction,
+};
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -191,6 +193,10 @@ pub(crate) struct Scored<'a> {
     spoken: Option<&'a Spoken>,
     /// y = y' + gamma bias.
     prediction: f32,
+    /// What that is.
+    label: Polarity,
+    /// Where the true sentiment lies, at the confidence asked for; null where the model gives none.
+    interval: Option<[f32; 2]>,
     /// y'.
     score: f32,
     /// gamma bias.
@@ -231,11 +237,13 @@ struct Explained<'a> {
 }
 
 impl<'a> Scored<'a> {
-    pub(crate) fn new(id: &'a str, prediction: &'a Prediction) -> Self {
+    pub(crate) fn new(id: &'a str, prediction: &'a Prediction, meaning: Interpretation) -> Self {
         Self {
             id,
             spoken: None,
             prediction: prediction.prediction,
+            label: meaning.polarity,
+            interval: meaning.interval,
             score: prediction.score,
             bias: prediction.bias,
             clusters: &prediction.near,
@@ -246,14 +254,18 @@ impl<'a> Scored<'a> {
     }
 
     /// A score with its explanation.
-    pub(crate) fn explained(id: &'a str, explanation: &'a Explanation) -> Self {
+    pub(crate) fn explained(
+        id: &'a str,
+        explanation: &'a Explanation,
+        meaning: Interpretation,
+    ) -> Self {
         Self {
             explanation: Some(Explained {
                 base: explanation.base,
                 contributions: &explanation.contributions,
                 neighbours: &explanation.neighbours,
             }),
-            ..Self::new(id, &explanation.prediction)
+            ..Self::new(id, &explanation.prediction, meaning)
         }
     }
 
@@ -293,6 +305,9 @@ impl<'a> Scored<'a> {
         }
         columns.extend([
             "prediction",
+            "label",
+            "lower",
+            "upper",
             "score",
             "bias",
             "cluster",
@@ -324,13 +339,20 @@ impl<'a> Scored<'a> {
             let names: Vec<&str> = modalities.iter().map(|modality| modality.name()).collect();
             names.join(" ")
         };
-        let numbers = [self.prediction, self.score, self.bias];
+        let bound = |place: usize| self.interval.map(|interval| interval[place].to_string());
         let mut cells = vec![self.id.to_owned()];
         if let Some(spoken) = self.spoken {
             cells.extend([spoken.start, spoken.end].map(|seconds| seconds.to_string()));
             cells.push(spoken.text.clone());
         }
-        cells.extend(numbers.map(|number| number.to_string()));
+        cells.extend([
+            self.prediction.to_string(),
+            self.label.to_string(),
+            bound(0).unwrap_or_default(),
+            bound(1).unwrap_or_default(),
+            self.score.to_string(),
+            self.bias.to_string(),
+        ]);
         cells.extend(near(0));
         cells.extend(near(1));
         cells.push(names(self.missing.unwrap_or_default()));
@@ -383,7 +405,11 @@ mod tests {
             end: 3662.9996,
             text: "not bad".into(),
         };
-        let scored = Scored::new("a[0]", &prediction).spoken(Some(&spoken));
+        let meaning = Interpretation {
+            polarity: Polarity::Neutral,
+            interval: None,
+        };
+        let scored = Scored::new("a[0]", &prediction, meaning).spoken(Some(&spoken));
         assert_eq!(
             scored.subtitle(7),
             "7\n01:01:01,200 --> 01:01:03,000\n[-0.46] not bad\n\n"
@@ -437,12 +463,19 @@ mod tests {
             }],
         };
         let missing = [Modality::Vision, Modality::Audio];
-        let scored = Scored::new("a, b", &prediction).missing(&missing);
+        let meaning = Interpretation {
+            polarity: Polarity::Positive,
+            interval: Some([-1.0, 2.0]),
+        };
+        let scored = Scored::new("a, b", &prediction, meaning).missing(&missing);
         let cells = scored.cells();
         assert_eq!(cells.len(), Scored::columns(false, false).len());
         let expected = [
             "a, b",
             "0.5",
+            "positive",
+            "-1",
+            "2",
             "0.25",
             "0.25",
             "4",
@@ -461,7 +494,7 @@ mod tests {
             contributions: Contributions::default(),
             neighbours: Vec::new(),
         };
-        let cells = Scored::explained("a", &explanation).cells();
+        let cells = Scored::explained("a", &explanation, meaning).cells();
         assert_eq!(cells.len(), Scored::columns(false, true).len());
     }
 

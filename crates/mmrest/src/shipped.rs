@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use mmrest_data::folds::Folds;
 use mmrest_data::{DataConfig, DataError, SplitFrom, files};
 
+use crate::study::file::is_study;
+
 /// Name and text of files below `shipped/`.
 macro_rules! shipped {
     ($folder:literal, $ending:literal, $($name:literal),+ $(,)?) => {
@@ -16,7 +18,7 @@ macro_rules! shipped {
 }
 
 /// Configurations and studies, by name.
-pub(crate) const CONFIGS: [(&str, &str); 15] = shipped!(
+pub(crate) const CONFIGS: [(&str, &str); 16] = shipped!(
     "configs",
     ".toml",
     "ablate",
@@ -26,6 +28,7 @@ pub(crate) const CONFIGS: [(&str, &str); 15] = shipped!(
     "mosei-mmsa",
     "mosi",
     "mosi-mmsa",
+    "mosi-text",
     "mosi-timing",
     "mosi-words",
     "ordinal",
@@ -38,6 +41,12 @@ pub(crate) const CONFIGS: [(&str, &str); 15] = shipped!(
 
 /// The standard folds, by name of the data set.
 const FOLDS: [(&str, &str); 2] = shipped!("folds", ".json", "mosei", "mosi");
+
+/// The names of the studies, or of the configurations.
+pub(crate) fn names(studies: bool) -> Vec<&'static str> {
+    let of_kind = CONFIGS.iter().filter(|(_, text)| is_study(text) == studies);
+    of_kind.map(|(name, _)| *name).collect()
+}
 
 /// The configuration or study of that name.
 pub(crate) fn config(name: &str) -> Option<&'static str> {

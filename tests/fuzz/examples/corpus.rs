@@ -2,23 +2,30 @@
 
 use std::path::Path;
 
-use mmrest_fuzz::{folder, numbered};
+use mmrest_fuzz::folder;
 use mmrest_mutation::seed;
 
 fn main() {
     let scratch = folder("corpus");
-    for (target, inputs) in [
+    write(&[
         ("csd", seed::csd(&scratch)),
         ("packed", seed::packed(&scratch)),
         ("pickle", seed::pickle()),
         ("release", seed::release()),
         ("table", seed::table()),
+    ]);
+    #[cfg(feature = "models")]
+    write(&[
         ("config", seed::config()),
         ("lines", seed::lines()),
-        ("bert", numbered("bert")),
-        ("model", numbered("model")),
-        ("checkpoint", numbered("checkpoint")),
-    ] {
+        ("bert", mmrest_fuzz::numbered("bert")),
+        ("model", mmrest_fuzz::numbered("model")),
+        ("checkpoint", mmrest_fuzz::numbered("checkpoint")),
+    ]);
+}
+
+fn write(targets: &[(&str, Vec<Vec<u8>>)]) {
+    for (target, inputs) in targets {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
         std::fs::create_dir_all(&corpus).expect("a folder");
         for (number, input) in inputs.iter().enumerate() {

@@ -4,9 +4,11 @@
 //! wrong comes back as the sentence that a user would see.
 
 mod data;
+#[cfg(feature = "models")]
 mod model;
 
 pub use data::{csd, inspected, packed, pickle, release, sequences, table};
+#[cfg(feature = "models")]
 pub use model::{bert, checkpoint, config, model};
 
 /// A computational sequence.

@@ -1,9 +1,11 @@
 //! Small valid files of every kind, made here: never real data, nor anything made from them.
 
 mod data;
+#[cfg(feature = "models")]
 mod model;
 
 pub use data::{csd, packed, pickle, release, sequences, table};
+#[cfg(feature = "models")]
 pub use model::{Run, bert, config, lines, pytorch};
 
 use std::path::Path;

@@ -8,6 +8,9 @@ use crate::import::split_files;
 use crate::text::count;
 use crate::{DataError, Modality, Result};
 
+/// The role of the table of further sentences, which segments are not made of.
+pub(crate) const SENTENCES: &str = "sentences";
+
 /// The files of a configuration, found; one not needed is none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Files {
@@ -21,6 +24,7 @@ pub(crate) struct Files {
     pub(crate) folds: Option<PathBuf>,
     pub(crate) vision: Option<PathBuf>,
     pub(crate) audio: Option<PathBuf>,
+    pub(crate) sentences: Option<PathBuf>,
 }
 
 impl Files {
@@ -34,6 +38,7 @@ impl Files {
             ("folds", &self.folds),
             ("vision", &self.vision),
             ("audio", &self.audio),
+            (SENTENCES, &self.sentences),
         ];
         let beside = self.beside.iter().map(|path| ("file", path.as_path()));
         every
@@ -78,6 +83,9 @@ impl DataConfig {
             if self.modalities[..i].contains(modality) {
                 return wrong(format!("modalities has {modality} twice"));
             }
+        }
+        if self.sentences.is_some() && self.sentence_columns.is_empty() {
+            return wrong("sentences is set and sentence_columns is empty".to_owned());
         }
         if self.times_words() && self.kind != Kind::Sdk {
             return wrong(
@@ -202,6 +210,18 @@ impl DataConfig {
 
     /// Every file that the kind of data needs, whether it is there or not.
     fn named(&self, root: &Path, folder: &Path) -> Files {
+        Files {
+            sentences: self.sentences_file(folder),
+            ..self.named_of_kind(root, folder)
+        }
+    }
+
+    /// The table of further sentences in a folder, where the configuration names one.
+    pub fn sentences_file(&self, folder: &Path) -> Option<PathBuf> {
+        self.sentences.as_ref().map(|name| folder.join(name))
+    }
+
+    fn named_of_kind(&self, root: &Path, folder: &Path) -> Files {
         let text = self.uses(Modality::Text);
         let by_folds = self.split_from == SplitFrom::Folds;
         let given = |needed: bool, name: &Option<String>| {
@@ -220,6 +240,7 @@ impl DataConfig {
                 folds,
                 vision: given(self.uses(Modality::Vision), &self.vision),
                 audio: given(self.uses(Modality::Audio), &self.audio),
+                sentences: None,
             },
             Kind::Mmsa => match given(true, &self.file) {
                 Some(file) => Files::of_release(&file, given(true, &self.table).as_deref()),

@@ -8,6 +8,7 @@
 mod faer;
 #[cfg(feature = "lapack")]
 mod lapack;
+#[cfg(feature = "burn")]
 pub(crate) mod tensors;
 
 use std::ops::Range;
@@ -141,6 +142,7 @@ pub fn eigenvalues_f64(matrices: &[f64], dim: usize) -> Result<Vec<f64>, MetricE
 /// # Errors
 ///
 /// As [`project_psd_f64`].
+#[cfg(any(test, feature = "burn"))]
 pub(crate) fn min_eigenvalues_f64(matrices: &[f64], dim: usize) -> Result<Vec<f64>, MetricError> {
     check(matrices, dim)?;
     matrices
@@ -177,10 +179,34 @@ pub fn factor_psd_f64(matrix: &[f64], dim: usize) -> Result<Vec<f64>, MetricErro
     Ok(rows.collect())
 }
 
+/// The pseudo-inverse of a PSD matrix `[dim, dim]`: the inverse on the space where its eigenvalues are more than rounding
+/// errors, `dim` times the f64 precision of the largest.
+///
+/// # Errors
+///
+/// As [`factor_psd_f64`].
+pub(crate) fn pseudo_inverse_psd_f64(matrix: &[f64], dim: usize) -> Result<Vec<f64>, MetricError> {
+    check(matrix, dim)?;
+    MetricError::check_length("numbers of the matrix", matrix.len(), dim * dim)?;
+    let eigen = decompose_symmetric_part(matrix, dim, 0)?;
+    let largest = eigen.values.iter().copied().fold(0.0, f64::max);
+    let least = largest * dim as f64 * f64::EPSILON;
+    let mut inverse = vec![0.0; dim * dim];
+    for (value, vector) in eigen.pairs().filter(|(value, _)| *value > least) {
+        for (row, a) in inverse.chunks_exact_mut(dim).zip(vector) {
+            for (sum, b) in row.iter_mut().zip(vector) {
+                *sum += a * b / value;
+            }
+        }
+    }
+    Ok(inverse)
+}
+
 /// Whether these are finite square matrices.
 fn check(matrices: &[f64], dim: usize) -> Result<(), MetricError> {
     let values = matrices.len();
-    if dim == 0 || !values.is_multiple_of(dim * dim) {
+    let size = dim.checked_mul(dim).filter(|&size| size > 0);
+    if !size.is_some_and(|size| values.is_multiple_of(size)) {
         return Err(MetricError::RaggedMatrices { values, dim });
     }
     match matrices.iter().position(|value| !value.is_finite()) {

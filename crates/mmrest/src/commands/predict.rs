@@ -1,5 +1,6 @@
 //! `mmrest predict`: scores new data with the model of a run.
 
+mod embeddings;
 mod pieces;
 mod scorer;
 mod sets;
@@ -14,10 +15,11 @@ use anyhow::{Context, Result, bail};
 use mmrest_data::DataConfig;
 use mmrest_data::text::count;
 use mmrest_learner::run::{RunFolder, check_own_files};
-use mmrest_learner::{Predictor, open_device};
+use mmrest_learner::{Interpreter, NoInterval, Predictor, open_device};
 use mmrest_media::{Recording, RecordingInputs};
 
-use self::scorer::{Output, Place, Scorer, refuse_the_input};
+use self::embeddings::EmbeddingsFile;
+use self::scorer::{Output, Place, Pulse, Scorer, refuse_the_input};
 use self::sets::{Gather, as_set};
 use self::stream::score_lines;
 use crate::arguments::{PredictArguments, ScoreFormat};
@@ -25,6 +27,7 @@ use crate::failure::{sentence, was_asked_for};
 use crate::interrupt::say;
 use crate::lines::Spoken;
 use crate::logging;
+use crate::player::{PlayedMedia, Player};
 use crate::project::root_of_run;
 use crate::recording::{self, Job, Progress};
 
@@ -58,18 +61,52 @@ fn scorer(
     arguments: &PredictArguments,
     predictor: Predictor,
     format: ScoreFormat,
+    pulse: Pulse,
 ) -> Result<Scorer> {
     let spoken = arguments.transcript.is_some();
     let output = arguments.output.as_deref();
-    let output = Output::open(output, format, spoken, arguments.explain)?;
+    let player = match format {
+        ScoreFormat::Html => Some(player(arguments, &predictor)?),
+        _ => None,
+    };
+    let output = Output::open(output, format, spoken, arguments.explain)?.page(player);
     let neighbours = arguments.explain.then_some(arguments.neighbours);
-    Ok(Scorer::new(predictor, output, neighbours, arguments.strict))
+    let interpreter = interpreter(&predictor, arguments.confidence)?;
+    let model = (predictor, interpreter);
+    let mut scorer = Scorer::new(model, output, neighbours, arguments.strict, pulse);
+    if let Some(path) = &arguments.embeddings {
+        scorer.embeddings = Some(EmbeddingsFile::create(path)?);
+    }
+    Ok(scorer)
+}
+
+/// The page of a recording.
+fn player(arguments: &PredictArguments, predictor: &Predictor) -> Result<Player> {
+    let media = arguments.media.first();
+    let of = media.or(arguments.transcript.as_ref());
+    let name = of.and_then(|path| path.file_name()).unwrap_or_default();
+    let config = &predictor.saved_model().config;
+    let run = arguments.run.canonicalize().unwrap_or_default();
+    let played = media.map(|media| PlayedMedia::of(media, arguments.output.as_deref()));
+    Ok(Player {
+        title: name.to_string_lossy().into_owned(),
+        note: format!(
+            "Sentiment by {} (run “{}”), mmrest {}.",
+            config.model.name(),
+            run.file_name().unwrap_or_default().display(),
+            env!("CARGO_PKG_VERSION")
+        ),
+        range: config.data.label_range,
+        confidence: arguments.confidence,
+        media: played.transpose()?,
+    })
 }
 
 /// Scores lines or a set.
 fn score_input(arguments: &PredictArguments, format: ScoreFormat) -> Result<Scorer> {
     let (input, output) = (arguments.input()?, arguments.output.as_deref());
-    refuse_the_input(input, output)?;
+    refuse_the_input(input, "--output", output)?;
+    refuse_the_input(input, "--embeddings", arguments.embeddings.as_deref())?;
     let predictor = load(arguments)?;
     let config = predictor.saved_model().config.data.clone();
     let set = as_set(&config, input)?;
@@ -78,12 +115,15 @@ fn score_input(arguments: &PredictArguments, format: ScoreFormat) -> Result<Scor
         let root = root_of_run(&arguments.run)?;
         check_own_files(&RunFolder::new(&arguments.run), &files, &root)?;
     }
+    let folder = set.as_ref().map(|(_, folder)| folder.as_path());
+    let predictor = with_sentences(predictor, folder, arguments)?;
     if let Some((config, folder)) = &set {
         recording::check_folder(&predictor, &arguments.run, config, folder)?;
     }
+    let pulse = |bytes| Pulse::new(arguments.quiet, output, bytes);
     match set {
         Some((config, folder)) => {
-            let mut scorer = scorer(arguments, predictor, format)?;
+            let mut scorer = scorer(arguments, predictor, format, pulse(None))?;
             let mut gather = Gather::new(&mut scorer);
             let visited = mmrest_data::visit_unlabelled(&config, &folder, &mut |segment| {
                 gather.take(segment)
@@ -98,7 +138,9 @@ fn score_input(arguments: &PredictArguments, format: ScoreFormat) -> Result<Scor
         }
         None => {
             let (lines, name) = open_lines(input)?;
-            let mut scorer = scorer(arguments, predictor, format)?;
+            let size = input.metadata().ok().filter(std::fs::Metadata::is_file);
+            let pulse = pulse(size.map(|file| file.len()));
+            let mut scorer = scorer(arguments, predictor, format, pulse)?;
             score_lines(&mut scorer, lines, &name)?;
             Ok(scorer)
         }
@@ -115,15 +157,18 @@ fn score_recordings(
     let table = arguments.cut.table()?;
     for job in &jobs {
         for input in job.media.iter().chain([&job.transcript]) {
-            refuse_the_input(input, arguments.output.as_deref())?;
+            refuse_the_input(input, "--output", arguments.output.as_deref())?;
+            refuse_the_input(input, "--embeddings", arguments.embeddings.as_deref())?;
         }
     }
-    let predictor = load(arguments)?;
+    let predictor = with_sentences(load(arguments)?, None, arguments)?;
     let inputs = recording::inputs(&predictor, &arguments.run)?;
     check_tables(arguments, &inputs)?;
-    let mut scorer = scorer(arguments, predictor, format)?;
     let alone = jobs.len() == 1;
     let bar = Progress::new(alone && !arguments.quiet);
+    // Recordings have a progress bar of their own.
+    let pulse = Pulse::new(true, arguments.output.as_deref(), None);
+    let mut scorer = scorer(arguments, predictor, format, pulse)?;
     let mut failed = 0;
     for job in &jobs {
         bar.show(&job.id);
@@ -218,6 +263,30 @@ fn score_recording(
     }
 }
 
+/// Reads the further sentences about the segments of a folder, where the model takes any.
+fn with_sentences(
+    predictor: Predictor,
+    folder: Option<&Path>,
+    arguments: &PredictArguments,
+) -> Result<Predictor> {
+    let Some(expected) = predictor.sentences_file(folder.unwrap_or(Path::new(""))) else {
+        return Ok(predictor);
+    };
+    match folder {
+        Some(folder) if expected.is_file() => {
+            let root = root_of_run(&arguments.run)?;
+            Ok(predictor.with_sentences(folder, &root)?)
+        }
+        _ => {
+            tracing::warn!(
+                "no {}, from which the model was given sentences about each segment (data.sentences): their place stays empty",
+                expected.display()
+            );
+            Ok(predictor)
+        }
+    }
+}
+
 /// The files that are scored: the input itself, or those in a folder that go by the names of the model's data.
 fn read_of(set: Option<&(DataConfig, PathBuf)>, input: &Path) -> Vec<PathBuf> {
     match set {
@@ -243,6 +312,19 @@ fn load(arguments: &PredictArguments) -> Result<Predictor> {
         );
     }
     Ok(predictor)
+}
+
+/// What tells the meaning of a model's scores; says so where it has no intervals.
+pub(crate) fn interpreter(predictor: &Predictor, confidence: f64) -> Result<Interpreter> {
+    let interpreter = predictor.interpreter(confidence)?;
+    match interpreter.no_interval() {
+        None => {}
+        Some(reason @ NoInterval::NotCalibrated) => {
+            tracing::warn!("{reason}; 'train' with --out and --resume writes the file");
+        }
+        Some(reason) => tracing::warn!("{reason} (--confidence)"),
+    }
+    Ok(interpreter)
 }
 
 /// Opens a file of lines or standard input; returns it with its name.

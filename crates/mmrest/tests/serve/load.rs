@@ -193,34 +193,73 @@ fn hostile(server: &Served, count: usize, over: &AtomicBool) {
     }
 }
 
+/// The server's CPU time so far, where the system tells.
+fn cpu_seconds(server: &Served) -> Option<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).ok()?;
+    // The name, in parentheses, may hold anything; user and system time are fields 14 and 15, in hundredths.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |place: usize| fields.get(place)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / 100.0)
+}
+
+/// What `during` gives, with hostile connections all the while; these stand before it begins.
+fn beset<T>(server: &Served, count: usize, during: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        if count > 0 {
+            scope.spawn(|| hostile(server, count, &over));
+            thread::sleep(Duration::from_millis(500));
+        }
+        let result = during();
+        over.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+/// The rate of honest clients depends on what else the machine does, so that this test asks for what does not: that every
+/// client is answered, and that the hostile connections take little of the server's CPU time. The rates are compared by
+/// [`the_rate_of_clients_with_a_thousand_hostile_connections`].
 #[test]
 fn a_thousand_hostile_connections_cost_sixteen_clients_hardly_anything() {
     let server = Served::new(&[]);
-    // Both in turn, for other work on the machine comes and goes.
-    let mut scored = [0, 0];
-    for _ in 0..3 {
-        for (place, count) in [0, 1000].into_iter().enumerate() {
-            let over = AtomicBool::new(false);
-            let tally = thread::scope(|scope| {
-                if count > 0 {
-                    scope.spawn(|| hostile(&server, count, &over));
-                    thread::sleep(Duration::from_millis(500));
-                }
-                let (tally, _) = measured(&server, 1, 2, &[]);
-                over.store(true, Ordering::Relaxed);
-                tally
-            });
+    // Made anew until every one was met: what is measured is the steady state.
+    let taken = beset(&server, 1000, || {
+        let (start, before) = (Instant::now(), cpu_seconds(&server));
+        thread::sleep(Duration::from_secs(3));
+        let used = cpu_seconds(&server)? - before?;
+        Some(used / start.elapsed().as_secs_f64())
+    });
+    let (tally, _) = beset(&server, 1000, || measured(&server, 1, 4, &[]));
+    assert!(tally.scored >= CLIENTS, "{} requests", tally.scored);
+    assert_eq!((tally.busy, tally.other.as_slice()), (0, &[][..]));
+    undisturbed(&server);
+    let Some(taken) = taken else {
+        println!("skipped: the share of CPU time: this system does not tell it");
+        return;
+    };
+    println!("hostile connections take {:.1} % of a core", taken * 100.0);
+    assert!(taken < 0.1, "{taken:.3} of a core");
+}
+
+/// `cargo test --release -p mmrest --test serve -- --ignored --nocapture rate` on a machine that does nothing else.
+#[test]
+#[ignore = "compares rates, which other work on the machine disturbs"]
+fn the_rate_of_clients_with_a_thousand_hostile_connections() {
+    let server = Served::new(&[]);
+    // Windows with and without in turn, and the median of the neighbours' ratios: other work comes and goes.
+    let mut ratios = Vec::new();
+    for _ in 0..9 {
+        let [without, with] = [0, 1000].map(|count| {
+            let (tally, _) = beset(&server, count, || measured(&server, 1, 2, &[]));
             assert_eq!((tally.busy, tally.other.as_slice()), (0, &[][..]));
-            scored[place] += tally.scored;
-        }
+            tally.scored as f64
+        });
+        ratios.push(with / without);
     }
-    let share = scored[1] as f64 / scored[0] as f64;
-    println!(
-        "{} requests without, {} with hostile connections: {share:.2}",
-        scored[0], scored[1]
-    );
-    // What makes these connections is itself a part of the load.
-    assert!(share > 0.5, "{scored:?}");
+    ratios.sort_by(f64::total_cmp);
+    println!("rate with hostile connections / without: {ratios:.2?}");
+    let median = ratios[ratios.len() / 2];
+    assert!(median >= 0.9, "{median:.3}");
     undisturbed(&server);
 }
 

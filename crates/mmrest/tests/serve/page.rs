@@ -10,7 +10,7 @@ use crate::program::Served;
 /// Opens an address that has a text to score, and waits for the score or an error.
 fn open(address: &str) -> Option<Browser> {
     let browser = Browser::open(address)?;
-    let error = "document.getElementById('status').className === 'wrong'";
+    let error = "document.getElementById('status').className === 'status wrong'";
     let scored = "document.getElementById('prediction').textContent !== ''";
     let done = "document.getElementById('go').disabled === false";
     browser.wait_for(&format!("{error} || ({scored} && {done})"));
@@ -64,6 +64,27 @@ fn the_page_scores_and_draws() {
         "{page}"
     );
     assert_eq!(browser.text_of("status"), "");
+}
+
+#[test]
+fn the_page_asks_for_the_token_until_it_is_right_and_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "0123456789abcdef").unwrap();
+    let server = Served::new(&["--token-file", file.to_str().unwrap()]);
+    let Some(browser) = Browser::open(&format!("{}/#text=fine", server.base)) else {
+        return;
+    };
+    for answer in ["0123456789abcdee", " 0123456789abcdef "] {
+        assert_eq!(browser.answer_prompt(answer), "The token of this server:");
+    }
+    let scored = "document.getElementById('prediction').textContent !== ''";
+    browser.wait_for(scored);
+    assert_eq!(browser.text_of("status"), "");
+    // Of the session, not of the page: neither an address nor a file holds it.
+    browser.reload();
+    browser.wait_for(scored);
+    assert!(!browser.document().contains("0123456789abcde"));
 }
 
 /// What the page makes of feature files: its own script, asked in a browser.

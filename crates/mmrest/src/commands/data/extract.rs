@@ -1,6 +1,5 @@
 //! `mmrest data extract`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -16,8 +15,8 @@ use mmrest_media::{
 };
 use rayon::prelude::*;
 
-use crate::interrupt;
 use crate::recording::{CutArguments, Job, Progress, table_of};
+use crate::{interrupt, screen};
 
 /// `mmrest data extract`'s arguments.
 #[derive(Debug, Args)]
@@ -113,10 +112,8 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
     }
     let finished = folder.finish(labels.as_ref())?;
     let there = there.into_inner();
-    let mut out = std::io::stdout().lock();
     let about = about(&finished, there, &failed, labels.is_some());
-    writeln!(out, "{about}\n{}", arguments.out.join(TABLE).display())
-        .context("cannot write the output")?;
+    screen::result(&format!("{about}\n{}", arguments.out.join(TABLE).display()))?;
     Ok(if failed.is_empty() {
         ExitCode::SUCCESS
     } else {

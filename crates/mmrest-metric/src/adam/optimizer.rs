@@ -1,58 +1,14 @@
-//! `PsdAdam`, the variant of Adam with which the method's authors train the metrics.
+//! `PsdAdam`, Adam of the metrics as an optimiser of burn.
 
-use burn::optim::{LearningRate, ModuleOptimizer, Optimizer, RecordState, StateSink, StateSource};
+use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_kernels::adam::{MomentStep, step_in_one_pass, steps_in_one_pass};
-use serde::{Deserialize, Serialize};
 
-/// Parameters of [`PsdAdam`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PsdAdamConfig {
-    /// Decay of the mean of the gradients (`b1`).
-    pub beta_1: f64,
-    /// Decay of the mean of their squares (`b2`).
-    pub beta_2: f64,
-    /// What is added to `sqrt(v)`.
-    pub epsilon: f64,
-    /// Coupled L2 penalty (`wd`): it is part of the gradient.
-    pub weight_decay: f64,
-}
-
-impl Default for PsdAdamConfig {
-    fn default() -> Self {
-        Self {
-            beta_1: 0.9,
-            beta_2: 0.999,
-            epsilon: 1e-8,
-            weight_decay: 1e-4,
-        }
-    }
-}
-
-impl PsdAdamConfig {
-    /// The bare optimiser, for one parameter group of a [`ModuleOptimizer`].
-    #[must_use]
-    pub fn build(&self) -> PsdAdam {
-        PsdAdam { config: *self }
-    }
-
-    /// The optimiser of a whole module.
-    #[must_use]
-    pub fn init(&self) -> ModuleOptimizer {
-        ModuleOptimizer::from(self.build())
-    }
-}
+use super::PsdAdamConfig;
 
 /// Adam whose `epsilon` is added to the *uncorrected* `sqrt(v)` and whose weight decay is part of the gradient.
 /// After each step [`MultiMetric::project_psd`](crate::MultiMetric::project_psd) is called.
-///
-/// ```text
-/// g <- grad + wd p
-/// m <- b1 m + (1 - b1) g
-/// v <- b2 v + (1 - b2) g^2
-/// p <- p - lr sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + eps)
-/// ```
+/// [`PsdAdamConfig`] has the formulas.
 ///
 /// Its state is two tensors and the step count, and goes through burn's optimiser records.
 ///
@@ -71,7 +27,7 @@ impl PsdAdamConfig {
 /// ```
 #[derive(Clone, Debug)]
 pub struct PsdAdam {
-    config: PsdAdamConfig,
+    pub(super) config: PsdAdamConfig,
 }
 
 /// What [`PsdAdam`] remembers of a parameter.
@@ -158,14 +114,6 @@ impl PsdAdam {
         let scale = state.moment_2.clone().sqrt().add_scalar(epsilon);
         let delta = (state.moment_1.clone() / scale).mul_scalar(size);
         (tensor - delta, Some(state))
-    }
-}
-
-impl PsdAdamConfig {
-    /// What `m / (sqrt(v) + eps)` is multiplied with at step `time`.
-    fn step_size(&self, time: u64, lr: LearningRate) -> f64 {
-        let time = time as f64;
-        lr * (1.0 - self.beta_2.powf(time)).sqrt() / (1.0 - self.beta_1.powf(time))
     }
 }
 
@@ -264,6 +212,24 @@ mod tests {
                 (time, [parameter, moment_1, moment_2].map(bits))
             };
             assert_eq!(run(true), run(false), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn slices_step_as_tensors_do() {
+        let (device, config) = (Device::flex(), PsdAdamConfig::default());
+        let values = |step: usize| [0.3, -0.2, 1.0].map(|x: f32| (x * (step + 1) as f32).sin());
+        let mut tensor = Tensor::<1>::from_data(values(0), &device);
+        let mut slice = values(0).map(f64::from);
+        let (mut state, mut moments) = (None, crate::adam::Moments::new(3));
+        for step in 1..6 {
+            let gradient = Tensor::from_data(values(step), &device);
+            (tensor, state) = config.build().step(0.05, tensor, gradient, state);
+            moments.step(&config, 0.05, &mut slice, &values(step).map(f64::from));
+        }
+        let tensor: Vec<f32> = tensor.into_data().try_to_vec().unwrap();
+        for (a, b) in tensor.iter().zip(slice) {
+            assert!((f64::from(*a) - b).abs() < 1e-6, "{a} {b}");
         }
     }
 }

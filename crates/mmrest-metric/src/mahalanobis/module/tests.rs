@@ -3,7 +3,7 @@ use mmrest_testing::{assert_near, host, leaf};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{MultiMetricConfig, PsdAdamConfig, Rows, Triplet, triplets};
+use crate::{MultiMetricConfig, PsdAdamConfig};
 
 fn tensor(values: &[f32], dim: usize, device: &Device) -> Tensor<2> {
     let shape = [values.len() / dim, dim];
@@ -258,97 +258,11 @@ fn a_step_and_the_projection_keep_the_parameter() {
     assert!(stepped.is_psd(1e-6).unwrap());
 }
 
-/// Two groups along column 0, noise ten times as large in column 1, a column that never changes.
-fn table() -> (Vec<f32>, Vec<usize>) {
-    let labels: Vec<usize> = (0..80).map(|row| (row / 3) % 2).collect();
-    let wave = |row: usize, pace: f32| ((row * row) as f32 * pace).sin();
-    let values = (0..80).flat_map(|row| {
-        let signal = labels[row] as f32 + 0.4 * wave(row, 1.3);
-        [signal, 10.0 * wave(row, 0.7), 7.0]
-    });
-    (values.collect(), labels)
-}
-
-/// The share of triplets whose negative is farther than their positive.
-fn told_apart(metric: &Mahalanobis, values: &[f32], labels: &[usize]) -> f64 {
-    let rows = tensor(values, metric.dim(), &Device::flex());
-    let d = host(metric.distances(rows.clone(), rows));
-    let all = triplets(labels, usize::MAX, 0);
-    let apart = |of: &&Triplet| {
-        let from = &d[of.anchor * labels.len()..];
-        from[of.negative] > from[of.positive]
-    };
-    all.iter().filter(apart).count() as f64 / all.len() as f64
-}
-
 #[test]
-fn a_fit_tells_labels_apart_and_repeats() {
-    let ((values, labels), device) = (table(), Device::flex());
-    let config = MahalanobisConfig::default();
-    let fit = |values: &[f32], seed| {
-        let rows = Rows::new(values, 3).unwrap();
-        config.fit(rows, &labels, seed, &device).unwrap()
-    };
-    let learned = fit(&values, 3);
-    let before = told_apart(&Mahalanobis::identity(3, &device), &values, &labels);
-    let after = told_apart(&learned, &values, &labels);
-    // Of the metrics that look at one column the best.
-    let signal = metric(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 3);
-    let best = told_apart(&signal, &values, &labels);
-    assert!(before < 0.6 && best > 0.9, "{before} {best}");
-    assert!(after > best - 0.01, "{after} {best}");
-    assert!(learned.is_psd(1e-6).unwrap());
-    let matrix = host(learned.matrix.val());
-    assert_eq!(matrix, host(fit(&values, 3).matrix.val()));
-    assert_ne!(matrix, host(fit(&values, 4).matrix.val()));
-    assert!(
-        matrix
-            .iter()
-            .skip(2)
-            .step_by(3)
-            .all(|&weight| weight == 0.0),
-        "a constant column"
-    );
-
-    // In other units the same distances.
-    let units = [100.0_f32, 0.001, 1.0];
-    let in_units: Vec<f32> = values
-        .iter()
-        .enumerate()
-        .map(|(at, value)| value * units[at % 3])
-        .collect();
-    let other = host(fit(&in_units, 3).matrix.val());
-    for at in 0..9 {
-        let same = other[at] * units[at / 3] * units[at % 3];
-        assert!(
-            (same - matrix[at]).abs() < 1e-2 * (1.0 + matrix[at].abs()),
-            "{same} {}",
-            matrix[at]
-        );
-    }
-}
-
-#[test]
-fn a_fit_says_what_it_lacks() {
-    let device = Device::flex();
-    let rows = Rows::new(&[0.0, 1.0, 2.0], 1).unwrap();
-    let config = MahalanobisConfig::default();
-    let fit = |labels: &[usize]| config.fit(rows, labels, 0, &device).map(|_| ());
-    assert!(matches!(
-        fit(&[0, 1]),
-        Err(MetricError::Length {
-            found: 2,
-            expected: 3,
-            ..
-        })
-    ));
-    for labels in [[0, 0, 0], [0, 1, 2]] {
-        assert!(matches!(fit(&labels), Err(MetricError::Empty { .. })));
-    }
-    let tiny = Rows::new(&[0.0, 1e-25, 2e-25], 1).unwrap();
-    let refused = config.fit(tiny, &[0, 0, 1], 0, &device);
-    assert!(matches!(
-        refused,
-        Err(MetricError::NonFiniteMetric { index: 0 })
-    ));
+fn a_metric_of_slices_is_taken_over_where_f32_holds_it() {
+    let huge = MahalanobisMatrix::new(vec![1e50], 1).unwrap();
+    let refused = Mahalanobis::from_matrix(&huge, &Device::flex()).map(drop);
+    assert_eq!(refused, Err(MetricError::NonFiniteMetric { index: 0 }));
+    let indefinite = metric(&[2.0, 0.0, 0.0, -1.0], 2).to_matrix().unwrap();
+    assert_eq!(indefinite.values(), [2.0, 0.0, 0.0, 0.0]);
 }
