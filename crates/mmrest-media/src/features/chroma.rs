@@ -5,9 +5,10 @@
 //! filters of the lowest octave are as short as those of the highest. Conventions are those of librosa 0.11.
 
 use std::f64::consts::PI;
+use std::sync::Arc;
 
-use realfft::RealFftPlanner;
 use realfft::num_complex::{Complex32, Complex64};
+use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use rustfft::FftPlanner;
 
 use super::spectrum::{Stft, copy_frame, frame_count, hann};
@@ -61,7 +62,7 @@ pub(crate) fn constant_q(
     let mut signal = samples.to_vec();
     let (mut rate, mut step) = (f64::from(sample_rate), hop);
     let mut filters = filters_of(OCTAVES - 1, rate);
-    let low_pass = low_pass();
+    let halving = Halving::new();
     for octave in (0..OCTAVES).rev() {
         let bins = octave * BINS..(octave + 1) * BINS;
         let transform = RealFftPlanner::<f32>::new().plan_fft_forward(filters.length);
@@ -92,7 +93,7 @@ pub(crate) fn constant_q(
         }
         if step.is_multiple_of(2) {
             // An octave down at half the rate, the filters are the same.
-            signal = halve_by(&low_pass, &signal);
+            signal = halving.apply(&signal);
             rate /= 2.0;
             step /= 2;
         } else {
@@ -184,34 +185,69 @@ fn sparse(spectrum: &[Complex64]) -> SparseSpectrum {
 }
 
 /// Halves the sample rate, keeping power: a linear-phase low-pass filter with a Kaiser window (attenuation 120 dB, pass
-/// band up to 0.91 of the new half rate), then every second sample.
-fn halve_by(low_pass: &[f32], samples: &[f32]) -> Vec<f32> {
-    let half = low_pass.len() / 2;
-    let mut padded = vec![0.0; half];
-    padded.extend_from_slice(samples);
-    padded.resize(samples.len() + low_pass.len(), 0.0);
-    let outputs = 0..samples.len().div_ceil(2);
-    outputs
-        .map(|t| dot(low_pass, &padded[2 * t..2 * t + low_pass.len()]))
-        .collect()
+/// band up to 0.91 of the new half rate), applied block by block in the frequency domain, then every second sample.
+struct Halving {
+    forward: Arc<dyn RealToComplex<f32>>,
+    inverse: Arc<dyn ComplexToReal<f32>>,
+    response: Vec<Complex32>,
+    /// Taps before the filter's middle.
+    half: usize,
 }
 
-/// A dot product in several sums, which the compiler keeps in vectors.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let (a, a_rest) = a.as_chunks::<LANES>();
-    let (b, b_rest) = b.as_chunks::<LANES>();
-    let mut sums = [0f32; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..LANES {
-            sums[i] += a[i] * b[i];
+impl Halving {
+    /// Samples of a block.
+    const BLOCK: usize = 4096;
+
+    fn new() -> Self {
+        let mut planner = RealFftPlanner::new();
+        let forward = planner.plan_fft_forward(Self::BLOCK);
+        let inverse = planner.plan_fft_inverse(Self::BLOCK);
+        let mut taps = low_pass();
+        let half = taps.len() / 2;
+        taps.iter_mut().for_each(|tap| *tap /= Self::BLOCK as f32);
+        taps.resize(Self::BLOCK, 0.0);
+        let mut response = forward.make_output_vec();
+        let done = forward.process(&mut taps, &mut response);
+        debug_assert!(done.is_ok(), "buffers come from the transform");
+        Self {
+            forward,
+            inverse,
+            response,
+            half,
         }
     }
-    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b);
-    sums.iter().sum::<f32>() + rest.sum::<f32>()
+
+    fn apply(&self, samples: &[f32]) -> Vec<f32> {
+        let mut halved = Vec::with_capacity(samples.len().div_ceil(2));
+        let mut block = self.forward.make_input_vec();
+        let mut spectrum = self.forward.make_output_vec();
+        // Of a block's circular convolution what the filter's length lies before is the filtered signal; an even number.
+        let step = Self::BLOCK - 2 * self.half;
+        for start in (0..samples.len()).step_by(step) {
+            let before = self.half.saturating_sub(start);
+            let from = start.saturating_sub(self.half);
+            let inside = (Self::BLOCK - before).min(samples.len() - from);
+            block[..before].fill(0.0);
+            block[before..before + inside].copy_from_slice(&samples[from..from + inside]);
+            block[before + inside..].fill(0.0);
+            let mut done = self.forward.process(&mut block, &mut spectrum);
+            let products = spectrum.iter_mut().zip(&self.response);
+            products.for_each(|(value, response)| *value *= response);
+            // At both ends a real signal's spectrum is real.
+            for end in [0, Self::BLOCK / 2] {
+                spectrum[end].im = 0.0;
+            }
+            done = done.and(self.inverse.process(&mut spectrum, &mut block));
+            debug_assert!(done.is_ok(), "buffers come from the transforms");
+            let length = step.min(samples.len() - start);
+            let filtered = &block[2 * self.half..2 * self.half + length];
+            halved.extend(filtered.iter().step_by(2));
+        }
+        halved
+    }
 }
 
-/// The filter of [`halve_by`]: its power makes up for the samples that are left out.
+/// The filter of [`Halving`]: its power makes up for the samples that are left out.
 fn low_pass() -> Vec<f32> {
     let attenuation: f64 = 120.0;
     let (pass, stop) = (0.91 * 0.25, 0.25); // cycles a sample
@@ -395,7 +431,7 @@ mod tests {
             let energy: f32 = middle.iter().map(|value| value * value).sum();
             energy / middle.len() as f32
         };
-        let halve = |samples: &[f32]| halve_by(&low_pass(), samples);
+        let halve = |samples: &[f32]| Halving::new().apply(samples);
         let low = halve(&tone(1000.0, 16000, 0.5));
         assert!((power(&low) - 1.0).abs() < 1e-3, "twice the power a sample");
         assert!(power(&halve(&tone(4100.0, 16000, 0.5))) < 1e-9);
