@@ -206,11 +206,6 @@ impl RecordingInputs {
         })
     }
 
-    /// What is taken of recordings.
-    pub fn config(&self) -> &ExtractConfig {
-        &self.config
-    }
-
     /// The same, within limits of a recording's sound.
     #[must_use]
     pub fn within(self, limits: AudioLimits) -> Self {
@@ -220,6 +215,11 @@ impl RecordingInputs {
     /// Whether anything is taken of a recording's sound: otherwise its transcript is enough.
     pub fn needs_sound(&self) -> bool {
         self.config.audio.is_some()
+    }
+
+    /// What is taken of recordings.
+    pub fn config(&self) -> &ExtractConfig {
+        &self.config
     }
 
     /// The segments of a recording, as the model takes them; `id` is the recording's.

@@ -18,11 +18,13 @@ macro_rules! shipped {
 }
 
 /// Configurations and studies, by name.
-pub(crate) const CONFIGS: [(&str, &str); 16] = shipped!(
+pub(crate) const CONFIGS: [(&str, &str); 19] = shipped!(
     "configs",
     ".toml",
     "ablate",
     "compare",
+    "compare-words",
+    "kernel",
     "media",
     "mosei",
     "mosei-mmsa",

@@ -57,14 +57,16 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     })
 }
 
+/// What scores segments into an output. `bytes`: the size of the input, where that is known.
 fn scorer(
     arguments: &PredictArguments,
     predictor: Predictor,
     format: ScoreFormat,
-    pulse: Pulse,
+    bytes: Option<u64>,
 ) -> Result<Scorer> {
     let spoken = arguments.transcript.is_some();
     let output = arguments.output.as_deref();
+    let pulse = Pulse::new(arguments.quiet, output, bytes);
     let player = match format {
         ScoreFormat::Html => Some(player(arguments, &predictor)?),
         _ => None,
@@ -115,15 +117,14 @@ fn score_input(arguments: &PredictArguments, format: ScoreFormat) -> Result<Scor
         let root = root_of_run(&arguments.run)?;
         check_own_files(&RunFolder::new(&arguments.run), &files, &root)?;
     }
-    let folder = set.as_ref().map(|(_, folder)| folder.as_path());
-    let predictor = with_sentences(predictor, folder, arguments)?;
     if let Some((config, folder)) = &set {
         recording::check_folder(&predictor, &arguments.run, config, folder)?;
     }
-    let pulse = |bytes| Pulse::new(arguments.quiet, output, bytes);
+    let folder = set.as_ref().map(|(_, folder)| folder.as_path());
+    let predictor = with_sentences(predictor, folder, arguments)?;
     match set {
         Some((config, folder)) => {
-            let mut scorer = scorer(arguments, predictor, format, pulse(None))?;
+            let mut scorer = scorer(arguments, predictor, format, None)?;
             let mut gather = Gather::new(&mut scorer);
             let visited = mmrest_data::visit_unlabelled(&config, &folder, &mut |segment| {
                 gather.take(segment)
@@ -139,8 +140,8 @@ fn score_input(arguments: &PredictArguments, format: ScoreFormat) -> Result<Scor
         None => {
             let (lines, name) = open_lines(input)?;
             let size = input.metadata().ok().filter(std::fs::Metadata::is_file);
-            let pulse = pulse(size.map(|file| file.len()));
-            let mut scorer = scorer(arguments, predictor, format, pulse)?;
+            let size = size.map(|file| file.len());
+            let mut scorer = scorer(arguments, predictor, format, size)?;
             score_lines(&mut scorer, lines, &name)?;
             Ok(scorer)
         }
@@ -164,11 +165,9 @@ fn score_recordings(
     let predictor = with_sentences(load(arguments)?, None, arguments)?;
     let inputs = recording::inputs(&predictor, &arguments.run)?;
     check_tables(arguments, &inputs)?;
+    let mut scorer = scorer(arguments, predictor, format, None)?;
     let alone = jobs.len() == 1;
     let bar = Progress::new(alone && !arguments.quiet);
-    // Recordings have a progress bar of their own.
-    let pulse = Pulse::new(true, arguments.output.as_deref(), None);
-    let mut scorer = scorer(arguments, predictor, format, pulse)?;
     let mut failed = 0;
     for job in &jobs {
         bar.show(&job.id);
