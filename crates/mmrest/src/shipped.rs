@@ -18,7 +18,7 @@ macro_rules! shipped {
 }
 
 /// Configurations and studies, by name.
-pub(crate) const CONFIGS: [(&str, &str); 19] = shipped!(
+pub(crate) const CONFIGS: [(&str, &str); 18] = shipped!(
     "configs",
     ".toml",
     "ablate",
