@@ -259,6 +259,7 @@ fn line(work: &Work, device: &Device, python: Option<&Path>) -> Result<Line, Str
 fn start(work: &Work, python: &Path) -> Result<Torch, String> {
     let files = match work.name {
         "tokenize" => works::tokenizer_files()?.to_vec(),
+        "sims33" => works::sound_files()?.to_vec(),
         "predict-texts" => predicting::files()?.to_vec(),
         _ => Vec::new(),
     };
