@@ -45,6 +45,10 @@ const PROGRAM: &[(&str, &str)] = &[
         "scores over HTTP, with a page to try a model in a browser",
     ),
     (
+        "export",
+        "a model as an ONNX graph, or its text encoder for transformers",
+    ),
+    (
         "report",
         "a page of pictures, measures and cases of a run; several runs side by side",
     ),

@@ -127,7 +127,11 @@ impl NewFile {
     }
 
     /// A file without a name beside it, for what has to wait; gone when dropped.
-    pub(crate) fn spool(&self) -> Result<File> {
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Io`].
+    pub fn spool(&self) -> Result<File> {
         tempfile::tempfile_in(folder(&self.path)).map_err(|error| DataError::io(&self.path, error))
     }
 

@@ -27,8 +27,8 @@ pub mod text;
 
 pub use clean::{Purpose, clean};
 pub use config::{
-    Columns, DataConfig, Download, FramesOf, Kind, Missing, MissingFiles, Shorten, SplitFrom,
-    TextFrom,
+    AudioFrom, Columns, DataConfig, Download, FramesOf, Kind, Missing, MissingFiles, Shorten,
+    SplitFrom, TextFrom,
 };
 pub use cross_validation::Fold;
 pub use csd::{TOLERANCE, is_too_short, overlapping};
@@ -41,5 +41,6 @@ pub use report::{DataReport, DropReason, Unit};
 pub use segment::{
     Dataset, Modality, Segment, SegmentSource, Split, Visit, Widths, in_two_splits, video_of,
 };
+pub use sequences::{SegmentEntries, segment_of_entries};
 pub use source::SourceFile;
 pub use stats::{FeatureMoments, FeatureStats, quantile};

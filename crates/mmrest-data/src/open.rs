@@ -7,6 +7,7 @@ use crate::import::ReleaseSource;
 use crate::packed::Chosen;
 use crate::sequences::Sequences;
 use crate::table::TableSource;
+use crate::text::count;
 use crate::{DataConfig, DataReport, Dataset, Kind, Result, Segment, SegmentSource, SourceFile};
 
 /// Opens the data set that a configuration describes, to train on: every segment that is given has a label and a split.
@@ -245,7 +246,12 @@ fn log(report: &DataReport, config: &DataConfig) {
     } else {
         let lacking = lacking.join(", ");
         tracing::warn!(
-            segments, lacking, non_finite, shortened, dropped, "new data"
+            segments,
+            non_finite,
+            shortened,
+            dropped,
+            "of {}, some lack a modality: {lacking}",
+            count(segments, "new segment")
         );
     }
 }

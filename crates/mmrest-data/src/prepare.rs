@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::config::SENTENCES;
 use crate::packed::{About, PackedSet, VERSION, pack};
 use crate::source::watched;
 use crate::text::hex;
@@ -79,8 +80,10 @@ fn prepare_own_splits(
             return Ok(Prepared { set, files: hashed });
         }
     }
-    let roles: Vec<_> = named.roles().map(|(role, _)| role).collect();
-    let key = key(config, &roles, &hashed)?;
+    let roles = named.roles().map(|(role, _)| role).zip(&hashed);
+    // Sentences about the segments are no part of them.
+    let sources: Vec<_> = roles.filter(|(role, _)| *role != SENTENCES).collect();
+    let key = key(config, &sources)?;
     let path = cache.join(format!("data-{}.h5", &key[..32]));
     if let Some(set) = kept(&path, &key) {
         return Ok(Prepared { set, files: hashed });
@@ -110,7 +113,7 @@ fn kept(path: &Path, key: &str) -> Option<PackedSet> {
         Ok(set) if set.about().key == key => Some(set),
         Ok(_) => None,
         Err(error) => {
-            tracing::warn!(%error, "a packed set is damaged and made again");
+            tracing::warn!("a packed set is damaged and made again: {error}");
             None
         }
     }
@@ -144,12 +147,9 @@ fn is_as_asked(set: &PackedSet, config: &DataConfig) -> bool {
 }
 
 /// SHA-256 of all that a set depends on.
-fn key(config: &DataConfig, roles: &[&str], files: &[SourceFile]) -> Result<String> {
-    let sources: Vec<_> = roles
-        .iter()
-        .zip(files)
-        .map(|(role, file)| (role, &file.sha256))
-        .collect();
+fn key(config: &DataConfig, sources: &[(&str, &SourceFile)]) -> Result<String> {
+    let sources = sources.iter().map(|(role, file)| (role, &file.sha256));
+    let sources: Vec<_> = sources.collect();
     let mut about = json!({
         "version": VERSION,
         "recipe": RECIPE,
@@ -170,6 +170,9 @@ fn key(config: &DataConfig, roles: &[&str], files: &[SourceFile]) -> Result<Stri
     });
     if config.frames != FramesOf::Own {
         about["frames"] = json!(config.frames);
+    }
+    if config.times_words() {
+        about["audio_from"] = json!(config.audio_from);
     }
     Ok(hex(&Sha256::digest(about.to_string())))
 }
@@ -226,7 +229,7 @@ fn checksums(
     if stamps != known
         && let Err(error) = remember(&stamps_file, stamps)
     {
-        tracing::warn!(%error, "checksums are not remembered");
+        tracing::warn!("checksums are not remembered: {error}");
     }
     Ok(hashed.into_iter().map(|(file, _)| file).collect())
 }

@@ -204,6 +204,10 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
+fn were(number: usize) -> &'static str {
+    if number == 1 { "was" } else { "were" }
+}
+
 fn add<K: Ord>(sum: &mut BTreeMap<K, usize>, counts: BTreeMap<K, usize>) {
     for (key, count) in counts {
         *sum.entry(key).or_default() += count;
@@ -225,12 +229,12 @@ impl fmt::Display for DataReport {
         let videos = if self.videos_unknown {
             "unknown videos".to_owned()
         } else {
-            format!("{} videos", self.videos)
+            count(self.videos, "video")
         };
         write!(
             f,
-            "{} segments of {videos}: {} train, {} valid, {} test.",
-            self.total(),
+            "{} of {videos}: {} train, {} valid, {} test.",
+            count(self.total(), "segment"),
             split(Split::Train),
             split(Split::Valid),
             split(Split::Test),
@@ -259,16 +263,14 @@ impl DataReport {
             let reasons = listed(&self.dropped);
             write!(
                 f,
-                "\nOf {}, {dropped} were left out: {reasons}.",
-                count(self.intervals, self.unit.one())
+                "\nOf {}, {dropped} {} left out: {reasons}.",
+                count(self.intervals, self.unit.one()),
+                were(dropped)
             )?;
         }
         if let Some(first) = self.videos_in_no_fold.first() {
-            let count = self.videos_in_no_fold.len();
-            write!(
-                f,
-                "\n{count} labelled videos are in no fold, the first {first:?}."
-            )?;
+            let videos = count(self.videos_in_no_fold.len(), "labelled video");
+            write!(f, "\nIn no fold: {videos}, the first {first:?}.")?;
         }
         if self.videos_in_two_splits > 0 {
             let videos = count(self.videos_in_two_splits, "video");
@@ -328,8 +330,11 @@ impl DataReport {
             write!(f, "\nSequences shortened to max_frames: {shortened}.")?;
         }
         if let Some([least, greatest]) = self.clamped_to {
-            let count = self.labels_clamped;
-            write!(f, "\n{count} labels were clamped to [{least}, {greatest}].")?;
+            let (labels, were) = (
+                count(self.labels_clamped, "label"),
+                were(self.labels_clamped),
+            );
+            write!(f, "\n{labels} {were} clamped to [{least}, {greatest}].")?;
         }
         for note in self.labels.notes() {
             write!(f, "\n{note}")?;

@@ -514,6 +514,18 @@ fn layouts_that_are_not_read_are_told_as_what_they_are() {
         b"u".to_vec(),
     ]
     .concat();
+    let unit = || array(&[1, 2, 3], &[0.0; 6]);
+    let labels = || array(&[1, 2], &[1.0; 2]);
+    let lengths = || list(&[integer(2)]);
+    let utterances = [
+        unit(),
+        labels(),
+        unit(),
+        labels(),
+        integer(2),
+        lengths(),
+        lengths(),
+    ];
     let one = dict(&[
         ("vision", array(&[2, 1], &[1.0; 2])),
         ("audio", array(&[2, 1], &[1.0; 2])),
@@ -521,6 +533,7 @@ fn layouts_that_are_not_read_are_told_as_what_they_are() {
     for (value, why) in [
         (dialogues, "as DialogueRNN and MMGCN have them"),
         (numbered, "its keys are 1, 2"),
+        (tuple(&utterances), "as Poria et al. (2017) wrote them"),
         (one, "the features of one recording"),
     ] {
         let error = load_bytes(&pickle(&value)).unwrap_err();

@@ -30,23 +30,31 @@ pub struct KnownFile {
     pub root: Option<&'static str>,
     /// What it holds.
     pub about: &'static str,
+    /// Its address, where [`SERVER`] does not have it.
+    pub elsewhere: Option<&'static str>,
 }
 
 impl KnownFile {
-    /// Its address below a server, [`SERVER`] or a mirror laid out as it is.
+    /// Its address: below `base`, which is [`SERVER`] or a mirror laid out as it is; or elsewhere, where the server itself
+    /// does not have it.
     pub fn url(&self, base: &str) -> String {
         let base = base.trim_end_matches('/');
-        format!("{base}/{}/{}", self.folder, self.name)
+        match self.elsewhere {
+            Some(address) if base == SERVER => address.to_owned(),
+            _ => format!("{base}/{}/{}", self.folder, self.name),
+        }
     }
 }
 
-/// A file that has no public address.
+/// A file that cannot be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PrivateFile {
     /// Name of the file.
     pub name: &'static str,
     /// What it holds.
     pub about: &'static str,
+    /// Where it can be had, or what it is made from, in words.
+    pub source: &'static str,
 }
 
 const WORDS: &str = "spoken words with their times; sp is a pause";
@@ -73,6 +81,7 @@ const fn file(
         name,
         root: None,
         about,
+        elsewhere: None,
     }
 }
 
@@ -202,20 +211,35 @@ const MOSEI: [KnownFile; 7] = [
     ),
 ];
 
-const MOSI_WORDS: [KnownFile; 1] = [MOSI_LABELS];
-
-const MOSI_WORDS_PRIVATE: [PrivateFile; 3] = [
-    PrivateFile {
-        name: "CMU_MOSI_ModifiedTimestampedWords.csd",
-        about: "the words with their times",
+const MOSI_WORDS: [KnownFile; 2] = [
+    MOSI_LABELS,
+    // An updated copy of the words that comes with the SDK's tutorials.
+    KnownFile {
+        elsewhere: Some(
+            "https://raw.githubusercontent.com/Justin1904/CMU-MultimodalSDK-Tutorials/master/data/\
+             CMU_MOSI_ModifiedTimestampedWords.csd",
+        ),
+        ..file(
+            "words",
+            "CMU-MOSI/language",
+            "CMU_MOSI_ModifiedTimestampedWords.csd",
+            WORDS,
+        )
     },
+];
+
+const MOSI_WORDS_PRIVATE: [PrivateFile; 2] = [
     PrivateFile {
         name: "MOSI-label.csv",
-        about: "the label.csv of the processed releases: transcripts, labels and split of 2,199 segments",
+        about: "transcripts, labels and split of 2,199 segments",
+        source: "it is the label.csv of CMU-MOSI in MMSA's data sets, on shared drives that \
+                 https://github.com/thuiar/MMSA#2-datasets links to",
     },
     PrivateFile {
         name: "CMU_MOSI_WordAcoustic.csd",
         about: "acoustic features, one row a word",
+        source: "it is made from the utterance features in \
+                 https://github.com/declare-lab/contextual-utterance-level-multimodal-sentiment-analysis",
     },
 ];
 
@@ -229,7 +253,7 @@ pub fn public_files(set: Download) -> &'static [KnownFile] {
     }
 }
 
-/// The files of a data set that have none.
+/// The files of a data set that cannot be fetched.
 pub fn private_files(set: Download) -> &'static [PrivateFile] {
     match set {
         Download::MosiWords => &MOSI_WORDS_PRIVATE,

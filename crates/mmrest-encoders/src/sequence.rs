@@ -2,6 +2,8 @@
 
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::prelude::*;
+use mmrest_kernels::host::ReadError;
+use mmrest_onnx::{Graph, Value};
 
 use crate::init::WeightInit;
 use crate::{EncoderError, Lstm, LstmConfig};
@@ -107,6 +109,21 @@ impl SequenceEncoder {
     pub fn forward(&self, x: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
         self.projection
             .forward(self.dropout.forward(self.lstm.last_hidden(x, lengths)))
+    }
+
+    /// Adds the encoder to a graph: representations `[batch, output]`; see [`Lstm::graph`].
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read.
+    pub fn graph(
+        &self,
+        graph: &mut Graph,
+        frames: &Value,
+        lengths: &Value,
+    ) -> Result<Value, ReadError> {
+        let last = self.lstm.graph(graph, frames, lengths)?;
+        graph.linear(&self.projection, &last)
     }
 }
 

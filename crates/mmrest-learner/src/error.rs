@@ -76,6 +76,14 @@ pub enum LearnerError {
     /// The model could not be built, or not compute.
     #[error(transparent)]
     Model(ModelError),
+    /// A model was to be exported as a graph that has none.
+    #[error("{model} has no ONNX graph; these models have one: {}", known.join(", "))]
+    NoGraph {
+        /// The model's name.
+        model: &'static str,
+        /// The models that have a graph.
+        known: Vec<&'static str>,
+    },
     /// The device that was asked for is not there.
     #[error("{0}")]
     Device(String),

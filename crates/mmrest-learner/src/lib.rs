@@ -1,20 +1,24 @@
 #![doc = include_str!("../README.md")]
 
+mod calibration;
 pub mod config;
 pub mod conformance;
 mod device;
 mod digests;
 mod error;
 mod example;
+pub mod export;
 mod figures;
 mod files;
 mod loader;
 mod modality_dropout;
+mod model_card;
 #[cfg(doctest)]
 mod pages;
 mod predict;
 pub mod run;
 mod saved_model;
+mod sentences;
 mod source;
 mod space;
 pub mod statistics;
@@ -23,6 +27,7 @@ mod text_cache;
 pub mod train;
 mod trained;
 
+pub use calibration::NoInterval;
 pub use config::Config;
 pub use device::{Adapter, Backend, UnknownBackend, open_device};
 pub use error::LearnerError;
@@ -31,10 +36,11 @@ pub use figures::{FigureSet, Figures, figures};
 pub use loader::{Batches, SegmentLoader};
 pub use mmrest_models::{BiasInfo, NearCluster, PlacedRow, Placement, Prediction, SharedSpace};
 pub use predict::{
-    Contributions, Explanation, FAR, MOST_FRAMES, MOST_TEXT, Neighbour, Predictor, is_finite,
+    CONFIDENCE, Contributions, Embeddings, Explanation, FAR, Interpretation, Interpreter,
+    IntervalCoverage, MOST_FRAMES, MOST_TEXT, Neighbour, Polarity, Predictor, is_finite,
 };
 pub use saved_model::{SavedModel, TextParts};
 pub use source::ExampleSource;
 pub use space::{Measures, Overlap, SpaceOverlap, SplitOverlap};
 pub use tensor_file::TensorFile;
-pub use trained::{ParameterCounts, TrainedModel, predict};
+pub use trained::{ParameterCounts, Representation, TrainedModel, predict};

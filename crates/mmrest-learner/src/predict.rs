@@ -1,15 +1,18 @@
 //! Scores for new data, from a run's model folder alone.
 
 mod explain;
+mod interpret;
 mod lengths;
 pub(crate) mod neighbours;
 mod usable;
 
 pub use explain::{Contributions, Explanation};
+pub use interpret::{CONFIDENCE, Interpretation, Interpreter, IntervalCoverage, Polarity};
 pub use neighbours::Neighbour;
 pub use usable::{FAR, is_finite};
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use mmrest_data::{DataReport, Frames, FramesOf, Kind, Modality, Segment, clean};
@@ -17,16 +20,66 @@ use mmrest_models::{Batch, BiasInfo, HostBatch, Placement, Prediction, SharedSpa
 
 use self::lengths::Length;
 use self::neighbours::Neighbours;
+use crate::calibration::Calibration;
 use crate::error::LearnerError;
 use crate::example::Preparation;
 use crate::saved_model::{SavedModel, seal_of};
-use crate::trained::TrainedModel;
+use crate::sentences::{self, EncodedSentences};
+use crate::trained::{Representation, TrainedModel};
 
 /// The most frames of a sequence that is scored, after `data.max_frames` has shortened it: a quarter of an hour at 100 frames
 /// a second. A batch holds no more padded frames of a modality either.
 pub const MOST_FRAMES: usize = 100_000;
 /// The most bytes of a text that is scored: `text.max_tokens` tokens are read of it.
 pub const MOST_TEXT: usize = 1 << 20;
+
+/// Scores of segments, and what the model makes of each on the way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Embeddings {
+    /// One a segment, in their order.
+    pub predictions: Vec<Prediction>,
+    /// The outputs of the encoders and, of a model that has one, the rows in the shared space: each `[segments, width]`, in
+    /// their order.
+    pub representations: Vec<Representation>,
+}
+
+impl Embeddings {
+    /// Puts the rows of a batch in their places among those of all `segments`.
+    fn place(&mut self, segments: usize, rows: &[usize], batch: Vec<Representation>) {
+        if self.representations.is_empty() {
+            let empty = |of: &Representation| Representation {
+                name: of.name.clone(),
+                width: of.width,
+                values: vec![0.0; segments * of.width],
+            };
+            self.representations = batch.iter().map(empty).collect();
+        }
+        for (all, own) in self.representations.iter_mut().zip(batch) {
+            let width = own.width;
+            for (values, &row) in own.values.chunks_exact(width.max(1)).zip(rows) {
+                all.values[row * width..(row + 1) * width].copy_from_slice(values);
+            }
+        }
+    }
+}
+
+/// A set of modalities: bit `n` is `Modality::ALL[n]`.
+pub(crate) type Subset = usize;
+
+/// How many sets of modalities there are.
+pub(crate) const SUBSETS: usize = 1 << Modality::ALL.len();
+
+/// The set of one modality.
+pub(crate) fn bit(modality: Modality) -> Subset {
+    1 << modality as usize
+}
+
+/// The set of some modalities.
+pub(crate) fn subset_of(modalities: &[Modality]) -> Subset {
+    modalities
+        .iter()
+        .fold(0, |subset, &modality| subset | bit(modality))
+}
 
 /// A trained model, ready for segments it has not seen.
 #[derive(Debug)]
@@ -36,6 +89,8 @@ pub struct Predictor {
     device: Device,
     folder: PathBuf,
     neighbours: Option<Neighbours>,
+    sentences: Option<Arc<EncodedSentences>>,
+    calibration: Option<Calibration>,
 }
 
 impl Predictor {
@@ -47,12 +102,32 @@ impl Predictor {
     pub fn load(model_folder: &Path, device: &Device) -> Result<Self, LearnerError> {
         let (saved, model) = SavedModel::load(model_folder, device)?;
         Ok(Self {
+            calibration: Calibration::of_model(model_folder)?,
             saved,
             model,
             device: device.clone(),
             folder: model_folder.to_path_buf(),
             neighbours: None,
+            sentences: None,
         })
+    }
+
+    /// Reads further sentences about the segments of `folder` (`data.sentences`), where the model takes any; without them
+    /// their place stays empty. `root` is the project's: the text encoder that the run began with is looked for there.
+    ///
+    /// # Errors
+    ///
+    /// The table or the text encoder cannot be read, or the encoder is another.
+    pub fn with_sentences(mut self, folder: &Path, root: &Path) -> Result<Self, LearnerError> {
+        self.sentences = EncodedSentences::prepare(&self.saved, folder, root, &|| false)?;
+        Ok(self)
+    }
+
+    /// The table of further sentences that the model takes about segments of a folder; none where it takes none.
+    pub fn sentences_file(&self, folder: &Path) -> Option<PathBuf> {
+        let config = &self.saved.config;
+        let file = config.data.sentences_file(folder);
+        file.filter(|_| sentences::count(config) > 0)
     }
 
     /// Reads the training segments among which [`explain`](Self::explain) finds neighbours, where the model folder has them:
@@ -63,8 +138,7 @@ impl Predictor {
     /// Their file is damaged, or another model's.
     pub fn with_neighbours(mut self) -> Result<Self, LearnerError> {
         let used = self.used();
-        // A file that its model does not know of is another's.
-        let own = seal_of(&self.folder)?.is_none_or(|seal| seal.lists(neighbours::FILE));
+        let own = belongs(&self.folder, neighbours::FILE)?;
         self.neighbours = match self.model.geometry() {
             Some(space) if own => Neighbours::read(&self.folder, &*space, &used)?,
             _ => None,
@@ -171,6 +245,24 @@ impl Predictor {
         Ok(predictions)
     }
 
+    /// Scores segments as [`Predictor::predict`] does, with what each is on the way to its score.
+    ///
+    /// # Errors
+    ///
+    /// As [`Predictor::predict`].
+    pub fn embed(&self, segments: &[Segment]) -> Result<Embeddings, LearnerError> {
+        let mut embeddings = Embeddings::default();
+        for rows in self.batches(segments) {
+            let batch = self.batch(segments, &rows);
+            let (predictions, representations) = self.model.represent_batch(&batch)?;
+            embeddings.predictions.extend(predictions);
+            embeddings.place(segments.len(), &rows, representations);
+        }
+        let order = |prediction: &Prediction| prediction.row;
+        embeddings.predictions.sort_by_key(order);
+        Ok(embeddings)
+    }
+
     /// How the model's bias is computed, where it has one.
     pub fn bias(&self) -> Option<BiasInfo> {
         Some(self.model.geometry()?.bias())
@@ -236,7 +328,12 @@ impl Predictor {
             tokenizer: self.saved.tokenizer(),
         };
         let chosen = rows.iter().map(|&row| self.fitted(&segments[row]));
-        let examples = preparation.examples(chosen.collect());
+        let mut examples = preparation.examples(chosen.collect());
+        if let Some(sentences) = &self.sentences {
+            for example in &mut examples {
+                example.sentences = sentences.of(&example.id);
+            }
+        }
         HostBatch::new(&examples, rows.to_vec()).upload(&self.device)
     }
 
@@ -258,4 +355,9 @@ impl Predictor {
             ..segment.clone()
         }
     }
+}
+
+/// Whether a file belongs to a model folder: one that its model does not know of is another's.
+pub(crate) fn belongs(model_folder: &Path, file: &str) -> Result<bool, LearnerError> {
+    Ok(seal_of(model_folder)?.is_none_or(|seal| seal.lists(file)))
 }

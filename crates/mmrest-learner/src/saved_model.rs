@@ -5,9 +5,11 @@
 //! | `weights.safetensors` | every weight, metrics included |
 //! | `state.json` | what the model keeps beside its weights: MMRest's clusters |
 //! | `features.json` | widths and standardisation of vision and audio |
+//! | `extraction.json` | what vision and audio were made by, where they were extracted from recordings |
 //! | `config.toml` | the run's whole configuration |
 //! | `bert/` | `config.json`, `vocab.txt`, `tokenizer_config.json` of the text encoder |
 //! | `neighbours.safetensors` | once training has ended: training segments in the shared space, with ids and labels |
+//! | `README.md` | once training has ended: the model card |
 //! | `SHA256SUMS` | SHA-256 of each of them |
 //! | `model.json` | format version, and the epoch; the names of the files, and the SHA-256 of their list |
 
@@ -37,6 +39,9 @@ const FIRST_FORMAT: u32 = 1;
 /// The main file of the folder.
 const STAMP: &str = "model.json";
 
+/// What the features were made by.
+const EXTRACTION: &str = "extraction.json";
+
 /// What a model needs beside its weights.
 #[derive(Debug)]
 pub struct SavedModel {
@@ -44,6 +49,8 @@ pub struct SavedModel {
     pub config: Config,
     /// Widths and statistics of vision and audio.
     pub features: FeatureSpec,
+    /// What vision and audio were made by: the `feature.json` of the data's folder, where there was one.
+    pub extraction: Option<serde_json::Value>,
     /// Configuration and tokenizer of the text encoder, when text is in use.
     pub text: Option<TextParts>,
 }
@@ -57,6 +64,16 @@ pub struct TextParts {
     pub tokenizer: Tokenizer,
     /// SHA-256 of the weights it started from; names the cache of what untrained layers give.
     pub fingerprint: String,
+}
+
+impl TextParts {
+    /// Writes configuration and tokenizer to a folder, as Hugging Face names them.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), LearnerError> {
+        files::write_json(&folder.join("config.json"), &self.bert)?;
+        let options = folder.join("tokenizer_config.json");
+        files::write_json(&options, self.tokenizer.config())?;
+        Ok(self.tokenizer.write_vocab(&folder.join("vocab.txt"))?)
+    }
 }
 
 /// `model.json`.
@@ -91,18 +108,15 @@ impl SavedModel {
             &growing.join("state.json"),
         )?;
         files::write_json(&growing.join("features.json"), &self.features)?;
+        if let Some(extraction) = &self.extraction {
+            files::write_json(&growing.join(EXTRACTION), extraction)?;
+        }
         files::write(
             &growing.join("config.toml"),
             self.config.to_toml()?.as_bytes(),
         )?;
         if let Some(text) = &self.text {
-            let folder = growing.join("bert");
-            files::write_json(&folder.join("config.json"), &text.bert)?;
-            files::write_json(
-                &folder.join("tokenizer_config.json"),
-                text.tokenizer.config(),
-            )?;
-            text.tokenizer.write_vocab(&folder.join("vocab.txt"))?;
+            text.write(&growing.join("bert"))?;
         }
         let stamp = Stamp {
             format: FORMAT,
@@ -156,6 +170,9 @@ impl SavedModel {
         let features: FeatureSpec = files::read_json(&folder.join("features.json"))?;
         check_features(&features)
             .map_err(|message| LearnerError::format(&folder.join("features.json"), message))?;
+        let extraction = folder.join(EXTRACTION);
+        let extraction = extraction.exists().then(|| files::read_json(&extraction));
+        let extraction = extraction.transpose()?;
         let bert_folder = folder.join("bert");
         let text = if config.uses(Modality::Text) {
             Some(TextParts {
@@ -175,6 +192,7 @@ impl SavedModel {
         let saved = Self {
             config,
             features,
+            extraction,
             text,
         };
         let model = saved.config.model.visit(Load {

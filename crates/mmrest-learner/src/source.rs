@@ -9,6 +9,8 @@ use crate::error::LearnerError;
 use mmrest_models::{Example, TextFeatures};
 
 use crate::example::FramePreparation;
+use crate::predict::{Subset, bit};
+use crate::sentences::EncodedSentences;
 
 /// The examples of a split, each made when it is asked for.
 pub trait ExampleSource: Send + Sync {
@@ -66,6 +68,7 @@ impl ExampleSource for Vec<Example> {
 }
 
 /// A split of a packed set: texts are in memory, frames are read when they are needed.
+#[derive(Clone)]
 pub(crate) struct PackedSplit {
     /// The set.
     pub set: Arc<PackedSet>,
@@ -77,11 +80,62 @@ pub(crate) struct PackedSplit {
     pub token_rows: Option<Vec<Vec<Option<usize>>>>,
     /// What is done to frames.
     pub frames: FramePreparation,
+    /// Further sentences about the segments, where the model reads any and the data have them.
+    pub sentences: Option<Arc<EncodedSentences>>,
+    /// The modalities whose frames are not read, as if no segment had any.
+    pub removed: Subset,
+}
+
+/// What a segment without text gives the text encoder, and which frame belongs to each of its tokens.
+#[derive(Clone)]
+pub(crate) struct AbsentText {
+    pub features: TextFeatures,
+    pub token_rows: Option<Vec<Option<usize>>>,
 }
 
 impl PackedSplit {
+    /// The split as if its segments were without some modalities.
+    pub(crate) fn without(&self, removed: Subset, absent: &AbsentText) -> Self {
+        let mut left = Self {
+            removed: self.removed | removed,
+            ..self.clone()
+        };
+        if removed & bit(Modality::Text) != 0 {
+            left.texts.fill(absent.features.clone());
+            left.token_rows = absent
+                .token_rows
+                .clone()
+                .map(|rows| vec![rows; left.rows.len()]);
+        }
+        left
+    }
+
+    /// Which of the modalities in use, which are `used`, each segment lacks.
+    pub(crate) fn lacking(&self, used: Subset) -> Vec<Subset> {
+        let lacks = |row: usize, modality: Modality| match modality {
+            Modality::Text => self.set.text(row).trim().is_empty(),
+            _ => self.set.frame_count(modality, row) == 0,
+        };
+        let of = |&row: &usize| {
+            let lacked = Modality::ALL
+                .into_iter()
+                .filter(|&modality| lacks(row, modality));
+            lacked.map(bit).sum::<Subset>() & used
+        };
+        self.rows.iter().map(of).collect()
+    }
+
     fn frames(&self, modality: Modality, row: usize) -> Result<Frames, LearnerError> {
-        let frames = self.set.frames(modality, self.rows[row])?;
+        let frames = if self.removed & bit(modality) == 0 {
+            self.set.frames(modality, self.rows[row])?
+        } else {
+            let widths = self.set.widths();
+            Frames::empty(match modality {
+                Modality::Text => 0,
+                Modality::Vision => widths.vision,
+                Modality::Audio => widths.audio,
+            })
+        };
         let tokens = self.token_rows.as_ref().map(|rows| rows[row].as_slice());
         Ok(self.frames.of_tokens(modality, frames, tokens))
     }
@@ -110,7 +164,10 @@ impl ExampleSource for PackedSplit {
             text: self.texts[row].clone(),
             vision: self.frames(Modality::Vision, row)?,
             audio: self.frames(Modality::Audio, row)?,
-            sentences: Vec::new(),
+            sentences: self
+                .sentences
+                .as_ref()
+                .map_or_else(Vec::new, |sentences| sentences.of(self.id(row))),
             label: self.label(row),
         })
     }

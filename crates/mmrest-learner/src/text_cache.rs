@@ -69,7 +69,7 @@ impl Frozen<'_> {
             None => {
                 let states = self.compute(&tokens)?;
                 if let Err(error) = save(&path, &states) {
-                    tracing::warn!(%error, "the text encoder's output is not cached");
+                    tracing::warn!("the text encoder's output is not cached: {error}");
                 }
                 states
             }
@@ -341,7 +341,7 @@ mod tests {
             let examples: Vec<_> = computed.iter().map(example).collect();
             let batch = mmrest_models::HostBatch::new(&examples, vec![0, 1, 2]);
             let text = batch.upload(&Device::flex()).text.unwrap();
-            let found = to_host(text.first_token(&bert, lower_layers)).unwrap();
+            let found = to_host(text.pooled(&bert, lower_layers)).unwrap();
             assert_eq!(found.len(), 3 * 32);
             for (found, expected) in found.iter().zip(&expected) {
                 assert!(

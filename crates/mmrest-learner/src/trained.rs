@@ -7,7 +7,11 @@ use std::path::Path;
 use burn::module::Module;
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use mmrest_encoders::Bert;
-use mmrest_models::{Batch, Geometry, Mode, Prediction, SentimentModel};
+use mmrest_kernels::host;
+use mmrest_models::{
+    Batch, Geometry, GraphInputs, GraphOutputs, Mode, ModelOutput, Prediction, SentimentModel,
+};
+use mmrest_onnx::Graph;
 use serde::{Deserialize, Serialize};
 
 use crate::error::LearnerError;
@@ -24,6 +28,23 @@ pub trait TrainedModel: Debug + Send + Sync {
     /// The device cannot be read.
     fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError>;
 
+    /// Predicts one batch, with its segments' representations.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read.
+    fn represent_batch(
+        &self,
+        batch: &Batch,
+    ) -> Result<(Vec<Prediction>, Vec<Representation>), LearnerError>;
+
+    /// Adds the model to an ONNX graph.
+    ///
+    /// # Errors
+    ///
+    /// The model has no graph, or the device cannot be read.
+    fn graph(&self, inputs: &GraphInputs, graph: &mut Graph) -> Result<GraphOutputs, LearnerError>;
+
     /// The shared space of the model, where it has one.
     fn geometry(&self) -> Option<Box<dyn Geometry + '_>>;
 
@@ -39,6 +60,17 @@ pub trait TrainedModel: Debug + Send + Sync {
     ///
     /// A file cannot be written.
     fn save(&self, weights: &Path, state: &Path) -> Result<(), LearnerError>;
+}
+
+/// A representation of some segments, such as that of text in the shared space.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Representation {
+    /// Its name, such as `text_representation`.
+    pub name: String,
+    /// Numbers of a segment.
+    pub width: usize,
+    /// `[segments, width]`.
+    pub values: Vec<f32>,
 }
 
 /// How many parameters a model has.
@@ -87,6 +119,27 @@ impl<M: SentimentModel> TrainedModel for Trained<M> {
     fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError> {
         let output = self.model.forward(batch, &self.state, Mode::Evaluate)?;
         Ok(self.model.predictions(&output, &self.state, &batch.rows)?)
+    }
+
+    fn represent_batch(
+        &self,
+        batch: &Batch,
+    ) -> Result<(Vec<Prediction>, Vec<Representation>), LearnerError> {
+        let output = self.model.forward(batch, &self.state, Mode::Evaluate)?;
+        let predictions = self.model.predictions(&output, &self.state, &batch.rows)?;
+        let mut representations = Vec::new();
+        for (name, tensor) in output.representations() {
+            representations.push(Representation {
+                name,
+                width: tensor.dims()[1],
+                values: host::read("representations", tensor)?,
+            });
+        }
+        Ok((predictions, representations))
+    }
+
+    fn graph(&self, inputs: &GraphInputs, graph: &mut Graph) -> Result<GraphOutputs, LearnerError> {
+        Ok(self.model.graph(&self.state, inputs, graph)?)
     }
 
     fn geometry(&self) -> Option<Box<dyn Geometry + '_>> {

@@ -41,6 +41,7 @@ fn every_configuration_can_be_read_and_does_not_contradict_itself() {
         "mosei-mmsa",
         "mosi",
         "mosi-mmsa",
+        "mosi-text",
         "mosi-words",
         "sample",
         "sims",

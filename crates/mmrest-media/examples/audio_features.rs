@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rate = clips.reader().sample_rate();
     for second in 0.. {
         let start = f64::from(second);
-        let samples = clips.clip(start, start + 1.0)?;
+        let samples = clips.clip(start, start + 1.0, start + 1.0)?;
         if samples.is_empty() {
             break;
         }

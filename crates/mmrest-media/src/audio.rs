@@ -19,6 +19,29 @@ use crate::mp4;
 /// The sample rate that an installed `ffmpeg` is asked for.
 const FFMPEG_RATE: u32 = 48_000;
 
+/// The highest sample rate that is read: a clip is held at the rate of its recording.
+const HIGHEST_RATE: u32 = 192_000;
+
+/// What may be done for a recording.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AudioLimits {
+    /// The longest recording, in seconds; a longer one is an error once so much has been decoded.
+    pub seconds: f64,
+    /// Whether what is not decoded here may be given to an installed `ffmpeg`, which also follows what a recording refers to:
+    /// not for files of strangers.
+    pub ffmpeg: bool,
+}
+
+impl Default for AudioLimits {
+    /// Any length, `ffmpeg` where it is installed.
+    fn default() -> Self {
+        Self {
+            seconds: f64::INFINITY,
+            ffmpeg: true,
+        }
+    }
+}
+
 /// Reads the audio of a recording as one channel, block by block.
 ///
 /// Wav, flac, mp3, ogg (Vorbis), aiff and m4a/mp4 (AAC-LC) are decoded here; anything else by `ffmpeg`, where it is
@@ -29,6 +52,9 @@ pub struct AudioReader {
     source: Source,
     /// Samples still to leave out at the beginning.
     priming: u64,
+    /// Samples that may still be decoded.
+    left: u64,
+    limits: AudioLimits,
     damage: Damage,
 }
 
@@ -62,6 +88,15 @@ impl AudioReader {
     ///
     /// The file cannot be read, has no audio, or is of a format that is not read.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_within(path, AudioLimits::default())
+    }
+
+    /// As [`open`](Self::open), within limits.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn open_within(path: &Path, limits: AudioLimits) -> Result<Self> {
         let file = File::open(path).map_err(|error| MediaError::io(path, error))?;
         let length = file
             .metadata()
@@ -72,10 +107,17 @@ impl AudioReader {
         if length.len() == 0 {
             return Err(MediaError::recording(path, "the file is empty"));
         }
-        match Self::decode(path, file) {
-            Err(MediaError::Unsupported { path, reason }) => Self::ffmpeg(&path, reason),
+        let opened = match Self::decode(path, file) {
+            Err(MediaError::Unsupported { path, reason }) if limits.ffmpeg => {
+                Self::ffmpeg(&path, reason)
+            }
             opened => opened,
-        }
+        };
+        opened.map(|mut reader| {
+            reader.left = (limits.seconds * f64::from(reader.sample_rate)) as u64;
+            reader.limits = limits;
+            reader
+        })
     }
 
     fn decode(path: &Path, file: File) -> Result<Self> {
@@ -111,6 +153,12 @@ impl AudioReader {
                 "its header gives 0 samples a second",
             ));
         }
+        if sample_rate > HIGHEST_RATE {
+            return Err(MediaError::recording(
+                path,
+                format!("{sample_rate} samples a second, at most {HIGHEST_RATE} are read"),
+            ));
+        }
         let (id, delayed) = (track.id, track.delay.is_some());
         let priming = if delayed {
             0 // The decoder leaves it out.
@@ -126,6 +174,8 @@ impl AudioReader {
                 track: id,
             },
             priming,
+            left: u64::MAX,
+            limits: AudioLimits::default(),
             damage: Damage::default(),
         })
     }
@@ -163,6 +213,8 @@ impl AudioReader {
                 reason,
             },
             priming: 0,
+            left: u64::MAX,
+            limits: AudioLimits::default(),
             damage: Damage::default(),
         })
     }
@@ -187,6 +239,16 @@ impl AudioReader {
             let Some(mut block) = self.read_block()? else {
                 return Ok(None);
             };
+            let Some(left) = self.left.checked_sub(block.len() as u64) else {
+                return Err(MediaError::recording(
+                    &self.path,
+                    format!(
+                        "longer than {} s, the most that is read",
+                        self.limits.seconds
+                    ),
+                ));
+            };
+            self.left = left;
             let skipped = usize::try_from(self.priming).map_or(block.len(), |n| n.min(block.len()));
             self.priming -= skipped as u64;
             block.drain(..skipped);
@@ -304,21 +366,22 @@ impl ClipReader {
         &self.reader
     }
 
-    /// The samples from `start` to `end` seconds, fewer where the recording ends before. Starts must not go back from one
-    /// call to the next: what lies before an earlier start is forgotten.
+    /// The samples from `start` to `end` seconds, fewer where the recording ends before. What lies before `start` and before
+    /// `keep`, the start of the next clip, is forgotten.
     ///
     /// # Errors
     ///
     /// As [`AudioReader::next_block`].
-    pub fn clip(&mut self, start: f64, end: f64) -> Result<Vec<f32>> {
+    pub fn clip(&mut self, start: f64, end: f64, keep: f64) -> Result<Vec<f32>> {
         let rate = f64::from(self.reader.sample_rate());
         let place = |seconds: f64| (seconds.max(0.0) * rate).round() as usize;
+        let kept = place(start.min(keep)).max(self.first);
         let (start, end) = (place(start).max(self.first), place(end));
         while self.first + self.buffer.len() < end && !self.ended {
             match self.reader.next_block()? {
                 Some(block) => {
                     let have = self.first + self.buffer.len();
-                    if have + block.len() <= start {
+                    if have + block.len() <= kept {
                         self.buffer.clear();
                         self.first = have + block.len();
                     } else {
@@ -328,14 +391,17 @@ impl ClipReader {
                 None => self.ended = true,
             }
         }
-        let passed = (start - self.first).min(self.buffer.len());
+        let passed = kept.saturating_sub(self.first).min(self.buffer.len());
         self.buffer.drain(..passed);
         self.first += passed;
-        let length = end.saturating_sub(self.first).min(self.buffer.len());
-        if self.first < start {
-            return Ok(Vec::new());
-        }
-        Ok(self.buffer[..length].to_vec())
+        let from = start.saturating_sub(self.first).min(self.buffer.len());
+        let to = end.saturating_sub(self.first).min(self.buffer.len());
+        Ok(self.buffer[from..to.max(from)].to_vec())
+    }
+
+    /// Whether the recording's end has been read.
+    pub fn ended(&self) -> bool {
+        self.ended
     }
 
     /// Reads to the end and gives the recording's length in seconds.

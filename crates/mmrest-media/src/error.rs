@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mmrest_data::Modality;
+
 /// What can go wrong with a recording, a transcript or a table of features.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -44,6 +46,18 @@ pub enum MediaError {
         path: PathBuf,
         /// What is wrong, with the line where there is one.
         reason: String,
+    },
+    /// Features that a model was trained on, of which no extraction is remembered.
+    #[error(
+        "the model's {modality} features{} were not extracted from recordings, as far as it remembers, so that none can be \
+         computed of another recording: train on a folder of extracted features, or without {modality}",
+        file.as_ref().map(|file| format!(" ({file})")).unwrap_or_default()
+    )]
+    UnknownOrigin {
+        /// Vision or audio.
+        modality: Modality,
+        /// The file of the model's data.
+        file: Option<String>,
     },
 }
 

@@ -1,12 +1,12 @@
-//! From a recording and its transcript to the sequences of its segments.
+//! From a recording and its transcript to the sequences of its segments, one after another.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use mmrest_data::csd::{Entry, Features};
+use mmrest_data::csd::{Entry, Features, TIMING_WIDTH, word_timing};
 use mmrest_data::text::{count, few};
 use serde::{Deserialize, Serialize};
 
-use crate::audio::{AudioReader, ClipReader, resample};
+use crate::audio::{AudioLimits, AudioReader, ClipReader, resample};
 use crate::error::{MediaError, Result};
 use crate::features::FeatureSet;
 use crate::transcript::{Transcript, Word};
@@ -16,12 +16,31 @@ use crate::transcript::{Transcript, Word};
 pub const LONGEST_CLIP: f64 = 120.0;
 
 /// What is taken from recordings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtractConfig {
     /// Audio features; none leaves recordings' sound unread.
     pub audio: Option<FeatureSet>,
     /// Whether each word's duration and the pause before it are taken from the transcript.
     pub timing: bool,
+}
+
+impl ExtractConfig {
+    /// What makes one of a folder's sequences alone; none where it is not asked for.
+    pub(crate) fn only(&self, name: &str) -> Option<Self> {
+        let nothing = Self::default();
+        match name {
+            "words" => Some(nothing),
+            "audio" => self.audio.map(|set| Self {
+                audio: Some(set),
+                ..nothing
+            }),
+            "timing" => self.timing.then_some(Self {
+                timing: true,
+                ..nothing
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// A segment to be cut, in seconds of the recording.
@@ -31,6 +50,19 @@ pub struct Cut {
     pub start: f64,
     /// End, after the start.
     pub end: f64,
+    /// What it is called.
+    pub id: Option<String>,
+}
+
+/// A recording and what belongs to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Recording<'a> {
+    /// Its file; without one nothing is taken of its sound.
+    pub media: Option<&'a Path>,
+    /// Its transcript.
+    pub transcript: &'a Transcript,
+    /// The segments; without them those of the transcript's cues.
+    pub cuts: Option<&'a [Cut]>,
 }
 
 /// A segment of a recording and what was taken of it.
@@ -40,6 +72,8 @@ pub struct ExtractedSegment {
     pub start: f64,
     /// End in seconds.
     pub end: f64,
+    /// What its [`Cut`] is called.
+    pub id: Option<String>,
     /// Its words, joined.
     pub text: String,
     /// Words with their times.
@@ -50,85 +84,156 @@ pub struct ExtractedSegment {
     pub timing: Option<Entry>,
 }
 
-/// The segments of a recording.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Extracted {
-    /// In the order of their starts.
-    pub segments: Vec<ExtractedSegment>,
-    /// The recording's length in seconds, where its sound was read.
-    pub seconds: Option<f64>,
-    /// What was left out or is odd, as sentences.
-    pub notes: Vec<String>,
+/// The segments of a recording in the order of their starts, each taken when it is asked for: memory holds the words of all
+/// segments, and the sound of one (of those longer than [`LONGEST_CLIP`] that much).
+///
+/// A word belongs to the segment in which its middle lies. The first error ends the segments.
+pub struct Extraction {
+    media: PathBuf,
+    segments: Vec<ExtractedSegment>,
+    next: usize,
+    spoken: Vec<[f64; 2]>,
+    timing: bool,
+    sound: Option<(FeatureSet, ClipReader)>,
+    /// Segments without any sound.
+    silent: Vec<String>,
+    notes: Vec<String>,
 }
 
-/// Takes the segments of a recording: those of `cuts`, or the transcript's cues. A word belongs to the segment in which its
-/// middle lies.
-///
-/// # Errors
-///
-/// The recording cannot be read, or ends before every segment.
-pub fn extract(
-    media: &Path,
-    transcript: &Transcript,
-    cuts: Option<&[Cut]>,
-    config: &ExtractConfig,
-) -> Result<Extracted> {
-    let mut notes = transcript.notes.clone();
-    let mut segments = match cuts {
-        Some(cuts) => by_cuts(transcript, cuts),
-        None => by_cues(transcript),
-    };
-    segments.sort_by(|a, b| a.start.total_cmp(&b.start));
-    let spoken: Vec<&Word> = transcript.words().collect();
-    if config.timing {
-        for segment in &mut segments {
-            segment.timing = Some(timing(&segment.words, &spoken));
-        }
+impl Extraction {
+    /// Opens a recording.
+    ///
+    /// # Errors
+    ///
+    /// Its sound is to be read, and cannot be.
+    pub fn open(recording: &Recording<'_>, config: &ExtractConfig) -> Result<Self> {
+        Self::open_within(recording, config, AudioLimits::default())
     }
-    let mut seconds = None;
-    if let Some(set) = config.audio {
-        let mut clips = ClipReader::new(AudioReader::open(media)?);
-        for segment in &mut segments {
-            segment.audio = Some(audio(&mut clips, segment.start, segment.end, set, media)?);
-        }
-        let length = clips.finish()?;
-        seconds = Some(length);
-        let damage = clips.reader().damage();
-        if damage.packets > 0 {
-            let packets = count(damage.packets, "packet");
-            notes.push(format!("{packets} of its audio could not be decoded"));
-        }
-        if damage.truncated {
-            notes.push(format!("the recording is cut off after {length:.1} s"));
-        }
-        let silent: Vec<String> = segments
-            .iter()
-            .filter(|segment| segment.audio.as_ref().is_some_and(Entry::is_empty))
-            .map(|segment| format!("{:.1}-{:.1} s", segment.start, segment.end))
+
+    /// As [`open`](Self::open), within limits of its sound.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn open_within(
+        recording: &Recording<'_>,
+        config: &ExtractConfig,
+        limits: AudioLimits,
+    ) -> Result<Self> {
+        let transcript = recording.transcript;
+        let mut segments = match recording.cuts {
+            Some(cuts) => by_cuts(transcript, cuts),
+            None => by_cues(transcript),
+        };
+        segments.sort_by(|a, b| a.start.total_cmp(&b.start));
+        let mut spoken: Vec<[f64; 2]> = transcript
+            .words()
+            .map(|word| [word.start, word.end])
             .collect();
-        if silent.len() == segments.len() {
-            return Err(MediaError::recording(
-                media,
-                format!(
-                    "its sound of {length:.1} s ends before the transcript's first segment at {:.1} s: is it the transcript \
-                     of this recording?",
-                    segments.first().map_or(0.0, |segment| segment.start)
-                ),
-            ));
-        }
-        if !silent.is_empty() {
-            notes.push(format!(
-                "{} without sound, for the recording ends at {length:.1} s: {}",
-                count(silent.len(), "segment"),
-                few(&silent, 3)
-            ));
-        }
+        spoken.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        let sound = match (config.audio, recording.media) {
+            (Some(set), Some(media)) => {
+                let reader = AudioReader::open_within(media, limits)?;
+                Some((set, ClipReader::new(reader)))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            media: recording.media.unwrap_or(Path::new("")).to_path_buf(),
+            segments,
+            next: 0,
+            spoken,
+            timing: config.timing,
+            sound,
+            silent: Vec::new(),
+            notes: transcript.notes.clone(),
+        })
     }
-    Ok(Extracted {
-        segments,
-        seconds,
-        notes,
-    })
+
+    /// How many segments there are, taken or not.
+    pub fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Whether there is no segment.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    fn take(&mut self) -> Result<Option<ExtractedSegment>> {
+        let Some(segment) = self.segments.get(self.next) else {
+            return Ok(None);
+        };
+        let mut segment = segment.clone();
+        self.next += 1;
+        let following = self.segments.get(self.next);
+        let following = following.map_or(f64::INFINITY, |next| next.start);
+        if self.timing {
+            segment.timing = Some(timing(&segment.words, &self.spoken));
+        }
+        if let Some((set, clips)) = &mut self.sound {
+            let span = [segment.start, segment.end];
+            let frames = audio(clips, span, following, *set, &self.media)?;
+            if frames.is_empty() {
+                if self.next == 1 && clips.ended() {
+                    return Err(MediaError::recording(
+                        &self.media,
+                        format!(
+                            "its sound of {:.1} s ends before the transcript's first segment at {:.1} s: is it the \
+                             transcript of this recording?",
+                            clips.finish()?,
+                            segment.start
+                        ),
+                    ));
+                }
+                let span = format!("{:.1}-{:.1} s", segment.start, segment.end);
+                self.silent.push(span);
+            }
+            segment.audio = Some(frames);
+        }
+        Ok(Some(segment))
+    }
+
+    /// Reads the recording to its end, and says what was left out or is odd, in sentences.
+    ///
+    /// # Errors
+    ///
+    /// The recording cannot be read on.
+    pub fn finish(mut self) -> Result<Vec<String>> {
+        if let Some((_, clips)) = &mut self.sound {
+            let length = clips.finish()?;
+            let damage = clips.reader().damage();
+            if damage.packets > 0 {
+                let packets = count(damage.packets, "packet");
+                self.notes
+                    .push(format!("{packets} of its audio could not be decoded"));
+            }
+            if damage.truncated {
+                self.notes
+                    .push(format!("the recording is cut off after {length:.1} s"));
+            }
+            if !self.silent.is_empty() {
+                self.notes.push(format!(
+                    "{} without sound, for the recording ends at {length:.1} s: {}",
+                    count(self.silent.len(), "segment"),
+                    few(&self.silent, 3)
+                ));
+            }
+        }
+        Ok(self.notes)
+    }
+}
+
+impl Iterator for Extraction {
+    type Item = Result<ExtractedSegment>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let taken = self.take().transpose();
+        if let Some(Err(_)) = taken {
+            self.next = self.segments.len();
+        }
+        taken
+    }
 }
 
 fn by_cues(transcript: &Transcript) -> Vec<ExtractedSegment> {
@@ -136,6 +241,7 @@ fn by_cues(transcript: &Transcript) -> Vec<ExtractedSegment> {
     cues.map(|cue| ExtractedSegment {
         start: cue.start,
         end: cue.end,
+        id: None,
         text: cue.text.clone(),
         words: words(&cue.words.iter().collect::<Vec<_>>()),
         audio: None,
@@ -155,6 +261,7 @@ fn by_cuts(transcript: &Transcript, cuts: &[Cut]) -> Vec<ExtractedSegment> {
         ExtractedSegment {
             start: cut.start,
             end: cut.end,
+            id: cut.id.clone(),
             text: text.join(" "),
             words: words(&inside),
             audio: None,
@@ -172,33 +279,23 @@ fn words(words: &[&Word]) -> Entry {
 }
 
 /// Duration of every word, and the pause since the word spoken before it in the recording (0 for the first).
-fn timing(words: &Entry, spoken: &[&Word]) -> Entry {
-    let row = |&[start, end]: &[f64; 2]| {
-        let before = spoken.iter().filter(|word| word.start < start);
-        let ended = before
-            .map(|word| word.end)
-            .fold(f64::NEG_INFINITY, f64::max);
-        let pause = if ended.is_finite() {
-            (start - ended).max(0.0)
-        } else {
-            0.0
-        };
-        [(end - start) as f32, pause as f32]
-    };
+fn timing(words: &Entry, spoken: &[[f64; 2]]) -> Entry {
+    let rows = word_timing(&words.intervals, spoken, None);
     Entry {
         intervals: words.intervals.clone(),
         features: Features::Numeric {
-            values: words.intervals.iter().flat_map(row).collect(),
-            width: 2,
+            values: rows.as_flattened().to_vec(),
+            width: TIMING_WIDTH,
         },
     }
 }
 
-/// Features of a segment's sound. A frame's interval is one hop around its centre, within the segment.
+/// Features of a segment's sound. A frame's interval is one hop around its centre, within the segment. The next segment
+/// begins at `following`.
 fn audio(
     clips: &mut ClipReader,
-    start: f64,
-    end: f64,
+    [start, end]: [f64; 2],
+    following: f64,
     set: FeatureSet,
     media: &Path,
 ) -> Result<Entry> {
@@ -209,7 +306,7 @@ fn audio(
     let mut from = start;
     while from < end {
         let to = (from + LONGEST_CLIP).min(end);
-        let samples = clips.clip(from, to)?;
+        let samples = clips.clip(from, to, following)?;
         let samples = resample(
             &samples,
             clips.reader().sample_rate(),
@@ -238,13 +335,10 @@ mod tests {
     use super::*;
 
     fn transcript(lines: &str) -> Transcript {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("t.txt");
-        std::fs::write(&path, lines).unwrap();
-        Transcript::read(&path).unwrap()
+        Transcript::from_bytes(Path::new("t.txt"), lines.as_bytes()).unwrap()
     }
 
-    fn recording() -> std::path::PathBuf {
+    fn media() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/audio/bursts-16000.wav")
     }
 
@@ -253,12 +347,24 @@ mod tests {
         timing: true,
     };
 
+    /// The segments and the notes.
+    fn extract(lines: &str, cuts: Option<&[Cut]>) -> Result<(Vec<ExtractedSegment>, String)> {
+        let transcript = transcript(lines);
+        let media = media();
+        let recording = Recording {
+            media: Some(&media),
+            transcript: &transcript,
+            cuts,
+        };
+        let mut extraction = Extraction::open(&recording, &ALL)?;
+        let segments = extraction.by_ref().collect::<Result<_>>()?;
+        Ok((segments, extraction.finish()?.join("\n")))
+    }
+
     #[test]
     fn segments_have_words_frames_and_timing_in_their_own_times() {
-        let transcript = transcript("0.1 0.5 one two\n0.7 1.2 three\n");
-        let extracted = extract(&recording(), &transcript, None, &ALL).unwrap();
-        assert_eq!(extracted.seconds, Some(1.5));
-        let segment = &extracted.segments[1];
+        let (segments, _) = extract("0.1 0.5 one two\n0.7 1.2 three\n", None).unwrap();
+        let segment = &segments[1];
         assert_eq!(
             (segment.start, segment.end, segment.text.as_str()),
             (0.7, 1.2, "three")
@@ -286,34 +392,35 @@ mod tests {
 
     #[test]
     fn a_cut_takes_the_words_whose_middles_lie_in_it() {
-        let transcript = transcript("0 1.2 ab cd ef\n");
-        let cuts = [
-            Cut {
-                start: 0.0,
-                end: 0.65,
-            },
-            Cut {
-                start: 0.65,
-                end: 1.2,
-            },
-        ];
-        let extracted = extract(&recording(), &transcript, Some(&cuts), &ALL).unwrap();
-        let texts: Vec<&str> = extracted.segments.iter().map(|s| s.text.as_str()).collect();
+        let cut = |start, end| Cut {
+            start,
+            end,
+            id: None,
+        };
+        let cuts = [cut(0.0, 0.65), cut(0.65, 1.2)];
+        let (segments, _) = extract("0 1.2 ab cd ef\n", Some(&cuts)).unwrap();
+        let texts: Vec<&str> = segments.iter().map(|s| s.text.as_str()).collect();
         assert_eq!(texts, ["ab cd", "ef"]);
     }
 
     #[test]
+    fn overlapping_cues_each_have_their_whole_sound() {
+        let (segments, notes) = extract("0.1 1.2 one\n0.2 0.5 two\n", None).unwrap();
+        let alone = extract("0.2 0.5 two\n", None).unwrap().0;
+        assert_eq!(segments[1].audio, alone[0].audio);
+        assert!(notes.contains("before the previous cue's end"), "{notes}");
+    }
+
+    #[test]
     fn a_transcript_beyond_the_recording_is_noted_and_another_ones_refused() {
-        let longer = transcript("0.1 0.5 one\n7 8 two\n");
-        let extracted = extract(&recording(), &longer, None, &ALL).unwrap();
-        let notes = extracted.notes.join("\n");
+        let (segments, notes) = extract("0.1 0.5 one\n7 8 two\n", None).unwrap();
         assert!(notes.contains("1 segment without sound"), "{notes}");
-        let error = extract(&recording(), &transcript("7 8 two\n"), None, &ALL).unwrap_err();
+        assert!(segments[1].audio.as_ref().is_some_and(Entry::is_empty));
+        let error = extract("7 8 two\n", None).unwrap_err().to_string();
         assert!(
-            error
-                .to_string()
-                .contains("is it the transcript of this recording?"),
+            error.contains("is it the transcript of this recording?"),
             "{error}"
         );
+        assert!(error.contains("its sound of 1.5 s"), "{error}");
     }
 }

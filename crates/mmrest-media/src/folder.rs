@@ -1,5 +1,6 @@
 //! A folder of computational sequences made from recordings, one recording after another.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,57 +9,23 @@ use mmrest_data::csd::{self, ComputationalSequence, Entry};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{MediaError, Result};
-use crate::extract::{ExtractConfig, Extracted};
-use crate::features::FeatureParameters;
+use crate::extract::{ExtractConfig, ExtractedSegment, Extraction, Recording};
+use crate::record::{FeatureRecord, RECORD};
 
 /// Where the recordings that are done are kept until all are.
 const PARTS: &str = "parts";
-/// Every parameter of the extraction.
-const PARAMETERS: &str = "feature.json";
 /// The table of segments.
 pub const TABLE: &str = "label.csv";
 
 /// Names of the sequences, which are those of their files without `.csd`.
 const SEQUENCES: [&str; 3] = ["words", "audio", "timing"];
 
-/// What features were made by: the content of `feature.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FeatureRecord {
-    /// Version of this crate.
-    pub version: String,
-    /// What was extracted.
-    pub config: ExtractConfig,
-    /// Parameters of the audio features.
-    pub parameters: Option<FeatureParameters>,
-    /// Columns of `audio.csd`.
-    pub audio_columns: Vec<String>,
-    /// Columns of `timing.csd`.
-    pub timing_columns: Vec<String>,
-}
-
-impl FeatureRecord {
-    /// The record of an extraction by this version.
-    pub fn new(config: &ExtractConfig) -> Self {
-        let timing = ["duration", "pause_before"].map(str::to_owned);
-        Self {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            config: config.clone(),
-            parameters: config.audio.map(|set| set.parameters()),
-            audio_columns: config.audio.map(|set| set.columns()).unwrap_or_default(),
-            timing_columns: if config.timing {
-                timing.to_vec()
-            } else {
-                Vec::new()
-            },
-        }
-    }
-}
-
 /// A folder that recordings are extracted to. Each recording is complete or absent, so an interrupted extraction goes on
 /// where it stopped.
 #[derive(Debug)]
 pub struct FeatureFolder {
     dir: PathBuf,
+    config: ExtractConfig,
 }
 
 /// A segment's row of the table.
@@ -77,11 +44,8 @@ impl FeatureFolder {
     /// It cannot be written, or holds features of another extraction.
     pub fn open(dir: &Path, record: &FeatureRecord) -> Result<Self> {
         fs::create_dir_all(dir.join(PARTS)).map_err(|error| MediaError::io(dir, error))?;
-        let path = dir.join(PARAMETERS);
-        if path.exists() {
-            let text = fs::read_to_string(&path).map_err(|error| MediaError::io(&path, error))?;
-            let there: FeatureRecord = serde_json::from_str(&text)
-                .map_err(|error| MediaError::text(&path, error.to_string()))?;
+        let path = dir.join(RECORD);
+        if let Some(there) = FeatureRecord::of_folder(dir)? {
             if there != *record {
                 return Err(MediaError::text(
                     &path,
@@ -95,6 +59,7 @@ impl FeatureFolder {
         }
         Ok(Self {
             dir: dir.to_path_buf(),
+            config: record.config.clone(),
         })
     }
 
@@ -107,12 +72,12 @@ impl FeatureFolder {
         self.part(video).is_dir()
     }
 
-    /// Adds a recording under an id, `video`.
+    /// Extracts a recording and adds it under an id, `video`; says what was left out or is odd, in sentences.
     ///
     /// # Errors
     ///
-    /// A file cannot be written, or the id cannot be a file's name.
-    pub fn add(&self, video: &str, extracted: &Extracted) -> Result<()> {
+    /// The recording cannot be read, a file cannot be written, or the id cannot be a file's name.
+    pub fn add(&self, video: &str, recording: &Recording<'_>) -> Result<Vec<String>> {
         if video.is_empty() || video.starts_with('.') || video.contains(['/', '\\', '[', '\0']) {
             let reason = format!("{video:?} cannot be the id of a recording: rename the file");
             return Err(MediaError::text(Path::new(video), reason));
@@ -124,45 +89,44 @@ impl FeatureFolder {
             fs::remove_dir_all(&unfinished).map_err(io)?;
         }
         fs::create_dir(&unfinished).map_err(io)?;
+        let mut notes = Vec::new();
+        let mut rows = Vec::new();
+        // Every sequence is a pass of its own, so that no more than a segment of it is in memory.
         for name in SEQUENCES {
-            let segments = extracted.segments.iter().enumerate();
-            let entries: Vec<(String, Entry)> = segments
-                .filter_map(|(i, segment)| {
-                    let entry = match name {
-                        "words" => Some(&segment.words),
-                        "audio" => segment.audio.as_ref(),
-                        _ => segment.timing.as_ref(),
-                    };
-                    let entry = entry.filter(|entry| !entry.is_empty())?;
-                    Some((format!("{video}[{i}]"), entry.clone()))
-                })
-                .collect();
-            if !entries.is_empty() {
-                let path = unfinished.join(format!("{name}.csd"));
-                csd::write_at_level(
-                    &path,
-                    name,
-                    &csd::metadata(name, description(name)),
-                    1,
-                    entries,
-                )
-                .map_err(|error| data(&path, &error))?;
+            let Some(config) = self.config.only(name) else {
+                continue;
+            };
+            let mut extraction = Extraction::open(recording, &config)?;
+            let path = unfinished.join(format!("{name}.csd"));
+            let segments = extraction.by_ref();
+            write_sequence(
+                &path,
+                name,
+                segments.map(|segment| {
+                    let segment = segment?;
+                    if name == "words" {
+                        rows.push(Row {
+                            start: segment.start,
+                            end: segment.end,
+                            text: segment.text.clone(),
+                        });
+                    }
+                    Ok(segment)
+                }),
+                video,
+            )?;
+            for note in extraction.finish()? {
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
             }
         }
-        let rows: Vec<Row> = extracted
-            .segments
-            .iter()
-            .map(|segment| Row {
-                start: segment.start,
-                end: segment.end,
-                text: segment.text.clone(),
-            })
-            .collect();
         let path = unfinished.join("segments.json");
         let text = serde_json::to_vec(&rows)
             .map_err(|error| MediaError::text(&path, error.to_string()))?;
         fs::write(&path, text).map_err(|error| MediaError::io(&path, error))?;
-        fs::rename(&unfinished, &part).map_err(|error| MediaError::io(&part, error))
+        fs::rename(&unfinished, &part).map_err(|error| MediaError::io(&part, error))?;
+        Ok(notes)
     }
 
     /// Writes what all recordings of the folder have: `words.csd`, `audio.csd`, `timing.csd` as far as they were extracted,
@@ -198,10 +162,7 @@ impl FeatureFolder {
                 continue;
             }
             let path = self.dir.join(format!("{name}.csd"));
-            let entries = files.iter().flat_map(|file| match entries(file) {
-                Ok(entries) => entries.into_iter().map(Ok).collect::<Vec<_>>(),
-                Err(error) => vec![Err(error)],
-            });
+            let entries = files.iter().flat_map(|file| entries(file));
             csd::try_write(
                 &path,
                 name,
@@ -225,8 +186,10 @@ impl FeatureFolder {
                 .map_err(|error| MediaError::text(&path, error.to_string()))?;
             for (i, row) in rows.iter().enumerate() {
                 let (start, end) = (row.start.to_string(), row.end.to_string());
+                // Clips count from 1, as those of the published tables.
+                let clip = (i + 1).to_string();
                 table
-                    .write_record([video, &i.to_string(), &row.text, "", &start, &end])
+                    .write_record([video, &clip, &row.text, "", &start, &end])
                     .map_err(wrong)?;
             }
             segments += rows.len();
@@ -238,10 +201,56 @@ impl FeatureFolder {
     }
 }
 
-fn entries(path: &Path) -> mmrest_data::Result<Vec<(String, Entry)>> {
-    let sequence = ComputationalSequence::open(path)?;
-    let read = |id: &String| Ok((id.clone(), sequence.read(id)?));
-    sequence.ids().iter().map(read).collect()
+/// The entries of a file, read one after another.
+fn entries(path: &Path) -> Box<dyn Iterator<Item = mmrest_data::Result<(String, Entry)>>> {
+    let sequence = match ComputationalSequence::open(path) {
+        Ok(sequence) => sequence,
+        Err(error) => return Box::new(std::iter::once(Err(error))),
+    };
+    let ids = sequence.ids().to_vec();
+    Box::new(ids.into_iter().map(move |id| {
+        let entry = sequence.read(&id)?;
+        Ok((id, entry))
+    }))
+}
+
+/// Writes one sequence of a recording, those segments that have rows of it; no file where none has.
+fn write_sequence(
+    path: &Path,
+    name: &str,
+    segments: impl Iterator<Item = Result<ExtractedSegment>>,
+    video: &str,
+) -> Result<()> {
+    // What a segment could not be made for; the writer knows errors of data alone.
+    let failed = RefCell::new(None);
+    let entries = segments
+        .enumerate()
+        .filter_map(|(i, segment)| match segment {
+            Ok(segment) => {
+                let entry = match name {
+                    "words" => Some(segment.words),
+                    "audio" => segment.audio,
+                    _ => segment.timing,
+                };
+                let entry = entry.filter(|entry| !entry.is_empty())?;
+                Some(Ok((format!("{video}[{i}]"), entry)))
+            }
+            Err(error) => {
+                failed.replace(Some(error));
+                Some(Err(DataError::Stopped))
+            }
+        });
+    let mut entries = entries.peekable();
+    let written = if entries.peek().is_none() {
+        Ok(())
+    } else {
+        let metadata = csd::metadata(name, description(name));
+        csd::try_write(path, name, &metadata, 1, entries)
+    };
+    match failed.into_inner() {
+        Some(error) => Err(error),
+        None => written.map_err(|error| data(path, &error)),
+    }
 }
 
 fn description(name: &str) -> &'static str {
@@ -259,7 +268,7 @@ fn data(path: &Path, error: &DataError) -> MediaError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Transcript, extract};
+    use crate::Transcript;
 
     #[test]
     fn an_extraction_goes_on_where_it_stopped_and_loads_as_a_data_set() {
@@ -279,8 +288,12 @@ mod tests {
             let features = FeatureFolder::open(&out, &record).unwrap();
             assert!(!features.has(name));
             let media = golden.join(format!("{name}.wav"));
-            let extracted = extract(&media, &transcript, None, &config).unwrap();
-            features.add(name, &extracted).unwrap();
+            let recording = Recording {
+                media: Some(&media),
+                transcript: &transcript,
+                cuts: None,
+            };
+            features.add(name, &recording).unwrap();
             assert!(features.has(name));
         }
         let features = FeatureFolder::open(&out, &record).unwrap();
@@ -291,7 +304,7 @@ mod tests {
         assert_eq!(words.read("glide-16000[1]").unwrap().features.width(), 33);
         let table = fs::read_to_string(out.join(TABLE)).unwrap();
         assert!(
-            table.contains("glide-16000,1,not a bad one,,0.7,1.4"),
+            table.contains("glide-16000,2,not a bad one,,0.7,1.4"),
             "{table}"
         );
         let other = FeatureRecord::new(&ExtractConfig {
@@ -300,14 +313,11 @@ mod tests {
         });
         let error = FeatureFolder::open(&out, &other).unwrap_err();
         assert!(error.to_string().contains("other parameters"), "{error}");
-        assert!(features.add("../up", &extracted_nothing()).is_err());
-    }
-
-    fn extracted_nothing() -> Extracted {
-        Extracted {
-            segments: Vec::new(),
-            seconds: None,
-            notes: Vec::new(),
-        }
+        let recording = Recording {
+            media: None,
+            transcript: &transcript,
+            cuts: None,
+        };
+        assert!(features.add("../up", &recording).is_err());
     }
 }

@@ -173,16 +173,31 @@ fn clips_are_cut_where_they_lie() {
     let open = || ClipReader::new(AudioReader::open(&folder().join("bursts-16000.wav")).unwrap());
     let mut clips = open();
     let place = |seconds: f64| (seconds * f64::from(rate)).round() as usize;
-    for (start, end) in [(0.1, 0.4), (0.2, 0.3), (0.9, 1.2), (0.9, 9.0)] {
+    let cuts = [(0.1, 0.4), (0.2, 0.3), (0.25, 1.0), (0.9, 1.2), (0.9, 9.0)];
+    for (i, &(start, end)) in cuts.iter().enumerate() {
+        let next = cuts.get(i + 1).map_or(9.0, |&(start, _)| start);
         let expected = &samples[place(start)..place(end).min(samples.len())];
         assert_eq!(
-            clips.clip(start, end).unwrap(),
+            clips.clip(start, end, next).unwrap(),
             expected,
             "{start} to {end}"
         );
     }
-    assert!(clips.clip(7.0, 9.0).unwrap().is_empty());
+    assert!(clips.clip(7.0, 9.0, 9.0).unwrap().is_empty());
     let seconds = samples.len() as f64 / f64::from(rate);
     assert_eq!(open().finish().unwrap(), seconds);
     assert_eq!(clips.finish().unwrap(), seconds);
+}
+
+#[test]
+fn a_later_clip_may_begin_within_an_earlier_one() {
+    let (samples, rate) = samples("bursts-16000");
+    let path = folder().join("bursts-16000.wav");
+    let mut clips = ClipReader::new(AudioReader::open(&path).unwrap());
+    let place = |seconds: f64| (seconds * f64::from(rate)).round() as usize;
+    // A long segment in two clips, then one that begins in the first of them.
+    clips.clip(0.0, 0.7, 0.1).unwrap();
+    clips.clip(0.7, 1.4, 0.1).unwrap();
+    let again = clips.clip(0.1, 0.3, 9.0).unwrap();
+    assert_eq!(again, &samples[place(0.1)..place(0.3)]);
 }

@@ -45,10 +45,10 @@ use self::layers::{TOKENS, positions, with_layer_names};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, product, sum};
 use crate::error::ModelError;
-use crate::inputs::{fit, label_column, one_device};
+use crate::layers::{check_encoder, fit, mse, needs, recipe, whole};
 use crate::model::{Loss, Mode, ModelOutput, SentimentModel};
-use crate::needs::{AbsentNeed, Needs, TextNeed};
-use crate::recipe::{GradientGroup, Optimizer, ParameterGroup, Rates, Recipe, Schedule};
+use crate::needs::{Longest, Needs};
+use crate::recipe::{Optimizer, Rates, Recipe, Schedule};
 use crate::sequences::SequenceBatch;
 use crate::task::Task;
 
@@ -100,6 +100,21 @@ pub struct AlmtOutput {
     pub fusion: Tensor<2>,
     /// `[batch, 1]`.
     pub prediction: Tensor<2>,
+}
+
+/// AdamW with a schedule by epoch: one rate for everything, as published, or one of the text encoder's own.
+pub(crate) fn recipe_by_epoch(rates: &Rates, schedule: Schedule, one_rate: bool) -> Recipe {
+    let mut recipe = Recipe {
+        schedule,
+        ..recipe(rates, 1, true)
+    };
+    if one_rate {
+        recipe.groups.truncate(1);
+    }
+    for group in &mut recipe.groups {
+        group.optimizer = Optimizer::ADAM_W;
+    }
+    recipe
 }
 
 /// One row per segment.
@@ -159,11 +174,7 @@ impl SentimentModel for Almt {
         text: Option<(Bert, &BertConfig)>,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        if task.uses(Modality::Text) && text.is_none() {
-            return Err(ModelError::Internal(
-                "text in use without an encoder".into(),
-            ));
-        }
+        check_encoder(task, text.is_some())?;
         let hidden = text.as_ref().map_or(1, |(_, bert)| bert.hidden_size);
         let (width, heads) = (config.width, config.language_heads);
         let embedding = |at, features| Embedding::init(config.embedding(at, features), device);
@@ -226,36 +237,25 @@ impl SentimentModel for Almt {
         Ok(())
     }
 
-    fn needs(_: &AlmtConfig) -> Needs {
+    fn needs(config: &AlmtConfig) -> Needs {
+        let [text, audio, vision] = config.max_length.map(Some);
         Needs {
-            text: TextNeed::AllTokens,
-            absent: AbsentNeed::ZeroFrame,
-            ..Needs::default()
+            longest: Longest {
+                text,
+                vision,
+                audio,
+            },
+            ..needs(1)
         }
     }
 
     fn recipe(config: &AlmtConfig, rates: &Rates) -> Recipe {
-        let group = |name, pattern, rate| ParameterGroup {
-            optimizer: Optimizer::ADAM_W,
-            ..ParameterGroup::new(name, pattern, rate, rates.weight_decay)
+        let schedule = Schedule::EpochCosine {
+            idle_first: config.first_epoch_at_zero || config.published,
+            warmup: config.warmup_epochs,
+            epochs: config.schedule_epochs,
         };
-        let mut groups = vec![group("", "", rates.learning_rate)];
-        if !config.published {
-            groups.push(group("text", r"^bert\.", rates.text_learning_rate));
-        }
-        let gradients = GradientGroup {
-            name: "",
-            pattern: "",
-            clip: rates.clip(),
-        };
-        Recipe {
-            schedule: Schedule::EpochCosine {
-                idle_first: config.first_epoch_at_zero || config.published,
-                warmup: config.warmup_epochs,
-                epochs: config.schedule_epochs,
-            },
-            ..Recipe::new(groups, vec![gradients])
-        }
+        recipe_by_epoch(rates, schedule, config.published)
     }
 
     fn forward(&self, batch: &Batch, (): &(), _: Mode) -> Result<AlmtOutput, ModelError> {
@@ -269,10 +269,8 @@ impl SentimentModel for Almt {
         (): &(),
         _: Mode,
     ) -> Result<Loss, ModelError> {
-        one_device("ALMT", batch)?;
-        let labels = label_column(&batch.labels, &output.prediction.device());
-        let errors = (output.prediction.clone() - labels).square();
-        let task = errors.mean();
+        whole(batch, "ALMT")?;
+        let task = mse(batch, output.prediction());
         Ok(Loss {
             total: task.clone(),
             parts: vec![Some(task)],

@@ -71,7 +71,7 @@ pub enum TextBatch {
 impl TextBatch {
     /// What stands for each text, `[batch, text width]`: the first token's last state, or what else `text.pooling` says,
     /// from whatever the batch carries. `lower_layers`: how many layers [`TextBatch::Hidden`] has passed.
-    pub fn first_token(&self, bert: &Bert, lower_layers: usize) -> Tensor<2> {
+    pub fn pooled(&self, bert: &Bert, lower_layers: usize) -> Tensor<2> {
         match self {
             Self::Tokens(tokens) => bert.pooled(tokens),
             Self::Hidden(states, offsets) => {
@@ -87,7 +87,7 @@ impl TextBatch {
     }
 
     /// Last hidden states of all tokens, from whatever the batch carries. `lower_layers` as for
-    /// [`first_token`](Self::first_token).
+    /// [`pooled`](Self::pooled).
     pub fn all_tokens(&self, bert: &Bert, lower_layers: usize) -> PackedStates {
         match self {
             Self::Tokens(tokens) => PackedStates {
@@ -244,14 +244,14 @@ impl Batch {
     }
 
     /// What stands for each text, `[batch, text width]`; zeros `[batch, 1]` where text is not in use.
-    pub fn first_token(
+    pub fn pooled_text(
         &self,
         bert: Option<&Bert>,
         lower_layers: usize,
         device: &Device,
     ) -> Tensor<2> {
         match (bert, &self.text) {
-            (Some(bert), Some(text)) => text.first_token(bert, lower_layers),
+            (Some(bert), Some(text)) => text.pooled(bert, lower_layers),
             (None, Some(TextBatch::First(states))) => states.clone(),
             _ => Tensor::zeros([self.len(), 1], device),
         }

@@ -45,14 +45,14 @@ pub use self::config::DevaConfig;
 use crate::almt::layers::{
     Block, Embedding, Fusion, HyperLayer, TOKENS, positions, with_layer_names,
 };
-use crate::almt::rows;
+use crate::almt::{recipe_by_epoch, rows};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, product, sum};
 use crate::error::ModelError;
-use crate::inputs::{fit, label_column, one_device};
+use crate::layers::{check_encoder, fit, mse, needs, whole};
 use crate::model::{Loss, Mode, ModelOutput, SentimentModel};
-use crate::needs::{AbsentNeed, Needs, TextNeed};
-use crate::recipe::{GradientGroup, Optimizer, ParameterGroup, Rates, Recipe, Schedule};
+use crate::needs::{Longest, Needs};
+use crate::recipe::{Rates, Recipe, Schedule};
 use crate::sequences::SequenceBatch;
 use crate::task::Task;
 
@@ -188,11 +188,7 @@ impl SentimentModel for Deva {
         text: Option<(Bert, &BertConfig)>,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        if task.uses(Modality::Text) && text.is_none() {
-            return Err(ModelError::Internal(
-                "text in use without an encoder".into(),
-            ));
-        }
+        check_encoder(task, text.is_some())?;
         let hidden = text.as_ref().map_or(1, |(_, bert)| bert.hidden_size);
         let width = config.width;
         let embedding = |features, room| Embedding::init(config.embedding(features, room), device);
@@ -270,35 +266,23 @@ impl SentimentModel for Deva {
 
     fn needs(config: &DevaConfig) -> Needs {
         Needs {
-            text: TextNeed::AllTokens,
-            absent: AbsentNeed::ZeroFrame,
             sentences: if config.descriptions { 2 } else { 0 },
-            ..Needs::default()
+            longest: Longest {
+                text: Some(config.text_length),
+                vision: Some(config.frames()),
+                audio: Some(config.frames()),
+            },
+            ..needs(1)
         }
     }
 
     fn recipe(config: &DevaConfig, rates: &Rates) -> Recipe {
-        let group = |name, pattern, rate| ParameterGroup {
-            optimizer: Optimizer::ADAM_W,
-            ..ParameterGroup::new(name, pattern, rate, rates.weight_decay)
+        let schedule = Schedule::EpochCosine {
+            idle_first: config.first_epoch_at_zero || config.published,
+            warmup: config.warmup_epochs,
+            epochs: config.schedule_epochs,
         };
-        let mut groups = vec![group("", "", rates.learning_rate)];
-        if !config.published {
-            groups.push(group("text", r"^bert\.", rates.text_learning_rate));
-        }
-        let gradients = GradientGroup {
-            name: "",
-            pattern: "",
-            clip: rates.clip(),
-        };
-        Recipe {
-            schedule: Schedule::EpochCosine {
-                idle_first: config.first_epoch_at_zero || config.published,
-                warmup: config.warmup_epochs,
-                epochs: config.schedule_epochs,
-            },
-            ..Recipe::new(groups, vec![gradients])
-        }
+        recipe_by_epoch(rates, schedule, config.published)
     }
 
     fn forward(&self, batch: &Batch, (): &(), _: Mode) -> Result<DevaOutput, ModelError> {
@@ -312,9 +296,8 @@ impl SentimentModel for Deva {
         (): &(),
         _: Mode,
     ) -> Result<Loss, ModelError> {
-        one_device("DEVA", batch)?;
-        let labels = label_column(&batch.labels, &output.prediction.device());
-        let task = (output.prediction.clone() - labels).square().mean();
+        whole(batch, "DEVA")?;
+        let task = mse(batch, output.prediction());
         Ok(Loss {
             total: task.clone(),
             parts: vec![Some(task)],

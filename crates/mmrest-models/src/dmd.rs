@@ -54,10 +54,10 @@ use self::layers::{Channels, Encoder, Graph, Head, cosine, margin};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, product, sum};
 use crate::error::ModelError;
-use crate::inputs::{label_column, one_device};
+use crate::layers::{check_encoder, l1, needs, recipe, whole};
 use crate::model::{Loss, Mode, ModelOutput, SentimentModel};
-use crate::needs::{AbsentNeed, Needs, TextNeed};
-use crate::recipe::{GradientGroup, ParameterGroup, Rates, Recipe};
+use crate::needs::{Longest, Needs};
+use crate::recipe::{Rates, Recipe};
 use crate::task::Task;
 
 /// The edges that are known to teach among low representations: from text.
@@ -286,11 +286,7 @@ impl SentimentModel for Dmd {
         text: Option<(Bert, &BertConfig)>,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        if task.uses(Modality::Text) && text.is_none() {
-            return Err(ModelError::Internal(
-                "text in use without an encoder".into(),
-            ));
-        }
+        check_encoder(task, text.is_some())?;
         let hidden = text.as_ref().map_or(1, |(_, bert)| bert.hidden_size);
         let d = config.width;
         let head = |width, inner| Head::init(width, inner, config.output_dropout, device);
@@ -338,31 +334,21 @@ impl SentimentModel for Dmd {
         Ok(())
     }
 
-    fn needs(_: &DmdConfig) -> Needs {
+    fn needs(config: &DmdConfig) -> Needs {
+        let [text, audio, vision] = config.lengths.map(Some);
         Needs {
-            text: TextNeed::AllTokens,
-            absent: AbsentNeed::ZeroFrame,
-            ..Needs::default()
+            longest: Longest {
+                text,
+                vision,
+                audio,
+            },
+            ..needs(1)
         }
     }
 
     fn recipe(config: &DmdConfig, rates: &Rates) -> Recipe {
-        let group =
-            |name, pattern, rate| ParameterGroup::new(name, pattern, rate, rates.weight_decay);
-        let groups = vec![
-            group("", "", rates.learning_rate),
-            group("text", r"^bert\.", rates.text_learning_rate),
-        ];
-        let gradients = GradientGroup {
-            name: "",
-            pattern: "",
-            clip: rates.clip(),
-        };
-        Recipe {
-            accumulate: config.accumulate,
-            flush_rest: config.step_at_end && !config.published,
-            ..Recipe::new(groups, vec![gradients])
-        }
+        let at_end = config.step_at_end && !config.published;
+        recipe(rates, config.accumulate, at_end)
     }
 
     fn forward(&self, batch: &Batch, (): &(), _: Mode) -> Result<DmdOutput, ModelError> {
@@ -421,9 +407,8 @@ impl SentimentModel for Dmd {
         (): &(),
         mode: Mode,
     ) -> Result<Loss, ModelError> {
-        one_device("DMD", batch)?;
-        let labels = label_column(&batch.labels, &output.prediction.device());
-        let error = |score: &Tensor<2>| (score.clone() - labels.clone()).abs().mean();
+        whole(batch, "DMD")?;
+        let error = |score: &Tensor<2>| l1(batch, score.clone().squeeze_dim(1));
         let mut task = error(&output.prediction);
         if mode == Mode::Evaluate {
             let mut parts = vec![None; Self::LOSSES.len()];

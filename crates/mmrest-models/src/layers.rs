@@ -1,12 +1,23 @@
 //! What the comparison systems share: frames of given lengths, a norm, losses, a recipe, needs.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use mmrest_data::Modality;
 
 use crate::batch::Batch;
 use crate::error::{ConfigError, ModelError};
 use crate::needs::{AbsentNeed, Needs, TextNeed};
 use crate::recipe::{GradientGroup, ParameterGroup, Rates, Recipe};
 use crate::sequences::{PackedStates, SequenceBatch};
+use crate::task::Task;
+
+/// Sequences of at most `most`: what lies beyond is cut off. With `fixed`, all are padded to that length, not to the longest of
+/// the batch.
+pub(crate) fn fit(sequences: SequenceBatch, most: usize, fixed: bool) -> SequenceBatch {
+    if fixed || sequences.time() > most {
+        return sequences.resized(most);
+    }
+    sequences
+}
 
 /// Sequences cut to, or filled with zero frames up to, `lengths`, end to end.
 pub(crate) fn packed_to(frames: &SequenceBatch, lengths: &[usize]) -> PackedStates {
@@ -49,6 +60,22 @@ pub(crate) fn labels(batch: &Batch, device: &Device) -> Tensor<1> {
 pub(crate) fn l1(batch: &Batch, prediction: Tensor<1>) -> Tensor<1> {
     let labels = labels(batch, &prediction.device());
     mean_error(batch, (prediction - labels).abs())
+}
+
+/// The mean square error, `[1]`.
+pub(crate) fn mse(batch: &Batch, prediction: Tensor<1>) -> Tensor<1> {
+    let labels = labels(batch, &prediction.device());
+    mean_error(batch, (prediction - labels).square())
+}
+
+/// Refuses a text encoder that is absent though text is in use.
+pub(crate) fn check_encoder(task: &Task, present: bool) -> Result<(), ModelError> {
+    if present || !task.uses(Modality::Text) {
+        return Ok(());
+    }
+    Err(ModelError::Config(ConfigError(
+        "data.modalities has text, which needs a text encoder (text.bert); found none".into(),
+    )))
 }
 
 /// Refuses a batch that is one of several devices' parts, for a model whose loss couples the segments of a batch.

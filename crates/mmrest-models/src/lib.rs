@@ -8,7 +8,7 @@ mod deva;
 mod dmd;
 mod error;
 mod geometry;
-mod inputs;
+mod graph;
 mod layers;
 mod lmf;
 mod mag_bert;
@@ -40,7 +40,8 @@ pub use error::{ConfigError, ModelError};
 pub use geometry::{
     BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations, SharedSpace,
 };
-pub use lmf::{Lmf, LmfConfig, LmfOutput};
+pub use graph::{GraphFrames, GraphInputs, GraphOutputs};
+pub use lmf::{Lmf, LmfConfig};
 pub use mag_bert::{Gate, MagBert, MagBertConfig, MagBertOutput, MagLoss};
 pub use mcl_mcf::{MclMcf, MclMcfConfig, MclMcfOutput};
 pub use misa::{FrameLengths, FrameReader, LstmInit, Misa, MisaConfig, MisaOutput, Projection};
@@ -50,14 +51,15 @@ pub use mmlcn_like::{
     MmlcnLikeOutput,
 };
 pub use mmrest::{
-    Assign, ClusterConfig, ClusterScope, ClusterState, Forward, LossConfig, MetricKind, MmRest,
-    MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,
+    Assign, ClusterConfig, ClusterScope, ClusterState, Forward, FusionKind, GatedScores,
+    KernelConfig, KernelLossConfig, LossConfig, MetricKind, MmRest, MmRestConfig, OrdinalConfig,
+    ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,
 };
 pub use model::{
     Loss, Mode, ModelOutput, NearCluster, Prediction, Presets, SentimentModel, StepAt,
 };
 pub use mult::{Convolution, Encoder, Mult, MultConfig, MultOutput, Padding};
-pub use needs::{AbsentNeed, FrameNeed, Needs, TextNeed};
+pub use needs::{AbsentNeed, FrameNeed, Longest, Needs, TextNeed};
 pub use published::{PublishedTensor, load_published, published_gradients, published_weights};
 pub use recipe::{
     Adam, Clip, GradientGroup, Optimizer, ParameterGroup, Pass, Rates, Recipe, Schedule,
@@ -66,7 +68,7 @@ pub use registry::{ModelConfig, ModelVisitor};
 pub use self_mm::{Distance, Head, LabelMemory, LabelState, SelfMm, SelfMmConfig, SelfMmOutput};
 pub use sequences::{PackedStates, SequenceBatch};
 pub use subnets::{
-    BatchNorm, MeanOver, RunningStatistics, SubNet, SubnetState, TextLstm, TextSubNet,
+    BatchNorm, MeanOver, RunningStatistics, SubNet, SubnetOutput, SubnetState, TextLstm, TextSubNet,
 };
 pub use task::{BinsConfig, Task};
-pub use tfn::{Tfn, TfnConfig, TfnOutput};
+pub use tfn::{Tfn, TfnConfig};

@@ -22,7 +22,6 @@ use std::sync::Arc;
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
-use mmrest_data::Modality;
 use mmrest_encoders::init::xavier_normal_init;
 use mmrest_encoders::{Bert, BertConfig};
 use serde::{Deserialize, Serialize};
@@ -30,11 +29,14 @@ use serde::{Deserialize, Serialize};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, product, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::layers::{l1, needs, recipe, whole};
+use crate::layers::{l1, recipe, whole};
 use crate::model::{Loss, Mode, ModelOutput, Presets, SentimentModel, StepAt};
 use crate::needs::Needs;
+use crate::published::PublishedTensor;
 use crate::recipe::{ParameterGroup, Rates, Recipe};
-use crate::subnets::{MeanOver, Statistics, SubNet, SubnetState, TextLstm, TextSubNet, with_one};
+use crate::subnets::{
+    MeanOver, Padding, SubNet, SubNets, SubnetOutput, SubnetState, TextLstm, TextSubNet, with_one,
+};
 use crate::task::Task;
 
 /// `[model.lmf]`. The defaults are the published values for MOSI.
@@ -93,16 +95,10 @@ impl Default for LmfConfig {
 }
 
 impl LmfConfig {
-    /// Tokens that every text is padded to, where it is.
-    fn text_padding(&self) -> Option<usize> {
-        let padded = self.published || self.text_lstm == TextLstm::Padded;
-        padded.then_some(self.padded_text)
-    }
-
-    /// Frames of audio and vision that are averaged over, where they are not a segment's own.
-    fn frame_padding(&self) -> [Option<usize>; 2] {
-        let padded = self.published || self.mean_over == MeanOver::Padded;
-        [self.padded_audio, self.padded_vision].map(|frames| padded.then_some(frames))
+    /// To what sequences are padded.
+    fn padding(&self) -> Padding {
+        let lengths = [self.padded_text, self.padded_audio, self.padded_vision];
+        Padding::new(self.published, self.text_lstm, self.mean_over, lengths)
     }
 
     fn text_out(&self) -> usize {
@@ -238,42 +234,10 @@ struct Settings {
     lower_layers: usize,
 }
 
-/// What the forward pass gives.
-#[derive(Clone, Debug)]
-pub struct LmfOutput {
-    /// ht, `[batch, T/2]`.
-    pub text: Tensor<2>,
-    /// ha, `[batch, A]`.
-    pub audio: Tensor<2>,
-    /// hv, `[batch, V]`.
-    pub vision: Tensor<2>,
-    /// u, `[batch, R]`.
-    pub fusion: Tensor<2>,
-    /// `[batch, 1]`.
-    pub prediction: Tensor<2>,
-    statistics: Statistics,
-}
-
-impl ModelOutput for LmfOutput {
-    fn prediction(&self) -> Tensor<1> {
-        self.prediction.clone().squeeze_dim(1)
-    }
-
-    fn stages(&self) -> Vec<(&'static str, Tensor<2>)> {
-        vec![
-            ("audio representation", self.audio.clone()),
-            ("vision representation", self.vision.clone()),
-            ("text representation", self.text.clone()),
-            ("fusion", self.fusion.clone()),
-            ("prediction", self.prediction.clone()),
-        ]
-    }
-}
-
 impl SentimentModel for Lmf {
     type Config = LmfConfig;
     type State = SubnetState;
-    type Output = LmfOutput;
+    type Output = SubnetOutput;
 
     /// It normalises by the statistics of complete batches.
     const SEVERAL_DEVICES: bool = false;
@@ -333,12 +297,19 @@ impl SentimentModel for Lmf {
         SubnetState::new(task.widths.audio, task.widths.vision)
     }
 
+    fn load_published_state(
+        state: &mut SubnetState,
+        find: &dyn Fn(&str) -> Option<PublishedTensor>,
+    ) -> Result<(), ModelError> {
+        state.load_published(find)
+    }
+
     fn check_state(&self, state: &SubnetState) -> Result<(), ModelError> {
         state.check(&self.audio, &self.vision)
     }
 
-    fn needs(_: &LmfConfig) -> Needs {
-        needs(2)
+    fn needs(config: &LmfConfig) -> Needs {
+        config.padding().needs()
     }
 
     fn recipe(config: &LmfConfig, rates: &Rates) -> Recipe {
@@ -368,7 +339,7 @@ impl SentimentModel for Lmf {
         batch: &Batch,
         state: &SubnetState,
         mode: Mode,
-    ) -> Result<LmfOutput, ModelError> {
+    ) -> Result<SubnetOutput, ModelError> {
         let Settings {
             config,
             lower_layers,
@@ -376,20 +347,14 @@ impl SentimentModel for Lmf {
         let training = mode != Mode::Evaluate;
         let device = self.fusion_weights.device();
         let text = batch.all_tokens(self.bert.as_ref(), *lower_layers, &device);
-        let text = self.text.forward(&text, config.text_padding());
-        let [of_audio, of_vision] = config.frame_padding();
-        let (audio, audio_statistics) = self.audio.forward(
-            batch.frames(Modality::Audio, &device),
-            of_audio,
-            &state.audio,
-            training,
-        );
-        let (vision, vision_statistics) = self.vision.forward(
-            batch.frames(Modality::Vision, &device),
-            of_vision,
-            &state.vision,
-            training,
-        );
+        let subnets = SubNets {
+            text: &self.text,
+            audio: &self.audio,
+            vision: &self.vision,
+        };
+        let padding = config.padding();
+        let ([text, audio, vision], statistics) =
+            subnets.forward(batch, &text, padding, state, training);
         let ranks = |h: &Tensor<2>, factor: &Param<Tensor<3>>| {
             let factor = factor.val().squeeze_dim::<2>(2);
             with_one(h.clone()).matmul(factor.transpose())
@@ -398,20 +363,20 @@ impl SentimentModel for Lmf {
             * ranks(&vision, &self.vision_factor)
             * ranks(&text, &self.text_factor);
         let weights = self.fusion_weights.val().transpose();
-        Ok(LmfOutput {
+        Ok(SubnetOutput {
             text,
             audio,
             vision,
             prediction: fusion.clone().matmul(weights) + self.fusion_bias.val(),
             fusion,
-            statistics: [audio_statistics, vision_statistics],
+            statistics,
         })
     }
 
     fn loss(
         &self,
         batch: &Batch,
-        output: &mut LmfOutput,
+        output: &mut SubnetOutput,
         _: &SubnetState,
         _: Mode,
     ) -> Result<Loss, ModelError> {
@@ -427,7 +392,7 @@ impl SentimentModel for Lmf {
     fn observe(
         &self,
         _: &Batch,
-        output: &LmfOutput,
+        output: &SubnetOutput,
         state: &mut SubnetState,
         _: StepAt,
     ) -> Result<(), ModelError> {

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{Batch, TextBatch};
 use crate::counts::{bert_parameters, linear, product, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::layers::{l1, labels, mean_error, recipe, safe_norm};
+use crate::layers::{l1, mse, recipe, safe_norm};
 use crate::model::{Loss, Mode, ModelOutput, Presets, SentimentModel};
 use crate::needs::{AbsentNeed, FrameNeed, Needs, TextNeed};
 use crate::recipe::{ParameterGroup, Rates, Recipe};
@@ -304,7 +304,9 @@ impl SentimentModel for MagBert {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let Some((bert, text)) = text else {
-            return Err(ModelError::Internal("a gate without a text encoder".into()));
+            return Err(ModelError::Config(ConfigError(
+                "MAG-BERT shifts the embeddings of a text, which needs a text encoder (text.bert); found none".into(),
+            )));
         };
         let (hidden, std) = (text.hidden_size, text.initializer_range);
         let widths = [task.widths.vision, task.widths.audio].map(|width| width.max(1));
@@ -378,9 +380,13 @@ impl SentimentModel for MagBert {
 
     fn forward(&self, batch: &Batch, (): &(), _: Mode) -> Result<MagBertOutput, ModelError> {
         let Some(TextBatch::Tokens(tokens)) = &batch.text else {
-            return Err(ModelError::Internal(
-                "MAG-BERT needs the tokens of a text, found states".into(),
-            ));
+            let found = match &batch.text {
+                None => "no text",
+                Some(_) => "states of a text encoder",
+            };
+            return Err(ModelError::Config(ConfigError(format!(
+                "MAG-BERT shifts the embeddings of a text's tokens; found {found}: put text into data.modalities"
+            ))));
         };
         let Settings { config, widths } = &*self.settings;
         let embedding = self.bert.embed(tokens);
@@ -432,10 +438,7 @@ impl SentimentModel for MagBert {
         let prediction = output.prediction();
         let task = match self.settings.config.loss {
             MagLoss::L1 => l1(batch, prediction),
-            MagLoss::Mse => {
-                let error = prediction.clone() - labels(batch, &prediction.device());
-                mean_error(batch, error.clone() * error)
-            }
+            MagLoss::Mse => mse(batch, prediction),
         };
         Ok(Loss {
             total: task.clone(),

@@ -47,11 +47,11 @@ use self::layers::{Contrast, Pointwise, TensorConvolution};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, sum};
 use crate::error::ModelError;
-use crate::inputs::{label_column, one_device};
+use crate::layers::{check_encoder, l1, recipe, whole};
 use crate::mmim::layers::ScoreHead;
 use crate::model::{Loss, Mode, ModelOutput, SentimentModel};
 use crate::needs::{AbsentNeed, Needs};
-use crate::recipe::{GradientGroup, ParameterGroup, Rates, Recipe};
+use crate::recipe::{Rates, Recipe};
 use crate::task::Task;
 
 /// The MCL-MCF network. A modality that is not in use is one zero frame of one feature, or a text of one zero.
@@ -220,11 +220,7 @@ impl SentimentModel for MclMcf {
         text: Option<(Bert, &BertConfig)>,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        if task.uses(Modality::Text) && text.is_none() {
-            return Err(ModelError::Internal(
-                "text in use without an encoder".into(),
-            ));
-        }
+        check_encoder(task, text.is_some())?;
         let hidden = text.as_ref().map_or(1, |(_, bert)| bert.text_width());
         let (d, s) = (config.width, config.block_width);
         let encoder = |features: usize| {
@@ -313,24 +309,13 @@ impl SentimentModel for MclMcf {
     }
 
     fn recipe(_: &MclMcfConfig, rates: &Rates) -> Recipe {
-        let group =
-            |name, pattern, rate| ParameterGroup::new(name, pattern, rate, rates.weight_decay);
-        let groups = vec![
-            group("", "", rates.learning_rate),
-            group("text", r"^bert\.", rates.text_learning_rate),
-        ];
-        let gradients = GradientGroup {
-            name: "",
-            pattern: "",
-            clip: rates.clip(),
-        };
-        Recipe::new(groups, vec![gradients])
+        recipe(rates, 1, true)
     }
 
     fn forward(&self, batch: &Batch, (): &(), _: Mode) -> Result<MclMcfOutput, ModelError> {
         let device = self.score.linear_1.weight.device();
         let (bert, lower) = (self.bert.as_ref(), self.settings.lower_layers);
-        let text = batch.first_token(bert, lower, &device);
+        let text = batch.pooled_text(bert, lower, &device);
         let encode = |encoder: &SequenceEncoder, modality| {
             let frames = batch.frames(modality, &device);
             encoder.forward(frames.values, &frames.lengths)
@@ -364,9 +349,8 @@ impl SentimentModel for MclMcf {
         (): &(),
         mode: Mode,
     ) -> Result<Loss, ModelError> {
-        one_device("MCL-MCF", batch)?;
-        let labels = label_column(&batch.labels, &output.prediction.device());
-        let task = (output.prediction.clone() - labels).abs().mean();
+        whole(batch, "MCL-MCF")?;
+        let task = l1(batch, output.prediction());
         if mode == Mode::Evaluate {
             return Ok(Loss {
                 total: task.clone(),

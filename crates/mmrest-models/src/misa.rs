@@ -49,7 +49,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::layers::{labels, needs, packed_to, recipe, safe_norm, whole};
+use crate::layers::{mse, needs, packed_to, recipe, safe_norm, whole};
 use crate::model::{Loss, Mode, ModelOutput, Presets, SentimentModel};
 use crate::needs::Needs;
 use crate::recipe::{Rates, Recipe};
@@ -565,8 +565,7 @@ impl SentimentModel for Misa {
         mode: Mode,
     ) -> Result<Loss, ModelError> {
         whole(batch, "MISA")?;
-        let prediction = output.prediction();
-        let task = square(prediction.clone() - labels(batch, &prediction.device())).mean();
+        let task = mse(batch, output.prediction());
         if mode == Mode::Evaluate {
             return Ok(Loss {
                 total: task.clone(),

@@ -44,10 +44,10 @@ use self::layers::{MutualInformation, Predictor, RecurrentEncoder, ScoreHead};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::inputs::{label_column, one_device};
+use crate::layers::{check_encoder, l1, recipe, whole};
 use crate::model::{Loss, Mode, ModelOutput, SentimentModel, StepAt};
 use crate::needs::{AbsentNeed, Needs};
-use crate::recipe::{GradientGroup, ParameterGroup, Pass, Rates, Recipe};
+use crate::recipe::{ParameterGroup, Pass, Rates, Recipe};
 use crate::task::Task;
 
 /// H counts from this batch of an epoch on.
@@ -165,11 +165,7 @@ impl SentimentModel for Mmim {
         text: Option<(Bert, &BertConfig)>,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        if task.uses(Modality::Text) && text.is_none() {
-            return Err(ModelError::Internal(
-                "text in use without an encoder".into(),
-            ));
-        }
+        check_encoder(task, text.is_some())?;
         let hidden = text.as_ref().map_or(1, |(_, bert)| bert.text_width());
         let [vision, audio] = sizes(config, task);
         let (of_vision, of_audio) = (config.vision_out, config.audio_out);
@@ -264,38 +260,31 @@ impl SentimentModel for Mmim {
     }
 
     fn recipe(config: &MmimConfig, rates: &Rates) -> Recipe {
-        let group =
-            |name, pattern, rate| ParameterGroup::new(name, pattern, rate, rates.weight_decay);
-        let groups = vec![
-            group("", "", rates.learning_rate),
-            group("text", r"^bert\.", rates.text_learning_rate),
-            group("mi", r"^mi_(tv|ta|va)\.", config.mi_learning_rate),
+        let mut recipe = recipe(rates, 1, true);
+        recipe.groups.push(ParameterGroup::new(
+            "mi",
+            r"^mi_(tv|ta|va)\.",
+            config.mi_learning_rate,
+            rates.weight_decay,
+        ));
+        recipe.passes = vec![
+            Pass {
+                name: "estimators",
+                trains: vec!["mi"],
+                share: config.mi_share,
+            },
+            Pass {
+                trains: vec!["", "text"],
+                ..Pass::default()
+            },
         ];
-        let gradients = GradientGroup {
-            name: "",
-            pattern: "",
-            clip: rates.clip(),
-        };
-        Recipe {
-            passes: vec![
-                Pass {
-                    name: "estimators",
-                    trains: vec!["mi"],
-                    share: config.mi_share,
-                },
-                Pass {
-                    trains: vec!["", "text"],
-                    ..Pass::default()
-                },
-            ],
-            ..Recipe::new(groups, vec![gradients])
-        }
+        recipe
     }
 
     fn forward(&self, batch: &Batch, _: &EntropyMemory, _: Mode) -> Result<MmimOutput, ModelError> {
         let device = self.fusion.linear_1.weight.device();
         let (bert, lower) = (self.bert.as_ref(), self.settings.lower_layers);
-        let text = batch.first_token(bert, lower, &device);
+        let text = batch.pooled_text(bert, lower, &device);
         let vision = self.vision.forward(batch.frames(Modality::Vision, &device));
         let audio = self.audio.forward(batch.frames(Modality::Audio, &device));
         let all = Tensor::cat(vec![text.clone(), audio.clone(), vision.clone()], 1);
@@ -319,10 +308,10 @@ impl SentimentModel for Mmim {
         state: &EntropyMemory,
         mode: Mode,
     ) -> Result<Loss, ModelError> {
-        one_device("MMIM", batch)?;
+        whole(batch, "MMIM")?;
         match mode {
             Mode::Evaluate => {
-                let task = task_loss(batch, output);
+                let task = l1(batch, output.prediction());
                 Ok(Loss {
                     total: task.clone(),
                     parts: vec![Some(task), None, None, None],
@@ -377,12 +366,6 @@ fn sizes(config: &MmimConfig, task: &Task) -> [[usize; 3]; 2] {
         [task.widths.vision, config.vision_hidden, config.vision_out],
         [task.widths.audio, config.audio_hidden, config.audio_out],
     ]
-}
-
-/// The mean absolute error, `[1]`.
-fn task_loss(batch: &Batch, output: &MmimOutput) -> Tensor<1> {
-    let labels = label_column(&batch.labels, &output.prediction.device());
-    (output.prediction.clone() - labels).abs().mean()
 }
 
 impl Mmim {
@@ -446,7 +429,7 @@ impl Mmim {
         step: usize,
     ) -> Result<Loss, ModelError> {
         let MmimConfig { alpha, beta, .. } = self.settings.config;
-        let task = task_loss(batch, output);
+        let task = l1(batch, output.prediction());
         let nce = total(self.contrasts(output).to_vec());
         let lld = total(self.likelihoods(output));
         let pairs = self.pairs().into_iter().zip(Self::sources(output));

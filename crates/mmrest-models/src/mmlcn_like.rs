@@ -360,11 +360,11 @@ impl SentimentModel for MmlcnLike {
         recipe
     }
 
-    fn epoch_stage(&self) -> Option<&'static str> {
-        Some("components and centres of the training set")
+    /// The first epoch finds components and centres; the features do not change after that.
+    fn epoch_stage(&self, epoch: usize) -> Option<&'static str> {
+        (epoch == 1).then_some("components and centres of the training set")
     }
 
-    /// In the first epoch finds components and centres; the features do not change after that.
     fn begin_epoch(
         &self,
         state: &mut FeatureState,
@@ -391,9 +391,9 @@ impl SentimentModel for MmlcnLike {
         _: Mode,
     ) -> Result<MmlcnLikeOutput, ModelError> {
         let Some(space) = &state.space else {
-            return Err(ModelError::Internal(
-                "segments are scored before the first epoch found centres".into(),
-            ));
+            return Err(ModelError::Config(ConfigError(
+                "mmlcn-like has no centres to score by before its first epoch has found them: train it first".into(),
+            )));
         };
         let (config, device) = (&self.settings.config, self.metric.global.device());
         let [count, dim] = [self.settings.features, self.metric.dim()];
@@ -461,6 +461,7 @@ impl SentimentModel for MmlcnLike {
             margin: config.margin,
             margin_scale: config.margin_scale,
             max_pairs: config.max_pairs,
+            balanced: false,
             means: false,
         };
         let path = [seed::PAIRS, at.epoch as u64, at.step as u64];
@@ -513,7 +514,7 @@ impl MmlcnLike {
     /// f, `[batch, features]`, without gradients.
     fn features(&self, batch: &Batch) -> Tensor<2> {
         let device = self.metric.global.device();
-        let text = batch.first_token(self.bert.as_ref(), self.settings.lower_layers, &device);
+        let text = batch.pooled_text(self.bert.as_ref(), self.settings.lower_layers, &device);
         let means = [Modality::Vision, Modality::Audio];
         let means = means.map(|modality| batch.frames(modality, &device).mean());
         let [vision, audio] = means;

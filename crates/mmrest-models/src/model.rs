@@ -5,13 +5,16 @@ use std::fmt::{Debug, Display};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use mmrest_encoders::{Bert, BertConfig};
+use mmrest_onnx::Graph;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
 use crate::error::{ConfigError, ModelError};
 use crate::geometry::Geometry;
+use crate::graph::{GraphInputs, GraphOutputs};
 use crate::needs::Needs;
+use crate::published::PublishedTensor;
 use crate::recipe::{Rates, Recipe};
 use crate::task::Task;
 
@@ -44,6 +47,9 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
     /// after the general ones of [`load_published`](crate::load_published).
     const PUBLISHED_NAMES: &'static [(&'static str, &'static str)] = &[];
 
+    /// Whether the model writes itself as an ONNX graph ([`graph`](Self::graph)).
+    const HAS_GRAPH: bool = false;
+
     /// Builds the model with fresh weights. `text` is the text encoder and its configuration, when text is in use.
     ///
     /// # Errors
@@ -61,6 +67,19 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
 
     /// The state before the first step. `labels` are those of the training split, in its order.
     fn init_state(config: &Self::Config, task: &Task, labels: &[f32]) -> Self::State;
+
+    /// Takes what a published state dict holds of the state: buffers, such as running statistics. `find` gives a tensor by its
+    /// published name.
+    ///
+    /// # Errors
+    ///
+    /// A tensor that belongs to the state is missing, or has another shape.
+    fn load_published_state(
+        _state: &mut Self::State,
+        _find: &dyn Fn(&str) -> Option<PublishedTensor>,
+    ) -> Result<(), ModelError> {
+        Ok(())
+    }
 
     /// Checks a state that was read from a file.
     ///
@@ -83,9 +102,9 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
     /// Parameter groups with their optimisers and rates, clipping, accumulation, passes, schedule.
     fn recipe(config: &Self::Config, rates: &Rates) -> Recipe;
 
-    /// What an epoch begins with that needs a pass over the training split, for the display; none when
+    /// What an epoch (from 1) begins with that needs a pass over the training split, for the display; none when
     /// [`begin_epoch`](Self::begin_epoch) does nothing.
-    fn epoch_stage(&self) -> Option<&'static str> {
+    fn epoch_stage(&self, _epoch: usize) -> Option<&'static str> {
         None
     }
 
@@ -98,6 +117,26 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
         &self,
         _state: &mut Self::State,
         _epoch: usize,
+        _train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
+    ) -> Result<(), ModelError> {
+        Ok(())
+    }
+
+    /// What an epoch ends with, before it is validated, that needs a pass over the training split, for the display; none
+    /// when [`end_epoch`](Self::end_epoch) does nothing.
+    fn epoch_end_stage(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Ends an epoch with a pass over the training split in its own order. The model is the one that is validated, without
+    /// autodiff.
+    ///
+    /// # Errors
+    ///
+    /// A batch cannot be read, or gives values that cannot be used.
+    fn end_epoch(
+        &self,
+        _state: &mut Self::State,
         _train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
     ) -> Result<(), ModelError> {
         Ok(())
@@ -206,6 +245,21 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
     fn geometry<'a>(&'a self, _state: &'a Self::State) -> Option<Box<dyn Geometry + 'a>> {
         None
     }
+
+    /// Adds to an ONNX graph what the model computes in [`Mode::Evaluate`], where it [has a graph](Self::HAS_GRAPH).
+    ///
+    /// # Errors
+    ///
+    /// The model has no graph, or the device cannot be read.
+    fn graph(
+        &self,
+        _state: &Self::State,
+        _inputs: &GraphInputs,
+        _graph: &mut Graph,
+    ) -> Result<GraphOutputs, ModelError> {
+        let told = "a model without an ONNX graph was asked for it";
+        Err(ModelError::Internal(told.into()))
+    }
 }
 
 /// A model's table in a configuration: plain data with published presets.
@@ -234,6 +288,22 @@ pub trait ModelOutput: Debug + Send + 'static {
     /// Every tensor on the way to the prediction, named, in the order of computation, `[batch, ..]`: where a value that is
     /// not finite is looked for.
     fn stages(&self) -> Vec<(&'static str, Tensor<2>)>;
+
+    /// The representations of each segment, `[batch, width]`: the stages that are more than a number, under names such as
+    /// `text_representation`.
+    fn representations(&self) -> Vec<(String, Tensor<2>)> {
+        let stages = self.stages().into_iter();
+        let wide = stages.filter(|(_, tensor)| tensor.dims()[1] > 1);
+        wide.map(|(name, tensor)| (identifier(name), tensor))
+            .collect()
+    }
+}
+
+/// The name of a stage as an identifier: `text encoder's output` is `text_encoder_output`.
+pub(crate) fn identifier(stage: &str) -> String {
+    let plain = stage.to_lowercase().replace("'s", "");
+    let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    plain.chars().map(word).collect()
 }
 
 /// Whether a forward pass is a training step's.

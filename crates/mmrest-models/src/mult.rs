@@ -48,7 +48,7 @@ use crate::counts::{bert_parameters, linear, product, sum};
 use crate::error::ModelError;
 use crate::layers::{indices, l1, needs, packed_to, recipe};
 use crate::model::{Loss, Mode, ModelOutput, SentimentModel};
-use crate::needs::Needs;
+use crate::needs::{Longest, Needs};
 use crate::recipe::{Rates, Recipe};
 use crate::sequences::{PackedStates, SequenceBatch};
 use crate::task::Task;
@@ -362,8 +362,16 @@ impl SentimentModel for Mult {
         Ok(())
     }
 
-    fn needs(_: &MultConfig) -> Needs {
-        needs(1)
+    fn needs(config: &MultConfig) -> Needs {
+        let fixed = |time: usize| config.is_padded().then_some(time);
+        Needs {
+            longest: Longest {
+                text: fixed(config.padded_text),
+                vision: fixed(config.padded_vision),
+                audio: fixed(config.padded_audio),
+            },
+            ..needs(1)
+        }
     }
 
     fn recipe(config: &MultConfig, rates: &Rates) -> Recipe {
@@ -392,7 +400,7 @@ impl SentimentModel for Mult {
                 config.padded_vision,
             ),
         ];
-        let fixed = config.published || config.padding == Padding::Published;
+        let fixed = config.is_padded();
         let inputs = inputs.map(|(convolution, frames, time)| {
             convolved(convolution, &frames, fixed.then_some(time))
         });

@@ -14,6 +14,8 @@ pub struct Needs {
     /// How many further sentences about each segment the model reads, where the data have them: frozen states of the
     /// run's own text encoder ([`Batch::sentences`](crate::Batch)). Without them in the data `Batch::sentences` is empty.
     pub sentences: usize,
+    /// The longest sequences that the model reads: what lies beyond is cut off, which the run reports.
+    pub longest: Longest,
 }
 
 impl Default for Needs {
@@ -24,15 +26,26 @@ impl Default for Needs {
             smallest_batch: 1,
             absent: AbsentNeed::Omitted,
             sentences: 0,
+            longest: Longest::default(),
         }
     }
+}
+
+/// The longest sequences that a model reads; none where it reads any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Longest {
+    /// Tokens of a text.
+    pub text: Option<usize>,
+    /// Frames of vision.
+    pub vision: Option<usize>,
+    /// Frames of audio.
+    pub audio: Option<usize>,
 }
 
 /// What a batch carries of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextNeed {
-    /// Enough for the first token's last state ([`TextBatch::first_token`](crate::TextBatch)); for a frozen encoder that
-    /// state alone.
+    /// Enough for what stands for the text ([`TextBatch::pooled`](crate::TextBatch)); for a frozen encoder that alone.
     FirstToken,
     /// Enough for the last states of all tokens ([`TextBatch::all_tokens`](crate::TextBatch)); for a frozen encoder those
     /// states.
@@ -58,7 +71,7 @@ pub enum AbsentNeed {
     /// The model leaves it out.
     Omitted,
     /// The model takes one zero frame of one feature for it, as [`Batch::frames`](crate::Batch::frames),
-    /// [`Batch::first_token`](crate::Batch::first_token) and [`Batch::all_tokens`](crate::Batch::all_tokens) give it; the
+    /// [`Batch::pooled_text`](crate::Batch::pooled_text) and [`Batch::all_tokens`](crate::Batch::all_tokens) give it; the
     /// run says so.
     ZeroFrame,
 }

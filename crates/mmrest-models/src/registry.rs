@@ -51,6 +51,12 @@ macro_rules! models {
             /// The names that `model.name` may have.
             pub const NAMES: &'static [&'static str] = &[$($name),*];
 
+            /// The names of the models that write themselves as an ONNX graph.
+            pub fn with_graph() -> Vec<&'static str> {
+                let all = [$(($name, <$model as SentimentModel>::HAS_GRAPH)),*];
+                all.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
+            }
+
             /// The defaults of a model; none for a name that is no model's.
             pub fn default_of(name: &str) -> Option<Self> {
                 match name {

@@ -61,17 +61,19 @@ use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_data::Modality;
 use mmrest_encoders::init::WeightInit;
 use mmrest_encoders::{Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig};
-use mmrest_kernels::host;
+use mmrest_kernels::host::{self, ReadError};
+use mmrest_onnx::{Graph, Value};
 
 pub use self::config::{Distance, SelfMmConfig};
 pub use self::labels::{LabelMemory, LabelState};
-use crate::batch::{Batch, TextBatch};
+use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, sum};
-use crate::error::{ConfigError, ModelError};
+use crate::error::ModelError;
+use crate::graph::{self, GraphFrames, GraphInputs, GraphOutputs};
+use crate::layers::{check_encoder, l1, whole};
 use crate::model::{Loss, Mode, ModelOutput, SentimentModel, StepAt};
 use crate::needs::{AbsentNeed, Needs};
 use crate::recipe::{GradientGroup, ParameterGroup, Rates, Recipe};
-use crate::sequences::SequenceBatch;
 use crate::task::Task;
 
 /// M: what has a head, in the order of every array of four here.
@@ -139,6 +141,16 @@ impl Head {
         (features, self.layer_3.forward(hidden))
     }
 
+    /// F and y in a graph.
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<[Value; 2], ReadError> {
+        let features = graph.linear(&self.layer_1, x)?;
+        let features = graph.op("Relu", &[&features]);
+        let hidden = graph.linear(&self.layer_2, &features)?;
+        let hidden = graph.op("Relu", &[&hidden]);
+        let y = graph.linear(&self.layer_3, &hidden)?;
+        Ok([features, y])
+    }
+
     /// Inputs and P.
     fn dims(&self) -> [usize; 2] {
         self.layer_1.weight.val().dims()
@@ -193,6 +205,7 @@ impl SentimentModel for SelfMm {
 
     /// Its labels move by centres of the whole training set.
     const SEVERAL_DEVICES: bool = false;
+    const HAS_GRAPH: bool = true;
     const LOSSES: &'static [&'static str] = &["task", "text", "audio", "vision"];
     const PUBLISHED_NAMES: &'static [(&'static str, &'static str)] = &[
         ("^bert.", "text_model.model."),
@@ -210,11 +223,7 @@ impl SentimentModel for SelfMm {
         text: Option<(Bert, &BertConfig)>,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        if task.uses(Modality::Text) && text.is_none() {
-            return Err(ModelError::Internal(
-                "text in use without an encoder".into(),
-            ));
-        }
+        check_encoder(task, text.is_some())?;
         let hidden = text.as_ref().map_or(1, |(_, bert)| bert.text_width());
         let [fusion, of_text, of_audio, of_vision] = config.inputs(hidden);
         let [p_fusion, p_text, p_audio, p_vision] = config.widths();
@@ -334,9 +343,14 @@ impl SentimentModel for SelfMm {
     }
 
     fn forward(&self, batch: &Batch, _: &LabelState, _: Mode) -> Result<SelfMmOutput, ModelError> {
-        let text = self.text(batch);
-        let audio = sequence(&self.audio, batch.audio.as_ref(), batch.len());
-        let vision = sequence(&self.vision, batch.vision.as_ref(), batch.len());
+        let device = self.post_fusion.layer_1.weight.device();
+        let text = batch.pooled_text(self.bert.as_ref(), self.settings.lower_layers, &device);
+        let sequence = |encoder: &SequenceEncoder, modality| {
+            let frames = batch.frames(modality, &device);
+            encoder.forward(frames.values, &frames.lengths)
+        };
+        let audio = sequence(&self.audio, Modality::Audio);
+        let vision = sequence(&self.vision, Modality::Vision);
         let all = Tensor::cat(vec![text.clone(), audio.clone(), vision.clone()], 1);
         let (f_fusion, y_fusion) = self.post_fusion.forward(all);
         let (f_text, y_text) = self.post_text.forward(text.clone());
@@ -359,18 +373,10 @@ impl SentimentModel for SelfMm {
         state: &LabelState,
         mode: Mode,
     ) -> Result<Loss, ModelError> {
-        if batch.part.is_some() {
-            return Err(ModelError::Config(ConfigError(
-                "Self-MM trains on one device, for its labels are made from complete batches; found a batch that is split \
-                 over several"
-                    .into(),
-            )));
-        }
+        whole(batch, "Self-MM")?;
         let device = output.predictions[0].device();
         if mode == Mode::Evaluate {
-            let labels = TensorData::new(batch.labels.clone(), [batch.len()]);
-            let labels = Tensor::from_data(labels, &device);
-            let task = (output.prediction() - labels).abs().mean();
+            let task = l1(batch, output.prediction());
             return Ok(Loss {
                 total: task.clone(),
                 parts: vec![Some(task), None, None, None],
@@ -440,6 +446,41 @@ impl SentimentModel for SelfMm {
             ("heads", heads.iter().sum()),
         ]
     }
+
+    fn graph(
+        &self,
+        _: &LabelState,
+        inputs: &GraphInputs,
+        graph: &mut Graph,
+    ) -> Result<GraphOutputs, ModelError> {
+        let nothing = || ModelError::Internal("a graph without an input".into());
+        let rows = inputs.rows(graph).ok_or_else(nothing)?;
+        let [hidden, _] = self.post_text.dims();
+        let text = match (&self.bert, &inputs.text) {
+            (Some(bert), Some([ids, mask])) => bert.graph(graph, ids, mask)?,
+            _ => graph::zeros(graph, &rows, &[hidden]),
+        };
+        let audio = sequence_graph(&self.audio, inputs.audio.as_ref(), &rows, graph)?;
+        let vision = sequence_graph(&self.vision, inputs.vision.as_ref(), &rows, graph)?;
+        let all = graph.concat(&[&text, &audio, &vision], 1);
+        let [f_fusion, y] = self.post_fusion.graph(graph, &all)?;
+        let score = graph.squeeze(&y, &[1]);
+        let [f_text, _] = self.post_text.graph(graph, &text)?;
+        let [f_audio, _] = self.post_audio.graph(graph, &audio)?;
+        let [f_vision, _] = self.post_vision.graph(graph, &vision)?;
+        let [p_fusion, p_text, p_audio, p_vision] = self.heads().map(|head| head.dims()[1]);
+        let representations = [
+            ("text encoder's output", text, hidden),
+            ("audio representation", audio, self.post_audio.dims()[0]),
+            ("vision representation", vision, self.post_vision.dims()[0]),
+            ("features of the fusion", f_fusion, p_fusion),
+            ("features of text", f_text, p_text),
+            ("features of audio", f_audio, p_audio),
+            ("features of vision", f_vision, p_vision),
+        ];
+        let present = representations.map(|(name, value, width)| (name, Some(value), width));
+        Ok(GraphOutputs::new(graph, score, None).with(present))
+    }
 }
 
 impl SelfMm {
@@ -450,18 +491,6 @@ impl SelfMm {
             &self.post_audio,
             &self.post_vision,
         ]
-    }
-
-    /// t, `[batch, hidden]`: zeros where there is no text.
-    fn text(&self, batch: &Batch) -> Tensor<2> {
-        match (&self.bert, &batch.text) {
-            (_, Some(TextBatch::First(state))) => state.clone(),
-            (Some(bert), Some(input)) => input.first_token(bert, self.settings.lower_layers),
-            _ => {
-                let weight = self.post_text.layer_1.weight.val();
-                Tensor::zeros([batch.len(), weight.dims()[0]], &weight.device())
-            }
-        }
     }
 }
 
@@ -482,12 +511,19 @@ fn sequence_init(
     config.init_with(WeightInit::PyTorch, device)
 }
 
-/// The representation of audio or vision: of one zero frame where there is none.
-fn sequence(encoder: &SequenceEncoder, input: Option<&SequenceBatch>, batch: usize) -> Tensor<2> {
+/// The representation of audio or vision in a graph: of one zero frame where there is none; `rows` is the number of
+/// segments, `[1]`.
+fn sequence_graph(
+    encoder: &SequenceEncoder,
+    input: Option<&GraphFrames>,
+    rows: &Value,
+    graph: &mut Graph,
+) -> Result<Value, ReadError> {
     if let Some(input) = input {
-        return encoder.forward(input.values.clone(), &input.lengths);
+        return encoder.graph(graph, &input.frames, &input.lengths);
     }
-    let weight = encoder.lstm.weight_ih.val();
-    let frames = Tensor::zeros([batch, 1, weight.dims()[0]], &weight.device());
-    encoder.forward(frames, &vec![1; batch])
+    let frames = graph::zeros(graph, rows, &[1, encoder.lstm.weight_ih.dims()[0]]);
+    let one = graph.int(1);
+    let lengths = graph.op("Expand", &[&one, rows]);
+    encoder.graph(graph, &frames, &lengths)
 }

@@ -12,13 +12,19 @@ use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
+use mmrest_data::Modality;
 use mmrest_encoders::init::{WeightInit, pytorch_linear_init};
 use mmrest_encoders::{Lstm, LstmConfig, drop_out};
 use mmrest_kernels::host;
 use serde::{Deserialize, Serialize};
 
+use crate::batch::Batch;
 use crate::counts::{linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
+use crate::layers::needs;
+use crate::model::ModelOutput;
+use crate::needs::{Longest, Needs};
+use crate::published::PublishedTensor;
 use crate::sequences::{PackedStates, SequenceBatch};
 
 /// Over what frames are averaged.
@@ -189,6 +195,143 @@ impl SubnetState {
         self.audio.update(&part(0, of_audio));
         self.vision.update(&part(of_audio, means.len()));
         Ok(())
+    }
+
+    /// Takes the statistics of a published state dict.
+    ///
+    /// # Errors
+    ///
+    /// One of them is missing, or is of another width.
+    pub(crate) fn load_published(
+        &mut self,
+        find: &dyn Fn(&str) -> Option<PublishedTensor>,
+    ) -> Result<(), ModelError> {
+        let parts = [("audio", &mut self.audio), ("video", &mut self.vision)];
+        for (part, running) in parts {
+            let own = [
+                ("running_mean", &mut running.mean),
+                ("running_var", &mut running.variance),
+            ];
+            for (name, values) in own {
+                let name = format!("{part}_subnet.norm.{name}");
+                let refused = match find(&name) {
+                    Some((shape, found)) if shape == [values.len()] => {
+                        *values = found;
+                        continue;
+                    }
+                    Some((shape, _)) => format!("is {shape:?}, not [{}]", values.len()),
+                    None => "is missing".to_owned(),
+                };
+                return Err(ModelError::Config(ConfigError(format!(
+                    "the running statistics do not fit the model: {name} {refused}"
+                ))));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// To how many tokens and frames sequences are padded; none where each segment's own count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Padding {
+    pub(crate) text: Option<usize>,
+    pub(crate) audio: Option<usize>,
+    pub(crate) vision: Option<usize>,
+}
+
+impl Padding {
+    /// `lengths` are the published data's, of text, audio and vision; `published` has all of them.
+    pub(crate) fn new(
+        published: bool,
+        text_lstm: TextLstm,
+        mean_over: MeanOver,
+        [text, audio, vision]: [usize; 3],
+    ) -> Self {
+        let frames = published || mean_over == MeanOver::Padded;
+        Self {
+            text: (published || text_lstm == TextLstm::Padded).then_some(text),
+            audio: frames.then_some(audio),
+            vision: frames.then_some(vision),
+        }
+    }
+
+    /// What a model with this padding asks of data and batches. Frames beyond the padding count in the mean.
+    pub(crate) fn needs(self) -> Needs {
+        Needs {
+            longest: Longest {
+                text: self.text,
+                ..Longest::default()
+            },
+            ..needs(2)
+        }
+    }
+}
+
+/// The subnetworks of a model.
+pub(crate) struct SubNets<'a> {
+    pub(crate) text: &'a TextSubNet,
+    pub(crate) audio: &'a SubNet,
+    pub(crate) vision: &'a SubNet,
+}
+
+impl SubNets<'_> {
+    /// ht, ha and hv of a batch whose text has passed its encoder, and the batch's statistics.
+    pub(crate) fn forward(
+        &self,
+        batch: &Batch,
+        text: &PackedStates,
+        padding: Padding,
+        state: &SubnetState,
+        training: bool,
+    ) -> ([Tensor<2>; 3], Statistics) {
+        let device = self.text.linear_1.weight.device();
+        let frames = |modality| batch.frames(modality, &device);
+        let (audio, of_audio) = self.audio.forward(
+            frames(Modality::Audio),
+            padding.audio,
+            &state.audio,
+            training,
+        );
+        let (vision, of_vision) = self.vision.forward(
+            frames(Modality::Vision),
+            padding.vision,
+            &state.vision,
+            training,
+        );
+        let text = self.text.forward(text, padding.text);
+        ([text, audio, vision], [of_audio, of_vision])
+    }
+}
+
+/// What the forward pass of TFN or LMF gives.
+#[derive(Clone, Debug)]
+pub struct SubnetOutput {
+    /// ht, `[batch, O]`.
+    pub text: Tensor<2>,
+    /// ha, `[batch, A]`.
+    pub audio: Tensor<2>,
+    /// hv, `[batch, V]`.
+    pub vision: Tensor<2>,
+    /// TFN: z, `[batch, (A+1)(V+1)(O+1)]`. LMF: u, `[batch, R]`.
+    pub fusion: Tensor<2>,
+    /// `[batch, 1]`.
+    pub prediction: Tensor<2>,
+    pub(crate) statistics: Statistics,
+}
+
+impl ModelOutput for SubnetOutput {
+    fn prediction(&self) -> Tensor<1> {
+        self.prediction.clone().squeeze_dim(1)
+    }
+
+    fn stages(&self) -> Vec<(&'static str, Tensor<2>)> {
+        vec![
+            ("audio representation", self.audio.clone()),
+            ("vision representation", self.vision.clone()),
+            ("text representation", self.text.clone()),
+            ("fusion", self.fusion.clone()),
+            ("prediction", self.prediction.clone()),
+        ]
     }
 }
 

@@ -25,9 +25,8 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
+use burn::tensor::Device;
 use burn::tensor::activation::{relu, sigmoid};
-use burn::tensor::{Device, Tensor};
-use mmrest_data::Modality;
 use mmrest_encoders::init::pytorch_linear_init;
 use mmrest_encoders::{Bert, BertConfig, drop_out};
 use serde::{Deserialize, Serialize};
@@ -35,11 +34,14 @@ use serde::{Deserialize, Serialize};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::layers::{l1, needs, recipe, whole};
+use crate::layers::{l1, recipe, whole};
 use crate::model::{Loss, Mode, ModelOutput, Presets, SentimentModel, StepAt};
 use crate::needs::Needs;
+use crate::published::PublishedTensor;
 use crate::recipe::{Rates, Recipe};
-use crate::subnets::{MeanOver, Statistics, SubNet, SubnetState, TextLstm, TextSubNet, with_one};
+use crate::subnets::{
+    MeanOver, Padding, SubNet, SubNets, SubnetOutput, SubnetState, TextLstm, TextSubNet, with_one,
+};
 use crate::task::Task;
 
 /// `[model.tfn]`. The defaults are the published values for MOSI.
@@ -98,16 +100,10 @@ impl Default for TfnConfig {
 }
 
 impl TfnConfig {
-    /// Tokens that every text is padded to, where it is.
-    fn text_padding(&self) -> Option<usize> {
-        let padded = self.published || self.text_lstm == TextLstm::Padded;
-        padded.then_some(self.padded_text)
-    }
-
-    /// Frames of audio and vision that are averaged over, where they are not a segment's own.
-    fn frame_padding(&self) -> [Option<usize>; 2] {
-        let padded = self.published || self.mean_over == MeanOver::Padded;
-        [self.padded_audio, self.padded_vision].map(|frames| padded.then_some(frames))
+    /// To what sequences are padded.
+    fn padding(&self) -> Padding {
+        let lengths = [self.padded_text, self.padded_audio, self.padded_vision];
+        Padding::new(self.published, self.text_lstm, self.mean_over, lengths)
     }
 
     /// Size of the fusion: (A+1)(V+1)(O+1). Saturates.
@@ -237,42 +233,10 @@ struct Settings {
     lower_layers: usize,
 }
 
-/// What the forward pass gives.
-#[derive(Clone, Debug)]
-pub struct TfnOutput {
-    /// ht, `[batch, O]`.
-    pub text: Tensor<2>,
-    /// ha, `[batch, A]`.
-    pub audio: Tensor<2>,
-    /// hv, `[batch, V]`.
-    pub vision: Tensor<2>,
-    /// z, `[batch, (A+1)(V+1)(O+1)]`.
-    pub fusion: Tensor<2>,
-    /// `[batch, 1]`.
-    pub prediction: Tensor<2>,
-    statistics: Statistics,
-}
-
-impl ModelOutput for TfnOutput {
-    fn prediction(&self) -> Tensor<1> {
-        self.prediction.clone().squeeze_dim(1)
-    }
-
-    fn stages(&self) -> Vec<(&'static str, Tensor<2>)> {
-        vec![
-            ("audio representation", self.audio.clone()),
-            ("vision representation", self.vision.clone()),
-            ("text representation", self.text.clone()),
-            ("fusion", self.fusion.clone()),
-            ("prediction", self.prediction.clone()),
-        ]
-    }
-}
-
 impl SentimentModel for Tfn {
     type Config = TfnConfig;
     type State = SubnetState;
-    type Output = TfnOutput;
+    type Output = SubnetOutput;
 
     /// It normalises by the statistics of complete batches.
     const SEVERAL_DEVICES: bool = false;
@@ -327,12 +291,19 @@ impl SentimentModel for Tfn {
         SubnetState::new(task.widths.audio, task.widths.vision)
     }
 
+    fn load_published_state(
+        state: &mut SubnetState,
+        find: &dyn Fn(&str) -> Option<PublishedTensor>,
+    ) -> Result<(), ModelError> {
+        state.load_published(find)
+    }
+
     fn check_state(&self, state: &SubnetState) -> Result<(), ModelError> {
         state.check(&self.audio, &self.vision)
     }
 
-    fn needs(_: &TfnConfig) -> Needs {
-        needs(2)
+    fn needs(config: &TfnConfig) -> Needs {
+        config.padding().needs()
     }
 
     fn recipe(_: &TfnConfig, rates: &Rates) -> Recipe {
@@ -344,7 +315,7 @@ impl SentimentModel for Tfn {
         batch: &Batch,
         state: &SubnetState,
         mode: Mode,
-    ) -> Result<TfnOutput, ModelError> {
+    ) -> Result<SubnetOutput, ModelError> {
         let Settings {
             config,
             label_range: [least, greatest],
@@ -353,20 +324,14 @@ impl SentimentModel for Tfn {
         let (segments, training) = (batch.len(), mode != Mode::Evaluate);
         let device = self.post_fusion_layer_3.weight.device();
         let text = batch.all_tokens(self.bert.as_ref(), *lower_layers, &device);
-        let text = self.text.forward(&text, config.text_padding());
-        let [of_audio, of_vision] = config.frame_padding();
-        let (audio, audio_statistics) = self.audio.forward(
-            batch.frames(Modality::Audio, &device),
-            of_audio,
-            &state.audio,
-            training,
-        );
-        let (vision, vision_statistics) = self.vision.forward(
-            batch.frames(Modality::Vision, &device),
-            of_vision,
-            &state.vision,
-            training,
-        );
+        let subnets = SubNets {
+            text: &self.text,
+            audio: &self.audio,
+            vision: &self.vision,
+        };
+        let padding = config.padding();
+        let ([text, audio, vision], statistics) =
+            subnets.forward(batch, &text, padding, state, training);
         let [a, v, t] = [&audio, &vision, &text].map(|h| with_one(h.clone()));
         let (width, by_text) = (a.dims()[1] * v.dims()[1], t.dims()[1]);
         let pairs = a.unsqueeze_dim::<3>(2) * v.unsqueeze_dim::<3>(1);
@@ -376,20 +341,20 @@ impl SentimentModel for Tfn {
         let x = relu(self.post_fusion_layer_1.forward(x));
         let x = relu(self.post_fusion_layer_2.forward(x));
         let score = sigmoid(self.post_fusion_layer_3.forward(x));
-        Ok(TfnOutput {
+        Ok(SubnetOutput {
             text,
             audio,
             vision,
             fusion,
             prediction: score * (greatest - least) + *least,
-            statistics: [audio_statistics, vision_statistics],
+            statistics,
         })
     }
 
     fn loss(
         &self,
         batch: &Batch,
-        output: &mut TfnOutput,
+        output: &mut SubnetOutput,
         _: &SubnetState,
         _: Mode,
     ) -> Result<Loss, ModelError> {
@@ -405,7 +370,7 @@ impl SentimentModel for Tfn {
     fn observe(
         &self,
         _: &Batch,
-        output: &TfnOutput,
+        output: &SubnetOutput,
         state: &mut SubnetState,
         _: StepAt,
     ) -> Result<(), ModelError> {

@@ -7,11 +7,12 @@ use anyhow::Context;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mmrest_data::Split;
-use mmrest_learner::Backend;
+use mmrest_learner::{Backend, CONFIDENCE};
 use serde::Serialize;
 
 use crate::commands::data::DataCommand;
 use crate::project::find_run;
+use crate::shipped;
 
 /// Multimodal sentiment analysis by multi-metric learning on clusters (MMRest, CVPR 2026).
 #[derive(Debug, Parser)]
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Predict(PredictArguments),
     /// Score new data over HTTP with the model of a run.
     Serve(ServeArguments),
+    /// Write the model of a run for other programs: an ONNX graph, or its text encoder for transformers.
+    Export(ExportArguments),
     /// Make a report with pictures of a run, or compare several runs.
     Report(ReportArguments),
     /// Compute golden numbers from given inputs, to compare implementations.
@@ -57,6 +60,7 @@ impl Command {
             Self::Conformance(conformance) => conformance.device.backend,
             // The runs of a study are child processes.
             Self::Ablate(_)
+            | Self::Export(_)
             | Self::Report(_)
             | Self::Data(_)
             | Self::Completions(_)
@@ -78,7 +82,7 @@ pub(crate) struct DeviceArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// A name under configs/ (sample, mosi, mosei, mosi-words, mosi-mmsa, mosei-mmsa, sims), or a TOML file.
+    #[arg(help = configuration_help())]
     pub(crate) config: String,
     /// Folder of the data, instead of the configured one.
     #[arg(long, value_name = "DIR")]
@@ -132,9 +136,19 @@ pub(crate) struct TrainArguments {
     /// Show training in a dashboard that fills the terminal, with plots; its key q stops the run.
     #[arg(long, conflicts_with_all = ["quiet", "json"])]
     pub(crate) tui: bool,
+    /// What else the epochs are written for: tensorboard, as event files in the run's folder tensorboard/.
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) log: Option<Log>,
     /// A run of a study: ends with the program that holds the other end of standard input.
     #[arg(long, hide = true)]
     pub(crate) of_study: bool,
+}
+
+/// Who else is told of the epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Log {
+    /// TensorBoard.
+    Tensorboard,
 }
 
 impl TrainArguments {
@@ -150,11 +164,9 @@ impl TrainArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct AblateArguments {
-    /// A name under configs/, or a TOML file.
-    #[arg(default_value = "mosi-words")]
+    #[arg(default_value = "mosi-words", help = configuration_help())]
     pub(crate) config: String,
-    /// The variants: a name under configs/ (ablate, compare, ordinal, sensitivity), or a TOML file.
-    #[arg(long, default_value = "ablate", value_name = "NAME|FILE")]
+    #[arg(long, default_value = "ablate", value_name = "NAME|FILE", help = study_help())]
     pub(crate) study: String,
     /// Seeds per variant, from 1 to N [default: the study's, or 5].
     #[arg(long, value_name = "N", value_parser = parse_count)]
@@ -182,9 +194,17 @@ pub(crate) struct AblateArguments {
     pub(crate) resample: Resample,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
-    /// Number of runs at a time, which share the processor's threads.
-    #[arg(long, default_value = "1", value_name = "N", value_parser = parse_count)]
-    pub(crate) jobs: usize,
+    /// Numbers of several devices, such as 0,1: runs at a time are spread over them.
+    #[arg(
+        long,
+        value_name = "N,N",
+        value_delimiter = ',',
+        conflicts_with = "device"
+    )]
+    pub(crate) devices: Vec<usize>,
+    /// Number of runs at a time, which share the processor's threads [default: one per device].
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(crate) jobs: Option<usize>,
     /// The study's folder [default: runs/studies/STUDY-CONFIG].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -292,20 +312,40 @@ pub(crate) struct PredictArguments {
     pub(crate) file: Option<PathBuf>,
     /// JSON ({"id", "text", "vision": [[...]], "audio": [[...]]}, one per line or an array of them), a table (.csv), a folder
     /// of computational sequences, a pickle of a processed release, a packed set, or - for JSON on standard input.
-    #[arg(long, value_name = "FILE|DIR|-", required_unless_present = "file")]
+    #[arg(long, value_name = "FILE|DIR|-", required_unless_present_any = ["file", "media", "transcript"])]
     pub(crate) input: Option<PathBuf>,
-    /// Where the scores go, as JSON lines, or as a table where the name ends in .csv [default: standard output].
+    /// Recordings to score, in place of --input: features are computed as those that the model was trained on.
+    #[arg(long, value_name = "MEDIA", num_args = 1.., requires = "transcript", conflicts_with_all = ["file", "input"])]
+    pub(crate) media: Vec<PathBuf>,
+    /// The recording's transcript (Whisper's JSON, srt, vtt, TextGrid, CTM, text with times), or a folder with one for each
+    /// recording, of the same name; enough for a model of text and word timing.
+    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["file", "input"])]
+    pub(crate) transcript: Option<PathBuf>,
+    /// Score these stretches of one recording instead of its transcript's cues: a table with start and end in seconds, and
+    /// perhaps id.
+    #[arg(long, value_name = "FILE", requires = "transcript")]
+    pub(crate) segments: Option<PathBuf>,
+    /// Where the scores go [default: standard output].
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// How scores are written [default: by the ending of --output, else jsonl].
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<ScoreFormat>,
     /// Stop at the first line that cannot be scored, instead of skipping it.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Confidence of each score's interval, between 0 and 1.
+    #[arg(long, default_value_t = CONFIDENCE, value_name = "P", value_parser = parse_confidence)]
+    pub(crate) confidence: f64,
     /// Add the contribution of each modality and the nearest training segments to each line.
     #[arg(long)]
     pub(crate) explain: bool,
     /// Number of training segments that --explain lists; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 5, requires = "explain")]
     pub(crate) neighbours: usize,
+    /// Where the segments' representations go, with their ids and scores: a file .npz (NumPy), .csv or .safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) embeddings: Option<PathBuf>,
     /// Score files of the run's own data although they have changed since the model was trained.
     #[arg(long)]
     pub(crate) accept_changed_data: bool,
@@ -314,6 +354,19 @@ pub(crate) struct PredictArguments {
     /// Do not print how many segments were scored and how fast.
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+/// How scores are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScoreFormat {
+    /// JSON, one object per line.
+    Jsonl,
+    /// A table.
+    Csv,
+    /// Subtitles of a recording, with the score before the text.
+    Srt,
+    /// A page that plays a recording, with its sentiment as a curve over time and its transcript.
+    Html,
 }
 
 #[derive(Debug, Args)]
@@ -348,11 +401,31 @@ pub(crate) struct ServeArguments {
     /// Maximum time of a request in seconds.
     #[arg(long, default_value_t = 30, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: u64,
+    /// Confidence of each score's interval, between 0 and 1.
+    #[arg(long, default_value_t = CONFIDENCE, value_name = "P", value_parser = parse_confidence)]
+    pub(crate) confidence: f64,
     /// Seconds that requests in progress have to end when the server is stopped.
     #[arg(long, default_value_t = 30, value_name = "S", value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub(crate) drain: u64,
+    /// Write the log as JSON, one object per line.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "format", required = true, multiple = true, args = ["onnx", "safetensors"])]
+pub(crate) struct ExportArguments {
+    /// The run's folder, or latest for the newest run.
+    #[arg(value_parser = run_parser())]
+    pub(crate) run: PathBuf,
+    /// Write the model as an ONNX graph, from token ids and frames to scores and representations.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) onnx: Option<PathBuf>,
+    /// Write the text encoder to a folder that transformers loads: safetensors, configuration, vocabulary.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) safetensors: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -408,16 +481,49 @@ impl PredictArguments {
         let given = self.input.as_deref().or(self.file.as_deref());
         given.context("--input is missing")
     }
+
+    /// How scores are written.
+    pub(crate) fn format(&self) -> anyhow::Result<ScoreFormat> {
+        let ending = self.output.as_deref().and_then(std::path::Path::extension);
+        let ending = ending.and_then(|ending| ScoreFormat::from_str(ending.to_str()?, true).ok());
+        let format = self.format.or(ending).unwrap_or(ScoreFormat::Jsonl);
+        let of_one = match format {
+            ScoreFormat::Jsonl | ScoreFormat::Csv => return Ok(format),
+            ScoreFormat::Srt => "subtitles (srt) are",
+            ScoreFormat::Html => "a page (html) is",
+        };
+        if self.transcript.is_none() || self.media.len() > 1 {
+            anyhow::bail!("{of_one} of one recording: give one by --media and --transcript");
+        }
+        Ok(format)
+    }
 }
 
-impl DeviceArguments {
-    /// The options that ask for it.
-    pub(crate) fn options(&self) -> Vec<String> {
-        let (backend, device) = (self.backend.to_string(), self.device.to_string());
-        ["--backend", &backend, "--device", &device]
-            .map(String::from)
-            .to_vec()
+impl AblateArguments {
+    /// The numbers of the devices that runs are placed on.
+    pub(crate) fn devices(&self) -> Vec<usize> {
+        if self.devices.is_empty() {
+            vec![self.device.device]
+        } else {
+            self.devices.clone()
+        }
     }
+}
+
+/// What names a configuration.
+fn configuration_help() -> String {
+    format!(
+        "A configuration: a name under configs/ ({}), or a TOML file",
+        shipped::names(false).join(", ")
+    )
+}
+
+/// What names a study.
+fn study_help() -> String {
+    format!(
+        "The variants: a name under configs/ ({}), or a TOML file",
+        shipped::names(true).join(", ")
+    )
 }
 
 /// Takes a run's folder, or `latest`.
@@ -439,6 +545,13 @@ fn parse_folds(number: &str) -> Result<usize, String> {
     }
 }
 
+fn parse_confidence(number: &str) -> Result<f64, String> {
+    match number.parse() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("give a number between 0 and 1, such as 0.9".to_string()),
+    }
+}
+
 fn parse_mebibytes(number: &str) -> Result<usize, String> {
     match number.parse() {
         Ok(mebibytes @ 1..=256) => Ok(mebibytes),
@@ -456,11 +569,34 @@ fn parse_split(name: &str) -> Result<Split, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::file::is_study;
     use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_names_every_configuration_and_study() {
+        let mut command = Arguments::command();
+        let mut help = |name: &str| {
+            let command = command.find_subcommand_mut(name).unwrap();
+            command
+                .render_help()
+                .to_string()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let (train, ablate) = (help("train"), help("ablate"));
+        for (name, text) in shipped::CONFIGS {
+            let shown = if is_study(text) { &ablate } else { &train };
+            let found = [",", ")"]
+                .iter()
+                .any(|end| shown.contains(&format!("{name}{end}")));
+            assert!(found, "{name} is not in\n{shown}");
+        }
     }
 
     #[test]
@@ -479,5 +615,11 @@ mod tests {
         assert_eq!(train.devices(), [0, 2]);
         let both = format!("{line} --device 1");
         assert!(Arguments::try_parse_from(both.split(' ')).is_err());
+        let line = "mmrest ablate sample --backend wgpu --devices 1,3";
+        let parsed = Arguments::try_parse_from(line.split(' ')).unwrap();
+        let Command::Ablate(ablate) = parsed.command else {
+            panic!("not ablate");
+        };
+        assert_eq!((ablate.devices(), ablate.jobs), (vec![1, 3], None));
     }
 }

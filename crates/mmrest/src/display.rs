@@ -1,25 +1,26 @@
 //! Shows a training run: a progress bar, lines, or JSON; and notes it in the log.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_learner::Figures;
-use mmrest_learner::run::MetricsFile;
+use mmrest_learner::run::{MetricsFile, RunFolder};
 use mmrest_learner::train::{EpochRow, Observer};
 use serde_json::json;
 
+use crate::numbers::{NONE, clock, heading, in_table, in_text, lasting, thousands};
 use crate::project::near;
-use crate::screen;
+use crate::screen::{self, Column, Columns};
 
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// A progress bar, and a line per epoch.
+    /// A progress bar, and a table with a row per epoch.
     Terminal,
-    /// A line per epoch.
+    /// The table.
     Lines,
     /// A JSON object per line: the folder, notes, epochs, metrics.
     Json,
@@ -44,6 +45,9 @@ pub(crate) struct Display {
     style: Style,
     bar: ProgressBar,
     epochs: Mutex<Pace>,
+    /// The folder of a run that has not begun yet: it is announced when it does.
+    pending: Mutex<Option<PathBuf>>,
+    table: Mutex<Option<EpochTable>>,
     /// Fills the terminal from the first batch until it is dropped.
     dashboard: Mutex<Option<Box<dyn Observer>>>,
 }
@@ -68,6 +72,8 @@ impl Display {
                 last: Instant::now(),
                 epoch_time: None,
             }),
+            pending: Mutex::new(None),
+            table: Mutex::new(None),
             dashboard: Mutex::new(dashboard),
         }
     }
@@ -101,12 +107,33 @@ impl Display {
         }
     }
 
-    /// Shows the run's folder, before anything else.
+    /// Shows the run's folder as soon as the run has begun: one that fails before leaves none behind.
     pub(crate) fn run(&self, folder: &Path) {
+        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder.to_path_buf());
+        self.announce();
+    }
+
+    fn announce(&self) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = pending.take_if(|folder| RunFolder::new(&*folder).exists());
+        let Some(folder) = begun else { return };
         match self.style {
             Style::Json => print_json(&json!({ "run": folder.to_string_lossy() })),
-            _ => self.line(&format!("run {}", near(folder))),
+            _ => self.line(&format!("run {}", near(&folder))),
         }
+    }
+
+    /// Shows an epoch in the table, below its header.
+    fn epoch_row(&self, row: &EpochRow, epochs: usize) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        // On a terminal the bar shows the time left.
+        let left = (self.style == Style::Lines).then(|| self.time_left(row.epoch, epochs));
+        let table = table.get_or_insert_with(|| {
+            let table = EpochTable::new(row, epochs, left.is_some(), screen::width());
+            self.line(&table.columns.header());
+            table
+        });
+        self.line(&table.row(row, epochs, left));
     }
 
     /// Sets the template of the bar.
@@ -146,6 +173,7 @@ impl Drop for Display {
 
 impl Observer for Display {
     fn stage(&self, name: &str) {
+        self.announce();
         tracing::info!(stage = name);
         if let Some(dashboard) = &*self.dashboard() {
             dashboard.stage(name);
@@ -175,11 +203,14 @@ impl Observer for Display {
         self.shape("{msg} {wide_bar} {pos}/{len}");
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
-        self.bar
-            .set_message(format!("epoch {epoch}/{epochs}, loss {loss:.3}{left}"));
+        self.bar.set_message(format!(
+            "epoch {epoch}/{epochs}, loss {}{left}",
+            in_text(loss)
+        ));
     }
 
     fn epoch(&self, row: &EpochRow, epochs: usize) {
+        self.announce();
         if let Ok(mut pace) = self.epochs.lock() {
             pace.epoch_time = Some(pace.last.elapsed());
             pace.last = Instant::now();
@@ -195,7 +226,7 @@ impl Observer for Display {
         );
         match self.style {
             Style::Json => print_json(row),
-            _ => self.line(&epoch_line(row, epochs)),
+            _ => self.epoch_row(row, epochs),
         }
     }
 
@@ -221,65 +252,89 @@ impl Observer for Display {
 
 fn print_json(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
-        screen::out(&text);
+        screen::out_whole(&text);
     }
 }
 
-/// `1:02:03` or `2:03`.
-pub(crate) fn clock(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match hours {
-        0 => format!("{minutes}:{seconds:02}"),
-        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
-    }
+/// The table of epochs: its columns are chosen at its first row.
+struct EpochTable {
+    columns: Columns,
+    /// The parts of the loss that may have a column.
+    parts: Vec<String>,
 }
 
-fn epoch_line(row: &EpochRow, epochs: usize) -> String {
-    let digits = epochs.to_string().len();
-    let (finest, accuracy) = row.valid.finest();
-    let parts = match &row.losses[..] {
-        // Of many, the first and the last, which sums up the others.
-        [(first, of_first), _, _, .., (last, of_last)] if row.losses.len() > 4 => {
-            format!("{first} {of_first:.4}, {last} {of_last:.3}")
+impl EpochTable {
+    fn new(row: &EpochRow, epochs: usize, left: bool, width: usize) -> Self {
+        let digits = epochs.to_string().len();
+        let (finest, _) = row.valid.finest();
+        let parts: Vec<String> = row.losses.iter().map(|(name, _)| name.clone()).collect();
+        let mut columns = vec![
+            Column::new("epoch", 2 * digits + 1, 0),
+            Column::new("loss", 6, 3),
+        ];
+        columns.extend(parts.iter().map(|name| Column::new(name, 6, 7)));
+        columns.extend([
+            Column::new("valid mae", 0, 1),
+            Column::new("corr", 6, 2),
+            Column::new(heading(finest), 0, 1),
+            Column::new("time", 5, 4),
+        ]);
+        columns.extend(left.then(|| Column::new("left <", 7, 5)));
+        columns.extend(
+            row.of_model("clusters")
+                .map(|_| Column::new("clusters", 0, 6)),
+        );
+        Self {
+            columns: Columns::fit(columns, width),
+            parts,
         }
-        parts => {
-            let parts = parts
-                .iter()
-                .map(|(name, value)| format!("{name} {value:.4}"));
-            parts.collect::<Vec<_>>().join(", ")
-        }
-    };
-    let clusters = row.of_model("clusters");
-    let clusters = clusters.map_or(String::new(), |clusters| format!("{clusters} clusters  "));
-    format!(
-        "epoch {:>digits$}/{epochs}  loss {:.4} ({parts})  valid mae {:.4} corr {:.4} {finest} {accuracy:.4}  {clusters}{:.1} s{}",
-        row.epoch,
-        row.loss,
-        row.valid.mae(),
-        row.valid.corr(),
-        row.train_seconds,
-        if row.selected { "  *" } else { "" }
-    )
+    }
+
+    fn row(&self, row: &EpochRow, epochs: usize, left: Option<Option<Duration>>) -> String {
+        let digits = epochs.to_string().len();
+        let (finest, accuracy) = row.valid.finest();
+        let part = |name: &String| {
+            let found = row.losses.iter().find(|(known, _)| known == name);
+            in_table("loss", found.map_or(f64::NAN, |&(_, value)| value))
+        };
+        let mut cells = vec![
+            format!("{:>digits$}/{epochs}", row.epoch),
+            in_table("loss", row.loss),
+        ];
+        cells.extend(self.parts.iter().map(part));
+        cells.extend([
+            in_table("mae", row.valid.mae()),
+            in_table("corr", row.valid.corr()),
+            in_table(finest, accuracy),
+            lasting(row.train_seconds),
+        ]);
+        cells.extend(left.map(|left| left.map_or(NONE.into(), clock)));
+        cells.extend(
+            row.of_model("clusters")
+                .map(|clusters| clusters.to_string()),
+        );
+        self.columns
+            .row(if row.selected { "*" } else { " " }, &cells)
+    }
 }
 
 /// The metrics of several splits side by side.
-fn figures_table(columns: &[(&str, &Figures)]) -> String {
+pub(crate) fn figures_table(columns: &[(&str, &Figures)]) -> String {
     let header: String = columns
         .iter()
-        .map(|(name, _)| format!("{name:>10}"))
+        .map(|(name, _)| format!("{name:>8}"))
         .collect();
-    let mut lines = vec![format!("{:<10}{header}", "")];
+    let mut lines = vec![format!("{:<11}{header}", "")];
     let names = columns.first().map(|(_, figures)| figures.set().names());
     for name in names.into_iter().flatten() {
         let values: String = columns
             .iter()
-            .map(|(_, figures)| match figures.get(name) {
-                Some(value) if value.is_finite() => format!("{value:>10.4}"),
-                _ => format!("{:>10}", "-"),
+            .map(|(_, figures)| {
+                let value = figures.get(name).unwrap_or(f64::NAN);
+                format!("{:>8}", in_table(name, value))
             })
             .collect();
-        lines.push(format!("{name:<10}{values}"));
+        lines.push(format!("{:<11}{values}", heading(name)));
     }
     lines.join("\n")
 }
@@ -288,16 +343,16 @@ fn final_table(metrics: &MetricsFile) -> String {
     let parameters = &metrics.parameters;
     let parts = parameters.parts.iter();
     let parts: String = parts
-        .map(|(name, count)| format!(", {count} {name}"))
+        .map(|(name, count)| format!(", {} {name}", thousands(*count)))
         .collect();
     let method = method_lines(metrics);
     format!(
         "\nselected epoch {}\n{}\nparameters: {} ({} text encoder, {} rest{parts}){method}",
         metrics.selected_epoch,
         figures_table(&[("valid", &metrics.valid), ("test", &metrics.test)]),
-        parameters.total,
-        parameters.text_encoder,
-        parameters.rest,
+        thousands(parameters.total),
+        thousands(parameters.text_encoder),
+        thousands(parameters.rest),
     )
 }
 
@@ -313,19 +368,29 @@ fn method_lines(metrics: &MetricsFile) -> String {
     }
     if let Some(moved) = &method.metrics_moved {
         lines.push(format!(
-            "metrics moved from the identity: global {:.4}, local {:.4}",
-            moved.global, moved.local
+            "metrics moved from the identity: global {}, local {}",
+            in_text(moved.global),
+            in_text(moved.local)
         ));
     }
     if let Some(without) = &method.valid_without_bias {
         let told = |figures: &Figures| {
             let (finest, accuracy) = figures.finest();
-            format!("mae {:.4} {finest} {accuracy:.4}", figures.mae())
+            let (mae, accuracy) = (in_text(figures.mae()), in_text(accuracy));
+            format!("mae {mae} {finest} {accuracy}")
         };
         lines.push(format!(
             "bias on valid: {} with it, {} without",
             told(&metrics.valid),
             told(without)
+        ));
+    }
+    if let Some(intervals) = &metrics.intervals {
+        lines.push(format!(
+            "intervals at {} %: {:.1} % of the test labels inside, mean width {:.3}",
+            100.0 * intervals.confidence,
+            100.0 * intervals.coverage,
+            intervals.width
         ));
     }
     lines.into_iter().map(|line| format!("\n{line}")).collect()
@@ -337,34 +402,59 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn times_read_as_clocks() {
-        assert_eq!(clock(Duration::from_secs(123)), "2:03");
-        assert_eq!(clock(Duration::from_secs(3723)), "1:02:03");
+    fn row(set: FigureSet) -> EpochRow {
+        EpochRow {
+            active: Vec::new(),
+            epoch: 3,
+            train_seconds: 1.0,
+            loss: 0.5,
+            losses: vec![("task".into(), 0.4), ("mmc".into(), 0.3)],
+            valid: Figures::of(set, &[0.9, -0.3], &[0.6, -0.4]),
+            test: None,
+            learning_rates: vec![(String::new(), 1e-4)],
+            gradient_norms: vec![(String::new(), 1.0)],
+            skipped_steps: 0,
+            model: vec![("clusters".into(), 5.0)],
+            selected: true,
+        }
     }
 
     #[test]
     fn an_epoch_shows_the_finest_accuracy_of_its_set() {
-        for (set, shown) in [
-            (FigureSet::Mosi, "acc7 1.0000"),
-            (FigureSet::Sims, "acc5 0.5000"),
+        for (set, header, shown) in [
+            (FigureSet::Mosi, "acc7 %", "100.0"),
+            (FigureSet::Sims, "acc5 %", " 50.0"),
         ] {
-            let row = EpochRow {
-                active: Vec::new(),
-                epoch: 3,
-                train_seconds: 1.0,
-                loss: 0.5,
-                losses: vec![("task".into(), 0.4), ("mmc".into(), 0.3)],
-                valid: Figures::of(set, &[0.9, -0.3], &[0.6, -0.4]),
-                test: None,
-                learning_rates: vec![(String::new(), 1e-4)],
-                gradient_norms: vec![(String::new(), 1.0)],
-                skipped_steps: 0,
-                model: vec![("clusters".into(), 5.0)],
-                selected: true,
-            };
-            let line = epoch_line(&row, 10);
-            assert!(line.contains(shown), "{line}");
+            let row = row(set);
+            let table = EpochTable::new(&row, 10, true, 80);
+            let line = table.row(&row, 10, Some(None));
+            assert!(table.columns.header().contains(header));
+            assert!(
+                line.starts_with("*  3/10") && line.contains(shown),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn epochs_fit_any_terminal() {
+        let row = row(FigureSet::Mosi);
+        for (width, parts) in [
+            (200, true),
+            (80, false),
+            (60, false),
+            (40, false),
+            (20, false),
+        ] {
+            let left = Some(Some(Duration::from_secs(70)));
+            let table = EpochTable::new(&row, 50, true, width);
+            let (header, line) = (table.columns.header(), table.row(&row, 50, left));
+            assert!(
+                header.len() <= width && line.len() <= width,
+                "{header}\n{line}"
+            );
+            assert_eq!(header.contains("mmc"), parts, "{header}");
+            assert_eq!(header.contains("valid mae"), width > 20, "{header}");
         }
     }
 
@@ -374,7 +464,7 @@ mod tests {
             let figures = Figures::of(set, &[1.0, -0.5], &[1.0, -1.0]);
             let table = figures_table(&[("valid", &figures), ("test", &figures)]);
             assert_eq!(table.lines().count(), 1 + rows);
-            assert!(table.contains("mae           0.2500    0.2500"), "{table}");
+            assert!(table.contains("mae           0.250   0.250"), "{table}");
         }
     }
 }

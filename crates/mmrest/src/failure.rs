@@ -136,10 +136,10 @@ pub(crate) fn catch_panic<T>(backend: Backend, work: impl FnOnce() -> Result<T>)
     let shown = std::env::var_os("RUST_BACKTRACE").map(|_| take_hook());
     set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
         let said = panic_message(panic.payload());
-        tracing::error!(
-            panic = said,
-            place = panic.location().map(tracing::field::display)
-        );
+        let place = panic
+            .location()
+            .map_or(String::new(), |at| format!(" at {at}"));
+        tracing::warn!("a thread panicked{place}: {said}");
         let mut first = heard.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(said);
         if let Some(shown) = &shown {

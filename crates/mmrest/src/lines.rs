@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use mmrest_data::{Frames, Modality, Segment};
-use mmrest_learner::{Contributions, Explanation, NearCluster, Neighbour, Prediction};
+use mmrest_learner::{
+    Contributions, Explanation, Interpretation, NearCluster, Neighbour, Polarity, Prediction,
+};
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -186,8 +188,15 @@ impl<'de> Visitor<'de> for Inner<'_> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Scored<'a> {
     id: &'a str,
+    /// Where it lies in its recording, and what is said there.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    spoken: Option<&'a Spoken>,
     /// y = y' + gamma bias.
     prediction: f32,
+    /// What that is.
+    label: Polarity,
+    /// Where the true sentiment lies, at the confidence asked for; null where the model gives none.
+    interval: Option<[f32; 2]>,
     /// y'.
     score: f32,
     /// gamma bias.
@@ -205,6 +214,17 @@ pub(crate) struct Scored<'a> {
     explanation: Option<Explained<'a>>,
 }
 
+/// A stretch of a recording.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Spoken {
+    /// Seconds.
+    pub(crate) start: f64,
+    /// Seconds.
+    pub(crate) end: f64,
+    /// What is said.
+    pub(crate) text: String,
+}
+
 /// The explanation of a score.
 #[derive(Debug, Serialize)]
 struct Explained<'a> {
@@ -217,10 +237,13 @@ struct Explained<'a> {
 }
 
 impl<'a> Scored<'a> {
-    pub(crate) fn new(id: &'a str, prediction: &'a Prediction) -> Self {
+    pub(crate) fn new(id: &'a str, prediction: &'a Prediction, meaning: Interpretation) -> Self {
         Self {
             id,
+            spoken: None,
             prediction: prediction.prediction,
+            label: meaning.polarity,
+            interval: meaning.interval,
             score: prediction.score,
             bias: prediction.bias,
             clusters: &prediction.near,
@@ -231,15 +254,39 @@ impl<'a> Scored<'a> {
     }
 
     /// A score with its explanation.
-    pub(crate) fn explained(id: &'a str, explanation: &'a Explanation) -> Self {
+    pub(crate) fn explained(
+        id: &'a str,
+        explanation: &'a Explanation,
+        meaning: Interpretation,
+    ) -> Self {
         Self {
             explanation: Some(Explained {
                 base: explanation.base,
                 contributions: &explanation.contributions,
                 neighbours: &explanation.neighbours,
             }),
-            ..Self::new(id, &explanation.prediction)
+            ..Self::new(id, &explanation.prediction, meaning)
         }
+    }
+
+    /// Adds where a segment of a recording lies.
+    pub(crate) fn spoken(self, spoken: Option<&'a Spoken>) -> Self {
+        Self { spoken, ..self }
+    }
+
+    /// The score as a subtitle: its number from 1, its time, its text after the score.
+    pub(crate) fn subtitle(&self, number: usize) -> String {
+        let [start, end] = match self.spoken {
+            Some(spoken) => [spoken.start, spoken.end],
+            None => [0.0; 2],
+        };
+        let text = self.spoken.map_or("", |spoken| &spoken.text);
+        format!(
+            "{number}\n{} --> {}\n[{:+.2}] {text}\n\n",
+            subtitle_time(start),
+            subtitle_time(end),
+            self.prediction
+        )
     }
 
     /// Adds the modalities with features far from those of training.
@@ -250,11 +297,17 @@ impl<'a> Scored<'a> {
         }
     }
 
-    /// The columns of a table of scores; more with explanations.
-    pub(crate) fn columns(explained: bool) -> Vec<&'static str> {
-        let mut columns = vec![
-            "id",
+    /// The columns of a table of scores; more of recordings' segments and with explanations.
+    pub(crate) fn columns(spoken: bool, explained: bool) -> Vec<&'static str> {
+        let mut columns = vec!["id"];
+        if spoken {
+            columns.extend(["start", "end", "said"]);
+        }
+        columns.extend([
             "prediction",
+            "label",
+            "lower",
+            "upper",
             "score",
             "bias",
             "cluster",
@@ -265,7 +318,7 @@ impl<'a> Scored<'a> {
             "second_distance",
             "missing",
             "beyond_training",
-        ];
+        ]);
         if explained {
             columns.extend(["base", "text", "vision", "audio", "neighbours"]);
         }
@@ -286,9 +339,20 @@ impl<'a> Scored<'a> {
             let names: Vec<&str> = modalities.iter().map(|modality| modality.name()).collect();
             names.join(" ")
         };
-        let numbers = [self.prediction, self.score, self.bias];
+        let bound = |place: usize| self.interval.map(|interval| interval[place].to_string());
         let mut cells = vec![self.id.to_owned()];
-        cells.extend(numbers.map(|number| number.to_string()));
+        if let Some(spoken) = self.spoken {
+            cells.extend([spoken.start, spoken.end].map(|seconds| seconds.to_string()));
+            cells.push(spoken.text.clone());
+        }
+        cells.extend([
+            self.prediction.to_string(),
+            self.label.to_string(),
+            bound(0).unwrap_or_default(),
+            bound(1).unwrap_or_default(),
+            self.score.to_string(),
+            self.bias.to_string(),
+        ]);
         cells.extend(near(0));
         cells.extend(near(1));
         cells.push(names(self.missing.unwrap_or_default()));
@@ -315,9 +379,54 @@ impl<'a> Scored<'a> {
     }
 }
 
+/// `hh:mm:ss,mmm`, as SubRip writes times.
+fn subtitle_time(seconds: f64) -> String {
+    let milliseconds = (seconds.max(0.0) * 1000.0).round();
+    let (whole, rest) = ((milliseconds / 1000.0).floor(), milliseconds % 1000.0);
+    let (hours, minutes) = ((whole / 3600.0).floor(), (whole / 60.0).floor() % 60.0);
+    format!("{hours:02}:{minutes:02}:{:02},{rest:03}", whole % 60.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subtitle_has_number_time_score_and_text() {
+        let prediction = Prediction {
+            row: 0,
+            prediction: -0.456,
+            score: 0.0,
+            bias: 0.0,
+            near: Vec::new(),
+        };
+        let spoken = Spoken {
+            start: 3661.2,
+            end: 3662.9996,
+            text: "not bad".into(),
+        };
+        let meaning = Interpretation {
+            polarity: Polarity::Neutral,
+            interval: None,
+        };
+        let scored = Scored::new("a[0]", &prediction, meaning).spoken(Some(&spoken));
+        assert_eq!(
+            scored.subtitle(7),
+            "7\n01:01:01,200 --> 01:01:03,000\n[-0.46] not bad\n\n"
+        );
+        assert_eq!(
+            scored.cells()[..4],
+            ["a[0]", "3661.2", "3662.9996", "not bad"]
+        );
+        assert_eq!(scored.cells().len(), Scored::columns(true, false).len());
+        let line = serde_json::to_string(&scored).unwrap();
+        assert!(
+            line.starts_with(
+                r#"{"id":"a[0]","start":3661.2,"end":3662.9996,"text":"not bad","prediction":"#
+            ),
+            "{line}"
+        );
+    }
 
     #[test]
     fn absent_modalities_are_empty() {
@@ -354,12 +463,19 @@ mod tests {
             }],
         };
         let missing = [Modality::Vision, Modality::Audio];
-        let scored = Scored::new("a, b", &prediction).missing(&missing);
+        let meaning = Interpretation {
+            polarity: Polarity::Positive,
+            interval: Some([-1.0, 2.0]),
+        };
+        let scored = Scored::new("a, b", &prediction, meaning).missing(&missing);
         let cells = scored.cells();
-        assert_eq!(cells.len(), Scored::columns(false).len());
+        assert_eq!(cells.len(), Scored::columns(false, false).len());
         let expected = [
             "a, b",
             "0.5",
+            "positive",
+            "-1",
+            "2",
             "0.25",
             "0.25",
             "4",
@@ -378,8 +494,8 @@ mod tests {
             contributions: Contributions::default(),
             neighbours: Vec::new(),
         };
-        let cells = Scored::explained("a", &explanation).cells();
-        assert_eq!(cells.len(), Scored::columns(true).len());
+        let cells = Scored::explained("a", &explanation, meaning).cells();
+        assert_eq!(cells.len(), Scored::columns(false, true).len());
     }
 
     #[test]

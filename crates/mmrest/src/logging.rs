@@ -1,16 +1,18 @@
 //! The log: JSON lines in the run's folder, warnings on standard error.
 
+use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use tracing::Level;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, FilterFn};
+use tracing_subscriber::layer::Context as LayerContext;
 use tracing_subscriber::prelude::*;
 
-use crate::interrupt::say;
 use crate::screen;
 
 /// The target of messages that the program prints itself and the log should also have.
@@ -37,18 +39,21 @@ pub(crate) fn to_file(file: &Path) -> Result<()> {
         .with_filter(filter()?);
     tracing_subscriber::registry()
         .with(json)
-        .with(warnings())
+        .with(Warnings.with_filter(told()))
         .try_init()
         .context("cannot start the log")
 }
 
 /// Sends what a server reports, including its requests, to standard error. `MMREST_LOG` sets the filter (default as
-/// [`to_file`]'s; `access=off` in it leaves the requests out).
-pub(crate) fn served() -> Result<()> {
-    let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .with_filter(filter()?);
+/// [`to_file`]'s; `access=off` in it leaves the requests out). `json`: an object per line.
+pub(crate) fn served(json: bool) -> Result<()> {
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if json {
+        lines.json().with_filter(filter()?).boxed()
+    } else {
+        let lines = lines.with_ansi(screen::colours());
+        lines.with_filter(filter()?).boxed()
+    };
     tracing_subscriber::registry()
         .with(lines)
         .try_init()
@@ -86,8 +91,8 @@ impl Write for Log {
         {
             self.lost = true;
             let path = self.path.display();
-            say(&format!(
-                "warning: cannot write {path}: {error}; the run goes on without a log"
+            screen::warning(&format!(
+                "cannot write {path}: {error}; the run goes on without a log"
             ));
         }
         Ok(line.len())
@@ -101,21 +106,56 @@ impl Write for Log {
 /// Sends warnings to standard error, and keeps no log.
 pub(crate) fn to_stderr() -> Result<()> {
     tracing_subscriber::registry()
-        .with(warnings())
+        .with(Warnings.with_filter(told()))
         .try_init()
         .context("cannot start the log")
 }
 
-fn warnings<S>() -> impl tracing_subscriber::Layer<S>
-where
-    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
-{
-    tracing_subscriber::fmt::layer()
-        .without_time()
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(|| screen::Stderr)
-        .with_filter(FilterFn::new(|event| {
-            *event.level() <= Level::WARN && event.target() != OUTCOME
-        }))
+/// What is told at once: warnings, but for what the program prints itself.
+fn told() -> FilterFn {
+    FilterFn::new(|event| *event.level() <= Level::WARN && event.target() != OUTCOME)
+}
+
+/// Prints warnings on standard error, a sentence each.
+struct Warnings;
+
+impl<S: Subscriber> tracing_subscriber::Layer<S> for Warnings {
+    fn on_event(&self, event: &Event<'_>, _: LayerContext<'_, S>) {
+        let mut sentence = Sentence::default();
+        event.record(&mut sentence);
+        screen::warning(&sentence.text());
+    }
+}
+
+/// An event in words: its message, and in brackets what else it holds.
+#[derive(Default)]
+struct Sentence {
+    message: String,
+    rest: String,
+}
+
+impl Sentence {
+    fn text(&self) -> String {
+        match (self.message.as_str(), self.rest.as_str()) {
+            (message, "") => message.to_owned(),
+            ("", rest) => rest.to_owned(),
+            (message, rest) => format!("{message} ({rest})"),
+        }
+    }
+}
+
+impl Visit for Sentence {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing into a string cannot fail.
+        let _ = if field.name() == "message" {
+            write!(self.message, "{value:?}")
+        } else {
+            let comma = if self.rest.is_empty() { "" } else { ", " };
+            write!(self.rest, "{comma}{} {value:?}", field.name())
+        };
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
 }

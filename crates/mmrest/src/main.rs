@@ -12,15 +12,19 @@ mod failure;
 mod interrupt;
 mod lines;
 mod logging;
+mod numbers;
+mod palette;
+mod player;
 mod plot;
 mod project;
+mod recording;
 mod report;
 mod screen;
 mod serve;
 mod shipped;
 mod study;
+mod tensorboard;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
@@ -41,7 +45,7 @@ fn main() -> ExitCode {
             interrupt::code()
         }
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {}", failure::sentence(&error));
+            screen::error(&failure::sentence(&error));
             ExitCode::FAILURE
         }
     }
@@ -54,6 +58,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Export(arguments) => commands::export::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Conformance(arguments) => commands::eval::run_conformance(&arguments),
         Command::Data(command) => commands::data::run(&command),

@@ -1,7 +1,19 @@
-//! Prints lines on standard output and error, or keeps them until a dashboard that fills the terminal is closed.
+//! Prints lines on standard output and error, folded to the terminal's width, or keeps them until a dashboard that fills the
+//! terminal is closed; and tables whose columns fit.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result};
+use console::{Term, measure_text_width};
+
+use crate::project::program;
+
+/// The width of what is written to no terminal.
+const WIDTH: usize = 80;
+/// Nothing is folded narrower than this.
+const NARROWEST: usize = 20;
 
 /// The program's terminal. Log, signals and display write to it, whichever thread they are on.
 static SCREEN: Mutex<Screen> = Mutex::new(Screen { held: None });
@@ -66,28 +78,233 @@ pub(crate) fn release() {
     screen().release(print);
 }
 
-/// Prints a line on standard output.
-pub(crate) fn out(line: &str) {
+/// The columns of standard output: of the terminal, or 80 of a file or pipe.
+pub(crate) fn width() -> usize {
+    columns(&Term::stdout()).unwrap_or(WIDTH)
+}
+
+/// The columns of a terminal; none of a file or pipe.
+fn columns(term: &Term) -> Option<usize> {
+    let (_, columns) = term.size_checked()?;
+    Some(usize::from(columns).max(NARROWEST))
+}
+
+/// Prints text on standard output, folded.
+pub(crate) fn out(text: &str) {
+    let folded = fold(text, width());
+    screen().write(Stream::Out, format!("{folded}\n").as_bytes(), print);
+}
+
+/// Prints a line on standard output as it is: JSON, a command to paste.
+pub(crate) fn out_whole(line: &str) {
     screen().write(Stream::Out, format!("{line}\n").as_bytes(), print);
 }
 
-/// Prints a line on standard error.
-pub(crate) fn err(line: &str) {
-    screen().write(Stream::Err, format!("{line}\n").as_bytes(), print);
+/// Prints what a command was asked for on standard output, folded.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub(crate) fn result(text: &str) -> Result<()> {
+    let folded = fold(text.trim_end_matches('\n'), width());
+    writeln!(io::stdout(), "{folded}").context("cannot write the output")
 }
 
-/// Standard error as a writer of whole lines.
-pub(crate) struct Stderr;
+/// Prints text on standard error, folded on a terminal; elsewhere a message stays a line, which can be searched for.
+pub(crate) fn err(text: &str) {
+    let folded = match columns(&Term::stderr()) {
+        Some(width) => fold(text, width),
+        None => Cow::Borrowed(text),
+    };
+    screen().write(Stream::Err, format!("{folded}\n").as_bytes(), print);
+}
 
-impl Write for Stderr {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        screen().write(Stream::Err, text, print);
-        Ok(text.len())
+/// Prints a warning on standard error.
+pub(crate) fn warning(text: &str) {
+    err(&format!("{} {text}", emphasised("warning:", 33)));
+}
+
+/// Prints the error that ends the program on standard error.
+pub(crate) fn error(text: &str) {
+    err(&format!("{} {text}", emphasised("error:", 31)));
+}
+
+/// Whether standard error takes colours: a terminal that can, and no `NO_COLOR`.
+pub(crate) fn colours() -> bool {
+    console::colors_enabled_stderr()
+}
+
+/// A word in bold and a colour of ANSI's, where standard error takes colours.
+fn emphasised(word: &str, colour: u8) -> String {
+    if colours() {
+        format!("\x1b[1;{colour}m{word}\x1b[0m")
+    } else {
+        word.to_owned()
+    }
+}
+
+/// Text whose lines are at most `width` columns wide, but for words that are longer. Lines go on below the text of a label,
+/// or with two more spaces; a command goes on as a shell takes it.
+fn fold(text: &str, width: usize) -> Cow<'_, str> {
+    if text.lines().all(|line| measure_text_width(line) <= width) {
+        return Cow::Borrowed(text);
+    }
+    let lines: Vec<String> = text
+        .split('\n')
+        .map(|line| fold_line(line, width))
+        .collect();
+    Cow::Owned(lines.join("\n"))
+}
+
+fn fold_line(line: &str, width: usize) -> String {
+    if measure_text_width(line) <= width {
+        return line.to_owned();
+    }
+    let command = line.starts_with("  ") && line.trim_start().starts_with(program());
+    let (room, joint) = if command {
+        (width - 2, " \\")
+    } else {
+        (width, "")
+    };
+    let indent = " ".repeat(hanging(line, width));
+    let mut folded = String::new();
+    let mut used = 0;
+    for piece in pieces(line, command) {
+        let wide = measure_text_width(piece);
+        if used > 0 && used + wide > room {
+            let kept = folded.trim_end().len();
+            folded.truncate(kept);
+            let piece = piece.trim_start();
+            folded += &format!("{joint}\n{indent}{piece}");
+            used = indent.len() + measure_text_width(piece);
+        } else {
+            folded += piece;
+            used += wide;
+        }
+    }
+    folded
+}
+
+/// Words with the spaces before them; of a command, its options with their values. What is between quotes stays together.
+fn pieces(line: &str, command: bool) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let (mut start, mut quoted, mut blank) = (0, false, true);
+    for (at, letter) in line.char_indices() {
+        quoted ^= command && letter == '\'';
+        let breaks = letter == ' ' && !blank && !quoted;
+        if breaks && (!command || line[at..].starts_with(" --")) {
+            pieces.push(&line[start..at]);
+            start = at;
+        }
+        blank = letter == ' ';
+    }
+    pieces.push(&line[start..]);
+    pieces
+}
+
+/// The column in which a line goes on: that of the text after a label, which two spaces set apart; else two more than it begins
+/// with.
+fn hanging(line: &str, width: usize) -> usize {
+    let leading = line.len() - line.trim_start().len();
+    let after_label = line[leading..].find("  ").map(|gap| {
+        let rest = &line[leading + gap..];
+        leading + gap + rest.len() - rest.trim_start().len()
+    });
+    let column = after_label.map(|at| measure_text_width(&line[..at]));
+    match column {
+        Some(column) if 3 * column <= width => column,
+        _ => (leading + 2).min(width / 2),
+    }
+}
+
+/// A table that is printed row by row, with the columns that fit.
+#[derive(Clone, Debug)]
+pub(crate) struct Columns(Vec<(Column, bool)>);
+
+/// A column: its title, its width, and how soon it is left out where there is no room.
+#[derive(Clone, Debug)]
+pub(crate) struct Column {
+    title: String,
+    width: usize,
+    /// The least rank stays longest; 0 always.
+    rank: u8,
+}
+
+impl Column {
+    /// The rank of a column that has cells but is not shown.
+    pub(crate) const NEVER: u8 = u8::MAX;
+
+    /// A column as wide as its title, or as `least`.
+    pub(crate) fn new(title: impl Into<String>, least: usize, rank: u8) -> Self {
+        let title = title.into();
+        Self {
+            width: measure_text_width(&title).max(least),
+            title,
+            rank,
+        }
+    }
+}
+
+impl Columns {
+    /// As many of the columns as fit into a width.
+    pub(crate) fn fit(columns: Vec<Column>, width: usize) -> Self {
+        let kept = |column: &Column| column.rank != Column::NEVER;
+        let mut columns: Vec<(Column, bool)> = columns
+            .into_iter()
+            .map(|c| (kept(&c), c))
+            .map(|(kept, c)| (c, kept))
+            .collect();
+        loop {
+            let kept = || columns.iter().filter(|(_, kept)| *kept);
+            let taken: usize = kept().map(|(column, _)| column.width + 2).sum();
+            let least = kept().map(|(column, _)| column.rank).max().unwrap_or(0);
+            if taken <= width || least == 0 {
+                return Self(columns);
+            }
+            let last = columns
+                .iter()
+                .rposition(|(c, kept)| *kept && c.rank == least);
+            if let Some(last) = last {
+                columns[last].1 = false;
+            }
+        }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    /// The line of titles, after `mark` spaces for a mark.
+    pub(crate) fn header(&self) -> String {
+        self.line(" ", |column, _| &column.title)
     }
+
+    /// A row: a mark, and the cells of all columns.
+    pub(crate) fn row(&self, mark: &str, cells: &[String]) -> String {
+        self.line(mark, |_, index| cells.get(index).map_or("", String::as_str))
+    }
+
+    fn line<'a>(&'a self, mark: &str, cell: impl Fn(&'a Column, usize) -> &'a str) -> String {
+        let mut line = String::new();
+        for (index, (column, kept)) in self.0.iter().enumerate() {
+            if *kept {
+                let cell = cell(column, index);
+                let room = column.width.saturating_sub(measure_text_width(cell));
+                // The first column, of names, begins at the left.
+                line += &match index {
+                    0 => format!("{mark} {cell}{}", " ".repeat(room)),
+                    _ => format!("  {}{cell}", " ".repeat(room)),
+                };
+            }
+        }
+        line.trim_end().to_owned()
+    }
+}
+
+/// A name cut to `width` columns; its end, which tells seeds and values apart, stays.
+pub(crate) fn shortened(name: &str, width: usize) -> String {
+    let letters = name.chars().count();
+    if letters <= width {
+        return name.to_owned();
+    }
+    let end: String = name.chars().skip(letters + 1 - width.max(1)).collect();
+    format!("…{end}")
 }
 
 #[cfg(test)]
@@ -112,5 +329,78 @@ mod tests {
         assert_eq!(printed[1..], kept);
         screen.release(|_, _| panic!("printed twice"));
         assert!(screen.held.is_none());
+    }
+
+    #[test]
+    fn long_lines_go_on_below_and_words_stay_whole() {
+        let folded = |text: &str, width| fold(text, width).into_owned();
+        assert_eq!(folded("short\nlines", 20), "short\nlines");
+        assert_eq!(
+            folded("a sentence of several words", 20),
+            "a sentence of\n  several words"
+        );
+        assert_eq!(
+            folded("- one two three four five", 20),
+            "- one two three four\n  five"
+        );
+        let label = "  ids    one two three four";
+        assert_eq!(folded(label, 24), "  ids    one two three\n    four");
+        assert_eq!(folded(label, 27 - 1), "  ids    one two three\n    four");
+        assert_eq!(
+            folded(&format!("{label} five six"), 30),
+            "  ids    one two three four\n         five six"
+        );
+        let path = "/a/very/long/path/that/is/one/word";
+        assert_eq!(folded(&format!("see {path}"), 20), format!("see\n  {path}"));
+    }
+
+    #[test]
+    fn a_command_goes_on_as_a_shell_takes_it() {
+        let command = format!(
+            "  {} train mosi --set a=1 --set 'b=[\"x  y\", \"z\"]' --out runs/a",
+            program()
+        );
+        let folded = fold(&command, 40);
+        let joined: String = folded
+            .replace(" \\\n", "")
+            .split("    ")
+            .collect::<Vec<_>>()
+            .join(" ");
+        assert_eq!(joined, command.replace("    ", " "), "{folded}");
+        for line in folded.lines() {
+            assert!(line.len() <= 40, "{line}");
+        }
+        assert!(
+            folded
+                .lines()
+                .rev()
+                .skip(1)
+                .all(|line| line.ends_with(" \\")),
+            "{folded}"
+        );
+    }
+
+    #[test]
+    fn a_table_keeps_the_columns_that_matter_most() {
+        let columns = || {
+            let all = [
+                ("name", 6, 0),
+                ("mae", 6, 1),
+                ("part", 6, 3),
+                ("time", 6, 2),
+            ];
+            all.map(|(title, width, rank)| Column::new(title, width, rank))
+                .to_vec()
+        };
+        let cells: Vec<String> = ["a", "0.712", "1", "0:02"].map(String::from).to_vec();
+        let all = Columns::fit(columns(), 80);
+        assert_eq!(all.header(), "  name       mae    part    time");
+        assert_eq!(all.row("*", &cells), "* a        0.712       1    0:02");
+        assert_eq!(
+            Columns::fit(columns(), 24).row(" ", &cells),
+            "  a        0.712    0:02"
+        );
+        assert_eq!(Columns::fit(columns(), 5).header(), "  name");
+        assert_eq!(shortened("margin=1.0 seed 1", 9), "…0 seed 1");
     }
 }

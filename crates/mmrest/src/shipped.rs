@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use mmrest_data::folds::Folds;
 use mmrest_data::{DataConfig, DataError, SplitFrom, files};
 
+use crate::study::file::is_study;
+
 /// Name and text of files below `shipped/`.
 macro_rules! shipped {
     ($folder:literal, $ending:literal, $($name:literal),+ $(,)?) => {
@@ -16,7 +18,7 @@ macro_rules! shipped {
 }
 
 /// Configurations and studies, by name.
-pub(crate) const CONFIGS: [(&str, &str); 13] = shipped!(
+pub(crate) const CONFIGS: [(&str, &str); 14] = shipped!(
     "configs",
     ".toml",
     "ablate",
@@ -25,6 +27,7 @@ pub(crate) const CONFIGS: [(&str, &str); 13] = shipped!(
     "mosei-mmsa",
     "mosi",
     "mosi-mmsa",
+    "mosi-text",
     "mosi-words",
     "ordinal",
     "ordinal-search",
@@ -36,6 +39,12 @@ pub(crate) const CONFIGS: [(&str, &str); 13] = shipped!(
 
 /// The standard folds, by name of the data set.
 const FOLDS: [(&str, &str); 2] = shipped!("folds", ".json", "mosei", "mosi");
+
+/// The names of the studies, or of the configurations.
+pub(crate) fn names(studies: bool) -> Vec<&'static str> {
+    let of_kind = CONFIGS.iter().filter(|(_, text)| is_study(text) == studies);
+    of_kind.map(|(name, _)| *name).collect()
+}
 
 /// The configuration or study of that name.
 pub(crate) fn config(name: &str) -> Option<&'static str> {

@@ -56,6 +56,10 @@ fn every_model_is_trained_resumed_and_used() {
             (number(&line["prediction"]) - sum).abs() < 1e-4,
             "{model}: {line}"
         );
+        let bounds = [0, 1].map(|bound| number(&line["interval"][bound]));
+        assert!(bounds[0] < bounds[1], "{model}: {line}");
+        let coverage = &fixture.json(&format!("{whole}/metrics.json"))["intervals"]["coverage"];
+        assert!(number(coverage) > 0.5, "{model}: {coverage}");
 
         succeed_with(fixture.program().args(["report", &run]));
         let page = fixture.read(&format!("{whole}/report/report.html"));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use common::{Fixture, json_lines, stdout, succeed_with, workspace};
+use common::{Fixture, json_lines, stderr, stdout, succeed_with, workspace};
 
 /// The run, on the sample that it was trained on, in a folder of its own.
 fn old_run() -> (Fixture, PathBuf) {
@@ -64,11 +64,22 @@ fn eval_and_predict_give_what_the_old_program_wrote() {
     let mut predict = fixture.program();
     let predict = predict.arg("predict").arg(&run).arg("--input");
     let predict = predict.arg(fixture.path("sample"));
-    let scored = json_lines(&stdout(&succeed_with(predict)));
+    let output = succeed_with(predict);
+    let told = stderr(&output);
+    assert_eq!(
+        told.matches("has no calibration.safetensors").count(),
+        1,
+        "{told}"
+    );
+    let scored = json_lines(&stdout(&output));
     let expected = predictions(&run);
     assert!(scored.len() > 100);
     for line in scored {
         let id = line["id"].as_str().unwrap();
+        assert!(
+            line["interval"].is_null() && line["label"].is_string(),
+            "{line}"
+        );
         let found = line["prediction"].as_f64().unwrap();
         let expected = expected[id];
         assert!(

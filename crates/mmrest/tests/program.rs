@@ -37,17 +37,28 @@ fn evaluates(trained: &Fixture, metrics: &serde_json::Value) {
     let run = trained.arg("run");
     for split in ["valid", "test"] {
         let printed = succeed(&["eval", &run, "--split", split, "--json"]);
-        let figures: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        let mut figures: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        let intervals = figures.as_object_mut().unwrap().remove("intervals");
         assert_eq!(figures, metrics[split]);
+        let of_run = Some(&metrics["intervals"]).filter(|_| split == "test");
+        assert_eq!(intervals.as_ref(), of_run);
     }
+    let intervals = &metrics["intervals"];
+    assert_eq!(intervals["confidence"], 0.9);
+    assert!((0.5..=1.0).contains(&intervals["coverage"].as_f64().unwrap()));
     let table = succeed(&["eval", &run]);
     let mae = metrics["test"]["mae"].to_string();
     assert!(table.contains(&mae), "{mae} is not in\n{table}");
 }
 
 fn predict(trained: &Fixture, input: &str) -> Output {
+    predict_with(trained, &[], input)
+}
+
+fn predict_with(trained: &Fixture, options: &[&str], input: &str) -> Output {
     let mut child = program()
         .args(["predict", &trained.arg("run"), "--input", "-"])
+        .args(options)
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
@@ -70,7 +81,31 @@ fn predicts_lines(trained: &Fixture) {
         assert_eq!(line["clusters"].as_array().unwrap().len(), 2);
         let sentiment = line["clusters"][0]["sentiment"].as_i64().unwrap();
         assert!((-3..=3).contains(&sentiment));
+        let bounds = [0, 1].map(|n| line["interval"][n].as_f64().unwrap());
+        assert!(
+            -3.0 <= bounds[0] && bounds[0] < bounds[1] && bounds[1] <= 3.0,
+            "{line}"
+        );
+        let named = match part("prediction") {
+            y if y <= -0.5 => "negative",
+            y if y >= 0.5 => "positive",
+            _ => "neutral",
+        };
+        assert_eq!(line["label"], named);
     }
+    let width = |line: &serde_json::Value| {
+        line["interval"][1].as_f64().unwrap() - line["interval"][0].as_f64().unwrap()
+    };
+    let sure = predict_with(trained, &["--confidence", "0.5"], input);
+    let sure = json_lines(&stdout(&sure));
+    for (wide, narrow) in scored.iter().zip(&sure) {
+        assert!(width(narrow) < width(wide), "{narrow} {wide}");
+    }
+    let told = stderr(&predict_with(trained, &["--confidence", "0.9999"], input));
+    assert!(
+        told.contains("too few for intervals at a confidence of 0.9999, which needs 9999"),
+        "{told}"
+    );
 }
 
 fn predicts_a_folder(trained: &Fixture) {
@@ -207,7 +242,7 @@ fn what_is_wrong_is_one_error() {
     );
     let words = without_data("mosi-words");
     assert!(
-        words.contains("no public address") && words.contains("--data"),
+        words.contains("github.com/thuiar/MMSA") && words.contains("--data"),
         "{words}"
     );
     let no_bert = fail(&[

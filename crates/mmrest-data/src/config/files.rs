@@ -3,10 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{DataConfig, Download, Kind, SplitFrom, TextFrom};
+use super::{AudioFrom, DataConfig, Download, Kind, SplitFrom, TextFrom};
 use crate::import::split_files;
 use crate::text::count;
 use crate::{DataError, Modality, Result};
+
+/// The role of the table of further sentences, which segments are not made of.
+pub(crate) const SENTENCES: &str = "sentences";
 
 /// The files of a configuration, found; one not needed is none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,6 +24,7 @@ pub(crate) struct Files {
     pub(crate) folds: Option<PathBuf>,
     pub(crate) vision: Option<PathBuf>,
     pub(crate) audio: Option<PathBuf>,
+    pub(crate) sentences: Option<PathBuf>,
 }
 
 impl Files {
@@ -34,6 +38,7 @@ impl Files {
             ("folds", &self.folds),
             ("vision", &self.vision),
             ("audio", &self.audio),
+            (SENTENCES, &self.sentences),
         ];
         let beside = self.beside.iter().map(|path| ("file", path.as_path()));
         every
@@ -78,6 +83,20 @@ impl DataConfig {
             if self.modalities[..i].contains(modality) {
                 return wrong(format!("modalities has {modality} twice"));
             }
+        }
+        if self.sentences.is_some() && self.sentence_columns.is_empty() {
+            return wrong("sentences is set and sentence_columns is empty".to_owned());
+        }
+        if self.times_words() && self.kind != Kind::Sdk {
+            return wrong(
+                "audio_from = \"word-timing\" takes the times of computational sequences: set kind = \"sdk\""
+                    .to_owned(),
+            );
+        }
+        if let Some(file) = self.audio.as_ref().filter(|_| self.times_words()) {
+            return wrong(format!(
+                "audio = {file:?}, but audio_from = \"word-timing\" takes no file: remove one of the two"
+            ));
         }
         if self.max_frames == Some(0) {
             return wrong("max_frames is 0".to_owned());
@@ -132,14 +151,24 @@ impl DataConfig {
                     "modalities has \"vision\", which needs vision = \"X.csd\"",
                 ),
                 (
-                    self.uses(Modality::Audio),
+                    self.uses(Modality::Audio) && !self.times_words(),
                     &self.audio,
                     "modalities has \"audio\", which needs audio = \"X.csd\"",
+                ),
+                (
+                    self.times_words(),
+                    &self.words,
+                    "audio_from = \"word-timing\" needs words = \"X.csd\"",
                 ),
             ],
         };
         let lacks = |(needed, file, _): &&(bool, &Option<String>, _)| *needed && file.is_none();
         needs.iter().find(lacks).map(|(_, _, message)| *message)
+    }
+
+    /// Whether audio is in use and comes from the times of the words.
+    pub fn times_words(&self) -> bool {
+        self.uses(Modality::Audio) && self.audio_from == AudioFrom::WordTiming
     }
 
     /// Refuses a configuration whose files are not all there; reads none.
@@ -181,6 +210,18 @@ impl DataConfig {
 
     /// Every file that the kind of data needs, whether it is there or not.
     fn named(&self, root: &Path, folder: &Path) -> Files {
+        Files {
+            sentences: self.sentences_file(folder),
+            ..self.named_of_kind(root, folder)
+        }
+    }
+
+    /// The table of further sentences in a folder, where the configuration names one.
+    pub fn sentences_file(&self, folder: &Path) -> Option<PathBuf> {
+        self.sentences.as_ref().map(|name| folder.join(name))
+    }
+
+    fn named_of_kind(&self, root: &Path, folder: &Path) -> Files {
         let text = self.uses(Modality::Text);
         let by_folds = self.split_from == SplitFrom::Folds;
         let given = |needed: bool, name: &Option<String>| {
@@ -194,11 +235,12 @@ impl DataConfig {
                 file: None,
                 beside: Vec::new(),
                 labels: Some(folder.join(&self.labels)),
-                words: given(text, &self.words),
+                words: given(text || self.times_words(), &self.words),
                 table: given(text || self.split_from == SplitFrom::Table, &self.table),
                 folds,
                 vision: given(self.uses(Modality::Vision), &self.vision),
                 audio: given(self.uses(Modality::Audio), &self.audio),
+                sentences: None,
             },
             Kind::Mmsa => match given(true, &self.file) {
                 Some(file) => Files::of_release(&file, given(true, &self.table).as_deref()),

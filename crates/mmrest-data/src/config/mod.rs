@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Fold, Modality};
 
-pub(crate) use files::Files;
 pub use files::MissingFiles;
+pub(crate) use files::{Files, SENTENCES};
 
 /// The `[data]` section: which files, what of them, and what to do where they lack something.
 ///
@@ -48,6 +48,13 @@ pub struct DataConfig {
     pub table: Option<String>,
     /// Names of the table's columns.
     pub columns: Columns,
+    /// Table of further sentences about the segments, for models that read them: its columns of video and clip, named as
+    /// the table's, say which segment a row is about. It may be the table itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sentences: Option<String>,
+    /// Columns of `sentences` that hold one sentence each, in the order that the model takes them in: of the voice and of
+    /// the face for DEVA.
+    pub sentence_columns: Vec<String>,
     /// Where the text comes from.
     pub text_from: TextFrom,
     /// Where the split comes from; `split` is another name of the key.
@@ -68,6 +75,8 @@ pub struct DataConfig {
     /// Computational sequence of acoustic features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audio: Option<String>,
+    /// Where the acoustic features come from.
+    pub audio_from: AudioFrom,
     /// Entry of `words` that stands for a pause and is left out of the text.
     pub pause_token: String,
     /// What a frame belongs to.
@@ -102,6 +111,8 @@ impl Default for DataConfig {
             words: None,
             table: None,
             columns: Columns::default(),
+            sentences: None,
+            sentence_columns: vec!["voice".to_owned(), "face".to_owned()],
             text_from: TextFrom::Words,
             split_from: SplitFrom::Folds,
             split_seed: 1,
@@ -110,6 +121,7 @@ impl Default for DataConfig {
             fold: None,
             vision: None,
             audio: None,
+            audio_from: AudioFrom::File,
             pause_token: "sp".to_owned(),
             frames: FramesOf::Own,
             max_frames: None,
@@ -174,6 +186,18 @@ pub enum TextFrom {
     Words,
     /// The table's transcript.
     Table,
+}
+
+/// Where the acoustic features come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AudioFrom {
+    /// The computational sequence `audio`.
+    #[default]
+    File,
+    /// The times of the words: a frame for each word, its duration and the pause before it
+    /// ([`word_timing`](crate::csd::word_timing)), both in seconds.
+    WordTiming,
 }
 
 /// Where the split of a segment comes from.

@@ -33,7 +33,8 @@ pub use backend::Backend;
 pub use entry::{Entry, Features, RowsDiffer};
 pub use entry::{merge, split_id};
 pub use intervals::{
-    LabelledInterval, TOLERANCE, is_too_short, labelled_intervals, other_units, overlapping,
+    LabelledInterval, TIMING_WIDTH, TOLERANCE, is_too_short, labelled_intervals, other_units,
+    overlapping, word_timing,
 };
 pub use read::ComputationalSequence;
 pub use write::{Metadata, metadata, try_write, write, write_at_level};

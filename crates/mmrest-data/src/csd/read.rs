@@ -230,7 +230,7 @@ fn read_metadata(path: &Path, source: &dyn Source, root: &str) -> Metadata {
     let keys = match source.members(&group) {
         Ok(members) => members.datasets,
         Err(reason) => {
-            tracing::warn!(path = %path.display(), reason, "no metadata");
+            tracing::warn!("{}: its metadata cannot be read: {reason}", path.display());
             return Metadata::new();
         }
     };
@@ -241,7 +241,10 @@ fn read_metadata(path: &Path, source: &dyn Source, root: &str) -> Metadata {
                 metadata.insert(key, json(array.values));
             }
             Err(reason) => {
-                tracing::warn!(path = %path.display(), key, reason, "unreadable metadata");
+                tracing::warn!(
+                    "{}: its metadata {key} cannot be read: {reason}",
+                    path.display()
+                );
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Known are MMSA's and CH-SIMS's (`unaligned_50.pkl`, `aligned_50.pkl`, `unaligned_39.pkl`), those of MulT, MMIM and MMRest
 //! (`mosi_data_noalign.pkl`, `mosei_senti_data_noalign.pkl`), which hold no words and need the table for them, and lists of
 //! segments as MAG-BERT, MISA and MMIM write them, in one file or one for each split (`train.pkl`, `dev.pkl`, `test.pkl`).
+//! [`import_utterances`] reads a release that is no pickle.
 
 mod cells;
 mod frames;
@@ -12,6 +13,7 @@ mod pack;
 mod part;
 mod source;
 mod survey;
+mod utterances;
 mod view;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ pub use frames::{Padding, Unpadded, unpad};
 pub use pack::import;
 pub(crate) use source::ReleaseSource;
 pub use survey::{StoredFrames, Survey, SurveyPart};
+pub use utterances::{UtteranceReport, import_utterances};
 use view::{Form, Role, View};
 
 /// A pickle that is one of the processed releases, or several that are the splits of one.
@@ -334,6 +337,11 @@ fn not_a_dictionary(pickle: &Pickle) -> DataError {
             "{what} of {} dictionaries and lists by dialogue, as DialogueRNN and MMGCN have them, with classes of emotion; it \
              is not read: write a dictionary of train, valid and test with id, raw_text, vision, audio and regression_labels",
             items.len()
+        )
+    } else if items.len() == 7 && items.iter().take(4).all(|item| item.array().is_some()) {
+        format!(
+            "{what} of 7 with the features of utterances by video, but without ids, as Poria et al. (2017) wrote them: import \
+             the folder of tables of the same release instead"
         )
     } else if !items.is_empty() && Form::read(root).is_ok() {
         format!(

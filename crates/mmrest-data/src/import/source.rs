@@ -14,6 +14,7 @@ use crate::config::Files;
 use crate::in_two_splits;
 use crate::segment::{SegmentSource, Visit};
 use crate::table::Table;
+use crate::text::count;
 use crate::{
     DataConfig, DataReport, DropReason, Frames, FramesOf, Modality, Result, Segment, Unit, Widths,
 };
@@ -277,9 +278,9 @@ impl SegmentSource for ReleaseSource {
         }
         if seen.contradicted > 0 {
             tracing::warn!(
-                "{}: {} sequences have frames that are not zero beyond their stated length; the lengths are followed",
+                "{}: {} with frames that are not zero beyond the stated length; the lengths are followed",
                 self.release.path().display(),
-                seen.contradicted
+                count(seen.contradicted, "sequence")
             );
         }
         seen.intake.report.finish(self.release.path())

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::csd::{ComputationalSequence, Entry, Features, other_units};
+use crate::csd::{
+    ComputationalSequence, Entry, Features, TIMING_WIDTH, other_units, split_id, word_timing,
+};
 use crate::{DataError, DataReport, Frames, Modality, Result, Widths, overlapping};
 
 /// The sequences that segments are cut from; one that is not in use, or not there, is none.
@@ -10,6 +12,8 @@ pub(super) struct FeatureSources {
     pub(super) words: Option<ComputationalSequence>,
     pub(super) vision: Option<FrameSource>,
     pub(super) audio: Option<FrameSource>,
+    /// Where audio is the times of the words: the word that stands for a pause.
+    timed_by: Option<String>,
 }
 
 /// What the sequences hold of one id.
@@ -53,6 +57,7 @@ impl FeatureSources {
         words: Option<&Path>,
         vision: Option<&Path>,
         audio: Option<&Path>,
+        timed_by: Option<&str>,
     ) -> Result<Self> {
         let sequence = |path: Option<&Path>| path.map(ComputationalSequence::open).transpose();
         let frames = |path| sequence(path)?.map(FrameSource::new).transpose();
@@ -60,6 +65,7 @@ impl FeatureSources {
             words: sequence(words)?,
             vision: frames(vision)?,
             audio: frames(audio)?,
+            timed_by: timed_by.map(str::to_owned),
         })
     }
 
@@ -74,40 +80,66 @@ impl FeatureSources {
         let width = |source: &Option<FrameSource>| source.as_ref().map_or(0, FrameSource::width);
         Widths {
             vision: width(&self.vision),
-            audio: width(&self.audio),
+            audio: match self.timed_by {
+                Some(_) => TIMING_WIDTH,
+                None => width(&self.audio),
+            },
         }
     }
 
     /// Reads a video whole: its entries, or their pieces merged.
     pub(super) fn video(&self, video: &str) -> Result<VideoFeatures> {
         let words = self.words.as_ref();
+        let words = words.map(|words| VideoWords::read(words, video));
+        let words = words.transpose()?;
         let frames = |source: &Option<FrameSource>| {
             let source = source.as_ref();
             source.map(|source| source.read(video)).transpose()
         };
+        let audio = match (&self.timed_by, &words) {
+            (Some(pause), Some(words)) => Some(words.timing(pause, None)),
+            _ => frames(&self.audio)?,
+        };
         Ok(VideoFeatures {
-            words: words
-                .map(|words| VideoWords::read(words, video))
-                .transpose()?,
+            words,
             vision: frames(&self.vision)?,
-            audio: frames(&self.audio)?,
+            audio,
         })
     }
 
     /// Reads the entries of exactly this id.
     pub(super) fn entry(&self, id: &str) -> Result<VideoFeatures> {
         let words = self.words.as_ref();
+        let words = words.map(|words| VideoWords::read_entry(words, id));
+        let words = words.transpose()?;
         let frames = |source: &Option<FrameSource>| {
             let source = source.as_ref();
             source.map(|source| source.read_entry(id)).transpose()
         };
+        let audio = match (&self.timed_by, &words) {
+            (Some(pause), Some(words)) => Some(words.timing(pause, self.said_before(id, pause)?)),
+            _ => frames(&self.audio)?,
+        };
         Ok(VideoFeatures {
-            words: words
-                .map(|words| VideoWords::read_entry(words, id))
-                .transpose()?,
+            words,
             vision: frames(&self.vision)?,
-            audio: frames(&self.audio)?,
+            audio,
         })
+    }
+
+    /// When the words of the piece before this one end, which its first pause is counted from.
+    fn said_before(&self, id: &str, pause: &str) -> Result<Option<f64>> {
+        let (Some(words), (video, Some(piece))) = (&self.words, split_id(id)) else {
+            return Ok(None);
+        };
+        for earlier in (0..piece).rev() {
+            let before = VideoWords::read_entry(words, &format!("{video}[{earlier}]"))?;
+            let spoken = before.times(None, pause);
+            if let Some(end) = last_end(&spoken) {
+                return Ok(Some(end));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -186,6 +218,11 @@ pub(super) struct VideoFrames {
 }
 
 impl VideoFrames {
+    /// The rows of an entry, sorted by start.
+    pub(super) fn new(intervals: Vec<[f64; 2]>, frames: Frames) -> Self {
+        Self { intervals, frames }
+    }
+
     /// Where the last of them ends, in seconds.
     pub(super) fn end(&self) -> Option<f64> {
         last_end(&self.intervals)
@@ -263,6 +300,20 @@ impl VideoWords {
             intervals: entry.intervals,
             words,
         })
+    }
+
+    pub(super) fn of(intervals: Vec<[f64; 2]>, words: Vec<String>) -> Self {
+        Self { intervals, words }
+    }
+
+    /// Duration of every word that is no pause, and the pause before it; `before` is when the words before these end.
+    fn timing(&self, pause: &str, before: Option<f64>) -> VideoFrames {
+        let words = self.words.iter().zip(&self.intervals);
+        let spoken = words.filter(|(word, _)| !word.trim().is_empty() && word.trim() != pause);
+        let intervals: Vec<[f64; 2]> = spoken.map(|(_, &times)| times).collect();
+        let values = word_timing(&intervals, &intervals, before);
+        let frames = Frames::new(values.as_flattened().to_vec(), TIMING_WIDTH);
+        VideoFrames { intervals, frames }
     }
 
     /// Where the last of them ends, in seconds.

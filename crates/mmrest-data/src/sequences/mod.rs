@@ -2,6 +2,7 @@
 //! ([`overlapping`](crate::overlapping)); without labelled intervals one for each id.
 
 mod feature_sources;
+mod recorded;
 mod segments;
 mod unlabelled;
 
@@ -19,6 +20,8 @@ use crate::segment::{SegmentSource, Visit};
 use crate::table::{Required, Table};
 use crate::{DataConfig, DataReport, Modality, Result, SplitFrom, TextFrom, Unit, Widths};
 use feature_sources::FeatureSources;
+
+pub use recorded::{SegmentEntries, segment_of_entries};
 
 /// Videos in memory at a time: enough for every core to have some, few enough to be small.
 const VIDEOS_AT_A_TIME: usize = 32;
@@ -76,6 +79,7 @@ impl Sequences {
                 files.words.as_deref(),
                 files.vision.as_deref(),
                 files.audio.as_deref(),
+                timed_by(config),
             )?,
             table,
             splits,
@@ -106,6 +110,11 @@ impl Sequences {
             .filter(|(video, _)| !labelled.contains(video))
             .count()
     }
+}
+
+/// The word that stands for a pause, where audio is the times of the words.
+fn timed_by(config: &DataConfig) -> Option<&str> {
+    config.times_words().then_some(&*config.pause_token)
 }
 
 impl SegmentSource for Sequences {

@@ -7,8 +7,8 @@ use crate::cross_check::{same_label, same_text};
 use crate::csd::{ComputationalSequence, LabelledInterval, labelled_intervals, split_id};
 use crate::table::Row;
 use crate::{
-    DataReport, DropReason, Frames, FramesOf, Modality, Result, Segment, Split, TextFrom,
-    is_too_short,
+    DataConfig, DataReport, DropReason, Frames, FramesOf, Modality, Result, Segment, Split,
+    TextFrom, is_too_short,
 };
 
 /// What one video, or one id, contributes.
@@ -74,29 +74,10 @@ impl Sequences {
     pub(super) fn whole(&self, id: &str) -> Result<Loaded> {
         let features = self.features.entry(id)?;
         let (video, piece) = split_id(id);
-        let text = match &features.words {
-            Some(words) => words.whole(&self.config.pause_token),
-            None => self.table_text(video, piece),
-        };
+        let text = features.words.is_none();
+        let text = text.then(|| self.table_text(video, piece));
         let mut intake = Intake::new(&self.config, self.purpose, DataReport::default());
-        let times = features.words.as_ref();
-        let times = times.filter(|_| self.config.frames == FramesOf::Word);
-        let times = times.map(|words| words.times(None, &self.config.pause_token));
-        let mut frames = |modality, frames: Option<VideoFrames>| {
-            let frames = frames.map(|frames| match &times {
-                Some(times) => frames.of_words(times),
-                None => frames.whole(),
-            });
-            intake.frames(modality, frames.unwrap_or_default())
-        };
-        let segment = Segment {
-            id: id.to_owned(),
-            video: video.to_owned(),
-            text,
-            vision: frames(Modality::Vision, features.vision),
-            audio: frames(Modality::Audio, features.audio),
-            label: None,
-        };
+        let segment = whole(&self.config, id, text, features, &mut intake);
         let mut segments = Vec::new();
         match intake.take(None, segment)? {
             Ok(taken) => segments.push(taken),
@@ -125,6 +106,36 @@ impl Sequences {
         }
         let texts: Vec<&str> = table.clips(video).map(|row| row.text.as_str()).collect();
         texts.join(" ")
+    }
+}
+
+/// A segment of all there is of an id, without a label. Its text is `text`, or that of its words.
+pub(super) fn whole(
+    config: &DataConfig,
+    id: &str,
+    text: Option<String>,
+    features: VideoFeatures,
+    intake: &mut Intake<'_>,
+) -> Segment {
+    let words = features.words.as_ref();
+    let spoken = || words.map(|words| words.whole(&config.pause_token));
+    let text = text.or_else(spoken).filter(|_| config.uses(Modality::Text));
+    let times = words.filter(|_| config.frames == FramesOf::Word);
+    let times = times.map(|words| words.times(None, &config.pause_token));
+    let mut frames = |modality, frames: Option<VideoFrames>| {
+        let frames = frames.map(|frames| match &times {
+            Some(times) => frames.of_words(times),
+            None => frames.whole(),
+        });
+        intake.frames(modality, frames.unwrap_or_default())
+    };
+    Segment {
+        id: id.to_owned(),
+        video: split_id(id).0.to_owned(),
+        text: text.unwrap_or_default(),
+        vision: frames(Modality::Vision, features.vision),
+        audio: frames(Modality::Audio, features.audio),
+        label: None,
     }
 }
 

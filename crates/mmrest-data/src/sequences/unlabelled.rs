@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::feature_sources::FeatureSources;
-use super::{Sequences, Splits};
+use super::{Sequences, Splits, timed_by};
 use crate::MissingFiles;
 use crate::clean::Purpose;
 use crate::csd::{ComputationalSequence, split_id};
@@ -19,7 +19,8 @@ impl Sequences {
             name.map(|name| dir.join(name))
         };
         let files = [
-            named(Modality::Text, &config.words),
+            named(Modality::Text, &config.words)
+                .or_else(|| named(Modality::Audio, &config.words).filter(|_| config.times_words())),
             named(Modality::Text, &config.table),
             named(Modality::Vision, &config.vision),
             named(Modality::Audio, &config.audio),
@@ -37,7 +38,7 @@ impl Sequences {
             config: config.clone(),
             purpose: Purpose::Prediction,
             path: labels.clone().unwrap_or_else(|| dir.to_path_buf()),
-            features: FeatureSources::open(words, vision, audio)?,
+            features: FeatureSources::open(words, vision, audio, timed_by(config))?,
             table: table.map(|path| open_table(config, path)).transpose()?,
             labels: labels
                 .map(|path| ComputationalSequence::open(&path))

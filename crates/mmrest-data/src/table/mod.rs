@@ -2,6 +2,7 @@
 //! it adds to them; alone it is a data set of text.
 
 mod reader;
+mod sentences;
 mod source;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use crate::{Columns, DataError, Result, Split};
 
 pub use reader::Required;
 pub use reader::{Lines, Sheet, number, separator};
+pub use sentences::Sentences;
 pub(crate) use source::TableSource;
 
 /// One segment as the table has it.
@@ -30,6 +32,8 @@ pub struct Row {
     pub label: Option<f32>,
     /// Column `mode`: `train`, `valid` (or `dev`) or `test`; none unless it was [required](Required::split).
     pub split: Option<Split>,
+    /// The cells of further columns that were [asked for](Table::read_more), in their order.
+    pub more: Vec<String>,
     /// The line it begins on, from 1.
     pub line: u64,
 }
@@ -83,7 +87,21 @@ impl Table {
     /// the line for a file without rows, bytes that are not UTF-8, a row of another number of cells than the header, a
     /// column that occurs twice, an empty id, a label that is no number, an unknown split and a segment listed twice.
     pub fn read_with(path: &Path, columns: &Columns, required: Required) -> Result<Self> {
-        let rows = reader::rows(path, columns, required)?;
+        Self::read_more(path, columns, required, &[])
+    }
+
+    /// Reads a table as [`read_with`](Self::read_with) does, with the cells of further columns, `more`, which must be there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read_with`](Self::read_with).
+    pub fn read_more(
+        path: &Path,
+        columns: &Columns,
+        required: Required,
+        more: &[String],
+    ) -> Result<Self> {
+        let rows = reader::rows(path, columns, required, more)?;
         let mut table = Self {
             path: path.to_path_buf(),
             rows: Vec::with_capacity(rows.len()),

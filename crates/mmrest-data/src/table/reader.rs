@@ -11,8 +11,13 @@ use crate::{Columns, DataError, Result, Split};
 /// What some editors put before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Every row of a table.
-pub(super) fn rows(path: &Path, columns: &Columns, required: Required) -> Result<Vec<Row>> {
+/// Every row of a table, with the cells of further columns, `more`.
+pub(super) fn rows(
+    path: &Path,
+    columns: &Columns,
+    required: Required,
+    more: &[String],
+) -> Result<Vec<Row>> {
     let sheet = Sheet::read(path)?;
     let (text, first_line) = (sheet.text(), sheet.first_line);
     let mut lines = sheet.lines();
@@ -45,7 +50,7 @@ pub(super) fn rows(path: &Path, columns: &Columns, required: Required) -> Result
         let reason = "the file is empty, where a line with the names of its columns is expected";
         return Err(wrong(1, reason.to_owned()));
     }
-    let places = Places::find(path, &header, columns, required)?;
+    let places = Places::find(path, &header, columns, required, more)?;
     let mut rows = Vec::new();
     let mut record = StringRecord::new();
     loop {
@@ -336,6 +341,7 @@ pub(super) struct Places<'a> {
     text: Option<Place<'a>>,
     label: Option<Place<'a>>,
     split: Option<Place<'a>>,
+    more: Vec<Place<'a>>,
 }
 
 impl<'a> Places<'a> {
@@ -345,6 +351,7 @@ impl<'a> Places<'a> {
         header: &StringRecord,
         columns: &'a Columns,
         required: Required,
+        more: &'a [String],
     ) -> Result<Self> {
         let found = |name: &'a str| -> Result<Option<Place<'a>>> {
             let mut places = header.iter().enumerate().filter(|(_, cell)| *cell == name);
@@ -378,6 +385,7 @@ impl<'a> Places<'a> {
             text: may(&columns.text, required.text)?,
             label: may(&columns.label, required.label)?,
             split: required.split.then(|| must(&columns.split)).transpose()?,
+            more: more.iter().map(|name| must(name)).collect::<Result<_>>()?,
         })
     }
 
@@ -405,6 +413,11 @@ impl<'a> Places<'a> {
                 .map_or_else(String::new, |text| text.cell(record).to_owned()),
             label: self.label(record)?,
             split: self.split(record)?,
+            more: self
+                .more
+                .iter()
+                .map(|column| column.cell(record).to_owned())
+                .collect(),
             line,
         })
     }

@@ -108,7 +108,7 @@ impl Policy {
                 return Err(refused(given_up(&reason, failures, reached)));
             }
             let wait = wait.map_or_else(|| self.wait(failures), |wait| wait.min(self.longest_wait));
-            tracing::warn!(
+            tracing::info!(
                 url,
                 reason,
                 failures,

@@ -97,14 +97,17 @@ pub(super) fn present(target: &Target) -> Result<Option<Fetched>> {
         return Ok(None);
     }
     if let Err(reason) = target.content.check_file(&target.path, &target.name()) {
-        tracing::warn!(path = %target.path.display(), reason, "not whole, fetched again");
+        tracing::warn!("{}: is fetched again: {reason}", target.path.display());
         return Ok(None);
     }
     let file = SourceFile::read(&target.path)?;
     let record = recorded(&target.path);
     let expected = target.sha256.as_ref().or(record.as_ref());
     if expected.is_some_and(|expected| *expected != file.sha256) {
-        tracing::warn!(path = %target.path.display(), "of another SHA-256, fetched again");
+        tracing::warn!(
+            "{}: is fetched again: it has another SHA-256",
+            target.path.display()
+        );
         return Ok(None);
     }
     if record.is_none() {

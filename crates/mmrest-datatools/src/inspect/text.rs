@@ -164,7 +164,7 @@ impl Sequence {
             return Ok(());
         }
         let names = ["min", "5%", "25%", "50%", "75%", "95%", "max"];
-        let names: String = names.iter().map(|name| format!("{name:>9}")).collect();
+        let names: String = names.iter().map(|name| format!("{name:>8}")).collect();
         line(f, "", &format!("{:9}{names}", ""))?;
         for (name, spread) in spreads {
             if let Some(spread) = spread {
@@ -179,7 +179,7 @@ fn cells(spread: &Percentiles) -> String {
     let cells = spread.all();
     cells
         .iter()
-        .map(|&cell| format!("{:>9}", number(cell)))
+        .map(|&cell| format!("{:>8}", number(cell)))
         .collect()
 }
 

@@ -23,7 +23,7 @@ pub(super) struct SelfAttention {
     pub(super) value: Linear,
     pub(super) output: Linear,
     dropout: Dropout,
-    heads: usize,
+    pub(super) heads: usize,
 }
 
 impl SelfAttention {
@@ -101,10 +101,10 @@ pub(super) struct BertLayer {
     pub(super) intermediate: Linear,
     pub(super) output: Linear,
     pub(super) output_norm: LayerNorm,
-    norm_epsilon: f64,
+    pub(super) norm_epsilon: f64,
     dropout: Dropout,
     #[module(skip)]
-    activation: Activation,
+    pub(super) activation: Activation,
 }
 
 impl BertLayer {

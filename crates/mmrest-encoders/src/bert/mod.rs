@@ -7,6 +7,7 @@
 //! own rows; elsewhere it gathers them to `[batch, heads, time, head]` and back.
 
 mod config;
+mod graph;
 mod layer;
 mod packing;
 mod pretrained;
@@ -28,6 +29,7 @@ pub use self::config::BertConfig;
 use self::layer::{Activation, BertLayer};
 use self::packing::averages;
 pub(crate) use self::packing::{MASKED, Packing};
+pub use self::pretrained::NamedTensor;
 use self::relative::RelativeBias;
 use crate::attention::Bias;
 use crate::packed::lens;

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::module::Param;
-use burn::nn::{Embedding, LayerNorm, Linear, LinearConfig};
+use burn::nn::{LayerNorm, Linear, LinearConfig};
 use burn::prelude::*;
 use burn::store::burn_pack::Tensor as StoredTensor;
 use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge};
+use mmrest_kernels::host::{self, ReadError};
 use mmrest_kernels::vector::transpose;
 
-use super::layer::BertLayer;
 use super::{Bert, BertConfig};
 use crate::EncoderError;
 use crate::files::{check_pointer, weights_files};
@@ -184,7 +184,10 @@ impl Checkpoint {
         let extra = self.tensors.keys().filter(extra).count();
         if extra > 0 {
             let path = self.path();
-            tracing::warn!(path = %path.display(), extra, "the file has layer tensors that config.json does not call for; unused");
+            tracing::warn!(
+                "{}: {extra} tensors of layers that config.json does not call for are not used",
+                path.display()
+            );
         }
         Ok(())
     }
@@ -214,24 +217,11 @@ impl Checkpoint {
         config: &BertConfig,
         device: &Device,
     ) -> Result<(), EncoderError> {
-        let source = Source {
+        let mut source = Source {
             checkpoint: self,
-            names: Names::of(config),
             device,
         };
-        let embeddings = &mut bert.embeddings;
-        source.embedding(WORDS, &mut embeddings.word)?;
-        source.embedding(POSITIONS, &mut embeddings.position)?;
-        if let Some(token_type) = &mut embeddings.token_type {
-            source.embedding(TOKEN_TYPES, token_type)?;
-        }
-        if let Some(relative) = &mut bert.relative {
-            relative.table = source.param(&format!("{RELATIVE}.weight"), |data| data)?;
-        }
-        source.norm("embeddings.LayerNorm", &mut embeddings.norm)?;
-        for (index, layer) in bert.layers.iter_mut().enumerate() {
-            source.layer(&format!("encoder.layer.{index}"), layer)?;
-        }
+        walk(bert, Names::of(config), &mut source)?;
         let hidden = config.hidden_size;
         let shape = |name: &str| {
             self.tensors
@@ -249,34 +239,58 @@ impl Checkpoint {
     }
 }
 
+/// Comes by every module of an encoder, with its name in a Hugging Face directory.
+trait Walk {
+    type Error;
+
+    fn table(&mut self, at: &str, table: &mut Param<Tensor<2>>) -> Result<(), Self::Error>;
+    fn linear(&mut self, at: &str, linear: &mut Linear) -> Result<(), Self::Error>;
+    fn norm(&mut self, at: &str, norm: &mut LayerNorm) -> Result<(), Self::Error>;
+}
+
+fn walk<W: Walk>(bert: &mut Bert, names: &Names, walk: &mut W) -> Result<(), W::Error> {
+    let embeddings = &mut bert.embeddings;
+    walk.table(WORDS, &mut embeddings.word.weight)?;
+    walk.table(POSITIONS, &mut embeddings.position.weight)?;
+    if let Some(token_type) = &mut embeddings.token_type {
+        walk.table(TOKEN_TYPES, &mut token_type.weight)?;
+    }
+    if let Some(relative) = &mut bert.relative {
+        walk.table(RELATIVE, &mut relative.table)?;
+    }
+    walk.norm("embeddings.LayerNorm", &mut embeddings.norm)?;
+    for (index, layer) in bert.layers.iter_mut().enumerate() {
+        let at = format!("encoder.layer.{index}");
+        let attention = &mut layer.attention;
+        let part = |part: &str| format!("{at}.attention.{part}");
+        walk.linear(&part(names.query), &mut attention.query)?;
+        walk.linear(&part(names.key), &mut attention.key)?;
+        walk.linear(&part(names.value), &mut attention.value)?;
+        walk.linear(&part(names.output), &mut attention.output)?;
+        walk.norm(&part(names.norm), &mut layer.attention_norm)?;
+        walk.linear(&format!("{at}.intermediate.dense"), &mut layer.intermediate)?;
+        walk.linear(&format!("{at}.output.dense"), &mut layer.output)?;
+        walk.norm(&format!("{at}.output.LayerNorm"), &mut layer.output_norm)?;
+    }
+    Ok(())
+}
+
 /// Hands a checkpoint's tensors to the modules of a device.
 struct Source<'a> {
     checkpoint: &'a Checkpoint,
-    names: &'static Names,
     device: &'a Device,
 }
 
-impl Source<'_> {
-    fn layer(&self, at: &str, layer: &mut BertLayer) -> Result<(), EncoderError> {
-        let (names, attention) = (self.names, &mut layer.attention);
-        let part = |part: &str| format!("{at}.attention.{part}");
-        self.linear(&part(names.query), &mut attention.query)?;
-        self.linear(&part(names.key), &mut attention.key)?;
-        self.linear(&part(names.value), &mut attention.value)?;
-        self.linear(&part(names.output), &mut attention.output)?;
-        self.norm(&part(names.norm), &mut layer.attention_norm)?;
-        self.linear(&format!("{at}.intermediate.dense"), &mut layer.intermediate)?;
-        self.linear(&format!("{at}.output.dense"), &mut layer.output)?;
-        self.norm(&format!("{at}.output.LayerNorm"), &mut layer.output_norm)
-    }
+impl Walk for Source<'_> {
+    type Error = EncoderError;
 
-    fn embedding(&self, at: &str, embedding: &mut Embedding) -> Result<(), EncoderError> {
-        embedding.weight = self.param(&format!("{at}.weight"), |data| data)?;
+    fn table(&mut self, at: &str, table: &mut Param<Tensor<2>>) -> Result<(), EncoderError> {
+        *table = self.param(&format!("{at}.weight"), |data| data)?;
         Ok(())
     }
 
     /// PyTorch keeps the weight as `[output, input]`.
-    fn linear(&self, at: &str, linear: &mut Linear) -> Result<(), EncoderError> {
+    fn linear(&mut self, at: &str, linear: &mut Linear) -> Result<(), EncoderError> {
         linear.weight = self.param(&format!("{at}.weight"), |(values, shape)| {
             (
                 transpose(&values, shape[0], shape[1]),
@@ -287,12 +301,14 @@ impl Source<'_> {
         Ok(())
     }
 
-    fn norm(&self, at: &str, norm: &mut LayerNorm) -> Result<(), EncoderError> {
+    fn norm(&mut self, at: &str, norm: &mut LayerNorm) -> Result<(), EncoderError> {
         norm.gamma = self.param(&format!("{at}.weight"), |data| data)?;
         norm.beta = Some(self.param(&format!("{at}.bias"), |data| data)?);
         Ok(())
     }
+}
 
+impl Source<'_> {
     fn param<const D: usize>(
         &self,
         name: &str,
@@ -336,6 +352,86 @@ impl Source<'_> {
     }
 }
 
+/// A tensor of an encoder, as PyTorch has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedTensor {
+    /// Its name in a Hugging Face checkpoint, without the architecture's prefix.
+    pub name: String,
+    /// Its shape there.
+    pub shape: Vec<usize>,
+    /// Its numbers, row-major.
+    pub values: Vec<f32>,
+}
+
+impl Bert {
+    /// The encoder's tensors by the names of a Hugging Face checkpoint: what [`load_dir`](Self::load_dir) reads, and
+    /// `transformers` too. The pooler is no part of it.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read.
+    pub fn named_tensors(&self) -> Result<Vec<NamedTensor>, ReadError> {
+        let names = if self.relative.is_some() {
+            &MPNET
+        } else {
+            &BERT
+        };
+        let mut collected = Collect(Vec::new());
+        walk(&mut self.clone(), names, &mut collected)?;
+        Ok(collected.0)
+    }
+}
+
+/// Collects the tensors of an encoder.
+struct Collect(Vec<NamedTensor>);
+
+impl Collect {
+    fn push(&mut self, name: String, shape: &[usize], values: Vec<f32>) {
+        let shape = shape.to_vec();
+        self.0.push(NamedTensor {
+            name,
+            shape,
+            values,
+        });
+    }
+
+    fn vector(&mut self, name: String, vector: &Param<Tensor<1>>) -> Result<(), ReadError> {
+        let values = host::read("weights", vector.val())?;
+        self.push(name, &[values.len()], values);
+        Ok(())
+    }
+}
+
+impl Walk for Collect {
+    type Error = ReadError;
+
+    fn table(&mut self, at: &str, table: &mut Param<Tensor<2>>) -> Result<(), ReadError> {
+        let shape = table.dims();
+        let values = host::read("weights", table.val())?;
+        self.push(format!("{at}.weight"), &shape, values);
+        Ok(())
+    }
+
+    fn linear(&mut self, at: &str, linear: &mut Linear) -> Result<(), ReadError> {
+        let [inputs, outputs] = linear.weight.dims();
+        let values = host::read("weights", linear.weight.val())?;
+        let values = transpose(&values, inputs, outputs);
+        self.push(format!("{at}.weight"), &[outputs, inputs], values);
+        match &linear.bias {
+            Some(bias) => self.vector(format!("{at}.bias"), bias),
+            None => Ok(()),
+        }
+    }
+
+    fn norm(&mut self, at: &str, norm: &mut LayerNorm) -> Result<(), ReadError> {
+        self.vector(format!("{at}.weight"), &norm.gamma)?;
+        match &norm.beta {
+            Some(beta) => self.vector(format!("{at}.bias"), beta),
+            None => Ok(()),
+        }
+    }
+}
+
 /// All tensors of a file under their canonical names.
 fn read(path: &Path) -> Result<BTreeMap<String, StoredTensor>, String> {
     fn all(mut store: impl ModuleStore) -> Result<BTreeMap<String, StoredTensor>, String> {
@@ -355,6 +451,19 @@ fn read(path: &Path) -> Result<BTreeMap<String, StoredTensor>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_encoder_gives_the_tensors_that_a_checkpoint_must_have() {
+        let bert = BertConfig::small(30, 12, 2, 3, 20);
+        for config in [bert.clone(), bert.as_mpnet()] {
+            let tensors = config.init(&Device::flex()).named_tensors().unwrap();
+            let shapes = tensors.iter().map(|of| (of.name.clone(), of.shape.clone()));
+            assert_eq!(shapes.collect::<BTreeMap<_, _>>(), expected_shapes(&config));
+            for tensor in tensors {
+                assert_eq!(tensor.values.len(), tensor.shape.iter().product::<usize>());
+            }
+        }
+    }
 
     #[test]
     fn all_spellings_are_one() {

@@ -2,6 +2,8 @@
 
 use burn::module::{Initializer, Param};
 use burn::prelude::*;
+use mmrest_kernels::host::{self, ReadError};
+use mmrest_onnx::{Graph, Value};
 
 use super::BertConfig;
 use crate::attention::Bias;
@@ -38,6 +40,34 @@ impl RelativeBias {
                 .map(|distance| bucket(distance, buckets))
                 .collect(),
         }
+    }
+}
+
+impl RelativeBias {
+    /// The bias as part of a graph: `[heads, time, time]`, of texts of at most `most` tokens; `time` is `[1]`.
+    pub(super) fn graph(
+        &self,
+        graph: &mut Graph,
+        time: &Value,
+        most: usize,
+    ) -> Result<Value, ReadError> {
+        let [buckets, heads] = self.table.val().dims();
+        let table = host::read("relative attention bias", self.table.val())?;
+        let reach = most.max(1) as i64 - 1;
+        let by_distance: Vec<f32> = (-reach..=reach)
+            .flat_map(|distance| &table[bucket(distance, buckets) * heads..][..heads])
+            .copied()
+            .collect();
+        let by_distance = graph.floats(&[by_distance.len() / heads.max(1), heads], &by_distance);
+        let (places, reach) = (graph.range(time), graph.int(reach));
+        let (keys, queries) = (
+            graph.unsqueeze(&places, &[0]),
+            graph.unsqueeze(&places, &[1]),
+        );
+        let distance = graph.op("Sub", &[&keys, &queries]);
+        let distance = graph.op("Add", &[&distance, &reach]);
+        let bias = graph.op("Gather", &[&by_distance, &distance]);
+        Ok(graph.transpose(&bias, &[2, 0, 1]))
     }
 }
 

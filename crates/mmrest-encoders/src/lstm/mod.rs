@@ -18,7 +18,9 @@ mod schedule;
 use burn::module::Param;
 use burn::prelude::*;
 use burn::tensor::activation::{sigmoid, tanh};
+use mmrest_kernels::host::{self, ReadError};
 use mmrest_kernels::operation::takes;
+use mmrest_onnx::{Attribute, Element, Graph, Value};
 
 use self::schedule::Schedule;
 use crate::init::{WeightInit, uniform_init, xavier_normal_init};
@@ -202,6 +204,52 @@ impl Lstm {
         ended.reverse();
         (Tensor::cat(ended, 0), Tensor::cat(states, 0))
     }
+}
+
+impl Lstm {
+    /// Adds the LSTM to a graph and gives what [`last_hidden`](Self::last_hidden) computes, `[batch, H]`, from frames
+    /// `[batch, time, feature]` and lengths `[batch]`, 64-bit whole numbers.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read.
+    pub fn graph(
+        &self,
+        graph: &mut Graph,
+        frames: &Value,
+        lengths: &Value,
+    ) -> Result<Value, ReadError> {
+        let hidden = self.weight_hh.dims()[0];
+        let weight_ih = onnx_gates(&host::read("weights", self.weight_ih.val())?, hidden);
+        let weight_hh = onnx_gates(&host::read("weights", self.weight_hh.val())?, hidden);
+        let mut bias = onnx_gates(&host::read("weights", self.bias_ih.val())?, hidden);
+        bias.extend(onnx_gates(
+            &host::read("weights", self.bias_hh.val())?,
+            hidden,
+        ));
+        let input = self.weight_ih.dims()[0];
+        let w = graph.floats(&[1, 4 * hidden, input], &weight_ih);
+        let r = graph.floats(&[1, 4 * hidden, hidden], &weight_hh);
+        let b = graph.floats(&[1, 8 * hidden], &bias);
+        // A length of 0 counts as 1, one beyond the frames as their number.
+        let (one, time) = (graph.int(1), graph.size(frames, 1));
+        let lengths = graph.op("Max", &[lengths, &one]);
+        let lengths = graph.op("Min", &[&lengths, &time]);
+        let lengths = graph.cast(&lengths, Element::Int32);
+        let x = graph.transpose(frames, &[1, 0, 2]);
+        let size = [("hidden_size", Attribute::Int(hidden as i64))];
+        let [_, last] = graph.op_many("LSTM", &[&x, &w, &r, &b, &lengths], &size);
+        Ok(graph.squeeze(&last, &[0]))
+    }
+}
+
+/// A weight `[rows, 4H]` as ONNX has it: `[4H, rows]`, gates in the order i, o, f, g.
+fn onnx_gates(weight: &[f32], hidden: usize) -> Vec<f32> {
+    let gates = [0, 3, 1, 2].map(|gate| gate * hidden..(gate + 1) * hidden);
+    let columns = gates.into_iter().flatten();
+    columns
+        .flat_map(|column| weight.iter().skip(column).step_by(4 * hidden).copied())
+        .collect()
 }
 
 /// Two LSTMs, one of which reads each sequence backwards.

@@ -54,7 +54,7 @@ impl Default for Config {
     fn default() -> Self {
         let model = ModelConfig::default();
         Self {
-            preset: layers::first_preset(&model).into(),
+            preset: layers::plain_preset(&model).into(),
             seed: 1,
             figures: FigureSet::Mosi,
             data: DataConfig::default(),
@@ -269,6 +269,20 @@ impl Config {
         }
     }
 
+    /// Checks that there are as many sentences about a segment as the model reads.
+    fn check_sentences(&self) -> Result<(), ConfigError> {
+        let (columns, needed) = (&self.data.sentence_columns, self.model.needs().sentences);
+        if self.data.sentences.is_none() || needed == 0 || columns.len() == needed {
+            return Ok(());
+        }
+        Err(ConfigError(format!(
+            "{} reads {needed} sentences about each segment: name {needed} columns of data.sentences in \
+             data.sentence_columns, found {}",
+            self.model.name(),
+            columns.len()
+        )))
+    }
+
     /// Checks ranges and combinations.
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |message: &str| Err(ConfigError(message.into()));
@@ -317,6 +331,7 @@ impl Config {
         let schedule_epochs = train.schedule_epochs.unwrap_or(1);
         ConfigError::positive("train.schedule_epochs", schedule_epochs)?;
         self.check_frames()?;
+        self.check_sentences()?;
         ConfigError::positive("train.epochs", train.epochs)?;
         ConfigError::positive("train.batch_size", train.batch_size)?;
         ConfigError::positive("train.patience", train.patience)?;
@@ -371,7 +386,9 @@ mod tests {
                 assert_eq!(config, again);
             }
         }
-        assert_eq!(Config::parse("", &[]).unwrap(), Config::default());
+        let plain = Config::parse("preset = \"paper\"", &[]).unwrap();
+        assert_eq!(plain, Config::default());
+        assert_eq!(Config::parse("", &[]).unwrap().preset, "kernel");
     }
 
     #[test]
@@ -384,12 +401,15 @@ mod tests {
         assert!(mmrest(&mixed).bias_at_evaluation);
         assert_eq!(mmrest(&mixed).clusters.scope, ClusterScope::Batch);
         let unknown = refused("preset = \"oficial\"");
-        assert!(unknown.contains("paper, official, ordinal"), "{unknown}");
+        assert!(
+            unknown.contains("kernel, paper, official, ordinal"),
+            "{unknown}"
+        );
     }
 
     #[test]
     fn another_kind_replaces_the_fields_of_the_kind_before() {
-        let file = "[model.mmrest.loss]\nkind = \"hinge\"\nmargin = 2.0";
+        let file = "preset = \"paper\"\n[model.mmrest.loss]\nkind = \"hinge\"\nmargin = 2.0";
         let set = [
             parse_override("model.mmrest.loss.kind=ordinal").unwrap(),
             parse_override("model.mmrest.clusters.assign=sentiment").unwrap(),
@@ -412,7 +432,7 @@ mod tests {
         assert_eq!(model.projection, ProjectionConfig::Expectation {});
         let count = refused("preset = \"ordinal\"\n[model.mmrest.clusters]\nclusters = 5");
         assert!(count.contains("clusters.clusters = 7"), "{count}");
-        let kmeans = refused("[model.mmrest.loss]\nkind = \"ordinal\"");
+        let kmeans = refused("preset = \"paper\"\n[model.mmrest.loss]\nkind = \"ordinal\"");
         assert!(kmeans.contains("clusters.assign"), "{kmeans}");
         let cold = refused("[model.mmrest.clusters]\ntemperature = 0.0");
         assert!(cold.contains("clusters.temperature"), "{cold}");

@@ -4,8 +4,8 @@ use mmrest_data::{Frames, Modality, Segment};
 use mmrest_models::{Prediction, Representations};
 use serde::Serialize;
 
-use super::Predictor;
 use super::neighbours::{Neighbour, Query};
+use super::{Predictor, SUBSETS, Subset, bit, subset_of};
 use crate::error::{LearnerError, to_host};
 
 /// What each modality adds to a prediction. A modality that the segment lacks, or the model does not use, adds nothing.
@@ -57,12 +57,6 @@ pub struct Explanation {
     pub neighbours: Vec<Neighbour>,
 }
 
-/// A set of modalities: bit `n` is `Modality::ALL[n]`.
-type Subset = usize;
-
-/// How many subsets of modalities there are.
-const SUBSETS: usize = 1 << Modality::ALL.len();
-
 impl Predictor {
     /// Scores segments as [`Predictor::predict`] does, in their order, and says why: the contribution of each modality,
     /// and the `neighbours` training segments nearest in the shared space.
@@ -79,7 +73,7 @@ impl Predictor {
         neighbours: usize,
     ) -> Result<Vec<Explanation>, LearnerError> {
         let used = self.used();
-        let all = used.iter().fold(0, |subset, &m| subset | bit(m));
+        let all = subset_of(&used);
         let subsets: Vec<Subset> = (0..SUBSETS).filter(|subset| subset & !all == 0).collect();
         let space = self.model.geometry();
         let nothing = without(segments.first().unwrap_or(&unnamed()), 0);
@@ -134,7 +128,7 @@ impl Predictor {
         };
         let explain = |(place, (prediction, neighbours)): (usize, (Prediction, Vec<Neighbour>))| {
             let lacks = self.missing(segments[place]);
-            let has = all & !lacks.iter().fold(0, |subset, &m| subset | bit(m));
+            let has = all & !subset_of(&lacks);
             let of = |subset: Subset| {
                 if subset == has {
                     // What is missing is what it is filled with.
@@ -192,10 +186,6 @@ fn unnamed() -> Segment {
         audio: Frames::default(),
         label: None,
     }
-}
-
-fn bit(modality: Modality) -> Subset {
-    1 << modality as usize
 }
 
 /// A segment with the modalities of `subset` alone.

@@ -12,6 +12,7 @@ use crate::config::{Config, Selection};
 use crate::digests::Checked;
 use crate::error::LearnerError;
 use crate::files;
+use crate::sentences;
 use crate::train::{Checkpoints, Observer, Restored};
 
 /// A new run wants a folder without a run; a resumed one a folder with the same configuration, but for changes that were
@@ -92,6 +93,40 @@ pub(super) fn check_needs(
             "{name} trains on batches of at least {} segments, but train.batch_size and the training split leave {segments}",
             needs.smallest_batch
         )));
+    }
+    if needs.sentences > 0 && sentences::count(config) == 0 {
+        observer.note(&format!(
+            "{name} reads {} sentences about each segment, of which the data have none (data.sentences): their place stays \
+             empty.",
+            needs.sentences
+        ));
+    }
+    for (modality, most) in [
+        (Modality::Vision, needs.longest.vision),
+        (Modality::Audio, needs.longest.audio),
+    ] {
+        let Some(most) = most.filter(|_| config.uses(modality)) else {
+            continue;
+        };
+        let longer = (0..set.len()).filter(|&row| set.frame_count(modality, row) > most);
+        let cut = longer.count();
+        if cut > 0 {
+            observer.note(&format!(
+                "{name} reads at most {most} frames of {modality}: {cut} of {} segments lose their end (data.max_frames shortens \
+                 them otherwise).",
+                set.len()
+            ));
+        }
+    }
+    if let Some(most) = needs
+        .longest
+        .text
+        .filter(|&most| most < config.text.max_tokens)
+    {
+        observer.note(&format!(
+            "{name} reads at most {most} tokens of a text, fewer than text.max_tokens, {}.",
+            config.text.max_tokens
+        ));
     }
     if needs.absent == AbsentNeed::ZeroFrame {
         for modality in Modality::ALL {

@@ -14,11 +14,13 @@ use super::folder::RunFolder;
 use super::method::MethodReport;
 use super::prepare::{Splits, locate};
 use super::record::RunRecord;
+use crate::calibration::Calibration;
 use crate::config::Selection;
 use crate::error::{LearnerError, batch_error};
 use crate::figures::{FigureSet, Figures, figures};
 use crate::files;
-use crate::predict::neighbours;
+use crate::model_card;
+use crate::predict::{CONFIDENCE, Interpretation, Interpreter, IntervalCoverage, neighbours};
 use crate::saved_model::SavedModel;
 use crate::space::{Moment, Overlap, Snapshots, SplitRows, overlap};
 use crate::train::{BestModel, EpochRow};
@@ -39,7 +41,7 @@ pub(crate) fn keep_start<M: SentimentModel>(
     if snapshots.has(Moment::Before) || model.geometry(&state).is_none() {
         return Ok(());
     }
-    if model.epoch_stage().is_some() {
+    if model.epoch_stage(1).is_some() {
         let train = splits.loader(Split::Train, device);
         let mut batches = train.pass().map(|batch| {
             if stop() {
@@ -68,6 +70,9 @@ pub struct MetricsFile {
     pub valid: Figures,
     /// Figures on the test split.
     pub test: Figures,
+    /// How often the intervals of test predictions hold the label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intervals: Option<IntervalCoverage>,
     /// Sizes of the model.
     pub parameters: ParameterCounts,
     /// How far sentiments overlap in the shared space, where the model has one.
@@ -89,14 +94,30 @@ pub struct EvaluatedSplit {
     pub labels: Vec<f32>,
     /// Predictions, likewise.
     pub predictions: Vec<Prediction>,
+    /// What they mean, with intervals at [`CONFIDENCE`]; those of the training and the validation split, which the model has
+    /// seen, promise nothing.
+    pub interpretations: Vec<Interpretation>,
     /// Their figures.
     pub figures: Figures,
+}
+
+impl EvaluatedSplit {
+    /// How often the intervals hold the label; none of a model without intervals, and of the splits that it has seen.
+    pub fn interval_coverage(&self) -> Option<IntervalCoverage> {
+        if self.split != Split::Test {
+            return None;
+        }
+        let intervals = self.predictions.iter().zip(&self.interpretations);
+        let intervals =
+            intervals.map(|(prediction, of)| (of.interval, self.labels[prediction.row]));
+        IntervalCoverage::of(CONFIDENCE, intervals)
+    }
 }
 
 /// Evaluates one split of prepared data.
 pub(crate) fn evaluate_split(
     model: &dyn TrainedModel,
-    set: FigureSet,
+    (set, interpreter): (FigureSet, &Interpreter),
     splits: &Splits,
     split: Split,
     device: &Device,
@@ -104,8 +125,11 @@ pub(crate) fn evaluate_split(
     let loader = splits.loader(split, device);
     let predictions = predict(model, &loader)?;
     let labels = loader.labels();
+    let lacking = splits.lacking(split);
+    let interpret = |p: &Prediction| interpreter.of_subset(p.prediction, lacking[p.row]);
     Ok(EvaluatedSplit {
         split,
+        interpretations: predictions.iter().map(interpret).collect(),
         ids: (0..labels.len())
             .map(|row| loader.id(row).to_string())
             .collect(),
@@ -160,7 +184,10 @@ pub fn evaluate_run(
         });
     }
     let splits = Splits::prepare(&set, &saved, model.text_encoder(), root, &|| false)?;
-    evaluate_split(&*model, saved.config.figures, &splits, split, device)
+    let calibration = Calibration::of_model(&folder.model())?;
+    let interpreter = Interpreter::new(&saved.config, calibration.as_ref(), CONFIDENCE)?;
+    let of = (saved.config.figures, &interpreter);
+    evaluate_split(&*model, of, &splits, split, device)
 }
 
 /// That data are those a run's model was trained on, by `run.json`; true where a model was copied without it.
@@ -221,19 +248,25 @@ fn check_widths(saved: &SavedModel, data: Widths) -> Result<(), LearnerError> {
     }
 }
 
-/// Writes `predictions.csv` and `metrics.json` of the model a run has kept.
+/// Writes `predictions.csv` and `metrics.json` of the model a run has kept, and what the model folder has beside the model.
+/// `root` is the project's.
 pub(crate) fn finish(
     folder: &RunFolder,
     splits: &Splits,
     (selected_epoch, epochs): (usize, &[EpochRow]),
+    root: &Path,
     device: &Device,
 ) -> Result<MetricsFile, LearnerError> {
     let (saved, model) = SavedModel::load(&folder.model(), device)?;
+    let calibration = Calibration::of(&*model, splits, device)?;
+    let interpreter = Interpreter::new(&saved.config, Some(&calibration), CONFIDENCE)?;
+    let of = (saved.config.figures, &interpreter);
     let [train, valid, test] = [Split::Train, Split::Valid, Split::Test]
-        .map(|split| evaluate_split(&*model, saved.config.figures, splits, split, device));
+        .map(|split| evaluate_split(&*model, of, splits, split, device));
     let evaluated = [train?, valid?, test?];
     files::write(&folder.predictions(), &predictions_csv(&evaluated)?)?;
     let [_, valid, test] = &evaluated;
+    let mut train_rows = None;
     let overlap = match model.geometry() {
         Some(space) => {
             let encode =
@@ -241,12 +274,13 @@ pub(crate) fn finish(
             let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(encode);
             let rows = [train?, valid?, test?];
             let seed = saved.config.seed;
-            BestModel::new(folder.model())
-                .extend(|model| neighbours::write(&rows[0], seed, model))?;
             if let Some(snapshots) = folder.snapshots(&saved.config) {
                 snapshots.write(&*space, &rows, Moment::Selected, seed)?;
             }
-            Some(overlap(&*space, &rows, seed)?)
+            let overlap = overlap(&*space, &rows, seed)?;
+            let [train, ..] = rows;
+            train_rows = Some(train);
+            Some(overlap)
         }
         None => None,
     };
@@ -256,14 +290,29 @@ pub(crate) fn finish(
         selection: saved.config.train.selection,
         valid: valid.figures.clone(),
         test: test.figures.clone(),
+        intervals: test.interval_coverage(),
         parameters: model.parameter_counts(),
         overlap,
     };
+    let card = model_card::text(
+        &saved,
+        RunRecord::of(folder)?.as_ref(),
+        &metrics,
+        model_card::licence_of(&locate(root, &saved.config.text.bert)).as_deref(),
+    );
+    BestModel::new(folder.model()).extend(|model| {
+        if let Some(rows) = &train_rows {
+            neighbours::write(rows, saved.config.seed, model)?;
+        }
+        calibration.write(model)?;
+        files::write(&model.join(model_card::FILE), card.as_bytes())
+    })?;
     files::write_json(&folder.metrics(), &metrics)?;
     Ok(metrics)
 }
 
-/// `id,split,label,prediction,score,bias,cluster,second_cluster`; the clusters are empty where neither L_MMC nor the bias is in use.
+/// `id,split,label,prediction,score,bias,cluster,second_cluster,polarity,lower,upper`; the clusters are empty where neither
+/// L_MMC nor the bias is in use, the bounds where the model has no interval.
 fn predictions_csv(splits: &[EvaluatedSplit]) -> Result<Vec<u8>, LearnerError> {
     let header = [
         "id",
@@ -274,9 +323,14 @@ fn predictions_csv(splits: &[EvaluatedSplit]) -> Result<Vec<u8>, LearnerError> {
         "bias",
         "cluster",
         "second_cluster",
+        "polarity",
+        "lower",
+        "upper",
     ];
     let rows = splits.iter().flat_map(|split| {
-        split.predictions.iter().map(move |p| {
+        let each = split.predictions.iter().zip(&split.interpretations);
+        each.map(move |(p, of)| {
+            let bound = |n: usize| of.interval.map(|interval| interval[n].to_string());
             let near = |n: usize| p.near.get(n).map(|near| near.cluster.to_string());
             [
                 split.ids[p.row].clone(),
@@ -287,6 +341,9 @@ fn predictions_csv(splits: &[EvaluatedSplit]) -> Result<Vec<u8>, LearnerError> {
                 p.bias.to_string(),
                 near(0).unwrap_or_default(),
                 near(1).unwrap_or_default(),
+                of.polarity.to_string(),
+                bound(0).unwrap_or_default(),
+                bound(1).unwrap_or_default(),
             ]
         })
     });

@@ -8,7 +8,7 @@ mod finish;
 mod folder;
 mod lock;
 mod method;
-mod prepare;
+pub(crate) mod prepare;
 mod record;
 mod start;
 
@@ -18,6 +18,7 @@ pub use finish::{EvaluatedSplit, MetricsFile, check_data, check_own_files, evalu
 pub use folder::RunFolder;
 pub use lock::FolderLock;
 pub use method::{Active, MethodReport, MetricsMoved};
+pub(crate) use prepare::load_text;
 pub use prepare::{check_files, check_text_encoder};
 pub use record::{Computer, Resumption, RunRecord};
 pub use start::{Outcome, RunOptions, default_folder, train, train_locked};

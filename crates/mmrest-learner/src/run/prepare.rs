@@ -7,7 +7,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use mmrest_data::packed::PackedSet;
 use mmrest_data::text::hex;
-use mmrest_data::{Modality, Split};
+use mmrest_data::{Kind, Modality, Split};
 use mmrest_encoders::{Bert, BertConfig, EncoderError, Tokenizer, has_weights, weights_files};
 use mmrest_models::{FrameNeed, SentimentModel, TextFeatures, TextNeed, bert_parameters, seed};
 use sha2::{Digest, Sha256};
@@ -15,10 +15,13 @@ use sha2::{Digest, Sha256};
 use crate::config::Config;
 use crate::error::LearnerError;
 use crate::example::{FeatureSpec, Preparation};
+use crate::files;
 use crate::loader::SegmentLoader;
 use crate::modality_dropout::ModalityDropout;
+use crate::predict::{Subset, subset_of};
 use crate::saved_model::{SavedModel, TextParts, check_text};
-use crate::source::{ExampleSource, PackedSplit};
+use crate::sentences::EncodedSentences;
+use crate::source::{AbsentText, ExampleSource, PackedSplit};
 use crate::text_cache::Frozen;
 
 /// `path` as it stands where that exists, else below the project's root.
@@ -160,7 +163,10 @@ fn config_hash(config: &BertConfig) -> Result<String, LearnerError> {
 
 /// The examples of all three splits.
 pub(crate) struct Splits {
-    examples: [Arc<dyn ExampleSource>; 3],
+    examples: [Arc<PackedSplit>; 3],
+    /// The modalities in use.
+    modalities: Subset,
+    absent_text: AbsentText,
     batch_size: usize,
     /// The fewest segments of a training batch.
     smallest_batch: usize,
@@ -168,6 +174,8 @@ pub(crate) struct Splits {
     dropout: Option<ModalityDropout>,
     /// How many texts are longer than the encoder's input, and were cut.
     texts_cut: usize,
+    /// How many segments have no row in the table of further sentences.
+    without_sentences: usize,
 }
 
 impl Splits {
@@ -205,11 +213,17 @@ impl Splits {
             };
             frozen.apply(texts)
         };
-        let mut texts_cut = 0;
-        let mut split = |split: Split| -> Result<Arc<dyn ExampleSource>, LearnerError> {
+        let folder = saved.config.data.folder(root);
+        let sentences = EncodedSentences::prepare(saved, &folder, root, stop)?;
+        let (mut texts_cut, mut without_sentences) = (0, 0);
+        let mut split = |split: Split| -> Result<Arc<PackedSplit>, LearnerError> {
             let rows = set.rows(split).to_vec();
             let texts: Vec<&str> = rows.iter().map(|&row| set.text(row)).collect();
             texts_cut += preparation.texts_cut(&texts);
+            if let Some(sentences) = &sentences {
+                let without = rows.iter().filter(|&&row| !sentences.has(set.id(row)));
+                without_sentences += without.count();
+            }
             Ok(Arc::new(PackedSplit {
                 token_rows: texts
                     .iter()
@@ -219,14 +233,20 @@ impl Splits {
                 set: Arc::clone(set),
                 rows,
                 frames: preparation.frames(),
+                sentences: sentences.clone(),
+                removed: 0,
             }))
+        };
+        let absent_text = AbsentText {
+            features: encoded(&[""])?.pop().unwrap_or(TextFeatures::Absent),
+            token_rows: preparation.token_rows(""),
         };
         let dropout = match saved.config.train.modality_dropout {
             rate if rate > 0.0 => {
-                let absent_text = encoded(&[""])?.pop().unwrap_or(TextFeatures::Absent);
                 let seed = saved.config.seed;
                 // Frames per token have no place without the text.
                 let takes_text = needs.frames == FrameNeed::Own;
+                let absent_text = absent_text.features.clone();
                 Some(ModalityDropout::new(rate, seed, absent_text).taking_text(takes_text))
             }
             _ => None,
@@ -238,7 +258,10 @@ impl Splits {
         ];
         Ok(Self {
             examples,
+            modalities: subset_of(&saved.config.data.modalities),
+            absent_text,
             texts_cut,
+            without_sentences,
             batch_size: saved.config.train.batch_size,
             smallest_batch: needs.smallest_batch,
             dropout,
@@ -251,16 +274,47 @@ impl Splits {
         (cut > 0).then(|| format!("Texts cut to text.max_tokens, {max_tokens} tokens: {cut}."))
     }
 
+    /// Says how many segments have no further sentences, of data that have some; none where all have them.
+    pub(crate) fn about_sentences(&self) -> Option<String> {
+        let without = self.without_sentences;
+        (without > 0).then(|| {
+            format!(
+                "Segments without a row in data.sentences: {without}. They get empty sentences."
+            )
+        })
+    }
+
     /// The labels of a split, in its own order.
     pub(crate) fn labels(&self, split: Split) -> Vec<f32> {
         let examples = &self.examples[place(split)];
         (0..examples.len()).map(|row| examples.label(row)).collect()
     }
 
+    /// The modalities in use.
+    pub(crate) fn modalities(&self) -> Subset {
+        self.modalities
+    }
+
+    /// Which of the modalities in use each segment of a split lacks.
+    pub(crate) fn lacking(&self, split: Split) -> Vec<Subset> {
+        self.examples[place(split)].lacking(self.modalities)
+    }
+
     /// Batches of a split in its own order.
     pub(crate) fn loader(&self, split: Split, device: &Device) -> SegmentLoader {
-        let examples = Arc::clone(&self.examples[place(split)]);
+        let examples: Arc<dyn ExampleSource> = self.examples[place(split)].clone();
         SegmentLoader::in_order(examples, self.batch_size, device)
+    }
+
+    /// Batches of a split in its own order, as if its segments were without some modalities.
+    pub(crate) fn loader_without(
+        &self,
+        split: Split,
+        removed: Subset,
+        device: &Device,
+    ) -> SegmentLoader {
+        let left = self.examples[place(split)].without(removed, &self.absent_text);
+        SegmentLoader::in_order(Arc::new(left), self.batch_size, device)
     }
 
     /// Batches to train on: in an order by seed and epoch, without the modalities that are dropped.
@@ -281,11 +335,24 @@ fn place(split: Split) -> usize {
     }
 }
 
+/// What a folder of extracted features says of their making.
+const EXTRACTION: &str = "feature.json";
+
+/// What the features of the data were made by, where they were extracted from recordings.
+pub(crate) fn extraction(
+    config: &Config,
+    root: &Path,
+) -> Result<Option<serde_json::Value>, LearnerError> {
+    let path = config.data.folder(root).join(EXTRACTION);
+    let there = config.data.kind == Kind::Sdk && path.is_file();
+    there.then(|| files::read_json(&path)).transpose()
+}
+
 /// The model that a run starts from, and what is saved with it; the model is on `device`, which is with autodiff.
 pub(crate) fn start_model<M: SentimentModel>(
     config: &Config,
     of: &M::Config,
-    features: FeatureSpec,
+    (features, extraction): (FeatureSpec, Option<serde_json::Value>),
     text: Option<(Bert, TextParts)>,
     device: &Device,
 ) -> Result<(SavedModel, M), LearnerError> {
@@ -307,6 +374,7 @@ pub(crate) fn start_model<M: SentimentModel>(
     let saved = SavedModel {
         config: config.clone(),
         features,
+        extraction,
         text,
     };
     Ok((saved, model))

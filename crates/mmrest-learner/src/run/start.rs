@@ -7,14 +7,14 @@ use burn::tensor::Device;
 use burn::train::Interrupter;
 use mmrest_data::prepare;
 use mmrest_data::{SourceFile, Split};
-use mmrest_models::{ModelVisitor, SentimentModel, load_published};
+use mmrest_models::{ModelError, ModelVisitor, PublishedTensor, SentimentModel, load_published};
 
 use super::admission::{admit, check_folder, check_needs, check_splits, newest_checkpoint};
 use super::changes::Accepted;
 use super::finish::{self, MetricsFile, finish};
 use super::folder::RunFolder;
 use super::lock::FolderLock;
-use super::prepare::{Splits, load_text, start_model};
+use super::prepare::{Splits, extraction, load_text, start_model};
 use super::record::{Computer, RunRecord, now};
 use crate::config::Config;
 use crate::device::{self, Backend, OpenDevice};
@@ -202,9 +202,11 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     let mut record = admit(record, changes, options, accepted)?;
     options.observer.stage("preparing text and features");
     let features = FeatureSpec::fit(config, &set, &stop)?;
-    let (saved, network) = start_model::<M>(config, model, features, text, &first_device())?;
-    let network = match &init {
-        Some(path) => load_published_file(network, path)?,
+    let made = (features, extraction(config, &options.root)?);
+    let (saved, network) = start_model::<M>(config, model, made, text, &first_device())?;
+    let published = init.as_deref().map(PublishedFile::read).transpose()?;
+    let network = match &published {
+        Some(file) => file.weights(network)?,
         None => network,
     };
     let network = match options.backend {
@@ -215,6 +217,9 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     let splits = Splits::prepare(&set, &saved, encoder.text_encoder(), &options.root, &stop)?;
     if let Some(cut) = splits.about_texts(config.text.max_tokens) {
         options.observer.note(&cut);
+    }
+    if let Some(without) = splits.about_sentences() {
+        options.observer.note(&without);
     }
     let best = BestModel::new(options.folder.model());
     clear_up(options, &best, restored.as_ref())?;
@@ -228,7 +233,10 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     let task = config.task(saved.features.widths, layers);
     let recipe = config.train.recipe::<M>(model);
     let tuning = config.train.tuning();
-    let state = M::init_state(model, &task, &splits.labels(Split::Train));
+    let mut state = M::init_state(model, &task, &splits.labels(Split::Train));
+    if let Some(file) = &published {
+        file.state::<M>(&mut state)?;
+    }
     let snapshots = options.folder.snapshots(config);
     // Parameters that are not trained are shared with the model that is.
     let beginning = snapshots.clone().map(|kept| (kept, encoder, state.clone()));
@@ -300,7 +308,7 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     lock.check()?;
     best.check(epoch)?;
     let selected = (epoch, &progress.epochs[..]);
-    let metrics = finish(&options.folder, &splits, selected, device)?;
+    let metrics = finish(&options.folder, &splits, selected, &options.root, device)?;
     if let Some(warning) = metrics.method.warning() {
         options.observer.warning(&warning);
     }
@@ -342,16 +350,37 @@ fn initial_weights(options: &RunOptions, restored: bool) -> Result<Option<PathBu
     Ok(Some(file.path))
 }
 
-/// `model` with the weights of a safetensors file by the names of its published code. The text encoder stays where the file
-/// has nothing of it.
-fn load_published_file<M: SentimentModel>(model: M, path: &Path) -> Result<M, LearnerError> {
-    let file = TensorFile::read(path)?;
-    let find = |name: &str| {
-        let (shape, values) = file.floats(name)?;
+/// A safetensors file of tensors by the names of a model's published code.
+struct PublishedFile<'a> {
+    path: &'a Path,
+    file: TensorFile,
+}
+
+impl<'a> PublishedFile<'a> {
+    fn read(path: &'a Path) -> Result<Self, LearnerError> {
+        let file = TensorFile::read(path)?;
+        Ok(Self { path, file })
+    }
+
+    fn find(&self, name: &str) -> Option<PublishedTensor> {
+        let (shape, values) = self.file.floats(name)?;
         Some((shape.to_vec(), values))
-    };
-    load_published(model, M::PUBLISHED_NAMES, &find)
-        .map_err(|error| LearnerError::format(path, error.to_string()))
+    }
+
+    fn wrong(&self, error: &ModelError) -> LearnerError {
+        LearnerError::format(self.path, error.to_string())
+    }
+
+    /// `model` with the file's weights. The text encoder stays where the file has nothing of it.
+    fn weights<M: SentimentModel>(&self, model: M) -> Result<M, LearnerError> {
+        load_published(model, M::PUBLISHED_NAMES, &|name| self.find(name))
+            .map_err(|error| self.wrong(&error))
+    }
+
+    /// The state takes what the file has of it.
+    fn state<M: SentimentModel>(&self, state: &mut M::State) -> Result<(), LearnerError> {
+        M::load_published_state(state, &|name| self.find(name)).map_err(|error| self.wrong(&error))
+    }
 }
 
 /// Where a model is made before it moves to its own device: initial weights are the same on every backend.
@@ -395,7 +424,7 @@ pub fn default_folder(root: &Path, config_name: &str, seed: u64) -> RunFolder {
 #[cfg(test)]
 mod tests {
     use mmrest_data::{Modality, Widths};
-    use mmrest_models::{SelfMm, SelfMmConfig, published_weights};
+    use mmrest_models::{Lmf, LmfConfig, SelfMm, SelfMmConfig, published_weights};
 
     use super::*;
 
@@ -423,12 +452,43 @@ mod tests {
         for name in known {
             assert!(file.floats(name).is_some(), "{name}");
         }
-        let other = load_published_file(model(2, 2), &path).unwrap();
+        let file = PublishedFile::read(&path).unwrap();
+        let other = file.weights(model(2, 2)).unwrap();
         assert_eq!(published_weights(&other, names).unwrap(), published);
-        let refused = load_published_file(model(2, 5), &path).unwrap_err();
+        let refused = file.weights(model(2, 5)).unwrap_err();
         let refused = refused.to_string();
         assert!(
             refused.contains("audio_model.rnn.weight_ih_l0") && refused.contains("published"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn running_statistics_of_a_file_are_the_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("published.safetensors");
+        let widths = Widths {
+            vision: 1,
+            audio: 2,
+        };
+        let task = Config::default().task(widths, 0);
+        let mut state = Lmf::init_state(&LmfConfig::default(), &task, &[]);
+        let mut file = TensorFile::default();
+        for (part, width) in [("audio", 2), ("video", 1)] {
+            for (name, value) in [("mean", 0.5), ("var", 2.0)] {
+                let name = format!("{part}_subnet.norm.running_{name}");
+                file.add_floats(&name, &[width], vec![value; width]);
+            }
+        }
+        file.write(&path).unwrap();
+        let published = PublishedFile::read(&path).unwrap();
+        published.state::<Lmf>(&mut state).unwrap();
+        assert_eq!(state.audio.mean, [0.5, 0.5]);
+        assert_eq!(state.vision.variance, [2.0]);
+        state.vision.mean.push(0.0);
+        let refused = published.state::<Lmf>(&mut state).unwrap_err().to_string();
+        assert!(
+            refused.contains("video_subnet.norm.running_mean is [1], not [2]"),
             "{refused}"
         );
     }

@@ -3,6 +3,7 @@
 
 mod fixture;
 mod forms;
+mod intervals;
 mod predicting;
 mod schedules;
 
@@ -45,7 +46,7 @@ fn a_run_writes_all_its_files_and_learns() {
     let predictions = read(folder.predictions());
     assert_eq!(
         predictions.lines().next().unwrap(),
-        "id,split,label,prediction,score,bias,cluster,second_cluster"
+        "id,split,label,prediction,score,bias,cluster,second_cluster,polarity,lower,upper"
     );
     assert_eq!(predictions.lines().count(), 1 + 120);
 }
@@ -62,11 +63,19 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
     assert!(read(a.predictions()) != read(c.predictions()));
 }
 
+/// The presets of MMRest.
+const PRESETS: [&str; 4] = [
+    "preset=kernel",
+    "preset=paper",
+    "preset=official",
+    "preset=ordinal",
+];
+
 #[test]
 fn a_stopped_run_resumes_to_the_very_same_end() {
     let _turn = turn();
     let fixture = Fixture::new();
-    for preset in ["preset=paper", "preset=official", "preset=ordinal"] {
+    for preset in PRESETS {
         let whole = format!("whole-{preset}");
         fixture.train(&whole, &[preset]);
         for stop in [0, 1, 3] {
@@ -90,7 +99,7 @@ fn a_stopped_run_resumes_to_the_very_same_end() {
 fn recording_the_test_split_changes_nothing_else() {
     let _turn = turn();
     let fixture = Fixture::new();
-    for preset in ["preset=paper", "preset=official", "preset=ordinal"] {
+    for preset in PRESETS {
         let [plain, recorded, stopped] = ["plain", "recorded", "stopped"]
             .map(|name| fixture.run_folder(&format!("{name}-{preset}")));
         let set = [preset, "train.record_test=true"];
@@ -203,6 +212,7 @@ fn evaluation_repeats_the_figures_to_the_last_digit() {
         &[][..],
         &["preset=official"],
         &["preset=ordinal"],
+        &["preset=kernel"],
         &["text.train_layers=1"],
         &["text.freeze=true"],
         &["data.modalities=[\"audio\"]"],

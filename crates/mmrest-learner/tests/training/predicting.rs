@@ -12,13 +12,13 @@ use mmrest_learner::{Backend, Config, LearnerError, Predictor, open_device};
 use crate::fixture::{self, turn};
 
 /// A small sample in a folder of its own, and short runs on it, one at a time.
-struct Fixture {
+pub(crate) struct Fixture {
     fixture: fixture::Fixture,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let turn = turn();
         Self {
             fixture: fixture::Fixture::new(),
@@ -39,14 +39,14 @@ impl Fixture {
     }
 
     /// A finished run.
-    fn train(&self, name: &str, set: &[&str]) -> RunFolder {
+    pub(crate) fn train(&self, name: &str, set: &[&str]) -> RunFolder {
         let outcome = train(&self.config(set), &self.options(name)).unwrap();
         assert!(matches!(outcome, Outcome::Finished(_)));
         self.run(name)
     }
 
     /// All segments of the sample, as new data.
-    fn segments(&self) -> Vec<Segment> {
+    pub(crate) fn segments(&self) -> Vec<Segment> {
         load_unlabelled(
             &self.config(&[]).data,
             &self.fixture.folder.path().join("data/sample"),
@@ -55,17 +55,17 @@ impl Fixture {
     }
 }
 
-fn predictor(run: &RunFolder) -> Predictor {
+pub(crate) fn predictor(run: &RunFolder) -> Predictor {
     let device = open_device(Backend::Cpu, 0).unwrap();
     Predictor::load(&run.model(), &device).unwrap()
 }
 
-fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// A segment without some of its modalities.
-fn without(segment: &Segment, lacking: &[Modality]) -> Segment {
+pub(crate) fn without(segment: &Segment, lacking: &[Modality]) -> Segment {
     let mut bare = segment.clone();
     for modality in lacking {
         match modality {

@@ -22,9 +22,10 @@ fn a_tuned_run_resumes_to_the_very_same_end() {
         let name = format!("model.name={model}");
         let mut set = TUNED.to_vec();
         set.push(&name);
-        if model == "self-mm" {
-            set.push("model.self-mm.flush_rest=true");
-        }
+        set.push(match model {
+            "self-mm" => "model.self-mm.flush_rest=true",
+            _ => "model.mmrest.clusters.refit_every=3", // the resumed epoch is none that clusters
+        });
         let whole = format!("whole-{model}");
         fixture.train(&whole, &set);
         let stopped = format!("stopped-{model}");

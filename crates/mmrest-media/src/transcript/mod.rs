@@ -101,7 +101,16 @@ impl Transcript {
             ));
         }
         let bytes = fs::read(path).map_err(|error| MediaError::io(path, error))?;
-        let text = decoded(&bytes)
+        Self::from_bytes(path, &bytes)
+    }
+
+    /// As [`read`](Self::read), of a file's content; `path` names it in errors.
+    ///
+    /// # Errors
+    ///
+    /// It is in no known format, or has no cue with a time.
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let text = decoded(bytes)
             .ok_or_else(|| MediaError::text(path, "not UTF-8: save the transcript as UTF-8"))?;
         Self::parse(&text).map_err(|reason| MediaError::text(path, reason))
     }

@@ -101,6 +101,11 @@ impl Default for MultConfig {
 }
 
 impl MultConfig {
+    /// Whether sequences have the published data's fixed lengths.
+    pub(super) fn is_padded(&self) -> bool {
+        self.published || self.padding == Padding::Published
+    }
+
     pub(super) fn layer(&self, width: usize, attention_dropout: f64) -> TransformerLayerConfig {
         TransformerLayerConfig {
             width,

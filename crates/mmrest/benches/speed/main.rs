@@ -3,6 +3,7 @@
 mod baseline;
 mod growth;
 mod lengths;
+mod predicting;
 mod table;
 mod timing;
 mod torch;
@@ -183,6 +184,7 @@ fn line(work: &Work, device: &Device, python: Option<&Path>) -> Result<Line, Str
 fn start(work: &Work, python: &Path) -> Result<Torch, String> {
     let files = match work.name {
         "tokenize" => works::tokenizer_files()?.to_vec(),
+        "predict-texts" => predicting::files()?.to_vec(),
         _ => Vec::new(),
     };
     Torch::start(python, work.name, threads(), &files)

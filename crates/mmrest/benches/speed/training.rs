@@ -10,7 +10,8 @@ use mmrest_encoders::BertConfig;
 use mmrest_learner::Config;
 use mmrest_learner::train::Trainer;
 use mmrest_models::{
-    ClusterState, Example, HostBatch, MmRest, MmRestConfig, SentimentModel, TextFeatures,
+    Batch, ClusterState, Example, HostBatch, MmRest, MmRestConfig, ModelConfig, ModelError,
+    SentimentModel, TextFeatures,
 };
 
 use crate::lengths;
@@ -33,6 +34,8 @@ pub(crate) enum Setup {
     ByLength,
     /// MPNet-base is fine-tuned, on batches of 16 in any order.
     Mpnet,
+    /// As `MiniLm`, with the default preset in place of the published network, which PyTorch has.
+    DefaultPreset,
 }
 
 impl Setup {
@@ -47,7 +50,21 @@ impl Setup {
     fn batch(self) -> usize {
         if self == Self::Mpnet { 16 } else { BATCH }
     }
+
+    fn network(self) -> Result<MmRestConfig, String> {
+        if self != Self::DefaultPreset {
+            return Ok(MmRestConfig::default());
+        }
+        let config = Config::parse("", &[]).map_err(|error| error.to_string())?;
+        match config.model {
+            ModelConfig::MmRest { config } => Ok(config),
+            other => Err(format!("the default model is {}", other.name())),
+        }
+    }
 }
+
+/// The batches of a pass over the training split.
+type TrainBatches<'a> = dyn Iterator<Item = Result<Batch, ModelError>> + 'a;
 
 /// A model and batches to train it on.
 pub(crate) struct Training {
@@ -55,6 +72,8 @@ pub(crate) struct Training {
     batches: Vec<HostBatch>,
     device: Device,
     at: usize,
+    /// Epochs from one clustering of the training set to the next.
+    refit_every: usize,
 }
 
 impl Training {
@@ -70,14 +89,16 @@ impl Training {
         let bert_config = setup.encoder();
         let bert = Some((bert_config.init(&device), &bert_config));
         let task = config.task(widths, bert_config.num_hidden_layers);
-        let network = MmRestConfig::default();
+        let network = setup.network()?;
         let model =
             MmRest::init(&network, &task, bert, &device).map_err(|error| error.to_string())?;
         let state = ClusterState {
             clusters: Some(clusters(CLUSTERS, DIM)),
+            support: None,
         };
         let batches = batches(setup);
         let recipe = MmRest::recipe(&network, &config.train.rates());
+        let refit_every = network.clusters.refit_every;
         let trainer = Trainer::new(model, state, &recipe, std::slice::from_ref(&device))
             .map_err(|error| error.to_string())?;
         Ok(Self {
@@ -85,6 +106,7 @@ impl Training {
             batches,
             device,
             at: 0,
+            refit_every,
         })
     }
 
@@ -92,26 +114,36 @@ impl Training {
         self.batches.len()
     }
 
-    /// An epoch, as `train_seconds` counts it: the pass that clusters the training set, then every step.
+    /// An epoch, as `train_seconds` counts it on average: of the pass that clusters the training set every few epochs, the
+    /// part of one epoch; every step; the pass that an epoch ends with.
     ///
     /// # Panics
     ///
-    /// As [`step`](Self::step); or the training set cannot be clustered, which it can.
+    /// As [`step`](Self::step); or the training set cannot be encoded, which it can.
     pub(crate) fn epoch(&mut self) {
-        self.trainer.begin_epoch(2);
-        let inner = self.device.clone().inner();
-        let mut train = self
-            .batches
-            .iter()
-            .map(|batch| Ok(batch.clone().upload(&inner)));
-        let mut state = (*self.trainer.state()).clone();
-        let begun = self.trainer.model().valid();
-        let begun = begun.begin_epoch(&mut state, 2, &mut train);
-        assert!(begun.is_ok(), "{begun:?}");
-        self.trainer.set_state(state);
+        self.trainer.begin_epoch(1);
+        self.pass(self.refit_every, |model, state, train| {
+            model.begin_epoch(state, 1, train)
+        });
         for _ in 0..self.batches() {
             self.step();
         }
+        self.pass(1, MmRest::end_epoch);
+    }
+
+    /// A pass over one in so many training batches, without gradients.
+    fn pass(
+        &mut self,
+        every: usize,
+        pass: impl Fn(&MmRest, &mut ClusterState, &mut TrainBatches<'_>) -> Result<(), ModelError>,
+    ) {
+        let inner = self.device.clone().inner();
+        let batches = self.batches.iter().step_by(every);
+        let mut train = batches.map(|batch| Ok(batch.clone().upload(&inner)));
+        let mut state = (*self.trainer.state()).clone();
+        let passed = pass(&self.trainer.model().valid(), &mut state, &mut train);
+        assert!(passed.is_ok(), "{passed:?}");
+        self.trainer.set_state(state);
     }
 
     /// One step, as the epoch loop takes it.

@@ -358,6 +358,25 @@ def tokenize():
     return lambda: tokenizer.encode_batch(texts)
 
 
+def predict_texts():
+    from tokenizers import BertWordPieceTokenizer
+
+    with open(sys.argv[3], encoding="utf-8") as file:
+        texts = file.read().splitlines()
+    tokenizer = BertWordPieceTokenizer(sys.argv[4], lowercase=True)
+    tokenizer.enable_truncation(50)
+    model, score = minilm().eval(), nn.Linear(384, 1)
+
+    def work():
+        with torch.inference_mode():
+            for start in range(0, len(texts), BATCH):
+                encoded = tokenizer.encode_batch(texts[start : start + BATCH])
+                ids, mask = padded([one.ids for one in encoded], max(len(one.ids) for one in encoded))
+                score(model(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]).tolist()
+
+    return work
+
+
 WORKS = {
     "step-padded": step_padded,
     "step-bucketed": step_bucketed,
@@ -371,6 +390,7 @@ WORKS = {
     "mmc-192": lambda: mmc(192),
     "mmc-384": lambda: mmc(384),
     "psd": psd,
+    "predict-texts": predict_texts,
     "tokenize": tokenize,
 }
 

@@ -18,6 +18,7 @@ use super::train::{overrides, wants_sample};
 use crate::arguments::AblateArguments;
 use crate::interrupt::{self, say};
 use crate::logging;
+use crate::numbers::in_text;
 use crate::project::{ConfigFile, find_config, find_study, near, program, quoted};
 use crate::report::{Page, report};
 use crate::screen;
@@ -100,9 +101,9 @@ fn told_best(summary: &Summary) {
     if let Some((best, mae)) = found.and_then(|best| Some((best, best.valid.get("mae")?))) {
         let so_far = if search.closed { "" } else { " so far" };
         say(&format!(
-            "best by validation{so_far}: {}, mae {:.4}, train it with:\n  {}",
+            "best by validation{so_far}: {}, mae {}, train it with:\n  {}",
             best.name,
-            mae.mean,
+            in_text(mae.mean),
             search.command.as_deref().unwrap_or_default()
         ));
     }
@@ -250,7 +251,9 @@ impl<'a> Study<'a> {
         until: Option<usize>,
         children: &Children,
     ) -> Result<Vec<Failure>> {
-        let jobs = self.arguments.jobs.clamp(1, runs.len().max(1));
+        let devices = self.arguments.devices().len();
+        let jobs = self.arguments.jobs.unwrap_or(devices);
+        let jobs = jobs.clamp(1, runs.len().max(1));
         let show_test = self.plan.searches.is_empty();
         let progress = Progress::new(runs, jobs, self.arguments.quiet, show_test);
         progress.start();
@@ -261,7 +264,8 @@ impl<'a> Study<'a> {
 
     fn launch(&self, jobs: usize, until: Option<usize>) -> Launch {
         Launch {
-            options: self.arguments.device.options(),
+            backend: self.arguments.device.backend,
+            devices: self.arguments.devices(),
             threads: (jobs > 1 && std::env::var_os("RAYON_NUM_THREADS").is_none()).then(|| {
                 let cores = std::thread::available_parallelism().map_or(1, usize::from);
                 (cores / jobs).max(1)
@@ -405,10 +409,10 @@ impl<'a> Study<'a> {
         write("summary.json", json.as_bytes())?;
         write("summary.csv", &csv::csv(summary)?)?;
         write("summary.md", tables::markdown(summary).as_bytes())?;
+        write("table.md", paper::markdown(summary).as_bytes())?;
+        write("table.tex", paper::latex(summary).as_bytes())?;
         let mut pages = Vec::new();
         if summary.shows_test() {
-            write("table.md", paper::markdown(summary).as_bytes())?;
-            write("table.tex", paper::latex(summary).as_bytes())?;
             pages.extend(self.reference_page()?);
         }
         write_report(summary, pages, &self.out, self.arguments.png)
@@ -482,7 +486,7 @@ impl<'a> Study<'a> {
                 "folder": run.folder.path(),
                 "command": format!("{task} {index}"),
             });
-            screen::out(&line.to_string());
+            screen::out_whole(&line.to_string());
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -518,7 +522,8 @@ impl<'a> Study<'a> {
         let most = run.variant.config.train.epochs;
         let shown = |epoch| self.say(&format!("{} epoch {epoch}/{most}", run.name()));
         let launch = self.launch(1, None);
-        match children.run(&run, state == State::Begun, &launch, shown)? {
+        let device = launch.device(index);
+        match children.run(&run, state == State::Begun, &launch, device, shown)? {
             Ended::Finished => {
                 self.say(&format!("{} is finished", run.name()));
                 Ok(ExitCode::SUCCESS)
@@ -564,7 +569,7 @@ impl<'a> Study<'a> {
                 "wrote the jobs of {} runs; submit them with:",
                 tasks.len()
             ));
-            self.say(&jobs.commands());
+            screen::out_whole(&jobs.commands());
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -603,7 +608,9 @@ impl<'a> Study<'a> {
         if !arguments.only.is_empty() {
             option("only", arguments.only.join(","));
         }
-        words.extend(arguments.device.options());
+        let devices: Vec<String> = arguments.devices().iter().map(usize::to_string).collect();
+        option("backend", arguments.device.backend.to_string());
+        option("devices", devices.join(","));
         words.push(last.into());
         words
             .iter()

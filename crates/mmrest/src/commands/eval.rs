@@ -4,11 +4,14 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use mmrest_data::text::count;
 use mmrest_learner::run::{Accepted, EvaluatedSplit, RunFolder, evaluate_run};
-use mmrest_learner::{conformance, open_device};
+use mmrest_learner::{Figures, IntervalCoverage, conformance, open_device};
+use serde::Serialize;
 
 use crate::arguments::{ConformanceArguments, EvalArguments};
-use crate::{logging, project};
+use crate::display::figures_table;
+use crate::{logging, project, screen};
 
 /// `mmrest eval`.
 pub(crate) fn run(arguments: &EvalArguments) -> Result<ExitCode> {
@@ -27,22 +30,42 @@ pub(crate) fn run(arguments: &EvalArguments) -> Result<ExitCode> {
         &device,
         &Accepted::parse(changed)?,
     )?;
-    print(&evaluated, arguments.json).context("cannot write the output")?;
+    print(&evaluated, arguments.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn print(evaluated: &EvaluatedSplit, json: bool) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+    let intervals = evaluated.interval_coverage();
     if json {
-        writeln!(out, "{}", serde_json::to_string(&evaluated.figures)?)?;
-        return Ok(());
+        let printed = Printed {
+            figures: &evaluated.figures,
+            intervals,
+        };
+        let text = serde_json::to_string(&printed)?;
+        return writeln!(std::io::stdout(), "{text}").context("cannot write the output");
     }
-    let segments = evaluated.labels.len();
-    writeln!(out, "{} split of {segments} segments", evaluated.split)?;
-    for (name, value) in evaluated.figures.named() {
-        writeln!(out, "{name:<10}{value}")?;
+    let split = evaluated.split.name();
+    let segments = count(evaluated.labels.len(), "segment");
+    let table = figures_table(&[(split, &evaluated.figures)]);
+    screen::result(&format!("{split} split of {segments}\n{table}"))?;
+    if let Some(intervals) = intervals {
+        screen::result(&format!(
+            "{:.1} % of the labels lie in the intervals at {} %, mean width {:.3}",
+            100.0 * intervals.coverage,
+            100.0 * intervals.confidence,
+            intervals.width
+        ))?;
     }
     Ok(())
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    figures: &'a Figures,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intervals: Option<IntervalCoverage>,
 }
 
 /// `mmrest conformance`.
@@ -55,9 +78,6 @@ pub(crate) fn run_conformance(arguments: &ConformanceArguments) -> Result<ExitCo
         &arguments.out,
         &device,
     )?;
-    let mut out = std::io::stdout().lock();
-    for line in report {
-        writeln!(out, "{line}").context("cannot write the output")?;
-    }
+    screen::result(&report.join("\n"))?;
     Ok(ExitCode::SUCCESS)
 }

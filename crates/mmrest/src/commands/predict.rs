@@ -1,5 +1,6 @@
 //! `mmrest predict`: scores new data with the model of a run.
 
+mod embeddings;
 mod pieces;
 mod scorer;
 mod sets;
@@ -10,18 +11,25 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use mmrest_data::DataConfig;
+use mmrest_data::text::count;
 use mmrest_learner::run::{RunFolder, check_own_files};
-use mmrest_learner::{Predictor, open_device};
+use mmrest_learner::{Interpreter, NoInterval, Predictor, open_device};
+use mmrest_media::{Cut, Recording, RecordingInputs, Transcript};
 
-use self::scorer::{Output, Scorer, refuse_the_input};
+use self::embeddings::EmbeddingsFile;
+use self::scorer::{Output, Place, Pulse, Scorer, refuse_the_input};
 use self::sets::{Gather, as_set};
 use self::stream::score_lines;
-use crate::arguments::PredictArguments;
+use crate::arguments::{PredictArguments, ScoreFormat};
+use crate::failure::{sentence, was_asked_for};
 use crate::interrupt::say;
+use crate::lines::Spoken;
 use crate::logging;
+use crate::player::{PlayedMedia, Player};
 use crate::project::root_of_run;
+use crate::recording::{self, Job, Progress, read_cuts};
 
 /// The exit code if lines were skipped that could not be scored.
 const SKIPPED: u8 = 3;
@@ -29,8 +37,76 @@ const SKIPPED: u8 = 3;
 /// `mmrest predict`.
 pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     logging::to_stderr()?;
+    let format = arguments.format()?;
+    let (scorer, failed) = match &arguments.transcript {
+        Some(transcript) => score_recordings(arguments, transcript, format)?,
+        None => (score_input(arguments, format)?, 0),
+    };
+    let mut scorer = scorer;
+    if let Some(error) = scorer.stopped.take() {
+        scorer.keep()?;
+        return Err(error);
+    }
+    let summary = scorer.finish()?;
+    if !arguments.quiet {
+        say(&summary.to_string());
+    }
+    Ok(match summary.skipped + failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(SKIPPED),
+    })
+}
+
+fn scorer(
+    arguments: &PredictArguments,
+    predictor: Predictor,
+    format: ScoreFormat,
+    pulse: Pulse,
+) -> Result<Scorer> {
+    let spoken = arguments.transcript.is_some();
+    let output = arguments.output.as_deref();
+    let player = match format {
+        ScoreFormat::Html => Some(player(arguments, &predictor)?),
+        _ => None,
+    };
+    let output = Output::open(output, format, spoken, arguments.explain)?.page(player);
+    let neighbours = arguments.explain.then_some(arguments.neighbours);
+    let interpreter = interpreter(&predictor, arguments.confidence)?;
+    let model = (predictor, interpreter);
+    let mut scorer = Scorer::new(model, output, neighbours, arguments.strict, pulse);
+    if let Some(path) = &arguments.embeddings {
+        scorer.embeddings = Some(EmbeddingsFile::create(path)?);
+    }
+    Ok(scorer)
+}
+
+/// The page of a recording.
+fn player(arguments: &PredictArguments, predictor: &Predictor) -> Result<Player> {
+    let media = arguments.media.first();
+    let of = media.or(arguments.transcript.as_ref());
+    let name = of.and_then(|path| path.file_name()).unwrap_or_default();
+    let config = &predictor.saved_model().config;
+    let run = arguments.run.canonicalize().unwrap_or_default();
+    let played = media.map(|media| PlayedMedia::of(media, arguments.output.as_deref()));
+    Ok(Player {
+        title: name.to_string_lossy().into_owned(),
+        note: format!(
+            "Sentiment by {} (run “{}”), mmrest {}.",
+            config.model.name(),
+            run.file_name().unwrap_or_default().display(),
+            env!("CARGO_PKG_VERSION")
+        ),
+        range: config.data.label_range,
+        confidence: arguments.confidence,
+        media: played.transpose()?,
+    })
+}
+
+/// Scores lines or a set.
+fn score_input(arguments: &PredictArguments, format: ScoreFormat) -> Result<Scorer> {
     let (input, output) = (arguments.input()?, arguments.output.as_deref());
-    refuse_the_input(input, output)?;
+    refuse_the_input(input, "--output", output)?;
+    refuse_the_input(input, "--embeddings", arguments.embeddings.as_deref())?;
     let predictor = load(arguments)?;
     let config = predictor.saved_model().config.data.clone();
     let set = as_set(&config, input)?;
@@ -39,14 +115,15 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
         let root = root_of_run(&arguments.run)?;
         check_own_files(&RunFolder::new(&arguments.run), &files, &root)?;
     }
-    let neighbours = arguments.explain.then_some(arguments.neighbours);
-    let open = |predictor| {
-        let output = Output::open(output, arguments.explain)?;
-        Ok::<_, anyhow::Error>(Scorer::new(predictor, output, neighbours, arguments.strict))
-    };
-    let mut scorer = match set {
+    let folder = set.as_ref().map(|(_, folder)| folder.as_path());
+    let predictor = with_sentences(predictor, folder, arguments)?;
+    if let Some((config, folder)) = &set {
+        recording::check_folder(&predictor, &arguments.run, config, folder)?;
+    }
+    let pulse = |bytes| Pulse::new(arguments.quiet, output, bytes);
+    match set {
         Some((config, folder)) => {
-            let mut scorer = open(predictor)?;
+            let mut scorer = scorer(arguments, predictor, format, pulse(None))?;
             let mut gather = Gather::new(&mut scorer);
             let visited = mmrest_data::visit_unlabelled(&config, &folder, &mut |segment| {
                 gather.take(segment)
@@ -57,27 +134,141 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
             } else {
                 finished?;
             }
-            scorer
+            Ok(scorer)
         }
         None => {
             let (lines, name) = open_lines(input)?;
-            let mut scorer = open(predictor)?;
+            let size = input.metadata().ok().filter(std::fs::Metadata::is_file);
+            let pulse = pulse(size.map(|file| file.len()));
+            let mut scorer = scorer(arguments, predictor, format, pulse)?;
             score_lines(&mut scorer, lines, &name)?;
-            scorer
+            Ok(scorer)
         }
+    }
+}
+
+/// Scores recordings, and counts those that could not be.
+fn score_recordings(
+    arguments: &PredictArguments,
+    transcript: &Path,
+    format: ScoreFormat,
+) -> Result<(Scorer, usize)> {
+    let jobs = Job::of(&arguments.media, transcript)?;
+    let cuts = arguments.segments.as_deref().map(read_cuts).transpose()?;
+    if cuts.is_some() && jobs.len() > 1 {
+        bail!("--segments cuts one recording; {} are given", jobs.len());
+    }
+    for job in &jobs {
+        for input in job.media.iter().chain([&job.transcript]) {
+            refuse_the_input(input, "--output", arguments.output.as_deref())?;
+            refuse_the_input(input, "--embeddings", arguments.embeddings.as_deref())?;
+        }
+    }
+    let predictor = with_sentences(load(arguments)?, None, arguments)?;
+    let inputs = recording::inputs(&predictor, &arguments.run)?;
+    // Each recording has a progress bar of its own.
+    let pulse = Pulse::new(true, arguments.output.as_deref(), None);
+    let mut scorer = scorer(arguments, predictor, format, pulse)?;
+    let mut failed = 0;
+    for job in &jobs {
+        let bar = Progress::new(jobs.len() == 1 && !arguments.quiet, &job.id);
+        match score_recording(&mut scorer, &inputs, job, cuts.as_deref(), &bar) {
+            Ok(notes) => {
+                bar.done();
+                for note in notes {
+                    say(&format!("{}: {note}", job.id));
+                }
+            }
+            Err(error) if jobs.len() == 1 || arguments.strict || was_asked_for(&error) => {
+                bar.done();
+                scorer.stopped.get_or_insert(error);
+            }
+            Err(error) => {
+                bar.done();
+                say(&format!("skipped: {}: {}", job.id, sentence(&error)));
+                failed += 1;
+            }
+        }
+        if scorer.stopped.is_some() {
+            break;
+        }
+    }
+    if failed == jobs.len() {
+        bail!("none of {} could be scored", count(failed, "recording"));
+    }
+    Ok((scorer, failed))
+}
+
+/// Scores one recording as it is read, and says what of it was left out or is odd.
+fn score_recording(
+    scorer: &mut Scorer,
+    inputs: &RecordingInputs,
+    job: &Job,
+    cuts: Option<&[Cut]>,
+    bar: &Progress,
+) -> Result<Vec<String>> {
+    let transcript = Transcript::read(job.transcript()?)?;
+    let recording = Recording {
+        media: job.media.as_deref(),
+        transcript: &transcript,
+        cuts,
     };
-    if let Some(error) = scorer.stopped.take() {
-        scorer.keep()?;
-        return Err(error);
+    let mut segments = inputs.segments(&job.id, &recording)?;
+    bar.begin(segments.len());
+    let mut gather = Gather::new(scorer);
+    let mut failed = None;
+    let mut visited = Ok(());
+    for recorded in segments.by_ref() {
+        let recorded = match recorded {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        };
+        let place = Place {
+            at: recorded.segment.id.clone(),
+            spoken: Some(Spoken {
+                start: recorded.start,
+                end: recorded.end,
+                text: recorded.text,
+            }),
+        };
+        visited = gather.take_at(recorded.segment, place);
+        bar.step();
+        if visited.is_err() {
+            break;
+        }
     }
-    let summary = scorer.finish()?;
-    if !arguments.quiet {
-        say(&summary.to_string());
+    gather.finish(visited)?;
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(segments.finish()?),
     }
-    Ok(match summary.skipped {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::from(SKIPPED),
-    })
+}
+
+/// Reads the further sentences about the segments of a folder, where the model takes any.
+fn with_sentences(
+    predictor: Predictor,
+    folder: Option<&Path>,
+    arguments: &PredictArguments,
+) -> Result<Predictor> {
+    let Some(expected) = predictor.sentences_file(folder.unwrap_or(Path::new(""))) else {
+        return Ok(predictor);
+    };
+    match folder {
+        Some(folder) if expected.is_file() => {
+            let root = root_of_run(&arguments.run)?;
+            Ok(predictor.with_sentences(folder, &root)?)
+        }
+        _ => {
+            tracing::warn!(
+                "no {}, from which the model was given sentences about each segment (data.sentences): their place stays empty",
+                expected.display()
+            );
+            Ok(predictor)
+        }
+    }
 }
 
 /// The files that are scored: the input itself, or those in a folder that go by the names of the model's data.
@@ -105,6 +296,19 @@ fn load(arguments: &PredictArguments) -> Result<Predictor> {
         );
     }
     Ok(predictor)
+}
+
+/// What tells the meaning of a model's scores; says so where it has no intervals.
+pub(crate) fn interpreter(predictor: &Predictor, confidence: f64) -> Result<Interpreter> {
+    let interpreter = predictor.interpreter(confidence)?;
+    match interpreter.no_interval() {
+        None => {}
+        Some(reason @ NoInterval::NotCalibrated) => {
+            tracing::warn!("{reason}; 'train' with --out and --resume writes the file");
+        }
+        Some(reason) => tracing::warn!("{reason} (--confidence)"),
+    }
+    Ok(interpreter)
 }
 
 /// Opens a file of lines or standard input; returns it with its name.

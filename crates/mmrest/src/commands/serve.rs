@@ -15,20 +15,22 @@ use mmrest_learner::{Predictor, open_device};
 use tokio::sync::watch;
 
 use crate::arguments::ServeArguments;
+use crate::commands::predict::interpreter;
 use crate::interrupt::{self, say};
-use crate::serve::{Access, ClusterMap, Limits, Model, ModelInfo, Server, Token};
-use crate::{failure, logging};
+use crate::serve::{Access, ClusterMap, Limits, Model, ModelInfo, RECORDING_LIMITS, Server, Token};
+use crate::{failure, logging, recording};
 
 /// `mmrest serve`.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode> {
-    logging::served()?;
+    logging::served(arguments.json)?;
     let limits = limits(arguments);
     let access = access(arguments)?;
     // Before the model, which takes a while: an address that is taken is told at once.
     let (listener, address) = listen(arguments)?;
     let device = open_device(arguments.device.backend, arguments.device.device)?;
     let folder = arguments.run.clone();
-    let load = move || load(&folder, &device, &limits);
+    let confidence = arguments.confidence;
+    let load = move || load(&folder, &device, &limits, confidence);
     if !access.loopback {
         let open = if access.token.is_some() {
             "whoever has the token can use the model, and there is no encryption"
@@ -93,23 +95,30 @@ fn access(arguments: &ServeArguments) -> Result<Access> {
 }
 
 /// Reads the model of a run.
-fn load(run: &Path, device: &Device, limits: &Limits) -> Result<Model> {
+fn load(run: &Path, device: &Device, limits: &Limits, confidence: f64) -> Result<Model> {
     let predictor = Predictor::load(&RunFolder::new(run).model(), device)?;
+    let interpreter = interpreter(&predictor, confidence)?;
     let space = predictor.shared_space()?;
     let map = space.as_ref().map(ClusterMap::new).transpose()?;
     let name = run.canonicalize().unwrap_or_default();
     let name = name.file_name().unwrap_or_default().to_string_lossy();
+    let recordings = recording::inputs(&predictor, run);
+    let recordings = recordings.map(|inputs| inputs.within(RECORDING_LIMITS));
+    let recordings = recordings.map_err(|error| failure::sentence(&error));
     let saved = predictor.saved_model();
     let info = ModelInfo::new(
         name.into_owned(),
         &saved.config,
         saved.features.widths,
         predictor.bias(),
+        (&interpreter, recordings.as_ref().ok()),
         space.as_ref().zip(map.as_ref()),
         limits,
     );
     Ok(Model {
         scorer: Arc::new(predictor),
+        interpreter,
+        recordings,
         info,
         map,
     })

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use anyhow::{Context, Result, anyhow, bail};
 use burn::train::Interrupter;
+use mmrest_data::text::count;
 use mmrest_learner::config::parse_override;
 use mmrest_learner::run::{
     Accepted, FolderLock, Outcome, RunFolder, RunOptions, RunRecord, default_folder, train_locked,
@@ -17,12 +18,13 @@ use mmrest_learner::train::Observer;
 use mmrest_learner::{Backend, Config, SavedModel, open_device};
 
 use super::data::ensure_sample;
-use crate::arguments::TrainArguments;
+use crate::arguments::{Log, TrainArguments};
 use crate::display::{Display, Style};
 use crate::interrupt::{self, say};
 use crate::project::{ConfigFile, find_config, find_run, near, program, quoted};
 use crate::report::run::read_json;
 use crate::shipped::ensure_folds;
+use crate::tensorboard::EventLog;
 use crate::{failure, logging};
 
 /// `mmrest train`.
@@ -140,7 +142,13 @@ fn run_in(
         backend: arguments.device.backend,
         devices: arguments.devices(),
         root: file.root.clone(),
-        observer: display.clone(),
+        observer: match arguments.log {
+            Some(Log::Tensorboard) => {
+                let events = folder.path().join("tensorboard");
+                Arc::new(EventLog::new(display.clone(), events))
+            }
+            None => display.clone(),
+        },
         interrupter,
     };
     display.run(folder.path());
@@ -168,7 +176,8 @@ fn run_in(
         }
         Outcome::Interrupted { epochs } => {
             display.clear();
-            let what = format!("interrupted; {epochs} epoch(s) are kept.");
+            let kept = if epochs == 1 { "is" } else { "are" };
+            let what = format!("interrupted; {} {kept} kept.", count(epochs, "epoch"));
             say_interrupted(folder, lock, &what, &resume);
             Ok(interrupt::code())
         }

@@ -14,7 +14,7 @@ use mmrest_datatools::inspect::{Inspection, Sequence};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::report::palette::{BLUE, GREEN, GREY, INK, ORANGE, VERMILION, fault, shortened, tick};
+use crate::palette::{BLUE, GREEN, GREY, INK, ORANGE, VERMILION, fault, shortened, tick};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 

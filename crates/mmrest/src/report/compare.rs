@@ -9,6 +9,7 @@ use super::one_run::{MEASURES, OVERLAP, SPACES, overlap_split};
 use super::page::{Cell, Page, Section, Table};
 use super::picture::{self, Bar, Bars, Picture};
 use super::run::{Epochs, Run};
+use crate::numbers::heading;
 
 /// The page of several runs. `pages` are their own reports, in the same order, from which pictures are taken.
 ///
@@ -84,9 +85,12 @@ fn row(name: &str, values: &[Option<f64>], least: bool) -> Vec<Cell> {
         .fold(f64::NEG_INFINITY, f64::max);
     let cells = values.iter().map(|&value| {
         let is_best = value.as_ref().map(order) == Some(best) && values.len() > 1;
-        Cell::number(value, 4).marked(is_best)
+        Cell::metric(name, value).marked(is_best)
     });
-    [Cell::text(name)].into_iter().chain(cells).collect()
+    [Cell::text(heading(name))]
+        .into_iter()
+        .chain(cells)
+        .collect()
 }
 
 fn figures(runs: &[Run]) -> Result<Section> {

@@ -5,7 +5,6 @@ mod distances;
 mod examples;
 mod one_run;
 mod page;
-pub(crate) mod palette;
 mod picture;
 pub(crate) mod run;
 mod tsne;
@@ -17,7 +16,7 @@ pub(crate) use picture::{Bar, Bars, Picture};
 pub(crate) use run::{Run, Scale, lacks_split};
 
 /// Escapes text for HTML and SVG, including attributes.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -8,6 +8,7 @@ use super::page::{Cell, Page, Section, Table};
 use super::picture::{self, Distances, Picture, Scene};
 use super::run::{Geometry, Run, Space};
 use super::tsne::{MOST_SEGMENTS, PERPLEXITY, layout};
+use crate::numbers::heading;
 
 /// The complete report of a run.
 ///
@@ -242,8 +243,8 @@ pub(super) fn metrics_section(run: &Run) -> Section {
     let mut section = Section::new("Metrics");
     let mut table = Table::new("", &["metric", "valid", "test"]);
     for name in run.figures() {
-        let of = |split: &str| Cell::number(run.metric(&[split, &name]), 4);
-        table.row(vec![Cell::text(&name), of("valid"), of("test")]);
+        let of = |split: &str| Cell::metric(&name, run.metric(&[split, &name]));
+        table.row(vec![Cell::text(heading(&name)), of("valid"), of("test")]);
     }
     section.table(&table);
     section
@@ -275,7 +276,7 @@ pub(super) fn overlap_table(run: &Run) -> Table {
         let of = |key: &str| run.metric(&["overlap", split, rows, distances, key]);
         let values = MEASURES.map(|(key, _)| of(key));
         if values.iter().any(Option::is_some) {
-            let cells = values.into_iter().map(|value| Cell::number(value, 4));
+            let cells = values.into_iter().map(|value| Cell::number(value, 3));
             table.row([Cell::text(name)].into_iter().chain(cells).collect());
         }
     }

@@ -9,15 +9,14 @@ use mmrest_data::files;
 
 use super::escape;
 use super::picture::{Picture, dark_style};
+use crate::numbers::{NONE, in_table};
+use crate::palette;
 
 /// The page's file in its folder.
 const FILE: &str = "report.html";
 /// The pictures' folder beside it.
 const PICTURES: &str = "pictures";
 const STYLE: &str = include_str!("style.css");
-/// The dark colours of the style sheet.
-const DARK: &str = ":root { --ground: #16191d; --ink: #e4e6e8; --soft: #a3a9b0; --line: #3a3f46; --band: #1d2126; --best: #1c3a52; --link: #7cc0f0; }\n";
-
 /// A page: a title and sections.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
@@ -93,11 +92,11 @@ impl Page {
                 format!("<section>\n<h2 id=\"s{number}\">{title}</h2>\n{body}</section>\n")
             })
             .collect();
-        let dark = dark_style();
+        let (colours, dark) = (palette::css(), dark_style());
         format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
-             <style>\n{STYLE}@media screen and (prefers-color-scheme: dark) {{\n{DARK}{dark}}}\n</style>\n</head>\n<body>\n\
+             <style>\n{colours}{STYLE}@media screen and (prefers-color-scheme: dark) {{\n{dark}}}\n</style>\n</head>\n<body>\n\
              <h1>{title}</h1>\n{notes}<nav>\n{links}</nav>\n{sections}</body>\n</html>\n"
         )
     }
@@ -162,6 +161,12 @@ impl Section {
         self.body += &table.html();
     }
 
+    /// Adds a table that the reader unfolds.
+    pub(crate) fn folded(&mut self, title: &str, table: &Table) {
+        let (title, table) = (escape(title), table.html());
+        self.body += &format!("<details>\n<summary>{title}</summary>\n{table}</details>\n");
+    }
+
     /// Adds a picture with its caption.
     pub(crate) fn figure(&mut self, picture: Picture, caption: &str) {
         self.body += &figure(&picture, caption);
@@ -190,6 +195,8 @@ pub(crate) struct Cell {
     text: String,
     class: &'static str,
     best: bool,
+    /// What the pointer shows.
+    told: String,
 }
 
 impl Cell {
@@ -212,11 +219,26 @@ impl Cell {
     /// A cell with a number of `digits` decimals; a dash where it is missing or not finite.
     pub(crate) fn number(value: Option<f64>, digits: usize) -> Self {
         let value = value.filter(|value| value.is_finite());
+        Self::written(&value.map_or(NONE.into(), |value| format!("{value:.digits$}")))
+    }
+
+    /// A cell with a metric as tables have it.
+    pub(crate) fn metric(name: &str, value: Option<f64>) -> Self {
+        Self::written(&in_table(name, value.unwrap_or(f64::NAN)))
+    }
+
+    /// A cell with a number that is written already.
+    pub(crate) fn written(number: &str) -> Self {
         Self {
-            text: value.map_or("–".into(), |value| format!("{value:.digits$}")),
             class: "number",
-            best: false,
+            ..Self::text(if number == NONE { "–" } else { number })
         }
+    }
+
+    /// Adds what the pointer shows.
+    pub(crate) fn told(mut self, told: String) -> Self {
+        self.told = told;
+        self
     }
 
     /// Marks the best of a row or column.
@@ -231,7 +253,11 @@ impl Cell {
             (class, false) => format!(" class=\"{class}\""),
             (class, true) => format!(" class=\"{class} best\""),
         };
-        format!("<td{class}>{}</td>", escape(&self.text))
+        let title = match self.told.as_str() {
+            "" => String::new(),
+            told => format!(" title=\"{}\"", escape(told)),
+        };
+        format!("<td{class}{title}>{}</td>", escape(&self.text))
     }
 }
 

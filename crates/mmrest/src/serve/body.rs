@@ -86,6 +86,12 @@ pub(super) async fn receive(
 }
 
 impl Received {
+    /// Bytes without a permit.
+    #[cfg(test)]
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes, held: None }
+    }
+
     /// Without the bytes; with the permit for their memory.
     pub(super) fn emptied(self) -> Self {
         Self {

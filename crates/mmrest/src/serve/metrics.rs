@@ -170,7 +170,7 @@ impl Metrics {
         match encoded {
             Ok(()) => text,
             Err(error) => {
-                tracing::error!(%error, "the metrics cannot be written");
+                tracing::error!("the metrics cannot be written: {error}");
                 String::new()
             }
         }

@@ -11,7 +11,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::HttpError;
-use super::{FILES, LIVE, MAX_HEAD, POLICY, READY, Server, known};
+use super::page::{FILES, POLICY};
+use super::{LIVE, MAX_HEAD, READY, Server, known};
 
 /// The number of segments that an answer scored.
 #[derive(Clone, Copy, Debug)]

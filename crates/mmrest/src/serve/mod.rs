@@ -10,8 +10,10 @@ mod error;
 mod metrics;
 mod middleware;
 mod model_info;
+pub(crate) mod page;
 mod predict;
 mod queue;
+mod recording;
 mod request;
 mod response;
 mod routes;
@@ -29,8 +31,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
-use axum::http::{Request, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::Request;
+use axum::response::Response;
 use body::MAX_BODIES;
 use connections::{Admitted, Connection, Connections, Watched};
 use hyper::body::Incoming;
@@ -39,7 +41,12 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use metrics::Metrics;
+use mmrest_learner::Interpreter;
+use mmrest_media::RecordingInputs;
+use page::FILES;
 use queue::Queue;
+use recording::DECODERS;
+pub(crate) use recording::LIMITS as RECORDING_LIMITS;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use worker::Scorer;
@@ -76,6 +83,9 @@ pub(crate) struct Limits {
 /// A model that scores segments, and what clients are told of it.
 pub(crate) struct Model {
     pub(crate) scorer: Arc<dyn Scorer>,
+    pub(crate) interpreter: Interpreter,
+    /// What it takes of a recording, or why it can take none.
+    pub(crate) recordings: Result<RecordingInputs, String>,
     pub(crate) info: ModelInfo,
     pub(crate) map: Option<ClusterMap>,
 }
@@ -112,6 +122,8 @@ pub(crate) struct Server {
     connections: Arc<Connections>,
     /// Permits for the KiB of bodies that are held.
     bodies: Arc<Semaphore>,
+    /// Permits to decode recordings.
+    decoders: Arc<Semaphore>,
     access: Access,
 }
 
@@ -131,6 +143,7 @@ impl Server {
             limits,
             connections: Arc::default(),
             bodies: Arc::new(Semaphore::new(MAX_BODIES * limits.body.div_ceil(1 << 10))),
+            decoders: Arc::new(Semaphore::new(DECODERS)),
             access,
         })
     }
@@ -184,39 +197,18 @@ fn start(
 
 // The interface for programs.
 const PREDICT: &str = "/v1/predict";
+const RECORDING: &str = "/v1/recording";
 const MODEL: &str = "/v1/model";
 const LIVE: &str = "/healthz";
 const READY: &str = "/readyz";
 const METRICS: &str = "/metrics";
 
-/// The page's files: address, content type, content.
-const FILES: [(&str, &str, &str); 8] = [
-    ("/", HTML, include_str!("page/index.html")),
-    ("/app.css", CSS, include_str!("page/app.css")),
-    ("/app.js", JS, include_str!("page/app.js")),
-    ("/frames.js", JS, include_str!("page/frames.js")),
-    ("/draw.js", JS, include_str!("page/draw.js")),
-    ("/map.js", JS, include_str!("page/map.js")),
-    ("/results.js", JS, include_str!("page/results.js")),
-    ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
-];
-
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const JS: &str = "text/javascript; charset=utf-8";
-
-/// The content security policy: the page may load its own files and send requests to its own server, nothing else.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// The answer with one of the files.
-fn file(kind: &'static str, content: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, kind)], content).into_response()
-}
+/// The page's colours, made by the program: the same as those of reports.
+const PALETTE: &str = "/palette.css";
 
 /// The address as it is logged and counted: one of the server's own, or `other`.
 fn known(path: &str) -> &'static str {
-    let own = [PREDICT, MODEL, LIVE, READY, METRICS];
+    let own = [PREDICT, RECORDING, MODEL, LIVE, READY, METRICS, PALETTE];
     let pages = FILES.iter().map(|(path, ..)| *path);
     let mut all = own.into_iter().chain(pages);
     all.find(|known| *known == path).unwrap_or("other")
@@ -238,7 +230,7 @@ pub(crate) fn run(
 ) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
-        .max_blocking_threads(THREADS)
+        .max_blocking_threads(THREADS + DECODERS)
         .thread_name("http")
         .enable_io()
         .enable_time()
@@ -310,7 +302,7 @@ async fn serve(
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(PAUSE).await;
             }
         }

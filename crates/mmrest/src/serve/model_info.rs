@@ -1,11 +1,12 @@
 //! `/v1/model`: what the model takes and consists of, and its clusters in two dimensions.
 
 use mmrest_data::{Modality, Widths};
-use mmrest_learner::{BiasInfo, Config, SharedSpace};
+use mmrest_learner::{BiasInfo, Config, Interpreter, SharedSpace};
+use mmrest_media::RecordingInputs;
 use mmrest_metric::{EuclideanMap, MetricError, Pca};
 use serde::Serialize;
 
-use super::{Limits, MAX_FRAMES, MAX_TEXT_BYTES};
+use super::{Limits, MAX_FRAMES, MAX_TEXT_BYTES, RECORDING_LIMITS};
 
 /// The answer of `/v1/model`.
 #[derive(Clone, Debug, Serialize)]
@@ -26,12 +27,25 @@ pub(crate) struct ModelInfo {
     labels: Vec<i32>,
     /// Whether the model was trained on segments that lack a modality.
     knows_missing: bool,
+    /// The confidence of the scores' intervals; null for a model without them.
+    confidence: Option<f64>,
+    /// What it takes of a recording; null where it can take none.
+    recordings: Option<Recordings>,
     /// How the bias is computed; null for a model without one.
     bias: Option<BiasInfo>,
     limits: Taken,
     /// Shares of the centres' variance that the two axes of the map have; null without clusters.
     explained: Option<[f64; 2]>,
     clusters: Vec<Place>,
+}
+
+/// What a model takes of a recording.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Recordings {
+    /// Whether its sound; otherwise its transcript alone.
+    sound: bool,
+    /// The longest.
+    seconds: f64,
 }
 
 /// The limits of a request.
@@ -58,11 +72,14 @@ impl ModelInfo {
         config: &Config,
         widths: Widths,
         bias: Option<BiasInfo>,
+        (interpreter, recordings): (&Interpreter, Option<&RecordingInputs>),
         space: Option<(&SharedSpace, &ClusterMap)>,
         limits: &Limits,
     ) -> Self {
         let used = Modality::ALL.into_iter().filter(|&m| config.uses(m));
         let clusters = space.map(|(space, map)| places(space, map));
+        let calibrated = interpreter.no_interval().is_none();
+        let confidence = calibrated.then(|| interpreter.confidence());
         Self {
             version: env!("CARGO_PKG_VERSION"),
             run,
@@ -73,6 +90,11 @@ impl ModelInfo {
             label_range: config.data.label_range,
             labels: config.bins.labels.clone(),
             knows_missing: config.train.modality_dropout > 0.0,
+            confidence,
+            recordings: recordings.map(|inputs| Recordings {
+                sound: inputs.needs_sound(),
+                seconds: RECORDING_LIMITS.seconds,
+            }),
             bias,
             limits: Taken {
                 body_bytes: limits.body,

@@ -1,13 +1,15 @@
-//! `POST /v1/predict`.
+//! `POST /v1/predict`, and what requests for scores share.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mmrest_data::Segment;
+use mmrest_learner::Placement;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Received, discard, receive, too_large};
@@ -28,51 +30,95 @@ pub(super) async fn predict(
     State(server): State<Arc<Server>>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let deadline = Instant::now() + server.limits.timeout;
-    let (mut head, body) = request.into_parts();
-    let asked = match Asked::of(&server, &head) {
-        Ok(asked) => asked,
-        Err(refusal) => {
-            // A client that waits to be told to go on sends no body after a refusal.
-            if !head.headers.contains_key(header::EXPECT) {
-                discard(body, server.limits.body);
-            }
-            return Err(refusal);
-        }
-    };
-    let Some(connection) = head.extensions.remove::<Arc<Connection>>() else {
-        let message = "internal error: a request without a connection; please report it";
-        return Err(HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, message));
-    };
+    let Accepted {
+        asked,
+        connection,
+        body,
+        deadline,
+    } = accept(&server, request, Asked::of)?;
     let received = receive(&server, &connection, body, deadline).await?;
     connection.received();
     // Checked and scored by the same model, whichever is in use by then.
     let live = server.live();
     let (shape, segments, _held) = read(&server, &live, asked.kind, received).await?;
-    let name = |segment: &Segment| SegmentName {
-        id: segment.id.clone(),
-        missing: live.model.scorer.missing(segment),
-        beyond_training: live.model.scorer.beyond_training(segment),
-    };
-    let names: Vec<SegmentName> = segments.iter().map(name).collect();
-    let placements = if segments.is_empty() {
-        Vec::new()
-    } else {
-        scored(&server, &live, segments, deadline).await?
-    };
-    let map = live.model.map.as_ref();
-    let body =
-        response::write(shape, &names, &placements, asked.geometry, map).map_err(|error| {
-            let message = format!("the answer cannot be written: {error}; please report it");
-            HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, message)
-        })?;
+    let names = names_of(&live, &segments);
+    let placements = scored(&server, &live, segments, deadline).await?;
+    let body = response::write(shape, &names, &placements, asked.geometry, &live.model)
+        .map_err(|error| internal(&format!("the answer cannot be written: {error}")))?;
     let kind = match shape {
         Shape::Lines => "application/x-ndjson",
         Shape::One | Shape::Array => "application/json",
     };
+    Ok(with_scores(kind, body, names.len()))
+}
+
+/// A request whose head says what is asked for.
+pub(super) struct Accepted<T> {
+    pub(super) asked: T,
+    pub(super) connection: Arc<Connection>,
+    pub(super) body: Body,
+    /// When the answer is due.
+    pub(super) deadline: Instant,
+}
+
+/// Reads the head of a request by `asked`; the body of one that is refused is thrown away.
+pub(super) fn accept<T>(
+    server: &Server,
+    request: Request,
+    asked: impl FnOnce(&Parts) -> Result<T, HttpError>,
+) -> Result<Accepted<T>, HttpError> {
+    let deadline = Instant::now() + server.limits.timeout;
+    let (mut head, body) = request.into_parts();
+    let most = server.limits.body;
+    let length = text(&head.headers, header::CONTENT_LENGTH);
+    let asked =
+        asked(&head).and_then(
+            |asked| match length.and_then(|length| length.parse::<u64>().ok()) {
+                Some(length) if length > most as u64 => Err(too_large(most)),
+                _ => Ok(asked),
+            },
+        );
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(refusal) => {
+            // A client that waits to be told to go on sends no body after a refusal.
+            if !head.headers.contains_key(header::EXPECT) {
+                discard(body, most);
+            }
+            return Err(refusal);
+        }
+    };
+    let connection = head.extensions.remove::<Arc<Connection>>();
+    Ok(Accepted {
+        asked,
+        connection: connection.ok_or_else(|| internal("a request without a connection"))?,
+        body,
+        deadline,
+    })
+}
+
+/// An error that only a bug causes.
+pub(super) fn internal(message: &str) -> HttpError {
+    let message = format!("internal error: {message}; please report it");
+    HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+}
+
+/// An answer with so many scores.
+pub(super) fn with_scores(kind: &'static str, body: Vec<u8>, count: usize) -> Response {
     let mut response = ([(header::CONTENT_TYPE, kind)], body).into_response();
-    response.extensions_mut().insert(Scores(names.len()));
-    Ok(response)
+    response.extensions_mut().insert(Scores(count));
+    response
+}
+
+/// What is known about segments before they are scored.
+pub(super) fn names_of(live: &Live, segments: &[Segment]) -> Vec<SegmentName> {
+    let scorer = &live.model.scorer;
+    let name = |segment: &Segment| SegmentName {
+        id: segment.id.clone(),
+        missing: scorer.missing(segment),
+        beyond_training: scorer.beyond_training(segment),
+    };
+    segments.iter().map(name).collect()
 }
 
 /// What the head of a request asks for.
@@ -82,21 +128,15 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(server: &Server, head: &Parts) -> Result<Self, HttpError> {
-        let asked = Self {
+    fn of(head: &Parts) -> Result<Self, HttpError> {
+        Ok(Self {
             kind: BodyFormat::of(text(&head.headers, header::CONTENT_TYPE).as_deref())?,
             geometry: asks_for_geometry(head.uri.query())?,
-        };
-        let most = server.limits.body;
-        let length = text(&head.headers, header::CONTENT_LENGTH);
-        match length.and_then(|length| length.parse::<u64>().ok()) {
-            Some(length) if length > most as u64 => Err(too_large(most)),
-            _ => Ok(asked),
-        }
+        })
     }
 }
 
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+pub(super) fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     let value = headers.get(name)?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
@@ -131,22 +171,23 @@ async fn read(
         Ok((shape, segments, received.emptied()))
     };
     if large {
-        tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| {
-            let message = format!("internal error: {e}; please report it");
-            Err(HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, message))
-        })
+        let read = tokio::task::spawn_blocking(read).await;
+        read.unwrap_or_else(|error| Err(internal(&error.to_string())))
     } else {
         read()
     }
 }
 
-/// Scores segments, of which there is at least one, in their order.
-async fn scored(
+/// Scores segments, in their order.
+pub(super) async fn scored(
     server: &Server,
     live: &Live,
     segments: Vec<Segment>,
     deadline: Instant,
-) -> Result<Vec<mmrest_learner::Placement>, HttpError> {
+) -> Result<Vec<Placement>, HttpError> {
+    if segments.is_empty() {
+        return Ok(Vec::new());
+    }
     let stops =
         || HttpError::busy("the server is stopping: send the request to another server, or later");
     let answer = live.queue.push(segments).map_err(|not| match not {
@@ -162,10 +203,9 @@ async fn scored(
         Ok(Ok(Err(Failure::NotFinite(message)))) => {
             Err(HttpError::new(StatusCode::UNPROCESSABLE_ENTITY, message))
         }
-        Ok(Ok(Err(Failure::Refused(message) | Failure::Panicked(message)))) => Err(HttpError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("internal error: {message}; please report it"),
-        )),
+        Ok(Ok(Err(Failure::Refused(message) | Failure::Panicked(message)))) => {
+            Err(internal(&message))
+        }
         Err(_) => Err(HttpError::busy(format!(
             "not scored within {}: send fewer segments at a time, or again later",
             told(server.limits.timeout)

@@ -104,7 +104,7 @@ pub(super) fn read(
 }
 
 /// The segment, unless it is too large.
-fn sized(segment: Segment, place: &str) -> Result<Segment, HttpError> {
+pub(super) fn sized(segment: Segment, place: &str) -> Result<Segment, HttpError> {
     let bytes = segment.text.len();
     if bytes > MAX_TEXT_BYTES {
         return Err(HttpError::large(format!(

@@ -4,9 +4,10 @@ use mmrest_data::Modality;
 use mmrest_learner::{PlacedRow, Placement};
 use serde::Serialize;
 
+use super::Model;
 use super::model_info::ClusterMap;
 use super::request::Shape;
-use crate::lines::Scored;
+use crate::lines::{Scored, Spoken};
 
 /// A line of `mmrest predict`, on request with its geometry.
 #[derive(Debug, Serialize)]
@@ -42,20 +43,18 @@ pub(super) struct SegmentName {
     pub(super) beyond_training: Vec<Modality>,
 }
 
-/// The body of an answer. `map`: where geometry is asked for and there is one.
+/// The body of an answer, on request with the geometry behind each score.
 pub(super) fn write(
     shape: Shape,
     names: &[SegmentName],
     placements: &[Placement],
     geometry: bool,
-    map: Option<&ClusterMap>,
+    model: &Model,
 ) -> serde_json::Result<Vec<u8>> {
     let line = |(name, placement): (&SegmentName, &Placement)| -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&Line {
-            scored: Scored::new(&name.id, &placement.prediction)
-                .missing(&name.missing)
-                .beyond_training(&name.beyond_training),
-            geometry: geometry.then(|| rows(&placement.rows, map)),
+            scored: scored(name, placement, model),
+            geometry: geometry.then(|| rows(&placement.rows, model.map.as_ref())),
         })
     };
     let (open, between, close): (&[u8], &[u8], &[u8]) = match shape {
@@ -75,6 +74,37 @@ pub(super) fn write(
         body.push(b'\n');
     }
     Ok(body)
+}
+
+/// The body of an answer to a recording: its segments, each with its scores and its place, and what of it is odd.
+pub(super) fn write_recording<'a>(
+    segments: impl Iterator<Item = ((&'a SegmentName, &'a Placement), &'a Spoken)>,
+    notes: &[String],
+    model: &Model,
+) -> serde_json::Result<Vec<u8>> {
+    let segment = |((name, placement), spoken)| scored(name, placement, model).spoken(Some(spoken));
+    let answer = RecordingAnswer {
+        segments: segments.map(segment).collect(),
+        notes,
+    };
+    let mut body = serde_json::to_vec(&answer)?;
+    body.push(b'\n');
+    Ok(body)
+}
+
+/// The answer to a recording.
+#[derive(Serialize)]
+struct RecordingAnswer<'a> {
+    segments: Vec<Scored<'a>>,
+    notes: &'a [String],
+}
+
+fn scored<'a>(name: &'a SegmentName, placement: &'a Placement, model: &Model) -> Scored<'a> {
+    let prediction = &placement.prediction;
+    let meaning = model.interpreter.of(prediction.prediction, &name.missing);
+    Scored::new(&name.id, prediction, meaning)
+        .missing(&name.missing)
+        .beyond_training(&name.beyond_training)
 }
 
 fn rows<'a>(rows: &'a [PlacedRow], map: Option<&ClusterMap>) -> Vec<Row<'a>> {
@@ -98,7 +128,7 @@ fn rows<'a>(rows: &'a [PlacedRow], map: Option<&ClusterMap>) -> Vec<Row<'a>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::placement;
+    use super::super::tests::{fake, limits, placement};
     use super::*;
 
     fn written(shape: Shape, scores: &[f32]) -> String {
@@ -109,17 +139,22 @@ mod tests {
         };
         let names: Vec<SegmentName> = (0..scores.len()).map(name).collect();
         let placements: Vec<Placement> = scores.iter().map(|&s| placement(s)).collect();
-        String::from_utf8(write(shape, &names, &placements, false, None).unwrap()).unwrap()
+        String::from_utf8(write(shape, &names, &placements, false, &fake(&limits())).unwrap())
+            .unwrap()
     }
 
     #[test]
     fn scores_come_in_the_shape_that_segments_came_in() {
-        let line = |id: &str, score: &str, missing: &str| {
+        let line = |id: &str, score: &str, label: &str, missing: &str| {
             format!(
-                "{{\"id\":\"{id}\",\"prediction\":{score},\"score\":{score},\"bias\":0.0,\"clusters\":[],\"missing\":[{missing}]}}"
+                "{{\"id\":\"{id}\",\"prediction\":{score},\"label\":\"{label}\",\"interval\":null,\"score\":{score},\"bias\":0.0,\
+                 \"clusters\":[],\"missing\":[{missing}]}}"
             )
         };
-        let (a, b) = (line("s0", "0.1", ""), line("s1", "-2.5", "\"audio\""));
+        let (a, b) = (
+            line("s0", "0.1", "neutral", ""),
+            line("s1", "-2.5", "negative", "\"audio\""),
+        );
         assert_eq!(written(Shape::One, &[0.1]), format!("{a}\n"));
         assert_eq!(
             written(Shape::Array, &[0.1, -2.5]),

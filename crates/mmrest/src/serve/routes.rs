@@ -11,17 +11,24 @@ use serde::Serialize;
 
 use super::error::{HttpError, json};
 use super::middleware::observe;
+use super::page::{CSS, FILES, file};
 use super::predict::predict;
-use super::{FILES, LIVE, Live, METRICS, MODEL, PREDICT, READY, Server, file, known, metrics};
+use super::recording::recording;
+use super::{
+    LIVE, Live, METRICS, MODEL, PALETTE, PREDICT, READY, RECORDING, Server, known, metrics,
+};
+use crate::palette;
 
 /// The router of all addresses.
 pub(super) fn router(server: Arc<Server>) -> Router {
     let mut router = Router::new()
         .route(PREDICT, post(predict))
+        .route(RECORDING, post(recording))
         .route(MODEL, get(model))
         .route(LIVE, get(live))
         .route(READY, get(ready))
-        .route(METRICS, get(scrape));
+        .route(METRICS, get(scrape))
+        .route(PALETTE, get(|| async { file(CSS, palette::css()) }));
     for (path, kind, content) in FILES {
         router = router.route(path, get(move || async move { file(kind, content) }));
     }
@@ -69,13 +76,16 @@ async fn nowhere(uri: Uri) -> HttpError {
     let path: String = uri.path().chars().take(100).collect();
     HttpError::new(
         StatusCode::NOT_FOUND,
-        format!("there is no {path}: POST {PREDICT}, or GET / {MODEL} {LIVE} {READY} {METRICS}"),
+        format!(
+            "there is no {path}: POST {PREDICT} {RECORDING}, or GET / {MODEL} {LIVE} {READY} {METRICS}"
+        ),
     )
 }
 
 async fn other_method(uri: Uri) -> HttpError {
     let (path, method) = match uri.path() {
         PREDICT => (PREDICT, "POST"),
+        RECORDING => (RECORDING, "POST"),
         other => (known(other), "GET"),
     };
     HttpError::new(

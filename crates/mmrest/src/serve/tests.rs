@@ -8,7 +8,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mmrest_data::{Frames, Modality, Segment, Widths};
-use mmrest_learner::{Config, Placement, Prediction};
+use mmrest_learner::{CONFIDENCE, Config, Interpreter, Placement, Prediction};
+use mmrest_media::RecordingInputs;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use ureq::Agent;
@@ -115,9 +116,17 @@ impl Scorer for Fake {
     }
 }
 
+/// A configuration without sequences.
+fn text_only() -> Config {
+    let mut config = Config::default();
+    config.data.modalities = vec![Modality::Text];
+    config
+}
+
 /// A fake model.
-fn fake(limits: &Limits) -> Model {
+pub(super) fn fake(limits: &Limits) -> Model {
     let config = Config::default();
+    let interpreter = Interpreter::uncalibrated(&config, CONFIDENCE).unwrap();
     Model {
         scorer: Arc::new(Fake::default()),
         info: ModelInfo::new(
@@ -125,9 +134,12 @@ fn fake(limits: &Limits) -> Model {
             &config,
             Widths::default(),
             None,
+            (&interpreter, None),
             None,
             limits,
         ),
+        interpreter,
+        recordings: RecordingInputs::new(&text_only().data, None).map_err(|e| e.to_string()),
         map: None,
     }
 }
@@ -387,6 +399,7 @@ fn every_answer_tells_a_browser_to_be_careful() {
         ("/", "text/html; charset=utf-8"),
         ("/app.js", "text/javascript; charset=utf-8"),
         ("/app.css", "text/css; charset=utf-8"),
+        ("/palette.css", "text/css; charset=utf-8"),
         ("/icon.svg", "image/svg+xml"),
         ("/v1/model", "application/json"),
         ("/healthz", "application/json"),

@@ -1,6 +1,7 @@
 //! The one thread that uses the model: scores segments of several requests in batches of similar length.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use mmrest_data::{Modality, Segment};
 use mmrest_learner::{Placement, Predictor, is_finite};
@@ -10,6 +11,7 @@ use super::queue::{Failure, PendingRequest, Queue, Waiting};
 use super::{Limits, MAX_PADDED_FRAMES};
 use crate::failure::panic_message;
 use crate::lines::not_finite;
+use crate::numbers::{rate, thousands};
 
 /// How many batches are taken from the queue at a time, at most: among more segments, more have a similar length.
 const BATCHES: usize = 4;
@@ -55,6 +57,7 @@ impl Scorer for Predictor {
 /// Scores the segments of the queue until it is closed and empty. However this ends, the queue is closed.
 pub(crate) fn work(scorer: &dyn Scorer, queue: &Queue, limits: &Limits, metrics: &Metrics) {
     let _closed = CloseAtEnd(queue);
+    let mut load = Load::default();
     while let Some(mut taken) = queue.take(BATCHES * limits.batch, limits.batch, limits.wait) {
         let before = taken.len();
         taken.retain(|waiting| waiting.ticket.wanted());
@@ -62,9 +65,41 @@ pub(crate) fn work(scorer: &dyn Scorer, queue: &Queue, limits: &Limits, metrics:
         taken.sort_by_key(|waiting| length(&waiting.segment));
         while !taken.is_empty() {
             let rest = taken.split_off(batch(&taken, limits.batch));
+            let count = taken.len();
             score(scorer, taken, metrics);
             taken = rest;
+            if let Some(told) = load.scored(count, taken.len() + queue.len()) {
+                tracing::info!("{told}");
+            }
         }
+    }
+}
+
+/// The time between two lines about work that does not end.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// What was scored since segments have had to wait without a pause.
+#[derive(Default)]
+struct Load(Option<(Instant, Instant, usize)>);
+
+impl Load {
+    /// Counts what was scored; now and then says how fast that goes and how many wait.
+    fn scored(&mut self, count: usize, waiting: usize) -> Option<String> {
+        let now = Instant::now();
+        let (since, told, scored) = self.0.take().unwrap_or((now, now, 0));
+        if waiting == 0 {
+            return None;
+        }
+        let scored = scored + count;
+        let tell = told.elapsed() >= EVERY;
+        self.0 = Some((since, if tell { now } else { told }, scored));
+        tell.then(|| {
+            let rate = rate(scored, since.elapsed().as_secs_f64());
+            format!(
+                "busy: {} scored, {rate}, {waiting} waiting",
+                thousands(scored)
+            )
+        })
     }
 }
 

@@ -2,8 +2,9 @@
 
 use mmrest_learner::FigureSet;
 
-use super::summary::{Estimate, Summary, VariantSummary};
+use super::summary::{Estimate, Named, Summary, VariantSummary};
 use super::tables::markdown_table;
+use crate::numbers::in_table;
 
 /// A column: its title, the figures that share it, and how they are written.
 struct Column {
@@ -51,10 +52,7 @@ const SIMS: &[Column] = &[
 
 impl Form {
     fn number(self, value: f64) -> String {
-        match self {
-            Self::Percent => format!("{:.1}", 100.0 * value),
-            Self::Error | Self::Correlation => format!("{value:.3}"),
-        }
+        in_table(if self == Self::Percent { "acc" } else { "mae" }, value)
     }
 
     /// Which way larger values are better.
@@ -92,14 +90,24 @@ const LATEX: Writer = Writer {
     spread: |mean, sd| format!("{mean}\\,$\\pm$\\,{sd}"),
 };
 
+/// The split whose metrics are shown: test, or validation as long as a search may not say anything of test.
+fn split<'a>(summary: &Summary, variant: &'a VariantSummary) -> &'a Named<Estimate> {
+    if summary.shows_test() {
+        &variant.test
+    } else {
+        &variant.valid
+    }
+}
+
 /// The rows: a method each, with the cells of all columns.
 fn rows(summary: &Summary, writer: &Writer) -> Vec<(String, Vec<String>)> {
     let finished = |variant: &&VariantSummary| {
-        let mae = variant.test.get("mae");
+        let mae = split(summary, variant).get("mae");
         mae.is_some_and(|mae| mae.mean.is_finite())
     };
     let variants: Vec<&VariantSummary> = summary.variants.iter().filter(finished).collect();
-    let figure = |variant: &'_ VariantSummary, name: &str| variant.test.get(name).cloned();
+    let figure =
+        |variant: &'_ VariantSummary, name: &str| split(summary, variant).get(name).cloned();
     let row = |variant: &&VariantSummary| {
         let cells = columns(summary.figures).iter().map(|column| {
             let parts = column.figures.iter().map(|name| {
@@ -143,9 +151,10 @@ fn caption(summary: &Summary) -> String {
         1 => "One seed".to_string(),
         seeds => format!("Mean ± standard deviation over {seeds} seeds"),
     };
-    let split = match summary.runs.folds {
-        Some(folds) => format!("all segments by {folds}-fold cross-validation over videos"),
-        None => "the test split".to_string(),
+    let split = match (summary.runs.folds, summary.shows_test()) {
+        (Some(folds), _) => format!("all segments by {folds}-fold cross-validation over videos"),
+        (None, true) => "the test split".to_string(),
+        (None, false) => "the validation split".to_string(),
     };
     let two = match summary.figures {
         FigureSet::Mosi => " Acc-2 and F1: negative/non-negative and negative/positive.",

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use mmrest_learner::Backend;
 use serde::Deserialize;
 
 use super::progress::Progress;
@@ -20,12 +21,21 @@ const INTERRUPTED: i32 = 130;
 /// How a run is started.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
-    /// Options that every run gets, such as the device.
-    pub(crate) options: Vec<String>,
+    /// What runs compute on: each has one of these devices.
+    pub(crate) backend: Backend,
+    pub(crate) devices: Vec<usize>,
     /// The threads per run, where runs share the processor.
     pub(crate) threads: Option<usize>,
     /// The epoch after which a run pauses; by default it goes on to its end.
     pub(crate) until: Option<usize>,
+}
+
+impl Launch {
+    /// The device of one of several places in which runs go on at a time.
+    pub(crate) fn device(&self, place: usize) -> usize {
+        let count = self.devices.len().max(1);
+        self.devices.get(place % count).copied().unwrap_or(0)
+    }
 }
 
 /// The processes that are running.
@@ -63,15 +73,16 @@ impl Children {
     }
 
     /// Trains a run from its start, or from where it was, to its end, or until it has done as many epochs as `launch` says;
-    /// calls `epoch` after each epoch.
+    /// on a device; calls `epoch` after each epoch.
     pub(crate) fn run(
         &self,
         run: &Run,
         resume: bool,
         launch: &Launch,
+        device: usize,
         epoch: impl Fn(usize),
     ) -> Result<Ended> {
-        let mut command = command(run, resume, launch)?;
+        let mut command = command(run, resume, launch, device)?;
         let mut paused = false;
         let (id, mut child_out, child_err) = {
             let mut registry = self.lock();
@@ -135,7 +146,7 @@ impl Children {
 }
 
 /// The command `mmrest train` of a run, in a separate process group, so that Ctrl-C reaches it only through this program.
-fn command(run: &Run, resume: bool, launch: &Launch) -> Result<Command> {
+fn command(run: &Run, resume: bool, launch: &Launch, device: usize) -> Result<Command> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let mut command = Command::new(program);
     command
@@ -145,7 +156,8 @@ fn command(run: &Run, resume: bool, launch: &Launch) -> Result<Command> {
         .arg(run.folder.path())
         .args(resume.then_some("--resume"))
         .args(["--json", "--of-study"])
-        .args(&launch.options)
+        .args(["--backend", &launch.backend.to_string()])
+        .args(["--device", &device.to_string()])
         // Held until the run has ended: one whose study is killed ends with it.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -227,7 +239,8 @@ pub(crate) fn work(
     let left = runs.iter().filter(|(_, state)| *state != State::Finished);
     let queue: Mutex<VecDeque<&(Run, State)>> = Mutex::new(left.collect());
     let failures = Mutex::new(Vec::new());
-    let worker = || -> Result<()> {
+    let worker = |place: usize| -> Result<()> {
+        let device = launch.device(place);
         while !children.stopping() {
             let Some((run, state)) = lock(&queue).pop_front() else {
                 break;
@@ -235,7 +248,8 @@ pub(crate) fn work(
             run.write_config()?;
             progress.begin(run);
             let resume = *state == State::Begun;
-            let ended = children.run(run, resume, launch, |epoch| progress.epoch(run, epoch))?;
+            let epoch = |epoch| progress.epoch(run, epoch);
+            let ended = children.run(run, resume, launch, device, epoch)?;
             progress.end(run, &ended);
             if let Ended::Failed(error) = ended {
                 lock(&failures).push(Failure {
@@ -249,7 +263,9 @@ pub(crate) fn work(
         Ok(())
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(worker)).collect();
+        let worker = &worker;
+        let workers = (0..jobs).map(|place| scope.spawn(move || worker(place)));
+        let workers: Vec<_> = workers.collect();
         let broken = || anyhow!("internal error: the watcher of a run panicked; please report it");
         let mut outcomes = workers.into_iter().map(|worker| worker.join());
         outcomes.try_for_each(|outcome| outcome.unwrap_or_else(|_| Err(broken())))
@@ -267,6 +283,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn runs_at_a_time_are_spread_over_the_devices() {
+        let launch = |devices: &[usize]| Launch {
+            backend: Backend::Cpu,
+            devices: devices.to_vec(),
+            threads: None,
+            until: None,
+        };
+        let places = |devices: &[usize]| [0, 1, 2].map(|place| launch(devices).device(place));
+        assert_eq!(places(&[3]), [3, 3, 3]);
+        assert_eq!(places(&[1, 3]), [1, 3, 1]);
+    }
 
     #[test]
     fn a_failure_is_told_with_all_its_lines() {

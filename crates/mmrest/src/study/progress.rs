@@ -1,7 +1,7 @@
-//! Shows a study while it runs: a line per run, and the time left.
+//! Shows a study while it runs: a table with a row per run, and the time left.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_learner::Figures;
 
 use super::runs::{Ended, Run, RunResult, State, read_times};
-use crate::display::clock;
-use crate::interrupt::say;
+use crate::numbers::{NONE, clock, heading, in_table, in_text};
+use crate::screen::{self, Column, Columns, shortened};
 
 /// Shows a running study.
 pub(crate) struct Progress {
     bar: ProgressBar,
     quiet: bool,
     jobs: usize,
-    /// Whether lines of runs say what came out on the test split.
-    show_test: bool,
+    /// The table, and the width of its names.
+    table: (Columns, usize),
     known: Mutex<Known>,
 }
 
@@ -30,8 +30,10 @@ struct Known {
     seconds: Vec<f64>,
     /// When each running run began.
     running: BTreeMap<String, Instant>,
-    /// The lowest validation error, and the text about its run.
-    best: Option<(f64, String)>,
+    /// The lowest validation error.
+    best: Option<f64>,
+    /// Whether the table's header is printed.
+    headed: bool,
 }
 
 impl Progress {
@@ -53,19 +55,20 @@ impl Progress {
             seconds: Vec::new(),
             running: BTreeMap::new(),
             best: None,
+            headed: false,
         };
         for (run, _) in runs.iter().filter(|(_, state)| *state == State::Finished) {
             known.done += 1;
             known.seconds.extend(read_times(&run.folder));
             if let Ok(result) = RunResult::read(run) {
-                known.consider(run, &result);
+                known.consider(&result);
             }
         }
         Self {
             bar,
             quiet,
             jobs,
-            show_test,
+            table: table(runs, show_test, screen::width()),
             known: Mutex::new(known),
         }
     }
@@ -114,26 +117,58 @@ impl Progress {
             Ended::Paused => {
                 known.done += 1;
                 let mae = run.valid_by_epoch().into_iter().fold(f64::NAN, f64::min);
-                self.line(&format!("{:<24}  valid mae {mae:.4}  paused", run.name()));
+                self.row(
+                    &mut known,
+                    run,
+                    " ",
+                    &[Some(("mae", mae)), None, None, None],
+                    [NONE, "paused"],
+                );
             }
             Ended::Failed(error) => {
                 known.failed += 1;
-                self.line(&format!("{}  failed: {error}", run.name()));
+                self.line(&format!("{} failed: {error}", run.name()));
             }
             Ended::Finished => {
                 known.done += 1;
                 known.seconds.extend(took.map(|took| took.as_secs_f64()));
                 if let Ok(result) = RunResult::read(run) {
-                    let took = took.unwrap_or_default();
-                    self.line(&line(run, &result, took, self.show_test));
-                    known.consider(run, &result);
+                    let mark = if known.consider(&result) { "*" } else { " " };
+                    let metrics = &result.metrics;
+                    let figures = [&metrics.valid, &metrics.test].map(told);
+                    let took = clock(took.unwrap_or_default());
+                    let epoch = metrics.selected_epoch.to_string();
+                    self.row(&mut known, run, mark, &figures.concat(), [&epoch, &took]);
                 }
             }
         }
-        if self.bar.is_hidden() && !self.quiet {
-            say(&known.told(self.jobs));
-        }
         self.show(&known, "");
+    }
+
+    /// Prints the row of a run; before the first row the header.
+    fn row(
+        &self,
+        known: &mut Known,
+        run: &Run,
+        mark: &str,
+        figures: &[Option<(&str, f64)>],
+        [epoch, took]: [&str; 2],
+    ) {
+        let (columns, names) = &self.table;
+        if !std::mem::replace(&mut known.headed, true) {
+            self.line(&columns.header());
+        }
+        let figure = |figure: &Option<(&str, f64)>| {
+            figure.map_or(NONE.into(), |(name, value)| in_table(name, value))
+        };
+        let mut cells = vec![
+            shortened(&run.name(), *names),
+            format!("{}/{}", known.done + known.failed, known.total),
+        ];
+        cells.extend(figures.iter().map(figure));
+        let left = known.left(self.jobs).map_or(NONE.into(), clock);
+        cells.extend([epoch.to_owned(), took.to_owned(), left]);
+        self.line(&columns.row(mark, &cells));
     }
 
     /// Removes the bar.
@@ -153,23 +188,23 @@ impl Progress {
     /// Prints a line on standard output, above the bar.
     pub(crate) fn line(&self, text: &str) {
         if !self.quiet {
-            self.bar.suspend(|| {
-                let _ = writeln!(std::io::stdout(), "{text}"); // a study goes on where nobody reads it
-            });
+            self.bar.suspend(|| screen::out(text));
         }
     }
 }
 
 impl Known {
-    /// Keeps a run as the best one, if it is.
-    fn consider(&mut self, run: &Run, result: &RunResult) {
+    /// Keeps a run's validation error as the best one, and says whether it is.
+    fn consider(&mut self, result: &RunResult) -> bool {
         let mae = result.metrics.valid.mae();
-        if self.best.as_ref().is_none_or(|(best, _)| mae < *best) {
-            self.best = Some((mae, format!("{}: valid mae {mae:.4}", run.name())));
+        let best = mae.is_finite() && self.best.is_none_or(|best| mae < best);
+        if best {
+            self.best = Some(mae);
         }
+        best
     }
 
-    /// `3 of 10 runs, about 1:23 left, best so far full seed 2: valid mae 0.7123`.
+    /// `3 of 10 runs, about 1:23 left, best valid mae 0.7123`.
     fn told(&self, jobs: usize) -> String {
         let mut told = format!("{} of {} runs", self.done, self.total);
         if self.failed > 0 {
@@ -178,8 +213,8 @@ impl Known {
         if let Some(left) = self.left(jobs) {
             told += &format!(", about {} left", clock(left));
         }
-        if let Some((_, best)) = &self.best {
-            told += &format!(", best so far {best}");
+        if let Some(best) = self.best {
+            told += &format!(", best valid mae {}", in_text(best));
         }
         told
     }
@@ -200,20 +235,36 @@ impl Known {
     }
 }
 
-fn line(run: &Run, result: &RunResult, took: Duration, show_test: bool) -> String {
-    let told = |figures: &Figures| {
-        let (finest, accuracy) = figures.finest();
-        format!("mae {:.4} {finest} {accuracy:.4}", figures.mae())
+/// Error and finest accuracy of a split.
+fn told(figures: &Figures) -> [Option<(&str, f64)>; 2] {
+    [Some(("mae", figures.mae())), Some(figures.finest())]
+}
+
+/// The columns of the table for a width, and the width of names in it. `show_test`: whether the test split has columns.
+fn table(runs: &[(Run, State)], show_test: bool, width: usize) -> (Columns, usize) {
+    let first = runs.first().map(|(run, _)| run.variant.config.figures);
+    let (finest, _) = Figures::of(first.unwrap_or_default(), &[], &[]).finest();
+    let longest = runs.iter().map(|(run, _)| run.name().chars().count()).max();
+    // At least the error fits beside the names.
+    let names = longest.unwrap_or(0).min(width.saturating_sub(28)).max(4);
+    let total = runs.len().to_string().len();
+    let test = if show_test {
+        [3, 6]
+    } else {
+        [Column::NEVER; 2]
     };
-    let test = show_test.then(|| format!("  test {}", told(&result.metrics.test)));
-    format!(
-        "{:<24}  valid {}{}  epoch {}  {}",
-        run.name(),
-        told(&result.metrics.valid),
-        test.unwrap_or_default(),
-        result.metrics.selected_epoch,
-        clock(took)
-    )
+    let columns = vec![
+        Column::new("run", names, 0),
+        Column::new("done", 2 * total + 1, 4),
+        Column::new("valid mae", 0, 1),
+        Column::new(heading(finest), 0, 2),
+        Column::new("test mae", 0, test[0]),
+        Column::new(heading(finest), 0, test[1]),
+        Column::new("epoch", 0, 8),
+        Column::new("time", 6, 7),
+        Column::new("left", 7, 5),
+    ];
+    (Columns::fit(columns, width), names)
 }
 
 #[cfg(test)]
@@ -229,14 +280,12 @@ mod tests {
             seconds: vec![50.0, 70.0],
             running: BTreeMap::new(),
             best: None,
+            headed: false,
         };
         assert_eq!(known.told(1), "4 of 10 runs, 1 failed, about 5:00 left");
         assert_eq!(known.told(2), "4 of 10 runs, 1 failed, about 2:30 left");
-        known.best = Some((0.5, "a seed 1: valid mae 0.5000".into()));
+        known.best = Some(0.5);
         (known.done, known.failed) = (10, 0);
-        assert_eq!(
-            known.told(2),
-            "10 of 10 runs, best so far a seed 1: valid mae 0.5000"
-        );
+        assert_eq!(known.told(2), "10 of 10 runs, best valid mae 0.5000");
     }
 }

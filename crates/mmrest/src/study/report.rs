@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::summary::{Summary, SweepSummary, VariantSummary};
-use super::tables::{Part, Topic, about, finest, parts, shown};
+use super::tables::{Field, Part, Topic, about, finest, parts, shown};
+use crate::numbers::NONE;
 use crate::report::{Bar, Bars, Cell, Page, Picture, Section, Table};
 
 /// The caption of a picture of a metric.
@@ -59,7 +60,11 @@ fn page(summary: &Summary) -> Result<Page> {
         }
         pictures(summary, &part, &mut section)?;
         if !part.rows.is_empty() {
-            section.table(&table(&part));
+            let level = summary.statistics.level;
+            section.table(&table(&part, level));
+            if let Some(table) = uncertainties(&part, level) {
+                section.folded("Deviations and intervals", &table);
+            }
         }
         for line in part.lines.iter().chain([&part.note]) {
             if !line.is_empty() {
@@ -71,12 +76,62 @@ fn page(summary: &Summary) -> Result<Page> {
     Ok(page)
 }
 
-fn table(part: &Part) -> Table {
+/// The table of a part, one number a cell: deviation and interval are told under the pointer.
+fn table(part: &Part, level: f64) -> Table {
     let mut table = Table::new("", &part.header);
     for row in &part.rows {
-        table.row(row.iter().map(Cell::text).collect());
+        table.row(row.iter().map(|field| cell(field, level)).collect());
     }
     table
+}
+
+fn cell(field: &Field, level: f64) -> Cell {
+    match field {
+        Field::Text(text) => Cell::text(text),
+        Field::Number(number) => Cell::written(number),
+        Field::Estimate { mean, sd, interval } => {
+            let sd = sd.iter().map(|sd| format!("± {sd}"));
+            let ends = interval.iter();
+            let ends = ends.map(|[low, high]| format!("{:.0} %: {low} to {high}", 100.0 * level));
+            let told: Vec<String> = sd.chain(ends).collect();
+            Cell::written(mean).told(told.join("; "))
+        }
+    }
+}
+
+/// The same for readers without a pointer: a row for each number that has a deviation or an interval.
+fn uncertainties(part: &Part, level: f64) -> Option<Table> {
+    let interval = format!("{:.0} % interval", 100.0 * level);
+    let header = [
+        part.header.first()?.as_str(),
+        "metric",
+        "mean",
+        "deviation",
+        &interval,
+    ];
+    let mut table = Table::new("", &header);
+    for row in &part.rows {
+        let name = row.first().map_or(String::new(), |first| match first {
+            Field::Text(text) | Field::Number(text) | Field::Estimate { mean: text, .. } => {
+                text.clone()
+            }
+        });
+        for (title, field) in part.header.iter().zip(row) {
+            let Field::Estimate { mean, sd, interval } = field else {
+                continue;
+            };
+            let ends = interval
+                .as_ref()
+                .map(|[low, high]| format!("{low} to {high}"));
+            let known = |text: &Option<String>| Cell::written(text.as_deref().unwrap_or(NONE));
+            if sd.is_some() || ends.is_some() {
+                let cells = [known(&Some(mean.clone())), known(sd), known(&ends)];
+                let names = [Cell::text(&name), Cell::text(title)];
+                table.row(names.into_iter().chain(cells).collect());
+            }
+        }
+    }
+    (!table.is_empty()).then_some(table)
 }
 
 /// Adds the pictures of a part.
@@ -84,17 +139,17 @@ fn pictures(summary: &Summary, part: &Part, section: &mut Section) -> Result<()>
     match part.topic {
         Topic::Test if summary.search.is_some() => {}
         Topic::Test | Topic::Valid => {
-            for figure in ["mae", finest(summary)] {
-                let picture = of_variants(summary, figure)?;
-                section.figure(picture, &caption(summary, figure));
-            }
+            let both = ["mae", finest(summary)]
+                .map(|figure| Ok((of_variants(summary, figure)?, caption(summary, figure))));
+            section.figures(both.into_iter().collect::<Result<_>>()?);
         }
         Topic::Sweep(index) => {
             if let Some(sweep) = summary.sweeps.get(index) {
-                for figure in ["mae", finest(summary)] {
+                let both = ["mae", finest(summary)].map(|figure| {
                     let picture = of_sweep(summary, sweep, figure)?;
-                    section.figure(picture, &caption(summary, figure));
-                }
+                    Ok((picture, caption(summary, figure)))
+                });
+                section.figures(both.into_iter().collect::<Result<_>>()?);
             }
         }
         Topic::Cost => {

@@ -254,9 +254,10 @@ impl Summary {
         }
         let none = Vec::new();
         let seeds_of = |name: &str| results.get(name).unwrap_or(&none);
-        // What was not asked for is told only where it is there.
+        // What was not asked for is not told, but for what the others are compared with.
         let asked = |name: &str| chosen.contains(&name);
-        let shown = |v: &&Variant| asked(&v.name) || !seeds_of(&v.name).is_empty();
+        let compared = |name: &String| *name == plan.reference && !seeds_of(name).is_empty();
+        let shown = |v: &&Variant| asked(&v.name) || compared(&v.name);
         let shown: Vec<&Variant> = plan.variants.iter().filter(shown).collect();
         let summed = |v: &&Variant| VariantSummary::of(v, seeds_of(&v.name), &method);
         let mut variants: Vec<VariantSummary> = shown.iter().map(summed).collect();
@@ -277,7 +278,8 @@ impl Summary {
             .iter()
             .filter(|same| whole || asked(&same.variant));
         let skipped = plan.skipped.iter().filter(|_| whole);
-        let runs = results.values().flatten().map(|seed| seed.runs.len());
+        let runs = shown.iter().flat_map(|variant| seeds_of(&variant.name));
+        let runs: usize = runs.map(|seed| seed.runs.len()).sum();
         Self {
             format: 2,
             title: names.title,
@@ -290,7 +292,7 @@ impl Summary {
                 seeds: repeats.seeds,
                 folds: repeats.folds,
                 planned: shown.len() * repeats.per_variant(),
-                finished: runs.sum(),
+                finished: runs,
             },
             statistics: Settings {
                 resample,
@@ -300,7 +302,7 @@ impl Summary {
                 seed: method.bootstrap.seed,
             },
             variants,
-            sweeps: sweeps(plan),
+            sweeps: sweeps(plan, &|variant| shown.iter().any(|v| v.name == variant)),
             same: pairs(same.map(|same| (&same.name, &same.variant))),
             skipped: pairs(skipped.map(|s| (&s.name, &s.reason))),
             failed: failures.iter().map(FailedRun::from).collect(),
@@ -347,12 +349,17 @@ fn pairs<'a>(from: impl Iterator<Item = (&'a String, &'a String)>) -> Named<Stri
     )
 }
 
-fn sweeps(plan: &Plan) -> Vec<SweepSummary> {
+/// The sweeps of which a variant is shown.
+fn sweeps(plan: &Plan, shown: &dyn Fn(&str) -> bool) -> Vec<SweepSummary> {
     let point = |(value, variant): &(String, String)| SweepPoint {
         value: value.clone(),
         variant: variant.clone(),
     };
-    let sweeps = plan.sweeps.iter().map(|sweep| SweepSummary {
+    let swept = plan.sweeps.iter().filter(|sweep| {
+        let mut variants = sweep.points.iter().map(|(_, variant)| variant);
+        variants.any(|variant| *variant != plan.reference && shown(variant))
+    });
+    let sweeps = swept.map(|sweep| SweepSummary {
         key: sweep.key.clone(),
         symbol: sweep.symbol.clone(),
         note: sweep.note.clone(),

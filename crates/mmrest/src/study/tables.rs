@@ -5,9 +5,59 @@ use super::runs::named;
 use super::summary::{
     Comparison, Estimate, Named, Published, Summary, SweepPoint, SweepSummary, VariantSummary,
 };
+use crate::numbers::{NONE, difference, heading, in_table, in_text, thousands};
 
-/// The text for a missing number.
-const NONE: &str = "-";
+/// One field of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Field {
+    Text(String),
+    Number(String),
+    /// A number with what is known of its uncertainty.
+    Estimate {
+        mean: String,
+        sd: Option<String>,
+        /// Ends of the bootstrap interval.
+        interval: Option<[String; 2]>,
+    },
+}
+
+impl Field {
+    fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// Mean, deviation and interval of a metric.
+    fn of(metric: &str, mean: f64, sd: f64, ends: [f64; 2]) -> Self {
+        let known = |value: f64| value.is_finite().then(|| in_table(metric, value));
+        Self::Estimate {
+            mean: in_table(metric, mean),
+            sd: known(sd).filter(|_| mean.is_finite()),
+            interval: known(ends[0]).zip(known(ends[1])).map(<[String; 2]>::from),
+        }
+    }
+
+    fn estimate(metric: &str, estimate: &Estimate) -> Self {
+        Self::of(
+            metric,
+            estimate.mean,
+            estimate.sd,
+            [estimate.low, estimate.high],
+        )
+    }
+
+    /// `0.712 ± 0.005 [0.688, 0.739]`.
+    fn written(&self) -> String {
+        match self {
+            Self::Text(text) | Self::Number(text) => text.clone(),
+            Self::Estimate { mean, sd, interval } => {
+                let sd = sd.as_ref().map_or(String::new(), |sd| format!(" ± {sd}"));
+                let ends = interval.as_ref();
+                let ends = ends.map_or(String::new(), |[low, high]| format!(" [{low}, {high}]"));
+                format!("{mean}{sd}{ends}")
+            }
+        }
+    }
+}
 
 /// The topic of a part, which decides its pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +83,7 @@ pub(crate) struct Part {
     /// The paragraph before the table.
     pub(crate) lead: String,
     pub(crate) header: Vec<String>,
-    pub(crate) rows: Vec<Vec<String>>,
+    pub(crate) rows: Vec<Vec<Field>>,
     /// The explanation after the table.
     pub(crate) note: String,
     /// Further lines.
@@ -173,33 +223,27 @@ pub(crate) fn finest(summary: &Summary) -> &'static str {
 /// `0.7123 ± 0.0045`; a deviation of one value is left out.
 pub(crate) fn spread(mean: f64, sd: f64) -> String {
     match (mean.is_finite(), sd.is_finite()) {
-        (false, _) => NONE.into(),
-        (true, false) => format!("{mean:.4}"),
-        (true, true) => format!("{mean:.4} ± {sd:.4}"),
+        (true, true) => format!("{} ± {}", in_text(mean), in_text(sd)),
+        _ => in_text(mean),
     }
 }
 
-/// `0.7123 ± 0.0045 [0.6876, 0.7391]`.
-fn estimate(estimate: &Estimate) -> String {
-    let spread = spread(estimate.mean, estimate.sd);
-    if estimate.low.is_finite() {
-        format!("{spread} [{:.4}, {:.4}]", estimate.low, estimate.high)
-    } else {
-        spread
-    }
-}
-
-fn number(value: f64, digits: usize) -> String {
-    if value.is_finite() {
+fn number(value: f64, digits: usize) -> Field {
+    Field::Number(if value.is_finite() {
         format!("{value:.digits$}")
     } else {
         NONE.into()
-    }
+    })
 }
 
-fn header<'a>(first: &[&'a str], then: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let first = first.iter().copied();
-    first.chain(then).map(String::from).collect()
+/// The titles of metrics' columns.
+fn headings(summary: &Summary) -> Vec<String> {
+    summary.figures.names().map(heading).collect()
+}
+
+fn header(first: &[&str], then: impl IntoIterator<Item = String>) -> Vec<String> {
+    let first = first.iter().map(ToString::to_string);
+    first.chain(then).collect()
 }
 
 fn finished(summary: &Summary) -> impl Iterator<Item = &VariantSummary> {
@@ -215,13 +259,15 @@ fn estimates(
     of: fn(&VariantSummary) -> &Vec<(String, Estimate)>,
 ) -> Part {
     let row = |variant: &VariantSummary| {
-        let mut row = vec![variant.title.clone(), variant.seeds.len().to_string()];
-        row.extend(of(variant).iter().map(|(_, value)| estimate(value)));
+        let seeds = Field::Number(variant.seeds.len().to_string());
+        let mut row = vec![Field::text(&variant.title), seeds];
+        let values = of(variant).iter();
+        row.extend(values.map(|(name, value)| Field::estimate(name, value)));
         row
     };
     Part {
         title: title.into(),
-        header: header(&["variant", "seeds"], summary.figures.names()),
+        header: header(&["variant", "seeds"], headings(summary)),
         rows: finished(summary).map(row).collect(),
         note: format!(
             "Mean ± standard deviation over seeds [{:.0} % bootstrap interval over seeds and {}, {} resamples].",
@@ -239,13 +285,20 @@ fn comparisons(summary: &Summary) -> Part {
     let compared = compared.filter_map(|v| Some((v, v.comparison.as_ref()?)));
     let row = |(variant, comparison): (&VariantSummary, &Comparison)| {
         let mut row = vec![
-            variant.title.clone(),
-            comparison.segments.to_string(),
-            comparison.groups.to_string(),
+            Field::text(&variant.title),
+            Field::Number(comparison.segments.to_string()),
+            Field::Number(comparison.groups.to_string()),
         ];
-        for tested in [&comparison.absolute_error, &comparison.accuracy] {
-            let interval = format!("[{:+.4}, {:+.4}]", tested.low, tested.high);
-            row.push(format!("{:+.4} {interval}", tested.difference));
+        for (name, tested) in [
+            ("mae", &comparison.absolute_error),
+            (finest, &comparison.accuracy),
+        ] {
+            let ends = [tested.low, tested.high].map(|end| difference(name, end));
+            row.push(Field::Estimate {
+                mean: difference(name, tested.difference),
+                sd: None,
+                interval: tested.low.is_finite().then_some(ends),
+            });
             row.extend([tested.p, tested.p_holm].map(|p| number(p, 4)));
             row.push(number(tested.effect, 3));
         }
@@ -257,8 +310,8 @@ fn comparisons(summary: &Summary) -> Part {
     } else {
         units(summary)
     };
-    let mut names = header(&["variant", "segments", groups], std::iter::empty());
-    names.extend(of("mae").into_iter().chain(of(finest)));
+    let both = of("mae").into_iter().chain(of(&heading(finest)));
+    let names = header(&["variant", "segments", groups], both);
     let untested = summary.variants.iter().filter_map(|variant| {
         let why = variant.comparison.as_ref()?.untested.as_ref()?;
         Some(format!("No p for {}: {why}.", variant.title))
@@ -293,12 +346,14 @@ fn of_sweep(summary: &Summary, sweep: &SweepSummary) -> Part {
     let row = |point: &SweepPoint| {
         let variant = summary.variant(&point.variant)?;
         let shown = |name| shown(summary, variant).get(name);
-        let cells = names.map(|name| shown(name).map_or(NONE.into(), estimate));
-        let mut row = vec![if point.variant == summary.reference {
+        let cells = names.map(|name| {
+            shown(name).map_or(Field::text(NONE), |value| Field::estimate(name, value))
+        });
+        let mut row = vec![Field::Text(if point.variant == summary.reference {
             format!("{} ({})", point.value, point.variant)
         } else {
             point.value.clone()
-        }];
+        })];
         row.extend(cells);
         (!variant.seeds.is_empty()).then_some(row)
     };
@@ -309,7 +364,7 @@ fn of_sweep(summary: &Summary, sweep: &SweepSummary) -> Part {
             format!("{}, {}", sweep.symbol, sweep.key)
         },
         lead: sweep.note.clone(),
-        header: header(&[sweep.symbol.as_str()], names.into_iter()),
+        header: header(&[sweep.symbol.as_str()], names.map(heading)),
         rows: sweep.points.iter().filter_map(row).collect(),
         ..Part::default()
     }
@@ -317,15 +372,17 @@ fn of_sweep(summary: &Summary, sweep: &SweepSummary) -> Part {
 
 fn chosen(summary: &Summary) -> Part {
     let row = |variant: &VariantSummary| {
-        let mut row = vec![variant.title.clone()];
+        let mut row = vec![Field::text(&variant.title)];
         let values = variant.test_chosen.0.iter();
-        row.extend(values.map(|(_, chosen)| spread(chosen.mean, chosen.sd)));
+        row.extend(
+            values.map(|(name, chosen)| Field::of(name, chosen.mean, chosen.sd, [f64::NAN; 2])),
+        );
         row
     };
     let recorded = |v: &&VariantSummary| v.test_chosen.0.iter().any(|(_, c)| c.mean.is_finite());
     Part {
         title: "Chosen on test, as the literature reports (not honest)".into(),
-        header: header(&["variant"], summary.figures.names()),
+        header: header(&["variant"], headings(summary)),
         rows: finished(summary).filter(recorded).map(row).collect(),
         note: "All figures of the epoch whose test MAE is lowest: only for comparison with publications that choose so."
             .into(),
@@ -337,8 +394,8 @@ fn costs(summary: &Summary) -> Part {
     let row = |(variant, cost): (&VariantSummary, &Cost)| {
         let counts = &cost.parameters;
         let counts = [cost.own_parameters, counts.part("metrics"), counts.total];
-        let mut row = vec![variant.title.clone()];
-        row.extend(counts.map(thousands));
+        let mut row = vec![Field::text(&variant.title)];
+        row.extend(counts.map(|count| Field::Number(thousands(count))));
         row.push(number(1000.0 * cost.seconds_per_step, 1));
         row.push(number(cost.epochs, 0));
         row.push(number(cost.training_seconds, 0));
@@ -360,7 +417,7 @@ fn costs(summary: &Summary) -> Part {
     Part {
         topic: Topic::Cost,
         title: "Cost".into(),
-        header: header(&names, std::iter::empty()),
+        header: header(&names, []),
         rows: known.map(row).collect(),
         note: "Measured in these runs. A step: median over epochs of training time by steps, with what an epoch begins with. \
                Memory: of the run's own process, the data set included. Runs that share the machine slow one another down."
@@ -381,18 +438,18 @@ fn published(summary: &Summary) -> Part {
         })
         .collect();
     let row = |published: &Published| {
-        let mut row = vec![published.method.clone()];
+        let mut row = vec![Field::text(&published.method)];
         let figure = |name: &&str| published.figures.get(*name);
-        row.extend(
-            named
-                .iter()
-                .map(|name| figure(name).map_or(NONE.into(), String::clone)),
-        );
-        row.extend([published.chosen.clone(), published.source.clone()]);
+        let figures = named
+            .iter()
+            .map(|name| figure(name).map_or(NONE, String::as_str));
+        row.extend(figures.map(|figure| Field::Number(figure.to_owned())));
+        row.extend([&published.chosen, &published.source].map(Field::text));
         row
     };
-    let mut header = header(&["method"], named.iter().copied());
-    header.extend(["model chosen by".to_string(), "source".to_string()]);
+    let last = ["model chosen by", "source"];
+    let titles = named.iter().chain(&last).map(ToString::to_string);
+    let header = header(&["method"], titles);
     Part {
         title: "Published figures (not measured here)".into(),
         header,
@@ -431,18 +488,6 @@ fn left_out(summary: &Summary) -> Part {
     }
 }
 
-/// `1,222,656`.
-pub(crate) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .filter_map(|group| std::str::from_utf8(group).ok())
-        .collect();
-    groups.join(",")
-}
-
 /// The study in Markdown: `summary.md`.
 pub(crate) fn markdown(summary: &Summary) -> String {
     let mut paragraphs = vec![
@@ -464,7 +509,11 @@ fn table(part: &Part) -> String {
     if part.rows.is_empty() {
         return String::new();
     }
-    markdown_table(&part.header, &part.rows)
+    let written = |row: &Vec<Field>| row.iter().map(Field::written).collect();
+    markdown_table(
+        &part.header,
+        &part.rows.iter().map(written).collect::<Vec<_>>(),
+    )
 }
 
 /// A table in Markdown.
@@ -485,20 +534,22 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_papers_write_them() {
-        assert_eq!(thousands(1_222_656), "1,222,656");
-        assert_eq!(thousands(999), "999");
         assert_eq!(spread(0.5, 0.25), "0.5000 ± 0.2500");
         assert_eq!(spread(0.5, f64::NAN), "0.5000");
         assert_eq!(spread(f64::NAN, f64::NAN), NONE);
-        assert_eq!(number(f64::NAN, 2), NONE);
+        assert_eq!(number(f64::NAN, 2), Field::Number(NONE.into()));
+        let written = |metric, sd, low| Field::of(metric, 0.5, sd, [low, 0.6]).written();
+        assert_eq!(written("mae", 0.25, 0.4), "0.500 ± 0.250 [0.400, 0.600]");
+        assert_eq!(written("acc7", 0.25, f64::NAN), "50.0 ± 25.0");
+        assert_eq!(written("f1", f64::NAN, f64::NAN), "50.0");
     }
 
     #[test]
     fn a_table_keeps_its_columns_apart() {
-        let words = |words: [&str; 2]| words.map(String::from).to_vec();
+        let words = |words: [&str; 2]| words.map(String::from);
         let part = Part {
-            header: words(["x", "y"]),
-            rows: vec![words(["a|b", "1"])],
+            header: words(["x", "y"]).to_vec(),
+            rows: vec![words(["a|b", "1"]).map(Field::Text).to_vec()],
             ..Part::default()
         };
         assert_eq!(table(&part), "| x | y |\n|---|---|\n| a\\|b | 1 |");

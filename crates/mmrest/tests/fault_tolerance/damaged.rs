@@ -91,6 +91,7 @@ fn a_damaged_model_is_refused_by_the_name_of_the_file() {
         "state.json",
         "bert/vocab.txt",
         "config.toml",
+        "calibration.safetensors",
         "neighbours.safetensors",
     ] {
         let path = run.join("model").join(file);

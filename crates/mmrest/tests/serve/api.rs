@@ -73,6 +73,10 @@ fn same(answered: &[Value], predicted: &[Value]) {
     for (ours, theirs) in answered.iter().zip(predicted) {
         assert_eq!(ours["id"], theirs["id"]);
         assert_eq!(ours["missing"], theirs["missing"]);
+        assert_eq!(ours["label"], theirs["label"]);
+        for bound in [0, 1] {
+            assert!(close(&ours["interval"][bound], &theirs["interval"][bound]));
+        }
         for key in ["prediction", "score", "bias"] {
             assert!(close(&ours[key], &theirs[key]), "{key}: {ours} {theirs}");
         }

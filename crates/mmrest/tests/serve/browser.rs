@@ -1,6 +1,7 @@
 //! A headless browser, driven by chromedriver (https://www.w3.org/TR/webdriver2/).
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -129,10 +130,45 @@ impl Browser {
         self.text(&format!("document.getElementById({id:?}).textContent"))
     }
 
-    fn text(&self, expression: &str) -> String {
+    pub(crate) fn text(&self, expression: &str) -> String {
         let value = self.value(expression);
         let text = value.as_str().map(str::to_owned);
         text.unwrap_or_else(|| panic!("{expression} is {value}"))
+    }
+
+    /// Chooses a file in the input with an id, as a person does.
+    pub(crate) fn choose(&self, id: &str, file: &Path) {
+        let by = json!({ "using": "css selector", "value": format!("#{id}") });
+        let found = self.send("/element", &by);
+        let element = found.as_object().and_then(|found| found.values().next());
+        let element = element.and_then(Value::as_str).unwrap();
+        self.send(
+            &format!("/element/{element}/value"),
+            &json!({ "text": file }),
+        );
+    }
+
+    /// Makes the page so large.
+    pub(crate) fn resize(&self, width: usize, height: usize) {
+        let params =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", &params);
+    }
+
+    /// Makes pages light or dark.
+    pub(crate) fn prefer(&self, scheme: &str) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            &json!({ "features": [feature] }),
+        );
+    }
+
+    fn devtools(&self, command: &str, params: &Value) {
+        self.send(
+            "/goog/cdp/execute",
+            &json!({ "cmd": command, "params": params }),
+        );
     }
 
     /// The value of an expression of JavaScript.

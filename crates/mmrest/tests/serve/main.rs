@@ -8,3 +8,4 @@ mod common;
 mod load;
 mod page;
 mod program;
+mod recording;

@@ -10,7 +10,7 @@ use crate::program::Served;
 /// Opens an address that has a text to score, and waits for the score or an error.
 fn open(address: &str) -> Option<Browser> {
     let browser = Browser::open(address)?;
-    let error = "document.getElementById('status').className === 'wrong'";
+    let error = "document.getElementById('status').className === 'status wrong'";
     let scored = "document.getElementById('prediction').textContent !== ''";
     let done = "document.getElementById('go').disabled === false";
     browser.wait_for(&format!("{error} || ({scored} && {done})"));

@@ -79,8 +79,13 @@ fn a_study_that_is_stopped_goes_on_where_it_was() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     assert!(
-        first.starts_with("full seed 1") && first.contains("valid mae"),
+        first.contains("run") && first.contains("valid mae"),
         "{first}"
+    );
+    let first = lines.next().unwrap().unwrap();
+    assert!(
+        first.starts_with("* full seed 1 "),
+        "the best so far: {first}"
     );
     interrupt(&child);
     let stopped = child.wait_with_output().unwrap();
@@ -98,12 +103,9 @@ fn a_study_that_is_stopped_goes_on_where_it_was() {
         "{}",
         out(&whole)
     );
-    assert_eq!(out(&whole).matches("valid mae").count(), 3);
-    assert!(
-        errors(&whole).contains("4 of 4 runs, best so far"),
-        "{}",
-        errors(&whole)
-    );
+    assert_eq!(out(&whole).matches(" seed ").count(), 3);
+    assert!(out(&whole).contains(" 4/4 "), "{}", out(&whole));
+    assert!(out(&whole).lines().all(|line| line.len() <= 80));
     assert_eq!(
         study.read("full/seed-1/run.json"),
         kept,
@@ -335,6 +337,50 @@ fn a_study_that_was_changed_is_refused_or_begun_afresh() {
         !study.path("out/full").exists(),
         "--only leaves the others out"
     );
+    let of = |summary: Value| -> Vec<String> {
+        let variants = summary["variants"].as_array().unwrap().clone();
+        variants
+            .iter()
+            .map(|v| v["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(of(study.summary()), ["no-bias"]);
+    let other = study.run(&["--only", "full", "--seeds", "1", "--epochs", "1"]);
+    assert!(other.status.success(), "{}", errors(&other));
+    assert_eq!(
+        of(study.summary()),
+        ["full"],
+        "what was not asked for is not listed"
+    );
+    let all = study.run(&["--collect", "--seeds", "1", "--epochs", "1"]);
+    assert!(all.status.success(), "{}", errors(&all));
+    assert_eq!(of(study.summary()), ["full", "no-bias"]);
+}
+
+/// The CPU has one device, so a run on another one fails and names it: that stands in for a machine with several.
+#[test]
+fn runs_at_a_time_have_different_devices() {
+    let study = Study::new(VARIANTS);
+    let one = ["--epochs", "1", "--seeds", "1", "--jobs", "2"];
+    let both = study.run(&[&one[..], &["--devices", "0,1"]].concat());
+    assert_eq!(both.status.code(), Some(1), "{}", errors(&both));
+    let said = out(&both);
+    let failed: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains(" failed: "))
+        .collect();
+    assert_eq!(failed.len(), 1, "{said}");
+    assert!(
+        said.split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .contains("found device 1"),
+        "{said}"
+    );
+    assert_eq!(study.summary()["runs"]["finished"], 1);
+    // By default a run at a time for each device.
+    let same = study.run(&[&one[..4], &["--devices", "0,0"]].concat());
+    assert!(same.status.success(), "{}", errors(&same));
 }
 
 #[test]

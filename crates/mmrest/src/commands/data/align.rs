@@ -10,7 +10,7 @@ use mmrest_data::DataError;
 use mmrest_datatools::align::{AlignConfig, Aligner, Collapse, Written};
 use serde_json::json;
 
-use crate::interrupt;
+use crate::{interrupt, screen};
 
 /// `mmrest data align`'s arguments.
 #[derive(Debug, Args)]
@@ -68,20 +68,17 @@ pub(crate) fn run(arguments: &AlignArguments) -> Result<ExitCode> {
         ),
         other => other?,
     };
-    print(&written, arguments.json).context("cannot write the output")?;
+    print(&written, arguments.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(written: &Written, json: bool) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+fn print(written: &Written, json: bool) -> Result<()> {
     if json {
         let files: Vec<&Path> = written.files.iter().map(PathBuf::as_path).collect();
         let all = json!({ "report": written.report, "files": files });
-        return writeln!(out, "{all:#}");
+        return writeln!(std::io::stdout(), "{all:#}").context("cannot write the output");
     }
-    writeln!(out, "{}", written.report)?;
-    for file in &written.files {
-        writeln!(out, "{}", file.display())?;
-    }
-    Ok(())
+    let files = written.files.iter().map(|file| file.display().to_string());
+    let lines = [written.report.to_string()].into_iter().chain(files);
+    screen::result(&lines.collect::<Vec<_>>().join("\n"))
 }

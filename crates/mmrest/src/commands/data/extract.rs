@@ -1,22 +1,19 @@
 //! `mmrest data extract`.
 
-use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mmrest_data::text::count;
 use mmrest_media::{
-    Cut, ExtractConfig, FeatureFolder, FeatureRecord, FeatureSet, TABLE, Transcript, extract,
+    ExtractConfig, FeatureFolder, FeatureRecord, FeatureSet, Recording, TABLE, Transcript,
 };
 
-use crate::interrupt;
-
-/// Endings of files in which a transcript is looked for, in this order.
-const ENDINGS: [&str; 6] = ["json", "srt", "vtt", "TextGrid", "ctm", "txt"];
+use crate::recording::{Job, read_cuts};
+use crate::{interrupt, screen};
 
 /// `mmrest data extract`'s arguments.
 #[derive(Debug, Args)]
@@ -50,13 +47,17 @@ pub(crate) struct ExtractArguments {
 /// `mmrest data extract`.
 pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
     let config = config(&arguments.features)?;
-    let jobs = jobs(arguments)?;
+    let jobs = Job::of(&arguments.media, &arguments.transcript)?;
+    if jobs.len() > 1 && arguments.segments.is_some() {
+        bail!("--segments cuts one recording; {} are given", jobs.len());
+    }
     let cuts = arguments.segments.as_deref().map(read_cuts).transpose()?;
     let folder = FeatureFolder::open(&arguments.out, &FeatureRecord::new(&config))?;
     let go_on = interrupt::watched();
     let bar = bar(jobs.len());
     let (mut done, mut failed) = (0, Vec::new());
-    for (video, media) in &jobs {
+    for job in &jobs {
+        let video = &job.id;
         if !go_on() {
             bar.finish_and_clear();
             interrupt::say("stopped; the same command goes on with the recordings that are left");
@@ -66,16 +67,20 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
         if folder.has(video) {
             done += 1;
         } else {
-            let extracted = transcript(&arguments.transcript, video)
-                .and_then(|path| Ok(Transcript::read(&path)?))
-                .and_then(|transcript| Ok(extract(media, &transcript, cuts.as_deref(), &config)?))
-                .and_then(|extracted| {
-                    folder.add(video, &extracted)?;
-                    Ok(extracted)
+            let extracted = job
+                .transcript()
+                .and_then(|path| Ok(Transcript::read(path)?))
+                .and_then(|transcript| {
+                    let recording = Recording {
+                        media: job.media.as_deref(),
+                        transcript: &transcript,
+                        cuts: cuts.as_deref(),
+                    };
+                    Ok(folder.add(video, &recording)?)
                 });
             match extracted {
-                Ok(extracted) => {
-                    for note in extracted.notes {
+                Ok(notes) => {
+                    for note in notes {
                         bar.suspend(|| interrupt::say(&format!("{video}: {note}")));
                     }
                 }
@@ -96,7 +101,6 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
         );
     }
     let (videos, segments) = folder.finish()?;
-    let mut out = std::io::stdout().lock();
     let mut told = format!(
         "{}, {}",
         count(videos, "recording"),
@@ -108,8 +112,7 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
     if !failed.is_empty() {
         told += &format!("; {} failed: {}", failed.len(), failed.join(", "));
     }
-    writeln!(out, "{told}\n{}", arguments.out.join(TABLE).display())
-        .context("cannot write the output")?;
+    screen::result(&format!("{told}\n{}", arguments.out.join(TABLE).display()))?;
     Ok(if failed.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -135,71 +138,6 @@ fn config(names: &[String]) -> Result<ExtractConfig> {
         }
     }
     Ok(config)
-}
-
-/// Recordings by id.
-fn jobs(arguments: &ExtractArguments) -> Result<BTreeMap<String, PathBuf>> {
-    let mut jobs = BTreeMap::new();
-    for path in &arguments.media {
-        let stem = path.file_stem().and_then(|stem| stem.to_str());
-        let Some(id) = stem else {
-            bail!("{}: its name is not UTF-8: rename the file", path.display());
-        };
-        if let Some(other) = jobs.insert(id.to_owned(), path.clone()) {
-            let (other, path) = (other.display(), path.display());
-            bail!("{other} and {path} have the same name, {id}: rename one");
-        }
-    }
-    let many = jobs.len() > 1;
-    if many && !arguments.transcript.is_dir() {
-        let path = arguments.transcript.display();
-        bail!("{path}: several recordings need a folder of transcripts (--transcript DIR)");
-    }
-    if many && arguments.segments.is_some() {
-        bail!("--segments cuts one recording; {} are given", jobs.len());
-    }
-    Ok(jobs)
-}
-
-fn transcript(given: &Path, video: &str) -> Result<PathBuf> {
-    if !given.is_dir() {
-        return Ok(given.to_path_buf());
-    }
-    let named = ENDINGS.map(|ending| given.join(format!("{video}.{ending}")));
-    let found = named.into_iter().find(|path| path.is_file());
-    found.with_context(|| {
-        let (folder, endings) = (given.display(), ENDINGS.join(", ."));
-        format!("no transcript {video} in {folder} (.{endings})")
-    })
-}
-
-fn read_cuts(path: &Path) -> Result<Vec<Cut>> {
-    let name = path.display();
-    let mut reader = csv::Reader::from_path(path).with_context(|| format!("{name}"))?;
-    let header = reader.headers().with_context(|| format!("{name}"))?.clone();
-    let column = |wanted: &str| {
-        let found = header.iter().position(|column| column.trim() == wanted);
-        found.with_context(|| format!("{name}: no column \"{wanted}\"; start and end are expected"))
-    };
-    let (start, end) = (column("start")?, column("end")?);
-    let mut cuts = Vec::new();
-    for (i, row) in reader.records().enumerate() {
-        let row = row.with_context(|| format!("{name}"))?;
-        let number = |i: usize| row.get(i).and_then(|cell| cell.trim().parse::<f64>().ok());
-        match (number(start), number(end)) {
-            (Some(start), Some(end)) if start >= 0.0 && end > start && end.is_finite() => {
-                cuts.push(Cut { start, end });
-            }
-            _ => bail!(
-                "{name}: line {}: start and end must be seconds, end after start",
-                i + 2
-            ),
-        }
-    }
-    if cuts.is_empty() {
-        bail!("{name}: no segment");
-    }
-    Ok(cuts)
 }
 
 fn bar(recordings: usize) -> ProgressBar {

@@ -89,17 +89,18 @@ fn targets(
     Ok(chosen.into_iter().map(target).collect())
 }
 
-/// What to know of the files that have no address and are not there.
+/// What to know of the files that cannot be fetched and are not there.
 fn by_hand(arguments: &FetchArguments, set: Download, folder: &Path) -> Vec<String> {
     let files = catalogue::private_files(set).iter();
     let absent = files.filter(|file| arguments.only.is_empty() && !folder.join(file.name).exists());
     let sentence = |file: &catalogue::PrivateFile| {
         format!(
-            "{}: {}; it has no public address, so put it into {} by hand ({} says what it holds)",
+            "{}: {}; {}. It cannot be fetched: {} says how it gets into {}",
             file.name,
             file.about,
-            folder.display(),
-            project::page("data.md")
+            file.source,
+            project::page("data.md"),
+            folder.display()
         )
     };
     absent.map(sentence).collect()
@@ -149,8 +150,8 @@ fn list(arguments: &FetchArguments, name: &str, set: Download) -> Result<ExitCod
     }
     for file in catalogue::private_files(set) {
         line(format!(
-            "- {}  {}; no public address",
-            file.name, file.about
+            "- {}  {}\n    not fetched: {}",
+            file.name, file.about, file.source
         ))?;
     }
     Ok(ExitCode::SUCCESS)

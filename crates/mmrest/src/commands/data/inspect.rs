@@ -10,7 +10,7 @@ use clap::Args;
 use mmrest_datatools::inspect::{self, Comparison, Inspection, Options, Scale};
 use serde_json::json;
 
-use crate::{plot, project, shipped};
+use crate::{plot, project, screen, shipped};
 
 /// `mmrest data inspect`'s arguments.
 #[derive(Debug, Args)]
@@ -54,12 +54,11 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
     if let Some(file) = &arguments.plot {
         plot::inspection(&inspections, file)?;
     }
-    let mut out = std::io::stdout().lock();
     if arguments.json {
         let all = json!({ "files": inspections, "together": comparison });
-        writeln!(out, "{all:#}").context("cannot write the output")?;
+        writeln!(std::io::stdout(), "{all:#}").context("cannot write the output")?;
     } else {
-        write!(out, "{}", told(&inspections, &comparison)).context("cannot write the output")?;
+        screen::result(&told(&inspections, &comparison))?;
     }
     let damaged = |inspection: &&Inspection| {
         let mut problems = inspection.problems();

@@ -25,6 +25,13 @@ fn address(set: Download, path: &Path) -> Option<String> {
     catalogue::find(set, name).map(|file| file.url(SERVER))
 }
 
+/// Where a file that cannot be fetched can be had, in words.
+fn source(set: Download, path: &Path) -> Option<&'static str> {
+    let name = path.file_name()?.to_str()?;
+    let mut files = catalogue::private_files(set).iter();
+    files.find(|file| file.name == name).map(|file| file.source)
+}
+
 /// Names every missing file, its address where it has one, and the command that downloads it.
 pub(crate) fn message(missing: &MissingFiles) -> String {
     let set = missing.download;
@@ -35,8 +42,8 @@ pub(crate) fn message(missing: &MissingFiles) -> String {
         if let Some(address) = address(set, path) {
             fetchable = true;
             let _ = write!(text, "\n    from {address}");
-        } else if set == Download::MosiWords {
-            text += "\n    has no public address known to this program";
+        } else if let Some(source) = source(set, path) {
+            let _ = write!(text, "\n    {source}");
         }
     }
     if let Some((public, key)) = names(set) {
@@ -58,7 +65,7 @@ pub(crate) fn message(missing: &MissingFiles) -> String {
         let _ = write!(
             text,
             "\nGive the folder that has them all by --data DIR, or put them into {folder}; {} says what each \
-             holds",
+             holds and how to get it",
             page("data.md")
         );
     } else {
@@ -83,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn of_mosi_words_only_the_labels_have_an_address() {
+    fn of_mosi_words_every_file_is_told_where_it_can_be_had() {
         let names = [
             "CMU_MOSI_Opinion_Labels.csd",
             "CMU_MOSI_ModifiedTimestampedWords.csd",
@@ -91,9 +98,12 @@ mod tests {
             "CMU_MOSI_WordAcoustic.csd",
         ];
         let message = of("data/mosi-words", &names, Download::MosiWords);
-        assert_eq!(message.matches("    from ").count(), 1, "{message}");
-        assert_eq!(message.matches("no public address").count(), 3, "{message}");
+        assert_eq!(message.matches("    from ").count(), 2, "{message}");
+        assert_eq!(message.matches("    it is ").count(), 2, "{message}");
         for part in [
+            "Justin1904/CMU-MultimodalSDK-Tutorials",
+            "thuiar/MMSA",
+            "declare-lab/contextual-utterance-level",
             "CMU-MOSI/labels/CMU_MOSI_Opinion_Labels.csd",
             "--data DIR",
             "data fetch mosi-words",

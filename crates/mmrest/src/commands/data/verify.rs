@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use mmrest_datatools::verify::{self, Known};
 
-use crate::{project, shipped};
+use crate::{project, screen, shipped};
 
 /// `mmrest data verify`'s arguments.
 #[derive(Debug, Args)]
@@ -32,12 +32,11 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode> {
     let folds = known.find(|(known, _)| Some(*known) == name);
     let folds = folds.map(|(_, folds)| folds).transpose()?;
     let verification = verify::verify(arguments.name, &arguments.dir, folds.as_ref())?;
-    let mut out = std::io::stdout().lock();
     if arguments.json {
         let text = serde_json::to_string_pretty(&verification)?;
-        writeln!(out, "{text}").context("cannot write the output")?;
+        writeln!(std::io::stdout(), "{text}").context("cannot write the output")?;
     } else {
-        write!(out, "{verification}").context("cannot write the output")?;
+        screen::result(&verification.to_string())?;
     }
     Ok(if verification.as_known() {
         ExitCode::SUCCESS

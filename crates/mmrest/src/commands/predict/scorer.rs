@@ -1,24 +1,49 @@
 //! Scores segments with a model and writes one JSON line, or one row of a table, per segment.
 
 use std::fs::File;
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_data::files::NewFile;
+use mmrest_data::text::count;
 use mmrest_data::{Modality, Segment};
-use mmrest_learner::{Explanation, FAR, Prediction, Predictor, is_finite};
+use mmrest_learner::{
+    Embeddings, Explanation, FAR, Interpretation, Interpreter, Prediction, Predictor, is_finite,
+};
 
+use super::embeddings::EmbeddingsFile;
+use crate::arguments::ScoreFormat as Format;
 use crate::interrupt::say;
-use crate::lines::{Scored, not_finite};
+use crate::lines::{Scored, Spoken, not_finite};
+use crate::numbers::{clock, lasting, rate, thousands};
+use crate::player::Player;
+
+/// Where a segment comes from.
+pub(super) struct Place {
+    /// For messages: the line of a file, or the segment's id.
+    pub(super) at: String,
+    /// The stretch of a recording that it is.
+    pub(super) spoken: Option<Spoken>,
+}
+
+impl From<String> for Place {
+    fn from(at: String) -> Self {
+        Self { at, spoken: None }
+    }
+}
 
 /// Scores segments, a window at a time, into an output.
 pub(super) struct Scorer {
     predictor: Predictor,
+    interpreter: Interpreter,
     output: Output,
     /// The number of neighbours per explanation; `None` without explanations.
     neighbours: Option<usize>,
+    /// Where representations are written, if anywhere.
+    pub(super) embeddings: Option<EmbeddingsFile>,
     /// When the first segment arrived.
     began: Option<Instant>,
     scored: usize,
@@ -37,6 +62,76 @@ pub(super) struct Scorer {
     /// Segments with features unlike any of training.
     beyond_training: usize,
     warned: bool,
+    pulse: Pulse,
+}
+
+/// Shows how many segments are scored, and how fast: on a terminal in a line of its own, elsewhere now and then.
+pub(super) struct Pulse {
+    /// Nothing is shown.
+    quiet: bool,
+    bar: ProgressBar,
+    last: Instant,
+    /// Bytes of the input that are scored.
+    read: u64,
+    /// Bytes of the input, where it is a file.
+    bytes: Option<u64>,
+}
+
+/// The time between two lines about the progress where there is no terminal.
+const EVERY: Duration = Duration::from_secs(10);
+
+impl Pulse {
+    /// `bytes`: the size of the input, where that is known.
+    pub(super) fn new(quiet: bool, output: Option<&Path>, bytes: Option<u64>) -> Self {
+        let scores_on_screen = output.is_none() && io::stdout().is_terminal();
+        let shown = !quiet && !scores_on_screen && io::stderr().is_terminal();
+        let bar = if shown {
+            ProgressBar::new_spinner()
+        } else {
+            ProgressBar::hidden()
+        };
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            bar.set_style(style);
+        }
+        Self {
+            quiet: quiet || scores_on_screen,
+            bar,
+            last: Instant::now(),
+            read: 0,
+            bytes,
+        }
+    }
+
+    /// Bytes of the input are scored.
+    pub(super) fn read(&mut self, bytes: usize) {
+        self.read += bytes as u64;
+    }
+
+    fn show(&mut self, scored: usize, since: Instant) {
+        if self.quiet || self.bar.is_hidden() && self.last.elapsed() < EVERY {
+            return;
+        }
+        self.last = Instant::now();
+        let told = told(scored, since.elapsed().as_secs_f64(), self.read, self.bytes);
+        if self.bar.is_hidden() {
+            say(&told);
+        } else {
+            self.bar.set_message(told);
+        }
+    }
+}
+
+/// `12,345 segments, 180 a second, 34 %, about 1:20 left`.
+fn told(scored: usize, seconds: f64, read: u64, bytes: Option<u64>) -> String {
+    let mut told = format!("{} segments, {}", thousands(scored), rate(scored, seconds));
+    if let Some(bytes) = bytes.filter(|&bytes| read > 0 && bytes >= read) {
+        let share = read as f64 / bytes as f64;
+        told += &format!(", {:.0} %", 100.0 * share);
+        if let Ok(left) = Duration::try_from_secs_f64(seconds * (1.0 - share) / share) {
+            told += &format!(", about {} left", clock(left));
+        }
+    }
+    told
 }
 
 /// Messages about skipped lines before any that is a segment: what begins so is probably no data.
@@ -48,12 +143,15 @@ impl Scorer {
 
     /// A scorer that writes to `output`; with `neighbours`, scores are explained with that many training segments.
     pub(super) fn new(
-        predictor: Predictor,
+        (predictor, interpreter): (Predictor, Interpreter),
         output: Output,
         neighbours: Option<usize>,
         strict: bool,
+        pulse: Pulse,
     ) -> Self {
         Self {
+            pulse,
+            interpreter,
             strict,
             stopped: None,
             untold: 0,
@@ -63,6 +161,7 @@ impl Scorer {
             predictor,
             output,
             neighbours,
+            embeddings: None,
             began: None,
             scored: 0,
             skipped: 0,
@@ -90,7 +189,7 @@ impl Scorer {
         }
         self.skipped += 1;
         if self.accepted || self.skipped <= MOST_MESSAGES {
-            say(&format!("skipped: {told}"));
+            self.pulse.bar.suspend(|| say(&format!("skipped: {told}")));
         } else {
             self.untold += 1;
         }
@@ -98,7 +197,7 @@ impl Scorer {
 
     /// Scores segments and writes their lines in order; `places` say where each of them is. One whose score is not a finite
     /// number is skipped.
-    pub(super) fn score(&mut self, segments: &[Segment], places: &[String]) -> Result<()> {
+    pub(super) fn score(&mut self, segments: &[Segment], places: &[Place]) -> Result<()> {
         if segments.is_empty() || self.stopped.is_some() {
             return Ok(());
         }
@@ -108,11 +207,15 @@ impl Scorer {
             .map(|segment| self.predictor.missing(segment));
         let missing: Vec<Vec<Modality>> = missing.collect();
         self.warn_once(&missing);
-        let predictions = self.scores(segments)?;
+        let embedded = match &self.embeddings {
+            Some(_) => Some(self.predictor.embed(segments)?),
+            None => None,
+        };
+        let predictions = self.scores(segments, embedded.as_ref())?;
         let each = segments.iter().zip(places).zip(&missing).zip(&predictions);
-        for (((segment, place), missing), score) in each {
+        for (row, (((segment, place), missing), score)) in each.enumerate() {
             if !score.is_finite() {
-                self.skip(place, &not_finite(segment));
+                self.skip(&place.at, &not_finite(segment));
                 if self.stopped.is_some() {
                     break;
                 }
@@ -123,18 +226,35 @@ impl Scorer {
             self.non_finite += values.filter(|value| !value.is_finite()).count();
             let beyond = self.predictor.beyond_training(segment);
             self.beyond_training += usize::from(!beyond.is_empty());
-            let line = score.line(&segment.id).missing(missing);
+            let meaning = self.interpreter.of(score.prediction().prediction, missing);
+            let line = score.line(&segment.id, meaning).missing(missing);
+            let line = line.spoken(place.spoken.as_ref());
             self.output.line(&line.beyond_training(&beyond))?;
             self.scored += 1;
+            if let (Some(file), Some(embedded)) = (&mut self.embeddings, &embedded) {
+                file.push(&segment.id, embedded, row)?;
+            }
+        }
+        if let Some(since) = self.began {
+            self.pulse.show(self.scored, since);
         }
         let flushed = self.output.flush();
         flushed.with_context(|| self.output.cannot_write())
     }
 
-    /// The scores of segments, explained where that is asked for and there is something to explain.
-    fn scores(&self, segments: &[Segment]) -> Result<Vec<Score>> {
+    /// Bytes of the input are scored.
+    pub(super) fn read(&mut self, bytes: usize) {
+        self.pulse.read(bytes);
+    }
+
+    /// The scores of segments, explained where that is asked for and there is something to explain; those that are not
+    /// are taken from `embedded`, where it is there.
+    fn scores(&self, segments: &[Segment], embedded: Option<&Embeddings>) -> Result<Vec<Score>> {
         let plain = || -> Result<Vec<Score>> {
-            let predictions = self.predictor.predict(segments)?;
+            let predictions = match embedded {
+                Some(embedded) => embedded.predictions.clone(),
+                None => self.predictor.predict(segments)?,
+            };
             Ok(predictions.into_iter().map(Score::Plain).collect())
         };
         let Some(neighbours) = self.neighbours else {
@@ -171,15 +291,17 @@ impl Scorer {
         };
         self.warned = true;
         let names: Vec<&str> = first.iter().map(|modality| modality.name()).collect();
-        tracing::warn!(
+        self.pulse.bar.suspend(|| tracing::warn!(
             "a segment has no {}, and the model was trained without train.modality_dropout: it has hardly seen segments \
              that lack a modality (\"missing\" in the output), and scores them less surely",
             names.join(" and no ")
-        );
+        ));
     }
 
     /// Finishes the output, and returns the number of segments and the time.
-    pub(super) fn finish(self) -> Result<Summary> {
+    pub(super) fn finish(mut self) -> Result<Summary> {
+        self.pulse.bar.finish_and_clear();
+        keep_embeddings(&mut self.embeddings)?;
         self.output.keep()?;
         Ok(Summary {
             untold: self.untold,
@@ -194,9 +316,15 @@ impl Scorer {
     }
 
     /// Keeps the scores that were written before an error.
-    pub(super) fn keep(self) -> Result<()> {
+    pub(super) fn keep(mut self) -> Result<()> {
+        self.pulse.bar.finish_and_clear();
+        keep_embeddings(&mut self.embeddings)?;
         self.output.keep()
     }
+}
+
+fn keep_embeddings(file: &mut Option<EmbeddingsFile>) -> Result<()> {
+    file.take().map_or(Ok(()), EmbeddingsFile::keep)
 }
 
 /// A score, with its explanation where that is asked for.
@@ -216,10 +344,17 @@ impl Score {
         }
     }
 
-    fn line<'a>(&'a self, id: &'a str) -> Scored<'a> {
+    fn prediction(&self) -> &Prediction {
         match self {
-            Self::Plain(prediction) => Scored::new(id, prediction),
-            Self::Explained(explanation) => Scored::explained(id, explanation),
+            Self::Plain(prediction) => prediction,
+            Self::Explained(explanation) => &explanation.prediction,
+        }
+    }
+
+    fn line<'a>(&'a self, id: &'a str, meaning: Interpretation) -> Scored<'a> {
+        match self {
+            Self::Plain(prediction) => Scored::new(id, prediction, meaning),
+            Self::Explained(explanation) => Scored::explained(id, explanation, meaning),
         }
     }
 }
@@ -239,18 +374,17 @@ pub(super) struct Summary {
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (scored, skipped) = (self.scored, self.skipped);
-        let counted = |count: usize, what: &str| match count {
-            1 => format!("1 {what}"),
-            _ => format!("{count} {what}s"),
-        };
-        write!(f, "{} in {:.1} s", counted(scored, "segment"), self.seconds)?;
+        write!(
+            f,
+            "{} in {}",
+            count(scored, "segment"),
+            lasting(self.seconds)
+        )?;
         if scored > 0 && self.seconds > 0.0 {
-            let rate = scored as f64 / self.seconds;
-            let digits = usize::from(rate < 10.0);
-            write!(f, ", {rate:.digits$} a second")?;
+            write!(f, ", {}", rate(scored, self.seconds))?;
         }
         if skipped > 0 {
-            write!(f, "; {} skipped", counted(skipped, "line"))?;
+            write!(f, "; {} skipped", count(skipped, "line"))?;
         }
         if self.untold > 0 {
             let untold = self.untold;
@@ -260,11 +394,11 @@ impl std::fmt::Display for Summary {
             )?;
         }
         if self.non_finite > 0 {
-            let values = counted(self.non_finite, "value");
+            let values = count(self.non_finite, "value");
             write!(f, "\n{values} of features NaN or infinite, taken as 0")?;
         }
         if self.beyond_training > 0 {
-            let segments = counted(self.beyond_training, "segment");
+            let segments = count(self.beyond_training, "segment");
             write!(
                 f,
                 "\n{segments} with features more than {FAR} standard deviations from those of training (\"beyond_training\" in \
@@ -278,34 +412,60 @@ impl std::fmt::Display for Summary {
 /// Where and how scores are written.
 pub(super) struct Output {
     to: Destination,
-    table: bool,
+    format: Format,
+    /// Whether the segments are stretches of recordings.
+    spoken: bool,
     /// Whether scores are explained.
     explained: bool,
-    /// Whether the line of a table's columns is still to be written.
-    bare: bool,
+    /// Lines that were written.
+    written: usize,
+    /// A page, and its segments, which are written at the end.
+    page: Option<(Player, Vec<String>)>,
 }
 
 impl Output {
-    /// Opens `path`, or standard output without one. A name that ends in `.csv` is that of a table.
-    pub(super) fn open(path: Option<&Path>, explained: bool) -> Result<Self> {
-        let ending = path.and_then(Path::extension);
-        let table = ending.is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    /// Opens `path`, or standard output without one.
+    pub(super) fn open(
+        path: Option<&Path>,
+        format: Format,
+        spoken: bool,
+        explained: bool,
+    ) -> Result<Self> {
         Ok(Self {
             to: Destination::open(path)?,
-            table,
+            format,
+            spoken,
             explained,
-            bare: table,
+            written: 0,
+            page: None,
         })
     }
 
+    /// The same, for a page.
+    pub(super) fn page(self, player: Option<Player>) -> Self {
+        Self {
+            page: player.map(|player| (player, Vec::new())),
+            ..self
+        }
+    }
+
     fn line(&mut self, scored: &Scored<'_>) -> Result<()> {
-        let written = if self.table {
-            self.header().and_then(|()| self.row(&scored.cells()))
-        } else {
-            serde_json::to_writer(&mut self.to, scored)
+        let begun = self.header();
+        self.written += 1;
+        let written = begun.and_then(|()| match self.format {
+            Format::Csv => self.row(&scored.cells()),
+            Format::Srt => self.to.write_all(scored.subtitle(self.written).as_bytes()),
+            Format::Html => {
+                let line = serde_json::to_string(scored)?;
+                if let Some((_, lines)) = &mut self.page {
+                    lines.push(line);
+                }
+                Ok(())
+            }
+            Format::Jsonl => serde_json::to_writer(&mut self.to, scored)
                 .map_err(io::Error::from)
-                .and_then(|()| self.to.write_all(b"\n"))
-        };
+                .and_then(|()| self.to.write_all(b"\n")),
+        });
         written.with_context(|| self.cannot_write())
     }
 
@@ -314,11 +474,12 @@ impl Output {
         self.to.cannot_write()
     }
 
+    /// Writes the columns of a table, before anything else.
     fn header(&mut self) -> io::Result<()> {
-        if !std::mem::take(&mut self.bare) {
+        if self.format != Format::Csv || self.written > 0 {
             return Ok(());
         }
-        self.row(&Scored::columns(self.explained))
+        self.row(&Scored::columns(self.spoken, self.explained))
     }
 
     fn row(&mut self, cells: &[impl AsRef<[u8]>]) -> io::Result<()> {
@@ -333,7 +494,11 @@ impl Output {
 
     /// Finishes writing; a temporary file replaces the output file.
     fn keep(mut self) -> Result<()> {
-        let written = self.header();
+        let mut written = self.header();
+        if let Some((player, lines)) = &self.page {
+            let page = player.html(lines)?;
+            written = written.and_then(|()| self.to.write_all(page.as_bytes()));
+        }
         written.with_context(|| self.cannot_write())?;
         self.to.keep()
     }
@@ -417,7 +582,7 @@ impl Write for Destination {
 }
 
 /// Refuses an output that is the input file, which would be lost.
-pub(super) fn refuse_the_input(input: &Path, output: Option<&Path>) -> Result<()> {
+pub(super) fn refuse_the_input(input: &Path, option: &str, output: Option<&Path>) -> Result<()> {
     let input = if input == Path::new("-") {
         Path::new("/dev/stdin") // leads to the file where one is redirected
     } else {
@@ -427,7 +592,7 @@ pub(super) fn refuse_the_input(input: &Path, output: Option<&Path>) -> Result<()
     let output = output.and_then(file);
     if output.is_some() && output == file(input) {
         bail!(
-            "--output {} is the input: give another file",
+            "{option} {} is the input: give another file",
             output.unwrap_or_default().display()
         );
     }
@@ -441,6 +606,18 @@ fn cannot_write(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn progress_tells_rate_and_time_left_where_the_size_is_known() {
+        assert_eq!(
+            told(12_345, 100.0, 0, None),
+            "12,345 segments, 123 a second"
+        );
+        assert_eq!(
+            told(500, 10.0, 25, Some(100)),
+            "500 segments, 50 a second, 25 %, about 0:30 left"
+        );
+    }
 
     #[test]
     fn what_was_done_is_said_in_a_line() {

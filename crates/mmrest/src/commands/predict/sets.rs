@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use mmrest_data::{DataConfig, DataError, Kind, Modality, Segment};
 use mmrest_datatools::inspect::FileKind;
 
-use super::scorer::Scorer;
+use super::scorer::{Place, Scorer};
 use crate::project::{near, program, quoted};
 
 /// How to read an input that is a set of segments, and the folder it is in: a pickle, a packed set, a table, or a folder
@@ -125,7 +125,7 @@ pub(super) struct Gather<'a> {
     scorer: &'a mut Scorer,
     segments: Vec<Segment>,
     /// Where each of them is.
-    places: Vec<String>,
+    places: Vec<Place>,
     bytes: usize,
     failed: Option<anyhow::Error>,
 }
@@ -143,6 +143,12 @@ impl<'a> Gather<'a> {
 
     /// Adds a segment. [`DataError::Stopped`] after an error that [`finish`](Self::finish) returns.
     pub(super) fn take(&mut self, segment: Segment) -> Result<(), DataError> {
+        let place = segment.id.clone().into();
+        self.take_at(segment, place)
+    }
+
+    /// As [`take`](Self::take), of a segment with a place of its own.
+    pub(super) fn take_at(&mut self, segment: Segment, place: Place) -> Result<(), DataError> {
         self.scorer.begin();
         let bytes = bytes(&segment);
         let taken = match self.scorer.check(&segment) {
@@ -152,7 +158,7 @@ impl<'a> Gather<'a> {
         };
         let scored = taken.and_then(|()| {
             self.bytes += bytes;
-            self.places.push(segment.id.clone());
+            self.places.push(place);
             self.segments.push(segment);
             if self.segments.len() >= Scorer::WINDOW {
                 self.score()

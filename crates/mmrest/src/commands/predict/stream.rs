@@ -12,7 +12,7 @@ use mmrest_data::Segment;
 #[cfg(test)]
 use super::pieces::LONGEST;
 use super::pieces::Pieces;
-use super::scorer::Scorer;
+use super::scorer::{Place, Scorer};
 use crate::lines::parse_line;
 
 /// How long a window waits for another line before it is scored.
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 struct Window {
     segments: Vec<Segment>,
     /// Where each of them is.
-    places: Vec<String>,
+    places: Vec<Place>,
     /// The bytes of their lines.
     bytes: usize,
     since: Option<Instant>,
@@ -90,7 +90,7 @@ impl Window {
         let segment = line.text.and_then(|text| parse_line(&text, line.number));
         let segment = segment.and_then(|segment| scorer.check(&segment).map(|()| segment))?;
         self.segments.push(segment);
-        self.places.push(place.to_owned());
+        self.places.push(place.to_owned().into());
         Ok(())
     }
 
@@ -104,6 +104,7 @@ impl Window {
 
     /// Scores the window and empties it.
     fn score(&mut self, scorer: &mut Scorer, lines: &Lines) -> Result<()> {
+        scorer.read(self.bytes);
         scorer.score(&self.segments, &self.places)?;
         self.segments.clear();
         self.places.clear();

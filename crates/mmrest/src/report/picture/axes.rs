@@ -7,7 +7,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::Area;
-use crate::report::palette::{FAINT, GREY, fault, small, tick, title};
+use crate::palette::{FAINT, GREY, fault, small, tick, title};
 
 /// A chart to draw on.
 pub(crate) type Chart<'a, 'b> =

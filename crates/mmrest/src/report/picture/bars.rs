@@ -6,9 +6,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axes::{Chart, Key, Mark, ends, key};
 use super::{Area, Picture};
-use crate::report::palette::{
-    FAINT, GREY, INK, fault, placed, series, shortened, small, tick, title,
-};
+use crate::palette::{FAINT, GREY, INK, fault, placed, series, shortened, small, tick, title};
 
 /// One bar.
 #[derive(Clone, Debug, Default)]

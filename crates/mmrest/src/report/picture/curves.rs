@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 use super::axes::{Axis, Key, LINE, Mark, axes, ends, grid, key};
 use super::{Area, Picture};
-use crate::report::palette::{BLUE, GREY, VERMILION, fault, series, shortened};
+use crate::palette::{BLUE, GREY, VERMILION, fault, series, shortened};
 use crate::report::run::{Epochs, Run, Spectrum};
 
 /// A column of `epochs.csv` with its name in the plot.

@@ -16,12 +16,12 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::escape;
-use super::palette::{GROUND, PALETTE, fault, hex};
+use crate::palette::{GROUND, PALETTE, fault, hex};
 
 /// The area of a picture.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// An SVG picture without a background, in the light colours of [`palette`](super::palette).
+/// An SVG picture without a background, in the light colours of [`palette`](crate::palette).
 #[derive(Clone, Debug)]
 pub(crate) struct Picture {
     /// Its file's name, without ending: lower-case letters, digits and hyphens.
@@ -139,7 +139,7 @@ pub(super) fn png(svg: &str) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::palette::{BLUE, small};
+    use crate::palette::{BLUE, small};
 
     #[test]
     fn a_picture_has_a_light_and_a_dark_side() {

@@ -6,7 +6,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axes::{Axis, Mark, axes, ends, grid, key};
 use super::{Area, Picture};
-use crate::report::palette::{BLUE, GREY, GROUND, INK, VERMILION, fault, placed, small, title};
+use crate::palette::{BLUE, GREY, GROUND, INK, VERMILION, fault, placed, small, title};
 use crate::report::run::{Prediction, Scale};
 
 /// Plots predictions over labels, with the mean prediction of each class of labels.

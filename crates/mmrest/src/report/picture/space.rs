@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::axes::{Axis, Key, LINE, Mark, axes, ends, grid, key, place, put};
 use super::{Area, Picture};
-use crate::report::palette::{BLUE, GREEN, GROUND, INK, ORANGE, fault, placed, sentiment};
+use crate::palette::{BLUE, GREEN, GROUND, INK, ORANGE, fault, placed, sentiment};
 use crate::report::tsne::Layout;
 
 /// Name, mark and colour of each modality.

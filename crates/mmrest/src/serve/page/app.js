@@ -2,7 +2,9 @@
 //
 // An address such as /#text=a+wonderful+film fills the text in and asks at once.
 
+import { ask } from "./ask.js";
 import { parseFrames } from "./frames.js";
+import { offerRecordings } from "./recording.js";
 import { show } from "./results.js";
 
 const byId = (id) => document.getElementById(id);
@@ -12,27 +14,7 @@ let model = null;
 function say(message, wrong = false) {
   const status = byId("status");
   status.textContent = message;
-  status.className = wrong ? "wrong" : "";
-}
-
-// Where the browser keeps the server's token, until the tab is closed.
-const TOKEN = "mmrest-token";
-
-// The answer as JSON; an Error carries the server's own sentence. A server that asks for a token is given one.
-async function ask(path, options = {}) {
-  const token = sessionStorage.getItem(TOKEN);
-  const headers = { ...options.headers, ...(token && { authorization: `Bearer ${token}` }) };
-  const response = await fetch(path, { ...options, headers });
-  const answer = await response.json();
-  if (response.status === 401) {
-    const given = window.prompt("The token of this server:")?.trim();
-    if (given) {
-      sessionStorage.setItem(TOKEN, given);
-      return ask(path, options);
-    }
-  }
-  if (!response.ok) throw new Error(answer.error ?? `the server answered ${response.status}`);
-  return answer;
+  status.className = wrong ? "status wrong" : "status";
 }
 
 async function start() {
@@ -50,6 +32,7 @@ async function start() {
     byId(`${modality}-field`).hidden = !model.modalities.includes(modality);
     byId(`${modality}-hint`).textContent = `CSV or JSON, ${model.features[modality]} features a frame`;
   }
+  offerRecordings(model);
   const text = new URLSearchParams(location.hash.slice(1)).get("text");
   if (text !== null) {
     byId("text").value = text;

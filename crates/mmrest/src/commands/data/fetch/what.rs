@@ -150,8 +150,9 @@ mod tests {
             let only = ["vision", "facet42", "audio"].map(str::to_owned);
             assert_eq!(choose(name, set, &only).unwrap(), usual[2..]);
         }
-        let labels = choose("mosi-words", Download::MosiWords, &[]).unwrap();
-        assert_eq!(labels.len(), 1);
+        let public = choose("mosi-words", Download::MosiWords, &[]).unwrap();
+        let keys: Vec<&str> = public.iter().map(|file| file.key).collect();
+        assert_eq!(keys, ["labels", "words"]);
     }
 
     #[test]
