@@ -38,7 +38,7 @@ impl Default for KernelRegressionConfig {
     fn default() -> Self {
         Self {
             temperature: 0.5,
-            gate: 0.05,
+            gate: 0.01,
         }
     }
 }

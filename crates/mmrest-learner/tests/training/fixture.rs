@@ -19,12 +19,20 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// A small sample in a folder of its own.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = SampleConfig {
+        Self::of(&SampleConfig {
             videos: 12,
             ..SampleConfig::default()
-        };
-        sample::write(&config, &folder.path().join("data/sample")).unwrap();
+        })
+    }
+
+    /// The sample as the quick start has it.
+    pub(crate) fn whole() -> Self {
+        Self::of(&SampleConfig::default())
+    }
+
+    fn of(config: &SampleConfig) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        sample::write(config, &folder.path().join("data/sample")).unwrap();
         Self { folder }
     }
 

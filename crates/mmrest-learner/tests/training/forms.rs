@@ -283,3 +283,31 @@ fn several_devices_train_as_one_does() {
         }
     }
 }
+
+/// docs/src/quick-start.md has the sentence; it comes without vision and audio.
+#[test]
+fn the_quick_starts_sentence_is_positive_and_its_opposite_negative() {
+    let _turn = turn();
+    let fixture = Fixture::whole();
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    let text = read(workspace().join("configs/sample.toml"));
+    for seed in 1..=4 {
+        let seed = mmrest_learner::config::parse_override(&format!("seed={seed}")).unwrap();
+        let config = mmrest_learner::Config::parse(&text, std::slice::from_ref(&seed)).unwrap();
+        assert_eq!(config.preset, "kernel");
+        let name = format!("seed-{}", seed.1);
+        finished(train(&config, &fixture.options(&name)));
+        let predictor = Predictor::load(&fixture.run_folder(&name).model(), &device).unwrap();
+        let [film, opposite] = ["a wonderful film", "a terrible film"].map(|text| Segment {
+            id: "mine".into(),
+            video: "mine".into(),
+            text: text.into(),
+            vision: Frames::empty(0),
+            audio: Frames::empty(0),
+            label: None,
+        });
+        let scores = predictor.predict(&[film, opposite]).unwrap();
+        let scores = [scores[0].prediction, scores[1].prediction];
+        assert!(scores[0] > 0.3 && scores[1] < -0.3, "{name}: {scores:?}");
+    }
+}
