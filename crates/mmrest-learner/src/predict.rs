@@ -89,8 +89,8 @@ pub struct Predictor {
     device: Device,
     folder: PathBuf,
     neighbours: Option<Neighbours>,
-    calibration: Option<Calibration>,
     sentences: Option<Arc<EncodedSentences>>,
+    calibration: Option<Calibration>,
 }
 
 impl Predictor {

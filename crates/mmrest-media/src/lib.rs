@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod audio;
+pub mod describe;
 mod error;
 mod extract;
 mod features;

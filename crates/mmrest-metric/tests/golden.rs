@@ -60,6 +60,7 @@ fn loss_and_gradients_are_the_published_ones() {
             margin_scale: number("alpha_"),
             max_pairs: 4000,
             means: false,
+            balanced: false,
         };
         let features = golden.tensor::<2>("features", &device).require_grad();
         let loss = config

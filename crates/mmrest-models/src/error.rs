@@ -78,6 +78,18 @@ impl ConfigError {
         Err(Self(format!("{key} must be a number >= 0, found {value}")))
     }
 
+    /// Requires `value` to be a finite number above 0.
+    ///
+    /// # Errors
+    ///
+    /// It is not.
+    pub fn above_zero(key: &str, value: f64) -> Result<(), Self> {
+        if value.is_finite() && value > 0.0 {
+            return Ok(());
+        }
+        Err(Self(format!("{key} must be a number > 0, found {value}")))
+    }
+
     /// Requires `value` to lie in [0, 1).
     ///
     /// # Errors

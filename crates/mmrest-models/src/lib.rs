@@ -51,8 +51,9 @@ pub use mmlcn_like::{
     MmlcnLikeOutput,
 };
 pub use mmrest::{
-    Assign, ClusterConfig, ClusterScope, ClusterState, Forward, LossConfig, MetricKind, MmRest,
-    MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,
+    Assign, ClusterConfig, ClusterScope, ClusterState, Forward, FusionKind, GatedScores,
+    KernelConfig, KernelLossConfig, LossConfig, MetricKind, MmRest, MmRestConfig, OrdinalConfig,
+    ProjectionConfig, ReceptiveFieldKind, Target, TextEncoder,
 };
 pub use model::{
     Loss, Mode, ModelOutput, NearCluster, Prediction, Presets, SentimentModel, StepAt,

@@ -461,6 +461,7 @@ impl SentimentModel for MmlcnLike {
             margin: config.margin,
             margin_scale: config.margin_scale,
             max_pairs: config.max_pairs,
+            balanced: false,
             means: false,
         };
         let path = [seed::PAIRS, at.epoch as u64, at.step as u64];

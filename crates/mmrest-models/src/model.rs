@@ -122,6 +122,26 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
         Ok(())
     }
 
+    /// What an epoch ends with, before it is validated, that needs a pass over the training split, for the display; none
+    /// when [`end_epoch`](Self::end_epoch) does nothing.
+    fn epoch_end_stage(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Ends an epoch with a pass over the training split in its own order. The model is the one that is validated, without
+    /// autodiff.
+    ///
+    /// # Errors
+    ///
+    /// A batch cannot be read, or gives values that cannot be used.
+    fn end_epoch(
+        &self,
+        _state: &mut Self::State,
+        _train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
+    ) -> Result<(), ModelError> {
+        Ok(())
+    }
+
     /// Scores a batch.
     ///
     /// # Errors

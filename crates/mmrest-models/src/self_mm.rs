@@ -68,7 +68,7 @@ pub use self::config::{Distance, SelfMmConfig};
 pub use self::labels::{LabelMemory, LabelState};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, sum};
-use crate::error::{ConfigError, ModelError};
+use crate::error::ModelError;
 use crate::graph::{self, GraphFrames, GraphInputs, GraphOutputs};
 use crate::layers::{check_encoder, l1, whole};
 use crate::model::{Loss, Mode, ModelOutput, SentimentModel, StepAt};

@@ -45,7 +45,7 @@ pub(crate) struct Display {
     style: Style,
     bar: ProgressBar,
     epochs: Mutex<Pace>,
-    /// The folder of a run that has not begun yet: it is announced when it does.
+    /// The folder of a run that has not begun yet, which is announced when it does.
     pending: Mutex<Option<PathBuf>>,
     table: Mutex<Option<EpochTable>>,
     /// Fills the terminal from the first batch until it is dropped.
@@ -232,6 +232,7 @@ impl Observer for Display {
 
     fn note(&self, message: &str) {
         tracing::info!(note = message);
+        self.announce();
         match self.style {
             Style::Json => print_json(&json!({ "note": message })),
             _ => self.line(message),
@@ -459,7 +460,7 @@ mod tests {
                 "{header}\n{line}"
             );
             assert_eq!(header.contains("mmc"), parts, "{header}");
-            assert_eq!(header.contains("valid mae"), width > 20, "{header}");
+            assert!(header.contains("valid mae"), "{header}");
         }
     }
 

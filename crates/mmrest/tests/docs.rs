@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use common::workspace;
 
 /// Keys that a configuration has only when they are set.
-const OPTIONAL: [&str; 11] = [
+const OPTIONAL: [&str; 13] = [
     "data.fold",
     "data.file",
     "data.words",
@@ -24,6 +24,8 @@ const OPTIONAL: [&str; 11] = [
     "train.schedule_epochs",
     "model.mmrest.loss.smoothing",
     "model.mmrest.loss.anchor_weight",
+    "model.mmrest.loss.ordinal_weight",
+    "model.mmrest.projection.centers",
 ];
 
 fn read(path: &Path) -> String {

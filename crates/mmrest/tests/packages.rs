@@ -114,3 +114,58 @@ fn all_of_them_are_packaged() {
         .filter(is_package);
     assert_eq!(files.count(), crates().len());
 }
+
+/// How many other packages a crate needs on this system.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn dependencies(name: &str, arguments: &[&str]) -> usize {
+    let tree = ["tree", "--offline", "--edges", "normal", "--prefix", "none"];
+    let listed = cargo(&[tree.as_slice(), &["--package", name], arguments].concat());
+    let packages = listed.lines().map(|line| line.trim_end_matches(" (*)"));
+    let packages: std::collections::BTreeSet<&str> = packages.collect();
+    packages.len() - 1
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn every_page_says_how_many_dependencies_a_crate_has() {
+    let overview = std::fs::read_to_string(workspace().join("docs/src/crates.md")).unwrap();
+    let mut wrong = Vec::new();
+    for (folder, manifest) in crates() {
+        let name = manifest["package"]["name"].as_str().unwrap();
+        let count = dependencies(name, &[]);
+        let row = overview
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}` |")));
+        if !row.unwrap().contains(&format!(" | {count} |")) {
+            wrong.push(format!("docs/src/crates.md: {name} has {count}"));
+        }
+        let mut expected = vec![format!("Dependencies: {count}")];
+        if name == "mmrest-metric" {
+            let without = dependencies(name, &["--no-default-features"]);
+            expected.push(format!("{without} without burn"));
+        }
+        let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+        let lacks = expected.iter().filter(|text| !readme.contains(*text));
+        if folder.join("src/lib.rs").is_file() {
+            wrong.extend(lacks.map(|text| format!("{name}/README.md: {text}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The compiler that CI checks with is the oldest that the packages promise.
+#[test]
+fn ci_checks_with_the_oldest_compiler() {
+    let root: Table = std::fs::read_to_string(workspace().join("Cargo.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let oldest = root["workspace"]["package"]["rust-version"]
+        .as_str()
+        .unwrap();
+    let ci = std::fs::read_to_string(workspace().join(".github/workflows/ci.yml")).unwrap();
+    assert!(
+        ci.contains(&format!("dtolnay/rust-toolchain@{oldest}\n")),
+        "{oldest}"
+    );
+}

@@ -10,11 +10,12 @@ mod common;
 
 use common::workspace;
 
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "mmrest-data",
     "mmrest-datatools",
     "mmrest-media",
     "mmrest-kernels",
+    "mmrest-onnx",
     "mmrest-models",
     "mmrest-encoders",
     "mmrest-metric",

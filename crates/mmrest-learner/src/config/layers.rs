@@ -76,6 +76,13 @@ pub(super) fn first_preset(model: &ModelConfig) -> &'static str {
     model.presets().first().map_or("", |(name, _)| name)
 }
 
+/// The preset that sets nothing: the model's defaults as they stand.
+pub(super) fn plain_preset(model: &ModelConfig) -> &'static str {
+    let mut presets = model.presets().iter();
+    let plain = presets.find(|(_, layer)| layer.is_empty());
+    plain.map_or("", |(name, _)| name)
+}
+
 /// Lays what was set, each layer over the one before, over preset and defaults, and reads the result.
 pub(super) fn resolve(layers: Vec<Table>) -> Result<Config, ConfigError> {
     let layers: Vec<Table> = layers.into_iter().map(without_aliases).collect();

@@ -54,7 +54,7 @@ impl Default for Config {
     fn default() -> Self {
         let model = ModelConfig::default();
         Self {
-            preset: layers::first_preset(&model).into(),
+            preset: layers::plain_preset(&model).into(),
             seed: 1,
             figures: FigureSet::Mosi,
             data: DataConfig::default(),
@@ -386,7 +386,9 @@ mod tests {
                 assert_eq!(config, again);
             }
         }
-        assert_eq!(Config::parse("", &[]).unwrap(), Config::default());
+        let plain = Config::parse("preset = \"paper\"", &[]).unwrap();
+        assert_eq!(plain, Config::default());
+        assert_eq!(Config::parse("", &[]).unwrap().preset, "kernel");
     }
 
     #[test]
@@ -399,12 +401,15 @@ mod tests {
         assert!(mmrest(&mixed).bias_at_evaluation);
         assert_eq!(mmrest(&mixed).clusters.scope, ClusterScope::Batch);
         let unknown = refused("preset = \"oficial\"");
-        assert!(unknown.contains("paper, official, ordinal"), "{unknown}");
+        assert!(
+            unknown.contains("kernel, paper, official, ordinal"),
+            "{unknown}"
+        );
     }
 
     #[test]
     fn another_kind_replaces_the_fields_of_the_kind_before() {
-        let file = "[model.mmrest.loss]\nkind = \"hinge\"\nmargin = 2.0";
+        let file = "preset = \"paper\"\n[model.mmrest.loss]\nkind = \"hinge\"\nmargin = 2.0";
         let set = [
             parse_override("model.mmrest.loss.kind=ordinal").unwrap(),
             parse_override("model.mmrest.clusters.assign=sentiment").unwrap(),
@@ -427,7 +432,7 @@ mod tests {
         assert_eq!(model.projection, ProjectionConfig::Expectation {});
         let count = refused("preset = \"ordinal\"\n[model.mmrest.clusters]\nclusters = 5");
         assert!(count.contains("clusters.clusters = 7"), "{count}");
-        let kmeans = refused("[model.mmrest.loss]\nkind = \"ordinal\"");
+        let kmeans = refused("preset = \"paper\"\n[model.mmrest.loss]\nkind = \"ordinal\"");
         assert!(kmeans.contains("clusters.assign"), "{kmeans}");
         let cold = refused("[model.mmrest.clusters]\ntemperature = 0.0");
         assert!(cold.contains("clusters.temperature"), "{cold}");

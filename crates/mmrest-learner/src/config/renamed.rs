@@ -170,7 +170,8 @@ mod tests {
             assert_eq!(error, format!("{old} was renamed to {new}"));
             // The new key exists: it is refused for its value, if at all.
             let set = [parse_override(&format!("{new}=[true]")).unwrap()];
-            let error = Config::parse("", &set).unwrap_err().to_string();
+            let paper = "preset = \"paper\"";
+            let error = Config::parse(paper, &set).unwrap_err().to_string();
             assert!(
                 !error.contains("unknown field") || new.contains("smoothing"),
                 "{error}"

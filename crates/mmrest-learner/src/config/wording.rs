@@ -238,7 +238,8 @@ mod tests {
 
     fn refused(set: &str) -> String {
         let set = parse_override(set).unwrap();
-        Config::parse("", &[set]).unwrap_err().to_string()
+        let paper = "preset = \"paper\"";
+        Config::parse(paper, &[set]).unwrap_err().to_string()
     }
 
     #[test]

@@ -130,6 +130,7 @@ impl Step {
             )?,
             state: ClusterState {
                 clusters: Some(clusters),
+                support: None,
             },
             projection: weights.linear("clus_text", hidden, Some(size))?,
             first_token: inputs

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use burn::train::Interrupter;
-use mmrest_models::{Pass, Recipe, SentimentModel, seed};
+use mmrest_models::{Batch, ModelError, Pass, Recipe, SentimentModel, seed};
 
 use super::adapter::Epochs;
 use super::best_model::BestModel;
@@ -56,6 +56,9 @@ pub(crate) struct EpochLoop {
     /// How far the run has come.
     pub progress: Progress,
 }
+
+/// The batches of a pass over the training split.
+type TrainBatches<'a> = dyn Iterator<Item = Result<Batch, ModelError>> + 'a;
 
 /// What an epoch's steps have come to so far.
 #[derive(Default)]
@@ -110,6 +113,13 @@ impl EpochLoop {
             "the epoch's steps begin"
         );
         let mut row = self.steps(trainer, epoch, interrupter)?;
+        let model = trainer.evaluated();
+        self.pass_in_order(
+            trainer,
+            (epoch, model.epoch_end_stage()),
+            interrupter,
+            |state, batches| model.end_epoch(state, batches),
+        )?;
         row.train_seconds = started.elapsed().as_secs_f64();
         // From here on the folder must still be the run's own.
         self.lock.check()?;
@@ -139,26 +149,43 @@ impl EpochLoop {
     ) -> Result<(), LearnerError> {
         trainer.begin_epoch(epoch);
         let model = trainer.model().valid();
-        if let Some(stage) = model.epoch_stage(epoch) {
-            self.observer.stage(stage);
-            let mut state = (*trainer.state()).clone();
-            let mut batches = self.train_in_order.pass().map(|batch| {
-                if interrupter.should_stop() {
-                    return Err(mmrest_models::ModelError::Interrupted);
-                }
-                batch.map_err(batch_error)
-            });
-            let outcome = model.begin_epoch(&mut state, epoch, &mut batches);
-            outcome.map_err(|error| match error {
-                mmrest_models::ModelError::NonFinite(message) => LearnerError::Training(format!(
-                    "epoch {epoch}: {message}; {}",
-                    self.what_is_left()
-                )),
-                error => error.into(),
-            })?;
-            trainer.set_state(state);
-        }
+        self.pass_in_order(
+            trainer,
+            (epoch, model.epoch_stage(epoch)),
+            interrupter,
+            |state, batches| model.begin_epoch(state, epoch, batches),
+        )?;
         seed_dropout(&self.devices, self.saved.config.seed, epoch);
+        Ok(())
+    }
+
+    /// What an epoch begins or ends with, where that is a `stage`: the model's pass over the training set, which moves the
+    /// state.
+    fn pass_in_order<M: SentimentModel>(
+        &self,
+        trainer: &mut Trainer<M>,
+        (epoch, stage): (usize, Option<&'static str>),
+        interrupter: &Interrupter,
+        pass: impl FnOnce(&mut M::State, &mut TrainBatches<'_>) -> Result<(), ModelError>,
+    ) -> Result<(), LearnerError> {
+        let Some(stage) = stage else {
+            return Ok(());
+        };
+        self.observer.stage(stage);
+        let mut state = (*trainer.state()).clone();
+        let mut batches = self.train_in_order.pass().map(|batch| {
+            if interrupter.should_stop() {
+                return Err(ModelError::Interrupted);
+            }
+            batch.map_err(batch_error)
+        });
+        pass(&mut state, &mut batches).map_err(|error| match error {
+            ModelError::NonFinite(message) => {
+                LearnerError::Training(format!("epoch {epoch}: {message}; {}", self.what_is_left()))
+            }
+            error => error.into(),
+        })?;
+        trainer.set_state(state);
         Ok(())
     }
 

@@ -32,9 +32,12 @@ impl Fixture {
         RunFolder::new(self.folder.path().join(name))
     }
 
+    /// The sample's configuration with preset `paper`, unless `set` names another.
     pub(crate) fn config(&self, set: &[&str]) -> Config {
         let text = std::fs::read_to_string(workspace().join("configs/sample.toml")).unwrap();
-        let mut overrides = vec![parse_override("train.epochs=4").unwrap()];
+        let mut overrides = ["preset=paper", "train.epochs=4"]
+            .map(|set| parse_override(set).unwrap())
+            .to_vec();
         overrides.extend(set.iter().map(|s| parse_override(s).unwrap()));
         Config::parse(&text, &overrides).unwrap()
     }

@@ -6,6 +6,7 @@ mod forms;
 mod intervals;
 mod predicting;
 mod schedules;
+mod sentences;
 
 use std::sync::Arc;
 
@@ -63,11 +64,19 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
     assert!(read(a.predictions()) != read(c.predictions()));
 }
 
+/// The presets of MMRest.
+const PRESETS: [&str; 4] = [
+    "preset=kernel",
+    "preset=paper",
+    "preset=official",
+    "preset=ordinal",
+];
+
 #[test]
 fn a_stopped_run_resumes_to_the_very_same_end() {
     let _turn = turn();
     let fixture = Fixture::new();
-    for preset in ["preset=paper", "preset=official", "preset=ordinal"] {
+    for preset in PRESETS {
         let whole = format!("whole-{preset}");
         fixture.train(&whole, &[preset]);
         for stop in [0, 1, 3] {
@@ -91,7 +100,7 @@ fn a_stopped_run_resumes_to_the_very_same_end() {
 fn recording_the_test_split_changes_nothing_else() {
     let _turn = turn();
     let fixture = Fixture::new();
-    for preset in ["preset=paper", "preset=official", "preset=ordinal"] {
+    for preset in PRESETS {
         let [plain, recorded, stopped] = ["plain", "recorded", "stopped"]
             .map(|name| fixture.run_folder(&format!("{name}-{preset}")));
         let set = [preset, "train.record_test=true"];
@@ -204,6 +213,7 @@ fn evaluation_repeats_the_figures_to_the_last_digit() {
         &[][..],
         &["preset=official"],
         &["preset=ordinal"],
+        &["preset=kernel"],
         &["text.train_layers=1"],
         &["text.freeze=true"],
         &["data.modalities=[\"audio\"]"],

@@ -44,6 +44,13 @@ pub(super) fn mean_laplacian(
     })
 }
 
+/// How many pairs of a field have the same bin, or different bins, whichever are fewer.
+pub(super) fn least_of_both(field: &[usize], row_bins: &[usize]) -> usize {
+    let bins: Vec<usize> = field.iter().map(|&row| row_bins[row]).collect();
+    let [same, other] = PairRanks::new(&bins).counts();
+    same.min(other)
+}
+
 /// The Laplacian of pairs that weigh what `weights` says of the counted pairs of the same bin and of different bins.
 fn weighted_laplacian(
     field: &[usize],
@@ -149,6 +156,15 @@ mod tests {
             4950
         );
         assert_eq!(signed_laplacian(&field, &bins, 0, 1, 0), None);
+    }
+
+    #[test]
+    fn the_fewer_pairs_are_counted() {
+        // Of bin 2: three rows, three pairs; of bin 0 one row, with three pairs of different bins; then of bin 1.
+        let bins = [2, 2, 0, 2, 1];
+        assert_eq!(least_of_both(&[0, 1, 2, 3], &bins), 3);
+        assert_eq!(least_of_both(&[0, 1, 2, 3, 4], &bins), 3);
+        assert_eq!(least_of_both(&[0, 2, 4], &bins), 0);
     }
 
     #[test]

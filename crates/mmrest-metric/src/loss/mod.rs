@@ -16,7 +16,7 @@ pub use ordinal::{OrdinalLossConfig, ordinal_shares};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use self::laplacian::{mean_laplacian, signed_laplacian};
+use self::laplacian::{least_of_both, mean_laplacian, signed_laplacian};
 use crate::rows::squared_distance;
 use crate::{Clusters, MetricError, MultiMetric};
 
@@ -34,6 +34,9 @@ pub struct MmcLossConfig {
     pub margin_scale: f64,
     /// At most so many pairs of the same bin, and so many of different bins, count in a receptive field.
     pub max_pairs: usize,
+    /// Whether as many pairs of different bins as of the same bin count in a receptive field: the more numerous side is
+    /// thinned to the other's number. A field without a pair of either side does not count.
+    pub balanced: bool,
     /// Whether a field's hinge is about the means of its pairs' distances instead of their sums, and each part is a
     /// mean over what it sums: fields, rows and other clusters, entries on the diagonal.
     pub means: bool,
@@ -47,6 +50,7 @@ impl Default for MmcLossConfig {
             margin: 3.0,
             margin_scale: 1.0,
             max_pairs: 4000,
+            balanced: false,
             means: false,
         }
     }
@@ -127,10 +131,15 @@ impl MmcLossConfig {
             .enumerate()
             .filter_map(|(cluster, rows)| {
                 let stream = cluster as u64;
-                let laplacian = if self.means {
-                    mean_laplacian(rows, row_bins, self.max_pairs, seed, stream)?
+                let most = if self.balanced {
+                    self.max_pairs.min(least_of_both(rows, row_bins))
                 } else {
-                    signed_laplacian(rows, row_bins, self.max_pairs, seed, stream)?
+                    self.max_pairs
+                };
+                let laplacian = if self.means {
+                    mean_laplacian(rows, row_bins, most, seed, stream)?
+                } else {
+                    signed_laplacian(rows, row_bins, most, seed, stream)?
                 };
                 Some(FieldPairs {
                     cluster,

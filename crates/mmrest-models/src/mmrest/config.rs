@@ -1,6 +1,6 @@
 //! `[model.mmrest]`: the configuration of MMRest, with its presets.
 
-use mmrest_metric::MmcLossConfig;
+use mmrest_metric::{KernelRegressionConfig, MmcLossConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
@@ -21,6 +21,10 @@ pub struct MmRestConfig {
     pub hidden: usize,
     /// Dropout after the LSTMs and before the MLP.
     pub dropout: f64,
+    /// Whether each row of the shared space is divided by its length.
+    pub unit_length: bool,
+    /// How the modalities make the score.
+    pub fusion: FusionKind,
     /// Whether L_MMC is part of the loss.
     pub mmc: bool,
     /// Weight eta of L_MMC.
@@ -47,6 +51,8 @@ pub struct MmRestConfig {
     pub loss: LossConfig,
     /// The form of the bias.
     pub projection: ProjectionConfig,
+    /// How kernel regression starts and learns (`loss.kind = "kernel"`, `projection.kind = "kernel"`).
+    pub kernel: KernelConfig,
 }
 
 impl Default for MmRestConfig {
@@ -57,6 +63,8 @@ impl Default for MmRestConfig {
             joint: 512,
             hidden: 128,
             dropout: 0.1,
+            unit_length: false,
+            fusion: FusionKind::Joint,
             mmc: true,
             mmc_weight: 0.01,
             target: Target::Prediction,
@@ -70,8 +78,20 @@ impl Default for MmRestConfig {
             clusters: ClusterConfig::default(),
             loss: LossConfig::default(),
             projection: ProjectionConfig::default(),
+            kernel: KernelConfig::default(),
         }
     }
+}
+
+/// How the modalities make the score.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FusionKind {
+    /// Each alone and all side by side, as published.
+    #[default]
+    Joint,
+    /// The first modality alone; each further one adds its own score through a gate that starts closed.
+    Gated,
 }
 
 /// What the L1 loss compares with the label.
@@ -92,6 +112,8 @@ pub enum MetricKind {
     /// One global and one local metric per cluster, learned.
     #[default]
     Learned,
+    /// The global metric is learned, the local ones are fixed at the identity.
+    Global,
     /// M0 and dM_i fixed at the identity.
     Single,
 }
@@ -182,6 +204,8 @@ pub enum LossConfig {
     Hinge(MmcLossConfig),
     /// Cross-entropy of a segment's shares of the clusters against the label's place between their sentiments.
     Ordinal(OrdinalConfig),
+    /// Error of the sentiment that the batch's other segments give by kernel regression, and the ordinal cross-entropy.
+    Kernel(KernelLossConfig),
 }
 
 impl Default for LossConfig {
@@ -200,6 +224,41 @@ pub struct OrdinalConfig {
     pub anchor_weight: f64,
 }
 
+/// The terms of the kernel L_MMC beside the error of kernel regression.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KernelLossConfig {
+    /// Weight of the cross-entropy of a segment's shares of the clusters, as `ordinal` has it.
+    pub ordinal_weight: f64,
+    /// Standard deviation of the label's place among the clusters, in label units; 0: between its two neighbours.
+    pub smoothing: f64,
+    /// Weight of the metrics' distance from the identity.
+    pub anchor_weight: f64,
+}
+
+/// `[model.mmrest.kernel]`: how kernel regression starts and learns.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KernelConfig {
+    /// Squared distance of the first modality over which a weight falls to 1/e, at first.
+    pub temperature: f64,
+    /// The precision of each further modality as a multiple of the first one's, at first.
+    pub gate: f64,
+    /// Learning rate of the precisions' logarithms.
+    pub learning_rate: f64,
+}
+
+impl Default for KernelConfig {
+    fn default() -> Self {
+        let KernelRegressionConfig { temperature, gate } = KernelRegressionConfig::default();
+        Self {
+            temperature,
+            gate,
+            learning_rate: 1e-2,
+        }
+    }
+}
+
 /// `[model.mmrest.projection]`: the form of the bias.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
@@ -212,6 +271,13 @@ pub enum ProjectionConfig {
     },
     /// How far the score is from the sentiment expected of the clusters around, by their shares of the segment.
     Expectation {},
+    /// How far the score is from the sentiment that the training segments around give by kernel regression under the
+    /// learned metrics.
+    Kernel {
+        /// The share of the sentiment expected of the clusters in it, 0 to 1.
+        #[serde(default)]
+        centers: f64,
+    },
 }
 
 impl Default for ProjectionConfig {
@@ -225,13 +291,46 @@ impl MmRestConfig {
     pub fn needs_clusters(&self) -> bool {
         self.mmc || self.bias
     }
+
+    /// Whether kernel regression has any part in a run.
+    pub(super) fn needs_kernel(&self) -> bool {
+        (self.mmc && matches!(self.loss, LossConfig::Kernel(_))) || self.biased_by_kernel()
+    }
+
+    /// Whether the bias comes from kernel regression over the training segments.
+    pub(super) fn biased_by_kernel(&self) -> bool {
+        self.bias && matches!(self.projection, ProjectionConfig::Kernel { .. })
+    }
 }
 
 impl Presets for MmRestConfig {
     const PRESETS: &'static [(&'static str, &'static str)] = &[
+        // Kernel regression over the training segments under the learned metrics (docs/src/method.md, "the kernel form").
+        (
+            "kernel",
+            r#"
+[train]
+learning_rate = 1e-3
+[model.mmrest]
+unit_length = true
+fusion = "gated"
+mmc_weight = 1.0
+target = "score"
+gamma = 0.75
+metric_learning_rate = 1e-3
+max_metric_grad_norm = 0.0
+[model.mmrest.clusters]
+assign = "sentiment"
+temperature = 0.5
+[model.mmrest.loss]
+kind = "kernel"
+[model.mmrest.projection]
+kind = "kernel"
+"#,
+        ),
         // The paper's method, with clusters that keep their identity and the bias at evaluation too.
         ("paper", ""),
-        // What the published code computes (docs/src/method.md, "two presets").
+        // What the published code computes (docs/src/method.md, "presets").
         (
             "official",
             r#"
@@ -284,6 +383,7 @@ kind = "expectation"
         "clusters.temperature",
         "loss.*",
         "projection.*",
+        "kernel.*",
     ];
 
     fn check(&self, key: &str, task: &Task) -> Result<(), ConfigError> {
@@ -324,6 +424,27 @@ kind = "expectation"
                 ("loss.smoothing", loss.smoothing),
                 ("loss.anchor_weight", loss.anchor_weight),
             ]),
+            LossConfig::Kernel(loss) => weights.extend([
+                ("loss.ordinal_weight", loss.ordinal_weight),
+                ("loss.smoothing", loss.smoothing),
+                ("loss.anchor_weight", loss.anchor_weight),
+            ]),
+        }
+        if let ProjectionConfig::Kernel { centers } = self.projection {
+            weights.push(("projection.centers", centers));
+            if centers > 1.0 {
+                return Err(ConfigError(format!(
+                    "{key}.projection.centers must be in [0, 1], found {centers}"
+                )));
+            }
+        }
+        weights.push(("kernel.learning_rate", self.kernel.learning_rate));
+        for (name, value) in [
+            ("clusters.temperature", clusters.temperature),
+            ("kernel.temperature", self.kernel.temperature),
+            ("kernel.gate", self.kernel.gate),
+        ] {
+            ConfigError::above_zero(&format!("{key}.{name}"), value)?;
         }
         for (name, value) in weights {
             ConfigError::at_least_zero(&format!("{key}.{name}"), value)?;
@@ -337,25 +458,35 @@ impl MmRestConfig {
     fn check_ordinal(&self, key: &str, bins: usize) -> Result<(), ConfigError> {
         let by_sentiment = self.clusters.assign == Assign::Sentiment;
         let refuse = |message: String| Err(ConfigError(message));
-        if by_sentiment && self.clusters.clusters != bins {
+        if by_sentiment && self.clusters.clusters < bins {
             return refuse(format!(
                 "{key}.clusters.assign = \"sentiment\" makes one cluster of each of the {bins} bins: set \
                  {key}.clusters.clusters = {bins}, found {}",
                 self.clusters.clusters
             ));
         }
-        if matches!(self.loss, LossConfig::Ordinal(_)) && !by_sentiment {
+        let by_label = match (&self.loss, &self.projection) {
+            (LossConfig::Ordinal(_), _) => Some("loss.kind = \"ordinal\""),
+            (LossConfig::Kernel(_), _) => Some("loss.kind = \"kernel\""),
+            (_, ProjectionConfig::Kernel { .. }) => Some("projection.kind = \"kernel\""),
+            _ => None,
+        };
+        if let Some(form) = by_label
+            && !by_sentiment
+        {
             return refuse(format!(
-                "{key}.loss.kind = \"ordinal\" compares clusters whose sentiments ascend: set {key}.clusters.assign = \
-                 \"sentiment\", found \"kmeans\""
+                "{key}.{form} measures by clusters whose sentiments ascend: set {key}.clusters.assign = \"sentiment\", \
+                 found \"kmeans\""
             ));
         }
-        let temperature = self.clusters.temperature;
-        if temperature.is_finite() && temperature > 0.0 {
-            return Ok(());
+        if matches!(self.projection, ProjectionConfig::Kernel { .. })
+            && self.target == Target::Prediction
+        {
+            return refuse(format!(
+                "{key}.projection.kind = \"kernel\" is a bias towards segments with known labels, which a segment in \
+                 training is one of: set {key}.target = \"score\", found \"prediction\""
+            ));
         }
-        refuse(format!(
-            "{key}.clusters.temperature must be a number > 0, found {temperature}"
-        ))
+        Ok(())
     }
 }

@@ -1,13 +1,17 @@
 //! L_MMC of a batch, and the clusters that it is about.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use mmrest_kernels::host;
 use mmrest_metric::{
-    Clusters, MmcLoss, MultiMetric, OrdinalLossConfig, Rows, assign, receptive_fields,
+    Clusters, KernelRegression, MetricError, MmcLoss, MultiMetric, OrdinalLossConfig, Rows, assign,
+    receptive_fields,
 };
 
-use super::{Assign, ClusterScope, ClusterState, Forward, LossConfig, MmRest, OrdinalConfig};
+use super::{
+    Assign, ClusterScope, ClusterState, Forward, KernelLossConfig, LossConfig, MmRest,
+    OrdinalConfig,
+};
 use crate::all_gather::{PartRows, concatenate};
 use crate::batch::Batch;
 use crate::error::ModelError;
@@ -56,7 +60,7 @@ impl MmRest {
         };
         let Some(part) = &batch.part else {
             let on = self.cluster_batch(&own, state, modalities, mode)?;
-            let loss = self.mmc_loss(rows, &on, metric)?;
+            let loss = self.mmc_loss(rows, &on, metric, self.kernel.as_ref())?;
             output.next = Some(on.next);
             return Ok(loss);
         };
@@ -70,9 +74,13 @@ impl MmRest {
         output.next = Some(gathered.on.next.clone());
         let all = part.among(rows, &gathered.values, modalities);
         match part.index() {
-            0 => self.mmc_loss(all, &gathered.on, metric),
+            0 => self.mmc_loss(all, &gathered.on, metric, self.kernel.as_ref()),
             // The metrics' own gradient is the whole batch's on every device: it is taken once.
-            _ => self.mmc_loss(all, &gathered.on, &metric.clone().no_grad()),
+            _ => {
+                let kernel = self.kernel.clone().map(Module::no_grad);
+                let metric = metric.clone().no_grad();
+                self.mmc_loss(all, &gathered.on, &metric, kernel.as_ref())
+            }
         }
     }
 
@@ -129,11 +137,21 @@ impl MmRest {
         rows: Tensor<2>,
         on: &BatchClusters,
         metric: &MultiMetric,
+        kernel: Option<&KernelRegression>,
     ) -> Result<Option<MmcLoss>, ModelError> {
         let settings = &self.settings;
         if !settings.config.mmc {
             return Ok(None);
         }
+        let ordinal = |rows: Tensor<2>, smoothing, anchor_weight| {
+            let loss = OrdinalLossConfig {
+                temperature: settings.config.clusters.temperature,
+                smoothing,
+                anchor_weight,
+            };
+            let sentiments = settings.sentiments_of(&on.clusters);
+            loss.forward(rows, &on.labels, &sentiments, &on.clusters, metric)
+        };
         let loss = match &settings.config.loss {
             LossConfig::Hinge(loss) => loss.forward(
                 rows,
@@ -147,16 +165,54 @@ impl MmRest {
             LossConfig::Ordinal(OrdinalConfig {
                 smoothing,
                 anchor_weight,
-            }) => {
-                let loss = OrdinalLossConfig {
-                    temperature: settings.config.clusters.temperature,
-                    smoothing: *smoothing,
-                    anchor_weight: *anchor_weight,
+            }) => ordinal(rows, *smoothing, *anchor_weight),
+            LossConfig::Kernel(config) => {
+                let loss = if config.ordinal_weight > 0.0 || config.anchor_weight > 0.0 {
+                    ordinal(rows.clone(), config.smoothing, config.anchor_weight)?
+                } else {
+                    let nothing = Tensor::zeros([1], &rows.device());
+                    MmcLoss {
+                        total: nothing.clone(),
+                        intra: nothing.clone(),
+                        inter: nothing.clone(),
+                        frobenius: nothing,
+                    }
                 };
-                let sentiments = settings.sentiments_of(&on.clusters);
-                loss.forward(rows, &on.labels, &sentiments, &on.clusters, metric)
+                self.kernel_loss(rows, on, metric, kernel, config, loss)
             }
         }?;
         Ok(Some(loss))
+    }
+
+    /// The kernel L_MMC: the mean error of each segment's sentiment as the batch's others give it, and `ordinal`.
+    fn kernel_loss(
+        &self,
+        rows: Tensor<2>,
+        on: &BatchClusters,
+        metric: &MultiMetric,
+        kernel: Option<&KernelRegression>,
+        config: &KernelLossConfig,
+        ordinal: MmcLoss,
+    ) -> Result<MmcLoss, MetricError> {
+        let labels = &on.labels;
+        // A segment alone in its batch has nothing to be compared with.
+        let intra = match kernel.filter(|_| labels.len() > 1) {
+            Some(kernel) => {
+                let which = &on.bins[..labels.len()];
+                let truth = TensorData::new(labels.clone(), [labels.len()]);
+                let truth = Tensor::<1>::from_data(truth, &rows.device());
+                let given = kernel.leave_one_out(rows, labels, which, metric)?;
+                (given - truth).abs().mean()
+            }
+            None => ordinal.intra,
+        };
+        let total = intra.clone()
+            + ordinal.inter.clone().mul_scalar(config.ordinal_weight)
+            + ordinal.frobenius.clone().mul_scalar(config.anchor_weight);
+        Ok(MmcLoss {
+            total,
+            intra,
+            ..ordinal
+        })
     }
 }

@@ -2,6 +2,7 @@
 //! geometric projection bias added to an attention-free fusion score (docs/src/method.md).
 
 mod config;
+mod fusion;
 mod graph;
 mod loss;
 mod space;
@@ -16,21 +17,23 @@ use mmrest_encoders::{Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig};
 use mmrest_kernels::host;
 use mmrest_kernels::init::xavier_linear_init;
 use mmrest_metric::{
-    Clusters, KMeansConfig, MultiMetric, MultiMetricConfig, ReceptiveField, Rows, SentimentBins,
-    expected_sentiment,
+    Clusters, KMeansConfig, KernelRegression, KernelRegressionConfig, MultiMetric,
+    MultiMetricConfig, ReceptiveField, Rows, SentimentBins, Support, expected_sentiment,
 };
 use mmrest_onnx::Graph;
 use mmrest_pdlf::{
-    Fusion, FusionConfig, Projection, cluster_distances, mean_over_modalities,
-    projection_from_distances,
+    Fusion, Projection, cluster_distances, mean_over_modalities, projection_from_distances,
 };
 use serde::{Deserialize, Serialize};
 
 pub use self::config::{
-    Assign, ClusterConfig, ClusterScope, LossConfig, MetricKind, MmRestConfig, OrdinalConfig,
-    ProjectionConfig, ReceptiveFieldKind, Target,
+    Assign, ClusterConfig, ClusterScope, FusionKind, KernelConfig, KernelLossConfig, LossConfig,
+    MetricKind, MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target,
 };
+pub use self::fusion::GatedScores;
+use self::fusion::{further, fusion_config};
 use self::space::Space;
+use crate::all_gather::{PartRows, concatenate};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
@@ -62,8 +65,12 @@ pub struct MmRest {
     pub audio: Option<SequenceEncoder>,
     /// The attention-free score y'.
     pub fusion: Fusion,
+    /// The scores that further modalities add (`fusion = "gated"`).
+    pub gated: Option<GatedScores>,
     /// Global and local metrics, when L_MMC or the bias is in use.
     pub metric: Option<MultiMetric>,
+    /// Kernel regression, where loss or bias are made of it.
+    pub kernel: Option<KernelRegression>,
     #[module(skip)]
     settings: Arc<Settings>,
 }
@@ -121,6 +128,9 @@ impl Settings {
 pub struct ClusterState {
     /// None before the first epoch, and where neither L_MMC nor the bias is in use.
     pub clusters: Option<Clusters>,
+    /// The training segments that a kernel's bias is made of; none before the first epoch has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<Support>,
 }
 
 /// What the forward pass gives.
@@ -201,6 +211,7 @@ impl SentimentModel for MmRest {
         }
         let widths = task.widths;
         let fusion = fusion_config(config, task, text_hidden);
+        let modalities = modalities(task, text_hidden);
         Ok(Self {
             text: text.map(|(bert, _)| TextEncoder {
                 bert,
@@ -209,7 +220,14 @@ impl SentimentModel for MmRest {
             vision: sequence(widths.vision),
             audio: sequence(widths.audio),
             fusion: fusion.init(device),
+            gated: GatedScores::init(config, further(config, modalities), device),
             metric: config.needs_clusters().then(|| metric_of(config, device)),
+            kernel: config.needs_kernel().then(|| {
+                let KernelConfig {
+                    temperature, gate, ..
+                } = config.kernel;
+                KernelRegressionConfig { temperature, gate }.init(modalities, device)
+            }),
             settings: Arc::new(Settings::new(config, task)?),
         })
     }
@@ -230,11 +248,15 @@ impl SentimentModel for MmRest {
         };
         let sequences = sum([sequence(task.widths.vision), sequence(task.widths.audio)]);
         let hidden = text.map_or(0, |bert| bert.text_width());
+        let modalities = modalities(task, hidden);
+        let precisions = if config.needs_kernel() { modalities } else { 0 };
         sum([
             of_text,
             sequences,
             fusion_config(config, task, hidden).parameters(),
+            GatedScores::parameters(config, further(config, modalities)),
             metrics,
+            precisions as u128,
         ])
     }
 
@@ -243,6 +265,11 @@ impl SentimentModel for MmRest {
     }
 
     fn check_state(&self, state: &ClusterState) -> Result<(), ModelError> {
+        if let (Some(support), Some(kernel), Some(metric)) =
+            (&state.support, &self.kernel, &self.metric)
+        {
+            support.check(kernel.modalities(), metric.len())?;
+        }
         let Some(clusters) = &state.clusters else {
             return Ok(());
         };
@@ -258,21 +285,27 @@ impl SentimentModel for MmRest {
 
     fn recipe(config: &MmRestConfig, rates: &Rates) -> Recipe {
         const METRIC: &str = r"^metric\.";
+        const KERNEL: &str = r"^kernel\.";
         let decay = rates.weight_decay;
         let gradients = |name, pattern, clip| GradientGroup {
             name,
             pattern,
             clip,
         };
+        let mut groups = vec![
+            ParameterGroup::new("", "", rates.learning_rate, decay),
+            ParameterGroup::new("text", r"^text\.bert\.", rates.text_learning_rate, decay),
+            ParameterGroup {
+                optimizer: Optimizer::PsdAdam,
+                ..ParameterGroup::new("metric", METRIC, config.metric_learning_rate, decay)
+            },
+        ];
+        if config.needs_kernel() {
+            let rate = config.kernel.learning_rate;
+            groups.push(ParameterGroup::new("kernel", KERNEL, rate, 0.0));
+        }
         Recipe::new(
-            vec![
-                ParameterGroup::new("", "", rates.learning_rate, decay),
-                ParameterGroup::new("text", r"^text\.bert\.", rates.text_learning_rate, decay),
-                ParameterGroup {
-                    optimizer: Optimizer::PsdAdam,
-                    ..ParameterGroup::new("metric", METRIC, config.metric_learning_rate, decay)
-                },
-            ],
+            groups,
             vec![
                 gradients("", "", rates.clip()),
                 gradients("metric", METRIC, Clip::norm(config.max_metric_grad_norm)),
@@ -294,25 +327,19 @@ impl SentimentModel for MmRest {
         epoch: usize,
         train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
     ) -> Result<(), ModelError> {
-        if self.epoch_stage(epoch).is_none() {
+        // Where the segments of a kernel were encoded at the end of the epoch before, nothing has moved since.
+        if self.epoch_stage(epoch).is_none() || state.support.is_some() {
             return Ok(());
         }
         let settings = &self.settings;
-        let (mut values, mut bins) = (Vec::new(), Vec::new());
-        for batch in train {
-            let batch = batch?;
-            let representations = self.encode(&batch);
-            let rows = host::read("representations", representations.rows())?;
-            if !rows.iter().all(|value| value.is_finite()) {
-                return Err(ModelError::NonFinite(
-                    "the training set cannot be clustered, for it has a representation that is not finite".into(),
-                ));
-            }
-            values.extend(rows);
-            let labels = batch.labels.iter();
-            let batch_bins: Vec<usize> = labels.map(|&l| settings.bins.bin(l)).collect();
-            bins.extend(batch_bins.repeat(representations.modalities()));
-        }
+        let parts = self.encode_split(train)?;
+        let values: Vec<f32> = parts
+            .iter()
+            .flat_map(|part| &part.values)
+            .copied()
+            .collect();
+        let labels = parts.iter().flat_map(|part| &part.labels);
+        let bins: Vec<usize> = labels.map(|&l| settings.bins.bin(l)).collect();
         let rows = Rows::new(&values, settings.config.representation)?;
         let (kmeans, field) = (&settings.kmeans, settings.field);
         let clusters = match &state.clusters {
@@ -326,6 +353,40 @@ impl SentimentModel for MmRest {
             }
         };
         state.clusters = Some(clusters);
+        Ok(())
+    }
+
+    fn epoch_end_stage(&self) -> Option<&'static str> {
+        let config = &self.settings.config;
+        (self.kernel.is_some() && config.biased_by_kernel()).then_some("encoding the training set")
+    }
+
+    /// Encodes the segments that a kernel's bias is made of (docs/src/method.md, "the kernel form"), and their clusters.
+    fn end_epoch(
+        &self,
+        state: &mut ClusterState,
+        train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
+    ) -> Result<(), ModelError> {
+        if self.epoch_end_stage().is_none() {
+            return Ok(());
+        }
+        let settings = &self.settings;
+        let dim = settings.config.representation;
+        let modalities = self.kernel.as_ref().map_or(1, KernelRegression::modalities);
+        let PartRows { values, mut labels } =
+            concatenate(&self.encode_split(train)?, modalities, dim);
+        let mut bins: Vec<usize> = labels.iter().map(|&l| settings.bins.bin(l)).collect();
+        let rows = Rows::new(&values, dim)?;
+        state.clusters = Some(Clusters::by_bin(rows, &bins, settings.bins.len()));
+        let segments = labels.len() / modalities;
+        labels.truncate(segments);
+        bins.truncate(segments);
+        state.support = Some(Support {
+            dim,
+            rows: values,
+            labels,
+            metric: bins,
+        });
         Ok(())
     }
 
@@ -368,12 +429,18 @@ impl SentimentModel for MmRest {
             }
             None => task.clone(),
         };
-        let parts = match mmc {
+        let mut parts = match mmc {
             Some(mmc) => [task, mmc.intra, mmc.inter, mmc.frobenius, mmc.total]
                 .map(Some)
                 .to_vec(),
             None => vec![Some(task), None, None, None, None],
         };
+        if let LossConfig::Kernel(weights) = &self.settings.config.loss {
+            let used = [weights.ordinal_weight, weights.anchor_weight];
+            for (part, weight) in parts[2..4].iter_mut().zip(used) {
+                part.take_if(|_| weight == 0.0);
+            }
+        }
         Ok(Loss { total, parts })
     }
 
@@ -404,7 +471,7 @@ impl SentimentModel for MmRest {
 
     /// Projects the metrics to positive semidefinite matrices.
     fn after_step(mut self) -> Result<Self, ModelError> {
-        if self.settings.config.metric == MetricKind::Learned
+        if self.settings.config.metric != MetricKind::Single
             && let Some(metric) = self.metric.take()
         {
             self.metric = Some(metric.project_psd()?);
@@ -472,25 +539,15 @@ impl SentimentModel for MmRest {
     }
 }
 
-/// Sizes of the fusion.
-fn fusion_config(config: &MmRestConfig, task: &Task, text_hidden: usize) -> FusionConfig {
-    let width = |width: usize| {
-        if width > 0 { config.representation } else { 0 }
-    };
-    FusionConfig {
-        text: text_hidden,
-        vision: width(task.widths.vision),
-        audio: width(task.widths.audio),
-        channels: config.channels,
-        joint: config.joint,
-        hidden: config.hidden,
-        dropout: config.dropout,
-    }
+/// How many modalities are in use.
+fn modalities(task: &Task, text_hidden: usize) -> usize {
+    let widths = [text_hidden, task.widths.vision, task.widths.audio];
+    widths.into_iter().filter(|&width| width > 0).count()
 }
 
 /// Metrics at the identity; fixed there for the paper's "single metric".
 fn metric_of(config: &MmRestConfig, device: &Device) -> MultiMetric {
-    let metric = MultiMetricConfig {
+    let mut metric = MultiMetricConfig {
         dim: config.representation,
         clusters: config.clusters.clusters,
         ridge: config.ridge,
@@ -498,6 +555,10 @@ fn metric_of(config: &MmRestConfig, device: &Device) -> MultiMetric {
     .init(device);
     match config.metric {
         MetricKind::Learned => metric,
+        MetricKind::Global => {
+            metric.local = metric.local.no_grad();
+            metric
+        }
         MetricKind::Single => metric.no_grad(),
     }
 }
@@ -521,7 +582,9 @@ impl MmRest {
             vision,
             audio,
             fusion,
+            gated: None,
             metric,
+            kernel: None,
             settings: Arc::new(Settings::new(config, task)?),
         })
     }
@@ -544,11 +607,15 @@ impl MmRest {
             }
             _ => None,
         };
+        let placed = |rows: Option<Tensor<2>>| match self.settings.config.unit_length {
+            true => rows.map(unit_length),
+            false => rows,
+        };
         Representations {
             first_token,
-            text,
-            vision: sequence(&self.vision, &batch.vision),
-            audio: sequence(&self.audio, &batch.audio),
+            text: placed(text),
+            vision: placed(sequence(&self.vision, &batch.vision)),
+            audio: placed(sequence(&self.audio, &batch.audio)),
         }
     }
 
@@ -564,23 +631,25 @@ impl MmRest {
         mode: Mode,
     ) -> Result<Forward, ModelError> {
         let config = &self.settings.config;
-        // A training step without the bias has no use for distances; evaluation reports the nearest clusters.
+        // A training step without the bias has no use for distances; evaluation reports the nearest clusters. A kernel's
+        // bias is not for training segments, which are part of what it is made of.
         let (looks, adds_bias) = match mode {
-            Mode::Train(_) => (config.bias, config.bias),
+            Mode::Train(_) => {
+                let biased = config.bias && !config.biased_by_kernel();
+                (biased, biased)
+            }
             Mode::Evaluate => (true, config.bias && config.bias_at_evaluation),
         };
         let clusters = state.clusters.as_ref().filter(|_| looks);
-        let score = self.fusion.forward(
-            representations.first_token.clone(),
-            representations.vision.clone(),
-            representations.audio.clone(),
-        );
+        let score = fusion::score(&self.fusion, self.gated.as_ref(), &representations);
         let (mut bias, mut projection, mut rows_on_host) = (None, None, None);
         if let (Some(metric), Some(clusters)) = (&self.metric, clusters) {
             let (placed, rows) = place_rows(representations.rows(), clusters, metric)?;
             if adds_bias {
-                let unweighted = self.bias(&representations, &score, &placed, clusters, metric);
-                bias = Some(unweighted.mul_scalar(config.gamma));
+                let clusters = (clusters, &placed);
+                let support = state.support.as_ref();
+                let unweighted = self.bias(&representations, &score, clusters, support, metric)?;
+                bias = unweighted.map(|bias| bias.mul_scalar(config.gamma));
             }
             (projection, rows_on_host) = (Some(placed), Some(rows));
         }
@@ -599,27 +668,34 @@ impl MmRest {
         })
     }
 
-    /// The bias of a batch before it is weighed: `[batch]`.
+    /// The bias of a batch before it is weighed: `[batch]`; none of a kernel without segments to compare with.
     fn bias(
         &self,
         representations: &Representations,
         score: &Tensor<1>,
-        projection: &Projection,
-        clusters: &Clusters,
+        (clusters, projection): (&Clusters, &Projection),
+        support: Option<&Support>,
         metric: &MultiMetric,
-    ) -> Tensor<1> {
+    ) -> Result<Option<Tensor<1>>, ModelError> {
         let settings = &self.settings;
         let modalities = representations.modalities();
-        match settings.config.projection {
-            ProjectionConfig::Expectation {} => {
-                let shares = metric.log_memberships(
-                    representations.rows(),
-                    modalities,
-                    clusters,
-                    settings.config.clusters.temperature,
-                );
-                let expected = expected_sentiment(shares, &settings.sentiments_of(clusters));
-                expected - score.clone()
+        let expected = || {
+            let temperature = settings.config.clusters.temperature;
+            let rows = representations.rows();
+            let shares = metric.log_memberships(rows, modalities, clusters, temperature);
+            expected_sentiment(shares, &settings.sentiments_of(clusters))
+        };
+        Ok(Some(match settings.config.projection {
+            ProjectionConfig::Expectation {} => expected() - score.clone(),
+            ProjectionConfig::Kernel { centers } => {
+                let (Some(kernel), Some(support)) = (&self.kernel, support) else {
+                    return Ok(None);
+                };
+                let mut around = kernel.predict(representations.rows(), support, metric)?;
+                if centers > 0.0 {
+                    around = around.mul_scalar(1.0 - centers) + expected().mul_scalar(centers);
+                }
+                around - score.clone()
             }
             ProjectionConfig::Length { signed: true } => {
                 mean_over_modalities(projection.signed(&clusters.bins), modalities)
@@ -627,8 +703,34 @@ impl MmRest {
             ProjectionConfig::Length { signed: false } => {
                 mean_over_modalities(projection.value.clone(), modalities)
             }
-        }
+        }))
     }
+
+    /// The rows of C of each batch of the training split, with the label of each row.
+    fn encode_split(
+        &self,
+        batches: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
+    ) -> Result<Vec<PartRows>, ModelError> {
+        let encoded = batches.map(|batch| {
+            let batch = batch?;
+            let representations = self.encode(&batch);
+            let values = host::read("representations", representations.rows())?;
+            if !values.iter().all(|value| value.is_finite()) {
+                return Err(ModelError::NonFinite(
+                    "the training set cannot be clustered, for it has a representation that is not finite".into(),
+                ));
+            }
+            let labels = batch.labels.repeat(representations.modalities());
+            Ok(PartRows { values, labels })
+        });
+        encoded.collect()
+    }
+}
+
+/// Rows `[rows, dim]` divided by their lengths; a row of zeros stays one.
+fn unit_length(rows: Tensor<2>) -> Tensor<2> {
+    let lengths = rows.clone().square().sum_dim(1).clamp_min(1e-12).sqrt();
+    rows / lengths
 }
 
 /// Places `rows`, `[rows, dim]`, among clusters; gives the rows on the host too, for one read has both.

@@ -46,7 +46,7 @@ impl Space<'_> {
             return Ok(None);
         };
         let value = match config.projection {
-            ProjectionConfig::Expectation {} => return Ok(None),
+            ProjectionConfig::Expectation {} | ProjectionConfig::Kernel { .. } => return Ok(None),
             ProjectionConfig::Length { signed: true } => projection.signed(&clusters.bins),
             ProjectionConfig::Length { signed: false } => projection.value.clone(),
         };
@@ -68,10 +68,14 @@ impl Geometry for Space<'_> {
     fn bias(&self) -> BiasInfo {
         let config = &self.model.settings.config;
         BiasInfo {
-            on: config.bias && config.bias_at_evaluation && self.clusters().is_some(),
+            on: config.bias
+                && config.bias_at_evaluation
+                && self.clusters().is_some()
+                && (self.state.support.is_some() || !config.biased_by_kernel()),
             kind: match config.projection {
                 ProjectionConfig::Length { .. } => "length",
                 ProjectionConfig::Expectation {} => "expectation",
+                ProjectionConfig::Kernel { .. } => "kernel",
             },
             gamma: config.gamma,
         }

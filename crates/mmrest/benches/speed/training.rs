@@ -10,11 +10,12 @@ use mmrest_encoders::BertConfig;
 use mmrest_learner::Config;
 use mmrest_learner::train::Trainer;
 use mmrest_models::{
-    ClusterState, Example, HostBatch, MmRest, ModelConfig, SentimentModel, TextFeatures,
+    Batch, ClusterState, Example, HostBatch, MmRest, MmRestConfig, ModelConfig, ModelError,
+    SentimentModel, TextFeatures,
 };
 
 use crate::lengths;
-use crate::torch::Torch;
+use crate::torch::{Peer, Torch};
 use crate::works::{BATCH, CLUSTERS, DIM, clusters, minilm, mpnet};
 
 /// Segments of CMU-MOSI's training split.
@@ -33,6 +34,8 @@ pub(crate) enum Setup {
     ByLength,
     /// MPNet-base is fine-tuned, on batches of 16 in any order.
     Mpnet,
+    /// As `MiniLm`, with the default preset in place of the published network, which PyTorch has.
+    DefaultPreset,
 }
 
 impl Setup {
@@ -47,7 +50,21 @@ impl Setup {
     fn batch(self) -> usize {
         if self == Self::Mpnet { 16 } else { BATCH }
     }
+
+    fn network(self) -> Result<MmRestConfig, String> {
+        if self != Self::DefaultPreset {
+            return Ok(MmRestConfig::default());
+        }
+        let config = Config::parse("", &[]).map_err(|error| error.to_string())?;
+        match config.model {
+            ModelConfig::MmRest { config } => Ok(config),
+            other => Err(format!("the default model is {}", other.name())),
+        }
+    }
 }
+
+/// The batches of a pass over the training split.
+type TrainBatches<'a> = dyn Iterator<Item = Result<Batch, ModelError>> + 'a;
 
 /// A model and batches to train it on.
 pub(crate) struct Training {
@@ -62,7 +79,7 @@ pub(crate) struct Training {
 impl Training {
     pub(crate) fn new(device: &Device, setup: Setup) -> Result<Self, String> {
         let device = device.clone().autodiff();
-        let mut config = Config::parse("", &[]).map_err(|error| error.to_string())?;
+        let mut config = Config::default();
         config.data.modalities = vec![Modality::Text, Modality::Audio];
         config.text.freeze = setup == Setup::Cached;
         let widths = Widths {
@@ -72,16 +89,15 @@ impl Training {
         let bert_config = setup.encoder();
         let bert = Some((bert_config.init(&device), &bert_config));
         let task = config.task(widths, bert_config.num_hidden_layers);
-        let ModelConfig::MmRest { config: network } = &config.model else {
-            return Err("the default model is another".to_owned());
-        };
+        let network = setup.network()?;
         let model =
-            MmRest::init(network, &task, bert, &device).map_err(|error| error.to_string())?;
+            MmRest::init(&network, &task, bert, &device).map_err(|error| error.to_string())?;
         let state = ClusterState {
             clusters: Some(clusters(CLUSTERS, DIM)),
+            support: None,
         };
         let batches = batches(setup);
-        let recipe = MmRest::recipe(network, &config.train.rates());
+        let recipe = MmRest::recipe(&network, &config.train.rates());
         let refit_every = network.clusters.refit_every;
         let trainer = Trainer::new(model, state, &recipe, std::slice::from_ref(&device))
             .map_err(|error| error.to_string())?;
@@ -99,27 +115,35 @@ impl Training {
     }
 
     /// An epoch, as `train_seconds` counts it on average: of the pass that clusters the training set every few epochs, the
-    /// part of one epoch; then every step.
+    /// part of one epoch; every step; the pass that an epoch ends with.
     ///
     /// # Panics
     ///
-    /// As [`step`](Self::step); or the training set cannot be clustered, which it can.
+    /// As [`step`](Self::step); or the training set cannot be encoded, which it can.
     pub(crate) fn epoch(&mut self) {
         self.trainer.begin_epoch(1);
-        let inner = self.device.clone().inner();
-        let mut train = self
-            .batches
-            .iter()
-            .step_by(self.refit_every)
-            .map(|batch| Ok(batch.clone().upload(&inner)));
-        let mut state = (*self.trainer.state()).clone();
-        let begun = self.trainer.model().valid();
-        let begun = begun.begin_epoch(&mut state, 1, &mut train);
-        assert!(begun.is_ok(), "{begun:?}");
-        self.trainer.set_state(state);
+        self.pass(self.refit_every, |model, state, train| {
+            model.begin_epoch(state, 1, train)
+        });
         for _ in 0..self.batches() {
             self.step();
         }
+        self.pass(1, |model, state, train| model.end_epoch(state, train));
+    }
+
+    /// A pass over one in so many training batches, without gradients.
+    fn pass(
+        &mut self,
+        every: usize,
+        pass: impl Fn(&MmRest, &mut ClusterState, &mut TrainBatches<'_>) -> Result<(), ModelError>,
+    ) {
+        let inner = self.device.clone().inner();
+        let batches = self.batches.iter().step_by(every);
+        let mut train = batches.map(|batch| Ok(batch.clone().upload(&inner)));
+        let mut state = (*self.trainer.state()).clone();
+        let passed = pass(&self.trainer.model().valid(), &mut state, &mut train);
+        assert!(passed.is_ok(), "{passed:?}");
+        self.trainer.set_state(state);
     }
 
     /// One step, as the epoch loop takes it.
@@ -191,6 +215,11 @@ pub(crate) fn peak_memory(device: &Device) -> Result<f64, String> {
     for _ in 0..MEMORY_STEPS {
         training.step();
     }
+    own_peak_memory()
+}
+
+/// The most memory this process held, in MiB.
+pub(crate) fn own_peak_memory() -> Result<f64, String> {
     let status = std::fs::read_to_string("/proc/self/status")
         .map_err(|error| format!("this system does not tell a process's memory: {error}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -205,18 +234,11 @@ pub(crate) fn compare_memory(
     threads: usize,
 ) -> Result<(f64, Option<f64>), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let output = Command::new(own)
-        .arg(MEMORY_OPTION)
-        .output()
-        .map_err(|error| format!("cannot start the measured process: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let ours = text.trim().parse().map_err(|_| {
-        let message = String::from_utf8_lossy(&output.stderr);
-        format!("the measured process says {:?}", message.trim())
-    })?;
+    let ours = measured_memory(Command::new(own).arg(MEMORY_OPTION))?;
     let theirs = match python {
         Some(python) => {
-            let mut torch = Torch::start::<&str>(python, "step-bucketed", threads, &[])?;
+            let mut torch =
+                Torch::start::<&str>(Peer::Torch, python, "step-bucketed", threads, &[])?;
             for _ in 0..MEMORY_STEPS {
                 torch.round()?;
             }
@@ -225,4 +247,16 @@ pub(crate) fn compare_memory(
         None => None,
     };
     Ok((ours, theirs))
+}
+
+/// What a process that measures its own memory says, in MiB.
+pub(crate) fn measured_memory(process: &mut Command) -> Result<f64, String> {
+    let output = process
+        .output()
+        .map_err(|error| format!("cannot start the measured process: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().map_err(|_| {
+        let message = String::from_utf8_lossy(&output.stderr);
+        format!("the measured process says {:?}", message.trim())
+    })
 }

@@ -162,7 +162,7 @@ fn score_recordings(
             refuse_the_input(input, "--embeddings", arguments.embeddings.as_deref())?;
         }
     }
-    let predictor = load(arguments)?;
+    let predictor = with_sentences(load(arguments)?, None, arguments)?;
     let inputs = recording::inputs(&predictor, &arguments.run)?;
     check_tables(arguments, &inputs)?;
     let mut scorer = scorer(arguments, predictor, format, None)?;

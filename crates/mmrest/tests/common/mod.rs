@@ -182,11 +182,17 @@ impl Fixture {
         serde_json::from_str(&self.read(name)).unwrap()
     }
 
-    /// `mmrest train sample` on this folder's data, into a folder beside them.
+    /// `mmrest train sample` on this folder's data, into a folder beside them: MMRest by preset `paper`, whose figures the
+    /// tests know, unless `more` says otherwise.
     pub fn train(&self, out: &str, more: &[&str]) -> Command {
         let bert = self.arg("sample/bert");
         let data = ["sample", "--data", &self.arg("sample"), "--bert", &bert];
-        self.train_with(&data, out, more)
+        let other = more
+            .iter()
+            .any(|set| set.starts_with("model.name=") || set.starts_with("preset="));
+        let paper = ["--set", "preset=paper"];
+        let paper = if other { &[][..] } else { &paper };
+        self.train_with(&data, out, &[paper, more].concat())
     }
 
     /// `mmrest train` on a configuration in this folder.

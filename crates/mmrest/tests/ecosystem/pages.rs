@@ -85,11 +85,15 @@ fn the_pages_python_runs() {
     let folder = fixture.path("");
     let path = std::env::var("PATH").unwrap_or_default();
     let mut ran = 0;
-    for page in ["from-python.md", "tracking.md"] {
+    for page in ["from-python.md", "tracking.md", "export.md"] {
         let blocks = blocks(page);
-        assert!(blocks.len() >= 3, "{page}");
+        assert!(blocks.len() >= 2, "{page}");
         for block in blocks {
-            let modules: Vec<&str> = imports(&block).into_iter().collect();
+            let mut modules: Vec<&str> = imports(&block).into_iter().collect();
+            if modules.contains(&"mlflow") {
+                // Its small package lacks the database that it keeps runs in.
+                modules.push("sqlalchemy");
+            }
             if !has(&modules, &format!("a block of {page}")) {
                 continue;
             }

@@ -8,7 +8,7 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use hdf5_writer::{DatasetBuilder, FILTER_DEFLATE, FilterDescription, Hdf5Builder, WriteOptions};
 use mmrest_mutation::mutator::{Form, generator};
-use mmrest_mutation::read::{self, CONFIG, CSD, PICKLE, TABLE};
+use mmrest_mutation::read::{self, CONFIG, CSD, PACKED, PICKLE, TABLE};
 use mmrest_mutation::seed;
 use mmrest_mutation::trial::{Reader, Subject, Trial};
 use rand::RngExt;
@@ -144,4 +144,45 @@ fn tables_of_one_kind_of_sign() {
     let trial = trial("table", subject, &read::table);
     trial.run_found(&scratch(), &found);
     trial.run_found(&scratch(), &bare);
+}
+
+/// The inputs of the fuzz targets, each of which reaches code that the others do not.
+#[test]
+fn what_fuzzing_has_kept() {
+    let csd = seed::csd(&scratch().join("valid/corpus-csd"));
+    let packed = seed::packed(&scratch().join("valid/corpus-packed"));
+    let readers: [(&'static str, Subject, &Reader<'_>); 5] = [
+        ("csd", Subject::new(CSD, Form::Hdf5, csd), &read::csd),
+        (
+            "packed",
+            Subject::new(PACKED, Form::Hdf5, packed),
+            &read::packed,
+        ),
+        (
+            "pickle",
+            Subject::new(PICKLE, Form::Bytes, seed::pickle()),
+            &read::pickle,
+        ),
+        (
+            "release",
+            Subject::new(PICKLE, Form::Bytes, seed::release()),
+            &read::release,
+        ),
+        (
+            "table",
+            Subject::new(TABLE, Form::Text, seed::table()),
+            &read::table,
+        ),
+    ];
+    for (target, subject, read) in readers {
+        let folder = format!("../fuzz/corpus/{target}");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let files = std::fs::read_dir(folder).unwrap();
+        let found: Vec<Vec<u8>> = files
+            .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .collect();
+        assert!(found.len() > 10, "{target}: {} inputs", found.len());
+        let kind: &'static str = format!("corpus-{target}").leak();
+        trial(kind, subject, read).run_found(&scratch(), &found);
+    }
 }

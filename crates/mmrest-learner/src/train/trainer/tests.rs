@@ -4,8 +4,9 @@ use mmrest_data::{Frames, Modality, Widths};
 use mmrest_kernels::host;
 use mmrest_metric::Clusters;
 use mmrest_models::{
-    Clip, ClusterConfig, ClusterScope, ClusterState, Example, HostBatch, MmRest, MmRestConfig,
-    ParameterGroup, Pass, StepAt, TextFeatures, seed,
+    Assign, Clip, ClusterConfig, ClusterScope, ClusterState, Example, FusionKind, HostBatch,
+    KernelLossConfig, LossConfig, MmRest, MmRestConfig, ParameterGroup, Pass, ProjectionConfig,
+    StepAt, Target, TextFeatures, seed,
 };
 use rand::RngExt;
 
@@ -28,6 +29,18 @@ fn config(scope: ClusterScope) -> MmRestConfig {
         },
         ..MmRestConfig::default()
     }
+}
+
+/// The kernel form.
+fn kernel() -> MmRestConfig {
+    let mut config = config(ClusterScope::Train);
+    config.clusters.assign = Assign::Sentiment;
+    config.target = Target::Score;
+    config.fusion = FusionKind::Gated;
+    config.unit_length = true;
+    config.loss = LossConfig::Kernel(KernelLossConfig::default());
+    config.projection = ProjectionConfig::Kernel { centers: 0.5 };
+    config
 }
 
 /// A trainer whose steps are computed in so many parts, each on a clone of one device.
@@ -115,12 +128,14 @@ fn assert_near(a: f64, b: f64, what: &str) {
 #[test]
 fn parts_of_a_step_add_up_to_the_step() {
     let device = Device::flex().autodiff();
-    for scope in [ClusterScope::Train, ClusterScope::Batch] {
-        let mut one = trainer(&config(scope), &device, 1);
+    let [train, batch] = [ClusterScope::Train, ClusterScope::Batch].map(config);
+    for config in [train, batch, kernel()] {
+        let mut one = trainer(&config, &device, 1);
         // The clusters that a first step finds, so that the step that is looked at has a bias.
         let (_, clusters) = gradients_of(&one);
         let state = ClusterState {
             clusters: Some(clusters),
+            support: None,
         };
         one.set_state(state.clone());
         let (whole, after) = gradients_of(&one);
@@ -128,7 +143,7 @@ fn parts_of_a_step_add_up_to_the_step() {
         let mmc = *whole.item.losses.last().unwrap();
         assert!(expected.len() > 10 && mmc > 0.0);
         for count in [2, 3] {
-            let mut several = trainer(&config(scope), &device, count);
+            let mut several = trainer(&config, &device, count);
             several.learner = one.learner.clone();
             several.shared = Arc::clone(&one.shared);
             several.set_state(state.clone());

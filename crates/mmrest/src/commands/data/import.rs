@@ -16,14 +16,14 @@ use crate::{interrupt, project, screen};
 pub(crate) struct ImportArguments {
     /// The pickle: MMSA's, CH-SIMS's, MulT's, MMIM's or MMRest's. Nothing in it is run. Or the folder `data` of the utterance
     /// features of CMU-MOSI by Poria et al. (2017).
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE|DIR")]
     pub(crate) path: PathBuf,
     /// The label.csv of the same release; MulT's, MMIM's and MMRest's pickles hold no words and need it.
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
     /// Where the packed set goes (HDF5). For utterance features: the folder with CMU-MOSI's labels and words (`data fetch
     /// mosi-words`), which gets the sequences made of them.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|DIR")]
     pub(crate) out: PathBuf,
     /// Least and greatest sentiment of the scale, as in -1,1 for CH-SIMS; labels beyond it are clamped and counted.
     #[arg(long, value_name = "MIN,MAX", default_value = "-3,3", allow_hyphen_values = true, value_parser = range)]

@@ -1,0 +1,234 @@
+//! MMRest's kernel form: sizes, what an epoch's end keeps, what the bias is made of, gates that start closed.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use common::{TRAIN, host, presets};
+use mmrest_data::Modality;
+use mmrest_models::{
+    Batch, ClusterState, FusionKind, KernelLossConfig, LossConfig, MmRest, MmRestConfig, Mode,
+    ModelOutput, ProjectionConfig, SentimentModel, SequenceBatch, Task,
+};
+
+const LABELS: [f32; 6] = [-2.5, 0.25, 3.0, 1.0, -1.0, 0.0];
+
+/// A task with audio and vision of these widths.
+fn task(audio: usize, vision: usize) -> Task {
+    Task {
+        modalities: vec![Modality::Vision, Modality::Audio],
+        ..common::task(audio, vision)
+    }
+}
+
+fn kernel() -> MmRestConfig {
+    let presets = presets::<MmRestConfig>("mmrest", &task(3, 2));
+    let (_, config) = presets
+        .into_iter()
+        .find(|(name, _)| *name == "kernel")
+        .unwrap();
+    MmRestConfig {
+        representation: 8,
+        loss: LossConfig::Kernel(KernelLossConfig {
+            ordinal_weight: 0.5,
+            anchor_weight: 0.1,
+            ..KernelLossConfig::default()
+        }),
+        projection: ProjectionConfig::Kernel { centers: 0.3 },
+        ..config
+    }
+}
+
+fn random(shape: [usize; 3], step: f32, device: &Device) -> Tensor<3> {
+    let values = (0..shape.iter().product::<usize>()).map(|i| (i as f32 * step).sin());
+    Tensor::from_data(TensorData::new(values.collect::<Vec<f32>>(), shape), device)
+}
+
+/// Six segments of audio and vision.
+fn segments(device: &Device) -> Batch {
+    let frames = |values| {
+        Some(SequenceBatch {
+            values,
+            lengths: vec![4, 2, 4, 3, 1, 4],
+        })
+    };
+    Batch {
+        text: None,
+        audio: frames(random([6, 4, 3], 0.7, device)),
+        vision: frames(random([6, 4, 2], 1.1, device)),
+        sentences: Vec::new(),
+        labels: LABELS.to_vec(),
+        rows: (0..LABELS.len()).collect(),
+        part: None,
+    }
+}
+
+/// A model after the end of an epoch of these segments.
+fn trained(config: &MmRestConfig, device: &Device) -> (MmRest, ClusterState) {
+    device.seed(3);
+    let model = MmRest::init(config, &task(3, 2), None, device).unwrap();
+    let mut state = MmRest::init_state(config, &task(3, 2), &LABELS);
+    let split = || [Ok(segments(device))].into_iter();
+    model.begin_epoch(&mut state, 1, &mut split()).unwrap();
+    assert!(state.clusters.is_some() && state.support.is_none());
+    model.end_epoch(&mut state, &mut split()).unwrap();
+    (model, state)
+}
+
+#[test]
+fn presets_have_the_parameters_that_are_counted() {
+    let device = Device::flex();
+    for (preset, config) in presets::<MmRestConfig>("mmrest", &task(3, 2)) {
+        for (audio, vision) in [(3, 2), (3, 0), (0, 2)] {
+            let task = task(audio, vision);
+            let model = MmRest::init(&config, &task, None, &device).unwrap();
+            let counted = MmRest::parameter_count(&config, &task, None);
+            assert_eq!(model.num_params() as u128, counted, "{preset}");
+        }
+    }
+}
+
+#[test]
+fn the_bias_is_what_the_training_segments_around_say() {
+    let (config, device) = (kernel(), Device::flex());
+    let (model, state) = trained(&config, &device);
+    model.check_state(&state).unwrap();
+    let support = state.support.as_ref().unwrap();
+    assert_eq!(support.labels, LABELS);
+    assert_eq!(support.rows.len(), 2 * LABELS.len() * 8);
+
+    let batch = segments(&device);
+    let output = model.forward(&batch, &state, Mode::Evaluate).unwrap();
+    let (kernel, metric) = (
+        model.kernel.as_ref().unwrap(),
+        model.metric.as_ref().unwrap(),
+    );
+    let rows = output.representations.rows();
+    let around = host(kernel.predict(rows.clone(), support, metric).unwrap());
+    let clusters = state.clusters.as_ref().unwrap();
+    let shares = metric.log_memberships(rows, 2, clusters, config.clusters.temperature);
+    let sentiments: Vec<f32> = clusters.bins.iter().map(|&bin| bin as f32 - 3.0).collect();
+    let expected = host(mmrest_metric::expected_sentiment(shares, &sentiments));
+    let ProjectionConfig::Kernel { centers } = config.projection else {
+        panic!("{:?}", config.projection);
+    };
+    let (score, y) = (host(output.score.clone()), host(output.prediction()));
+    let gamma = config.gamma as f32;
+    for segment in 0..LABELS.len() {
+        let centers = centers as f32;
+        let around = (1.0 - centers) * around[segment] + centers * expected[segment];
+        let expected = score[segment] + gamma * (around - score[segment]);
+        assert!((y[segment] - expected).abs() < 1e-5);
+    }
+
+    // In training there is no bias, and before the end of an epoch nothing to make one of.
+    let output = model.forward(&batch, &state, TRAIN).unwrap();
+    assert!(output.bias.is_none());
+    let state = ClusterState {
+        support: None,
+        ..state
+    };
+    let output = model.forward(&batch, &state, Mode::Evaluate).unwrap();
+    assert!(output.bias.is_none());
+}
+
+#[test]
+fn what_an_epoch_ends_with_is_what_the_next_begins_with() {
+    let device = Device::flex();
+    let (model, state) = trained(&kernel(), &device);
+    let mut next = state.clone();
+    model
+        .begin_epoch(&mut next, 2, &mut std::iter::empty())
+        .unwrap();
+    assert_eq!(next, state);
+    let json = serde_json::to_string(&state).unwrap();
+    assert_eq!(serde_json::from_str::<ClusterState>(&json).unwrap(), state);
+    let mut damaged = state.clone();
+    damaged.support.as_mut().unwrap().rows.pop();
+    let error = model.check_state(&damaged).unwrap_err().to_string();
+    assert!(error.contains("values of the support"), "{error}");
+}
+
+#[test]
+fn a_further_modality_adds_nothing_while_its_gate_is_closed() {
+    let (config, device) = (kernel(), Device::flex());
+    assert_eq!(config.fusion, FusionKind::Gated);
+    let (mut model, state) = trained(&config, &device);
+    let mut batch = segments(&device);
+    let score = |model: &MmRest, batch: &Batch| {
+        host(model.forward(batch, &state, Mode::Evaluate).unwrap().score)
+    };
+    let closed = score(&model, &batch);
+    let audio = batch.audio.as_mut().unwrap();
+    audio.values = audio.values.clone().mul_scalar(-3.0);
+    assert_eq!(score(&model, &batch), closed);
+    let gated = model.gated.as_mut().unwrap();
+    gated.gates = gated.gates.clone().map(|gates| gates.add_scalar(0.5));
+    assert_ne!(score(&model, &batch), closed);
+}
+
+#[test]
+fn rows_of_unit_length_are() {
+    let (model, _) = trained(&kernel(), &Device::flex());
+    let rows = host(model.encode(&segments(&Device::flex())).rows());
+    for row in rows.chunks_exact(8) {
+        let length: f32 = row.iter().map(|value| value * value).sum();
+        assert!((length - 1.0).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn the_loss_is_the_error_left_out_and_the_cross_entropy() {
+    let (config, device) = (kernel(), Device::flex().autodiff());
+    let inner = Device::flex();
+    let (_, state) = trained(&config, &inner);
+    device.seed(3);
+    let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
+    let batch = segments(&device);
+    let mut output = model.forward(&batch, &state, TRAIN).unwrap();
+    let loss = model.loss(&batch, &mut output, &state, TRAIN).unwrap();
+    let parts: Vec<f32> = loss
+        .parts
+        .iter()
+        .map(|part| host(part.clone().unwrap())[0])
+        .collect();
+    let LossConfig::Kernel(weights) = config.loss else {
+        panic!("{:?}", config.loss);
+    };
+    let bins = &state.support.unwrap().metric;
+    let metric = model.metric.as_ref().unwrap();
+    let rows = output.representations.rows();
+    let kernel = model.kernel.as_ref().unwrap();
+    let given = host(kernel.leave_one_out(rows, &LABELS, bins, metric).unwrap());
+    let errors = given
+        .iter()
+        .zip(LABELS)
+        .map(|(given, label)| (given - label).abs());
+    let intra = errors.sum::<f32>() / LABELS.len() as f32;
+    assert!((parts[1] - intra).abs() < 1e-5, "{parts:?} {intra}");
+    let mmc = parts[1]
+        + weights.ordinal_weight as f32 * parts[2]
+        + weights.anchor_weight as f32 * parts[3];
+    assert!((parts[4] - mmc).abs() < 1e-5);
+    let total = parts[0] + config.mmc_weight as f32 * parts[4];
+    assert!((host(loss.total)[0] - total).abs() < 1e-5);
+}
+
+#[test]
+fn parts_without_weight_are_not_in_use() {
+    let config = MmRestConfig {
+        loss: LossConfig::Kernel(KernelLossConfig::default()),
+        ..kernel()
+    };
+    let device = Device::flex().autodiff();
+    let (_, state) = trained(&config, &Device::flex());
+    let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
+    let batch = segments(&device);
+    let mut output = model.forward(&batch, &state, TRAIN).unwrap();
+    let loss = model.loss(&batch, &mut output, &state, TRAIN).unwrap();
+    let used: Vec<bool> = loss.parts.iter().map(Option::is_some).collect();
+    assert_eq!(used, [true, true, false, false, true]);
+    let [intra, mmc] = [1, 4].map(|at| host(loss.parts[at].clone().unwrap())[0]);
+    assert_eq!(intra, mmc);
+}
