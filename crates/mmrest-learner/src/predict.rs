@@ -33,6 +33,24 @@ pub const MOST_FRAMES: usize = 100_000;
 /// The most bytes of a text that is scored: `text.max_tokens` tokens are read of it.
 pub const MOST_TEXT: usize = 1 << 20;
 
+/// A set of modalities: bit `n` is `Modality::ALL[n]`.
+pub(crate) type Subset = usize;
+
+/// How many sets of modalities there are.
+pub(crate) const SUBSETS: usize = 1 << Modality::ALL.len();
+
+/// The set of one modality.
+pub(crate) fn bit(modality: Modality) -> Subset {
+    1 << modality as usize
+}
+
+/// The set of some modalities.
+pub(crate) fn subset_of(modalities: &[Modality]) -> Subset {
+    modalities
+        .iter()
+        .fold(0, |subset, &modality| subset | bit(modality))
+}
+
 /// Scores of segments, and what the model makes of each on the way.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Embeddings {
@@ -61,24 +79,6 @@ impl Embeddings {
             }
         }
     }
-}
-
-/// A set of modalities: bit `n` is `Modality::ALL[n]`.
-pub(crate) type Subset = usize;
-
-/// How many sets of modalities there are.
-pub(crate) const SUBSETS: usize = 1 << Modality::ALL.len();
-
-/// The set of one modality.
-pub(crate) fn bit(modality: Modality) -> Subset {
-    1 << modality as usize
-}
-
-/// The set of some modalities.
-pub(crate) fn subset_of(modalities: &[Modality]) -> Subset {
-    modalities
-        .iter()
-        .fold(0, |subset, &modality| subset | bit(modality))
 }
 
 /// A trained model, ready for segments it has not seen.

@@ -37,11 +37,13 @@ fn every_configuration_can_be_read_and_does_not_contradict_itself() {
         names.insert(path.file_stem().unwrap().to_string_lossy().into_owned());
     }
     let known = [
+        "media",
         "mosei",
         "mosei-mmsa",
         "mosi",
         "mosi-mmsa",
         "mosi-text",
+        "mosi-timing",
         "mosi-words",
         "sample",
         "sims",

@@ -7,6 +7,8 @@ mod active_loss;
 mod refusals;
 #[path = "conformance/support.rs"]
 mod support;
+#[path = "conformance/systems.rs"]
+mod systems;
 
 use std::path::Path;
 

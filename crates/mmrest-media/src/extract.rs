@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::audio::{AudioLimits, AudioReader, ClipReader, resample};
 use crate::error::{MediaError, Result};
 use crate::features::FeatureSet;
+use crate::mp4;
+use crate::tables::{TableReader, TableSet};
 use crate::transcript::{Transcript, Word};
 
 /// The longest clip, in seconds, that features are computed of at once: longer segments are cut into clips of this length,
@@ -16,12 +18,19 @@ use crate::transcript::{Transcript, Word};
 pub const LONGEST_CLIP: f64 = 120.0;
 
 /// What is taken from recordings.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ExtractConfig {
     /// Audio features; none leaves recordings' sound unread.
     pub audio: Option<FeatureSet>,
     /// Whether each word's duration and the pause before it are taken from the transcript.
     pub timing: bool,
+    /// What is taken of another program's table as visual features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vision: Option<TableSet>,
+    /// What is taken of another program's table as audio features, in place of `audio`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_table: Option<TableSet>,
 }
 
 impl ExtractConfig {
@@ -30,8 +39,13 @@ impl ExtractConfig {
         let nothing = Self::default();
         match name {
             "words" => Some(nothing),
-            "audio" => self.audio.map(|set| Self {
-                audio: Some(set),
+            "audio" => (self.audio.is_some() || self.audio_table.is_some()).then(|| Self {
+                audio: self.audio,
+                audio_table: self.audio_table.clone(),
+                ..nothing
+            }),
+            "vision" => self.vision.as_ref().map(|set| Self {
+                vision: Some(set.clone()),
                 ..nothing
             }),
             "timing" => self.timing.then_some(Self {
@@ -63,6 +77,26 @@ pub struct Recording<'a> {
     pub transcript: &'a Transcript,
     /// The segments; without them those of the transcript's cues.
     pub cuts: Option<&'a [Cut]>,
+    /// Another program's table of visual features.
+    pub vision: Option<&'a Path>,
+    /// Another program's table of audio features.
+    pub audio_table: Option<&'a Path>,
+    /// Frames of the video in a second, for tables that count frames; those of an mp4 or mov file are read from it.
+    pub frame_rate: Option<f64>,
+}
+
+impl<'a> Recording<'a> {
+    /// A recording cut at its transcript's cues, without tables of other programs.
+    pub fn new(media: Option<&'a Path>, transcript: &'a Transcript) -> Self {
+        Self {
+            media,
+            transcript,
+            cuts: None,
+            vision: None,
+            audio_table: None,
+            frame_rate: None,
+        }
+    }
 }
 
 /// A segment of a recording and what was taken of it.
@@ -80,6 +114,8 @@ pub struct ExtractedSegment {
     pub words: Entry,
     /// Audio features with the times of their frames.
     pub audio: Option<Entry>,
+    /// Visual features with the times of their frames.
+    pub vision: Option<Entry>,
     /// Duration of every word and pause before it, in seconds.
     pub timing: Option<Entry>,
 }
@@ -95,6 +131,8 @@ pub struct Extraction {
     spoken: Vec<[f64; 2]>,
     timing: bool,
     sound: Option<(FeatureSet, ClipReader)>,
+    vision: Option<TableReader>,
+    audio_table: Option<TableReader>,
     /// Segments without any sound.
     silent: Vec<String>,
     notes: Vec<String>,
@@ -105,7 +143,7 @@ impl Extraction {
     ///
     /// # Errors
     ///
-    /// Its sound is to be read, and cannot be.
+    /// Its sound or a table is to be read, and cannot be.
     pub fn open(recording: &Recording<'_>, config: &ExtractConfig) -> Result<Self> {
         Self::open_within(recording, config, AudioLimits::default())
     }
@@ -138,7 +176,18 @@ impl Extraction {
             }
             _ => None,
         };
+        let rate = || {
+            let given = recording.frame_rate;
+            given.or_else(|| mp4::frame_rate(recording.media?))
+        };
+        let table = |path: Option<&Path>, set: &Option<TableSet>| {
+            let given = path.zip(set.as_ref());
+            let opened = given.map(|(path, set)| TableReader::open(path, set, rate()));
+            opened.transpose()
+        };
         Ok(Self {
+            vision: table(recording.vision, &config.vision)?,
+            audio_table: table(recording.audio_table, &config.audio_table)?,
             media: recording.media.unwrap_or(Path::new("")).to_path_buf(),
             segments,
             next: 0,
@@ -171,8 +220,14 @@ impl Extraction {
         if self.timing {
             segment.timing = Some(timing(&segment.words, &self.spoken));
         }
+        let span = [segment.start, segment.end];
+        if let Some(table) = &mut self.vision {
+            segment.vision = Some(table.rows(span, following)?);
+        }
+        if let Some(table) = &mut self.audio_table {
+            segment.audio = Some(table.rows(span, following)?);
+        }
         if let Some((set, clips)) = &mut self.sound {
-            let span = [segment.start, segment.end];
             let frames = audio(clips, span, following, *set, &self.media)?;
             if frames.is_empty() {
                 if self.next == 1 && clips.ended() {
@@ -220,6 +275,8 @@ impl Extraction {
                 ));
             }
         }
+        let tables = [self.vision, self.audio_table].into_iter().flatten();
+        self.notes.extend(tables.flat_map(|table| table.notes()));
         Ok(self.notes)
     }
 }
@@ -245,6 +302,7 @@ fn by_cues(transcript: &Transcript) -> Vec<ExtractedSegment> {
         text: cue.text.clone(),
         words: words(&cue.words.iter().collect::<Vec<_>>()),
         audio: None,
+        vision: None,
         timing: None,
     })
     .collect()
@@ -265,6 +323,7 @@ fn by_cuts(transcript: &Transcript, cuts: &[Cut]) -> Vec<ExtractedSegment> {
             text: text.join(" "),
             words: words(&inside),
             audio: None,
+            vision: None,
             timing: None,
         }
     };
@@ -345,6 +404,8 @@ mod tests {
     const ALL: ExtractConfig = ExtractConfig {
         audio: Some(FeatureSet::Sims33),
         timing: true,
+        vision: None,
+        audio_table: None,
     };
 
     /// The segments and the notes.
@@ -352,9 +413,8 @@ mod tests {
         let transcript = transcript(lines);
         let media = media();
         let recording = Recording {
-            media: Some(&media),
-            transcript: &transcript,
             cuts,
+            ..Recording::new(Some(&media), &transcript)
         };
         let mut extraction = Extraction::open(&recording, &ALL)?;
         let segments = extraction.by_ref().collect::<Result<_>>()?;

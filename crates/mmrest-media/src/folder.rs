@@ -4,21 +4,24 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mmrest_data::DataError;
-use mmrest_data::csd::{self, ComputationalSequence, Entry};
+use mmrest_data::csd::{self, ComputationalSequence, Entry, Features};
+use mmrest_data::{DataError, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{MediaError, Result};
 use crate::extract::{ExtractConfig, ExtractedSegment, Extraction, Recording};
 use crate::record::{FeatureRecord, RECORD};
+use crate::segment_table::{SegmentLabel, SegmentTable};
 
 /// Where the recordings that are done are kept until all are.
 const PARTS: &str = "parts";
 /// The table of segments.
 pub const TABLE: &str = "label.csv";
+/// The labelled segments.
+const LABELS: &str = "labels.csd";
 
 /// Names of the sequences, which are those of their files without `.csd`.
-const SEQUENCES: [&str; 3] = ["words", "audio", "timing"];
+const SEQUENCES: [&str; 4] = ["words", "audio", "timing", "vision"];
 
 /// A folder that recordings are extracted to. Each recording is complete or absent, so an interrupted extraction goes on
 /// where it stopped.
@@ -33,7 +36,23 @@ pub struct FeatureFolder {
 struct Row {
     start: f64,
     end: f64,
+    #[serde(default)]
+    id: Option<String>,
     text: String,
+}
+
+/// What a folder holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finished {
+    /// Recordings.
+    pub videos: usize,
+    /// Their segments.
+    pub segments: usize,
+    /// Segments with a label.
+    pub labelled: usize,
+    /// Rows of labels that are of no segment of a recording in the folder.
+    pub unused: usize,
 }
 
 impl FeatureFolder {
@@ -108,6 +127,7 @@ impl FeatureFolder {
                         rows.push(Row {
                             start: segment.start,
                             end: segment.end,
+                            id: segment.id.clone(),
                             text: segment.text.clone(),
                         });
                     }
@@ -129,13 +149,14 @@ impl FeatureFolder {
         Ok(notes)
     }
 
-    /// Writes what all recordings of the folder have: `words.csd`, `audio.csd`, `timing.csd` as far as they were extracted,
-    /// and the table of segments. Entries are of segments, `video[k]`. Gives the number of recordings and of segments.
+    /// Writes what all recordings of the folder have: `words.csd`, `audio.csd`, `timing.csd` and `vision.csd` as far as they
+    /// were extracted, and the table of segments. Entries are of segments, `video[k]`; clips of the table count from 1. With
+    /// labels the table has them, and `labels.csd` the labelled segments.
     ///
     /// # Errors
     ///
-    /// There is no recording, or a file cannot be read or written.
-    pub fn finish(&self) -> Result<(usize, usize)> {
+    /// There is no recording, a file cannot be read or written, or labels cannot be joined.
+    pub fn finish(&self, labels: Option<&SegmentTable>) -> Result<Finished> {
         let parts = self.dir.join(PARTS);
         let mut videos = Vec::new();
         for entry in fs::read_dir(&parts).map_err(|error| MediaError::io(&parts, error))? {
@@ -172,32 +193,80 @@ impl FeatureFolder {
             )
             .map_err(|error| data(&path, &error))?;
         }
+        self.write_table(&videos, labels)
+    }
+
+    fn write_table(&self, videos: &[String], labels: Option<&SegmentTable>) -> Result<Finished> {
         let path = self.dir.join(TABLE);
         let wrong = |error: csv::Error| MediaError::text(&path, error.to_string());
         let mut table = csv::Writer::from_path(&path).map_err(wrong)?;
-        table
-            .write_record(["video_id", "clip_id", "text", "label", "start", "end"])
-            .map_err(wrong)?;
-        let mut segments = 0;
-        for video in &videos {
+        let columns = [
+            "video_id", "clip_id", "text", "label", "mode", "start", "end", "id",
+        ];
+        table.write_record(columns).map_err(wrong)?;
+        let mut finished = Finished {
+            videos: videos.len(),
+            ..Finished::default()
+        };
+        let mut labelled = Vec::new();
+        for video in videos {
             let path = self.part(video).join("segments.json");
             let bytes = fs::read(&path).map_err(|error| MediaError::io(&path, error))?;
             let rows: Vec<Row> = serde_json::from_slice(&bytes)
                 .map_err(|error| MediaError::text(&path, error.to_string()))?;
-            for (i, row) in rows.iter().enumerate() {
-                let (start, end) = (row.start.to_string(), row.end.to_string());
-                // Clips count from 1, as those of the published tables.
-                let clip = (i + 1).to_string();
+            let segments: Vec<_> = rows
+                .iter()
+                .map(|row| ([row.start, row.end], row.id.as_deref()))
+                .collect();
+            let known = match labels {
+                Some(labels) => {
+                    let (known, unused) = labels.labels(video, videos.len() == 1, &segments)?;
+                    finished.unused += unused;
+                    known
+                }
+                None => vec![SegmentLabel::default(); rows.len()],
+            };
+            for (i, (row, known)) in rows.iter().zip(&known).enumerate() {
+                if let Some(label) = known.label {
+                    let entry = Entry {
+                        intervals: vec![[row.start, row.end]],
+                        features: Features::Numeric {
+                            values: vec![label],
+                            width: 1,
+                        },
+                    };
+                    labelled.push((format!("{video}[{i}]"), entry));
+                }
+                let label = known.label.map(|label| label.to_string());
                 table
-                    .write_record([video, &clip, &row.text, "", &start, &end])
+                    .write_record([
+                        video,
+                        &(i + 1).to_string(),
+                        &row.text,
+                        &label.unwrap_or_default(),
+                        &known.split.map_or("", Split::name).to_owned(),
+                        &row.start.to_string(),
+                        &row.end.to_string(),
+                        &row.id.clone().unwrap_or_default(),
+                    ])
                     .map_err(wrong)?;
             }
-            segments += rows.len();
+            finished.segments += rows.len();
         }
         table
             .flush()
             .map_err(|error| MediaError::io(&path, error))?;
-        Ok((videos.len(), segments))
+        finished.labelled = labelled.len();
+        let path = self.dir.join(LABELS);
+        if labelled.is_empty() && path.exists() {
+            fs::remove_file(&path).map_err(|error| MediaError::io(&path, error))?;
+        }
+        if !labelled.is_empty() {
+            let metadata = csd::metadata("labels", "sentiment of the segments");
+            csd::write(&path, "labels", &metadata, labelled)
+                .map_err(|error| data(&path, &error))?;
+        }
+        Ok(finished)
     }
 }
 
@@ -230,6 +299,7 @@ fn write_sequence(
                 let entry = match name {
                     "words" => Some(segment.words),
                     "audio" => segment.audio,
+                    "vision" => segment.vision,
                     _ => segment.timing,
                 };
                 let entry = entry.filter(|entry| !entry.is_empty())?;
@@ -257,6 +327,7 @@ fn description(name: &str) -> &'static str {
     match name {
         "words" => "spoken words of the transcripts",
         "audio" => "audio features; feature.json names them",
+        "vision" => "visual features; feature.json names them",
         _ => "duration of every word and pause before it, in seconds",
     }
 }
@@ -281,6 +352,7 @@ mod tests {
         let config = ExtractConfig {
             audio: Some(crate::FeatureSet::Sims33),
             timing: true,
+            ..ExtractConfig::default()
         };
         let record = FeatureRecord::new(&config);
         let out = folder.path().join("out");
@@ -288,36 +360,44 @@ mod tests {
             let features = FeatureFolder::open(&out, &record).unwrap();
             assert!(!features.has(name));
             let media = golden.join(format!("{name}.wav"));
-            let recording = Recording {
-                media: Some(&media),
-                transcript: &transcript,
-                cuts: None,
-            };
+            let recording = Recording::new(Some(&media), &transcript);
             features.add(name, &recording).unwrap();
             assert!(features.has(name));
         }
         let features = FeatureFolder::open(&out, &record).unwrap();
-        assert_eq!(features.finish().unwrap(), (2, 4));
+        let labels = folder.path().join("labels.csv");
+        fs::write(
+            &labels,
+            "video_id,clip_id,label\nglide-16000,2,-1.5\nglide-16000,9,1\n",
+        )
+        .unwrap();
+        let finished = features.finish(Some(&SegmentTable::read(&labels).unwrap()));
+        let expected = Finished {
+            videos: 2,
+            segments: 4,
+            labelled: 1,
+            unused: 1,
+        };
+        assert_eq!(finished.unwrap(), expected);
+        let labelled = ComputationalSequence::open(&out.join(LABELS)).unwrap();
+        let entry = labelled.read("glide-16000[1]").unwrap();
+        assert_eq!(entry.intervals, [[0.7, 1.4]]);
         let mut words = ComputationalSequence::open(&out.join("words.csd")).unwrap();
         assert_eq!(words.ids()[0], "bursts-22050[0]");
         words = ComputationalSequence::open(&out.join("audio.csd")).unwrap();
         assert_eq!(words.read("glide-16000[1]").unwrap().features.width(), 33);
         let table = fs::read_to_string(out.join(TABLE)).unwrap();
         assert!(
-            table.contains("glide-16000,2,not a bad one,,0.7,1.4"),
+            table.contains("glide-16000,2,not a bad one,-1.5,,0.7,1.4,"),
             "{table}"
         );
         let other = FeatureRecord::new(&ExtractConfig {
-            audio: None,
             timing: true,
+            ..ExtractConfig::default()
         });
         let error = FeatureFolder::open(&out, &other).unwrap_err();
         assert!(error.to_string().contains("other parameters"), "{error}");
-        let recording = Recording {
-            media: None,
-            transcript: &transcript,
-            cuts: None,
-        };
+        let recording = Recording::new(None, &transcript);
         assert!(features.add("../up", &recording).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The edit list of an mp4 file: how many samples its audio encoder put before the sound.
+//! What the header of an mp4 file says: how many samples its audio encoder put before the sound, and the video's frame rate.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -20,6 +20,31 @@ pub(crate) fn priming(path: &Path, sample_rate: u32) -> Option<u64> {
         let edits = boxes(track, b"edts").next()?;
         let start = first_edit(boxes(edits, b"elst").next()?)?;
         return Some(start * u64::from(sample_rate) / u64::from(scale));
+    }
+    None
+}
+
+/// Frames in a second of the first video track, on average.
+pub(crate) fn frame_rate(path: &Path) -> Option<f64> {
+    let header = header(path)?;
+    for track in boxes(&header, b"trak") {
+        let media = boxes(track, b"mdia").next()?;
+        let handler = boxes(media, b"hdlr").next()?;
+        if handler.get(8..12) != Some(b"vide") {
+            continue;
+        }
+        let times = boxes(media, b"mdhd").next()?;
+        let scale = timescale(times)?;
+        let duration = if *times.first()? == 1 {
+            u64::from_be_bytes(times.get(24..32)?.try_into().ok()?)
+        } else {
+            u64::from(word(times, 16)?)
+        };
+        let information = boxes(media, b"minf").next()?;
+        let samples = boxes(information, b"stbl").next()?;
+        let frames = word(boxes(samples, b"stsz").next()?, 8)?;
+        let rate = f64::from(frames) * f64::from(scale) / duration as f64;
+        return (rate.is_finite() && rate > 0.0).then_some(rate);
     }
     None
 }

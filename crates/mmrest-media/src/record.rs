@@ -13,6 +13,7 @@ use crate::audio::AudioLimits;
 use crate::error::{MediaError, Result};
 use crate::extract::{ExtractConfig, ExtractedSegment, Extraction, Recording};
 use crate::features::FeatureParameters;
+use crate::tables::TableSet;
 
 /// The file of a folder of features that holds its [`FeatureRecord`].
 pub const RECORD: &str = "feature.json";
@@ -30,6 +31,9 @@ pub struct FeatureRecord {
     pub audio_columns: Vec<String>,
     /// Columns of `timing.csd`.
     pub timing_columns: Vec<String>,
+    /// Columns of `vision.csd`.
+    #[serde(default)]
+    pub vision_columns: Vec<String>,
 }
 
 impl FeatureRecord {
@@ -40,7 +44,15 @@ impl FeatureRecord {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config: config.clone(),
             parameters: config.audio.map(|set| set.parameters()),
-            audio_columns: config.audio.map(|set| set.columns()).unwrap_or_default(),
+            audio_columns: match &config.audio_table {
+                Some(table) => table.columns.clone(),
+                None => config.audio.map(|set| set.columns()).unwrap_or_default(),
+            },
+            vision_columns: config
+                .vision
+                .as_ref()
+                .map(|table| table.columns.clone())
+                .unwrap_or_default(),
             timing_columns: if config.timing {
                 timing.to_vec()
             } else {
@@ -75,9 +87,21 @@ impl FeatureRecord {
     /// How another extraction differs in what it gives for a sequence of this name, `audio` for `audio.csd`; none where it
     /// gives the same. Versions may differ.
     pub fn difference(&self, other: &Self, sequence: &str) -> Option<String> {
+        let table = |set: &Option<TableSet>| {
+            let set = set.as_ref()?;
+            Some(format!(
+                "{} columns of {}",
+                set.columns.len(),
+                set.tool.name()
+            ))
+        };
         let of = |record: &Self| match sequence {
             "audio" => (
-                record.config.audio.map(|set| set.name().to_owned()),
+                record
+                    .config
+                    .audio
+                    .map(|set| set.name().to_owned())
+                    .or_else(|| table(&record.config.audio_table)),
                 record.parameters,
                 record.audio_columns.clone(),
             ),
@@ -85,6 +109,11 @@ impl FeatureRecord {
                 let named = record.config.timing.then(|| "word timing".to_owned());
                 (named, None, record.timing_columns.clone())
             }
+            "vision" => (
+                table(&record.config.vision),
+                None,
+                record.vision_columns.clone(),
+            ),
             _ => (None, None, Vec::new()),
         };
         let (own, others) = (of(self), of(other));
@@ -106,6 +135,7 @@ impl FeatureRecord {
 enum Sequence {
     Audio,
     Timing,
+    Vision,
 }
 
 /// What the modalities of a model take of a recording: text its words, vision and audio the sequences that the model was
@@ -145,9 +175,14 @@ impl RecordingInputs {
                 return Err(unknown());
             };
             match file.strip_suffix(".csd") {
-                Some("audio") if record.config.audio.is_some() => {
+                Some("audio") if !record.audio_columns.is_empty() => {
                     config.audio = record.config.audio;
+                    config.audio_table.clone_from(&record.config.audio_table);
                     Ok(Some(Sequence::Audio))
+                }
+                Some("vision") if !record.vision_columns.is_empty() => {
+                    config.vision.clone_from(&record.config.vision);
+                    Ok(Some(Sequence::Vision))
                 }
                 Some("timing") if record.config.timing => {
                     config.timing = true;
@@ -180,6 +215,11 @@ impl RecordingInputs {
     /// Whether anything is taken of a recording's sound: otherwise its transcript is enough.
     pub fn needs_sound(&self) -> bool {
         self.config.audio.is_some()
+    }
+
+    /// What is taken of recordings.
+    pub fn config(&self) -> &ExtractConfig {
+        &self.config
     }
 
     /// The segments of a recording, as the model takes them; `id` is the recording's.
@@ -252,6 +292,7 @@ impl Segments<'_> {
                 None => None,
                 Some(Sequence::Audio) => extracted.audio.clone(),
                 Some(Sequence::Timing) => extracted.timing.clone(),
+                Some(Sequence::Vision) => extracted.vision.clone(),
             };
             entry.filter(|entry| !entry.is_empty())
         };

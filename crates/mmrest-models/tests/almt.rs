@@ -1,51 +1,16 @@
-//! ALMT against numbers measured on the published code (MMSA a94e65d), and its own rules.
+//! ALMT: its own rules. The measured numbers are compared in `mmrest-learner/tests/conformance`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use common::{Golden, TRAIN, batch, host, task};
+use common::{batch, host, task};
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
     Almt, AlmtConfig, Batch, Mode, ModelConfig, ModelOutput, Presets, SentimentModel, Task,
     bert_parameters,
 };
-
-/// The configuration of a golden case; `room` is that of the positions.
-fn golden_config(case: usize, room: [usize; 3]) -> AlmtConfig {
-    let case_1 = AlmtConfig {
-        width: 8,
-        embedding_heads: [2; 3],
-        embedding_inner: 10,
-        language_heads: 2,
-        language_inner: 8,
-        hyper_depth: 3,
-        hyper_heads: 2,
-        fusion_depth: 2,
-        fusion_heads: 2,
-        fusion_inner: 6,
-        max_length: room,
-        published: true,
-        ..AlmtConfig::default()
-    };
-    if case == 1 {
-        return case_1;
-    }
-    AlmtConfig {
-        width: 12,
-        embedding_depth: [1, 2, 1],
-        embedding_heads: [1, 2, 1],
-        embedding_inner: 8,
-        language_inner: 12,
-        hyper_depth: 2,
-        hyper_heads: 3,
-        fusion_depth: 3,
-        fusion_heads: 1,
-        fusion_inner: 14,
-        ..case_1
-    }
-}
 
 /// A model that takes states of a finished text encoder.
 fn without_bert(config: &AlmtConfig, task: &Task, hidden: usize, device: &Device) -> Almt {
@@ -60,60 +25,6 @@ fn without_bert(config: &AlmtConfig, task: &Task, hidden: usize, device: &Device
 fn full(values: &Tensor<3>) -> (Tensor<3>, Vec<usize>) {
     let [count, time, _] = values.dims();
     (values.clone(), vec![time; count])
-}
-
-#[test]
-fn outputs_losses_and_gradients_are_the_published_ones() {
-    let device = Device::flex().autodiff();
-    for (case, room) in [(1, [9, 12, 14]), (2, [10, 9, 7])] {
-        let Some(mut golden) = Golden::open(&format!("almt_{case}")) else {
-            return;
-        };
-        golden.tolerance = (1e-4, 1e-6);
-        let [text, audio, vision] = ["text", "audio", "vision"].map(|name| {
-            let values: Tensor<3> = golden.tensor(&format!("input.{name}"), &device);
-            values.require_grad()
-        });
-        let width = |input: &Tensor<3>| input.dims()[2];
-        let task = task(width(&audio), width(&vision));
-        let config = golden_config(case, room);
-        let model = without_bert(&config, &task, width(&text), &device);
-        let model = golden.load(model, Almt::PUBLISHED_NAMES, "weight.");
-        let labels = golden.values("label");
-        let batch = batch(full(&text), full(&audio), full(&vision), labels);
-        let mut output = if case == 1 {
-            model.forward(&batch, &(), TRAIN).unwrap()
-        } else {
-            // The published case is shorter than its positions.
-            model.score(&batch, false)
-        };
-        for (name, found) in ["l", "a", "v"].iter().zip(output.embeddings.clone()) {
-            golden.compare_tensor("outputs", &format!("output.embedding_{name}"), found);
-        }
-        for (level, found) in output.language.clone().into_iter().enumerate() {
-            golden.compare_tensor("outputs", &format!("output.language_{level}"), found);
-        }
-        golden.compare_tensor("outputs", "output.hyper", output.hyper.clone());
-        golden.compare_tensor("outputs", "output.prediction", output.prediction.clone());
-        let fusion: Tensor<3> = golden.tensor("output.fusion", &device);
-        let expected = host(fusion.narrow(1, 0, 1));
-        assert!(common::relative(&host(output.fusion.clone()), &expected) < 1e-4);
-        let loss = model.loss(&batch, &mut output, &(), TRAIN).unwrap();
-        golden.compare_tensor("losses", "loss.total", loss.total.clone());
-        let gradients = loss.total.backward();
-        let noise = |name: &str| name.ends_with("norm_k.bias");
-        golden.compare_gradients(
-            &model,
-            Almt::PUBLISHED_NAMES,
-            &gradients,
-            "grad.weight.",
-            &noise,
-        );
-        for (name, input) in [("text", text), ("audio", audio), ("vision", vision)] {
-            let found = input.grad(&gradients).unwrap();
-            golden.compare_tensor("gradients", &format!("grad.input.{name}"), found);
-        }
-    }
 }
 
 fn tiny() -> AlmtConfig {

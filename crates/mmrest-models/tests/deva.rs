@@ -1,11 +1,11 @@
-//! DEVA against numbers measured on the published code, and its own rules.
+//! DEVA: its own rules. The measured numbers are compared in `mmrest-learner/tests/conformance`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use common::{Golden, TRAIN, batch, host, task};
+use common::{batch, host, task};
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
     Deva, DevaConfig, Mode, ModelConfig, ModelOutput, Presets, SentimentModel, SequenceBatch, Task,
@@ -25,102 +25,6 @@ fn without_bert(config: &DevaConfig, task: &Task, hidden: usize, device: &Device
 fn full(values: &Tensor<3>) -> (Tensor<3>, Vec<usize>) {
     let [count, time, _] = values.dims();
     (values.clone(), vec![time; count])
-}
-
-/// The configuration of a golden case.
-fn golden_config(case: usize) -> DevaConfig {
-    let case_1 = DevaConfig {
-        width: 8,
-        heads: 2,
-        inner: 10,
-        hyper_depth: 3,
-        hyper_heads: 2,
-        hyper_head: 4,
-        fusion_depth: 2,
-        enhancement_dropout: 0.0,
-        published: true,
-        ..DevaConfig::default()
-    };
-    if case == 1 {
-        return case_1;
-    }
-    DevaConfig {
-        width: 6,
-        inner: 9,
-        hyper_depth: 2,
-        hyper_head: 5,
-        fusion_depth: 1,
-        ..case_1
-    }
-}
-
-#[test]
-fn outputs_losses_and_gradients_are_the_published_ones() {
-    let device = Device::flex().autodiff();
-    for case in [1, 2] {
-        let Some(mut golden) = Golden::open(&format!("deva_{case}")) else {
-            return;
-        };
-        golden.tolerance = (1e-4, 1e-6);
-        let names = [
-            "text",
-            "audio",
-            "vision",
-            "audio_description",
-            "vision_description",
-        ];
-        let inputs = names.map(|name| {
-            let values: Tensor<3> = golden.tensor(&format!("input.{name}"), &device);
-            values.require_grad()
-        });
-        let [text, audio, vision, of_audio, of_vision] = &inputs;
-        let width = |input: &Tensor<3>| input.dims()[2];
-        let task = task(width(audio), width(vision));
-        let config = golden_config(case);
-        let model = without_bert(&config, &task, width(text), &device);
-        let model = golden.load(model, Deva::PUBLISHED_NAMES, "weight.");
-        let descriptions = [of_audio, of_vision].map(|values| {
-            let (values, lengths) = full(values);
-            SequenceBatch { values, lengths }
-        });
-        let labels = golden.values("label");
-        let mut batch = batch(full(text), full(audio), full(vision), labels);
-        batch.sentences = descriptions.to_vec();
-        let mut output = model.score(&batch, false);
-        for (name, found) in ["l", "a", "v", "al", "vl"].iter().zip(&output.embeddings) {
-            golden.compare_tensor("outputs", &format!("output.proj_{name}"), found.clone());
-        }
-        for (name, found) in ["audio", "vision", "text"].iter().zip(&output.enhanced) {
-            golden.compare_tensor("outputs", &format!("output.{name}_enhanced"), found.clone());
-        }
-        for (level, found) in output.levels.iter().enumerate() {
-            golden.compare_tensor(
-                "outputs",
-                &format!("output.text_level_{level}"),
-                found.clone(),
-            );
-        }
-        golden.compare_tensor("outputs", "output.minor", output.minor.clone());
-        golden.compare_tensor("outputs", "output.prediction", output.prediction.clone());
-        let fusion: Tensor<3> = golden.tensor("output.fusion", &device);
-        let expected = host(fusion.narrow(1, 0, 1));
-        assert!(common::relative(&host(output.fusion.clone()), &expected) < 1e-4);
-        let loss = model.loss(&batch, &mut output, &(), TRAIN).unwrap();
-        golden.compare_tensor("losses", "loss.total", loss.total.clone());
-        let gradients = loss.total.backward();
-        let noise = |name: &str| name.ends_with("norm_k.bias");
-        golden.compare_gradients(
-            &model,
-            Deva::PUBLISHED_NAMES,
-            &gradients,
-            "grad.weight.",
-            &noise,
-        );
-        for (name, input) in names.iter().zip(&inputs) {
-            let found = input.grad(&gradients).unwrap();
-            golden.compare_tensor("gradients", &format!("grad.input.{name}"), found);
-        }
-    }
 }
 
 fn tiny() -> DevaConfig {

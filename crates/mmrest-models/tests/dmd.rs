@@ -1,16 +1,14 @@
-//! DMD against numbers measured on the published code (516d4e1), and its own rules.
+//! DMD: its own rules. The measured numbers are compared in `mmrest-learner/tests/conformance`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use common::{Golden, TRAIN, batch, host, task};
+use common::{TRAIN, batch, host, task};
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
-    Dmd, DmdConfig, Mode, ModelConfig, ModelOutput, Presets, Rates, SentimentModel, Task,
-    bert_parameters, published_weights,
+    Dmd, DmdConfig, Mode, ModelConfig, ModelOutput, Presets, SentimentModel, Task, bert_parameters,
 };
 
 /// A model that takes states of a finished text encoder.
@@ -26,197 +24,6 @@ fn without_bert(config: &DmdConfig, task: &Task, hidden: usize, device: &Device)
 fn full(values: &Tensor<3>) -> (Tensor<3>, Vec<usize>) {
     let [count, time, _] = values.dims();
     (values.clone(), vec![time; count])
-}
-
-fn golden_config(case: usize) -> DmdConfig {
-    let case_1 = DmdConfig {
-        width: 8,
-        heads: 2,
-        levels: 2,
-        lengths: [7, 6, 9],
-        kernels: [3, 1, 2],
-        text_dropout: 0.0,
-        output_dropout: 0.0,
-        embed_dropout: 0.0,
-        attention_dropout: [0.0; 3],
-        homo_width: 5,
-        hetero_width: 4,
-        published: true,
-        ..DmdConfig::default()
-    };
-    if case == 1 {
-        return case_1;
-    }
-    DmdConfig {
-        width: 6,
-        heads: 3,
-        levels: 3,
-        lengths: [6, 11, 5],
-        kernels: [2, 3, 1],
-        homo_width: 3,
-        hetero_width: 6,
-        ..case_1
-    }
-}
-
-/// Gradients that are zero but for rounding.
-fn noise(name: &str) -> bool {
-    ["W_edge.bias", "W_logit.bias", "W_repr.bias"]
-        .iter()
-        .any(|end| name.ends_with(end))
-}
-
-#[test]
-fn outputs_losses_and_gradients_are_the_published_ones() {
-    let device = Device::flex().autodiff();
-    for case in [1, 2] {
-        let Some(mut golden) = Golden::open(&format!("dmd_{case}")) else {
-            return;
-        };
-        golden.tolerance = (1e-4, 1e-6);
-        let inputs = ["text", "audio", "vision"].map(|name| {
-            let values: Tensor<3> = golden.tensor(&format!("input.{name}"), &device);
-            values.require_grad()
-        });
-        let [text, audio, vision] = &inputs;
-        let width = |input: &Tensor<3>| input.dims()[2];
-        let task = task(width(audio), width(vision));
-        let model = without_bert(&golden_config(case), &task, width(text), &device);
-        let model = golden.load(model, Dmd::PUBLISHED_NAMES, "weight.");
-        let labels = golden.values("label");
-        let batch = batch(full(text), full(audio), full(vision), labels);
-        let mut output = model.forward(&batch, &(), TRAIN).unwrap();
-        let time_first = |x: &Tensor<3>| x.clone().permute([2, 0, 1]);
-        for (m, own) in ["l", "v", "a"].iter().zip(&output.modalities) {
-            for (name, found) in [
-                (format!("origin_{m}"), own.origin.clone()),
-                (format!("s_{m}"), time_first(&own.private)),
-                (format!("c_{m}"), time_first(&own.common)),
-                (format!("recon_{m}"), own.reconstructed.clone()),
-                (format!("s_{m}_r"), own.private_again.clone()),
-            ] {
-                golden.compare_tensor("outputs", &format!("output.{name}"), found);
-            }
-            for (name, found) in [
-                (format!("c_{m}_sim"), &own.aligned),
-                (format!("logits_{m}_homo"), &own.low_score),
-                (format!("repr_{m}_homo"), &own.low),
-                (format!("logits_{m}_hetero"), &own.high_score),
-                (format!("repr_{m}_hetero"), &own.high),
-                (format!("last_h_{m}"), &own.last),
-            ] {
-                golden.compare_tensor("outputs", &format!("output.{name}"), found.clone());
-            }
-        }
-        let name = "output.logits_c";
-        golden.compare_tensor("outputs", name, output.common_score.clone());
-        let name = "output.output_logit";
-        golden.compare_tensor("outputs", name, output.prediction.clone());
-        for (name, found) in ["homo", "hetero"].iter().zip(model.edges(&output)) {
-            golden.compare_tensor("outputs", &format!("output.edges_{name}"), found);
-        }
-        let loss = model.loss(&batch, &mut output, &(), TRAIN).unwrap();
-        for (name, part) in Dmd::LOSSES.iter().zip(loss.parts) {
-            match part {
-                Some(part) => golden.compare_tensor("losses", &format!("loss.{name}"), part),
-                None => assert_eq!(*name, "homo_repr"),
-            }
-        }
-        golden.compare_tensor("losses", "loss.total", loss.total.clone());
-        let gradients = loss.total.backward();
-        golden.compare_gradients(
-            &model,
-            Dmd::PUBLISHED_NAMES,
-            &gradients,
-            "grad.weight.",
-            &noise,
-        );
-        for (name, input) in ["text", "audio", "vision"].iter().zip(&inputs) {
-            let found = input.grad(&gradients).unwrap();
-            golden.compare_tensor("gradients", &format!("grad.input.{name}"), found);
-        }
-        // The distillation of low representations, which the published code computes and leaves out.
-        let config = DmdConfig {
-            published: false,
-            ..golden_config(case)
-        };
-        let model = without_bert(&config, &task, width(text), &device);
-        let model = golden.load(model, Dmd::PUBLISHED_NAMES, "weight.");
-        let mut output = model.forward(&batch, &(), TRAIN).unwrap();
-        let loss = model.loss(&batch, &mut output, &(), TRAIN).unwrap();
-        let repr = loss.parts[7].clone().unwrap();
-        golden.compare_tensor("losses", "loss.homo_repr_unused", repr);
-    }
-}
-
-/// Clamps every entry of the gradients.
-struct Clamp<'a>(&'a mut GradientsParams, f64);
-
-impl ModuleVisitor for Clamp<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.0.remove::<D>(param.id) {
-            let clamped = gradient.clamp(-self.1, self.1);
-            self.0.register(param.id, clamped);
-        }
-    }
-}
-
-#[test]
-fn two_epochs_of_summed_batches_are_the_published_ones() {
-    let device = Device::flex().autodiff();
-    let (Some(start), Some(mut golden)) = (Golden::open("dmd_1"), Golden::open("dmd_steps")) else {
-        return;
-    };
-    golden.tolerance = (1e-4, 1e-6);
-    let config = DmdConfig {
-        accumulate: 2,
-        ..golden_config(1)
-    };
-    let mut model = without_bert(&config, &task(3, 4), 12, &device);
-    model = start.load(model, Dmd::PUBLISHED_NAMES, "weight.");
-    let rates = Rates {
-        learning_rate: 1e-2,
-        text_learning_rate: 1e-2,
-        weight_decay: 0.0,
-        max_grad_norm: 0.0,
-        max_grad_value: 0.6,
-    };
-    let recipe = Dmd::recipe(&config, &rates);
-    assert!(!recipe.flush_rest);
-    let (mut optimizer, mut scheduler) = common::optimizer(&recipe);
-    for epoch in 1..=2 {
-        let mut accumulator = GradientsAccumulator::new();
-        for step in 1..=3 {
-            let [text, audio, vision] = ["text", "audio", "vision"]
-                .map(|name| golden.tensor::<3>(&format!("batch{}.{name}", step - 1), &device));
-            let labels = golden.values(&format!("batch{}.label", step - 1));
-            let batch = batch(full(&text), full(&audio), full(&vision), labels);
-            let mut output = model.forward(&batch, &(), TRAIN).unwrap();
-            let loss = model.loss(&batch, &mut output, &(), TRAIN).unwrap();
-            let gradients = GradientsParams::from_grads(loss.total.backward(), &model);
-            accumulator.accumulate(&model, gradients);
-            let mut sum = accumulator.grads();
-            model.visit(&mut Clamp(&mut sum, 0.6));
-            if step % recipe.accumulate == 0 {
-                model = optimizer.step(scheduler.step(), model, sum);
-            } else {
-                accumulator.accumulate(&model, sum);
-            }
-        }
-        let found = published_weights(&model, Dmd::PUBLISHED_NAMES).unwrap();
-        let prefix = format!("epoch{epoch}.");
-        let names = golden.names(&prefix);
-        let mut compared = 0;
-        for name in names {
-            if let Some((_, (_, values))) = found.iter().find(|(own, _)| *own == name) {
-                let full = format!("{prefix}{name}");
-                golden.compare("weights after training", &full, values);
-                compared += 1;
-            }
-        }
-        // All but a layer that is never used.
-        assert_eq!(compared, 13);
-    }
 }
 
 fn tiny() -> DmdConfig {

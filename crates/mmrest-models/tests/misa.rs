@@ -1,146 +1,17 @@
-//! MISA against numbers measured on the published code (MMSA a94e65d), a naive loop, and its own rules.
+//! MISA against a naive loop, and its own rules. The measured numbers are compared in `mmrest-learner/tests/conformance`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use common::{Golden, TRAIN, batch, host, largest, presets, relative, task, train};
+use common::{TRAIN, host, largest, presets, relative, task};
 use mmrest_data::Frames;
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
-    Batch, Example, FrameLengths, HostBatch, LstmInit, Misa, MisaConfig, Mode, ModelOutput,
-    Presets, Rates, SentimentModel, Task, TextFeatures, bert_parameters,
+    Example, FrameLengths, HostBatch, LstmInit, Misa, MisaConfig, Mode, ModelOutput, Presets,
+    SentimentModel, TextFeatures, bert_parameters,
 };
-
-/// The model of a case with the weights below `at`, its text encoder passed, and what it was made of.
-fn model(golden: &Golden, case: &str, at: &str, device: &Device) -> (Misa, MisaConfig) {
-    let [text, audio, vision] = golden.sizes(case, "feature_dims")[..] else {
-        panic!("three widths")
-    };
-    let wide = golden.cases[case].get("feed_forward");
-    let number = |key: &str| golden.number(case, key);
-    let config = MisaConfig {
-        hidden: number("hidden_size") as usize,
-        feed_forward: wide.map_or(2048, |wide| wide.as_u64().unwrap() as usize),
-        dropout: 0.0,
-        fusion_dropout: 0.0,
-        diff_weight: number("diff_weight"),
-        sim_weight: number("sim_weight"),
-        recon_weight: number("recon_weight"),
-        lengths: if case == "c" {
-            FrameLengths::Own
-        } else {
-            FrameLengths::Text
-        },
-        flush_rest: false,
-        ..MisaConfig::default()
-    };
-    let task = Task {
-        lower_layers: 1,
-        ..task(audio, vision)
-    };
-    let bert = BertConfig::small(30, text, 1, 1, 4);
-    let model = Misa::init(&config, &task, Some((bert.init(device), &bert)), device).unwrap();
-    (golden.load(model, Misa::PUBLISHED_NAMES, at), config)
-}
-
-#[test]
-fn outputs_losses_and_gradients_are_the_published_ones() {
-    let Some(mut golden) = Golden::open("misa") else {
-        return;
-    };
-    let device = Device::flex().autodiff();
-    for case in ["a", "b", "c"] {
-        let (model, config) = model(&golden, case, &format!("{case}/w/"), &device);
-        let text_lengths = golden.lengths(case, "text_lengths");
-        let input = |what: &str, lengths: Vec<usize>| {
-            let values = golden.tensor::<3>(&format!("{case}/in/{what}"), &device);
-            (values.require_grad(), lengths)
-        };
-        let own = |what: &str| match case {
-            "c" => golden.lengths(case, &format!("{what}_lengths")),
-            _ => text_lengths.clone(),
-        };
-        let text = input("bert", text_lengths.clone());
-        let (audio, vision) = (input("audio", own("audio")), input("vision", own("vision")));
-        let labels = golden.values(&format!("{case}/in/label"));
-        let given = batch(text.clone(), audio.clone(), vision.clone(), labels);
-        let mut output = model.forward(&given, &(), TRAIN).unwrap();
-        let parts = [
-            ("", "_orig", &output.originals),
-            ("private_", "", &output.private),
-            ("shared_", "", &output.shared),
-            ("", "_recon", &output.reconstructed),
-        ];
-        for (before, behind, tensors) in parts {
-            for (modality, tensor) in ["t", "v", "a"].iter().zip(tensors) {
-                let name = format!("{case}/out/utt_{before}{modality}{behind}");
-                golden.compare_tensor("outputs", &name, tensor.clone());
-            }
-        }
-        let name = format!("{case}/out/prediction");
-        golden.compare_tensor("outputs", &name, output.prediction.clone());
-        let loss = model.loss(&given, &mut output, &(), TRAIN).unwrap();
-        for (part, tensor) in Misa::LOSSES.iter().zip(loss.parts) {
-            let name = format!("{case}/loss/{part}");
-            golden.compare_tensor("losses", &name, tensor.unwrap());
-        }
-        golden.compare_tensor("losses", &format!("{case}/loss/total"), loss.total.clone());
-        let gradients = loss.total.backward();
-        for (what, (values, _)) in [("bert", text), ("audio", audio), ("vision", vision)] {
-            let gradient = values.grad(&gradients).unwrap();
-            golden.compare_tensor("gradients", &format!("{case}/grad_in/{what}"), gradient);
-        }
-        let prefix = format!("{case}/grad_w/");
-        golden.compare_gradients(&model, Misa::PUBLISHED_NAMES, &gradients, &prefix, &|_| {
-            false
-        });
-        assert!(config.accumulate == 2);
-    }
-}
-
-#[test]
-fn two_epochs_of_training_are_the_published_ones() {
-    let Some(mut golden) = Golden::open("misa") else {
-        return;
-    };
-    let device = Device::flex().autodiff();
-    let (model, config) = model(&golden, "t", "t/w0/", &device);
-    let rate = golden.number("t", "learning_rate");
-    let rates = Rates {
-        learning_rate: rate,
-        text_learning_rate: rate,
-        weight_decay: 0.0,
-        max_grad_norm: 0.0,
-        max_grad_value: golden.number("t", "grad_clip"),
-    };
-    let recipe = Misa::recipe(&config, &rates);
-    assert_eq!(recipe.accumulate, 2);
-    let take = |golden: &Golden, split: &str, first: usize, count: usize| -> Batch {
-        let part = |what: &str| {
-            let all = golden.tensor::<3>(&format!("t/{split}/{what}"), &device);
-            all.narrow(0, first, count)
-        };
-        let mask: Tensor<2> = golden.tensor(&format!("t/{split}/mask"), &device);
-        let lengths = host(mask.sum_dim(1))[first..][..count].to_vec();
-        let lengths: Vec<usize> = lengths.iter().map(|&length| length as usize).collect();
-        let labels = golden.values(&format!("t/{split}/label"))[first..][..count].to_vec();
-        batch(
-            (part("bert"), lengths.clone()),
-            (part("audio"), lengths.clone()),
-            (part("vision"), lengths),
-            labels,
-        )
-    };
-    let mut after = |epoch: usize, steps: usize, model: &Misa, (): &(), golden: &mut Golden| {
-        let prefix = format!("t/w{epoch}/");
-        let moved = rate * steps as f64;
-        let text = |name: &str| name.starts_with("bertmodel.");
-        golden.compare_weights(model, Misa::PUBLISHED_NAMES, &prefix, moved, &text);
-    };
-    train(&mut golden, model, (), &recipe, &take, &mut after);
-}
 
 #[test]
 fn presets_have_the_published_numbers_of_parameters() {

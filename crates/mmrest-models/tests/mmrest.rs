@@ -8,8 +8,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use common::{TRAIN, host, presets};
 use mmrest_data::Modality;
 use mmrest_models::{
-    Batch, ClusterState, FusionKind, LossConfig, MmRest, MmRestConfig, Mode, ModelOutput,
-    ProjectionConfig, SentimentModel, SequenceBatch, Task,
+    Batch, ClusterState, FusionKind, KernelLossConfig, LossConfig, MmRest, MmRestConfig, Mode,
+    ModelOutput, ProjectionConfig, SentimentModel, SequenceBatch, Task,
 };
 
 const LABELS: [f32; 6] = [-2.5, 0.25, 3.0, 1.0, -1.0, 0.0];
@@ -30,6 +30,12 @@ fn kernel() -> MmRestConfig {
         .unwrap();
     MmRestConfig {
         representation: 8,
+        loss: LossConfig::Kernel(KernelLossConfig {
+            ordinal_weight: 0.5,
+            anchor_weight: 0.1,
+            ..KernelLossConfig::default()
+        }),
+        projection: ProjectionConfig::Kernel { centers: 0.3 },
         ..config
     }
 }
@@ -201,8 +207,28 @@ fn the_loss_is_the_error_left_out_and_the_cross_entropy() {
         .map(|(given, label)| (given - label).abs());
     let intra = errors.sum::<f32>() / LABELS.len() as f32;
     assert!((parts[1] - intra).abs() < 1e-5, "{parts:?} {intra}");
-    let mmc = parts[1] + weights.ordinal_weight as f32 * parts[2];
+    let mmc = parts[1]
+        + weights.ordinal_weight as f32 * parts[2]
+        + weights.anchor_weight as f32 * parts[3];
     assert!((parts[4] - mmc).abs() < 1e-5);
     let total = parts[0] + config.mmc_weight as f32 * parts[4];
     assert!((host(loss.total)[0] - total).abs() < 1e-5);
+}
+
+#[test]
+fn parts_without_weight_are_not_in_use() {
+    let config = MmRestConfig {
+        loss: LossConfig::Kernel(KernelLossConfig::default()),
+        ..kernel()
+    };
+    let device = Device::flex().autodiff();
+    let (_, state) = trained(&config, &Device::flex());
+    let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
+    let batch = segments(&device);
+    let mut output = model.forward(&batch, &state, TRAIN).unwrap();
+    let loss = model.loss(&batch, &mut output, &state, TRAIN).unwrap();
+    let used: Vec<bool> = loss.parts.iter().map(Option::is_some).collect();
+    assert_eq!(used, [true, true, false, false, true]);
+    let [intra, mmc] = [1, 4].map(|at| host(loss.parts[at].clone().unwrap())[0]);
+    assert_eq!(intra, mmc);
 }

@@ -1,47 +1,17 @@
-//! MulT against numbers measured on the published code (MMSA a94e65d), and its own rules.
+//! MulT: its own rules. The measured numbers are compared in `mmrest-learner/tests/conformance`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
-use common::{Golden, TRAIN, batch, host, largest, presets, relative, task, train};
+use burn::tensor::Device;
+use common::{TRAIN, host, largest, presets, relative, task};
 use mmrest_data::Frames;
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
-    Batch, Example, HostBatch, Mode, ModelOutput, Mult, MultConfig, Padding, Presets, Rates,
-    SentimentModel, Task, TextFeatures, bert_parameters,
+    Example, HostBatch, Mode, ModelOutput, Mult, MultConfig, Presets, SentimentModel, Task,
+    TextFeatures, bert_parameters,
 };
-
-/// The configuration and task of a case, all dropout off; the widths of its text.
-fn case(golden: &Golden, case: &str) -> (MultConfig, Task, BertConfig) {
-    let [text, audio, vision] = golden.sizes(case, "feature_dims")[..] else {
-        panic!("three widths")
-    };
-    let [width, heads] = golden.sizes(case, "dst_feature_dim_nheads")[..] else {
-        panic!("width and heads")
-    };
-    let json = &golden.cases[case];
-    let kernel = |m: &str| golden.number(case, &format!("conv1d_kernel_size_{m}")) as usize;
-    let config = MultConfig {
-        width,
-        heads,
-        layers: golden.number(case, "nlevels") as usize,
-        text_kernel: kernel("l"),
-        audio_kernel: kernel("a"),
-        vision_kernel: kernel("v"),
-        causal: json["config"]["attn_mask"].as_bool().unwrap(),
-        positions: json.get("positions").is_some_and(|p| p.as_bool().unwrap()),
-        padding: Padding::Published,
-        flush_rest: false,
-        ..still()
-    };
-    let task = Task {
-        lower_layers: 1,
-        ..task(audio, vision)
-    };
-    (config, task, BertConfig::small(30, text, 1, 1, 4))
-}
 
 /// Without dropout.
 fn still() -> MultConfig {
@@ -60,138 +30,6 @@ fn still() -> MultConfig {
 
 fn init((config, task, text): &(MultConfig, Task, BertConfig), device: &Device) -> Mult {
     Mult::init(config, task, Some((text.init(device), text)), device).unwrap()
-}
-
-#[test]
-fn outputs_losses_and_gradients_are_the_published_ones() {
-    for (file, cases) in [("mult", ["a", "b"]), ("mult_more", ["c", "d"])] {
-        let Some(mut golden) = Golden::open(file) else {
-            return;
-        };
-        let device = Device::flex().autodiff();
-        for name in cases {
-            compare_case(&mut golden, name, &device);
-        }
-    }
-}
-
-fn compare_case(golden: &mut Golden, name: &str, device: &Device) {
-    let mut own = case(golden, name);
-    let lengths = |what: &str| golden.lengths(name, &format!("{what}_lengths"));
-    // Lengths tell a fixed length what has a position; the text's are the rows that there are.
-    let input = |what: &str| {
-        let values = golden.tensor::<3>(&format!("{name}/in/{what}"), device);
-        (values.require_grad(), lengths(what))
-    };
-    let (mut text, audio, vision) = (input("text"), input("audio"), input("vision"));
-    own.0.padded_text = text.0.dims()[1];
-    own.0.padded_audio = audio.0.dims()[1];
-    own.0.padded_vision = vision.0.dims()[1];
-    if !own.0.positions {
-        // Padding has gradients too, where it is read.
-        text.1.fill(own.0.padded_text);
-    }
-    let load = |model: Mult| golden.load(model, Mult::PUBLISHED_NAMES, &format!("{name}/w/"));
-    let model: Mult = load(init(&own, device));
-    let labels = golden.values(&format!("{name}/in/label"));
-    let segments = labels.len();
-    let given = batch(text.clone(), audio.clone(), vision.clone(), labels.clone());
-    let alone = MultConfig {
-        padding: Padding::Masked,
-        ..own.0.clone()
-    };
-    let alone: Mult = load(init(&(alone, own.1.clone(), own.2.clone()), device));
-
-    let mut output = model.forward(&given, &(), TRAIN).unwrap();
-    let time_first = |rows: Tensor<2>| {
-        let [count, width] = rows.dims();
-        let rows = rows.reshape([segments, count / segments, width]);
-        rows.swap_dims(0, 1)
-    };
-    for (what, rows) in ["l_with_a", "a_with_l", "v_with_a"]
-        .iter()
-        .zip(&output.crossed)
-    {
-        let name = format!("{name}/out/trans_{what}");
-        golden.compare_tensor("outputs", &name, time_first(rows.clone()));
-    }
-    let memory = time_first(output.memories[0].clone());
-    golden.compare_tensor("outputs", &format!("{name}/out/trans_l_mem"), memory);
-    for (modality, last) in ["l", "a", "v"].iter().zip(&output.last) {
-        let name = format!("{name}/out/last_{modality}");
-        golden.compare_tensor("outputs", &name, last.clone());
-    }
-    let prediction = output.prediction.clone();
-    golden.compare_tensor("outputs", &format!("{name}/out/prediction"), prediction);
-    let loss = model.loss(&given, &mut output, &(), TRAIN).unwrap();
-    golden.compare_tensor("losses", &format!("{name}/loss/total"), loss.total.clone());
-    let gradients = loss.total.backward();
-    for (what, (values, own)) in [("text", &text), ("audio", &audio), ("vision", &vision)] {
-        let gradient = values.grad(&gradients).unwrap();
-        let full = format!("{name}/grad_in/{what}");
-        let [_, time, width] = gradient.dims();
-        let (mut found, expected) = (host(gradient), golden.values(&full));
-        if what == "text" {
-            // What is packed has no padding that could have a gradient.
-            for (row, &length) in own.iter().enumerate() {
-                let padding = (row * time + length) * width..(row + 1) * time * width;
-                found[padding.clone()].copy_from_slice(&expected[padding]);
-            }
-        }
-        golden.compare("gradients", &full, &found);
-    }
-    let prefix = format!("{name}/grad_w/");
-    golden.compare_gradients(&model, Mult::PUBLISHED_NAMES, &gradients, &prefix, &|_| {
-        false
-    });
-
-    // Every segment alone, without padding.
-    let text = (text.0, golden.lengths(name, "text_lengths"));
-    let given = batch(text, audio, vision, labels);
-    let output = alone.forward(&given, &(), Mode::Evaluate).unwrap();
-    let name = format!("{name}/out/prediction_alone_at_length");
-    golden.compare_tensor("outputs", &name, output.prediction());
-}
-
-#[test]
-fn two_epochs_of_training_are_the_published_ones() {
-    let Some(mut golden) = Golden::open("mult_more") else {
-        return;
-    };
-    let device = Device::flex().autodiff();
-    let mut own = case(&golden, "t");
-    let time = |what: &str| golden.find(&format!("t/train/{what}")).unwrap().0[1];
-    own.0.padded_text = time("text");
-    own.0.padded_audio = time("audio");
-    own.0.padded_vision = time("vision");
-    own.0.accumulate = golden.number("t", "update_epochs") as usize;
-    let model: Mult = golden.load(init(&own, &device), Mult::PUBLISHED_NAMES, "t/w0/");
-    let rate = golden.number("t", "learning_rate");
-    let rates = Rates {
-        learning_rate: rate,
-        text_learning_rate: rate,
-        weight_decay: 0.0,
-        max_grad_norm: 0.0,
-        max_grad_value: golden.number("t", "grad_clip"),
-    };
-    let recipe = Mult::recipe(&own.0, &rates);
-    let take = |golden: &Golden, split: &str, first: usize, count: usize| -> Batch {
-        let part = |what: &str| {
-            let all = golden.tensor::<3>(&format!("t/{split}/{what}"), &device);
-            let part = all.narrow(0, first, count);
-            let time = part.dims()[1];
-            (part, vec![time; count])
-        };
-        let labels = golden.values(&format!("t/{split}/label"))[first..][..count].to_vec();
-        batch(part("text"), part("audio"), part("vision"), labels)
-    };
-    let mut after = |epoch: usize, steps: usize, model: &Mult, (): &(), golden: &mut Golden| {
-        let prefix = format!("t/w{epoch}/");
-        let moved = rate * steps as f64;
-        let text = |name: &str| name.starts_with("text_model.");
-        golden.compare_weights(model, Mult::PUBLISHED_NAMES, &prefix, moved, &text);
-    };
-    train(&mut golden, model, (), &recipe, &take, &mut after);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::commands::data::DataCommand;
 use crate::project::find_run;
+use crate::recording::CutArguments;
 use crate::shipped;
 
 /// Multimodal sentiment analysis by multi-metric learning on clusters (MMRest, CVPR 2026).
@@ -321,10 +322,8 @@ pub(crate) struct PredictArguments {
     /// recording, of the same name; enough for a model of text and word timing.
     #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["file", "input"])]
     pub(crate) transcript: Option<PathBuf>,
-    /// Score these stretches of one recording instead of its transcript's cues: a table with start and end in seconds, and
-    /// perhaps id.
-    #[arg(long, value_name = "FILE", requires = "transcript")]
-    pub(crate) segments: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cut: CutArguments,
     /// Where the scores go [default: standard output].
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

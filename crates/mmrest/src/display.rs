@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mmrest_learner::Figures;
 use mmrest_learner::run::{MetricsFile, RunFolder};
 use mmrest_learner::train::{EpochRow, Observer};
+use mmrest_learner::{Figures, IntervalCoverage};
 use serde_json::json;
 
 use crate::numbers::{NONE, clock, heading, in_table, in_text, lasting, thousands};
@@ -45,7 +45,7 @@ pub(crate) struct Display {
     style: Style,
     bar: ProgressBar,
     epochs: Mutex<Pace>,
-    /// The folder of a run that has not begun yet: it is announced when it does.
+    /// The folder of a run that has not begun yet, which is announced when it does.
     pending: Mutex<Option<PathBuf>>,
     table: Mutex<Option<EpochTable>>,
     /// Fills the terminal from the first batch until it is dropped.
@@ -232,6 +232,7 @@ impl Observer for Display {
 
     fn note(&self, message: &str) {
         tracing::info!(note = message);
+        self.announce();
         match self.style {
             Style::Json => print_json(&json!({ "note": message })),
             _ => self.line(message),
@@ -339,6 +340,16 @@ pub(crate) fn figures_table(columns: &[(&str, &Figures)]) -> String {
     lines.join("\n")
 }
 
+/// How many labels lie in their intervals.
+pub(crate) fn interval_line(intervals: &IntervalCoverage) -> String {
+    format!(
+        "intervals at {} %: {:.1} % of the test labels inside, mean width {}",
+        100.0 * intervals.confidence,
+        100.0 * intervals.coverage,
+        in_text(intervals.width)
+    )
+}
+
 fn final_table(metrics: &MetricsFile) -> String {
     let parameters = &metrics.parameters;
     let parts = parameters.parts.iter();
@@ -386,12 +397,7 @@ fn method_lines(metrics: &MetricsFile) -> String {
         ));
     }
     if let Some(intervals) = &metrics.intervals {
-        lines.push(format!(
-            "intervals at {} %: {:.1} % of the test labels inside, mean width {:.3}",
-            100.0 * intervals.confidence,
-            100.0 * intervals.coverage,
-            intervals.width
-        ));
+        lines.push(interval_line(intervals));
     }
     lines.into_iter().map(|line| format!("\n{line}")).collect()
 }

@@ -110,6 +110,9 @@ fn page_colours() -> Vec<(String, RGBColor, RGBColor)> {
     named.into_iter().chain(own).chain(tones).collect()
 }
 
+/// How much of a colour a cell may have whose number is read on it.
+pub(crate) const DEEPEST: f64 = 0.55;
+
 /// The colour of series `index`.
 pub(crate) fn series(index: usize) -> RGBColor {
     SERIES[index % SERIES.len()]
@@ -139,14 +142,19 @@ pub(crate) fn fault(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("cannot draw: {error}")
 }
 
+/// The size of a panel's title.
+pub(crate) const TITLE: u32 = 18;
+/// The size of all other letters.
+pub(crate) const SMALL: u32 = 16;
+
 /// The font of a panel's title.
 pub(crate) fn title() -> TextStyle<'static> {
-    ("sans-serif", 19).into_font().color(&INK)
+    ("sans-serif", TITLE).into_font().color(&INK)
 }
 
 /// The font of axes and legends.
 pub(crate) fn small() -> TextStyle<'static> {
-    ("sans-serif", 16).into_font().color(&INK)
+    ("sans-serif", SMALL).into_font().color(&INK)
 }
 
 /// [`small`], anchored at a point.
@@ -253,6 +261,25 @@ mod tests {
             for contrast in [contrast(text.1, on.1), contrast(text.2, on.2)] {
                 assert!(contrast >= 4.5, "{} on {}: {contrast}", text.0, on.0);
             }
+        }
+    }
+
+    #[test]
+    fn numbers_on_the_deepest_cell_can_be_read() {
+        let dark = |colour| {
+            PALETTE
+                .iter()
+                .find(|(light, _)| *light == colour)
+                .unwrap()
+                .1
+        };
+        for [ink, ground, blue] in [[INK, GROUND, BLUE], [INK, GROUND, BLUE].map(dark)] {
+            let mixed = |of: fn(RGBColor) -> u8| {
+                let (on, below) = (f64::from(of(blue)), f64::from(of(ground)));
+                (DEEPEST * on + (1.0 - DEEPEST) * below).round() as u8
+            };
+            let cell = RGBColor(mixed(|c| c.0), mixed(|c| c.1), mixed(|c| c.2));
+            assert!(contrast(ink, cell) >= 4.5, "{}", hex(cell));
         }
     }
 

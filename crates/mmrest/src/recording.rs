@@ -5,11 +5,14 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mmrest_data::DataConfig;
 use mmrest_learner::Predictor;
 use mmrest_learner::run::RunFolder;
-use mmrest_media::{Cut, FeatureRecord, RecordingInputs};
+use mmrest_media::{Cut, FeatureRecord, Recording, RecordingInputs, SegmentTable, Transcript};
+
+use crate::interrupt::say;
 
 /// Endings of files in which a transcript is looked for, in this order.
 const ENDINGS: [&str; 6] = ["json", "srt", "vtt", "TextGrid", "ctm", "txt"];
@@ -88,40 +91,92 @@ fn transcript_of(given: &Path, id: &str) -> PathBuf {
     found.unwrap_or_else(|| given.join(id))
 }
 
-/// The segments of a table: start and end in seconds, and perhaps id.
-pub(crate) fn read_cuts(path: &Path) -> Result<Vec<Cut>> {
-    let name = path.display();
-    let mut reader = csv::Reader::from_path(path).with_context(|| format!("{name}"))?;
-    let header = reader.headers().with_context(|| format!("{name}"))?.clone();
-    let find = |wanted: &str| header.iter().position(|column| column.trim() == wanted);
-    let column = |wanted: &str| {
-        find(wanted)
-            .with_context(|| format!("{name}: no column \"{wanted}\"; start and end are expected"))
-    };
-    let (start, end, id) = (column("start")?, column("end")?, find("id"));
-    let mut cuts = Vec::new();
-    for (i, row) in reader.records().enumerate() {
-        let row = row.with_context(|| format!("{name}"))?;
-        let number = |i: usize| row.get(i).and_then(|cell| cell.trim().parse::<f64>().ok());
-        let id = id.and_then(|id| row.get(id)).map(str::trim);
-        match (number(start), number(end)) {
-            (Some(start), Some(end)) if start >= 0.0 && end > start && end.is_finite() => {
-                cuts.push(Cut {
-                    start,
-                    end,
-                    id: id.filter(|id| !id.is_empty()).map(str::to_owned),
-                });
-            }
-            _ => bail!(
-                "{name}: line {}: start and end must be seconds, end after start",
-                i + 2
-            ),
+/// Where recordings are cut, and tables that other programs wrote of them.
+#[derive(Debug, Args)]
+pub(crate) struct CutArguments {
+    /// Cut recordings at these stretches instead of the transcripts' cues: a table with start and end in seconds; id names
+    /// the segments, video_id tells recordings apart.
+    #[arg(long, value_name = "FILE", requires = "transcript")]
+    pub(crate) segments: Option<PathBuf>,
+    /// Take each recording as one segment.
+    #[arg(long, requires = "transcript", conflicts_with = "segments")]
+    pub(crate) whole: bool,
+    /// A table of visual features that OpenFace or py-feat wrote of the recording (.csv), or a folder with one for each
+    /// recording, of the same name.
+    #[arg(long, value_name = "FILE|DIR", requires = "transcript")]
+    pub(crate) vision: Option<PathBuf>,
+    /// A table of audio features that openSMILE wrote (.csv, .arff), or a folder with one for each recording.
+    #[arg(long, value_name = "FILE|DIR", requires = "transcript")]
+    pub(crate) audio_table: Option<PathBuf>,
+    /// Frames of the video in a second, for tables of py-feat; those of mp4 and mov files are read.
+    #[arg(long, value_name = "N", requires = "vision")]
+    pub(crate) frame_rate: Option<f64>,
+}
+
+/// Endings of tables.
+const TABLE_ENDINGS: [&str; 2] = ["csv", "arff"];
+
+impl CutArguments {
+    /// Reads the table of segments.
+    pub(crate) fn table(&self) -> Result<Option<SegmentTable>> {
+        let table = self.segments.as_deref().map(SegmentTable::read);
+        Ok(table.transpose()?)
+    }
+
+    /// The stretches of a recording; none where those are its transcript's cues. `alone` says that it is the only one.
+    pub(crate) fn cuts(
+        &self,
+        table: Option<&SegmentTable>,
+        job: &Job,
+        transcript: &Transcript,
+        alone: bool,
+    ) -> Result<Option<Vec<Cut>>> {
+        if self.whole {
+            let whole = Cut {
+                start: 0.0,
+                end: transcript.end(),
+                id: None,
+            };
+            return Ok(Some(vec![whole]));
         }
+        let cuts = table.map(|table| table.cuts(&job.id, alone));
+        Ok(cuts.transpose()?)
     }
-    if cuts.is_empty() {
-        bail!("{name}: no segment");
+
+    /// Hands a recording with its transcript and tables to `take`.
+    pub(crate) fn with<T>(
+        &self,
+        table: Option<&SegmentTable>,
+        job: &Job,
+        alone: bool,
+        take: impl FnOnce(&Recording<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let transcript = Transcript::read(job.transcript()?)?;
+        let cuts = self.cuts(table, job, &transcript, alone)?;
+        let vision = table_of(self.vision.as_deref(), &job.id)?;
+        let audio_table = table_of(self.audio_table.as_deref(), &job.id)?;
+        take(&Recording {
+            cuts: cuts.as_deref(),
+            vision: vision.as_deref(),
+            audio_table: audio_table.as_deref(),
+            frame_rate: self.frame_rate,
+            ..Recording::new(job.media.as_deref(), &transcript)
+        })
     }
-    Ok(cuts)
+}
+
+/// The table of a recording: the given one, or the one of its name in the folder.
+pub(crate) fn table_of(given: Option<&Path>, id: &str) -> Result<Option<PathBuf>> {
+    let Some(given) = given.filter(|given| given.is_dir()) else {
+        return Ok(given.map(Path::to_path_buf));
+    };
+    let named = TABLE_ENDINGS.map(|ending| given.join(format!("{id}.{ending}")));
+    let found = named.into_iter().find(|path| path.is_file());
+    let found = found.with_context(|| {
+        let (folder, endings) = (given.display(), TABLE_ENDINGS.join(", ."));
+        format!("no table {id} in {folder} (.{endings})")
+    })?;
+    Ok(Some(found))
 }
 
 /// What a run's model takes of a recording; the error says why it can take none.
@@ -164,27 +219,35 @@ pub(crate) fn check_folder(
     Ok(())
 }
 
-/// A bar for the segments of one recording, on a terminal.
+/// A bar on a terminal, of as many steps as [`begin`](Self::begin) says.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    pub(crate) fn new(shown: bool, id: &str) -> Self {
+    pub(crate) fn new(shown: bool) -> Self {
         if !shown || !std::io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
         let style = ProgressStyle::with_template("[{wide_bar}] {pos}/{len} {msg}, {eta} left");
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
-            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-            .with_message(id.to_owned());
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self(bar)
     }
 
-    pub(crate) fn begin(&self, segments: usize) {
-        self.0.set_length(segments as u64);
+    pub(crate) fn begin(&self, steps: usize) {
+        self.0.set_length(steps as u64);
+    }
+
+    pub(crate) fn show(&self, name: &str) {
+        self.0.set_message(name.to_owned());
     }
 
     pub(crate) fn step(&self) {
         self.0.inc(1);
+    }
+
+    /// Prints a line above the bar.
+    pub(crate) fn say(&self, line: &str) {
+        self.0.suspend(|| say(line));
     }
 
     pub(crate) fn done(&self) {

@@ -18,16 +18,20 @@ macro_rules! shipped {
 }
 
 /// Configurations and studies, by name.
-pub(crate) const CONFIGS: [(&str, &str); 14] = shipped!(
+pub(crate) const CONFIGS: [(&str, &str); 19] = shipped!(
     "configs",
     ".toml",
     "ablate",
     "compare",
+    "compare-words",
+    "kernel",
+    "media",
     "mosei",
     "mosei-mmsa",
     "mosi",
     "mosi-mmsa",
     "mosi-text",
+    "mosi-timing",
     "mosi-words",
     "ordinal",
     "ordinal-search",

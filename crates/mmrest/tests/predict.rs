@@ -101,14 +101,18 @@ fn what_is_missing_is_named_and_warned_of_once() {
     ];
     assert_eq!(missing, expected);
     assert_eq!(
-        stderr(&output).matches("WARN").count(),
+        stderr(&output).matches("warning: ").count(),
         1,
         "{}",
         stderr(&output)
     );
     assert!(stderr(&output).contains("train.modality_dropout"));
     let output = predict(&[], format!("{whole}\n").as_bytes());
-    assert!(!stderr(&output).contains("WARN"), "{}", stderr(&output));
+    assert!(
+        !stderr(&output).contains("warning: "),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn evaluates(trained: &Fixture, metrics: &serde_json::Value) {
     assert_eq!(intervals["confidence"], 0.9);
     assert!((0.5..=1.0).contains(&intervals["coverage"].as_f64().unwrap()));
     let table = succeed(&["eval", &run]);
-    let mae = metrics["test"]["mae"].to_string();
+    let mae = format!("{:.3}", metrics["test"]["mae"].as_f64().unwrap());
     assert!(table.contains(&mae), "{mae} is not in\n{table}");
 }
 

@@ -84,9 +84,6 @@ impl DataConfig {
                 return wrong(format!("modalities has {modality} twice"));
             }
         }
-        if self.sentences.is_some() && self.sentence_columns.is_empty() {
-            return wrong("sentences is set and sentence_columns is empty".to_owned());
-        }
         if self.times_words() && self.kind != Kind::Sdk {
             return wrong(
                 "audio_from = \"word-timing\" takes the times of computational sequences: set kind = \"sdk\""
@@ -97,6 +94,9 @@ impl DataConfig {
             return wrong(format!(
                 "audio = {file:?}, but audio_from = \"word-timing\" takes no file: remove one of the two"
             ));
+        }
+        if self.sentences.is_some() && self.sentence_columns.is_empty() {
+            return wrong("sentences is set and sentence_columns is empty".to_owned());
         }
         if self.max_frames == Some(0) {
             return wrong("max_frames is 0".to_owned());

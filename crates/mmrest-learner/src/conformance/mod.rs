@@ -10,9 +10,17 @@
 //! | `kmeans_<n>.safetensors` | centres, labels and inertia |
 //! | `metrics.json` | the nine figures of each case |
 //! | `bert.json` | token ids and first tokens' hidden states of its sentences |
+//! | `tfn`, `lmf`, `mult`, `mult_more`, `misa`, `self_mm`, `mag_bert` | every case of that comparison system, and its published training loop |
+//! | `dmd_<n>`, `mcl_mcf_<n>`, `mmim_<n>`, `almt_<n>`, `deva_<n>` | one case: outputs, losses, every gradient |
+//! | `dmd_steps`, `mmim_steps_none`, `schedules` | weights after training; learning rates by epoch |
+//!
+//! Files of comparison systems are safetensors with the names of the published state dicts; that none is there is said once.
 
 mod learned_metrics;
+mod mmsa;
 mod model_step;
+mod others;
+mod published;
 mod tensors;
 mod weights;
 
@@ -77,11 +85,65 @@ pub fn run(
         learned_metrics::kmeans(&folders, name, case)
     });
     report.single(&names, METRICS, || figures(&folders));
+    systems(&mut report, &folders, &names, device);
     match bert {
         Some(bert) => report.single(&names, SENTENCES, || self::bert(&folders, bert, device)),
         None => report.skipped(STATES, "no directory of a text encoder was given"),
     }
     report.finish()
+}
+
+/// The comparison systems that there are inputs for.
+fn systems(report: &mut Report, folders: &Folders<'_>, names: &[String], device: &Device) {
+    type One = fn(&Folders<'_>, &Device) -> Result<PathBuf, LearnerError>;
+    type Numbered = fn(&Folders<'_>, &str, usize, &Device) -> Result<PathBuf, LearnerError>;
+    let before = report.lines.len();
+    let files: [(&str, One); 9] = [
+        ("tfn.safetensors", mmsa::tfn),
+        ("lmf.safetensors", mmsa::lmf),
+        (mmsa::MULT[0], |f, d| mmsa::mult(f, mmsa::MULT[0], d)),
+        (mmsa::MULT[1], |f, d| mmsa::mult(f, mmsa::MULT[1], d)),
+        ("misa.safetensors", mmsa::misa),
+        ("self_mm.safetensors", mmsa::self_mm),
+        ("mag_bert.safetensors", mmsa::mag_bert),
+        (others::DMD_STEPS, others::dmd_steps),
+        (others::MMIM_STEPS, others::mmim_steps),
+    ];
+    for (name, work) in files {
+        if names.iter().any(|found| found == name) {
+            report.done(work(folders, device));
+        }
+    }
+    let numbered: [(&str, Numbered); 5] = [
+        ("dmd_", others::dmd),
+        ("mcl_mcf_", others::mcl_mcf),
+        ("mmim_", others::mmim),
+        ("almt_", others::almt),
+        ("deva_", others::deva),
+    ];
+    for (prefix, work) in numbered {
+        for (number, name) in numbers(names, prefix) {
+            report.done(work(folders, name, number, device));
+        }
+    }
+    if names.iter().any(|found| found == others::SCHEDULES) {
+        report.done(others::schedules(folders));
+    }
+    if report.lines.len() == before && report.failure.is_none() {
+        report.skipped("comparison systems", "the input folder has no file of one");
+    }
+}
+
+/// The names `<prefix><number>.safetensors`, in the order of the numbers.
+fn numbers<'a>(names: &'a [String], prefix: &str) -> Vec<(usize, &'a String)> {
+    let number = |name: &str| -> Option<usize> {
+        let digits = name.strip_prefix(prefix)?.strip_suffix(".safetensors")?;
+        digits.parse().ok()
+    };
+    let found = names.iter().filter_map(|name| Some((number(name)?, name)));
+    let mut cases: Vec<(usize, &String)> = found.collect();
+    cases.sort_unstable();
+    cases
 }
 
 /// Where inputs are read and results are written.
@@ -132,15 +194,7 @@ impl Report {
         prefix: &str,
         work: impl Fn(&str, usize) -> Result<PathBuf, LearnerError>,
     ) {
-        let number = |name: &str| -> Option<usize> {
-            let digits = name.strip_prefix(prefix)?.strip_suffix(".safetensors")?;
-            digits.parse().ok()
-        };
-        let mut cases: Vec<(usize, &String)> = names
-            .iter()
-            .filter_map(|name| Some((number(name)?, name)))
-            .collect();
-        cases.sort_unstable();
+        let cases = numbers(names, prefix);
         if cases.is_empty() {
             let name = format!("{prefix}<n>.safetensors");
             self.skipped(&name, "the input folder has none");

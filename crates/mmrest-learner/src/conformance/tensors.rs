@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use safetensors::tensor::Dtype;
+use serde::de::DeserializeOwned;
 
 use super::Folders;
 use crate::error::{LearnerError, to_host};
@@ -52,6 +53,39 @@ impl Inputs {
             })
     }
 
+    /// What the metadata say of a case, as JSON.
+    pub(super) fn about<T: DeserializeOwned>(&self, case: &str) -> Result<T, LearnerError> {
+        let found = self.file.metadata.get(case);
+        let json =
+            found.ok_or_else(|| self.wrong(format!("its metadata have no case '{case}'")))?;
+        serde_json::from_str(json).map_err(|e| self.wrong(format!("case '{case}': {e}")))
+    }
+
+    /// A tensor's numbers, all finite, whatever its shape.
+    pub(super) fn values(&self, name: &str) -> Result<Vec<f32>, LearnerError> {
+        let stored = self.stored(name)?;
+        self.finite(name, stored)
+    }
+
+    /// A tensor of whole numbers that are not negative, whatever its shape.
+    pub(super) fn list(&self, name: &str) -> Result<Vec<usize>, LearnerError> {
+        let values = integers(self.stored(name)?).unwrap_or_default().into_iter();
+        let values = values.map(usize::try_from).collect::<Result<Vec<_>, _>>();
+        match values {
+            Ok(values) if !values.is_empty() => Ok(values),
+            _ => Err(self.wrong_tensor(name, "is no list of whole numbers >= 0")),
+        }
+    }
+
+    /// A tensor of whatever sizes it has, on a device.
+    pub(super) fn any<const D: usize>(
+        &self,
+        name: &str,
+        device: &Device,
+    ) -> Result<Tensor<D>, LearnerError> {
+        self.tensor(name, self.dims(name)?, device)
+    }
+
     /// A tensor's numbers, all finite.
     pub(super) fn floats<const D: usize>(
         &self,
@@ -59,7 +93,10 @@ impl Inputs {
         dims: [usize; D],
     ) -> Result<Vec<f32>, LearnerError> {
         self.check_dims(name, dims)?;
-        let stored = self.stored(name)?;
+        self.finite(name, self.stored(name)?)
+    }
+
+    fn finite(&self, name: &str, stored: &StoredTensor) -> Result<Vec<f32>, LearnerError> {
         let values = match (stored.dtype, integers(stored)) {
             (Dtype::F32, _) => stored.words(f32::from_le_bytes),
             (Dtype::F64, _) => stored.words(|word| f64::from_le_bytes(word) as f32),

@@ -233,8 +233,8 @@ impl Splits {
                 set: Arc::clone(set),
                 rows,
                 frames: preparation.frames(),
-                sentences: sentences.clone(),
                 removed: 0,
+                sentences: sentences.clone(),
             }))
         };
         let absent_text = AbsentText {

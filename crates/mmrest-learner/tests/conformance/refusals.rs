@@ -13,7 +13,7 @@ use crate::support::{assert_figures, assert_golden, golden};
 fn absent_inputs_are_skipped_by_name() {
     let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let lines = conformance::run(input.path(), None, out.path(), &Device::flex()).unwrap();
-    assert_eq!(lines.len(), 6);
+    assert_eq!(lines.len(), 7);
     assert!(
         lines.iter().all(|line| line.contains("skipped")),
         "{lines:?}"

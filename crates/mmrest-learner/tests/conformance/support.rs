@@ -58,6 +58,7 @@ pub fn read(path: &Path) -> BTreeMap<String, Stored> {
         let values = match view.dtype() {
             Dtype::F32 => words(view.data(), |word| f32::from_le_bytes(word).into()),
             Dtype::F64 => words(view.data(), f64::from_le_bytes),
+            Dtype::I32 => words(view.data(), |word| i32::from_le_bytes(word).into()),
             Dtype::I64 => words(view.data(), |word| i64::from_le_bytes(word) as f64),
             other => panic!("{other:?}"),
         };

@@ -6,6 +6,7 @@ mod forms;
 mod intervals;
 mod predicting;
 mod schedules;
+mod sentences;
 
 use std::sync::Arc;
 

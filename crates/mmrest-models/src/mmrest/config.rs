@@ -224,8 +224,8 @@ pub struct OrdinalConfig {
     pub anchor_weight: f64,
 }
 
-/// The terms of the kernel L_MMC.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// The terms of the kernel L_MMC beside the error of kernel regression.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KernelLossConfig {
     /// Weight of the cross-entropy of a segment's shares of the clusters, as `ordinal` has it.
@@ -234,16 +234,6 @@ pub struct KernelLossConfig {
     pub smoothing: f64,
     /// Weight of the metrics' distance from the identity.
     pub anchor_weight: f64,
-}
-
-impl Default for KernelLossConfig {
-    fn default() -> Self {
-        Self {
-            ordinal_weight: 0.5,
-            smoothing: 0.0,
-            anchor_weight: 0.0,
-        }
-    }
 }
 
 /// `[model.mmrest.kernel]`: how kernel regression starts and learns.

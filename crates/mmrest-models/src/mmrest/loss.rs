@@ -167,7 +167,17 @@ impl MmRest {
                 anchor_weight,
             }) => ordinal(rows, *smoothing, *anchor_weight),
             LossConfig::Kernel(config) => {
-                let loss = ordinal(rows.clone(), config.smoothing, config.anchor_weight)?;
+                let loss = if config.ordinal_weight > 0.0 || config.anchor_weight > 0.0 {
+                    ordinal(rows.clone(), config.smoothing, config.anchor_weight)?
+                } else {
+                    let nothing = Tensor::zeros([1], &rows.device());
+                    MmcLoss {
+                        total: nothing.clone(),
+                        intra: nothing.clone(),
+                        inter: nothing.clone(),
+                        frobenius: nothing,
+                    }
+                };
                 self.kernel_loss(rows, on, metric, kernel, config, loss)
             }
         }?;

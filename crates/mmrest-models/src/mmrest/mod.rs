@@ -429,12 +429,18 @@ impl SentimentModel for MmRest {
             }
             None => task.clone(),
         };
-        let parts = match mmc {
+        let mut parts = match mmc {
             Some(mmc) => [task, mmc.intra, mmc.inter, mmc.frobenius, mmc.total]
                 .map(Some)
                 .to_vec(),
             None => vec![Some(task), None, None, None, None],
         };
+        if let LossConfig::Kernel(weights) = &self.settings.config.loss {
+            let used = [weights.ordinal_weight, weights.anchor_weight];
+            for (part, weight) in parts[2..4].iter_mut().zip(used) {
+                part.take_if(|_| weight == 0.0);
+            }
+        }
         Ok(Loss { total, parts })
     }
 
@@ -625,9 +631,13 @@ impl MmRest {
         mode: Mode,
     ) -> Result<Forward, ModelError> {
         let config = &self.settings.config;
-        // A training step without the bias has no use for distances; evaluation reports the nearest clusters.
+        // A training step without the bias has no use for distances; evaluation reports the nearest clusters. A kernel's
+        // bias is not for training segments, which are part of what it is made of.
         let (looks, adds_bias) = match mode {
-            Mode::Train(_) => (config.bias, config.bias),
+            Mode::Train(_) => {
+                let biased = config.bias && !config.biased_by_kernel();
+                (biased, biased)
+            }
             Mode::Evaluate => (true, config.bias && config.bias_at_evaluation),
         };
         let clusters = state.clusters.as_ref().filter(|_| looks);

@@ -4,6 +4,7 @@ mod baseline;
 mod growth;
 mod lengths;
 mod predicting;
+mod systems;
 mod table;
 mod timing;
 mod torch;
@@ -14,25 +15,26 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use burn::tensor::Device;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use mmrest_learner::{Backend, open_device};
 
 use baseline::{Baseline, Calibration};
 use table::Line;
 use timing::measure;
-use torch::Torch;
+use torch::{Peer, Torch};
 use works::{WORKS, Work};
 
 /// Time the work that training and prediction consist of.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench")]
 struct Arguments {
-    /// What to measure: names as the table shows them, all where none is given.
+    /// What to measure: names as the table shows them, all but the models where none is given. `models`: a training step of
+    /// every model.
     names: Vec<String>,
-    /// Do the same work in PyTorch in turn, and print the ratios.
+    /// Do the same work in PyTorch in turn, or let MMSA train the models that it has, and print the ratios.
     #[arg(long, value_enum)]
-    against: Option<Side>,
-    /// The Python that has PyTorch [default: target/torch/bin/python].
+    against: Option<Peer>,
+    /// The Python that has PyTorch, or MMSA [default: target/torch/bin/python, target/mmsa/bin/python].
     #[arg(long, value_name = "FILE")]
     python: Option<PathBuf>,
     /// Compare with a saved file, as multiples of a calibration loop; exit code 1 where something is slower.
@@ -53,15 +55,12 @@ struct Arguments {
     /// Measure this process's memory instead.
     #[arg(long, hide = true)]
     peak_memory: bool,
+    /// Measure this process's memory of a model's training steps instead.
+    #[arg(long, hide = true, value_name = "MODEL")]
+    peak_memory_of: Option<String>,
     /// What `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
-}
-
-/// The other side.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Side {
-    Torch,
 }
 
 /// Where relative paths are meant from: cargo starts a benchmark from its package's folder.
@@ -94,17 +93,29 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         println!("{}", training::peak_memory(&device)?);
         return Ok(true);
     }
+    if let Some(name) = &arguments.peak_memory_of {
+        println!("{}", systems::peak_memory(&device, name)?);
+        return Ok(true);
+    }
     if let Some(path) = &arguments.growth {
         let curves = growth::measure(&device)?;
         print!("{}\n\n{}", Calibration::measure(), growth::table(&curves));
         growth::plot(&curves, path)?;
         return Ok(true);
     }
-    let works = chosen(&arguments.names)?;
+    let models = models(arguments)?;
+    let works = match (models.is_empty(), arguments.against) {
+        (true, _) | (_, Some(Peer::Torch)) => chosen(&arguments.names)?,
+        _ => Vec::new(),
+    };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let root = root.canonicalize().unwrap_or(root);
     let python = match arguments.against {
-        Some(Side::Torch) => Some(torch::interpreter(arguments.python.as_deref(), &root)?),
+        Some(peer) => Some(torch::interpreter(
+            peer,
+            arguments.python.as_deref(),
+            &root,
+        )?),
         None => None,
     };
     let before = arguments.baseline.as_deref().map(Baseline::read);
@@ -115,7 +126,17 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         eprintln!("{} ...", work.name);
         lines.push(line(work, &device, python.as_deref())?);
     }
-    let memory = if arguments.names.is_empty() || arguments.names.iter().any(|n| n == MEMORY) {
+    let mut memories = Vec::new();
+    for name in &models {
+        eprintln!("{name} ...");
+        lines.push(model_line(name, &device, python.as_deref())?);
+        let theirs = python.as_deref().map(|python| their_memory(python, name));
+        memories.push((*name, systems::memory(name)?, theirs.transpose()?));
+    }
+    let alone = models.is_empty();
+    let memory = if alone && arguments.names.is_empty()
+        || alone && arguments.names.iter().any(|n| n == MEMORY)
+    {
         eprintln!("{MEMORY} ...");
         Some(training::compare_memory(python.as_deref(), threads())?)
     } else {
@@ -129,9 +150,9 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         now.write(path)?;
     }
     if arguments.json {
-        println!("{}", table::json(&lines, &calibration, memory)?)
+        println!("{}", table::json(&lines, &calibration, memory, &memories)?)
     } else {
-        print!("{}", table::text(&lines, &calibration, memory))
+        print!("{}", table::text(&lines, &calibration, memory, &memories))
     }
     for slow in &slower {
         eprintln!("slower than the baseline: {slow}");
@@ -144,6 +165,61 @@ const MEMORY: &str = "memory";
 
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The models whose training steps are measured.
+fn models(arguments: &Arguments) -> Result<Vec<&'static str>, String> {
+    let known = systems::names(arguments.against);
+    let all = arguments.names.iter().any(|name| name == MODELS);
+    if all || (arguments.names.is_empty() && arguments.against == Some(Peer::Mmsa)) {
+        return Ok(known);
+    }
+    let asked = |name: &&str| arguments.names.iter().any(|asked| asked == name);
+    let found: Vec<_> = known.iter().copied().filter(asked).collect();
+    if arguments.against == Some(Peer::Mmsa) && found.len() < arguments.names.len() {
+        return Err(format!("MMSA has {}", known.join(", ")));
+    }
+    if found.is_empty() || found.len() == arguments.names.len() {
+        return Ok(found);
+    }
+    Err("measure models and other work one after the other".into())
+}
+
+/// Every model.
+const MODELS: &str = "models";
+
+/// The line of a model's training steps.
+fn model_line(name: &'static str, device: &Device, python: Option<&Path>) -> Result<Line, String> {
+    let mut ours = systems::step(device, name)?;
+    let mut torch = match python {
+        Some(python) => Some(Torch::start::<&str>(
+            Peer::Mmsa,
+            python,
+            name,
+            threads(),
+            &[],
+        )?),
+        None => None,
+    };
+    let before = Calibration::measure();
+    let (ours, theirs) = measure(&mut *ours, torch.as_mut(), systems::ROUNDS)?;
+    let calibration = Calibration::about(&before, &Calibration::measure());
+    Ok(Line {
+        name,
+        what: "one training step",
+        goal: systems::GOAL,
+        ours,
+        theirs,
+        calibration,
+    })
+}
+
+fn their_memory(python: &Path, name: &str) -> Result<f64, String> {
+    let mut torch = Torch::start::<&str>(Peer::Mmsa, python, name, threads(), &[])?;
+    for _ in 0..3 {
+        torch.round()?;
+    }
+    torch.memory()
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Work>, String> {
@@ -187,5 +263,5 @@ fn start(work: &Work, python: &Path) -> Result<Torch, String> {
         "predict-texts" => predicting::files()?.to_vec(),
         _ => Vec::new(),
     };
-    Torch::start(python, work.name, threads(), &files)
+    Torch::start(Peer::Torch, python, work.name, threads(), &files)
 }

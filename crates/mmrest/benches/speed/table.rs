@@ -33,8 +33,16 @@ impl Line {
     }
 }
 
+/// A model with the most memory that its training steps hold, ours and the other side's, in MiB.
+type ModelMemory = (&'static str, f64, Option<f64>);
+
 /// The table as people read it.
-pub(crate) fn text(lines: &[Line], calibration: &Calibration, memory: Memory) -> String {
+pub(crate) fn text(
+    lines: &[Line],
+    calibration: &Calibration,
+    memory: Memory,
+    models: &[ModelMemory],
+) -> String {
     let mut text = format!("{calibration}\n\n");
     let against = lines.iter().any(|line| line.theirs.is_some());
     let _ = write!(
@@ -66,8 +74,15 @@ pub(crate) fn text(lines: &[Line], calibration: &Calibration, memory: Memory) ->
         }
         text.push('\n');
     }
-    if let Some((ours, theirs)) = memory {
-        let _ = write!(text, "{:14} {ours:>7.0} MiB {:15}", "memory", "");
+    let models = models
+        .iter()
+        .map(|&(name, ours, theirs)| (name, ours, theirs));
+    let memory = memory.map(|(ours, theirs)| ("memory", ours, theirs));
+    for (row, (name, ours, theirs)) in memory.into_iter().chain(models).enumerate() {
+        if row == 0 && name != "memory" {
+            text.push_str("\nmost memory\n");
+        }
+        let _ = write!(text, "{name:14} {ours:>7.0} MiB {:15}", "");
         if let Some(theirs) = theirs {
             let ratio = ours / theirs;
             let mark = if ratio <= MEMORY_GOAL { "" } else { " !" };
@@ -98,6 +113,7 @@ pub(crate) fn json(
     lines: &[Line],
     calibration: &Calibration,
     memory: Memory,
+    models: &[ModelMemory],
 ) -> Result<String, String> {
     let lines: Vec<_> = lines
         .iter()
@@ -119,6 +135,7 @@ pub(crate) fn json(
         "lines": lines,
         "peak_memory_mib": memory.map(|(ours, _)| ours),
         "other_peak_memory_mib": memory.and_then(|(_, theirs)| theirs),
+        "models_peak_memory_mib": models,
     });
     serde_json::to_string_pretty(&whole).map_err(|error| error.to_string())
 }

@@ -5,11 +5,44 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// What the other side needs.
-const PACKAGES: &str = "torch transformers tokenizers scikit-learn numpy";
+use clap::ValueEnum;
 
-/// Where the virtual environment is looked for when no interpreter is given.
-const ENVIRONMENT: &str = "target/torch";
+/// The other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    /// The same work written in PyTorch.
+    Torch,
+    /// The training code of MMSA, the field's toolkit, on the models that it has.
+    Mmsa,
+}
+
+/// What a peer needs: packages, how Python imports them, its virtual environment and its script.
+struct Needs {
+    packages: &'static str,
+    imports: &'static str,
+    environment: &'static str,
+    script: &'static str,
+}
+
+impl Peer {
+    fn needs(self) -> Needs {
+        match self {
+            Self::Torch => Needs {
+                packages: "torch transformers tokenizers scikit-learn numpy",
+                imports: "torch, transformers, tokenizers, sklearn, numpy",
+                environment: "target/torch",
+                script: "benches/torch/speed.py",
+            },
+            // MMSA does not work with later versions of transformers.
+            Self::Mmsa => Needs {
+                packages: "MMSA transformers==4.38.2",
+                imports: "MMSA",
+                environment: "target/mmsa",
+                script: "benches/torch/mmsa.py",
+            },
+        }
+    }
+}
 
 /// A running comparison.
 pub(crate) struct Torch {
@@ -19,27 +52,31 @@ pub(crate) struct Torch {
 }
 
 /// The interpreter to use, or how to get one.
-pub(crate) fn interpreter(given: Option<&Path>, root: &Path) -> Result<PathBuf, String> {
-    let python = given.map_or_else(
-        || root.join(ENVIRONMENT).join("bin/python"),
-        Path::to_path_buf,
-    );
+pub(crate) fn interpreter(
+    peer: Peer,
+    given: Option<&Path>,
+    root: &Path,
+) -> Result<PathBuf, String> {
+    let Needs {
+        packages,
+        imports,
+        environment,
+        ..
+    } = peer.needs();
+    let environment = root.join(environment);
+    let python = given.map_or_else(|| environment.join("bin/python"), Path::to_path_buf);
     let works = Command::new(&python)
-        .args([
-            "-c",
-            "import torch, transformers, tokenizers, sklearn, numpy",
-        ])
+        .args(["-c", &format!("import {imports}")])
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
     if works {
         return Ok(python);
     }
-    let environment = root.join(ENVIRONMENT);
     let environment = environment.display();
     Err(format!(
-        "{} has not all of {PACKAGES}: give another by --python FILE, or make the environment (3 to 6 GB) with\n  \
-         python3 -m venv {environment} && {environment}/bin/pip install {PACKAGES}",
+        "{} has not all of {packages}: give another by --python FILE, or make the environment (3 to 6 GB) with\n  \
+         python3 -m venv {environment} && {environment}/bin/pip install {packages}",
         python.display()
     ))
 }
@@ -47,12 +84,13 @@ pub(crate) fn interpreter(given: Option<&Path>, root: &Path) -> Result<PathBuf, 
 impl Torch {
     /// Starts the work of that name and waits until it is set up.
     pub(crate) fn start<A: AsRef<OsStr>>(
+        peer: Peer,
         python: &Path,
         work: &str,
         threads: usize,
         more: &[A],
     ) -> Result<Self, String> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/torch/speed.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(peer.needs().script);
         let mut child = Command::new(python)
             .arg(script)
             .args([work, &threads.to_string()])
@@ -72,7 +110,7 @@ impl Torch {
         match torch.line()?.as_str() {
             "ready" => Ok(torch),
             other => Err(format!(
-                "speed.py {work} says {other:?} instead of \"ready\""
+                "Python says {other:?} of {work} instead of \"ready\""
             )),
         }
     }
@@ -93,13 +131,13 @@ impl Torch {
             .map_err(|error| format!("cannot talk to Python: {error}"))?;
         let line = self.line()?;
         line.parse()
-            .map_err(|_| format!("speed.py says {line:?} instead of a number"))
+            .map_err(|_| format!("Python says {line:?} instead of a number"))
     }
 
     fn line(&mut self) -> Result<String, String> {
         let mut line = String::new();
         match self.from.read_line(&mut line) {
-            Ok(0) => Err("speed.py has ended early; its own message stands above".to_owned()),
+            Ok(0) => Err("Python has ended early; its own message stands above".to_owned()),
             Ok(_) => Ok(line.trim().to_owned()),
             Err(error) => Err(format!("cannot talk to Python: {error}")),
         }

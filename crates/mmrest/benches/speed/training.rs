@@ -15,7 +15,7 @@ use mmrest_models::{
 };
 
 use crate::lengths;
-use crate::torch::Torch;
+use crate::torch::{Peer, Torch};
 use crate::works::{BATCH, CLUSTERS, DIM, clusters, minilm, mpnet};
 
 /// Segments of CMU-MOSI's training split.
@@ -128,7 +128,7 @@ impl Training {
         for _ in 0..self.batches() {
             self.step();
         }
-        self.pass(1, MmRest::end_epoch);
+        self.pass(1, |model, state, train| model.end_epoch(state, train));
     }
 
     /// A pass over one in so many training batches, without gradients.
@@ -215,6 +215,11 @@ pub(crate) fn peak_memory(device: &Device) -> Result<f64, String> {
     for _ in 0..MEMORY_STEPS {
         training.step();
     }
+    own_peak_memory()
+}
+
+/// The most memory this process held, in MiB.
+pub(crate) fn own_peak_memory() -> Result<f64, String> {
     let status = std::fs::read_to_string("/proc/self/status")
         .map_err(|error| format!("this system does not tell a process's memory: {error}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -229,18 +234,11 @@ pub(crate) fn compare_memory(
     threads: usize,
 ) -> Result<(f64, Option<f64>), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let output = Command::new(own)
-        .arg(MEMORY_OPTION)
-        .output()
-        .map_err(|error| format!("cannot start the measured process: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let ours = text.trim().parse().map_err(|_| {
-        let message = String::from_utf8_lossy(&output.stderr);
-        format!("the measured process says {:?}", message.trim())
-    })?;
+    let ours = measured_memory(Command::new(own).arg(MEMORY_OPTION))?;
     let theirs = match python {
         Some(python) => {
-            let mut torch = Torch::start::<&str>(python, "step-bucketed", threads, &[])?;
+            let mut torch =
+                Torch::start::<&str>(Peer::Torch, python, "step-bucketed", threads, &[])?;
             for _ in 0..MEMORY_STEPS {
                 torch.round()?;
             }
@@ -249,4 +247,16 @@ pub(crate) fn compare_memory(
         None => None,
     };
     Ok((ours, theirs))
+}
+
+/// What a process that measures its own memory says, in MiB.
+pub(crate) fn measured_memory(process: &mut Command) -> Result<f64, String> {
+    let output = process
+        .output()
+        .map_err(|error| format!("cannot start the measured process: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().map_err(|_| {
+        let message = String::from_utf8_lossy(&output.stderr);
+        format!("the measured process says {:?}", message.trim())
+    })
 }

@@ -10,7 +10,7 @@ use mmrest_learner::{Figures, IntervalCoverage, conformance, open_device};
 use serde::Serialize;
 
 use crate::arguments::{ConformanceArguments, EvalArguments};
-use crate::display::figures_table;
+use crate::display::{figures_table, interval_line};
 use crate::{logging, project, screen};
 
 /// `mmrest eval`.
@@ -47,16 +47,9 @@ fn print(evaluated: &EvaluatedSplit, json: bool) -> Result<()> {
     let split = evaluated.split.name();
     let segments = count(evaluated.labels.len(), "segment");
     let table = figures_table(&[(split, &evaluated.figures)]);
-    screen::result(&format!("{split} split of {segments}\n{table}"))?;
-    if let Some(intervals) = intervals {
-        screen::result(&format!(
-            "{:.1} % of the labels lie in the intervals at {} %, mean width {:.3}",
-            100.0 * intervals.coverage,
-            100.0 * intervals.confidence,
-            intervals.width
-        ))?;
-    }
-    Ok(())
+    let intervals = intervals.map(|intervals| format!("\n{}", interval_line(&intervals)));
+    let intervals = intervals.unwrap_or_default();
+    screen::result(&format!("{split} split of {segments}\n{table}{intervals}"))
 }
 
 /// What `--json` prints.

@@ -16,7 +16,7 @@ use mmrest_data::DataConfig;
 use mmrest_data::text::count;
 use mmrest_learner::run::{RunFolder, check_own_files};
 use mmrest_learner::{Interpreter, NoInterval, Predictor, open_device};
-use mmrest_media::{Cut, Recording, RecordingInputs, Transcript};
+use mmrest_media::{Recording, RecordingInputs};
 
 use self::embeddings::EmbeddingsFile;
 use self::scorer::{Output, Place, Pulse, Scorer, refuse_the_input};
@@ -29,7 +29,7 @@ use crate::lines::Spoken;
 use crate::logging;
 use crate::player::{PlayedMedia, Player};
 use crate::project::root_of_run;
-use crate::recording::{self, Job, Progress, read_cuts};
+use crate::recording::{self, Job, Progress};
 
 /// The exit code if lines were skipped that could not be scored.
 const SKIPPED: u8 = 3;
@@ -57,14 +57,16 @@ pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode> {
     })
 }
 
+/// What scores segments into an output. `bytes`: the size of the input, where that is known.
 fn scorer(
     arguments: &PredictArguments,
     predictor: Predictor,
     format: ScoreFormat,
-    pulse: Pulse,
+    bytes: Option<u64>,
 ) -> Result<Scorer> {
     let spoken = arguments.transcript.is_some();
     let output = arguments.output.as_deref();
+    let pulse = Pulse::new(arguments.quiet, output, bytes);
     let player = match format {
         ScoreFormat::Html => Some(player(arguments, &predictor)?),
         _ => None,
@@ -115,15 +117,14 @@ fn score_input(arguments: &PredictArguments, format: ScoreFormat) -> Result<Scor
         let root = root_of_run(&arguments.run)?;
         check_own_files(&RunFolder::new(&arguments.run), &files, &root)?;
     }
-    let folder = set.as_ref().map(|(_, folder)| folder.as_path());
-    let predictor = with_sentences(predictor, folder, arguments)?;
     if let Some((config, folder)) = &set {
         recording::check_folder(&predictor, &arguments.run, config, folder)?;
     }
-    let pulse = |bytes| Pulse::new(arguments.quiet, output, bytes);
+    let folder = set.as_ref().map(|(_, folder)| folder.as_path());
+    let predictor = with_sentences(predictor, folder, arguments)?;
     match set {
         Some((config, folder)) => {
-            let mut scorer = scorer(arguments, predictor, format, pulse(None))?;
+            let mut scorer = scorer(arguments, predictor, format, None)?;
             let mut gather = Gather::new(&mut scorer);
             let visited = mmrest_data::visit_unlabelled(&config, &folder, &mut |segment| {
                 gather.take(segment)
@@ -139,8 +140,8 @@ fn score_input(arguments: &PredictArguments, format: ScoreFormat) -> Result<Scor
         None => {
             let (lines, name) = open_lines(input)?;
             let size = input.metadata().ok().filter(std::fs::Metadata::is_file);
-            let pulse = pulse(size.map(|file| file.len()));
-            let mut scorer = scorer(arguments, predictor, format, pulse)?;
+            let size = size.map(|file| file.len());
+            let mut scorer = scorer(arguments, predictor, format, size)?;
             score_lines(&mut scorer, lines, &name)?;
             Ok(scorer)
         }
@@ -154,10 +155,7 @@ fn score_recordings(
     format: ScoreFormat,
 ) -> Result<(Scorer, usize)> {
     let jobs = Job::of(&arguments.media, transcript)?;
-    let cuts = arguments.segments.as_deref().map(read_cuts).transpose()?;
-    if cuts.is_some() && jobs.len() > 1 {
-        bail!("--segments cuts one recording; {} are given", jobs.len());
-    }
+    let table = arguments.cut.table()?;
     for job in &jobs {
         for input in job.media.iter().chain([&job.transcript]) {
             refuse_the_input(input, "--output", arguments.output.as_deref())?;
@@ -166,26 +164,25 @@ fn score_recordings(
     }
     let predictor = with_sentences(load(arguments)?, None, arguments)?;
     let inputs = recording::inputs(&predictor, &arguments.run)?;
-    // Each recording has a progress bar of its own.
-    let pulse = Pulse::new(true, arguments.output.as_deref(), None);
-    let mut scorer = scorer(arguments, predictor, format, pulse)?;
+    check_tables(arguments, &inputs)?;
+    let mut scorer = scorer(arguments, predictor, format, None)?;
+    let alone = jobs.len() == 1;
+    let bar = Progress::new(alone && !arguments.quiet);
     let mut failed = 0;
     for job in &jobs {
-        let bar = Progress::new(jobs.len() == 1 && !arguments.quiet, &job.id);
-        match score_recording(&mut scorer, &inputs, job, cuts.as_deref(), &bar) {
-            Ok(notes) => {
-                bar.done();
-                for note in notes {
-                    say(&format!("{}: {note}", job.id));
-                }
-            }
-            Err(error) if jobs.len() == 1 || arguments.strict || was_asked_for(&error) => {
-                bar.done();
+        bar.show(&job.id);
+        let scored = arguments.cut.with(table.as_ref(), job, alone, |recording| {
+            score_recording(&mut scorer, &inputs, &job.id, recording, &bar)
+        });
+        match scored {
+            Ok(notes) => notes
+                .iter()
+                .for_each(|note| bar.say(&format!("{}: {note}", job.id))),
+            Err(error) if alone || arguments.strict || was_asked_for(&error) => {
                 scorer.stopped.get_or_insert(error);
             }
             Err(error) => {
-                bar.done();
-                say(&format!("skipped: {}: {}", job.id, sentence(&error)));
+                bar.say(&format!("skipped: {}: {}", job.id, sentence(&error)));
                 failed += 1;
             }
         }
@@ -193,27 +190,45 @@ fn score_recordings(
             break;
         }
     }
+    bar.done();
     if failed == jobs.len() {
         bail!("none of {} could be scored", count(failed, "recording"));
     }
     Ok((scorer, failed))
 }
 
+/// Refuses tables of features that the model does not take.
+fn check_tables(arguments: &PredictArguments, inputs: &RecordingInputs) -> Result<()> {
+    let taken = inputs.config();
+    let tables = [
+        (
+            "--vision",
+            arguments.cut.vision.is_some(),
+            taken.vision.is_some(),
+        ),
+        (
+            "--audio-table",
+            arguments.cut.audio_table.is_some(),
+            taken.audio_table.is_some(),
+        ),
+    ];
+    for (option, given, taken) in tables {
+        if given && !taken {
+            bail!("{option}: the model was trained without features of such tables; leave it out");
+        }
+    }
+    Ok(())
+}
+
 /// Scores one recording as it is read, and says what of it was left out or is odd.
 fn score_recording(
     scorer: &mut Scorer,
     inputs: &RecordingInputs,
-    job: &Job,
-    cuts: Option<&[Cut]>,
+    id: &str,
+    recording: &Recording<'_>,
     bar: &Progress,
 ) -> Result<Vec<String>> {
-    let transcript = Transcript::read(job.transcript()?)?;
-    let recording = Recording {
-        media: job.media.as_deref(),
-        transcript: &transcript,
-        cuts,
-    };
-    let mut segments = inputs.segments(&job.id, &recording)?;
+    let mut segments = inputs.segments(id, recording)?;
     bar.begin(segments.len());
     let mut gather = Gather::new(scorer);
     let mut failed = None;

@@ -9,7 +9,7 @@ use super::one_run::{MEASURES, OVERLAP, SPACES, overlap_split};
 use super::page::{Cell, Page, Section, Table};
 use super::picture::{self, Bar, Bars, Picture};
 use super::run::{Epochs, Run};
-use crate::numbers::heading;
+use crate::numbers::{heading, in_table};
 
 /// The page of several runs. `pages` are their own reports, in the same order, from which pictures are taken.
 ///
@@ -113,6 +113,7 @@ fn figures(runs: &[Run]) -> Result<Section> {
         }
         section.table(&table);
     }
+    let mut figures = Vec::new();
     for (figure, unit) in [
         ("mae", "MAE on the test split (units of the label)"),
         ("corr", "Pearson r on the test split"),
@@ -120,6 +121,7 @@ fn figures(runs: &[Run]) -> Result<Section> {
         let bars = letters(runs).enumerate().map(|(group, (letter, run))| Bar {
             name: format!("{letter}: {}", run.name),
             value: run.metric(&["test", figure]).unwrap_or(f64::NAN),
+            text: in_table(figure, run.metric(&["test", figure]).unwrap_or(f64::NAN)),
             group,
             ..Bar::default()
         });
@@ -130,11 +132,11 @@ fn figures(runs: &[Run]) -> Result<Section> {
             bars: bars.collect(),
             ..Bars::default()
         };
-        section.figure(
-            bars.draw()?,
-            "One run per bar: only several seeds show how much of a difference is chance.",
-        );
+        let caption =
+            "One run per bar: only several seeds show how much of a difference is chance.";
+        figures.push((bars.draw()?, caption.to_owned()));
     }
+    section.figures(figures);
     Ok(section)
 }
 

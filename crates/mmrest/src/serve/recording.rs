@@ -239,11 +239,7 @@ fn decode(live: &Live, upload: &Upload, most: usize) -> Result<Decoded, HttpErro
         }
         _ => None,
     };
-    let recording = Recording {
-        media: media.as_deref(),
-        transcript: &transcript,
-        cuts: None,
-    };
+    let recording = Recording::new(media.as_deref(), &transcript);
     collect(live, inputs, &recording).map_err(|error| HttpError {
         message: error
             .message

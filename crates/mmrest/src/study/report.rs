@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::summary::{Summary, SweepSummary, VariantSummary};
 use super::tables::{Field, Part, Topic, about, finest, parts, shown};
-use crate::numbers::NONE;
+use crate::numbers::{NONE, heading, in_table, is_share};
 use crate::report::{Bar, Bars, Cell, Page, Picture, Section, Table};
 
 /// The caption of a picture of a metric.
@@ -169,11 +169,14 @@ fn bar(
     group: usize,
 ) -> Option<Bar> {
     let estimate = shown(summary, variant).get(figure)?;
+    let scale = scale(figure);
     (!variant.seeds.is_empty()).then(|| Bar {
         name: name.to_string(),
-        value: estimate.mean,
-        interval: Some((estimate.low, estimate.high)).filter(|(low, _)| low.is_finite()),
-        points: estimate.values.clone(),
+        text: in_table(figure, estimate.mean),
+        value: scale * estimate.mean,
+        interval: Some((scale * estimate.low, scale * estimate.high))
+            .filter(|(low, _)| low.is_finite()),
+        points: estimate.values.iter().map(|value| scale * value).collect(),
         group,
     })
 }
@@ -181,7 +184,12 @@ fn bar(
 /// The value of the reference, if it has one.
 fn reference(summary: &Summary, figure: &str) -> Option<f64> {
     let estimate = shown(summary, summary.variant(&summary.reference)?).get(figure)?;
-    Some(estimate.mean).filter(|mean| mean.is_finite())
+    Some(scale(figure) * estimate.mean).filter(|mean| mean.is_finite())
+}
+
+/// What a metric is multiplied by: shares are drawn as percentages.
+fn scale(figure: &str) -> f64 {
+    if is_share(figure) { 100.0 } else { 1.0 }
 }
 
 /// The variants of the file; those of sweeps have separate pictures.
@@ -196,13 +204,12 @@ fn of_variants(summary: &Summary, figure: &str) -> Result<Picture> {
     Bars {
         name: file_name(&["variants", figure]),
         title: format!("{figure} by variant"),
-        axis: format!("{figure}, {}", split(summary)),
+        axis: format!("{}, {}", heading(figure), split(summary)),
         bars: own
             .filter_map(|variant| bar(summary, &variant.title, variant, figure, group(variant)))
             .collect(),
         reference: reference(summary, figure),
         zoom: true,
-        groups: Vec::new(),
     }
     .draw()
 }
@@ -222,11 +229,10 @@ fn of_sweep(summary: &Summary, sweep: &SweepSummary, figure: &str) -> Result<Pic
     Bars {
         name: file_name(&[&sweep.key, figure]),
         title: format!("{figure} by {}", sweep.symbol),
-        axis: format!("{figure}, {}", split(summary)),
+        axis: format!("{}, {}", heading(figure), split(summary)),
         bars: bars.collect(),
         reference: reference(summary, figure),
         zoom: true,
-        groups: Vec::new(),
     }
     .draw()
 }

@@ -5,7 +5,7 @@ use super::runs::named;
 use super::summary::{
     Comparison, Estimate, Named, Published, Summary, SweepPoint, SweepSummary, VariantSummary,
 };
-use crate::numbers::{NONE, difference, heading, in_table, in_text, thousands};
+use crate::numbers::{NONE, difference, heading, in_table, in_text, is_share, thousands};
 
 /// One field of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -304,13 +304,16 @@ fn comparisons(summary: &Summary) -> Part {
         }
         row
     };
-    let of = |name: &str| ["Δ", "p", "p (Holm)", "d_z"].map(|what| format!("{name} {what}"));
+    let of = |name: &str| {
+        let difference = if is_share(name) { "Δ, %" } else { "Δ" };
+        [difference, "p", "p (Holm)", "d_z"].map(|what| format!("{name} {what}"))
+    };
     let groups = if units(summary) == "segments" {
         "drawn"
     } else {
         units(summary)
     };
-    let both = of("mae").into_iter().chain(of(&heading(finest)));
+    let both = of("mae").into_iter().chain(of(finest));
     let names = header(&["variant", "segments", groups], both);
     let untested = summary.variants.iter().filter_map(|variant| {
         let why = variant.comparison.as_ref()?.untested.as_ref()?;

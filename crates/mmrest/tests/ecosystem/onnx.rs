@@ -83,10 +83,9 @@ fn onnxruntime_computes_what_predict_does() {
         return;
     }
     let fixture = Fixture::small();
-    let ordinal = ["preset=ordinal", "model.mmrest.temperature=4"];
     for (out, set) in [
         ("paper", &["text.pooling=mean+layer:1"][..]),
-        ("ordinal", &ordinal[..1]),
+        ("ordinal", &["preset=ordinal"]),
         (
             "signed",
             &[

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The interpreter, on one thread.
-pub fn python() -> Command {
+pub(crate) fn python() -> Command {
     let name = std::env::var_os("MMREST_PYTHON").unwrap_or("python3".into());
     let mut command = Command::new(name);
     command.envs([
@@ -17,7 +17,7 @@ pub fn python() -> Command {
 }
 
 /// Whether Python has these modules; a note says what is skipped where it has not.
-pub fn has(modules: &[&str], skipped: &str) -> bool {
+pub(crate) fn has(modules: &[&str], skipped: &str) -> bool {
     let imports = format!("import {}", modules.join(", "));
     let found = python()
         .args(["-c", &imports])
@@ -32,7 +32,7 @@ pub fn has(modules: &[&str], skipped: &str) -> bool {
 }
 
 /// Runs a script in a folder, which must succeed, and gives its standard output.
-pub fn script(folder: &Path, text: &str, arguments: &[&str]) -> String {
+pub(crate) fn script(folder: &Path, text: &str, arguments: &[&str]) -> String {
     let output = python()
         .current_dir(folder)
         .args(["-c", text])

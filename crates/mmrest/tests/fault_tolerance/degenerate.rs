@@ -55,7 +55,7 @@ const SIZES: [usize; 3] = [20, 5, 6];
 
 /// Trains in every preset; every prediction is a number, and two runs are the same.
 fn train(fixture: &Fixture, name: &str, more: &[&str]) {
-    for preset in ["paper", "official", "ordinal"] {
+    for preset in ["kernel", "paper", "official", "ordinal"] {
         let preset = format!("preset={preset}");
         let more = [more, &["--set", &preset]].concat();
         let run = format!("{name}-{preset}");

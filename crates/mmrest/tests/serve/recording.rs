@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use mmrest_data::csd::{self, Entry, Features};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::browser::Browser;
 use crate::common::{Fixture, fail, json_lines, program, succeed, succeed_with};
@@ -52,7 +52,7 @@ static TRAINED: LazyLock<Fixture> = LazyLock::new(|| {
     .unwrap();
     let config = format!(
         "[data]\ndir = {:?}\nmodalities = [\"text\", \"audio\"]\nlabels = \"labels.csd\"\nwords = \"words.csd\"\n\
-         audio = \"audio.csd\"\nsplit_from = \"random\"\n[text]\nbert = {:?}\n",
+         audio = \"audio.csd\"\nsplit_from = \"random\"\nsplit_shares = [0.4, 0.4, 0.2]\n[text]\nbert = {:?}\n",
         fixture.path("data"),
         fixture.path("sample/bert")
     );
@@ -137,6 +137,11 @@ fn upload(server: &Served, parts: &[(&str, &str, &[u8])]) -> (u16, Value) {
     )
 }
 
+/// The part with a transcript.
+fn spoken(content: &[u8]) -> (&str, &str, &[u8]) {
+    ("transcript", "t", content)
+}
+
 fn predicted(options: &[&str]) -> String {
     let (run, media, said) = (TRAINED.arg("run"), own("recording.wav"), own("said.txt"));
     let mut all = vec!["predict", &run, "--media", media.to_str().unwrap()];
@@ -157,7 +162,7 @@ fn an_upload_is_scored_as_predict_scores_the_files() {
     ];
     let (status, answer) = upload(&server, &whole);
     assert_eq!(status, 200, "{answer}");
-    assert_eq!(answer["notes"], serde_json::json!([]));
+    assert_eq!(answer["notes"], json!([]));
     let segments = answer["segments"].as_array().unwrap();
     assert_eq!(segments.len(), SAID.len());
     for ((segment, expected), (start, end, text)) in segments.iter().zip(&expected).zip(SAID) {
@@ -165,8 +170,8 @@ fn an_upload_is_scored_as_predict_scores_the_files() {
             assert_eq!(segment[key], expected[key], "{key}");
         }
         assert_eq!(
-            (&segment["start"], &segment["end"]),
-            (&start.into(), &end.into())
+            [&segment["start"], &segment["end"]],
+            [&json!(start), &json!(end)]
         );
         assert_eq!(segment["text"], text);
         let number = |value: &Value| value.as_f64().unwrap();
@@ -183,62 +188,48 @@ fn an_upload_is_scored_as_predict_scores_the_files() {
     }
     // Without its sound the model has the words, and says what it lacks.
     let (_, answer) = upload(&server, &whole[1..]);
-    assert_eq!(
-        answer["segments"][0]["missing"],
-        serde_json::json!(["audio"])
-    );
+    assert_eq!(answer["segments"][0]["missing"], json!(["audio"]));
     assert_ne!(
         answer["segments"][0]["prediction"],
         segments[0]["prediction"]
     );
     assert_eq!(server.metric("mmrest_scored_segments_total"), 8.0);
 
-    let many: String = (0..300).map(|n| format!("{n} {}.5 word\n", n)).collect();
-    let webm = b"\x1a\x45\xdf\xa3 not decoded here";
+    let many: String = (0..300).map(|n| format!("{n} {n}.5 word\n")).collect();
+    let webm: &[u8] = b"\x1a\x45\xdf\xa3 not decoded here";
+    let [sound, words] = whole;
     for (parts, expected, said) in [
-        (vec![whole[0]], 400, "there is no part \"transcript\""),
+        (vec![sound], 400, "there is no part \"transcript\""),
+        (vec![sound, spoken(b"no times")], 422, "transcript: "),
+        (vec![sound, spoken(b"\xff\xfe\xfd")], 422, "transcript: "),
         (
-            vec![whole[0], ("transcript", "t", b"no times")],
-            422,
-            "transcript: ",
-        ),
-        (
-            vec![whole[0], ("transcript", "t", b"\xff\xfe\xfd")],
-            422,
-            "not UTF-8",
-        ),
-        (
-            vec![whole[1], ("transcript", "t", many.as_bytes())],
+            vec![words, spoken(b"0 1 a")],
             400,
             "two parts \"transcript\"",
         ),
         (
-            vec![("transcript", "t", many.as_bytes())],
+            vec![spoken(many.as_bytes())],
             413,
             "has 300 segments: at most 256",
         ),
+        (vec![spoken(b"0 4000 long")], 413, "at most 3600 s"),
         (
-            vec![("transcript", "t", b"0 4000 long")],
-            413,
-            "at most 3600 s",
-        ),
-        (
-            vec![whole[1], ("recording", "a.webm", webm)],
+            vec![words, ("recording", "a.webm", webm)],
             415,
             "recording: ",
         ),
         (
-            vec![whole[1], ("recording", "a.wav", &wav[..40])],
+            vec![words, ("recording", "a.wav", &wav[..1644])],
             422,
             "recording.wav: ",
         ),
         (
-            vec![whole[1], ("video", "a.mp4", webm)],
+            vec![words, ("video", "a.mp4", webm)],
             400,
             "the part \"video\" is not known",
         ),
         (
-            vec![whole[0], ("transcript", "t", b"100 101 late")],
+            vec![sound, spoken(b"100 101 late")],
             422,
             "is it the transcript of this recording?",
         ),
@@ -421,7 +412,7 @@ fn predict_writes_a_page_that_plays() {
 fn a_model_of_other_features_takes_no_recording() {
     let server = Served::new(&[]);
     assert!(server.model()["recordings"].is_null());
-    let (status, answer) = upload(&server, &[("transcript", "t", b"0 1 fine\n")]);
+    let (status, answer) = upload(&server, &[spoken(b"0 1 fine\n")]);
     assert_eq!(status, 422, "{answer}");
     assert!(
         answer["error"]
@@ -438,10 +429,10 @@ fn a_model_of_other_features_takes_no_recording() {
     );
     let server = Served::of(&fixture.arg("text"), &[]);
     assert_eq!(server.model()["recordings"]["sound"], false);
-    let (status, answer) = upload(&server, &[("transcript", "t", b"0 1 fine\n")]);
+    let (status, answer) = upload(&server, &[spoken(b"0 1 fine\n")]);
     assert_eq!(
         (status, &answer["segments"][0]["end"]),
-        (200, &1.0.into()),
+        (200, &json!(1.0)),
         "{answer}"
     );
     assert!(

@@ -6,6 +6,7 @@
 mod common;
 mod parts;
 mod search;
+mod slurm;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

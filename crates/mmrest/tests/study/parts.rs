@@ -91,7 +91,7 @@ fn folds_test_every_segment_once_by_a_model_that_has_not_seen_its_video() {
 }
 
 /// A summary without what differs from machine to machine, and between one and two runs at a time.
-fn comparable(study: &Study) -> Value {
+pub(super) fn comparable(study: &Study) -> Value {
     let mut summary = study.summary();
     for variant in summary["variants"].as_array_mut().unwrap() {
         let cost = variant["cost"].as_object_mut().unwrap();

@@ -153,10 +153,26 @@ fn what_fuzzing_has_kept() {
     let packed = seed::packed(&scratch().join("valid/corpus-packed"));
     let readers: [(&'static str, Subject, &Reader<'_>); 5] = [
         ("csd", Subject::new(CSD, Form::Hdf5, csd), &read::csd),
-        ("packed", Subject::new(PACKED, Form::Hdf5, packed), &read::packed),
-        ("pickle", Subject::new(PICKLE, Form::Bytes, seed::pickle()), &read::pickle),
-        ("release", Subject::new(PICKLE, Form::Bytes, seed::release()), &read::release),
-        ("table", Subject::new(TABLE, Form::Text, seed::table()), &read::table),
+        (
+            "packed",
+            Subject::new(PACKED, Form::Hdf5, packed),
+            &read::packed,
+        ),
+        (
+            "pickle",
+            Subject::new(PICKLE, Form::Bytes, seed::pickle()),
+            &read::pickle,
+        ),
+        (
+            "release",
+            Subject::new(PICKLE, Form::Bytes, seed::release()),
+            &read::release,
+        ),
+        (
+            "table",
+            Subject::new(TABLE, Form::Text, seed::table()),
+            &read::table,
+        ),
     ];
     for (target, subject, read) in readers {
         let folder = format!("../fuzz/corpus/{target}");

@@ -1,18 +1,21 @@
 //! `mmrest data extract`.
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mmrest_data::text::count;
 use mmrest_media::{
-    ExtractConfig, FeatureFolder, FeatureRecord, FeatureSet, Recording, TABLE, Transcript,
+    ExtractConfig, FeatureFolder, FeatureRecord, FeatureSet, Finished, OpenFaceColumns,
+    SegmentTable, TABLE, TableSet,
 };
+use rayon::prelude::*;
 
-use crate::recording::{Job, read_cuts};
+use crate::recording::{CutArguments, Job, Progress, table_of};
 use crate::{interrupt, screen};
 
 /// `mmrest data extract`'s arguments.
@@ -26,93 +29,91 @@ pub(crate) struct ExtractArguments {
     /// recording, of the same name.
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) transcript: PathBuf,
-    /// What to extract: sims33, fet33, log-mel, mfcc or rms; timing for the words' durations and pauses.
-    #[arg(
-        long,
-        value_name = "SETS",
-        value_delimiter = ',',
-        default_value = "sims33,timing"
-    )]
+    /// What to extract: sims33, fet33, log-mel, mfcc or rms; timing for the words' durations and pauses [default:
+    /// sims33,timing, with --audio-table timing].
+    #[arg(long, value_name = "SETS", value_delimiter = ',')]
     pub(crate) features: Vec<String>,
-    /// Cut the recording here instead of at the transcript's cues: a CSV with the columns start and end in seconds. Of one
-    /// recording only.
+    #[command(flatten)]
+    pub(crate) cut: CutArguments,
+    /// Columns that are taken of OpenFace's tables: 709 (CH-SIMS) or 177 (CH-SIMS v2) [default: the larger that is there].
+    #[arg(long, value_name = "N", requires = "vision")]
+    pub(crate) vision_columns: Option<OpenFaceColumns>,
+    /// Labels: a table with video_id and label, perhaps mode; joined by clip_id (a segment's id, or its number from 1), or by
+    /// start and end, which then cut the recordings.
     #[arg(long, value_name = "FILE")]
-    pub(crate) segments: Option<PathBuf>,
-    /// The folder for words.csd, audio.csd, timing.csd, the table label.csv and feature.json. Recordings that are already
-    /// in it are not read again.
+    pub(crate) labels: Option<PathBuf>,
+    /// The folder for the computational sequences, the table label.csv and feature.json. Recordings that are already in it
+    /// are not read again.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 }
 
 /// `mmrest data extract`.
 pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
-    let config = config(&arguments.features)?;
     let jobs = Job::of(&arguments.media, &arguments.transcript)?;
-    if jobs.len() > 1 && arguments.segments.is_some() {
-        bail!("--segments cuts one recording; {} are given", jobs.len());
+    let config = config(arguments, &jobs)?;
+    let labels = arguments.labels.as_deref().map(SegmentTable::read);
+    let labels = labels.transpose()?;
+    if let Some(labels) = &labels {
+        labels.check_labels()?;
     }
-    let cuts = arguments.segments.as_deref().map(read_cuts).transpose()?;
+    let table = arguments.cut.table()?;
+    let by_labels = labels
+        .as_ref()
+        .filter(|labels| labels.has_times() && !arguments.cut.whole);
+    let table = table.as_ref().or(by_labels);
     let folder = FeatureFolder::open(&arguments.out, &FeatureRecord::new(&config))?;
     let go_on = interrupt::watched();
-    let bar = bar(jobs.len());
-    let (mut done, mut failed) = (0, Vec::new());
-    for job in &jobs {
-        let video = &job.id;
+    let alone = jobs.len() == 1;
+    let bar = Progress::new(!alone);
+    bar.begin(jobs.len());
+    let there = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
+    let extract = |job: &Job| -> Result<()> {
         if !go_on() {
-            bar.finish_and_clear();
-            interrupt::say("stopped; the same command goes on with the recordings that are left");
-            return Ok(interrupt::code());
+            return Ok(());
         }
-        bar.set_message(video.clone());
-        if folder.has(video) {
-            done += 1;
-        } else {
-            let extracted = job
-                .transcript()
-                .and_then(|path| Ok(Transcript::read(path)?))
-                .and_then(|transcript| {
-                    let recording = Recording {
-                        media: job.media.as_deref(),
-                        transcript: &transcript,
-                        cuts: cuts.as_deref(),
-                    };
-                    Ok(folder.add(video, &recording)?)
-                });
-            match extracted {
-                Ok(notes) => {
-                    for note in notes {
-                        bar.suspend(|| interrupt::say(&format!("{video}: {note}")));
-                    }
-                }
-                Err(error) if jobs.len() == 1 => return Err(error),
-                Err(error) => {
-                    bar.suspend(|| interrupt::say(&format!("{video}: {error:#}")));
-                    failed.push(video.as_str());
-                }
+        bar.show(&job.id);
+        if folder.has(&job.id) {
+            there.fetch_add(1, Ordering::Relaxed);
+            bar.step();
+            return Ok(());
+        }
+        let notes = arguments.cut.with(table, job, alone, |recording| {
+            Ok(folder.add(&job.id, recording)?)
+        });
+        match notes {
+            Ok(notes) => notes
+                .iter()
+                .for_each(|note| bar.say(&format!("{}: {note}", job.id))),
+            Err(error) if alone => return Err(error),
+            Err(error) => {
+                bar.say(&format!("{}: {error:#}", job.id));
+                let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                failed.push(job.id.clone());
             }
         }
-        bar.inc(1);
+        bar.step();
+        Ok(())
+    };
+    jobs.par_iter().try_for_each(extract)?;
+    bar.done();
+    if !go_on() {
+        interrupt::say("stopped; the same command goes on with the recordings that are left");
+        return Ok(interrupt::code());
     }
-    bar.finish_and_clear();
+    let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.sort_unstable();
     if failed.len() == jobs.len() {
         bail!(
             "none of {} could be extracted",
             count(jobs.len(), "recording")
         );
     }
-    let (videos, segments) = folder.finish()?;
-    let mut told = format!(
-        "{}, {}",
-        count(videos, "recording"),
-        count(segments, "segment")
-    );
-    if done > 0 {
-        told += &format!("; {done} were there before");
-    }
-    if !failed.is_empty() {
-        told += &format!("; {} failed: {}", failed.len(), failed.join(", "));
-    }
-    screen::result(&format!("{told}\n{}", arguments.out.join(TABLE).display()))?;
+    let finished = folder.finish(labels.as_ref())?;
+    let there = there.into_inner();
+    let about = about(&finished, there, &failed, labels.is_some());
+    screen::result(&format!("{about}\n{}", arguments.out.join(TABLE).display()))?;
     Ok(if failed.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -120,31 +121,82 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
     })
 }
 
-fn config(names: &[String]) -> Result<ExtractConfig> {
+/// What was done, in a line.
+fn about(finished: &Finished, there: usize, failed: &[String], with_labels: bool) -> String {
+    let mut about = format!(
+        "{}, {}",
+        count(finished.videos, "recording"),
+        count(finished.segments, "segment")
+    );
+    if with_labels {
+        about += &format!(", {} with a label", finished.labelled);
+        if finished.unused > 0 {
+            about += &format!("; {} of no segment", count(finished.unused, "label"));
+        }
+    }
+    if there > 0 {
+        about += &format!("; {there} were there before");
+    }
+    if !failed.is_empty() {
+        about += &format!("; {} failed: {}", failed.len(), failed.join(", "));
+    }
+    about
+}
+
+fn config(arguments: &ExtractArguments, jobs: &[Job]) -> Result<ExtractConfig> {
+    let audio_table = arguments.cut.audio_table.as_deref();
     let mut config = ExtractConfig {
-        audio: None,
-        timing: false,
+        vision: table_set(
+            arguments.cut.vision.as_deref(),
+            jobs,
+            arguments.vision_columns,
+        )?,
+        audio_table: table_set(audio_table, jobs, None)?,
+        ..ExtractConfig::default()
     };
-    for name in names.iter().map(|name| name.trim()) {
+    if arguments.features.is_empty() {
+        config.timing = true;
+        config.audio = audio_table.is_none().then_some(FeatureSet::Sims33);
+    }
+    for name in arguments.features.iter().map(|name| name.trim()) {
         if name == "timing" {
             config.timing = true;
             continue;
         }
         let set: FeatureSet = name
             .parse()
-            .map_err(|error| anyhow::anyhow!("--features: {error}, timing"))?;
+            .map_err(|error| anyhow!("--features: {error}, timing"))?;
         if let Some(first) = config.audio.replace(set) {
             bail!("--features: {first} and {set}: a folder holds one set of audio features");
+        }
+        if audio_table.is_some() {
+            bail!("--features {set} and --audio-table: a folder holds one set of audio features");
         }
     }
     Ok(config)
 }
 
-fn bar(recordings: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() || recordings == 1 {
-        return ProgressBar::hidden();
+/// What is taken of the tables of all recordings: what the first of them holds.
+fn table_set(
+    given: Option<&Path>,
+    jobs: &[Job],
+    columns: Option<OpenFaceColumns>,
+) -> Result<Option<TableSet>> {
+    let Some(given) = given else {
+        return Ok(None);
+    };
+    if !given.is_dir() && jobs.len() > 1 {
+        let path = given.display();
+        bail!("{path}: several recordings need a folder of tables, one of each recording's name");
     }
-    let style = ProgressStyle::with_template("[{wide_bar}] {pos}/{len} {msg}, {eta} left");
-    ProgressBar::with_draw_target(Some(recordings as u64), ProgressDrawTarget::stderr())
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    // A recording without a table is reported when its turn comes.
+    let mut tables = jobs.iter().map(|job| table_of(Some(given), &job.id));
+    let first = tables.find_map(|table| table.ok().flatten());
+    let first = first.with_context(|| {
+        format!(
+            "{}: no table of any recording's name in the folder",
+            given.display()
+        )
+    })?;
+    Ok(Some(TableSet::of(&first, columns)?))
 }

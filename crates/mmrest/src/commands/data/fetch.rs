@@ -3,7 +3,6 @@
 mod show;
 mod what;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,7 +12,7 @@ use mmrest_data::Download;
 use mmrest_datatools::catalogue::{self, SERVER};
 use mmrest_datatools::fetch::{Fetcher, Hub, ModelName, Policy, Target, fetch_bert};
 
-use crate::project;
+use crate::{project, screen};
 use show::Show;
 use what::{What, choose};
 
@@ -138,18 +137,16 @@ fn files(arguments: &FetchArguments, targets: &[Target], by_hand: &[String]) -> 
 
 fn list(arguments: &FetchArguments, name: &str, set: Download) -> Result<ExitCode> {
     let chosen = choose(name, set, &arguments.only)?;
-    let mut out = std::io::stdout().lock();
-    let mut line = |text: String| writeln!(out, "{text}").context("cannot write the output");
     for file in catalogue::public_files(set) {
         let mark = if chosen.contains(&file) { '*' } else { ' ' };
         let url = file.url(server(arguments));
-        line(format!(
+        screen::result(&format!(
             "{mark} {:<14}  {}\n    {url}",
             file.key, file.about
         ))?;
     }
     for file in catalogue::private_files(set) {
-        line(format!(
+        screen::result(&format!(
             "- {}  {}\n    not fetched: {}",
             file.name, file.about, file.source
         ))?;

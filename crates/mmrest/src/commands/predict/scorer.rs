@@ -150,8 +150,8 @@ impl Scorer {
         pulse: Pulse,
     ) -> Self {
         Self {
-            pulse,
             interpreter,
+            pulse,
             strict,
             stopped: None,
             untold: 0,

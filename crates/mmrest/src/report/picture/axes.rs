@@ -69,7 +69,7 @@ pub(crate) fn axes<'a, 'b>(
         .margin_top(above + 4)
         .margin_right(14)
         .x_label_area_size(if x.ticks > 0 { 50 } else { 46 })
-        .y_label_area_size(if y.ticks > 0 { 70 } else { 26 })
+        .y_label_area_size(if y.ticks > 0 { 62 } else { 26 })
         .build_cartesian_2d(x.range.clone(), y.range.clone())
         .map_err(fault)?;
     let mut mesh = chart.configure_mesh();
@@ -110,20 +110,38 @@ pub(crate) enum Mark {
 /// An entry of a legend.
 pub(crate) type Key<'t> = (&'t str, Mark, RGBAColor);
 
-/// Draws a legend from line `line` on, where 1 is the first below the title. Entries that do not fit go into further lines.
-pub(crate) fn key(area: &Area<'_>, line: u32, names: &[Key<'_>]) -> Result<()> {
+/// Where each entry of a legend stands: its distance from the left, and its line from 0. Entries that do not fit go into
+/// further lines.
+fn key_places(area: &Area<'_>, names: &[Key<'_>]) -> Vec<(i32, u32)> {
     let (width, _) = area.dim_in_pixel();
     let width = i32::try_from(width).unwrap_or(1000);
-    let (mut x, mut y) = (8, i32::try_from(LINE * line).unwrap_or(0) + 4);
-    for &(name, mark, colour) in names {
-        let long = 34 + 8 * i32::try_from(name.chars().count()).unwrap_or(20);
+    let (mut x, mut line) = (8, 0);
+    let mut places = Vec::new();
+    for (name, _, _) in names {
+        let long = 28 + 7 * i32::try_from(name.chars().count()).unwrap_or(20);
         if x > 8 && x + long > width {
-            (x, y) = (8, y + i32::try_from(LINE).unwrap_or(26));
+            (x, line) = (8, line + 1);
         }
+        places.push((x, line));
+        x += long + 6;
+    }
+    places
+}
+
+/// The number of lines that a legend takes.
+pub(crate) fn key_lines(area: &Area<'_>, names: &[Key<'_>]) -> u32 {
+    key_places(area, names)
+        .last()
+        .map_or(0, |(_, line)| line + 1)
+}
+
+/// Draws a legend below the title.
+pub(crate) fn key(area: &Area<'_>, names: &[Key<'_>]) -> Result<()> {
+    for (&(name, mark, colour), (x, line)) in names.iter().zip(key_places(area, names)) {
+        let y = i32::try_from(LINE * (line + 1)).unwrap_or(0) + 4;
         area.draw(&marked(mark, (x + 8, y + 7), 6, colour))
             .map_err(fault)?;
         area.draw_text(name, &small(), (x + 21, y)).map_err(fault)?;
-        x += long + 6;
     }
     Ok(())
 }
@@ -165,15 +183,6 @@ where
         )
         .into_dyn(),
     }
-}
-
-/// Splits a picture's area into panels, row after row.
-pub(crate) fn grid<'b>(area: &Area<'b>, rows: usize, columns: usize) -> Vec<Area<'b>> {
-    let panels = area.split_evenly((rows, columns));
-    panels
-        .into_iter()
-        .map(|panel| panel.margin(8, 8, 6, 6))
-        .collect()
 }
 
 /// Draws a mark at a place of a chart on `area`.

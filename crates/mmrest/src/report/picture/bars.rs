@@ -4,15 +4,17 @@ use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::axes::{Chart, Key, Mark, ends, key};
-use super::{Area, Picture};
-use crate::palette::{FAINT, GREY, INK, fault, placed, series, shortened, small, tick, title};
+use super::axes::{Chart, ends};
+use super::{Area, PANEL, Picture};
+use crate::palette::{FAINT, GROUND, INK, fault, placed, series, shortened, small, tick, title};
 
 /// One bar.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bar {
     /// Its name.
     pub(crate) name: String,
+    /// Its value as it is written; nothing for the ticks' form.
+    pub(crate) text: String,
     /// Its length. A value that is not finite is shown as "none".
     pub(crate) value: f64,
     /// An interval about it.
@@ -39,21 +41,21 @@ pub(crate) struct Bars {
     /// Whether the axis begins near the least value rather than at 0. Since lengths would then mislead, only the ends are drawn,
     /// as dots.
     pub(crate) zoom: bool,
-    /// Names of the groups, for a legend; none for no legend.
-    pub(crate) groups: Vec<String>,
 }
 
-const WIDTH: u32 = 1000;
-const ROW: u32 = 34;
-/// Above the bars: title and legend.
-const TOP: u32 = 40;
-const LEGEND: u32 = 26;
+/// A row: the name, and the bar below it.
+const ROW: u32 = 46;
+/// Above the bars: the title.
+const TOP: u32 = 34;
 /// Below them: ticks and what is measured.
-const BOTTOM: u32 = 62;
+const BOTTOM: u32 = 56;
 /// Letters of a name, at most.
-const NAME: usize = 34;
+const NAME: usize = 48;
 /// Right of the bars: the value.
-const VALUE: u32 = 96;
+const VALUE: u32 = 76;
+/// Where in a row the bar is, and half of its height.
+const MIDDLE: f64 = 0.7;
+const HALF: f64 = 0.2;
 
 impl Bars {
     /// Draws the bars.
@@ -63,19 +65,11 @@ impl Bars {
     /// Drawing failed.
     pub(crate) fn draw(&self) -> Result<Picture> {
         let rows = u32::try_from(self.bars.len()).unwrap_or(1).max(1);
-        let above = TOP + if self.groups.is_empty() { 0 } else { LEGEND };
-        let size = (WIDTH, above + ROW * rows + BOTTOM);
+        let size = (PANEL, TOP + ROW * rows + BOTTOM + 12);
         Picture::draw(&self.name, &self.title, size, |area| {
-            area.draw_text(&self.title, &title(), (8, 8))
+            area.draw_text(&self.title, &title(), (2, 2))
                 .map_err(fault)?;
-            let keys: Vec<Key<'_>> = self
-                .groups
-                .iter()
-                .enumerate()
-                .map(|(group, name)| (name.as_str(), Mark::Square, series(group).to_rgba()))
-                .collect();
-            key(area, 1, &keys)?;
-            self.plot(&area.margin(above, 0, 0, VALUE))
+            self.plot(&area.margin(TOP, 0, 0, VALUE))
         })
     }
 
@@ -102,52 +96,52 @@ impl Bars {
     fn plot(&self, area: &Area<'_>) -> Result<()> {
         let (low, high) = self.range();
         let rows = self.bars.len().max(1) as f64;
-        let longest = self
-            .bars
-            .iter()
-            .map(|bar| bar.name.chars().count().min(NAME));
-        let names = 24 + 8 * u32::try_from(longest.max().unwrap_or(0)).unwrap_or(30);
         let mut chart = ChartBuilder::on(area)
             .x_label_area_size(BOTTOM)
-            .y_label_area_size(names)
+            .y_label_area_size(10)
             .build_cartesian_2d(low..high, rows..0.0)
             .map_err(fault)?;
         chart
             .configure_mesh()
             .disable_y_mesh()
             .y_labels(0)
-            .x_labels(8)
+            .x_labels(6)
             .x_label_formatter(&|x| tick(*x))
             .x_desc(&self.axis)
             .bold_line_style(FAINT)
             .light_line_style(FAINT.mix(0.0))
-            .axis_style(GREY)
+            .axis_style(FAINT)
             .label_style(small())
             .axis_desc_style(small())
             .draw()
             .map_err(fault)?;
         if let Some(at) = self.reference {
-            let line = PathElement::new([(at, 0.0), (at, rows)], INK.mix(0.6).stroke_width(1));
+            let line = PathElement::new([(at, 0.0), (at, rows)], INK.mix(0.8).stroke_width(1));
             chart.draw_series([line]).map_err(fault)?;
         }
         let (left, top) = area.get_base_pixel();
         for (row, bar) in self.bars.iter().enumerate() {
-            let middle = row as f64 + 0.5;
-            let (x, y) = chart.backend_coord(&(low, middle));
+            let middle = row as f64 + MIDDLE;
+            let (_, above) = chart.backend_coord(&(low, row as f64 + 0.26));
             let name = shortened(&bar.name, NAME);
-            let style = placed(HPos::Right, VPos::Center);
-            area.draw_text(&name, &style, (x - left - 8, y - top))
-                .map_err(fault)?;
+            let style = placed(HPos::Left, VPos::Center);
+            let above = above - top;
+            // Names are read, not the lines behind them.
+            let wide = 8 + 7 * i32::try_from(name.chars().count()).unwrap_or(0);
+            let behind = Rectangle::new([(0, above - 9), (wide, above + 9)], GROUND.filled());
+            area.draw(&behind).map_err(fault)?;
+            area.draw_text(&name, &style, (2, above)).map_err(fault)?;
+            let (_, y) = chart.backend_coord(&(low, middle));
             marks(&mut chart, bar, middle, self.zoom)?;
             let end = bar
                 .interval
                 .map_or(bar.value, |(_, high)| high.max(bar.value));
             let end = bar.points.iter().copied().fold(end, f64::max);
             let (x, _) = chart.backend_coord(&(if end.is_finite() { end } else { low }, middle));
-            let text = if bar.value.is_finite() {
-                tick(bar.value)
-            } else {
-                "none".to_owned()
+            let text = match bar.text.as_str() {
+                _ if !bar.value.is_finite() => "none".to_owned(),
+                "" => tick(bar.value),
+                text => text.to_owned(),
             };
             let style = placed(HPos::Left, VPos::Center);
             // Right of the plot there is no other area: letters may run out into it.
@@ -166,8 +160,8 @@ fn marks(chart: &mut Chart<'_, '_>, bar: &Bar, middle: f64, zoom: bool) -> Resul
             let dot = Circle::new((bar.value, middle), 6, colour.filled());
             chart.draw_series([dot]).map_err(fault)?;
         } else {
-            let corners = [(0.0, middle - 0.34), (bar.value, middle + 0.34)];
-            let bar = Rectangle::new(corners, colour.mix(0.75).filled());
+            let corners = [(0.0, middle - HALF), (bar.value, middle + HALF)];
+            let bar = Rectangle::new(corners, colour.filled());
             chart.draw_series([bar]).map_err(fault)?;
         }
     }
@@ -179,8 +173,8 @@ fn marks(chart: &mut Chart<'_, '_>, bar: &Bar, middle: f64, zoom: bool) -> Resul
     };
     let strokes = [
         [(low, middle), (high, middle)],
-        [(low, middle - 0.16), (low, middle + 0.16)],
-        [(high, middle - 0.16), (high, middle + 0.16)],
+        [(low, middle - HALF / 2.0), (low, middle + HALF / 2.0)],
+        [(high, middle - HALF / 2.0), (high, middle + HALF / 2.0)],
     ];
     let strokes = strokes.map(|ends| PathElement::new(ends, INK.stroke_width(2)));
     chart.draw_series(strokes).map_err(fault)?;

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use plotters::prelude::*;
 
-use super::axes::{Axis, Key, LINE, Mark, axes, ends, grid, key};
-use super::{Area, Picture};
-use crate::palette::{BLUE, GREY, VERMILION, fault, series, shortened};
+use super::axes::{Axis, Key, LINE, Mark, axes, ends, key, key_lines};
+use super::{Area, PANEL, Picture};
+use crate::palette::{BLUE, GREEN, GREY, ORANGE, SLATE, VERMILION, fault, series, shortened};
 use crate::report::run::{Epochs, Run, Spectrum};
 
 /// A column of `epochs.csv` with its name in the plot.
 type Column<'a> = (&'a str, &'a str);
+
+/// The unit of shares, which are drawn as percentages.
+const PERCENT: &str = "% correct";
 
 /// Columns of every run, whatever its model.
 const VALIDATION: [(&str, &str, &[Column<'_>]); 3] = [
@@ -27,7 +30,7 @@ const VALIDATION: [(&str, &str, &[Column<'_>]); 3] = [
     ),
     (
         "Validation: accuracy",
-        "share correct",
+        PERCENT,
         &[
             ("valid_acc7", "Acc-7"),
             ("valid_acc5", "Acc-5"),
@@ -59,57 +62,47 @@ pub(crate) fn curves(run: &Run) -> Result<Picture> {
             None => (name, "model"),
         })
         .collect();
-    Picture::draw("curves", &title, (1000, 1080), |area| {
-        let loss: &[Column<'_>] = &[("loss", "loss")];
-        let mut panels = vec![
-            ("Loss of training", "loss", loss),
-            ("Parts of the loss", "loss, before its weight", &parts),
-        ];
-        panels.extend(VALIDATION);
-        panels.push(("Gradient norms before clipping", "norm", &norms));
-        for (area, (title, unit, columns)) in grid(area, 3, 2).iter().zip(panels) {
-            let lines: Vec<(&str, Vec<(f64, f64)>)> = columns
-                .iter()
-                .map(|&(column, name)| (name, run.epochs.curve(column)))
-                .filter(|(_, line)| !line.is_empty())
-                .collect();
-            panel(area, title, unit, &lines, selected)?;
-        }
-        Ok(())
-    })
+    let loss: &[Column<'_>] = &[("loss", "loss")];
+    let mut panels = vec![
+        ("Loss of training", "loss", loss),
+        ("Parts of the loss", "loss, before its weight", &parts),
+    ];
+    panels.extend(VALIDATION);
+    panels.push(("Gradient norms before clipping", "norm", &norms));
+    let mut picture = Picture::new("curves", &title, 2);
+    for (title, unit, columns) in panels {
+        let scale = if unit == PERCENT { 100.0 } else { 1.0 };
+        let scaled = |curve: Vec<(f64, f64)>| curve.into_iter().map(|(x, y)| (x, scale * y));
+        let lines: Vec<(&str, Vec<(f64, f64)>)> = columns
+            .iter()
+            .map(|&(column, name)| (name, scaled(run.epochs.curve(column)).collect()))
+            .filter(|(_, line): &(_, Vec<_>)| !line.is_empty())
+            .collect();
+        picture.panel((PANEL, 330), |area| {
+            panel(area, title, unit, &lines, selected)
+        })?;
+    }
+    Ok(picture)
 }
 
 /// The training curves of several runs in one picture.
 pub(crate) fn compared(runs: &[(String, &Epochs)]) -> Result<Picture> {
-    let rows = runs.len().div_ceil(2).max(1) as u32;
     let names: Vec<String> = runs.iter().map(|(name, _)| shortened(name, 44)).collect();
-    let size = (1000, 420 + LINE * rows);
-    Picture::draw(
-        "curves-compared",
-        "Training loss and validation error of each run",
-        size,
-        |area| {
-            let keys: Vec<Key<'_>> = names
-                .iter()
-                .enumerate()
-                .map(|(place, name)| (name.as_str(), Mark::Line, series(place).to_rgba()))
-                .collect();
-            let (above, below) = area.split_vertically(LINE * rows + 6);
-            key(&above, 0, &keys)?;
-            let panels = [
-                ("Loss of training", "loss", "loss"),
-                ("Validation error", "MAE (units of the label)", "valid_mae"),
-            ];
-            for (area, (title, unit, column)) in grid(&below, 1, 2).iter().zip(panels) {
-                let lines: Vec<(&str, Vec<(f64, f64)>)> = runs
-                    .iter()
-                    .map(|(_, epochs)| ("", epochs.curve(column)))
-                    .collect();
-                panel(area, title, unit, &lines, None)?;
-            }
-            Ok(())
-        },
-    )
+    let height = 380 + LINE * u32::try_from(names.len()).unwrap_or(1);
+    let title = "Training loss and validation error of each run";
+    let mut picture = Picture::new("curves-compared", title, 2);
+    for (title, unit, column) in [
+        ("Loss of training", "loss", "loss"),
+        ("Validation error", "MAE (units of the label)", "valid_mae"),
+    ] {
+        let names = names.iter().map(String::as_str);
+        let curves = runs.iter().map(|(_, epochs)| epochs.curve(column));
+        let lines: Vec<(&str, Vec<(f64, f64)>)> = names.zip(curves).collect();
+        picture.panel((PANEL, height), |area| {
+            panel(area, title, unit, &lines, None)
+        })?;
+    }
+    Ok(picture)
 }
 
 fn panel(
@@ -133,7 +126,7 @@ fn panel(
         .filter(|(_, (name, _))| !name.is_empty())
         .map(|(place, &(name, _))| (name, Mark::Line, series(place).to_rgba()))
         .collect();
-    let mut chart = axes(area, title, u32::from(!named.is_empty()), &x, &y)?;
+    let mut chart = axes(area, title, key_lines(area, &named), &x, &y)?;
     if let Some(at) = selected {
         let ends = [(at, y.range.start), (at, y.range.end)];
         let line = DashedLineSeries::new(ends, 6, 4, GREY.stroke_width(2));
@@ -155,7 +148,7 @@ fn panel(
             chart.draw_series(dots).map_err(fault)?;
         }
     }
-    key(area, 1, &named)
+    key(area, &named)
 }
 
 /// The most epochs whose spectra are drawn.
@@ -164,32 +157,29 @@ const EPOCHS: usize = 5;
 /// Eigenvalues of one metric, largest first, by epoch.
 type Spectra<'t> = BTreeMap<&'t str, BTreeMap<usize, Vec<f64>>>;
 
-/// The spectrum of each metric at a few epochs: early ones light, the last in another colour.
+/// The spectrum of each metric at a few epochs, the last in another colour.
 pub(crate) fn spectra(values: &[Spectrum]) -> Result<Picture> {
     let spectra = by_metric(values);
     let last = values.iter().map(|value| value.epoch).max().unwrap_or(1);
     let first = values.iter().map(|value| value.epoch).min().unwrap_or(1);
     let epochs = chosen_epochs(first, last);
-    let rows = spectra.len().div_ceil(3).max(1);
-    let height = 300 * u32::try_from(rows).unwrap_or(1) + LINE + 12;
+    let names: Vec<String> = epochs
+        .iter()
+        .map(|epoch| format!("epoch {epoch}"))
+        .collect();
+    let keys: Vec<Key<'_>> = names
+        .iter()
+        .enumerate()
+        .map(|(place, name)| (name.as_str(), Mark::Line, shade(place, epochs.len())))
+        .collect();
     let title = "Eigenvalues of the metrics over the epochs";
-    Picture::draw("spectra", title, (1000, height), |area| {
-        let (above, below) = area.split_vertically(LINE + 12);
-        let names: Vec<String> = epochs
-            .iter()
-            .map(|epoch| format!("epoch {epoch}"))
-            .collect();
-        let keys: Vec<Key<'_>> = names
-            .iter()
-            .enumerate()
-            .map(|(place, name)| (name.as_str(), Mark::Line, shade(place, epochs.len())))
-            .collect();
-        key(&above, 0, &keys)?;
-        for ((name, spectra), panel) in spectra.iter().zip(grid(&below, rows, 3)) {
-            spectrum_panel(&panel, &metric_title(name), spectra, &epochs)?;
-        }
-        Ok(())
-    })
+    let mut picture = Picture::new("spectra", title, 3);
+    for (name, spectra) in &spectra {
+        picture.panel((340, 360), |area| {
+            spectrum_panel(area, &metric_title(name), spectra, &epochs, &keys)
+        })?;
+    }
+    Ok(picture)
 }
 
 fn by_metric(values: &[Spectrum]) -> Spectra<'_> {
@@ -228,11 +218,14 @@ fn chosen_epochs(first: usize, last: usize) -> Vec<usize> {
 
 /// The colour of the epoch at a place.
 fn shade(place: usize, of: usize) -> RGBAColor {
-    if place + 1 == of {
-        VERMILION.to_rgba()
+    let before = [SLATE, GREEN, ORANGE, BLUE];
+    let last = place + 1 == of;
+    let colour = if last {
+        VERMILION
     } else {
-        BLUE.mix(0.3 + 0.7 * (place + 1) as f64 / of.max(2) as f64)
-    }
+        before[place % before.len()]
+    };
+    colour.to_rgba()
 }
 
 fn spectrum_panel(
@@ -240,6 +233,7 @@ fn spectrum_panel(
     title: &str,
     spectra: &BTreeMap<usize, Vec<f64>>,
     epochs: &[usize],
+    keys: &[Key<'_>],
 ) -> Result<()> {
     let drawn = || epochs.iter().filter_map(|epoch| spectra.get(epoch));
     let size = drawn().map(Vec::len).max().unwrap_or(1);
@@ -252,7 +246,7 @@ fn spectrum_panel(
         ticks: 5,
         ..Axis::new("eigenvalue", 0.0..most.max(1e-9) * 1.06)
     };
-    let mut chart = axes(area, title, 0, &x, &y)?;
+    let mut chart = axes(area, title, key_lines(area, keys), &x, &y)?;
     for (place, epoch) in epochs.iter().enumerate() {
         let Some(values) = spectra.get(epoch) else {
             continue;
@@ -265,7 +259,7 @@ fn spectrum_panel(
         let line = LineSeries::new(points, colour.stroke_width(2));
         chart.draw_series(line).map_err(fault)?;
     }
-    Ok(())
+    key(area, keys)
 }
 
 #[cfg(test)]

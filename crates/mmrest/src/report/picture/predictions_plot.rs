@@ -4,9 +4,10 @@ use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::axes::{Axis, Mark, axes, ends, grid, key};
-use super::{Area, Picture};
-use crate::palette::{BLUE, GREY, GROUND, INK, VERMILION, fault, placed, small, title};
+use super::axes::{Axis, Mark, axes, ends, key, key_lines};
+use super::{Area, PANEL, Picture};
+use crate::numbers::in_table;
+use crate::palette::{BLUE, DEEPEST, GREY, INK, VERMILION, fault, placed, small, title};
 use crate::report::run::{Prediction, Scale};
 
 /// Plots predictions over labels, with the mean prediction of each class of labels.
@@ -14,22 +15,27 @@ pub(crate) fn against_label(predictions: &[Prediction], scale: &Scale) -> Result
     Picture::draw(
         "prediction-label",
         "Prediction against label",
-        (640, 640),
+        (PANEL, PANEL),
         |area| {
-            let area = area.margin(6, 6, 6, 6);
             let (low, high) = scale.range;
             let room = 0.06 * (high - low);
             let drawn = predictions.iter().map(|p| p.prediction).chain([low, high]);
             let (least, most) = ends(drawn).unwrap_or((low, high));
             let x = Axis::new("label (sentiment)", low - room..high + room);
             let y = Axis::new("prediction (sentiment)", least - room..most + room);
-            let mut chart = axes(&area, "Prediction against label", 1, &x, &y)?;
+            let keys = [
+                ("segment", Mark::Circle, BLUE.to_rgba()),
+                ("mean of a class", Mark::Square, VERMILION.to_rgba()),
+                ("equal", Mark::Dashed, GREY.to_rgba()),
+            ];
+            let lines = key_lines(area, &keys);
+            let mut chart = axes(area, "Prediction against label", lines, &x, &y)?;
             let equal =
                 DashedLineSeries::new([(low, low), (high, high)], 8, 5, GREY.stroke_width(2));
             chart.draw_series(equal).map_err(fault)?;
             let dots = predictions
                 .iter()
-                .map(|p| Circle::new((p.label, p.prediction), 3, BLUE.mix(0.45).filled()));
+                .map(|p| Circle::new((p.label, p.prediction), 3, BLUE.stroke_width(1)));
             chart.draw_series(dots).map_err(fault)?;
             let means = means(predictions, scale);
             let line = LineSeries::new(means.iter().copied(), VERMILION.stroke_width(2));
@@ -38,16 +44,7 @@ pub(crate) fn against_label(predictions: &[Prediction], scale: &Scale) -> Result
                 EmptyElement::at(at) + Rectangle::new([(-5, -5), (5, 5)], VERMILION.filled())
             });
             chart.draw_series(squares).map_err(fault)?;
-            let keys = [
-                ("segment", Mark::Circle, BLUE.to_rgba()),
-                (
-                    "mean of a class of labels",
-                    Mark::Square,
-                    VERMILION.to_rgba(),
-                ),
-                ("equal", Mark::Dashed, GREY.to_rgba()),
-            ];
-            key(&area, 1, &keys)
+            key(area, &keys)
         },
     )
 }
@@ -82,18 +79,17 @@ pub(crate) fn confusion(predictions: &[Prediction], scale: &Scale) -> Result<Pic
     Picture::draw(
         "confusion",
         "Confusion matrix of sentiment classes",
-        (640, 640),
+        (PANEL, PANEL),
         |area| {
-            let area = area.margin(6, 6, 6, 6);
-            area.draw_text("Confusion matrix: segments, depth by row", &title(), (4, 2))
+            area.draw_text("Confusion matrix, depth by row", &title(), (4, 2))
                 .map_err(fault)?;
-            matrix(&area, &counts, &scale.labels)
+            matrix(area, &counts, &scale.labels)
         },
     )
 }
 
 fn matrix(area: &Area<'_>, counts: &[Vec<usize>], labels: &[i32]) -> Result<()> {
-    const LEFT: i32 = 70;
+    const LEFT: i32 = 62;
     const TOP: i32 = 34;
     const BELOW: i32 = 58;
     let (width, height) = area.dim_in_pixel();
@@ -112,16 +108,15 @@ fn matrix(area: &Area<'_>, counts: &[Vec<usize>], labels: &[i32]) -> Result<()> 
             let (x, y) = at(column, row);
             let share = count as f64 / all.max(1) as f64;
             let corners = [(x + 1, y + 1), (x + across - 1, y + down - 1)];
-            let colour = BLUE.mix(0.05 + 0.95 * share);
+            let colour = BLUE.mix(0.05 + (DEEPEST - 0.05) * share);
             area.draw(&Rectangle::new(corners, colour.filled()))
                 .map_err(fault)?;
             if row == column {
                 area.draw(&Rectangle::new(corners, INK.stroke_width(2)))
                     .map_err(fault)?;
             }
-            let ink = if share > 0.7 { GROUND } else { INK };
             let middle = (x + across / 2, y + down / 2);
-            area.draw_text(&count.to_string(), &centred.color(&ink), middle)
+            area.draw_text(&count.to_string(), &centred, middle)
                 .map_err(fault)?;
         }
     }
@@ -155,14 +150,10 @@ const BARS: usize = 40;
 /// Plots the distribution of the bias, and of |error| with and without it.
 pub(crate) fn bias(predictions: &[Prediction]) -> Result<Picture> {
     let title = "Distribution of the bias, and of the error with and without it";
-    Picture::draw("bias", title, (1000, 420), |area| {
-        let panels = grid(area, 1, 2);
-        let [left, right] = &panels[..] else {
-            return Ok(());
-        };
-        histogram(left, predictions)?;
-        errors(right, predictions)
-    })
+    let mut picture = Picture::new("bias", title, 2);
+    picture.panel((PANEL, 370), |area| histogram(area, predictions))?;
+    picture.panel((PANEL, 370), |area| errors(area, predictions))?;
+    Ok(picture)
 }
 
 fn histogram(area: &Area<'_>, predictions: &[Prediction]) -> Result<()> {
@@ -190,7 +181,7 @@ fn histogram(area: &Area<'_>, predictions: &[Prediction]) -> Result<()> {
             let left = low + step * place as f64;
             Rectangle::new(
                 [(left, 0.0), (left + 0.92 * step, count as f64)],
-                BLUE.mix(0.75).filled(),
+                BLUE.filled(),
             )
         });
     chart.draw_series(bars).map_err(fault)?;
@@ -198,7 +189,6 @@ fn histogram(area: &Area<'_>, predictions: &[Prediction]) -> Result<()> {
     chart.draw_series(zero).map_err(fault)?;
     key(
         area,
-        1,
         &[
             ("segments", Mark::Square, BLUE.to_rgba()),
             ("no bias", Mark::Dashed, GREY.to_rgba()),
@@ -235,12 +225,11 @@ fn errors(area: &Area<'_>, predictions: &[Prediction]) -> Result<()> {
     }
     let mean = |errors: &[f64]| errors.iter().sum::<f64>() / errors.len().max(1) as f64;
     let (with, without) = (
-        format!("with: mean {:.4}", mean(&with)),
-        format!("without: mean {:.4}", mean(&without)),
+        format!("with: mean {}", in_table("mae", mean(&with))),
+        format!("without: mean {}", in_table("mae", mean(&without))),
     );
     key(
         area,
-        1,
         &[
             (&with, Mark::Line, BLUE.to_rgba()),
             (&without, Mark::Dashed, VERMILION.to_rgba()),

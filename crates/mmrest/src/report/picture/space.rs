@@ -6,8 +6,8 @@ use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::axes::{Axis, Key, LINE, Mark, axes, ends, grid, key, place, put};
-use super::{Area, Picture};
+use super::axes::{Axis, Key, LINE, Mark, axes, ends, key, key_lines, place, put};
+use super::{Area, PANEL, Picture};
 use crate::palette::{BLUE, GREEN, GROUND, INK, ORANGE, fault, placed, sentiment};
 use crate::report::tsne::Layout;
 
@@ -27,44 +27,34 @@ pub(crate) struct Scene<'t> {
 
 /// Draws each scene twice: coloured by sentiment and by modality, with the centres of the clusters.
 pub(crate) fn layouts(name: &str, scenes: &[Scene<'_>], labels: &[i32]) -> Result<Picture> {
-    let height = 490 * u32::try_from(scenes.len().max(1)).unwrap_or(1);
     let title =
         "The shared space by t-SNE: by sentiment and by modality, with the centres of the clusters";
-    Picture::draw(name, title, (1000, height + 2 * LINE + 10), |area| {
-        let names: Vec<String> = labels.iter().map(|label| signed(*label)).collect();
-        let bins = labels.len();
-        let keys: Vec<Key<'_>> = names
+    let names: Vec<String> = labels.iter().map(|label| signed(*label)).collect();
+    let bins = labels.len();
+    let sentiments = names.iter().enumerate();
+    let sentiments = sentiments.map(|(bin, name)| {
+        let colour = sentiment(bin, bins).to_rgba();
+        (name.as_str(), sign(bin, bins), colour)
+    });
+    let sentiments: Vec<Key<'_>> = sentiments.collect();
+    let drawn = |place: usize| {
+        scenes
             .iter()
-            .enumerate()
-            .map(|(bin, name)| {
-                (
-                    name.as_str(),
-                    sign(bin, bins),
-                    sentiment(bin, bins).to_rgba(),
-                )
-            })
-            .collect();
-        let (above, below) = area.split_vertically(2 * LINE + 10);
-        let modalities: Vec<Key<'_>> = MODALITIES
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| {
-                scenes
-                    .iter()
-                    .any(|s| s.layout.space.modality.contains(place))
-            })
-            .map(|(_, &(name, mark, colour))| (name, mark, colour.to_rgba()))
-            .collect();
-        key(&above, 0, &keys)?;
-        key(&above, 1, &modalities)?;
-        let panels = grid(&below, scenes.len().max(1), 2);
-        for (scene, panels) in scenes.iter().zip(panels.chunks(2)) {
-            for (panel, by_modality) in panels.iter().zip([false, true]) {
-                one(panel, scene, by_modality, labels)?;
-            }
+            .any(|s| s.layout.space.modality.contains(&place))
+    };
+    let modalities = MODALITIES.iter().enumerate();
+    let modalities = modalities.filter(|(place, _)| drawn(*place));
+    let modalities = modalities.map(|(_, &(name, mark, colour))| (name, mark, colour.to_rgba()));
+    let modalities: Vec<Key<'_>> = modalities.collect();
+    let mut picture = Picture::new(name, title, 2);
+    for scene in scenes {
+        for (by_modality, keys) in [(false, &sentiments), (true, &modalities)] {
+            picture.panel((PANEL, PANEL + LINE), |area| {
+                one(area, scene, by_modality, labels, keys)
+            })?;
         }
-        Ok(())
-    })
+    }
+    Ok(picture)
 }
 
 /// The mark of a sentiment: its shape shows the sign, its colour the strength.
@@ -83,7 +73,13 @@ fn signed(label: i32) -> String {
     }
 }
 
-fn one(area: &Area<'_>, scene: &Scene<'_>, by_modality: bool, labels: &[i32]) -> Result<()> {
+fn one(
+    area: &Area<'_>,
+    scene: &Scene<'_>,
+    by_modality: bool,
+    labels: &[i32],
+    keys: &[Key<'_>],
+) -> Result<()> {
     let layout = &scene.layout;
     let places = || layout.rows.iter().chain(&layout.centers).copied();
     let plain = |title, values: Vec<f64>| {
@@ -98,7 +94,9 @@ fn one(area: &Area<'_>, scene: &Scene<'_>, by_modality: bool, labels: &[i32]) ->
     } else {
         "by sentiment"
     };
-    let chart = axes(area, &format!("{}, {by}", scene.title), 0, &x, &y)?;
+    let lines = key_lines(area, keys);
+    let chart = axes(area, &format!("{}, {by}", scene.title), lines, &x, &y)?;
+    key(area, keys)?;
     let bins = labels.len();
     for (row, &at) in layout.rows.iter().enumerate() {
         let (mark, colour) = if by_modality {
@@ -109,7 +107,7 @@ fn one(area: &Area<'_>, scene: &Scene<'_>, by_modality: bool, labels: &[i32]) ->
             let bin = layout.space.bins.get(row).copied().unwrap_or(0);
             (sign(bin, bins), sentiment(bin, bins))
         };
-        put(area, &chart, at, mark, 3, colour.mix(0.8))?;
+        put(area, &chart, at, mark, 3, colour.to_rgba())?;
     }
     let centers = layout.centers.iter().zip(&layout.space.center_bins);
     let centers: Vec<((i32, i32), usize)> = centers
@@ -198,15 +196,11 @@ pub(crate) fn distances(
     all: &[Distances],
     labels: &[i32],
 ) -> Result<Picture> {
-    let rows = all.len().div_ceil(2).max(1);
-    let height = 400 * u32::try_from(rows).unwrap_or(1);
-    Picture::draw(name, title, (1000, height), |area| {
-        let panels = grid(area, rows, 2);
-        for (distances, panel) in all.iter().zip(&panels) {
-            by_bin(panel, distances, keys, labels)?;
-        }
-        Ok(())
-    })
+    let mut picture = Picture::new(name, title, 2);
+    for distances in all {
+        picture.panel((PANEL, 360), |area| by_bin(area, distances, keys, labels))?;
+    }
+    Ok(picture)
 }
 
 fn by_bin(
@@ -221,7 +215,11 @@ fn by_bin(
     let mut x = Axis::new("sentiment bin", -0.5..bins as f64 - 0.5);
     x.ticks = 0;
     let y = Axis::new("distance (mean, 10–90 %)", 0.0..most.max(1e-9) * 1.05);
-    let mut chart = axes(area, &distances.title, 1, &x, &y)?;
+    let keys = [
+        (within, Mark::Circle, BLUE.to_rgba()),
+        (between, Mark::Square, ORANGE.to_rgba()),
+    ];
+    let mut chart = axes(area, &distances.title, key_lines(area, &keys), &x, &y)?;
     let series = [
         (&distances.within, -0.14, BLUE, Mark::Circle),
         (&distances.between, 0.14, ORANGE, Mark::Square),
@@ -244,11 +242,7 @@ fn by_bin(
         area.draw_text(&signed(*label), &style, (x, y + 4))
             .map_err(fault)?;
     }
-    let keys = [
-        (within, Mark::Circle, BLUE.to_rgba()),
-        (between, Mark::Square, ORANGE.to_rgba()),
-    ];
-    key(area, 1, &keys)
+    key(area, &keys)
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use mmrest_data::DataError;
 use mmrest_datatools::fetch::{Fetched, Progress, Source, Target};
 use serde_json::json;
 
+use crate::screen;
+
 /// Time between two lines where there is no terminal.
 const PACE: Duration = Duration::from_secs(10);
 
@@ -80,7 +82,7 @@ impl Show {
             Source::Cache => "copied from the Hugging Face cache",
         };
         let bytes = HumanBytes(file.bytes);
-        print(&format!(
+        screen::result(&format!(
             "{}: {how}, {bytes}, SHA-256 {}",
             file.path.display(),
             file.sha256
@@ -94,7 +96,7 @@ impl Show {
                 let path = folder.to_string_lossy();
                 print(&json!({ "path": path, "source": Source::Present }).to_string())
             }
-            _ => print(&format!("{}: is there", folder.display())),
+            _ => screen::result(&format!("{}: is there", folder.display())),
         }
     }
 
@@ -106,7 +108,7 @@ impl Show {
                 let error = error.to_string();
                 print(&json!({ "path": path, "url": target.url, "error": error }).to_string())
             }
-            _ => print(&format!("{}: not fetched", target.path.display())),
+            _ => screen::result(&format!("{}: not fetched", target.path.display())),
         }
     }
 
@@ -114,17 +116,14 @@ impl Show {
     pub(super) fn note(&self, text: &str) -> Result<()> {
         match self.style {
             Style::Json => print(&json!({ "note": text }).to_string()),
-            _ => print(text),
+            _ => screen::result(text),
         }
     }
 
     /// A passing word, which is no result: beside the bar, or on standard error.
     fn word(&self, text: &str) {
         match self.style {
-            Style::Terminal => self.bar.println(text),
-            Style::Lines => {
-                let _ = writeln!(std::io::stderr(), "{text}");
-            }
+            Style::Terminal | Style::Lines => self.bar.suspend(|| screen::err(text)),
             Style::Json => {}
         }
     }
@@ -166,7 +165,7 @@ impl Progress for Show {
         {
             current.told = Instant::now();
             let line = current.line(position, current.begun.elapsed());
-            let _ = writeln!(std::io::stderr(), "{line}");
+            screen::err(&line);
         }
     }
 
@@ -219,7 +218,7 @@ fn json_line(file: &Fetched) -> String {
     .to_string()
 }
 
-/// A line on standard output.
+/// A line of JSON on standard output.
 fn print(line: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").context("cannot write the output")
 }

@@ -1,0 +1,829 @@
+//! Tables of features that other programs write: OpenFace, openSMILE, py-feat.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use mmrest_data::csd::{Entry, Features};
+use mmrest_data::text::{count, few};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{MediaError, Result};
+
+/// Frames of a face that is found with less confidence than this are left out.
+pub const LEAST_CONFIDENCE: f32 = 0.5;
+
+/// The most bytes of a table's header.
+const MOST_HEADER: usize = 1 << 20;
+
+/// The program that wrote a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tool {
+    /// OpenFace's `FeatureExtraction`: a row per frame of a video, with its time and the face's confidence.
+    OpenFace,
+    /// openSMILE: `SMILExtract`'s CSV and ARFF, or a table of its Python package; a row per frame, or per stretch of time
+    /// (functionals).
+    OpenSmile,
+    /// py-feat: a row per frame and face, without times.
+    PyFeat,
+}
+
+impl Tool {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenFace => "OpenFace",
+            Self::OpenSmile => "openSMILE",
+            Self::PyFeat => "py-feat",
+        }
+    }
+}
+
+/// Columns of OpenFace that published data sets hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenFaceColumns {
+    /// All 709 of CH-SIMS: gaze (288), pose (6), landmarks in two and three dimensions (340), shape (40), action units (35).
+    All709,
+    /// The 177 of CH-SIMS v2: pose (6), landmarks in two dimensions (136), action units (35).
+    Some177,
+}
+
+impl OpenFaceColumns {
+    /// Their names, in the order of OpenFace's own files.
+    pub fn names(self) -> Vec<String> {
+        let axes = |name: &str, axes: &[&str]| -> Vec<String> {
+            axes.iter().map(|axis| format!("{name}{axis}")).collect()
+        };
+        let numbered = |names: &[&str], count: usize| -> Vec<String> {
+            let all = names.iter();
+            all.flat_map(|name| (0..count).map(move |i| format!("{name}{i}")))
+                .collect()
+        };
+        let gaze = [
+            axes("gaze_0_", &["x", "y", "z"]),
+            axes("gaze_1_", &["x", "y", "z"]),
+            axes("gaze_angle_", &["x", "y"]),
+            numbered(
+                &[
+                    "eye_lmk_x_",
+                    "eye_lmk_y_",
+                    "eye_lmk_X_",
+                    "eye_lmk_Y_",
+                    "eye_lmk_Z_",
+                ],
+                56,
+            ),
+        ];
+        let pose = axes("pose_", &["Tx", "Ty", "Tz", "Rx", "Ry", "Rz"]);
+        let flat = numbered(&["x_", "y_"], 68);
+        let deep = numbered(&["X_", "Y_", "Z_"], 68);
+        let shape = [
+            axes("p_", &["scale", "rx", "ry", "rz", "tx", "ty"]),
+            numbered(&["p_"], 34),
+        ];
+        let intensities = [1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45];
+        let presences = [
+            1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45,
+        ];
+        let units = [
+            intensities.map(|unit| format!("AU{unit:02}_r")).to_vec(),
+            presences.map(|unit| format!("AU{unit:02}_c")).to_vec(),
+        ];
+        match self {
+            Self::All709 => [
+                gaze.concat(),
+                pose,
+                flat,
+                deep,
+                shape.concat(),
+                units.concat(),
+            ]
+            .concat(),
+            Self::Some177 => [pose, flat, units.concat()].concat(),
+        }
+    }
+}
+
+impl FromStr for OpenFaceColumns {
+    type Err = UnknownColumns;
+
+    fn from_str(name: &str) -> std::result::Result<Self, UnknownColumns> {
+        match name {
+            "709" => Ok(Self::All709),
+            "177" => Ok(Self::Some177),
+            _ => Err(UnknownColumns(name.to_owned())),
+        }
+    }
+}
+
+/// What is no name of [`OpenFaceColumns`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no columns of OpenFace \"{0}\": there are 709 and 177")]
+pub struct UnknownColumns(pub String);
+
+/// What is taken of the tables of a data set: the same columns of all of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableSet {
+    /// The program that wrote them.
+    pub tool: Tool,
+    /// The least confidence of a frame that is taken, of tables of faces.
+    pub least_confidence: Option<f32>,
+    /// Names of the columns, in order.
+    pub columns: Vec<String>,
+}
+
+impl TableSet {
+    /// What a table holds; of one of OpenFace the columns that are asked for, or the larger of the two sets that it has.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is of another program, or lacks columns.
+    pub fn of(path: &Path, columns: Option<OpenFaceColumns>) -> Result<Self> {
+        let header = Header::read(path)?;
+        let tool = header.tool(path)?;
+        let least_confidence = (tool != Tool::OpenSmile).then_some(LEAST_CONFIDENCE);
+        let columns = match (tool, columns) {
+            (Tool::OpenFace, Some(columns)) => columns.names(),
+            (Tool::OpenFace, None) => {
+                let has = |columns: &OpenFaceColumns| header.lacks(&columns.names()).is_empty();
+                let sets = [OpenFaceColumns::All709, OpenFaceColumns::Some177];
+                let largest = sets.into_iter().find(has);
+                largest.unwrap_or(OpenFaceColumns::Some177).names()
+            }
+            (_, Some(_)) => {
+                let reason = format!("a table of {}, not of OpenFace", tool.name());
+                return Err(MediaError::text(path, reason));
+            }
+            (_, None) => header.features(tool),
+        };
+        let set = Self {
+            tool,
+            least_confidence,
+            columns,
+        };
+        set.places(path, &header)?;
+        Ok(set)
+    }
+
+    /// Where the columns are in a table.
+    fn places(&self, path: &Path, header: &Header) -> Result<Vec<usize>> {
+        let tool = header.tool(path)?;
+        if tool != self.tool {
+            let (other, own) = (tool.name(), self.tool.name());
+            let reason = format!("a table of {other}, where one of {own} is expected");
+            return Err(MediaError::text(path, reason));
+        }
+        let missing = header.lacks(&self.columns);
+        if self.columns.is_empty() || !missing.is_empty() {
+            return Err(MediaError::text(
+                path,
+                format!(
+                    "lacks {} of the {} columns that are taken: {}",
+                    missing.len(),
+                    self.columns.len(),
+                    few(&missing, 3)
+                ),
+            ));
+        }
+        let columns = self.columns.iter();
+        Ok(columns.filter_map(|name| header.place(name)).collect())
+    }
+}
+
+/// The columns of a table, and where its rows begin.
+struct Header {
+    columns: Vec<String>,
+    /// Of an ARFF file: whether a column is of numbers.
+    numeric: Option<Vec<bool>>,
+    separator: u8,
+    /// Bytes before the first row, and their lines.
+    length: u64,
+    lines: usize,
+}
+
+impl Header {
+    fn read(path: &Path) -> Result<Self> {
+        let io = |error| MediaError::io(path, error);
+        let file = File::open(path).map_err(io)?;
+        let mut reader = BufReader::new(file);
+        let mut header = Self {
+            columns: Vec::new(),
+            numeric: None,
+            separator: b',',
+            length: 0,
+            lines: 0,
+        };
+        let mut attributes: Vec<(String, bool)> = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            let most = (MOST_HEADER + 1) as u64;
+            let read = reader.by_ref().take(most).read_until(b'\n', &mut line);
+            let read = read.map_err(io)?;
+            header.length += read as u64;
+            header.lines += 1;
+            if read > MOST_HEADER || read == 0 {
+                let reason = if header.length == 0 {
+                    "the file is empty"
+                } else {
+                    "no header of a table"
+                };
+                return Err(MediaError::text(path, reason));
+            }
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_start_matches('\u{feff}').trim();
+            let lower = line.to_ascii_lowercase();
+            if line.is_empty() || (line.starts_with('%') && header.columns.is_empty()) {
+                continue;
+            }
+            if lower.starts_with("@relation") {
+                continue;
+            }
+            if lower.starts_with("@attribute") {
+                attributes.extend(attribute(line));
+                continue;
+            }
+            if lower.starts_with("@data") {
+                let (columns, numeric) = attributes.into_iter().unzip();
+                header.columns = columns;
+                header.numeric = Some(numeric);
+                return Ok(header);
+            }
+            let separators = [b',', b';', b'\t'];
+            let often = |separator: &u8| line.bytes().filter(|byte| byte == separator).count();
+            let separator = separators.into_iter().max_by_key(often);
+            header.separator = separator.unwrap_or(b',');
+            let cells = line.split(char::from(header.separator));
+            header.columns = cells
+                .map(|cell| cell.trim().trim_matches('"').to_owned())
+                .collect();
+            return Ok(header);
+        }
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column == name)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.place(name).is_some()
+    }
+
+    fn lacks(&self, names: &[String]) -> Vec<String> {
+        names
+            .iter()
+            .filter(|name| !self.has(name))
+            .cloned()
+            .collect()
+    }
+
+    /// The program that writes such a table.
+    fn tool(&self, path: &Path) -> Result<Tool> {
+        if self.has("confidence") && self.has("timestamp") {
+            return Ok(Tool::OpenFace);
+        }
+        if self.has("FaceScore") {
+            return Ok(Tool::PyFeat);
+        }
+        if self.numeric.is_some() || self.has("frameTime") || (self.has("start") && self.has("end"))
+        {
+            return Ok(Tool::OpenSmile);
+        }
+        let reason = if self.has("confidence") {
+            "a table of OpenFace without timestamp, as it is written for single images: run FeatureExtraction on the video"
+                .to_owned()
+        } else {
+            format!(
+                "no table of OpenFace, openSMILE or py-feat: its columns are {}",
+                few(&self.columns, 5)
+            )
+        };
+        Err(MediaError::text(path, reason))
+    }
+
+    /// The columns that are features.
+    fn features(&self, tool: Tool) -> Vec<String> {
+        let is_feature = |(place, name): &(usize, &String)| {
+            let numeric = self.numeric.as_ref().is_none_or(|numeric| numeric[*place]);
+            let about = match tool {
+                Tool::PyFeat => {
+                    name.starts_with("FaceRect")
+                        || name.starts_with("Identity")
+                        || ABOUT_FACE.contains(&name.as_str())
+                }
+                _ => ABOUT_SOUND.contains(&name.as_str()),
+            };
+            numeric && !about
+        };
+        let columns = self.columns.iter().enumerate().filter(is_feature);
+        columns.map(|(_, name)| name.clone()).collect()
+    }
+}
+
+/// Columns of py-feat that are no features.
+const ABOUT_FACE: [&str; 9] = [
+    "",
+    "Unnamed: 0",
+    "FaceScore",
+    "frame",
+    "Frame",
+    "approx_time",
+    "input",
+    "FrameHeight",
+    "FrameWidth",
+];
+
+/// Columns of openSMILE that are no features.
+const ABOUT_SOUND: [&str; 9] = [
+    "",
+    "Unnamed: 0",
+    "name",
+    "file",
+    "start",
+    "end",
+    "frameTime",
+    "frameIndex",
+    "class",
+];
+
+/// Name of an ARFF attribute, and whether it is a number.
+fn attribute(line: &str) -> Option<(String, bool)> {
+    let rest = line.get("@attribute".len()..)?.trim();
+    let (name, kind) = match rest.strip_prefix('\'') {
+        Some(quoted) => quoted.split_once('\'')?,
+        None => rest.split_once([' ', '\t'])?,
+    };
+    let kind = kind.trim().to_ascii_lowercase();
+    let numeric = ["numeric", "real", "integer"].contains(&kind.as_str());
+    Some((name.to_owned(), numeric))
+}
+
+/// Where the time of a row is.
+#[derive(Clone, Copy)]
+enum Times {
+    /// Its start; it lasts until the next row.
+    Start(usize),
+    /// Start and end.
+    Both(usize, usize),
+    /// The number of a video's frame, of so many in a second.
+    Frame(usize, f64),
+    /// Nowhere: a row is of the whole recording.
+    Whole,
+}
+
+/// A row that is to be taken, or not.
+struct Row {
+    start: f64,
+    end: f64,
+    confidence: f32,
+    /// None where the face is not found, or not surely.
+    values: Option<Vec<f32>>,
+}
+
+/// Reads the rows of a table in the order of their times: memory holds those of one segment.
+pub(crate) struct TableReader {
+    path: PathBuf,
+    records: csv::StringRecordsIntoIter<BufReader<File>>,
+    /// Lines before the first row.
+    lines: usize,
+    places: Vec<usize>,
+    times: Times,
+    confidence: Option<usize>,
+    success: Option<usize>,
+    least_confidence: f32,
+    /// The row after those in the buffer.
+    ahead: Option<Row>,
+    /// The last that was read of the file.
+    raw: Option<Row>,
+    step: f64,
+    buffer: VecDeque<Row>,
+    rows: usize,
+    unsure: usize,
+    several: usize,
+}
+
+impl TableReader {
+    /// Opens a table; `frame_rate` is that of the video, for tables that count frames.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, has no rows, is not of the set's program, lacks columns, or counts frames of an unknown
+    /// frame rate.
+    pub(crate) fn open(path: &Path, set: &TableSet, frame_rate: Option<f64>) -> Result<Self> {
+        let header = Header::read(path)?;
+        let places = set.places(path, &header)?;
+        let frame = header.place("frame").or(header.place("Frame"));
+        let times = match (
+            header.place("timestamp"),
+            header.place("frameTime"),
+            set.tool,
+        ) {
+            (Some(start), _, Tool::OpenFace) | (_, Some(start), Tool::OpenSmile) => {
+                Times::Start(start)
+            }
+            (_, _, Tool::PyFeat) => {
+                let reason = |reason: &str| MediaError::text(path, reason);
+                let frame =
+                    frame.ok_or_else(|| reason("a table of py-feat without a column frame"))?;
+                let rate = frame_rate.filter(|rate| *rate > 0.0).ok_or_else(|| {
+                    reason("counts frames, and the recording does not tell how many there are in a second: give the frame rate")
+                })?;
+                Times::Frame(frame, rate)
+            }
+            _ => match (header.place("start"), header.place("end")) {
+                (Some(start), Some(end)) => Times::Both(start, end),
+                _ => Times::Whole,
+            },
+        };
+        let io = |error| MediaError::io(path, error);
+        let mut file = File::open(path).map_err(io)?;
+        file.seek(SeekFrom::Start(header.length)).map_err(io)?;
+        let records = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .delimiter(header.separator)
+            .quote(if header.numeric.is_some() {
+                b'\''
+            } else {
+                b'"'
+            })
+            .trim(csv::Trim::All)
+            .comment(header.numeric.is_some().then_some(b'%'))
+            .flexible(true)
+            .from_reader(BufReader::new(file))
+            .into_records();
+        let mut reader = Self {
+            path: path.to_path_buf(),
+            records,
+            lines: header.lines,
+            places,
+            times,
+            confidence: match set.tool {
+                Tool::OpenFace => header.place("confidence"),
+                Tool::PyFeat => header.place("FaceScore"),
+                Tool::OpenSmile => None,
+            },
+            success: header
+                .place("success")
+                .filter(|_| set.tool == Tool::OpenFace),
+            least_confidence: set.least_confidence.unwrap_or(f32::NEG_INFINITY),
+            ahead: None,
+            raw: None,
+            step: 0.0,
+            buffer: VecDeque::new(),
+            rows: 0,
+            unsure: 0,
+            several: 0,
+        };
+        reader.raw = reader.read()?;
+        if reader.raw.is_none() {
+            return Err(MediaError::text(path, "no row below its header"));
+        }
+        reader.ahead = reader.group()?;
+        Ok(reader)
+    }
+
+    /// The rows that overlap a stretch of time, their intervals cut to it. Rows before it and before `keep`, the start of
+    /// the next stretch, are forgotten.
+    ///
+    /// # Errors
+    ///
+    /// A row cannot be read, or lies before the one above it.
+    pub(crate) fn rows(&mut self, [start, end]: [f64; 2], keep: f64) -> Result<Entry> {
+        while self.ahead.as_ref().is_some_and(|row| row.start < end) {
+            let next = self.group()?;
+            let row = std::mem::replace(&mut self.ahead, next);
+            self.buffer.extend(row.filter(|row| row.values.is_some()));
+            let kept = start.min(keep);
+            self.buffer.retain(|row| row.end > kept);
+        }
+        let (mut intervals, mut values) = (Vec::new(), Vec::new());
+        for row in &self.buffer {
+            let interval = [row.start.max(start), row.end.min(end)];
+            if interval[1] - interval[0] > mmrest_data::TOLERANCE {
+                intervals.push(interval);
+                values.extend(row.values.iter().flatten());
+            }
+        }
+        let width = self.places.len();
+        Ok(Entry {
+            intervals,
+            features: Features::Numeric { values, width },
+        })
+    }
+
+    /// What was left out, in sentences.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let name = self.path.display();
+        let mut notes = Vec::new();
+        if self.unsure > 0 {
+            notes.push(format!(
+                "{name}: {} of {} without a face of confidence {} or more, left out",
+                self.unsure,
+                count(self.rows, "frame"),
+                self.least_confidence
+            ));
+        }
+        if self.several > 0 {
+            let frames = count(self.several, "frame");
+            notes.push(format!(
+                "{name}: {frames} of several faces: the surest is taken"
+            ));
+        }
+        notes
+    }
+
+    /// The next frame: of several faces the one that is found with the most confidence. Ends are filled in.
+    fn group(&mut self) -> Result<Option<Row>> {
+        let Some(mut row) = self.raw.take() else {
+            return Ok(None);
+        };
+        self.rows += 1;
+        let mut faces = 1;
+        loop {
+            self.raw = self.read()?;
+            match &self.raw {
+                Some(next) if next.start == row.start && self.confidence.is_some() => {
+                    faces += 1;
+                    if next.confidence > row.confidence || row.values.is_none() {
+                        let next = self.raw.take();
+                        row = next.unwrap_or(row);
+                    }
+                }
+                _ => break,
+            }
+        }
+        self.several += usize::from(faces > 1);
+        self.unsure += usize::from(row.values.is_none());
+        if row.end.is_nan() {
+            row.end = match &self.raw {
+                Some(next) => next.start,
+                None if self.step > 0.0 => row.start + self.step,
+                None => f64::INFINITY, // the only row
+            };
+            self.step = row.end - row.start;
+        }
+        Ok(Some(row))
+    }
+
+    fn read(&mut self) -> Result<Option<Row>> {
+        let before = self.raw.as_ref().map(|row| row.start);
+        let Some(record) = self.records.next() else {
+            return Ok(None);
+        };
+        let wrong = |line: u64, reason: String| {
+            MediaError::text(&self.path, format!("line {line}: {reason}"))
+        };
+        let record = record.map_err(|error| {
+            let line = error.position().map_or(0, csv::Position::line);
+            wrong(
+                line + self.lines as u64,
+                "no row of a table in UTF-8".to_owned(),
+            )
+        })?;
+        let line = record.position().map_or(0, csv::Position::line) + self.lines as u64;
+        let cell = |place: usize| record.get(place).unwrap_or("");
+        let number = |place: usize| -> Result<f64> {
+            let cell = cell(place);
+            let value = match cell {
+                "" | "?" => Some(f64::NAN),
+                _ => cell.parse().ok(),
+            };
+            value.ok_or_else(|| wrong(line, format!("{cell:?} is no number")))
+        };
+        let time = |place: usize| -> Result<f64> {
+            let value = seconds(cell(place)).filter(|time| time.is_finite());
+            value.ok_or_else(|| wrong(line, format!("{:?} is no time", cell(place))))
+        };
+        let (start, end) = match self.times {
+            Times::Start(start) => (time(start)?, f64::NAN),
+            Times::Both(start, end) => (time(start)?, time(end)?),
+            Times::Frame(frame, rate) => (time(frame)? / rate, f64::NAN),
+            Times::Whole => (0.0, f64::INFINITY),
+        };
+        if before.is_some_and(|before| start < before) {
+            let reason = format!("its time, {start} s, is before that of the row above");
+            return Err(wrong(line, reason));
+        }
+        let confidence = self.confidence.map(&number).transpose()?;
+        let success = self.success.map(&number).transpose()?;
+        let least = self.least_confidence;
+        #[allow(clippy::cast_possible_truncation)]
+        let confidence =
+            confidence.map_or(
+                f32::INFINITY,
+                |of| if of.is_nan() { -1.0 } else { of as f32 },
+            );
+        let found = confidence >= least && success != Some(0.0);
+        let values: Result<Vec<f32>> = self
+            .places
+            .iter()
+            .map(|&place| {
+                #[allow(clippy::cast_possible_truncation)]
+                number(place).map(|value| value as f32)
+            })
+            .collect();
+        Ok(Some(Row {
+            start,
+            end,
+            confidence,
+            values: Some(values?).filter(|_| found),
+        }))
+    }
+}
+
+/// Seconds of `1.25`, or of pandas' `0 days 00:00:01.250000`.
+fn seconds(text: &str) -> Option<f64> {
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
+    }
+    let (days, clock) = text.split_once(" days")?;
+    let days: f64 = days.trim().parse().ok()?;
+    let clock = clock.trim().trim_start_matches('+');
+    let parts = clock.split(':').filter(|part| !part.is_empty());
+    let clock = parts.clone().try_fold(0.0, |sum, part| {
+        let part: f64 = part.parse().ok()?;
+        Some(sum * 60.0 + part)
+    })?;
+    Some(days * 86_400.0 + clock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        std::fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    fn rows(
+        text: &str,
+        spans: &[[f64; 2]],
+        rate: Option<f64>,
+    ) -> Result<(Vec<Entry>, Vec<String>)> {
+        let (_folder, path) = written(text);
+        let set = TableSet::of(&path, None)?;
+        let mut reader = TableReader::open(&path, &set, rate)?;
+        let mut entries = Vec::new();
+        for (i, &span) in spans.iter().enumerate() {
+            let keep = spans.get(i + 1).map_or(f64::INFINITY, |span| span[0]);
+            entries.push(reader.rows(span, keep)?);
+        }
+        Ok((entries, reader.notes()))
+    }
+
+    fn values(entry: &Entry) -> Vec<f32> {
+        match &entry.features {
+            Features::Numeric { values, .. } => values.clone(),
+            Features::Text(_) => panic!("numbers"),
+        }
+    }
+
+    fn openface(columns: &[String], rows: &[(f64, f32, u8)]) -> String {
+        let mut text = format!(
+            "frame, face_id, timestamp, confidence, success, {}\n",
+            columns.join(", ")
+        );
+        for (i, (time, confidence, success)) in rows.iter().enumerate() {
+            let values = vec![(i + 1).to_string(); columns.len()].join(", ");
+            text += &format!(
+                "{}, 0, {time:.3}, {confidence}, {success}, {values}\n",
+                i + 1
+            );
+        }
+        text
+    }
+
+    #[test]
+    fn the_published_column_sets_have_their_sizes() {
+        let all = OpenFaceColumns::All709.names();
+        let some = OpenFaceColumns::Some177.names();
+        assert_eq!((all.len(), some.len()), (709, 177));
+        let known: std::collections::HashSet<&String> = all.iter().collect();
+        assert_eq!(known.len(), 709);
+        assert!(some.iter().all(|name| known.contains(name)));
+        assert_eq!(
+            (&*all[0], &*all[288], &*all[708]),
+            ("gaze_0_x", "pose_Tx", "AU45_c")
+        );
+        assert!("179".parse::<OpenFaceColumns>().is_err());
+    }
+
+    #[test]
+    fn frames_of_openface_are_cut_by_time_and_unsure_ones_left_out() {
+        let columns = OpenFaceColumns::Some177.names();
+        let frames = [
+            (0.0, 0.9, 1),
+            (0.1, 0.3, 1),
+            (0.2, 0.9, 0),
+            (0.3, 0.9, 1),
+            (0.4, 0.9, 1),
+        ];
+        let text = openface(&columns, &frames);
+        let spans = [[0.0, 0.35], [0.3, 0.45]];
+        let (entries, notes) = rows(&text, &spans, None).unwrap();
+        let firsts =
+            |entry: &Entry| -> Vec<f32> { values(entry).chunks(177).map(|row| row[0]).collect() };
+        assert_eq!(firsts(&entries[0]), [1.0, 4.0]);
+        assert_eq!(entries[0].intervals, [[0.0, 0.1], [0.3, 0.35]]);
+        assert_eq!(
+            firsts(&entries[1]),
+            [4.0, 5.0],
+            "the second span begins within the first"
+        );
+        assert!(
+            notes[0].contains("2 of 5 frames without a face"),
+            "{notes:?}"
+        );
+    }
+
+    #[test]
+    fn the_larger_set_of_columns_is_taken_unless_one_is_asked_for() {
+        let (_folder, path) = written(&openface(
+            &OpenFaceColumns::All709.names(),
+            &[(0.0, 1.0, 1)],
+        ));
+        assert_eq!(TableSet::of(&path, None).unwrap().columns.len(), 709);
+        let asked = TableSet::of(&path, Some(OpenFaceColumns::Some177)).unwrap();
+        assert_eq!(asked.columns, OpenFaceColumns::Some177.names());
+        let (_folder, path) = written(&openface(
+            &OpenFaceColumns::Some177.names()[1..],
+            &[(0.0, 1.0, 1)],
+        ));
+        let error = TableSet::of(&path, None).unwrap_err().to_string();
+        assert!(
+            error.contains("lacks 1 of the 177 columns that are taken: pose_Tx"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn opensmiles_tables_are_read_in_all_their_forms() {
+        let spans = [[0.0, 0.015], [0.015, 0.03]];
+        let extract = "name;frameTime;Loudness_sma3;mfcc1_sma3\n'a';0.00;1;-1\n'a';0.01;2;-2\n'a';0.02;3;-3\n";
+        let python = "file,start,end,Loudness_sma3,mfcc1_sma3\n\
+            a.wav,0 days 00:00:00,0 days 00:00:00.010000,1,-1\n\
+            a.wav,0 days 00:00:00.010000,0 days 00:00:00.020000,2,-2\n\
+            a.wav,0 days 00:00:00.020000,0 days 00:00:00.030000,3,-3\n";
+        let arff = "@relation x\n\n@attribute name string\n@attribute frameTime numeric\n\
+            @attribute Loudness_sma3 numeric\n@attribute mfcc1_sma3 numeric\n@attribute class numeric\n\n@data\n\n\
+            'a, b',0.00,1,-1,?\n'a, b',0.01,2,-2,?\n'a, b',0.02,3,-3,?\n";
+        for text in [extract, python, arff] {
+            let (entries, notes) = rows(text, &spans, None).unwrap();
+            assert_eq!(values(&entries[0]), [1.0, -1.0, 2.0, -2.0], "{text}");
+            assert_eq!(values(&entries[1]), [2.0, -2.0, 3.0, -3.0], "{text}");
+            assert_eq!(entries[1].intervals, [[0.015, 0.02], [0.02, 0.03]]);
+            assert!(notes.is_empty());
+        }
+        // Functionals of the whole recording are those of each of its segments.
+        let functionals = "name;frameTime;F0_amean\n'unknown';0.000000;27.5\n";
+        let (entries, _) = rows(functionals, &spans, None).unwrap();
+        assert!(entries.iter().all(|entry| values(entry) == [27.5]));
+        assert_eq!(entries[1].intervals, [[0.015, 0.03]]);
+    }
+
+    #[test]
+    fn frames_of_py_feat_are_counted_and_the_surest_face_is_taken() {
+        let text = ",FaceRectX,FaceScore,x_0,AU01,happiness,input,frame\n\
+            0,1.5,0.9,10,0.1,0.5,v.mp4,0\n1,1.5,0.99,11,0.2,0.6,v.mp4,0\n2,1.5,,,,,v.mp4,1\n3,1.5,0.8,12,0.3,0.7,v.mp4,2\n";
+        let (entries, notes) = rows(text, &[[0.0, 1.0]], Some(10.0)).unwrap();
+        assert_eq!(values(&entries[0]), [11.0, 0.2, 0.6, 12.0, 0.3, 0.7]);
+        assert_eq!(entries[0].intervals[1], [0.2, 0.2 + 0.1]);
+        let notes = notes.join("\n");
+        assert!(notes.contains("1 of 3 frames without a face"), "{notes}");
+        assert!(notes.contains("1 frame of several faces"), "{notes}");
+        let error = rows(text, &[[0.0, 1.0]], None).unwrap_err().to_string();
+        assert!(error.contains("counts frames"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_such_table_is_refused_in_a_sentence() {
+        let loud = "name;frameTime;Loudness_sma3\n";
+        for (text, said) in [
+            ("", "the file is empty"),
+            (
+                "a,b,c\n1,2,3\n",
+                "no table of OpenFace, openSMILE or py-feat: its columns are a, b, c",
+            ),
+            (
+                "face, confidence, AU01_r\n0, 1, 2\n",
+                "as it is written for single images",
+            ),
+            (loud, "no row below its header"),
+            (&format!("{loud}a;0.0;x\n"), "line 2: \"x\" is no number"),
+            (&format!("{loud}a;soon;1\n"), "line 2: \"soon\" is no time"),
+            (
+                &format!("{loud}a;0.0;1\na;0.2;1\na;0.1;1\n"),
+                "line 4: its time, 0.1 s, is before that of the row above",
+            ),
+        ] {
+            let error = rows(text, &[[0.0, 9.0]], None).unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
+            assert!(error.contains("table.csv"), "{error}");
+        }
+    }
+}
