@@ -397,6 +397,8 @@ pub(crate) struct TableReader {
     ahead: Option<Row>,
     /// The last that was read of the file.
     raw: Option<Row>,
+    /// Its start.
+    latest: f64,
     step: f64,
     buffer: VecDeque<Row>,
     rows: usize,
@@ -470,6 +472,7 @@ impl TableReader {
             least_confidence: set.least_confidence.unwrap_or(f32::NEG_INFINITY),
             ahead: None,
             raw: None,
+            latest: f64::NEG_INFINITY,
             step: 0.0,
             buffer: VecDeque::new(),
             rows: 0,
@@ -568,7 +571,6 @@ impl TableReader {
     }
 
     fn read(&mut self) -> Result<Option<Row>> {
-        let before = self.raw.as_ref().map(|row| row.start);
         let Some(record) = self.records.next() else {
             return Ok(None);
         };
@@ -602,7 +604,7 @@ impl TableReader {
             Times::Frame(frame, rate) => (time(frame)? / rate, f64::NAN),
             Times::Whole => (0.0, f64::INFINITY),
         };
-        if before.is_some_and(|before| start < before) {
+        if start < self.latest {
             let reason = format!("its time, {start} s, is before that of the row above");
             return Err(wrong(line, reason));
         }
@@ -624,6 +626,7 @@ impl TableReader {
                 number(place).map(|value| value as f32)
             })
             .collect();
+        self.latest = start;
         Ok(Some(Row {
             start,
             end,

@@ -460,7 +460,7 @@ mod tests {
                 "{header}\n{line}"
             );
             assert_eq!(header.contains("mmc"), parts, "{header}");
-            assert_eq!(header.contains("valid mae"), width > 20, "{header}");
+            assert!(header.contains("valid mae"), "{header}");
         }
     }
 

@@ -207,7 +207,8 @@ pub(crate) fn check_folder(
     let Some(other) = FeatureRecord::of_folder(folder)? else {
         return Ok(());
     };
-    for file in [&config.vision, &config.audio].into_iter().flatten() {
+    let files = [&config.vision, &config.audio].into_iter().flatten();
+    for file in files.filter(|file| folder.join(file).is_file()) {
         let sequence = file.trim_end_matches(".csd");
         if let Some(difference) = other.difference(&own, sequence) {
             bail!(

@@ -18,7 +18,7 @@ macro_rules! shipped {
 }
 
 /// Configurations and studies, by name.
-pub(crate) const CONFIGS: [(&str, &str); 18] = shipped!(
+pub(crate) const CONFIGS: &[(&str, &str)] = &shipped!(
     "configs",
     ".toml",
     "ablate",
@@ -118,7 +118,7 @@ mod tests {
         let owned = |all: &[(&str, &str)]| -> Vec<(String, String)> {
             all.iter().map(|&(a, b)| (a.into(), b.into())).collect()
         };
-        assert_eq!(owned(&CONFIGS), files_of("configs", ".toml"));
+        assert_eq!(owned(CONFIGS), files_of("configs", ".toml"));
         assert_eq!(owned(&FOLDS), files_of("data/folds", ".json"));
     }
 

@@ -107,7 +107,7 @@ fn trained() -> &'static Trained {
             fs::write(to, transcript(number)).unwrap();
             fs::write(fixture.path(&format!("faces/{name}.csv")), openface(38)).unwrap();
             for clip in 1..=2 {
-                labels += &format!("{name},{clip},{}\n", (number + clip) % 7) ;
+                labels += &format!("{name},{clip},{}\n", ((number + clip) % 7) as i32 - 3);
             }
         }
         fs::write(fixture.path("labels.csv"), labels).unwrap();
@@ -545,6 +545,8 @@ fn speech_is_extracted_trained_on_and_scored() {
         "1",
         "--set",
         "data.split_shares=[0.6,0.2,0.2]",
+        "--set",
+        "text.from_scratch=true",
     ];
     let config = workspace().join("configs/media.toml");
     let mut train = fixture.train_own(config.to_str().unwrap(), "run", &more);

@@ -159,7 +159,9 @@ fn word_rows<'a>(
             }
             let timing = [end - start, (start - before).max(0.0)];
             let timing = timing.map(|seconds| seconds as f32);
-            rows.push(([start, end], [&features[..], &timing].concat()));
+            // In single precision, as the features are.
+            let at = [start, end].map(|seconds| f64::from(seconds as f32));
+            rows.push((at, [&features[..], &timing].concat()));
             before = end;
         }
     }

@@ -27,14 +27,14 @@ impl Bert {
         let mut states = self.embeddings.graph(graph, ids, &time, epsilon)?;
         let (depth, parts) = (self.depth(), self.pooling.parts());
         let mut means = vec![None; depth + 1];
-        for after in 0..=depth {
+        for (after, mean_of_layer) in means.iter_mut().enumerate() {
             if let Some(layer) = after.checked_sub(1).map(|layer| &self.layers[layer]) {
                 let first_alone = after == depth && self.pooling.is_first();
                 states = layer.graph(graph, &states, &bias, first_alone)?;
             }
             let wanted = |part: &Part| *part != Part::First && part.after(depth) == after;
             if parts.iter().any(wanted) {
-                means[after] = Some(mean(graph, &states, &mask));
+                *mean_of_layer = Some(mean(graph, &states, &mask));
             }
         }
         let mut chosen = Vec::with_capacity(parts.len());

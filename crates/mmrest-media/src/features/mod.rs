@@ -9,6 +9,7 @@ use std::str::FromStr;
 use mmrest_data::Frames;
 use serde::{Deserialize, Serialize};
 
+use chroma::Tuning;
 use spectrum::MelConfig;
 
 /// A set of audio features, computed frame by frame.
@@ -109,26 +110,36 @@ impl FeatureSet {
         }
         let parameters = self.parameters();
         let (length, hop) = (parameters.frame_length, parameters.hop_length);
-        let mel = || {
+        let mel = |see: &mut dyn FnMut(&[f64])| {
             let config = MelConfig {
                 sample_rate,
                 length,
                 hop,
                 filters: parameters.mel_filters,
             };
-            spectrum::log_mel(samples, config)
+            spectrum::log_mel(samples, config, see)
         };
-        let mfcc = || spectrum::cepstrum(&mel(), 20);
+        let mfcc = || spectrum::cepstrum(&mel(&mut |_| ()), 20);
         let columns = |values: Vec<f64>| values.into_iter().map(|value| vec![value]).collect();
         let zcr = || columns(spectrum::zero_crossing_rate(samples, length, hop));
-        let chroma = || {
-            let frames = chroma::chroma(samples, sample_rate, hop).into_iter();
+        let chroma = |tuning: f64| {
+            let frames = chroma::chroma(samples, sample_rate, hop, tuning).into_iter();
             frames.map(|frame| frame.to_vec()).collect()
         };
         let parts: Vec<Vec<Vec<f64>>> = match self {
-            Self::Sims33 => vec![zcr(), mfcc(), chroma()],
-            Self::Fet33 => vec![mfcc(), zcr(), chroma()],
-            Self::LogMel => vec![mel()],
+            Self::Sims33 => {
+                // The spectra that mel filters and tuning are computed of are the same.
+                debug_assert_eq!((length, hop), (Tuning::LENGTH, Tuning::HOP));
+                let mut tuning = Tuning::new(sample_rate);
+                let levels = mel(&mut |power| tuning.push(power));
+                let mfcc = spectrum::cepstrum(&levels, 20);
+                vec![zcr(), mfcc, chroma(tuning.deviation())]
+            }
+            Self::Fet33 => {
+                let tuning = chroma::tuning(samples, sample_rate);
+                vec![mfcc(), zcr(), chroma(tuning)]
+            }
+            Self::LogMel => vec![mel(&mut |_| ())],
             Self::Mfcc => vec![mfcc()],
             Self::Rms => vec![columns(spectrum::rms(samples, length, hop))],
         };

@@ -23,13 +23,19 @@ pub(crate) fn frame_count(samples: usize, hop: usize) -> usize {
 }
 
 /// Copies the frame that is centred on sample `t * hop` into `frame`, with zeros beyond the clip.
-pub(crate) fn copy_frame(samples: &[f32], t: usize, hop: usize, frame: &mut [f64]) {
-    let half = frame.len() / 2;
-    let centre = t * hop;
-    for (i, value) in frame.iter_mut().enumerate() {
-        let sample = (centre + i).checked_sub(half).and_then(|i| samples.get(i));
-        *value = sample.map_or(0.0, |&sample| f64::from(sample));
+pub(crate) fn copy_frame<T: From<f32>>(samples: &[f32], t: usize, hop: usize, frame: &mut [T]) {
+    let (half, centre) = (frame.len() / 2, t * hop);
+    let before = half.saturating_sub(centre).min(frame.len());
+    let from = (centre + before).saturating_sub(half).min(samples.len());
+    let inside = (frame.len() - before).min(samples.len() - from);
+    let (head, rest) = frame.split_at_mut(before);
+    let (body, tail) = rest.split_at_mut(inside);
+    for (value, &sample) in body.iter_mut().zip(&samples[from..]) {
+        *value = T::from(sample);
     }
+    head.iter_mut()
+        .chain(tail)
+        .for_each(|value| *value = T::from(0.0));
 }
 
 /// The short-time Fourier transform with a window, one frame at a time.
@@ -40,6 +46,7 @@ pub(crate) struct Stft {
     frame: Vec<f64>,
     scratch: Vec<Complex64>,
     spectrum: Vec<Complex64>,
+    power: Vec<f64>,
 }
 
 impl Stft {
@@ -52,6 +59,7 @@ impl Stft {
             frame: vec![0.0; length],
             scratch: transform.make_scratch_vec(),
             spectrum: transform.make_output_vec(),
+            power: Vec::with_capacity(length / 2 + 1),
             transform,
         }
     }
@@ -71,6 +79,15 @@ impl Stft {
                 .process_with_scratch(buffers.0, buffers.1, &mut self.scratch);
         debug_assert!(transformed.is_ok(), "buffers come from the transform");
         &self.spectrum
+    }
+
+    /// The power spectrum of frame `t`, `[length / 2 + 1]`.
+    pub(crate) fn power(&mut self, samples: &[f32], t: usize) -> &[f64] {
+        self.frame(samples, t);
+        self.power.clear();
+        let power = self.spectrum.iter().map(|value| value.norm_sqr());
+        self.power.extend(power);
+        &self.power
     }
 }
 
@@ -106,7 +123,10 @@ impl MelFilters {
                 let falling = (high - hertz) / (high - centre);
                 2.0 / (high - low) * rising.min(falling).max(0.0)
             };
-            let inside: Vec<usize> = (0..=length / 2).filter(|&k| weight(k) > 0.0).collect();
+            let most = ((high / bin).ceil() as usize).min(length / 2);
+            let inside: Vec<usize> = ((low / bin) as usize..=most)
+                .filter(|&k| weight(k) > 0.0)
+                .collect();
             Triangle {
                 first: inside.first().copied().unwrap_or(0),
                 weights: inside.into_iter().map(weight).collect(),
@@ -138,15 +158,20 @@ pub(crate) struct MelConfig {
 }
 
 /// Power in mel filters in dB (reference 1, at least 1e-10), no more than 80 dB below the clip's maximum: `[frames][filters]`.
-pub(crate) fn log_mel(samples: &[f32], config: MelConfig) -> Vec<Vec<f64>> {
+/// `see` is given the power spectrum of every frame.
+pub(crate) fn log_mel(
+    samples: &[f32],
+    config: MelConfig,
+    mut see: impl FnMut(&[f64]),
+) -> Vec<Vec<f64>> {
     let filters = MelFilters::new(config.sample_rate, config.length, config.filters);
     let mut stft = Stft::new(config.length, config.hop, Some(hann(config.length)));
     let mut levels: Vec<Vec<f64>> = (0..frame_count(samples.len(), config.hop))
         .map(|t| {
-            let spectrum = stft.frame(samples, t);
-            let power: Vec<f64> = spectrum.iter().map(|value| value.norm_sqr()).collect();
+            let power = stft.power(samples, t);
+            see(power);
             let decibels = |power: f64| 10.0 * power.max(1e-10).log10();
-            filters.apply(&power).into_iter().map(decibels).collect()
+            filters.apply(power).into_iter().map(decibels).collect()
         })
         .collect();
     let loudest = levels.iter().flatten().copied().fold(f64::MIN, f64::max);
@@ -195,15 +220,21 @@ pub(crate) fn zero_crossing_rate(samples: &[f32], length: usize, hop: usize) -> 
         return vec![0.0];
     };
     let half = length / 2;
-    let negative = |i: usize| {
-        let sample = samples[i.saturating_sub(half).min(last)];
-        sample < 0.0 && sample.abs() > 1e-10
-    };
+    let negative = |sample: f32| sample < 0.0 && sample.abs() > 1e-10;
+    // Sign changes up to every sample; beyond the clip there are none.
+    let mut changes = Vec::with_capacity(samples.len());
+    let (mut count, mut before) = (0u32, negative(samples[0]));
+    for &sample in samples {
+        let now = negative(sample);
+        count += u32::from(now != before);
+        before = now;
+        changes.push(count);
+    }
+    let upto = |place: usize| changes[place.saturating_sub(half).min(last)];
     (0..frame_count(samples.len(), hop))
         .map(|t| {
             let start = t * hop;
-            let changes = (start + 1..start + length).filter(|&i| negative(i) != negative(i - 1));
-            changes.count() as f64 / length as f64
+            f64::from(upto(start + length - 1) - upto(start)) / length as f64
         })
         .collect()
 }

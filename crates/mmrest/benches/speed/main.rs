@@ -134,9 +134,8 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         memories.push((*name, systems::memory(name)?, theirs.transpose()?));
     }
     let alone = models.is_empty();
-    let memory = if alone && arguments.names.is_empty()
-        || alone && arguments.names.iter().any(|n| n == MEMORY)
-    {
+    let asked = arguments.names.is_empty() || arguments.names.iter().any(|n| n == MEMORY);
+    let memory = if alone && asked {
         eprintln!("{MEMORY} ...");
         Some(training::compare_memory(python.as_deref(), threads())?)
     } else {
@@ -260,6 +259,7 @@ fn line(work: &Work, device: &Device, python: Option<&Path>) -> Result<Line, Str
 fn start(work: &Work, python: &Path) -> Result<Torch, String> {
     let files = match work.name {
         "tokenize" => works::tokenizer_files()?.to_vec(),
+        "sims33" => works::sound_files()?.to_vec(),
         "predict-texts" => predicting::files()?.to_vec(),
         _ => Vec::new(),
     };

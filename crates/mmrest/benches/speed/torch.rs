@@ -28,7 +28,7 @@ impl Peer {
     fn needs(self) -> Needs {
         match self {
             Self::Torch => Needs {
-                packages: "torch transformers tokenizers scikit-learn numpy",
+                packages: "torch transformers tokenizers scikit-learn librosa numpy",
                 imports: "torch, transformers, tokenizers, sklearn, numpy",
                 environment: "target/torch",
                 script: "benches/torch/speed.py",

@@ -2,10 +2,13 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_encoders::{Bert, BertConfig, LstmConfig, PackedTokens, Tokenizer, TokenizerOptions};
+use mmrest_media::{AudioReader, FeatureSet, MediaError};
 use mmrest_metric::{
     Clusters, KMeansConfig, MmcLossConfig, MultiMetric, MultiMetricConfig, ReceptiveField, Rows,
     assign, project_psd_f64, receptive_fields,
 };
+
+use rayon::prelude::*;
 
 use crate::lengths;
 use crate::predicting::predict_texts;
@@ -52,7 +55,7 @@ const SHORT: Rounds = Rounds {
 };
 
 /// Every line of the table.
-pub(crate) const WORKS: [Work; 14] = [
+pub(crate) const WORKS: [Work; 15] = [
     Work {
         name: "step-padded",
         what: "one training step, MiniLM-L6 fine-tuned, batch 64; PyTorch padded to 50 tokens",
@@ -170,6 +173,13 @@ pub(crate) const WORKS: [Work; 14] = [
         goal: 0.5,
         rounds: SHORT,
         set_up: tokenize,
+    },
+    Work {
+        name: "sims33",
+        what: "the 33 audio features of CH-SIMS, 8 recordings of 10 s; librosa, a process per thread",
+        goal: 0.20,
+        rounds: EPOCHS,
+        set_up: sims33,
     },
 ];
 
@@ -359,4 +369,46 @@ fn tokenize(_: &Device) -> Result<Once, String> {
     let tokenizer = Tokenizer::from_vocab(&vocabulary, TokenizerOptions::default())
         .map_err(|error| error.to_string())?;
     Ok(Box::new(move || keep(tokenizer.encode_all(&texts, 50))))
+}
+
+/// Recordings for both sides: gliding tones and noise, 16 bits at the features' own sample rate.
+pub(crate) fn sound_files() -> Result<[std::path::PathBuf; 8], String> {
+    let folder = std::env::temp_dir().join(format!("mmrest-bench-{}", std::process::id()));
+    let wrong = |error: std::io::Error| format!("{}: {error}", folder.display());
+    std::fs::create_dir_all(&folder).map_err(wrong)?;
+    let rate = FeatureSet::Sims33.parameters().sample_rate;
+    let files = std::array::from_fn(|number| folder.join(format!("{number}.wav")));
+    for (number, file) in files.iter().enumerate() {
+        let noise = lengths::noise(10 * rate as usize, 13 + number as u64);
+        let mut phase = 0.0_f32;
+        let mut bytes = b"RIFF".to_vec();
+        let size = 2 * noise.len() as u32;
+        bytes.extend((36 + size).to_le_bytes());
+        bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+        bytes.extend([rate, 2 * rate].map(u32::to_le_bytes).as_flattened());
+        bytes.extend(b"\x02\0\x10\0data");
+        bytes.extend(size.to_le_bytes());
+        for (i, noise) in noise.into_iter().enumerate() {
+            phase += 0.03 + 0.01 * number as f32 + i as f32 * 1e-7;
+            bytes.extend(((phase.sin() * 8_000.0 + noise * 1_000.0) as i16).to_le_bytes());
+        }
+        std::fs::write(file, bytes).map_err(wrong)?;
+    }
+    Ok(files)
+}
+
+fn sims33(_: &Device) -> Result<Once, String> {
+    let files = sound_files()?;
+    let features = |path: &std::path::PathBuf| -> Result<_, MediaError> {
+        let mut reader = AudioReader::open(path)?;
+        let mut samples = Vec::new();
+        while let Some(block) = reader.next_block()? {
+            samples.extend(block);
+        }
+        Ok(FeatureSet::Sims33.compute(&samples))
+    };
+    features(&files[0]).map_err(|error| error.to_string())?;
+    Ok(Box::new(move || {
+        keep(files.par_iter().map(features).collect::<Vec<_>>());
+    }))
 }

@@ -30,6 +30,17 @@ from MMSA.models import AMIO
 from MMSA.trains import ATIO
 from transformers import BertConfig, BertModel
 
+PLATEAU = torch.optim.lr_scheduler.ReduceLROnPlateau
+PLATEAU_INIT = PLATEAU.__init__
+
+
+def without_verbose(self, *args, verbose=None, **kwargs):
+    """PyTorch has dropped an argument that MMSA still gives."""
+    PLATEAU_INIT(self, *args, **kwargs)
+
+
+PLATEAU.__init__ = without_verbose
+
 # As systems.rs has them.
 BATCH, BATCHES = 32, 8
 AUDIO, VISION = 5, 20

@@ -85,6 +85,7 @@ fn onnxruntime_computes_what_predict_does() {
     let fixture = Fixture::small();
     for (out, set) in [
         ("paper", &["text.pooling=mean+layer:1"][..]),
+        ("kernel", &["preset=kernel"]),
         ("ordinal", &["preset=ordinal"]),
         (
             "signed",

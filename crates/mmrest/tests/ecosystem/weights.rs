@@ -37,7 +37,7 @@ fn a_text_encoder_is_exported_as_transformers_loads_it() {
     let ids = Tokenizer::from_dir(&folder)
         .unwrap()
         .encode("a wonderful film", 50);
-    let first = bert.forward_first(&PackedTokens::from_sequences(&[ids.clone()]));
+    let first = bert.forward_first(&PackedTokens::from_sequences(std::slice::from_ref(&ids)));
     let first: Vec<f32> = first.into_data().try_to_vec().unwrap();
     assert_eq!(first.len(), expected.len());
     for (first, expected) in first.iter().zip(&expected) {

@@ -12,7 +12,7 @@ use ureq::Agent;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The options of Chromium.
-const OPTIONS: [&str; 8] = [
+const OPTIONS: [&str; 9] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -21,6 +21,8 @@ const OPTIONS: [&str; 8] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    // A script of a test may play what a person would click on.
+    "--autoplay-policy=no-user-gesture-required",
 ];
 
 /// A browser with a new profile, closed when it is dropped.

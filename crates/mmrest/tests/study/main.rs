@@ -220,7 +220,7 @@ fn a_run_that_fails_does_not_keep_the_others() {
         errors(&output)
     );
     assert!(
-        out(&output).contains("no-bias seed 1  failed: "),
+        out(&output).contains("no-bias seed 1 failed: "),
         "{}",
         out(&output)
     );

@@ -43,7 +43,7 @@ type Table = csv::Writer<BufWriter<File>>;
 /// What has been written.
 enum Columns {
     None,
-    Table(Table),
+    Table(Box<Table>),
     Arrays(Arrays),
 }
 
@@ -103,7 +103,7 @@ impl EmbeddingsFile {
             let mut out = csv::Writer::from_writer(self.file.writer()?);
             let header = table_header(&mut out, embeddings);
             header.with_context(|| self.cannot_write())?;
-            return Ok(Columns::Table(out));
+            return Ok(Columns::Table(Box::new(out)));
         }
         let spool = || Ok::<_, anyhow::Error>(BufWriter::new(self.file.spool()?));
         let mut numbers = Vec::new();
