@@ -238,7 +238,7 @@ mod tests {
 
     fn with(set: &[&str]) -> Config {
         let set: Vec<_> = set.iter().map(|set| parse_override(set).unwrap()).collect();
-        Config::parse("", &set).unwrap()
+        Config::parse("preset = \"paper\"", &set).unwrap()
     }
 
     #[test]
