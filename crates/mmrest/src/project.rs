@@ -347,7 +347,7 @@ mod tests {
             (
                 "c",
                 Kind::Study,
-                "one of ablate, compare, kernel, ordinal, ordinal-search, s, sensitivity, the",
+                "one of ablate, compare, compare-words, kernel, ordinal, ordinal-search, s, sensitivity, the",
             ),
             (
                 "c",
