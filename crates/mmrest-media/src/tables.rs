@@ -363,6 +363,10 @@ fn attribute(line: &str) -> Option<(String, bool)> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use mmrest_data::csd::{Entry, Features};
+
     use super::*;
 
     fn written(text: &str) -> (tempfile::TempDir, PathBuf) {

@@ -4,12 +4,9 @@
 
 use std::path::PathBuf;
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use mmrest_encoders::{BertConfig, PackedTokens};
-use mmrest_models::{
-    Batch, MagBert, MagBertConfig, MagLoss, ModelOutput, SentimentModel, TextBatch,
-};
+use mmrest_models::{Batch, MagBert, MagBertConfig, MagLoss, SentimentModel, TextBatch};
 use serde::Deserialize;
 
 use super::Folders;

@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use mmrest_models::{
     FrameLengths, Lmf, LmfConfig, MeanOver, Misa, MisaConfig, Mode, ModelOutput, Mult, MultConfig,
