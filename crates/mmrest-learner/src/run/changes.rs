@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn the_first_difference_of_two_configurations_is_named() {
         let other = with(&["model.mmrest.loss.ordinal_weight=7.0"]);
-        let sentence = first_difference(&Config::default(), &other);
+        let sentence = first_difference(&with(&[]), &other);
         assert!(
             sentence.contains("ordinal_weight = 0") && sentence.contains("ordinal_weight = 7"),
             "{sentence}"
@@ -264,7 +264,7 @@ mod tests {
             "train.patience=3",
             "seed=9",
         ]);
-        let found = differences(&Config::default(), &other).unwrap();
+        let found = differences(&with(&[]), &other).unwrap();
         let keys: Vec<&str> = found.iter().map(|found| found.key.as_str()).collect();
         assert_eq!(
             keys,
