@@ -6,7 +6,7 @@ use mmrest_learner::run::{RunOptions, default_folder, train};
 const VOCAB: &str = "[PAD] [UNK] [CLS] [SEP] [MASK] awful bad poor plain fine good superb";
 const CONFIG: &str = "data = { kind = 'packed', dir = '.', file = 'mine.h5' }
     text = { bert = '.', from_scratch = true } # or bert = the folder of a pretrained one
-    train = { epochs = 5, learning_rate = 1e-3, text_learning_rate = 1e-3 }";
+    train = { epochs = 15, learning_rate = 1e-3, text_learning_rate = 1e-3 }";
 const BERT: &str = "{\"hidden_size\": 32, \"num_hidden_layers\": 1, \"num_attention_heads\": 4}";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

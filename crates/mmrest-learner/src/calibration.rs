@@ -180,7 +180,7 @@ fn conformal_quantile(errors: &[f32], confidence: f64) -> Option<f32> {
 /// The fewest errors that have a quantile.
 fn segments_needed(confidence: f64) -> usize {
     // ceil((n + 1) c) <= n holds from n = c / (1 - c) on.
-    (confidence / (1.0 - confidence) - 1e-9).ceil() as usize
+    (confidence / (1.0 - confidence) * (1.0 - 1e-9)).ceil() as usize
 }
 
 /// How far a prediction lies from a label; infinitely, where it is no number.

@@ -352,7 +352,7 @@ mod tests {
             (
                 "c",
                 Kind::Configuration,
-                "one of a, mosei, mosei-mmsa, mosi, ",
+                "one of a, media, mosei, mosei-mmsa, mosi, ",
             ),
         ] {
             let error = find_from(name, kind, root).unwrap_err().to_string();

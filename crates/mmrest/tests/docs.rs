@@ -12,10 +12,11 @@ use toml::{Table, Value};
 use common::workspace;
 
 /// Keys that a configuration has only when they are set.
-const OPTIONAL: [&str; 13] = [
+const OPTIONAL: [&str; 14] = [
     "data.fold",
     "data.file",
     "data.words",
+    "data.sentences",
     "data.table",
     "data.vision",
     "data.audio",

@@ -84,7 +84,7 @@ fn every_library_crate_has_an_example_that_its_readme_shows() {
             );
         }
     }
-    assert_eq!(libraries, 9);
+    assert_eq!(libraries, 10);
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn reports_show_markup_in_ids_texts_and_names_as_it_stands() {
     std::fs::create_dir(&data).unwrap();
     std::fs::write(Path::new(&data).join("label.csv"), table()).unwrap();
     let config = path("table.toml");
-    let text = "[data]\nkind = \"table\"\ntable = \"label.csv\"\nmodalities = [\"text\"]\n\
+    let text = "preset = \"paper\"\n[data]\nkind = \"table\"\ntable = \"label.csv\"\nmodalities = [\"text\"]\n\
                 split_from = \"table\"\n[text]\nfrom_scratch = true\n[train]\nepochs = 1\n\
                 [model.mmrest.clusters]\nclusters = 2\n";
     std::fs::write(&config, text).unwrap();

@@ -91,7 +91,7 @@ fn texts_and_labels_alone_are_enough() {
     succeed_with(fixture.program().args(predict));
     let scores = fixture.read("out.csv");
     assert!(
-        scores.starts_with("id,prediction,score,bias,cluster,"),
+        scores.starts_with("id,prediction,label,lower,upper,score,bias,cluster,"),
         "{scores}"
     );
     assert_eq!(scores.lines().count(), 41);
@@ -156,7 +156,8 @@ fn labels_of_another_scale_are_noticed() {
             "run",
             &[],
         )));
-        assert!(told.contains(said), "{told}");
+        let unfolded: Vec<&str> = told.split_whitespace().collect();
+        assert!(unfolded.join(" ").contains(said), "{told}");
         let record = fixture.json("run/run.json");
         assert_eq!(record["data_report"]["labels"]["count"], 40);
         let inspect = ["data", "inspect", &fixture.arg("own.csv")];

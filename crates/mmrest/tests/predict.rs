@@ -18,7 +18,16 @@ fn run() -> &'static Path {
     let (_, run) = RUN.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
-        let train = ["train", "sample", "--epochs", "1", "--quiet", "--out"];
+        let train = [
+            "train",
+            "sample",
+            "--epochs",
+            "1",
+            "--set",
+            "train.modality_dropout=0",
+            "--quiet",
+            "--out",
+        ];
         succeed_with(program_in(folder.path()).args(train).arg(&run));
         (folder, run)
     });

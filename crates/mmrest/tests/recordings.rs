@@ -417,14 +417,14 @@ fn bad_recordings_are_a_sentence_each_and_the_others_go_on() {
     let check = |output: &Output, mark: &str| {
         let errors = stderr(output);
         assert_eq!(output.status.code(), Some(3), "{errors}");
-        for (name, _, _, said) in &files {
+        for (name, _, _, said) in files.iter().filter(|(.., said)| !said.is_empty()) {
             let line = errors
                 .lines()
                 .find(|line| line.contains(said.trim_start_matches('!')));
             let line = line.unwrap_or_else(|| panic!("{name}: {errors}"));
             assert_eq!(
                 line.starts_with(mark),
-                said.starts_with('!') || mark.is_empty() || said.is_empty(),
+                said.starts_with('!') || mark.is_empty(),
                 "{line}"
             );
         }

@@ -105,7 +105,7 @@ fn unknown_field(path: &str, message: &str, known: &[String]) -> Option<String> 
         table => (format!("{table}.{name}"), format!(" in {table}")),
     };
     let nearest = closest(name, here.iter().copied()).map(str::to_owned);
-    let nearest = nearest.or_else(|| elsewhere(&key, known));
+    let nearest = nearest.or_else(|| elsewhere(&key, known).filter(|nearest| *nearest != key));
     let end = match nearest {
         Some(nearest) => format!("did you mean '{nearest}'?"),
         None if here.is_empty() => "it has none".to_owned(),

@@ -17,10 +17,12 @@
 //! Files of comparison systems are safetensors with the names of the published state dicts; that none is there is said once.
 
 mod learned_metrics;
+mod mag_bert;
 mod mmsa;
 mod model_step;
 mod others;
 mod published;
+mod self_mm;
 mod tensors;
 mod weights;
 
@@ -104,8 +106,8 @@ fn systems(report: &mut Report, folders: &Folders<'_>, names: &[String], device:
         (mmsa::MULT[0], |f, d| mmsa::mult(f, mmsa::MULT[0], d)),
         (mmsa::MULT[1], |f, d| mmsa::mult(f, mmsa::MULT[1], d)),
         ("misa.safetensors", mmsa::misa),
-        ("self_mm.safetensors", mmsa::self_mm),
-        ("mag_bert.safetensors", mmsa::mag_bert),
+        ("self_mm.safetensors", self_mm::self_mm),
+        ("mag_bert.safetensors", mag_bert::mag_bert),
         (others::DMD_STEPS, others::dmd_steps),
         (others::MMIM_STEPS, others::mmim_steps),
     ];

@@ -238,15 +238,15 @@ mod tests {
 
     fn with(set: &[&str]) -> Config {
         let set: Vec<_> = set.iter().map(|set| parse_override(set).unwrap()).collect();
-        Config::parse("preset = \"paper\"", &set).unwrap()
+        Config::parse("", &set).unwrap()
     }
 
     #[test]
     fn the_first_difference_of_two_configurations_is_named() {
-        let other = with(&["model.mmrest.loss.margin=7.0"]);
-        let sentence = first_difference(&Config::default(), &other);
+        let other = with(&["model.mmrest.loss.ordinal_weight=7.0"]);
+        let sentence = first_difference(&with(&[]), &other);
         assert!(
-            sentence.contains("margin = 3") && sentence.contains("margin = 7"),
+            sentence.contains("ordinal_weight = 0") && sentence.contains("ordinal_weight = 7"),
             "{sentence}"
         );
         let mut longer = Config::default();
@@ -259,10 +259,17 @@ mod tests {
 
     #[test]
     fn every_difference_is_found() {
-        let other = with(&["model.mmrest.loss.margin=7.0", "train.patience=3", "seed=9"]);
-        let found = differences(&Config::default(), &other).unwrap();
+        let other = with(&[
+            "model.mmrest.loss.ordinal_weight=7.0",
+            "train.patience=3",
+            "seed=9",
+        ]);
+        let found = differences(&with(&[]), &other).unwrap();
         let keys: Vec<&str> = found.iter().map(|found| found.key.as_str()).collect();
-        assert_eq!(keys, ["model.mmrest.loss.margin", "seed", "train.patience"]);
+        assert_eq!(
+            keys,
+            ["model.mmrest.loss.ordinal_weight", "seed", "train.patience"]
+        );
         let able: Vec<bool> = found.iter().map(Difference::is_acceptable).collect();
         assert_eq!(able, [true, false, true]);
         let change = found[2].clone().change();

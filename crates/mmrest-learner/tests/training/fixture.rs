@@ -40,14 +40,15 @@ impl Fixture {
         RunFolder::new(self.folder.path().join(name))
     }
 
-    /// The sample's configuration with preset `paper`, unless `set` names another or another model.
+    /// The sample's configuration with complete segments and, of MMRest, preset `paper`, unless `set` names others.
     pub(crate) fn config(&self, set: &[&str]) -> Config {
         let text = std::fs::read_to_string(workspace().join("configs/sample.toml")).unwrap();
-        let mut overrides = vec![parse_override("train.epochs=4").unwrap()];
+        let mut own = vec!["train.epochs=4", "train.modality_dropout=0"];
         if !set.iter().any(|set| set.starts_with("model.name=")) {
-            overrides.push(parse_override("preset=paper").unwrap());
+            own.push("preset=paper");
         }
-        overrides.extend(set.iter().map(|s| parse_override(s).unwrap()));
+        let overrides = own.iter().chain(set);
+        let overrides: Vec<_> = overrides.map(|set| parse_override(set).unwrap()).collect();
         Config::parse(&text, &overrides).unwrap()
     }
 

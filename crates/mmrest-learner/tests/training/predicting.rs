@@ -91,7 +91,7 @@ impl Observer for StopInSecond {
 #[test]
 fn modality_dropout_changes_training_and_a_resumed_run_draws_the_same() {
     let fixture = Fixture::new();
-    let plain = fixture.train("plain", &["train.modality_dropout=0.0"]);
+    let plain = fixture.train("plain", &[]);
     for (name, text) in [
         ("trained", "text.freeze=false"),
         ("frozen", "text.freeze=true"),
@@ -120,10 +120,8 @@ fn modality_dropout_changes_training_and_a_resumed_run_draws_the_same() {
     }
     assert!(!predictor(&plain).knows_missing());
     // Of one modality there is nothing to take.
-    let [with, without] = ["0.4", "0.0"].map(|rate| {
-        let rate = format!("train.modality_dropout={rate}");
-        fixture.train(&rate, &["data.modalities=[\"audio\"]", &rate])
-    });
+    let one = ["data.modalities=[\"audio\"]", "train.modality_dropout=0.4"];
+    let (with, without) = (fixture.train("one", &one), fixture.train("bare", &one[..1]));
     assert_eq!(read(&with.predictions()), read(&without.predictions()));
 }
 

@@ -18,12 +18,10 @@ use mmrest_kernels::host;
 use mmrest_kernels::init::xavier_linear_init;
 use mmrest_metric::{
     Clusters, KMeansConfig, KernelRegression, KernelRegressionConfig, MultiMetric,
-    MultiMetricConfig, ReceptiveField, Rows, SentimentBins, Support, expected_sentiment,
+    MultiMetricConfig, ReceptiveField, Rows, SentimentBins, Support,
 };
 use mmrest_onnx::Graph;
-use mmrest_pdlf::{
-    Fusion, Projection, cluster_distances, mean_over_modalities, projection_from_distances,
-};
+use mmrest_pdlf::{Fusion, Projection};
 use serde::{Deserialize, Serialize};
 
 pub use self::config::{
@@ -32,14 +30,14 @@ pub use self::config::{
 };
 pub use self::fusion::GatedScores;
 use self::fusion::{further, fusion_config};
-use self::space::Space;
+use self::space::{Space, near_clusters, place_rows};
 use crate::all_gather::{PartRows, concatenate};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
 use crate::geometry::{Geometry, Representations};
 use crate::graph::{GraphInputs, GraphOutputs};
-use crate::model::{Loss, Mode, ModelOutput, NearCluster, Prediction, SentimentModel, StepAt};
+use crate::model::{Loss, Mode, ModelOutput, Prediction, SentimentModel, StepAt};
 use crate::recipe::{Clip, GradientGroup, Optimizer, ParameterGroup, Rates, Recipe};
 use crate::seed;
 use crate::sequences::SequenceBatch;
@@ -668,44 +666,6 @@ impl MmRest {
         })
     }
 
-    /// The bias of a batch before it is weighed: `[batch]`; none of a kernel without segments to compare with.
-    fn bias(
-        &self,
-        representations: &Representations,
-        score: &Tensor<1>,
-        (clusters, projection): (&Clusters, &Projection),
-        support: Option<&Support>,
-        metric: &MultiMetric,
-    ) -> Result<Option<Tensor<1>>, ModelError> {
-        let settings = &self.settings;
-        let modalities = representations.modalities();
-        let expected = || {
-            let temperature = settings.config.clusters.temperature;
-            let rows = representations.rows();
-            let shares = metric.log_memberships(rows, modalities, clusters, temperature);
-            expected_sentiment(shares, &settings.sentiments_of(clusters))
-        };
-        Ok(Some(match settings.config.projection {
-            ProjectionConfig::Expectation {} => expected() - score.clone(),
-            ProjectionConfig::Kernel { centers } => {
-                let (Some(kernel), Some(support)) = (&self.kernel, support) else {
-                    return Ok(None);
-                };
-                let mut around = kernel.predict(representations.rows(), support, metric)?;
-                if centers > 0.0 {
-                    around = around.mul_scalar(1.0 - centers) + expected().mul_scalar(centers);
-                }
-                around - score.clone()
-            }
-            ProjectionConfig::Length { signed: true } => {
-                mean_over_modalities(projection.signed(&clusters.bins), modalities)
-            }
-            ProjectionConfig::Length { signed: false } => {
-                mean_over_modalities(projection.value.clone(), modalities)
-            }
-        }))
-    }
-
     /// The rows of C of each batch of the training split, with the label of each row.
     fn encode_split(
         &self,
@@ -731,59 +691,4 @@ impl MmRest {
 fn unit_length(rows: Tensor<2>) -> Tensor<2> {
     let lengths = rows.clone().square().sum_dim(1).clamp_min(1e-12).sqrt();
     rows / lengths
-}
-
-/// Places `rows`, `[rows, dim]`, among clusters; gives the rows on the host too, for one read has both.
-fn place_rows(
-    rows: Tensor<2>,
-    clusters: &Clusters,
-    metric: &MultiMetric,
-) -> Result<(Projection, Vec<f32>), ModelError> {
-    let [count, dim] = rows.dims();
-    let measured = cluster_distances(rows.clone(), clusters, metric)?;
-    let both = Tensor::cat(vec![rows.clone().inner(), measured.inner()], 1);
-    let both = host::read("representations", both)?;
-    let mut values = Vec::with_capacity(count * dim);
-    let mut distances = Vec::with_capacity(count * clusters.len());
-    for row in both.chunks_exact(dim + clusters.len()) {
-        let (row, measured) = row.split_at(dim);
-        values.extend_from_slice(row);
-        distances.extend_from_slice(measured);
-    }
-    let projection = projection_from_distances(rows, clusters, metric, distances)?;
-    Ok((projection, values))
-}
-
-/// The two nearest clusters of each segment, by the mean distance of its modalities. `classes`: the class of each bin.
-fn near_clusters(
-    output: &Forward,
-    clusters: Option<&Clusters>,
-    classes: &[i32],
-    batch: usize,
-) -> Vec<Vec<NearCluster>> {
-    let Some((projection, clusters)) = output.projection.as_ref().zip(clusters) else {
-        return vec![Vec::new(); batch];
-    };
-    let (count, modalities) = (clusters.len(), output.representations.modalities());
-    let sentiment = |cluster: usize| classes.get(*clusters.bins.get(cluster)?).copied();
-    let distance = |segment: usize, cluster: usize| {
-        let rows = (0..modalities).map(|m| m * batch + segment);
-        rows.map(|row| projection.distances[row * count + cluster])
-            .sum::<f32>()
-            / modalities as f32
-    };
-    (0..batch)
-        .map(|segment| {
-            let mut near: Vec<NearCluster> = (0..count)
-                .map(|cluster| NearCluster {
-                    cluster,
-                    sentiment: sentiment(cluster).unwrap_or_default(),
-                    distance: distance(segment, cluster),
-                })
-                .collect();
-            near.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-            near.truncate(2);
-            near
-        })
-        .collect()
 }

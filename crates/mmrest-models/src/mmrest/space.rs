@@ -1,14 +1,16 @@
 //! The shared space of MMRest, as reports and explanations see it.
 
+use burn::tensor::Tensor;
 use mmrest_data::Modality;
 use mmrest_kernels::host;
-use mmrest_metric::Clusters;
+use mmrest_metric::{Clusters, MultiMetric, Support, expected_sentiment};
+use mmrest_pdlf::{Projection, cluster_distances, mean_over_modalities, projection_from_distances};
 
 use super::{ClusterState, Forward, MmRest, ProjectionConfig};
 use crate::batch::Batch;
 use crate::error::ModelError;
 use crate::geometry::{BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations};
-use crate::model::{Mode, Prediction, SentimentModel};
+use crate::model::{Mode, NearCluster, Prediction, SentimentModel};
 
 /// A model with its clusters.
 pub(super) struct Space<'a> {
@@ -149,4 +151,99 @@ fn placed_rows(output: &Forward, shares: Option<&[f32]>, batch: usize) -> Vec<Ve
             .collect()
     };
     (0..batch).map(rows_of).collect()
+}
+
+impl MmRest {
+    /// The bias of a batch before it is weighed: `[batch]`; none of a kernel without segments to compare with.
+    pub(super) fn bias(
+        &self,
+        representations: &Representations,
+        score: &Tensor<1>,
+        (clusters, projection): (&Clusters, &Projection),
+        support: Option<&Support>,
+        metric: &MultiMetric,
+    ) -> Result<Option<Tensor<1>>, ModelError> {
+        let settings = &self.settings;
+        let modalities = representations.modalities();
+        let expected = || {
+            let temperature = settings.config.clusters.temperature;
+            let rows = representations.rows();
+            let shares = metric.log_memberships(rows, modalities, clusters, temperature);
+            expected_sentiment(shares, &settings.sentiments_of(clusters))
+        };
+        Ok(Some(match settings.config.projection {
+            ProjectionConfig::Expectation {} => expected() - score.clone(),
+            ProjectionConfig::Kernel { centers } => {
+                let (Some(kernel), Some(support)) = (&self.kernel, support) else {
+                    return Ok(None);
+                };
+                let mut around = kernel.predict(representations.rows(), support, metric)?;
+                if centers > 0.0 {
+                    around = around.mul_scalar(1.0 - centers) + expected().mul_scalar(centers);
+                }
+                around - score.clone()
+            }
+            ProjectionConfig::Length { signed: true } => {
+                mean_over_modalities(projection.signed(&clusters.bins), modalities)
+            }
+            ProjectionConfig::Length { signed: false } => {
+                mean_over_modalities(projection.value.clone(), modalities)
+            }
+        }))
+    }
+}
+
+/// Places `rows`, `[rows, dim]`, among clusters; gives the rows on the host too, for one read has both.
+pub(super) fn place_rows(
+    rows: Tensor<2>,
+    clusters: &Clusters,
+    metric: &MultiMetric,
+) -> Result<(Projection, Vec<f32>), ModelError> {
+    let [count, dim] = rows.dims();
+    let measured = cluster_distances(rows.clone(), clusters, metric)?;
+    let both = Tensor::cat(vec![rows.clone().inner(), measured.inner()], 1);
+    let both = host::read("representations", both)?;
+    let mut values = Vec::with_capacity(count * dim);
+    let mut distances = Vec::with_capacity(count * clusters.len());
+    for row in both.chunks_exact(dim + clusters.len()) {
+        let (row, measured) = row.split_at(dim);
+        values.extend_from_slice(row);
+        distances.extend_from_slice(measured);
+    }
+    let projection = projection_from_distances(rows, clusters, metric, distances)?;
+    Ok((projection, values))
+}
+
+/// The two nearest clusters of each segment, by the mean distance of its modalities. `classes`: the class of each bin.
+pub(super) fn near_clusters(
+    output: &Forward,
+    clusters: Option<&Clusters>,
+    classes: &[i32],
+    batch: usize,
+) -> Vec<Vec<NearCluster>> {
+    let Some((projection, clusters)) = output.projection.as_ref().zip(clusters) else {
+        return vec![Vec::new(); batch];
+    };
+    let (count, modalities) = (clusters.len(), output.representations.modalities());
+    let sentiment = |cluster: usize| classes.get(*clusters.bins.get(cluster)?).copied();
+    let distance = |segment: usize, cluster: usize| {
+        let rows = (0..modalities).map(|m| m * batch + segment);
+        rows.map(|row| projection.distances[row * count + cluster])
+            .sum::<f32>()
+            / modalities as f32
+    };
+    (0..batch)
+        .map(|segment| {
+            let mut near: Vec<NearCluster> = (0..count)
+                .map(|cluster| NearCluster {
+                    cluster,
+                    sentiment: sentiment(cluster).unwrap_or_default(),
+                    distance: distance(segment, cluster),
+                })
+                .collect();
+            near.sort_by(|a, b| a.distance.total_cmp(&b.distance));
+            near.truncate(2);
+            near
+        })
+        .collect()
 }

@@ -370,7 +370,7 @@ mod tests {
             (
                 "--X\r\n\r\nno name\r\n--X--\r\n".into(),
                 400,
-                "\"\" is not known",
+                "not multipart/form-data",
             ),
             (
                 "--X\r\nno header\r\n\r\na\r\n--X--\r\n".into(),

@@ -382,7 +382,7 @@ mod tests {
         ]
         sweep = [{ key = "model.mmrest.clusters.clusters", symbol = "K", values = [5, 7] }]
     "#;
-    const CONFIG: &str = "data.modalities = [\"text\", \"audio\"]";
+    const CONFIG: &str = "preset = \"paper\"\ndata.modalities = [\"text\", \"audio\"]";
 
     fn mmrest(config: &Config) -> &MmRestConfig {
         match &config.model {

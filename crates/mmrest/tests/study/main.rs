@@ -317,13 +317,13 @@ fn a_study_that_was_changed_is_refused_or_begun_afresh() {
     assert!(study.run(&only).status.success());
     study.write(&VARIANTS.replace(
         "model.mmrest.bias = false",
-        "model.mmrest.bias = false, model.mmrest.loss.margin = 9.0",
+        "model.mmrest.bias = false, model.mmrest.dropout = 0.4",
     ));
     let refused = study.run(&only);
     assert_eq!(refused.status.code(), Some(1));
     let said = errors(&refused);
     assert!(
-        said.contains("model.mmrest.loss.margin = 3.0") && said.contains("--fresh"),
+        said.contains("model.mmrest.dropout = 0.1") && said.contains("--fresh"),
         "{said}"
     );
     assert_eq!(said.lines().count(), 1, "{said}");
@@ -332,7 +332,7 @@ fn a_study_that_was_changed_is_refused_or_begun_afresh() {
     assert!(
         study
             .read("no-bias/seed-1/config.toml")
-            .contains("margin = 9.0")
+            .contains("dropout = 0.4")
     );
     assert!(
         !study.path("out/full").exists(),

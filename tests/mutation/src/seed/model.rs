@@ -143,6 +143,7 @@ impl Run {
         sample::write(&size, &scratch.join("data/sample")).expect("a sample");
         bert(&scratch.join("data/sample/bert"));
         let set = [
+            "preset=paper",
             "train.epochs=1",
             "train.batch_size=4",
             "model.mmrest.representation=4",
