@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::Folders;
 use super::published::{
-    Case, TRAIN, Training, batch, labels, load_at, part, rates, sequences, task, weights,
+    Case, TRAIN, Training, batch, labels, load_at, part, rates, sequences, task, weights_after,
 };
 use super::tensors::{Inputs, Results};
 use crate::error::LearnerError;
@@ -103,9 +103,7 @@ pub(super) fn mag_bert(folders: &Folders<'_>, device: &Device) -> Result<PathBuf
         results: &mut results,
         device,
     };
-    training.run(model, (), &recipe, &take, &mut |epoch, trainer, results| {
-        weights(results, &trainer.model(), &format!("t/w{epoch}/"))
-    })?;
+    training.run(model, (), &recipe, &take, &mut weights_after)?;
     results.write(folders, MAG_BERT)
 }
 

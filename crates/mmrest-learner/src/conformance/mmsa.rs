@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::Folders;
 use super::published::{
     Case, TRAIN, Training, all_tokens, batch, encoded, full_batch, labels, load_at, load_state_at,
-    part, rates, sequences, task, weights,
+    part, rates, sequences, task, weights, weights_after,
 };
 use super::tensors::{Inputs, Results};
 use crate::error::LearnerError;
@@ -219,11 +219,7 @@ fn subnet_case<M: SubnetSystem>(
 ) -> Result<(), LearnerError> {
     let mut case = Case::new(inputs, results, Some(name), device);
     let about: SubnetCase = case.about()?;
-    let [text, audio, vision] = [
-        case.input("text")?,
-        case.input("audio")?,
-        case.input("vision")?,
-    ];
+    let [text, audio, vision] = case.inputs(["text", "audio", "vision"])?;
     let config = M::published(&about.config, text.dims()[1]);
     let model = case.load(subnet_model::<M>(&config, &about.config, &case.device)?)?;
     let mut state = M::init_state(&config, &subnet_task(&about.config), &[]);
@@ -385,9 +381,7 @@ pub(super) fn mult(
         results: &mut results,
         device,
     };
-    training.run(model, (), &recipe, &take, &mut |epoch, trainer, results| {
-        weights(results, &trainer.model(), &format!("t/w{epoch}/"))
-    })?;
+    training.run(model, (), &recipe, &take, &mut weights_after)?;
     results.write(folders, file)
 }
 
@@ -399,11 +393,7 @@ fn mult_case(
 ) -> Result<(), LearnerError> {
     let mut case = Case::new(inputs, results, Some(name), device);
     let about: MultCase = case.about()?;
-    let [text, audio, vision] = [
-        case.input("text")?,
-        case.input("audio")?,
-        case.input("vision")?,
-    ];
+    let [text, audio, vision] = case.inputs(["text", "audio", "vision"])?;
     let time = [&text, &audio, &vision].map(|values| values.dims()[1]);
     let config = about.config(time);
     let model = case.load(about.model(&config, &case.device)?)?;
@@ -541,9 +531,7 @@ pub(super) fn misa(folders: &Folders<'_>, device: &Device) -> Result<PathBuf, Le
         results: &mut results,
         device,
     };
-    training.run(model, (), &recipe, &take, &mut |epoch, trainer, results| {
-        weights(results, &trainer.model(), &format!("t/w{epoch}/"))
-    })?;
+    training.run(model, (), &recipe, &take, &mut weights_after)?;
     results.write(folders, MISA)
 }
 
@@ -555,11 +543,7 @@ fn misa_case(
 ) -> Result<(), LearnerError> {
     let mut case = Case::new(inputs, results, Some(name), device);
     let about: MisaCase = case.about()?;
-    let [text, audio, vision] = [
-        case.input("bert")?,
-        case.input("audio")?,
-        case.input("vision")?,
-    ];
+    let [text, audio, vision] = case.inputs(["bert", "audio", "vision"])?;
     let (_, model) = about.model(about.audio_lengths.is_some(), &case.device)?;
     let model = case.load(model)?;
     let of_text = &about.text_lengths;

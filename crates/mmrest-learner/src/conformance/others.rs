@@ -19,11 +19,7 @@ use crate::train::Trainer;
 
 /// Text, audio and vision of a case, and the task of their widths.
 fn given(case: &mut Case<'_>) -> Result<([Tensor<3>; 3], Task), LearnerError> {
-    let inputs = [
-        case.input("text")?,
-        case.input("audio")?,
-        case.input("vision")?,
-    ];
+    let inputs = case.inputs(["text", "audio", "vision"])?;
     let [_, audio, vision] = inputs.each_ref().map(|input| input.dims()[2]);
     Ok((inputs, task(audio, vision, 3.0)))
 }

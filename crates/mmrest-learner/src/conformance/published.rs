@@ -80,6 +80,15 @@ impl<'a> Case<'a> {
         Ok(values)
     }
 
+    /// Three inputs whose gradients are asked for.
+    pub(super) fn inputs(
+        &mut self,
+        names: [&'static str; 3],
+    ) -> Result<[Tensor<3>; 3], LearnerError> {
+        let [first, second, third] = names;
+        Ok([self.input(first)?, self.input(second)?, self.input(third)?])
+    }
+
     /// Lengths that stand among the inputs.
     pub(super) fn lengths(&self, name: &str) -> Result<Vec<usize>, LearnerError> {
         self.inputs
@@ -300,6 +309,15 @@ pub(super) type Take<'a> =
 /// Called after every epoch, with its number.
 pub(super) type After<'a, M> =
     dyn FnMut(usize, &Trainer<M>, &mut Results) -> Result<(), LearnerError> + 'a;
+
+/// Adds the weights after an epoch, as `t/w<epoch>/<name>`: an [`After`].
+pub(super) fn weights_after<M: SentimentModel>(
+    epoch: usize,
+    trainer: &Trainer<M>,
+    results: &mut Results,
+) -> Result<(), LearnerError> {
+    weights(results, &trainer.model(), &format!("t/w{epoch}/"))
+}
 
 impl Training<'_> {
     /// Trains in row order by the program's own trainer, and adds what the loop gave: the loss of every step, and after each

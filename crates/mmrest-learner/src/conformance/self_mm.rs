@@ -150,11 +150,7 @@ fn self_mm_case(
     let mut case = Case::new(inputs, results, Some(name), device);
     let about: SelfMmCase = case.about()?;
     let model = case.load(about.config.model(&case.device)?)?;
-    let [text, audio, vision] = [
-        case.input("bert")?,
-        case.input("audio")?,
-        case.input("vision")?,
-    ];
+    let [text, audio, vision] = case.inputs(["bert", "audio", "vision"])?;
     let truth = case.labels("label_fusion")?;
     let mut state = SelfMm::init_state(&about.config.config(), &about.config.task(), &truth);
     for (target, memory) in TARGETS.iter().zip(memories(&mut state)) {
