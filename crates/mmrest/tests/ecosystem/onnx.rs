@@ -46,9 +46,12 @@ fn segments(vision: usize, audio: usize) -> Vec<Value> {
 
 /// Trains, exports, predicts, and gives the largest difference.
 fn difference(fixture: &Fixture, out: &str, set: &[&str]) -> f64 {
-    let mut train = fixture.train(out, &["--quiet", "--epochs", "2"]);
-    train.args(set.iter().flat_map(|set| ["--set", set]));
-    succeed_with(&mut train);
+    let set = set.iter().flat_map(|set| ["--set", set]);
+    let train: Vec<&str> = ["--quiet", "--epochs", "2"]
+        .into_iter()
+        .chain(set)
+        .collect();
+    succeed_with(&mut fixture.train(out, &train));
     let run = fixture.arg(out);
     let [model, lines, inputs, arrays] = ["model.onnx", "lines.jsonl", "inputs.json", "arrays.npz"]
         .map(|name| fixture.arg(&format!("{out}/{name}")));
@@ -86,6 +89,14 @@ fn onnxruntime_computes_what_predict_does() {
     for (out, set) in [
         ("paper", &["text.pooling=mean+layer:1"][..]),
         ("kernel", &["preset=kernel"]),
+        (
+            "gated",
+            &[
+                "preset=kernel",
+                "model.mmrest.fusion=gated",
+                "model.mmrest.projection.centers=0.3",
+            ],
+        ),
         ("ordinal", &["preset=ordinal"]),
         (
             "signed",
