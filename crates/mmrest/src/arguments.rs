@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mmrest_data::Split;
 use mmrest_learner::{Backend, CONFIDENCE};
@@ -51,6 +50,31 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Finds the runs that a command reads, where `latest` stands for one.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no run yet.
+    pub(crate) fn find_runs(&mut self) -> anyhow::Result<()> {
+        let runs = match self {
+            Self::Eval(eval) => std::slice::from_mut(&mut eval.run),
+            Self::Predict(predict) => std::slice::from_mut(&mut predict.run),
+            Self::Serve(serve) => std::slice::from_mut(&mut serve.run),
+            Self::Export(export) => std::slice::from_mut(&mut export.run),
+            Self::Report(report) => &mut report.runs[..],
+            Self::Train(_)
+            | Self::Ablate(_)
+            | Self::Conformance(_)
+            | Self::Data(_)
+            | Self::Completions(_)
+            | Self::Man(_) => &mut [],
+        };
+        for run in runs {
+            *run = find_run(run)?;
+        }
+        Ok(())
+    }
+
     /// The backend that a command computes on.
     pub(crate) fn backend(&self) -> Backend {
         match self {
@@ -285,7 +309,6 @@ impl Resample {
 #[derive(Debug, Args)]
 pub(crate) struct EvalArguments {
     /// The run's folder, or latest for the newest run.
-    #[arg(value_parser = run_parser())]
     pub(crate) run: PathBuf,
     /// train, valid or test.
     #[arg(long, default_value = "test", value_parser = parse_split)]
@@ -306,7 +329,6 @@ pub(crate) struct EvalArguments {
 #[derive(Debug, Args)]
 pub(crate) struct PredictArguments {
     /// The run's folder, or latest for the newest run.
-    #[arg(value_parser = run_parser())]
     pub(crate) run: PathBuf,
     /// What to score, as --input.
     #[arg(value_name = "FILE|DIR|-", conflicts_with = "input")]
@@ -371,7 +393,6 @@ pub(crate) enum ScoreFormat {
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
     /// The run's folder, or latest for the newest run.
-    #[arg(value_parser = run_parser())]
     pub(crate) run: PathBuf,
     /// The port; 0 for any free port.
     #[arg(long, value_name = "N")]
@@ -417,7 +438,6 @@ pub(crate) struct ServeArguments {
 #[group(id = "format", required = true, multiple = true, args = ["onnx", "safetensors"])]
 pub(crate) struct ExportArguments {
     /// The run's folder, or latest for the newest run.
-    #[arg(value_parser = run_parser())]
     pub(crate) run: PathBuf,
     /// Write the model as an ONNX graph, from token ids and frames to scores and representations.
     #[arg(long, value_name = "FILE")]
@@ -430,7 +450,7 @@ pub(crate) struct ExportArguments {
 #[derive(Debug, Args)]
 pub(crate) struct ReportArguments {
     /// Folders of finished runs, or latest for the newest run; two or more are compared.
-    #[arg(required = true, value_name = "RUN", value_parser = run_parser())]
+    #[arg(required = true, value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
     /// Folder of the report [default: RUN/report, or runs/reports/NAMES of several].
     #[arg(long, value_name = "DIR")]
@@ -523,11 +543,6 @@ fn study_help() -> String {
         "The variants: a name under configs/ ({}), or a TOML file",
         shipped::names(true).join(", ")
     )
-}
-
-/// Takes a run's folder, or `latest`.
-fn run_parser() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|given| find_run(&given))
 }
 
 fn parse_count(number: &str) -> Result<usize, String> {

@@ -51,7 +51,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
+fn run(mut command: Command) -> anyhow::Result<ExitCode> {
+    command.find_runs()?;
     match command {
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Ablate(arguments) => commands::ablate::run(&arguments),
