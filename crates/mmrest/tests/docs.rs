@@ -81,14 +81,14 @@ fn every_key_is_documented_with_its_default() {
     // Written only where it is another.
     keys.push(("text.pooling".to_owned(), Value::from("first")));
     for (key, default) in &keys {
-        let documented: Value = format!("value = {}", row(&page, key)[3].trim_matches('`'))
+        let documented: Value = format!("value = {}", row(&page, key)[2].trim_matches('`'))
             .parse::<Table>()
             .unwrap_or_else(|e| panic!("{key}: {e}"))["value"]
             .clone();
         assert_eq!(&documented, default, "{key}");
     }
     for key in OPTIONAL {
-        assert_eq!(row(&page, key)[3], "none", "{key}");
+        assert_eq!(row(&page, key)[2], "none", "{key}");
     }
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
     let named = rows.filter_map(|row| row.split('`').next());
