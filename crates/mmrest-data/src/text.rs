@@ -87,7 +87,7 @@ pub fn size(bytes: u64) -> String {
     let mut size = bytes as f64;
     for unit in ["bytes", "KiB", "MiB", "GiB"] {
         if size < 1024.0 {
-            return format!("{} {unit}", number((size * 10.0).round() / 10.0));
+            return format!("{} {unit}", number(size));
         }
         size /= 1024.0;
     }
@@ -113,5 +113,6 @@ mod tests {
         assert_eq!(number(0.123_45), "0.123");
         assert_eq!(number(1_234_567.0), "1.23e6");
         assert_eq!((size(12), size(2048)), ("12 bytes".into(), "2 KiB".into()));
+        assert_eq!(size(1_198_032), "1.14 MiB");
     }
 }

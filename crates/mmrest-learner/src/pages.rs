@@ -3,9 +3,6 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
-#[doc = include_str!("../../../docs/src/crates.md")]
-struct Crates;
-
 #[doc = include_str!("../../../docs/src/data-formats.md")]
 struct DataFormats;
 

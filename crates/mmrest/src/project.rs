@@ -145,8 +145,10 @@ fn newest_run(root: &Path) -> Option<PathBuf> {
         let record: RunRecord = serde_json::from_str(&text).ok()?;
         Some((record.started, run))
     };
-    let configurations = below(root.join("runs")).filter(|folder| !folder.ends_with("studies"));
-    let runs = configurations.flat_map(below).filter_map(started);
+    let folders = below(root.join("runs")).filter(|folder| !folder.ends_with("studies"));
+    // A run that --out has put into `runs` itself, or those of a configuration.
+    let runs = folders.flat_map(|folder| std::iter::once(folder.clone()).chain(below(folder)));
+    let runs = runs.filter_map(started);
     let newest = runs.max_by(|a, b| a.0.total_cmp(&b.0));
     newest.map(|(_, run)| run)
 }

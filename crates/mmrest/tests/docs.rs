@@ -57,12 +57,16 @@ fn defaults(model: ModelConfig) -> Table {
     config.to_toml().unwrap().parse().unwrap()
 }
 
-/// The cells of the table row that begins with `key`.
-fn row<'a>(page: &'a str, key: &str) -> Vec<&'a str> {
-    let start = format!("| `{key}` |");
-    let line = page.lines().find(|line| line.starts_with(&start));
-    let line = line.unwrap_or_else(|| panic!("configuration.md has no row for {key}"));
-    line.split('|').map(str::trim).collect()
+/// The keys that configuration.md lists, each with its default if it has one: items such as `key = "default"`.
+fn documented(page: &str) -> Vec<(&str, Option<&str>)> {
+    let items = page.lines().filter_map(|line| line.strip_prefix("- `"));
+    let spans = items.filter_map(|item| item.split('`').next());
+    spans
+        .map(|span| match span.split_once(" = ") {
+            Some((key, default)) => (key, Some(default)),
+            None => (span, None),
+        })
+        .collect()
 }
 
 #[test]
@@ -80,25 +84,32 @@ fn every_key_is_documented_with_its_default() {
     }
     // Written only where it is another.
     keys.push(("text.pooling".to_owned(), Value::from("first")));
+    let documented = documented(&page);
+    let of = |key: &str| {
+        let found = documented.iter().find(|(known, _)| *known == key);
+        found
+            .unwrap_or_else(|| panic!("configuration.md does not list {key}"))
+            .1
+    };
     for (key, default) in &keys {
-        let documented: Value = format!("value = {}", row(&page, key)[3].trim_matches('`'))
+        let told = of(key).unwrap_or_else(|| panic!("configuration.md has no default of {key}"));
+        let told = format!("value = {told}")
             .parse::<Table>()
             .unwrap_or_else(|e| panic!("{key}: {e}"))["value"]
             .clone();
-        assert_eq!(&documented, default, "{key}");
+        assert_eq!(&told, default, "{key}");
     }
     for key in OPTIONAL {
-        assert_eq!(row(&page, key)[3], "none", "{key}");
+        assert_eq!(of(key), None, "{key}");
     }
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
-    let named = rows.filter_map(|row| row.split('`').next());
-    let known = |key: &&str| OPTIONAL.contains(key) || keys.iter().any(|(known, _)| known == key);
-    let unknown: Vec<&str> = named.clone().filter(|key| !known(key)).collect();
+    let known = |key: &str| OPTIONAL.contains(&key) || keys.iter().any(|(known, _)| known == key);
+    let named = documented.iter().map(|(key, _)| *key);
+    let unknown: Vec<&str> = named.filter(|key| !known(key)).collect();
     assert!(
         unknown.is_empty(),
-        "rows of keys that are none: {unknown:?}"
+        "configuration.md lists what is no key: {unknown:?}"
     );
-    assert_eq!(named.count(), keys.len() + OPTIONAL.len(), "keys twice");
+    assert_eq!(documented.len(), keys.len() + OPTIONAL.len(), "keys twice");
 }
 
 /// The targets of all links `[..](target)` outside fenced code.

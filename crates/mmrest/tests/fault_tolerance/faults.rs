@@ -237,12 +237,12 @@ fn latest_is_the_run_that_began_last() {
     };
     let none = eval().output().unwrap();
     assert!(!none.status.success() && stderr(&none).contains("there is no run under"));
-    for (run, seed) in [("runs/b/first", "1"), ("runs/a/second", "2")] {
+    for (run, seed) in [("runs/b/first", "1"), ("runs/second", "2")] {
         succeed(&mut fixture.train(run, &["--epochs", "1", "--seed", seed]));
     }
     let told: serde_json::Value =
         serde_json::from_str(&stdout(&succeed_with(&mut eval()))).unwrap();
-    let metrics = fixture.json("runs/a/second/metrics.json");
+    let metrics = fixture.json("runs/second/metrics.json");
     let mae = |metrics: &serde_json::Value| metrics["mae"].as_f64().unwrap();
     assert!((mae(&told) - mae(&metrics["test"])).abs() < 1e-9, "{told}");
 }
