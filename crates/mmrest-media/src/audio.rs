@@ -79,6 +79,8 @@ pub struct Damage {
     pub packets: usize,
     /// The file ends within its audio.
     pub truncated: bool,
+    /// All was decoded, but is not what was encoded: flac files have a checksum of their sound.
+    pub altered: bool,
 }
 
 impl AudioReader {
@@ -144,7 +146,7 @@ impl AudioReader {
         let parameters = track.codec_params.as_ref().and_then(|codec| codec.audio());
         let parameters = parameters.ok_or_else(|| unsupported("an audio codec that is unknown"))?;
         let decoder = symphonia::default::get_codecs()
-            .make_audio_decoder(parameters, &AudioDecoderOptions::default())
+            .make_audio_decoder(parameters, &AudioDecoderOptions::default().verify(true))
             .map_err(|_| unsupported("an audio codec that is not decoded here"))?;
         let sample_rate = parameters.sample_rate.unwrap_or(0);
         if sample_rate == 0 {
@@ -291,7 +293,11 @@ impl AudioReader {
         loop {
             let packet = match format.next_packet() {
                 Ok(Some(packet)) => packet,
-                Ok(None) | Err(DecoderError::ResetRequired) => return Ok(None),
+                Ok(None) | Err(DecoderError::ResetRequired) => {
+                    let altered = decoder.finalize().verify_ok == Some(false);
+                    self.damage.altered = altered && self.damage.packets == 0;
+                    return Ok(None);
+                }
                 Err(DecoderError::IoError(error))
                     if error.kind() == io::ErrorKind::UnexpectedEof =>
                 {
@@ -402,6 +408,12 @@ impl ClipReader {
     /// Whether the recording's end has been read.
     pub fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether the recording is known to end at this time, in seconds, or before.
+    pub(crate) fn ends_before(&self, time: f64) -> bool {
+        let samples = (self.first + self.buffer.len()) as f64;
+        self.ended && samples <= time * f64::from(self.reader.sample_rate())
     }
 
     /// Reads to the end and gives the recording's length in seconds.
