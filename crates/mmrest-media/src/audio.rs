@@ -22,6 +22,9 @@ const FFMPEG_RATE: u32 = 48_000;
 /// The highest sample rate that is read: a clip is held at the rate of its recording.
 const HIGHEST_RATE: u32 = 192_000;
 
+/// The greatest sample of a recording of floating-point numbers, in the scale of any whole numbers.
+const GREATEST: f32 = 2_147_483_648.0;
+
 /// What may be done for a recording.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AudioLimits {
@@ -77,6 +80,8 @@ enum Source {
 pub struct Damage {
     /// Packets that were left out.
     pub packets: usize,
+    /// Samples that are no finite numbers, or beyond any scale, and are taken as silence.
+    pub samples: usize,
     /// The file ends within its audio.
     pub truncated: bool,
     /// All was decoded, but is not what was encoded: flac files have a checksum of their sound.
@@ -231,7 +236,8 @@ impl AudioReader {
         self.damage
     }
 
-    /// The next samples, at most some ten thousand, in [-1, 1]; none at the end.
+    /// The next samples, at most some ten thousand, in [-1, 1] (of a file of floating-point numbers as they are, if they are
+    /// finite); none at the end.
     ///
     /// # Errors
     ///
@@ -254,6 +260,13 @@ impl AudioReader {
             let skipped = usize::try_from(self.priming).map_or(block.len(), |n| n.min(block.len()));
             self.priming -= skipped as u64;
             block.drain(..skipped);
+            for sample in &mut block {
+                // Not a number is no less than anything either.
+                if !matches!(sample.abs(), ..=GREATEST) {
+                    *sample = 0.0;
+                    self.damage.samples += 1;
+                }
+            }
             if !block.is_empty() {
                 return Ok(Some(block));
             }

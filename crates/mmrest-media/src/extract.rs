@@ -269,6 +269,12 @@ impl Extraction {
                 self.notes
                     .push(format!("{packets} of its audio could not be decoded"));
             }
+            if damage.samples > 0 {
+                let samples = count(damage.samples, "sample");
+                self.notes.push(format!(
+                    "{samples} of its sound are no numbers: taken as silence"
+                ));
+            }
             if damage.altered {
                 let altered = "its sound is not what was encoded, by the checksum in the file";
                 self.notes.push(altered.to_owned());
@@ -532,6 +538,43 @@ mod tests {
         .unwrap();
         let to_the_end = extract("0.1 100 one\n", None).unwrap().0;
         assert_eq!(segments[0].audio, to_the_end[0].audio);
+    }
+
+    #[test]
+    fn samples_that_are_no_numbers_are_silence_and_counted() {
+        let samples = (0..8000).map(|i| match i % 100 {
+            0 => f32::NAN,
+            1 => f32::NEG_INFINITY,
+            2 => 1e38,
+            _ => 0.25 * (i as f32 * 0.1).sin(),
+        });
+        let data: Vec<u8> = samples.flat_map(f32::to_le_bytes).collect();
+        let mut file = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x03\0\x01\0".to_vec();
+        file.extend([8000_u32, 32_000].map(u32::to_le_bytes).as_flattened());
+        file.extend([4, 0, 32, 0]);
+        file.extend(b"data");
+        file.extend((data.len() as u32).to_le_bytes());
+        file.extend(data);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("float.wav");
+        let size = file.len() as u32 - 8;
+        file[4..8].copy_from_slice(&size.to_le_bytes());
+        std::fs::write(&path, file).unwrap();
+        let transcript = transcript("0.1 0.9 one\n");
+        let recording = Recording::new(Some(&path), &transcript);
+        let mut extraction = Extraction::open(&recording, &ALL).unwrap();
+        let segments: Vec<_> = extraction.by_ref().collect::<Result<_>>().unwrap();
+        let Some(Features::Numeric { values, .. }) =
+            segments[0].audio.as_ref().map(|entry| &entry.features)
+        else {
+            panic!("numbers")
+        };
+        assert!(!values.is_empty() && values.iter().all(|value| value.is_finite()));
+        let notes = extraction.finish().unwrap().join("\n");
+        assert!(
+            notes.contains("240 samples of its sound are no numbers"),
+            "{notes}"
+        );
     }
 
     #[test]

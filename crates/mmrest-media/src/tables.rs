@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::str::FromStr;
 
-use mmrest_data::text::few;
+use mmrest_data::text::{few, quoted};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::rows::TableReader;
@@ -307,7 +307,14 @@ impl Header {
         } else {
             format!(
                 "no table of OpenFace, openSMILE or py-feat: its columns are {}",
-                few(&self.columns, 5)
+                few(
+                    &self
+                        .columns
+                        .iter()
+                        .map(|name| quoted(name))
+                        .collect::<Vec<_>>(),
+                    5
+                )
             )
         };
         Err(MediaError::text(path, reason))
