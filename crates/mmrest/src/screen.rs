@@ -185,7 +185,7 @@ fn colour(text: &str) -> usize {
 
 /// Text of whose lines none is so long that nobody reads it: of those the beginning and the end.
 fn shortened_lines(text: Cow<'_, str>) -> Cow<'_, str> {
-    const LONGEST: usize = 2000;
+    const LONGEST: usize = 10_000;
     if text.lines().all(|line| line.len() <= LONGEST) {
         return text;
     }
@@ -194,8 +194,8 @@ fn shortened_lines(text: Cow<'_, str>) -> Cow<'_, str> {
             return line.to_owned();
         }
         let (start, end) = (
-            line.floor_char_boundary(1500),
-            line.ceil_char_boundary(line.len() - 300),
+            line.floor_char_boundary(8000),
+            line.ceil_char_boundary(line.len() - 1000),
         );
         format!("{} ... {}", &line[..start], &line[end..])
     };
@@ -427,7 +427,7 @@ mod tests {
         let line = format!("a.csv: {} is no number\nb", "ü".repeat(1 << 20));
         let short = shortened_lines(line.into());
         assert!(
-            short.len() < 2000 && short.starts_with("a.csv: ü"),
+            short.len() < 10_000 && short.starts_with("a.csv: ü"),
             "{}",
             short.len()
         );
