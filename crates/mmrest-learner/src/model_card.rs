@@ -5,12 +5,13 @@ use std::path::Path;
 
 use mmrest_data::{Download, Modality};
 
+use crate::digests;
 use crate::figures::FigureSet;
 use crate::run::{MetricsFile, RunRecord};
 use crate::saved_model::SavedModel;
 
 /// The file in the model folder.
-pub(crate) const FILE: &str = "README.md";
+pub(crate) const FILE: &str = digests::CARD;
 
 /// What is known of a data set beside its files.
 struct Known {

@@ -22,6 +22,9 @@ const FFMPEG_RATE: u32 = 48_000;
 /// The highest sample rate that is read: a clip is held at the rate of its recording.
 const HIGHEST_RATE: u32 = 192_000;
 
+/// The greatest sample of a recording of floating-point numbers, in the scale of any whole numbers.
+const GREATEST: f32 = 2_147_483_648.0;
+
 /// What may be done for a recording.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AudioLimits {
@@ -77,8 +80,12 @@ enum Source {
 pub struct Damage {
     /// Packets that were left out.
     pub packets: usize,
+    /// Samples that are no finite numbers, or beyond any scale, and are taken as silence.
+    pub samples: usize,
     /// The file ends within its audio.
     pub truncated: bool,
+    /// All was decoded, but is not what was encoded: flac files have a checksum of their sound.
+    pub altered: bool,
 }
 
 impl AudioReader {
@@ -144,7 +151,7 @@ impl AudioReader {
         let parameters = track.codec_params.as_ref().and_then(|codec| codec.audio());
         let parameters = parameters.ok_or_else(|| unsupported("an audio codec that is unknown"))?;
         let decoder = symphonia::default::get_codecs()
-            .make_audio_decoder(parameters, &AudioDecoderOptions::default())
+            .make_audio_decoder(parameters, &AudioDecoderOptions::default().verify(true))
             .map_err(|_| unsupported("an audio codec that is not decoded here"))?;
         let sample_rate = parameters.sample_rate.unwrap_or(0);
         if sample_rate == 0 {
@@ -229,7 +236,8 @@ impl AudioReader {
         self.damage
     }
 
-    /// The next samples, at most some ten thousand, in [-1, 1]; none at the end.
+    /// The next samples, at most some ten thousand, in [-1, 1] (of a file of floating-point numbers as they are, if they are
+    /// finite); none at the end.
     ///
     /// # Errors
     ///
@@ -252,6 +260,13 @@ impl AudioReader {
             let skipped = usize::try_from(self.priming).map_or(block.len(), |n| n.min(block.len()));
             self.priming -= skipped as u64;
             block.drain(..skipped);
+            for sample in &mut block {
+                // Not a number is no less than anything either.
+                if !matches!(sample.abs(), ..=GREATEST) {
+                    *sample = 0.0;
+                    self.damage.samples += 1;
+                }
+            }
             if !block.is_empty() {
                 return Ok(Some(block));
             }
@@ -291,7 +306,11 @@ impl AudioReader {
         loop {
             let packet = match format.next_packet() {
                 Ok(Some(packet)) => packet,
-                Ok(None) | Err(DecoderError::ResetRequired) => return Ok(None),
+                Ok(None) | Err(DecoderError::ResetRequired) => {
+                    let altered = decoder.finalize().verify_ok == Some(false);
+                    self.damage.altered = altered && self.damage.packets == 0;
+                    return Ok(None);
+                }
                 Err(DecoderError::IoError(error))
                     if error.kind() == io::ErrorKind::UnexpectedEof =>
                 {
@@ -402,6 +421,12 @@ impl ClipReader {
     /// Whether the recording's end has been read.
     pub fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether the recording is known to end at this time, in seconds, or before.
+    pub(crate) fn ends_before(&self, time: f64) -> bool {
+        let samples = (self.first + self.buffer.len()) as f64;
+        self.ended && samples <= time * f64::from(self.reader.sample_rate())
     }
 
     /// Reads to the end and gives the recording's length in seconds.

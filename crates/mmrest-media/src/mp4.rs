@@ -19,7 +19,7 @@ pub(crate) fn priming(path: &Path, sample_rate: u32) -> Option<u64> {
         let scale = timescale(boxes(media, b"mdhd").next()?)?;
         let edits = boxes(track, b"edts").next()?;
         let start = first_edit(boxes(edits, b"elst").next()?)?;
-        return Some(start * u64::from(sample_rate) / u64::from(scale));
+        return Some(start.saturating_mul(u64::from(sample_rate)) / u64::from(scale));
     }
     None
 }

@@ -2,12 +2,13 @@
 
 mod rows;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::str::FromStr;
 
-use mmrest_data::text::few;
+use mmrest_data::text::{few, quoted};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::rows::TableReader;
@@ -197,6 +198,8 @@ impl TableSet {
 /// The columns of a table, and where its rows begin.
 struct Header {
     columns: Vec<String>,
+    /// Where the columns are, of several of a name the first.
+    places: HashMap<String, usize>,
     /// Of an ARFF file: whether a column is of numbers.
     numeric: Option<Vec<bool>>,
     separator: u8,
@@ -212,6 +215,7 @@ impl Header {
         let mut reader = BufReader::new(file);
         let mut header = Self {
             columns: Vec::new(),
+            places: HashMap::new(),
             numeric: None,
             separator: b',',
             length: 0,
@@ -248,24 +252,29 @@ impl Header {
             }
             if lower.starts_with("@data") {
                 let (columns, numeric) = attributes.into_iter().unzip();
-                header.columns = columns;
                 header.numeric = Some(numeric);
-                return Ok(header);
+                return Ok(header.with(columns));
             }
             let separators = [b',', b';', b'\t'];
             let often = |separator: &u8| line.bytes().filter(|byte| byte == separator).count();
             let separator = separators.into_iter().max_by_key(often);
             header.separator = separator.unwrap_or(b',');
             let cells = line.split(char::from(header.separator));
-            header.columns = cells
-                .map(|cell| cell.trim().trim_matches('"').to_owned())
-                .collect();
-            return Ok(header);
+            let columns = cells.map(|cell| cell.trim().trim_matches('"').to_owned());
+            return Ok(header.with(columns.collect()));
         }
     }
 
+    fn with(mut self, columns: Vec<String>) -> Self {
+        for (place, name) in columns.iter().enumerate() {
+            self.places.entry(name.clone()).or_insert(place);
+        }
+        self.columns = columns;
+        self
+    }
+
     fn place(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| column == name)
+        self.places.get(name).copied()
     }
 
     fn has(&self, name: &str) -> bool {
@@ -298,7 +307,14 @@ impl Header {
         } else {
             format!(
                 "no table of OpenFace, openSMILE or py-feat: its columns are {}",
-                few(&self.columns, 5)
+                few(
+                    &self
+                        .columns
+                        .iter()
+                        .map(|name| quoted(name))
+                        .collect::<Vec<_>>(),
+                    5
+                )
             )
         };
         Err(MediaError::text(path, reason))

@@ -139,7 +139,7 @@ impl CutArguments {
             };
             return Ok(Some(vec![whole]));
         }
-        let cuts = table.map(|table| table.cuts(&job.id, alone));
+        let cuts = table.map(|table| table.cuts(&job.id, alone, transcript));
         Ok(cuts.transpose()?)
     }
 

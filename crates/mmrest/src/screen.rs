@@ -91,7 +91,8 @@ fn columns(term: &Term) -> Option<usize> {
 
 /// Prints text on standard output, folded.
 pub(crate) fn out(text: &str) {
-    let folded = fold(text, width());
+    let text = harmless(text);
+    let folded = fold(&text, width());
     screen().write(Stream::Out, format!("{folded}\n").as_bytes(), print);
 }
 
@@ -106,15 +107,17 @@ pub(crate) fn out_whole(line: &str) {
 ///
 /// It cannot be written.
 pub(crate) fn result(text: &str) -> Result<()> {
-    let folded = fold(text.trim_end_matches('\n'), width());
+    let text = harmless(text.trim_end_matches('\n'));
+    let folded = fold(&text, width());
     writeln!(io::stdout(), "{folded}").context("cannot write the output")
 }
 
 /// Prints text on standard error, folded on a terminal; elsewhere a message stays a line, which can be searched for.
 pub(crate) fn err(text: &str) {
+    let text = shortened_lines(harmless(text));
     let folded = match columns(&Term::stderr()) {
-        Some(width) => fold(text, width),
-        None => Cow::Borrowed(text),
+        Some(width) => fold(&text, width),
+        None => text,
     };
     screen().write(Stream::Err, format!("{folded}\n").as_bytes(), print);
 }
@@ -141,6 +144,63 @@ fn emphasised(word: &str, colour: u8) -> String {
     } else {
         word.to_owned()
     }
+}
+
+/// Text whose control characters are shown instead of obeyed, but for colours and ends of lines: names in files of strangers
+/// may hold whatever moves a cursor or renames a window.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let obeyed = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(obeyed) {
+        shown += &rest[..at];
+        rest = &rest[at..];
+        let kept = colour(rest);
+        match rest.chars().next() {
+            Some(letter) if kept == 0 => {
+                shown.extend(letter.escape_default());
+                rest = &rest[letter.len_utf8()..];
+            }
+            _ => {
+                shown += &rest[..kept];
+                rest = &rest[kept..];
+            }
+        }
+    }
+    Cow::Owned(shown + rest)
+}
+
+/// The length of the sequence that sets a colour or none, at a text's beginning; 0 where there is none.
+fn colour(text: &str) -> usize {
+    let Some(numbers) = text.strip_prefix("\x1b[") else {
+        return 0;
+    };
+    let end = numbers.find(|letter: char| !letter.is_ascii_digit() && letter != ';');
+    end.filter(|&end| numbers[end..].starts_with('m'))
+        .map_or(0, |end| 2 + end + 1)
+}
+
+/// Text of whose lines none is so long that nobody reads it: of those the beginning and the end.
+fn shortened_lines(text: Cow<'_, str>) -> Cow<'_, str> {
+    const LONGEST: usize = 10_000;
+    if text.lines().all(|line| line.len() <= LONGEST) {
+        return text;
+    }
+    let short = |line: &str| {
+        if line.len() <= LONGEST {
+            return line.to_owned();
+        }
+        let (start, end) = (
+            line.floor_char_boundary(8000),
+            line.ceil_char_boundary(line.len() - 1000),
+        );
+        format!("{} ... {}", &line[..start], &line[end..])
+    };
+    let lines: Vec<String> = text.split('\n').map(short).collect();
+    Cow::Owned(lines.join("\n"))
 }
 
 /// Text whose lines are at most `width` columns wide, but for words that are longer. Lines go on below the text of a label,
@@ -352,6 +412,26 @@ mod tests {
         );
         let path = "/a/very/long/path/that/is/one/word";
         assert_eq!(folded(&format!("see {path}"), 20), format!("see\n  {path}"));
+    }
+
+    #[test]
+    fn control_characters_are_shown_and_colours_kept() {
+        let text = "\x1b[1;31merror:\x1b[0m a\tb\n\x1b]0;title\x07 \x1b[2J\u{9b}31m\r";
+        let shown = "\x1b[1;31merror:\x1b[0m a\tb\n\\u{1b}]0;title\\u{7} \\u{1b}[2J\\u{9b}31m\\r";
+        assert_eq!(harmless(text), shown);
+        assert!(matches!(harmless("a: ü\n"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_line_of_a_megabyte_keeps_its_beginning_and_its_end() {
+        let line = format!("a.csv: {} is no number\nb", "ü".repeat(1 << 20));
+        let short = shortened_lines(line.into());
+        assert!(
+            short.len() < 10_000 && short.starts_with("a.csv: ü"),
+            "{}",
+            short.len()
+        );
+        assert!(short.ends_with("ü is no number\nb"));
     }
 
     #[test]

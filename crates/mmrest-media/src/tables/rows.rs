@@ -6,7 +6,7 @@ use std::io::{BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use mmrest_data::csd::{Entry, Features};
-use mmrest_data::text::count;
+use mmrest_data::text::{count, quoted};
 
 use super::{Header, TableSet, Tool};
 use crate::error::{MediaError, Result};
@@ -145,12 +145,13 @@ impl TableReader {
     ///
     /// A row cannot be read, or lies before the one above it.
     pub(crate) fn rows(&mut self, [start, end]: [f64; 2], keep: f64) -> Result<Entry> {
+        let kept = start.min(keep);
+        self.buffer.retain(|row| row.end > kept);
         while self.ahead.as_ref().is_some_and(|row| row.start < end) {
             let next = self.group()?;
             let row = std::mem::replace(&mut self.ahead, next);
-            self.buffer.extend(row.filter(|row| row.values.is_some()));
-            let kept = start.min(keep);
-            self.buffer.retain(|row| row.end > kept);
+            let taken = row.filter(|row| row.values.is_some() && row.end > kept);
+            self.buffer.extend(taken);
         }
         let (mut intervals, mut values) = (Vec::new(), Vec::new());
         for row in &self.buffer {
@@ -243,11 +244,11 @@ impl TableReader {
                 "" | "?" => Some(f64::NAN),
                 _ => cell.parse().ok(),
             };
-            value.ok_or_else(|| wrong(line, format!("{cell:?} is no number")))
+            value.ok_or_else(|| wrong(line, format!("{} is no number", quoted(cell))))
         };
         let time = |place: usize| -> Result<f64> {
             let value = seconds(cell(place)).filter(|time| time.is_finite());
-            value.ok_or_else(|| wrong(line, format!("{:?} is no time", cell(place))))
+            value.ok_or_else(|| wrong(line, format!("{} is no time", quoted(cell(place)))))
         };
         let (start, end) = match self.times {
             Times::Start(start) => (time(start)?, f64::NAN),
