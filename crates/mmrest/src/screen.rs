@@ -89,6 +89,22 @@ fn columns(term: &Term) -> Option<usize> {
     Some(usize::from(columns).max(NARROWEST))
 }
 
+/// As many of the parts, the first at least, as fit on one line of standard error, where bars are drawn.
+pub(crate) fn bar_line(parts: &[String]) -> String {
+    fitting(parts, columns(&Term::stderr()).unwrap_or(WIDTH) - 1)
+}
+
+/// As many of the parts, the first at least, as fit into a width with commas between them.
+fn fitting(parts: &[String], width: usize) -> String {
+    let mut line = parts.first().cloned().unwrap_or_default();
+    for part in parts.iter().skip(1).filter(|part| !part.is_empty()) {
+        if measure_text_width(&line) + 2 + measure_text_width(part) <= width {
+            line += &format!(", {part}");
+        }
+    }
+    line
+}
+
 /// Prints text on standard output, folded.
 pub(crate) fn out(text: &str) {
     let text = harmless(text);
@@ -130,6 +146,16 @@ pub(crate) fn warning(text: &str) {
 /// Prints the error that ends the program on standard error.
 pub(crate) fn error(text: &str) {
     err(&format!("{} {text}", emphasised("error:", 31)));
+}
+
+/// Prints why the arguments are wrong on standard error.
+pub(crate) fn wrong_arguments(error: &clap::Error) {
+    let told = error.render();
+    let told = match colours() {
+        true => told.ansi().to_string(),
+        false => told.to_string(),
+    };
+    err(told.trim_end());
 }
 
 /// Whether standard error takes colours: a terminal that can, and no `NO_COLOR`.
@@ -204,7 +230,7 @@ fn shortened_lines(text: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// Text whose lines are at most `width` columns wide, but for words that are longer. Lines go on below the text of a label,
-/// or with two more spaces; a command goes on as a shell takes it.
+/// or with two more spaces; a command goes on as a shell takes it, a comment as a comment.
 fn fold(text: &str, width: usize) -> Cow<'_, str> {
     if text.lines().all(|line| measure_text_width(line) <= width) {
         return Cow::Borrowed(text);
@@ -226,7 +252,10 @@ fn fold_line(line: &str, width: usize) -> String {
     } else {
         (width, "")
     };
-    let indent = " ".repeat(hanging(line, width));
+    let indent = match line.strip_prefix("# ") {
+        Some(_) => "# ".to_owned(),
+        None => " ".repeat(hanging(line, width)),
+    };
     let mut folded = String::new();
     let mut used = 0;
     for piece in pieces(line, command) {
@@ -235,6 +264,12 @@ fn fold_line(line: &str, width: usize) -> String {
             let kept = folded.trim_end().len();
             folded.truncate(kept);
             let piece = piece.trim_start();
+            // A long word begins further to the left, where it fits.
+            let spare = width.saturating_sub(measure_text_width(piece));
+            let indent = match indent.starts_with('#') {
+                true => &indent,
+                false => &indent[..indent.len().min(spare)],
+            };
             folded += &format!("{joint}\n{indent}{piece}");
             used = indent.len() + measure_text_width(piece);
         } else {
@@ -411,7 +446,23 @@ mod tests {
             "  ids    one two three four\n         five six"
         );
         let path = "/a/very/long/path/that/is/one/word";
-        assert_eq!(folded(&format!("see {path}"), 20), format!("see\n  {path}"));
+        assert_eq!(folded(&format!("see {path}"), 20), format!("see\n{path}"));
+        assert_eq!(folded(&format!("see {path}"), 35), format!("see\n {path}"));
+        assert_eq!(
+            folded("# a configuration that trains", 20),
+            "# a configuration\n# that trains"
+        );
+    }
+
+    #[test]
+    fn a_bar_shows_the_parts_that_fit() {
+        let parts = ["epoch 2/50", "at most 1:02:03 left", "", "9/99"].map(String::from);
+        assert_eq!(
+            fitting(&parts, 79),
+            "epoch 2/50, at most 1:02:03 left, 9/99"
+        );
+        assert_eq!(fitting(&parts, 20), "epoch 2/50, 9/99");
+        assert_eq!(fitting(&parts, 5), "epoch 2/50");
     }
 
     #[test]

@@ -360,7 +360,11 @@ fn the_page_scores_a_recording_and_plays_it() {
     browser.choose("transcript", &own("said.txt"));
     browser.wait_for("(() => { document.getElementById('recording-go').click(); return true; })()");
     plays(&browser, &json_lines(&predicted(&[])));
-    assert_eq!(browser.text_of("recording-status"), SPREAD);
+    let told = browser.text_of("recording-status");
+    assert!(
+        told.contains(" segments in ") && told.ends_with(SPREAD),
+        "{told}"
+    );
     // A fault is said where it is looked for.
     browser.choose("transcript", &own("recording.wav"));
     browser.wait_for("(() => { document.getElementById('recording-go').click(); return true; })()");

@@ -1,7 +1,7 @@
 // The part of the page that scores a recording with its transcript.
 
 import { ask } from "./ask.js";
-import { showRecording } from "./timeline.js";
+import { clock, showRecording } from "./timeline.js";
 
 const byId = (id) => document.getElementById(id);
 let address = null;
@@ -37,17 +37,23 @@ async function score(model) {
   form.append("transcript", transcript);
   const button = byId("recording-go");
   button.disabled = true;
+  const began = performance.now();
+  const seconds = () => (performance.now() - began) / 1000;
   say("Scoring…");
+  const ticking = setInterval(() => say(`Scoring… ${clock(seconds())}`), 1000);
   try {
     const answer = await ask("/v1/recording", { method: "POST", body: form });
     const shown = { segments: answer.segments, range: model.label_range, confidence: model.confidence, media: played(recording) };
     byId("recording-result").hidden = false;
     showRecording(byId("timeline"), shown);
-    say(answer.notes.join("; "));
+    const count = answer.segments.length;
+    const took = `${count} ${count === 1 ? "segment" : "segments"} in ${seconds().toFixed(1)} s`;
+    say([took, ...answer.notes].join("; "));
   } catch (error) {
     byId("recording-result").hidden = true;
     say(error.message, true);
   } finally {
+    clearInterval(ticking);
     button.disabled = false;
   }
 }
