@@ -339,7 +339,7 @@ fn words(words: &[&Word]) -> Entry {
 
 /// Duration of every word, and the pause since the word spoken before it in the recording (0 for the first).
 fn timing(words: &Entry, spoken: &[[f64; 2]]) -> Entry {
-    let rows = word_timing(&words.intervals, spoken, None);
+    let rows = word_timing(&words.intervals, spoken);
     Entry {
         intervals: words.intervals.clone(),
         features: Features::Numeric {
