@@ -1,6 +1,5 @@
 //! Recordings: decoded, mixed to one channel, cut into clips, resampled.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -11,9 +10,10 @@ use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as DecoderError;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatReader, TrackType};
-use symphonia::core::io::MediaSourceStream;
+use symphonia::core::io::{MediaSource, MediaSourceStream};
 
 use crate::error::{MediaError, Result};
+use crate::file::{MediaFile, OpenFile};
 use crate::mp4;
 
 /// The sample rate that an installed `ffmpeg` is asked for.
@@ -95,30 +95,30 @@ impl AudioReader {
     ///
     /// The file cannot be read, has no audio, or is of a format that is not read.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_within(path, AudioLimits::default())
+        Self::open_within(path.into(), AudioLimits::default())
     }
 
-    /// As [`open`](Self::open), within limits.
+    /// As [`open`](Self::open), of a file that may be in memory, within limits.
     ///
     /// # Errors
     ///
     /// Those of [`open`](Self::open).
-    pub fn open_within(path: &Path, limits: AudioLimits) -> Result<Self> {
-        let file = File::open(path).map_err(|error| MediaError::io(path, error))?;
-        let length = file
-            .metadata()
-            .map_err(|error| MediaError::io(path, error))?;
-        if length.is_dir() {
-            return Err(MediaError::recording(path, "a folder, not a recording"));
+    pub fn open_within(file: MediaFile<'_>, limits: AudioLimits) -> Result<Self> {
+        let name = file.name();
+        if matches!(file, MediaFile::Disk(path) if path.is_dir()) {
+            return Err(MediaError::recording(name, "a folder, not a recording"));
         }
-        if length.len() == 0 {
-            return Err(MediaError::recording(path, "the file is empty"));
+        let open = file.open()?;
+        if open.byte_len() == Some(0) {
+            return Err(MediaError::recording(name, "the file is empty"));
         }
-        let opened = match Self::decode(path, file) {
-            Err(MediaError::Unsupported { path, reason }) if limits.ffmpeg => {
-                Self::ffmpeg(&path, reason)
+        let opened = match (Self::decode(file, open), file) {
+            (Err(MediaError::Unsupported { reason, .. }), MediaFile::Disk(path))
+                if limits.ffmpeg =>
+            {
+                Self::ffmpeg(path, reason)
             }
-            opened => opened,
+            (opened, _) => opened,
         };
         opened.map(|mut reader| {
             reader.left = (limits.seconds * f64::from(reader.sample_rate)) as u64;
@@ -127,7 +127,8 @@ impl AudioReader {
         })
     }
 
-    fn decode(path: &Path, file: File) -> Result<Self> {
+    fn decode(file: MediaFile<'_>, open: OpenFile) -> Result<Self> {
+        let path = file.name();
         let unsupported = |reason: &str| MediaError::Unsupported {
             path: path.to_path_buf(),
             reason: reason.to_owned(),
@@ -136,7 +137,7 @@ impl AudioReader {
         if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
             hint.with_extension(extension);
         }
-        let stream = MediaSourceStream::new(Box::new(file), Default::default());
+        let stream = MediaSourceStream::new(Box::new(open), Default::default());
         let format = symphonia::default::get_probe()
             .probe(&hint, stream, Default::default(), Default::default())
             .map_err(|error| match error {
@@ -170,7 +171,7 @@ impl AudioReader {
         let priming = if delayed {
             0 // The decoder leaves it out.
         } else {
-            mp4::priming(path, sample_rate).unwrap_or(0)
+            mp4::priming(file, sample_rate).unwrap_or(0)
         };
         Ok(Self {
             path: path.to_path_buf(),

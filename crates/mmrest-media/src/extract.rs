@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::audio::{AudioLimits, AudioReader, ClipReader, resample};
 use crate::error::{MediaError, Result};
 use crate::features::FeatureSet;
+use crate::file::MediaFile;
 use crate::mp4;
 use crate::tables::{TableReader, TableSet};
 use crate::transcript::{Transcript, Word};
@@ -72,24 +73,24 @@ pub struct Cut {
 #[derive(Clone, Copy, Debug)]
 pub struct Recording<'a> {
     /// Its file; without one nothing is taken of its sound.
-    pub media: Option<&'a Path>,
+    pub media: Option<MediaFile<'a>>,
     /// Its transcript.
     pub transcript: &'a Transcript,
     /// The segments; without them those of the transcript's cues.
     pub cuts: Option<&'a [Cut]>,
     /// Another program's table of visual features.
-    pub vision: Option<&'a Path>,
+    pub vision: Option<MediaFile<'a>>,
     /// Another program's table of audio features.
-    pub audio_table: Option<&'a Path>,
+    pub audio_table: Option<MediaFile<'a>>,
     /// Frames of the video in a second, for tables that count frames; those of an mp4 or mov file are read from it.
     pub frame_rate: Option<f64>,
 }
 
 impl<'a> Recording<'a> {
-    /// A recording cut at its transcript's cues, without tables of other programs.
+    /// A recording on disk cut at its transcript's cues, without tables of other programs.
     pub fn new(media: Option<&'a Path>, transcript: &'a Transcript) -> Self {
         Self {
-            media,
+            media: media.map(MediaFile::Disk),
             transcript,
             cuts: None,
             vision: None,
@@ -186,15 +187,18 @@ impl Extraction {
             let given = recording.frame_rate;
             given.or_else(|| mp4::frame_rate(recording.media?))
         };
-        let table = |path: Option<&Path>, set: &Option<TableSet>| {
-            let given = path.zip(set.as_ref());
-            let opened = given.map(|(path, set)| TableReader::open(path, set, rate()));
+        let table = |file: Option<MediaFile<'_>>, set: &Option<TableSet>| {
+            let given = file.zip(set.as_ref());
+            let opened = given.map(|(file, set)| TableReader::open(file, set, rate()));
             opened.transpose()
         };
         Ok(Self {
             vision: table(recording.vision, &config.vision)?,
             audio_table: table(recording.audio_table, &config.audio_table)?,
-            media: recording.media.unwrap_or(Path::new("")).to_path_buf(),
+            media: recording
+                .media
+                .map_or(Path::new(""), MediaFile::name)
+                .to_path_buf(),
             segments,
             next: 0,
             spoken,
@@ -392,7 +396,7 @@ fn timing(words: &Entry, spoken: &[[f64; 2]]) -> Entry {
     // Of what was spoken before the first of them, the last word tells all.
     let from = before(starts().fold(f64::INFINITY, f64::min)).saturating_sub(1);
     let to = before(starts().fold(f64::NEG_INFINITY, f64::max)).max(from);
-    let rows = word_timing(&words.intervals, &spoken[from..to], None);
+    let rows = word_timing(&words.intervals, &spoken[from..to]);
     Entry {
         intervals: words.intervals.clone(),
         features: Features::Numeric {

@@ -3,7 +3,6 @@
 mod rows;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::str::FromStr;
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::rows::TableReader;
 use crate::error::{MediaError, Result};
+use crate::file::MediaFile;
 
 /// Frames of a face that is found with less confidence than this are left out.
 pub const LEAST_CONFIDENCE: f32 = 0.5;
@@ -144,7 +144,7 @@ impl TableSet {
     ///
     /// The file cannot be read, is of another program, or lacks columns.
     pub fn of(path: &Path, columns: Option<OpenFaceColumns>) -> Result<Self> {
-        let header = Header::read(path)?;
+        let header = Header::read(path.into())?;
         let tool = header.tool(path)?;
         let least_confidence = (tool != Tool::OpenSmile).then_some(LEAST_CONFIDENCE);
         let columns = match (tool, columns) {
@@ -209,10 +209,10 @@ struct Header {
 }
 
 impl Header {
-    fn read(path: &Path) -> Result<Self> {
+    fn read(file: MediaFile<'_>) -> Result<Self> {
+        let path = file.name();
         let io = |error| MediaError::io(path, error);
-        let file = File::open(path).map_err(io)?;
-        let mut reader = BufReader::new(file);
+        let mut reader = BufReader::new(file.open()?);
         let mut header = Self {
             columns: Vec::new(),
             places: HashMap::new(),
@@ -399,7 +399,7 @@ mod tests {
     ) -> Result<(Vec<Entry>, Vec<String>)> {
         let (_folder, path) = written(text);
         let set = TableSet::of(&path, None)?;
-        let mut reader = TableReader::open(&path, &set, rate)?;
+        let mut reader = TableReader::open(MediaFile::Disk(&path), &set, rate)?;
         let mut entries = Vec::new();
         for (i, &span) in spans.iter().enumerate() {
             let keep = spans.get(i + 1).map_or(f64::INFINITY, |span| span[0]);

@@ -10,7 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_data::DataConfig;
 use mmrest_learner::Predictor;
 use mmrest_learner::run::RunFolder;
-use mmrest_media::{Cut, FeatureRecord, Recording, RecordingInputs, SegmentTable, Transcript};
+use mmrest_media::{
+    Cut, FeatureRecord, MediaFile, Recording, RecordingInputs, SegmentTable, Transcript,
+};
 
 use crate::interrupt::say;
 use crate::numbers::clock;
@@ -159,8 +161,8 @@ impl CutArguments {
         let audio_table = table_of(self.audio_table.as_deref(), &job.id)?;
         take(&Recording {
             cuts: cuts.as_deref(),
-            vision: vision.as_deref(),
-            audio_table: audio_table.as_deref(),
+            vision: vision.as_deref().map(MediaFile::Disk),
+            audio_table: audio_table.as_deref().map(MediaFile::Disk),
             frame_rate: self.frame_rate,
             ..Recording::new(job.media.as_deref(), &transcript)
         })

@@ -1,15 +1,15 @@
 //! The rows of a table, in the order of their times.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use mmrest_data::csd::{Entry, Features};
 use mmrest_data::text::{count, quoted};
 
 use super::{Header, TableSet, Tool};
 use crate::error::{MediaError, Result};
+use crate::file::{MediaFile, OpenFile};
 
 /// Where the time of a row is.
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ struct Row {
 /// Reads the rows of a table in the order of their times: memory holds those of one segment.
 pub(crate) struct TableReader {
     path: PathBuf,
-    records: csv::StringRecordsIntoIter<BufReader<File>>,
+    records: csv::StringRecordsIntoIter<BufReader<OpenFile>>,
     /// Lines before the first row.
     lines: usize,
     places: Vec<usize>,
@@ -64,8 +64,13 @@ impl TableReader {
     ///
     /// The file cannot be read, has no rows, is not of the set's program, lacks columns, or counts frames of an unknown
     /// frame rate.
-    pub(crate) fn open(path: &Path, set: &TableSet, frame_rate: Option<f64>) -> Result<Self> {
-        let header = Header::read(path)?;
+    pub(crate) fn open(
+        file: MediaFile<'_>,
+        set: &TableSet,
+        frame_rate: Option<f64>,
+    ) -> Result<Self> {
+        let path = file.name();
+        let header = Header::read(file)?;
         let places = set.places(path, &header)?;
         let frame = header.place("frame").or(header.place("Frame"));
         let times = match (
@@ -91,7 +96,7 @@ impl TableReader {
             },
         };
         let io = |error| MediaError::io(path, error);
-        let mut file = File::open(path).map_err(io)?;
+        let mut file = file.open()?;
         file.seek(SeekFrom::Start(header.length)).map_err(io)?;
         let records = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -150,8 +155,8 @@ impl TableReader {
         while self.ahead.as_ref().is_some_and(|row| row.start < end) {
             let next = self.group()?;
             let row = std::mem::replace(&mut self.ahead, next);
-            let taken = row.filter(|row| row.values.is_some() && row.end > kept);
-            self.buffer.extend(taken);
+            let taken = |row: &Row| row.values.is_some() && row.end > kept;
+            self.buffer.extend(row.filter(taken));
         }
         let (mut intervals, mut values) = (Vec::new(), Vec::new());
         for row in &self.buffer {
