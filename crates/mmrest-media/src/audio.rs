@@ -262,8 +262,9 @@ impl AudioReader {
             self.priming -= skipped as u64;
             block.drain(..skipped);
             for sample in &mut block {
-                // Not a number is no less than anything either.
-                if !matches!(sample.abs(), ..=GREATEST) {
+                // Not so of what is not a number either.
+                let usual = sample.abs() <= GREATEST;
+                if !usual {
                     *sample = 0.0;
                     self.damage.samples += 1;
                 }

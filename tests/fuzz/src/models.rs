@@ -23,8 +23,8 @@ fn made(target: &str) -> (PathBuf, Vec<PathBuf>) {
             seed::bert(&scratch);
             (scratch, "")
         }
-        "model" => (Run::train(&scratch).path().join("model"), ""),
-        _ => (Run::train(&scratch).path(), "checkpoints"),
+        "model" => (Run::train(&scratch, "kernel").path().join("model"), ""),
+        _ => (Run::train(&scratch, "paper").path(), "checkpoints"),
     };
     // Digests would give any damage away.
     unseal(&folder);
