@@ -4,8 +4,8 @@ use std::path::Path;
 
 use mmrest_data::csd::{Entry, Features};
 use mmrest_media::{
-    AudioLimits, AudioReader, ExtractConfig, Extraction, MediaError, Recording, SegmentTable,
-    TableSet, Tool, Transcript,
+    AudioLimits, AudioReader, ExtractConfig, Extraction, MediaError, MediaFile, Recording,
+    SegmentTable, TableSet, Tool, Transcript,
 };
 
 use super::{ANY, CSV, told};
@@ -23,7 +23,7 @@ pub fn recording(folder: &Path) -> Result<(), String> {
         seconds: 60.0,
         ffmpeg: false,
     };
-    let reader = AudioReader::open_within(&folder.join(ANY), limits);
+    let reader = AudioReader::open_within(MediaFile::Disk(&folder.join(ANY)), limits);
     let mut reader = reader.map_err(|error| told(&error))?;
     while let Some(block) = reader.next_block().map_err(|error| told(&error))? {
         assert!(!block.is_empty() && block.iter().all(|sample| sample.is_finite()));
@@ -64,8 +64,8 @@ pub fn features(folder: &Path) -> Result<(), String> {
     let sound = set.tool == Tool::OpenSmile;
     let transcript = said();
     let recording = Recording {
-        vision: Some(&*path).filter(|_| !sound),
-        audio_table: Some(&*path).filter(|_| sound),
+        vision: Some(MediaFile::Disk(&path)).filter(|_| !sound),
+        audio_table: Some(MediaFile::Disk(&path)).filter(|_| sound),
         frame_rate: Some(25.0),
         ..Recording::new(None, &transcript)
     };
