@@ -121,6 +121,17 @@ fn steps(features: &Features) -> Vec<Step> {
     cuda.env("DOCS_RS", "1");
     let png = call(&check, &features.clone().with("png"));
     let tui = call(&check, &features.clone().with("tui"));
+    let mut without_burn = call(
+        &[
+            "clippy",
+            "--release",
+            "--package",
+            "mmrest-metric",
+            "--no-default-features",
+        ],
+        &Features::default(),
+    );
+    without_burn.args(["--", "-D", "warnings"]);
     vec![
         Step {
             title: "formatting",
@@ -149,6 +160,10 @@ fn steps(features: &Features) -> Vec<Step> {
         Step {
             title: "type check with tui",
             command: tui,
+        },
+        Step {
+            title: "mmrest-metric without burn",
+            command: without_burn,
         },
     ]
 }

@@ -9,6 +9,7 @@ mod error;
 mod euclidean;
 #[cfg(feature = "burn")]
 mod forms;
+#[cfg(feature = "burn")]
 mod kernel_regression;
 mod kmeans;
 #[cfg(feature = "burn")]
@@ -31,6 +32,7 @@ pub use clusters::{Clusters, ReceptiveField, assign, receptive_fields, vote};
 pub use distance::distances;
 pub use error::MetricError;
 pub use euclidean::{EuclideanMap, Pca, to_euclidean};
+#[cfg(feature = "burn")]
 pub use kernel_regression::{KernelRegression, KernelRegressionConfig, Support};
 pub use kmeans::{KMeans, KMeansConfig, KMeansError, KMeansFit, WarmFit};
 #[cfg(feature = "burn")]
