@@ -152,7 +152,10 @@ impl Whole {
             .and_then(|share| Duration::try_from_secs_f64(seconds * (1.0 - share) / share).ok());
         let done = thousands(computed);
         let done = match *self {
-            Self::Segments(segments) => format!("{done} of {segments} segments"),
+            Self::Segments(segments) => {
+                let segments = thousands(usize::try_from(segments).unwrap_or(usize::MAX));
+                format!("{done} of {segments} segments")
+            }
             _ => format!("{done} segments"),
         };
         let percent = match self {
@@ -187,8 +190,8 @@ mod tests {
             ["500 segments", "50 a second", "25 %", "about 0:30 left"]
         );
         assert_eq!(
-            told(Whole::Segments(100), 0, [50, 0], 10.0),
-            ["0 of 100 segments", "", "25 %", "about 0:30 left"]
+            told(Whole::Segments(1800), 0, [900, 0], 10.0),
+            ["0 of 1,800 segments", "", "25 %", "about 0:30 left"]
         );
         assert_eq!(
             told(Whole::Recording("a, 2 of 5".into()), 10, [0, 0], 1.0),
