@@ -154,20 +154,33 @@ fn sync_all(folder: &Path) -> Result<(), LearnerError> {
     mmrest_data::files::sync_folder(folder).map_err(in_writing)
 }
 
-/// Copies every file below a folder into another one.
+/// Puts every file below a folder into another one, as [`link`] does.
 ///
 /// # Errors
 ///
 /// A file cannot be read or written.
-pub(crate) fn copy_below(from: &Path, to: &Path) -> Result<(), LearnerError> {
+pub(crate) fn link_below(from: &Path, to: &Path) -> Result<(), LearnerError> {
     for path in below(from)? {
         let target = to.join(path.strip_prefix(from).unwrap_or(&path));
         if let Some(folder) = target.parent() {
             make_folder(folder)?;
         }
-        std::fs::copy(&path, &target).map_err(|e| LearnerError::io("write", &target, e))?;
+        link(&path, &target)?;
     }
     Ok(())
+}
+
+/// Gives a file, which nobody writes into, a second name; a copy where the file system has no such names.
+///
+/// # Errors
+///
+/// The file cannot be read, or the other written.
+pub(crate) fn link(from: &Path, to: &Path) -> Result<(), LearnerError> {
+    if std::fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    let copied = std::fs::copy(from, to).map(|_| ());
+    copied.map_err(|e| LearnerError::io("write", to, e))
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod tensor_file;
 mod text_cache;
 pub mod train;
 mod trained;
+mod untrained;
 
 pub use calibration::NoInterval;
 pub use config::Config;

@@ -2,7 +2,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `weights.safetensors` | every weight, metrics included |
+//! | `weights.safetensors` | every weight, metrics included, but for those of the next file |
+//! | `encoder.safetensors` | where a part of the text encoder was not trained: its weights, by their names in the encoder |
 //! | `state.json` | what the model keeps beside its weights: MMRest's clusters |
 //! | `features.json` | widths and standardisation of vision and audio |
 //! | `extraction.json` | what vision and audio were made by, where they were extracted from recordings |
@@ -15,11 +16,9 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
-use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Device;
-use mmrest_data::Modality;
-use mmrest_encoders::{BertConfig, Tokenizer};
+use mmrest_data::{Modality, SourceFile};
+use mmrest_encoders::{Bert, BertConfig, Tokenizer};
 use mmrest_models::{ModelVisitor, SentimentModel};
 use serde::{Deserialize, Serialize};
 
@@ -30,9 +29,12 @@ use crate::example::FeatureSpec;
 use crate::files;
 use crate::predict::neighbours;
 use crate::trained::{Trained, TrainedModel};
+use crate::untrained::{self, Untrained, read_weights};
 
 /// Version of the model folder's layout.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
+/// The layout that kept the whole text encoder among the weights.
+const SECOND_FORMAT: u32 = 2;
 /// The layout of version 0.1.0, which knew one model and kept its clusters in `clusters.json`.
 const FIRST_FORMAT: u32 = 1;
 
@@ -53,6 +55,8 @@ pub struct SavedModel {
     pub extraction: Option<serde_json::Value>,
     /// Configuration and tokenizer of the text encoder, when text is in use.
     pub text: Option<TextParts>,
+    /// The file of what is not trained of the text encoder; none where all is.
+    pub(crate) encoder: Option<PathBuf>,
 }
 
 /// What the text encoder needs beside its weights.
@@ -62,11 +66,21 @@ pub struct TextParts {
     pub bert: BertConfig,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
-    /// SHA-256 of the weights it started from; names the cache of what untrained layers give.
+    /// SHA-256 of the weights it started from, those of a run's initial weights after a plus; names the caches of its untrained layers.
     pub fingerprint: String,
 }
 
 impl TextParts {
+    /// Notes that the encoder's weights are those of another file, as far as it has them.
+    pub(crate) fn start_from(&mut self, weights: &SourceFile) {
+        self.fingerprint = format!("{}+{}", self.fingerprint, weights.sha256);
+    }
+
+    /// Whether the encoder began with these weights, whatever came over them.
+    pub(crate) fn began_with(&self, fingerprint: &str) -> bool {
+        self.fingerprint.split('+').next() == Some(fingerprint)
+    }
+
     /// Writes configuration and tokenizer to a folder, as Hugging Face names them.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), LearnerError> {
         files::write_json(&folder.join("config.json"), &self.bert)?;
@@ -90,6 +104,17 @@ impl SavedModel {
         self.text.as_ref().map(|text| &text.tokenizer)
     }
 
+    /// What tells the text encoder from others; nothing where there is none.
+    pub(crate) fn fingerprint(&self) -> &str {
+        self.text.as_ref().map_or("", |text| &text.fingerprint)
+    }
+
+    /// How many layers of the text encoder are not trained.
+    pub(crate) fn lower_layers(&self) -> usize {
+        let layers = |text: &TextParts| self.config.lower_layers(text.bert.num_hidden_layers);
+        self.text.as_ref().map_or(0, layers)
+    }
+
     /// Writes the model folder in place of whatever was there.
     ///
     /// # Errors
@@ -106,7 +131,14 @@ impl SavedModel {
         model.save(
             &growing.join("weights.safetensors"),
             &growing.join("state.json"),
+            match &self.encoder {
+                Some(_) => self.lower_layers(),
+                None => 0,
+            },
         )?;
+        if let Some(encoder) = &self.encoder {
+            files::link(encoder, &growing.join(untrained::FILE))?;
+        }
         files::write_json(&growing.join("features.json"), &self.features)?;
         if let Some(extraction) = &self.extraction {
             files::write_json(&growing.join(EXTRACTION), extraction)?;
@@ -145,11 +177,11 @@ impl SavedModel {
             ));
         }
         let (stamp, seal): (Stamp, _) = digests::read_sealed(folder, STAMP)?;
-        if stamp.format != FORMAT && stamp.format != FIRST_FORMAT {
+        if !(FIRST_FORMAT..=FORMAT).contains(&stamp.format) {
             return Err(LearnerError::format(
                 &stamp_file,
                 format!(
-                    "has format {}, this program reads {FIRST_FORMAT} and {FORMAT}: use the version of mmrest that wrote it",
+                    "has format {}, this program reads {FIRST_FORMAT} to {FORMAT}: use the version of mmrest that wrote it",
                     stamp.format
                 ),
             ));
@@ -189,11 +221,13 @@ impl SavedModel {
         if let Some(text) = &text {
             check_text(&config, &bert_folder, &text.bert, &text.tokenizer)?;
         }
+        let encoder = folder.join(untrained::FILE);
         let saved = Self {
             config,
             features,
             extraction,
             text,
+            encoder: (stamp.format > SECOND_FORMAT && encoder.exists()).then_some(encoder),
         };
         let model = saved.config.model.visit(Load {
             saved: &saved,
@@ -221,10 +255,27 @@ impl ModelVisitor for Load<'_> {
         let layers = encoder.map_or(0, |bert| bert.num_hidden_layers);
         let task = self.saved.config.task(self.saved.features.widths, layers);
         let weights = self.folder.join("weights.safetensors");
-        check_size(&weights, M::parameter_count(config, &task, encoder))?;
-        let bert = encoder.map(|bert| (bert.init(self.device), bert));
+        let files = [Some(&weights), self.saved.encoder.as_ref()];
+        check_size(&files, M::parameter_count(config, &task, encoder))?;
+        let bert = match encoder {
+            Some(bert) => Some((self.encoder(bert)?, bert)),
+            None => None,
+        };
         let mut model = M::init(config, &task, bert, self.device)?;
-        load_weights(&mut model, &weights)?;
+        let elsewhere = Untrained {
+            text: M::TEXT_PATH,
+            lower_layers: match self.saved.encoder {
+                Some(_) => self.saved.lower_layers(),
+                None => 0,
+            },
+        };
+        let missing = read_weights(&mut model, &weights)?;
+        if let Some(name) = missing.iter().find(|name| !elsewhere.holds(name)) {
+            return Err(LearnerError::format(
+                &weights,
+                format!("does not fit the model: {name} is missing"),
+            ));
+        }
         let (path, state) = self.state()?;
         let wrong = |message: String| LearnerError::format(&path, message);
         let state: M::State = serde_json::from_value(state)
@@ -237,6 +288,15 @@ impl ModelVisitor for Load<'_> {
 }
 
 impl Load<'_> {
+    /// The text encoder, with what was not trained of it.
+    fn encoder(&self, bert: &BertConfig) -> Result<Bert, LearnerError> {
+        let encoder = bert.init(self.device);
+        match &self.saved.encoder {
+            Some(file) => Untrained::of_encoder(self.saved.lower_layers()).read(encoder, file),
+            None => Ok(encoder),
+        }
+    }
+
     /// The model's state, with the file it stands in.
     fn state(&self) -> Result<(PathBuf, serde_json::Value), LearnerError> {
         if self.format == FIRST_FORMAT {
@@ -292,7 +352,7 @@ pub(crate) fn extend(
     let (stamp, _) = digests::read_sealed::<Stamp>(folder, STAMP)?;
     let growing = &files::beside(target, ".growing");
     files::empty_folder(growing)?;
-    files::copy_below(folder, growing)?;
+    files::link_below(folder, growing)?;
     add(growing)?;
     digests::seal(growing, STAMP, &stamp)?;
     files::replace_folder(growing, target)
@@ -317,19 +377,22 @@ fn check_features(features: &FeatureSpec) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses a model that its file cannot hold, before any of it is built.
-fn check_size(path: &Path, parameters: u128) -> Result<(), LearnerError> {
-    let about = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            LearnerError::format(path, "is missing from the model folder")
-        }
-        _ => LearnerError::io("read", path, error),
-    })?;
-    // Every parameter is stored in single precision.
-    let room = u128::from(about.len() / 4);
-    if parameters <= room {
-        return Ok(());
+/// Refuses a model that its files cannot hold, before any of it is built.
+fn check_size(paths: &[Option<&PathBuf>], parameters: u128) -> Result<(), LearnerError> {
+    let mut room = 0;
+    for path in paths.iter().flatten() {
+        let about = std::fs::metadata(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                LearnerError::format(path, "is missing from the model folder")
+            }
+            _ => LearnerError::io("read", path, error),
+        })?;
+        // Every parameter is stored in single precision.
+        room += u128::from(about.len() / 4);
     }
+    let Some(path) = paths.iter().flatten().next().filter(|_| parameters > room) else {
+        return Ok(());
+    };
     Err(LearnerError::format(
         path,
         format!(
@@ -337,21 +400,6 @@ fn check_size(path: &Path, parameters: u128) -> Result<(), LearnerError> {
              they are not of one model, or the file is cut short"
         ),
     ))
-}
-
-fn load_weights<M: Module>(model: &mut M, path: &Path) -> Result<(), LearnerError> {
-    let mut store = SafetensorsStore::from_file(path);
-    let result = model
-        .load_from(&mut store)
-        .map_err(|e| LearnerError::format(path, format!("cannot be read as weights: {e}")))?;
-    if result.is_success() {
-        Ok(())
-    } else {
-        Err(LearnerError::format(
-            path,
-            format!("does not fit the model: {:?}", result.errors),
-        ))
-    }
 }
 
 /// What configuration and encoder must agree on.

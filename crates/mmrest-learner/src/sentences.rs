@@ -56,7 +56,7 @@ impl EncodedSentences {
         let Some((bert, text)) = load_text(config, root, &Device::flex())? else {
             return Ok(None);
         };
-        if text.fingerprint != own.fingerprint {
+        if !own.began_with(&text.fingerprint) {
             return Err(LearnerError::format(
                 &config.text.bert,
                 "is not the text encoder that the model began with, which its sentences (data.sentences) are read with: \

@@ -5,7 +5,6 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use burn::module::Module;
-use burn::store::{ModuleSnapshot, SafetensorsStore};
 use mmrest_encoders::Bert;
 use mmrest_kernels::host;
 use mmrest_models::{
@@ -18,6 +17,7 @@ use crate::error::LearnerError;
 use crate::files;
 use crate::loader::SegmentLoader;
 use crate::train::Trainer;
+use crate::untrained::{Untrained, write_weights};
 
 /// A trained model on a device without autodiff, so that dropout is off.
 pub trait TrainedModel: Debug + Send + Sync {
@@ -54,12 +54,13 @@ pub trait TrainedModel: Debug + Send + Sync {
     /// How many parameters the model has.
     fn parameter_counts(&self) -> ParameterCounts;
 
-    /// Writes weights and state, for prediction, to two files.
+    /// Writes weights and state, for prediction, to two files. So many lower layers of the text encoder, and its embeddings,
+    /// are left out: none of them when 0.
     ///
     /// # Errors
     ///
     /// A file cannot be written.
-    fn save(&self, weights: &Path, state: &Path) -> Result<(), LearnerError>;
+    fn save(&self, weights: &Path, state: &Path, lower_layers: usize) -> Result<(), LearnerError>;
 }
 
 /// A representation of some segments, such as that of text in the shared space.
@@ -166,14 +167,12 @@ impl<M: SentimentModel> TrainedModel for Trained<M> {
         }
     }
 
-    fn save(&self, weights: &Path, state: &Path) -> Result<(), LearnerError> {
-        // Of more entries than one, the order in the file would be another each time.
-        let mut store = SafetensorsStore::from_file(weights)
-            .clear_metadata()
-            .metadata("producer", "burn");
-        self.model
-            .save_into(&mut store)
-            .map_err(|e| LearnerError::format(weights, format!("cannot be written: {e}")))?;
+    fn save(&self, weights: &Path, state: &Path, lower_layers: usize) -> Result<(), LearnerError> {
+        let untrained = Untrained {
+            text: M::TEXT_PATH,
+            lower_layers,
+        };
+        write_weights(&self.model, untrained.trained_paths(&self.model), weights)?;
         files::write_json(state, &self.state)?;
         // The store writes a private file.
         let permissions = std::fs::metadata(state)

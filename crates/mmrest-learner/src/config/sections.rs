@@ -181,6 +181,7 @@ impl TrainConfig {
         Tuning {
             layer_decay: self.layer_decay,
             ema: (self.ema > 0.0).then_some(self.ema),
+            ..Tuning::default()
         }
     }
 

@@ -217,6 +217,12 @@ pub(super) fn newest_checkpoint(
             }
         }
     }
+    if damaged.is_empty() && options.folder.metrics().exists() {
+        return Err(LearnerError::format(
+            options.folder.path(),
+            "is finished, and its checkpoints are gone, as in every run of a study: start a new run",
+        ));
+    }
     if damaged.is_empty() {
         options.observer.note(if options.folder.exists() {
             "No checkpoint yet: from the beginning."

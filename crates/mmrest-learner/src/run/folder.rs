@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::lock::FolderLock;
 use crate::config::Config;
 use crate::error::LearnerError;
+use crate::files;
 use crate::space::Snapshots;
 
 /// Name of the lock's file.
@@ -98,6 +99,15 @@ impl RunFolder {
             .report
             .geometry
             .then(|| Snapshots::new(self.geometry()))
+    }
+
+    /// Removes what a run would go on from: for one that has finished, and is not to be trained longer.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be removed.
+    pub fn remove_checkpoints(&self) -> Result<(), LearnerError> {
+        files::remove_folder(&self.checkpoints())
     }
 
     /// Whether a run has begun here.

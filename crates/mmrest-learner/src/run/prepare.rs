@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use mmrest_data::packed::PackedSet;
 use mmrest_data::text::hex;
@@ -23,6 +23,7 @@ use crate::saved_model::{SavedModel, TextParts, check_text};
 use crate::sentences::EncodedSentences;
 use crate::source::{AbsentText, ExampleSource, PackedSplit};
 use crate::text_cache::Frozen;
+use crate::untrained::Untrained;
 
 /// `path` as it stands where that exists, else below the project's root.
 pub(crate) fn locate(root: &Path, path: &Path) -> PathBuf {
@@ -363,12 +364,13 @@ pub(crate) fn start_model<M: SentimentModel>(
     device.seed(seed::mix(config.seed, &[seed::WEIGHTS, 1]));
     let model = M::init(of, &task, bert, device)?;
     model.visit(&mut Materialise);
+    let untrained = Untrained {
+        text: M::TEXT_PATH,
+        lower_layers: task.lower_layers,
+    };
+    // A model that runs all layers itself would train them all.
     let model = match M::needs(of).text {
-        TextNeed::TokenIds if task.lower_layers > 0 => model.map(&mut FreezeText {
-            text: M::TEXT_PATH,
-            lower_layers: task.lower_layers,
-            path: Vec::new(),
-        }),
+        TextNeed::TokenIds => untrained.freeze(model),
         _ => model,
     };
     let saved = SavedModel {
@@ -376,53 +378,9 @@ pub(crate) fn start_model<M: SentimentModel>(
         features,
         extraction,
         text,
+        encoder: None,
     };
     Ok((saved, model))
-}
-
-/// Takes the gradients from what is not trained of a text encoder whose layers a model runs itself: the embeddings and the
-/// lower layers. A pooler is the model's.
-struct FreezeText {
-    text: &'static str,
-    lower_layers: usize,
-    path: Vec<String>,
-}
-
-impl FreezeText {
-    fn freezes(&self) -> bool {
-        let path = self.path.join(".");
-        let Some(part) = path
-            .strip_prefix(self.text)
-            .and_then(|part| part.strip_prefix('.'))
-        else {
-            return false;
-        };
-        match part.strip_prefix("layers.") {
-            Some(layer) => {
-                let layer = layer.split('.').next().and_then(|layer| layer.parse().ok());
-                layer.is_some_and(|layer: usize| layer < self.lower_layers)
-            }
-            None => !part.starts_with("pooler."),
-        }
-    }
-}
-
-impl ModuleMapper for FreezeText {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.freezes() {
-            param.set_require_grad(false)
-        } else {
-            param
-        }
-    }
 }
 
 /// burn draws some weights when they are made and others when they are first read; reading all at once lets the seed that was

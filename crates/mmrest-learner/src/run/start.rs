@@ -23,8 +23,9 @@ use crate::example::FeatureSpec;
 use crate::files;
 use crate::tensor_file::TensorFile;
 use crate::train::{
-    BestModel, Checkpoints, EpochLoop, Observer, Progress, Restored, Silent, Start, fit,
+    BestModel, Checkpoints, EpochLoop, Observer, Progress, Restored, Silent, Start, Tuning, fit,
 };
+use crate::untrained::share;
 
 /// Where and how a run runs; what it computes is its [`Config`].
 #[derive(Clone)]
@@ -169,7 +170,7 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     config.data.check_files(&options.root)?;
     let restored = newest_checkpoint(config, options, &checkpoints)?;
     options.observer.stage("loading the text encoder");
-    let text = load_text(config, &options.root, &first_device())?;
+    let mut text = load_text(config, &options.root, &first_device())?;
     options.observer.stage("reading the data");
     let stop = || options.interrupter.should_stop();
     let data = prepare(&config.data, &options.root, &mut |_| !stop())?;
@@ -197,13 +198,19 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         &options.root,
     );
     record.text_encoder = text.as_ref().map(|(_, text)| text.fingerprint.clone());
-    let init = initial_weights(options, restored.is_some())?;
+    let untrained = text.as_ref().map_or(0, |(_, text)| {
+        config.lower_layers(text.bert.num_hidden_layers)
+    });
+    let init = initial_weights(options, restored.is_some(), untrained > 0)?;
     record.initial_weights = init.as_deref().map(SourceFile::read).transpose()?;
     let mut record = admit(record, changes, options, accepted)?;
+    if let (Some((_, text)), Some(file)) = (&mut text, &record.initial_weights) {
+        text.start_from(file);
+    }
     options.observer.stage("preparing text and features");
     let features = FeatureSpec::fit(config, &set, &stop)?;
     let made = (features, extraction(config, &options.root)?);
-    let (saved, network) = start_model::<M>(config, model, made, text, &first_device())?;
+    let (mut saved, network) = start_model::<M>(config, model, made, text, &first_device())?;
     let published = init.as_deref().map(PublishedFile::read).transpose()?;
     let network = match &published {
         Some(file) => file.weights(network)?,
@@ -215,6 +222,10 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     };
     let encoder = network.valid();
     let splits = Splits::prepare(&set, &saved, encoder.text_encoder(), &options.root, &stop)?;
+    if let Some(bert) = encoder.text_encoder().filter(|_| untrained > 0) {
+        let cache = options.root.join(&config.text.cache);
+        saved.encoder = Some(share(bert, untrained, saved.fingerprint(), &cache)?);
+    }
     if let Some(cut) = splits.about_texts(config.text.max_tokens) {
         options.observer.note(&cut);
     }
@@ -232,7 +243,11 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         .map_or(0, |text| text.bert.num_hidden_layers);
     let task = config.task(saved.features.widths, layers);
     let recipe = config.train.recipe::<M>(model);
-    let tuning = config.train.tuning();
+    let tuning = Tuning {
+        // Weights that were drawn may be others with another version of the program.
+        left_out: untrained * usize::from(!config.text.from_scratch),
+        ..config.train.tuning()
+    };
     let mut state = M::init_state(model, &task, &splits.labels(Split::Train));
     if let Some(file) = &published {
         file.state::<M>(&mut state)?;
@@ -332,10 +347,18 @@ fn clear_up(
     best.settle(restored.and_then(|restored| restored.progress.selected_epoch))
 }
 
-/// The file of weights that a run begins with: that of this start, or of the first start of a run that has no checkpoint.
-fn initial_weights(options: &RunOptions, restored: bool) -> Result<Option<PathBuf>, LearnerError> {
-    if restored || options.init.is_some() || !(options.resume && options.folder.exists()) {
-        return Ok(options.init.clone().filter(|_| !restored));
+/// The file of weights that a run begins with: that of this start, or of the first start of a run that is resumed; none
+/// where a checkpoint is restored and holds all, not what is untrained.
+fn initial_weights(
+    options: &RunOptions,
+    restored: bool,
+    untrained: bool,
+) -> Result<Option<PathBuf>, LearnerError> {
+    if restored && !untrained {
+        return Ok(None);
+    }
+    if !restored && (options.init.is_some() || !(options.resume && options.folder.exists())) {
+        return Ok(options.init.clone());
     }
     let first: RunRecord = files::read_json(&options.folder.record())?;
     let Some(file) = first.initial_weights else {

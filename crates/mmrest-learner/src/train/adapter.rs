@@ -14,6 +14,7 @@ use burn::data::dataset::DatasetError;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Devices, Module, ModuleMapper, ModuleVisitor};
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::store::ModuleRecord;
 use burn::tensor::{Device, ExecutionError, Tensor};
 use burn::train::checkpoint::{CheckpointingAction, CheckpointingStrategy};
 use burn::train::logger::{EvaluationProgressLogger, InMemoryMetricLogger, TrainingProgressLogger};
@@ -39,6 +40,7 @@ use super::non_finite::{FirstError, StepError, find_non_finite, non_finite_loss}
 use super::schedule::SharedFactor;
 use super::trainer::{Start, StepRules, Trainer};
 use crate::error::{LearnerError, to_host};
+use crate::untrained::Untrained;
 
 /// A model with what burn-train's traits leave no other place for. As a module it is the model: same parameters, same
 /// paths.
@@ -50,6 +52,8 @@ pub(super) struct Trainee<M: SentimentModel> {
 /// What every clone of a trainee shares.
 pub(super) struct Shared<M: SentimentModel> {
     pub(super) groups: GradientGroups,
+    /// What a checkpoint leaves out.
+    left_out: Untrained,
     current: Mutex<Current<M>>,
 }
 
@@ -84,9 +88,10 @@ impl<M: SentimentModel> Current<M> {
 
 impl<M: SentimentModel> Shared<M> {
     /// Before the first step, with the gradients in these groups.
-    pub(super) fn new(state: M::State, groups: GradientGroups) -> Self {
+    pub(super) fn new(state: M::State, groups: GradientGroups, left_out: Untrained) -> Self {
         Self {
             groups,
+            left_out,
             current: Mutex::new(Current::new(state)),
         }
     }
@@ -158,6 +163,12 @@ impl<M: SentimentModel> Module for Trainee<M> {
 
     fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
         self.model.visit(visitor);
+    }
+
+    /// What a checkpoint holds.
+    fn into_record(self) -> ModuleRecord {
+        let kept = self.shared.left_out.trained(&self.model);
+        self.model.into_record_group(kept)
     }
 
     fn map<P: ModuleMapper>(self, mapper: &mut P) -> Self {

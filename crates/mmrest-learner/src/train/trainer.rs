@@ -15,6 +15,7 @@ use super::gradients::{Change, GradientGroups, ParameterGroups};
 use super::non_finite::{NonFinite, StepError, find_in_gradients};
 use super::schedule::{LayerDecay, SharedFactor, optimizer, scheduler};
 use crate::error::LearnerError;
+use crate::untrained::Untrained;
 
 /// A model, its state and its optimisers, one training step after another.
 ///
@@ -313,6 +314,9 @@ pub(crate) struct Tuning {
     pub layer_decay: f64,
     /// Share of the average that a step leaves of the average before it; none where there is no average.
     pub ema: Option<f64>,
+    /// How many lower layers of the text encoder, with its embeddings, a checkpoint leaves out: they are not trained, and a
+    /// resumed run has them from where it began. All is kept with 0.
+    pub left_out: usize,
 }
 
 impl Default for Tuning {
@@ -320,6 +324,7 @@ impl Default for Tuning {
         Self {
             layer_decay: 1.0,
             ema: None,
+            left_out: 0,
         }
     }
 }
@@ -383,7 +388,11 @@ impl<M: SentimentModel> Start<M> {
         let scheduler = scheduler(recipe, layers, &factor)?;
         let ema = tuning.ema.map(|decay| Ema::new(decay, &model));
         let groups = GradientGroups::new(&recipe.gradients)?;
-        let shared = Arc::new(Shared::new(state, groups));
+        let left_out = Untrained {
+            text: M::TEXT_PATH,
+            lower_layers: tuning.left_out,
+        };
+        let shared = Arc::new(Shared::new(state, groups, left_out));
         let trainee = Trainee {
             model,
             shared: Arc::clone(&shared),
@@ -414,9 +423,18 @@ impl<M: SentimentModel> Start<M> {
         model
             .check_state(&state)
             .map_err(|error| wrong("state.json", error.to_string()))?;
+        let misfit = |error: String| wrong("model.bpk", format!("does not fit the model: {error}"));
+        let left_out = Untrained {
+            text: M::TEXT_PATH,
+            lower_layers: tuning.left_out,
+        };
+        // Versions before wrote all of them.
+        let kept = left_out.trained_paths(&model).len();
+        let record = restored.model;
+        let partial = record.len() == kept;
         let model = model
-            .try_load_record(restored.model)
-            .map_err(|error| wrong("model.bpk", format!("does not fit the model: {error}")))?;
+            .try_load_record(record.allow_partial(partial))
+            .map_err(|error| misfit(error.to_string()))?;
         let mut start = Self::new(model, state, recipe, devices, tuning)?;
         if let Some((ema, file)) = start.ema.as_mut().zip(restored.ema) {
             ema.restore(&file)

@@ -166,6 +166,9 @@ fn run_in(
     })?;
     match outcome {
         Outcome::Finished(metrics) => {
+            if arguments.of_study {
+                folder.remove_checkpoints()?;
+            }
             display.finished(&metrics);
             let folder = quoted(&near(folder.path()));
             display.line(&format!(
