@@ -13,7 +13,7 @@ COPY data/folds data/folds
 RUN cargo build --release --locked --package mmrest
 
 FROM debian:bookworm-slim
-RUN useradd --system --uid 10001 --no-create-home mmrest
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mmrest
 COPY --from=builder /build/target/release/mmrest /usr/local/bin/mmrest
 USER 10001
 WORKDIR /work

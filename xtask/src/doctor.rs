@@ -40,7 +40,7 @@ pub(crate) fn main(args: &[OsString]) -> Outcome {
     .into_iter()
     .flatten()
     .collect();
-    print!("{}", table(&rows));
+    crate::terminal::print(&table(&rows));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -102,7 +102,7 @@ pub(crate) fn main(args: &[OsString]) -> Outcome {
             run::main(&["help".into(), command.clone()])
         }
         _ => {
-            print!("{}", table());
+            crate::terminal::print(&table());
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -123,7 +123,7 @@ fn table() -> String {
 
 fn section(text: &mut String, commands: &[(&str, &str)]) {
     for (command, what) in commands {
-        text.push_str(&format!("  {command:15} {what}\n"));
+        text.push_str(&format!("  {command:15}  {what}\n"));
     }
 }
 

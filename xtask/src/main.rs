@@ -14,6 +14,7 @@ mod library;
 mod lint;
 mod machine;
 mod run;
+mod terminal;
 mod test;
 
 use std::{env, ffi::OsString, process::ExitCode};

@@ -28,6 +28,19 @@ pub fn few<T: ToString>(items: &[T], most: usize) -> String {
     listed.join(", ")
 }
 
+/// A text as a message quotes it: its first 60 letters, and whether there are more.
+///
+/// ```
+/// assert_eq!(mmrest_data::text::quoted("a\tb"), r#""a\tb""#);
+/// assert!(mmrest_data::text::quoted(&"a".repeat(1000)).ends_with(r#"aaa" ..."#));
+/// ```
+pub fn quoted(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{:?} ...", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
 /// Whether a text is what pandas and others write for an empty cell: `nan`, `None` and the like.
 ///
 /// ```

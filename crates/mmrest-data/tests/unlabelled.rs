@@ -10,9 +10,10 @@ use std::path::Path;
 
 use common::{mosi_config, numbers, shared_data, words, workspace, write};
 use made::{array, dict, list, pickle, text};
+use mmrest_data::csd::Entry;
 use mmrest_data::{
-    DataConfig, DataError, Kind, Modality, Segment, Split, TextFrom, load, load_unlabelled,
-    open_unlabelled, visit_unlabelled,
+    AudioFrom, DataConfig, DataError, FramesOf, Kind, Modality, Segment, Split, TextFrom, load,
+    load_unlabelled, open_unlabelled, visit_unlabelled,
 };
 use tempfile::TempDir;
 
@@ -261,6 +262,105 @@ fn files_that_cannot_be_joined_are_refused() {
     assert!(matches!(refused(), DataError::Empty { .. }));
     fs::write(at.join("vision.csd"), "").unwrap();
     assert!(matches!(refused(), DataError::Hdf5 { .. }));
+}
+
+/// Two people of video "v" who speak at once: what each says and how it sounds is a piece of its own, as labels are.
+fn overlapping_speech(times: [[f64; 2]; 2]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let pieces = |of: [Entry; 2]| {
+        let [first, second] = of;
+        [("v[0]", first), ("v[1]", second)]
+    };
+    let said = [
+        words(&[
+            ([0.0, 0.5], "how"),
+            ([1.0, 1.0], "very"),
+            ([1.5, 2.5], "good"),
+        ]),
+        words(&[([0.8, 1.4], "oh"), ([1.6, 1.8], "no")]),
+    ];
+    write(at, "words.csd", &pieces(said));
+    let heard = [
+        numbers(&[([0.0, 1.0], &[1.0, 0.0]), ([1.0, 2.5], &[2.0, 0.0])]),
+        numbers(&[([0.5, 1.5], &[3.0, 0.0]), ([1.5, 2.0], &[4.0, 0.0])]),
+    ];
+    write(at, "audio.csd", &pieces(heard));
+    let label = |interval, label: f32| numbers(&[(interval, &[label])]);
+    let labels = [label(times[0], 1.0), label(times[1], -1.0)];
+    write(at, "labels.csd", &pieces(labels));
+    fs::write(
+        at.join("folds.json"),
+        r#"{"train": ["v"], "valid": [], "test": []}"#,
+    )
+    .unwrap();
+    folder
+}
+
+/// Text, frames and timing of every segment, trained on and predicted with and without labels.
+#[test]
+fn people_who_speak_at_once_have_words_and_frames_of_their_own() {
+    let folder = overlapping_speech([[0.0, 2.5], [0.5, 2.0]]);
+    let at = folder.path();
+    let frames = DataConfig {
+        dir: ".".into(),
+        text_from: TextFrom::Words,
+        table: None,
+        modalities: vec![Modality::Text, Modality::Audio],
+        ..config()
+    };
+    let timing = DataConfig {
+        audio: None,
+        audio_from: AudioFrom::WordTiming,
+        ..frames.clone()
+    };
+    let by_word = DataConfig {
+        frames: FramesOf::Word,
+        ..frames.clone()
+    };
+    let read = |config: &DataConfig| {
+        let data = load(config, at).unwrap();
+        let labelled = load_unlabelled(config, at).unwrap();
+        fs::rename(at.join("labels.csd"), at.join("away")).unwrap();
+        let bare = load_unlabelled(config, at).unwrap();
+        fs::rename(at.join("away"), at.join("labels.csd")).unwrap();
+        for other in [&labelled, &bare] {
+            assert_eq!(texts(other), texts(&data.train));
+            for (own, other) in data.train.iter().zip(other) {
+                assert_eq!((&own.id, &own.audio), (&other.id, &other.audio));
+            }
+        }
+        data.train
+    };
+    let segments = read(&frames);
+    assert_eq!(texts(&segments), ["how very good", "oh no"]);
+    assert_eq!(segments[0].audio.values, [1.0, 0.0, 2.0, 0.0]);
+    assert_eq!(segments[1].audio.values, [3.0, 0.0, 4.0, 0.0]);
+    let segments = read(&by_word);
+    assert_eq!(segments[1].audio.values, [3.0, 0.0, 4.0, 0.0]);
+    // A pause is since anybody's last word.
+    let pauses = |segment: &Segment| -> Vec<f32> {
+        let rows = segment.audio.values.chunks_exact(2);
+        rows.map(|row| (row[1] * 100.0).round()).collect()
+    };
+    let segments = read(&timing);
+    assert_eq!(pauses(&segments[0]), [0.0, 0.0, 10.0]);
+    assert_eq!(pauses(&segments[1]), [30.0, 0.0]);
+}
+
+/// Files whose pieces are not the labelled intervals are cut by times, as before.
+#[test]
+fn pieces_of_other_cuts_are_joined_and_cut_by_times() {
+    let folder = overlapping_speech([[3.0, 4.0], [0.0, 1.2]]);
+    let config = DataConfig {
+        text_from: TextFrom::Words,
+        table: None,
+        modalities: vec![Modality::Text, Modality::Audio],
+        ..config()
+    };
+    let segments = load_unlabelled(&config, folder.path()).unwrap();
+    assert_eq!(texts(&segments), ["", "how oh"]);
+    assert_eq!(segments[1].audio.values, [1.0, 0.0, 3.0, 0.0, 2.0, 0.0]);
 }
 
 #[test]

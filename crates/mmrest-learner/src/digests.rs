@@ -3,7 +3,7 @@
 //!
 //! | key of the main file | value |
 //! |---|---|
-//! | `files` | the names in the list: all files of the folder but the list and the main file |
+//! | `files` | the names in the list: all files of the folder but the list, the main file and the model card |
 //! | `sha256sums` | SHA-256 of the list |
 //! | `seal` | SHA-256 of the main file's JSON without this key, without spaces |
 
@@ -21,6 +21,10 @@ use crate::files;
 
 /// The name of the list.
 pub(crate) const LIST: &str = "SHA256SUMS";
+
+/// The model card: for people, who may edit it, and read by no program. It is not listed, and a list of an older version that
+/// names it says nothing of it.
+pub(crate) const CARD: &str = "README.md";
 
 /// Of a name in the list, in bytes.
 const LONGEST: usize = 255;
@@ -68,7 +72,7 @@ pub(crate) fn seal(
     let mut listed = Vec::new();
     for path in files::below(folder)? {
         let name = with_slashes(path.strip_prefix(folder).unwrap_or(&path));
-        if name != LIST && name != main {
+        if ![LIST, CARD, main].contains(&name.as_str()) {
             listed.push((name, digest(&path)?));
         }
     }
@@ -195,6 +199,9 @@ pub(crate) fn verify(
     }
     for line in text.lines() {
         let (expected, path) = entry(folder, line).ok_or_else(no_list)?;
+        if path == folder.join(CARD) {
+            continue;
+        }
         if !path.is_file() {
             if optional.is_some_and(|name| path == folder.join(name)) {
                 continue;
@@ -288,6 +295,22 @@ mod tests {
             std::fs::write(&path, good).unwrap();
         }
         assert_eq!(checked(folder.path()).unwrap(), Checked::Whole);
+    }
+
+    #[test]
+    fn the_model_card_is_nobodys_to_guard_also_in_a_list_of_an_older_version() {
+        let folder = made();
+        let (list, card) = (folder.path().join(LIST), folder.path().join(CARD));
+        let before = std::fs::read_to_string(&list).unwrap();
+        std::fs::write(&card, b"mine").unwrap();
+        assert_eq!(checked(folder.path()).unwrap(), Checked::Whole);
+        seal(folder.path(), MAIN, &content()).unwrap();
+        assert_eq!(std::fs::read_to_string(&list).unwrap(), before);
+        std::fs::write(folder.path().join(MAIN), content().to_string()).unwrap();
+        std::fs::write(&list, format!("{before}{}  {CARD}\n", sha256(b"theirs"))).unwrap();
+        assert_eq!(checked(folder.path()).unwrap(), Checked::Listed);
+        std::fs::remove_file(&card).unwrap();
+        assert_eq!(checked(folder.path()).unwrap(), Checked::Listed);
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use mmrest_data::{Download, Modality};
 
+use crate::digests;
 use crate::figures::FigureSet;
 use crate::run::{MetricsFile, RunRecord};
 use crate::saved_model::SavedModel;
 
 /// The file in the model folder.
-pub(crate) const FILE: &str = "README.md";
+pub(crate) const FILE: &str = digests::CARD;
 
 /// What is known of a data set beside its files.
 struct Known {
@@ -25,8 +26,8 @@ const MOSI: Known = Known {
     name: "CMU-MOSI",
     key: "cmu-mosi",
     language: Some("en"),
-    terms: "features and labels are published for research by the CMU-MultimodalSDK, without a licence of their own; the videos \
-            are their YouTube uploaders'",
+    terms: "no licence is stated for features and labels, neither in their files nor by the CMU-MultimodalSDK that publishes them \
+            (the MIT licence is that of its code); it keeps the videos back for the privacy of the people in them",
 };
 const MOSEI: Known = Known {
     name: "CMU-MOSEI",
@@ -37,7 +38,8 @@ const SIMS: Known = Known {
     name: "CH-SIMS",
     key: "ch-sims",
     language: Some("zh"),
-    terms: "published for research by its authors; the clips are cut from films, series and shows of other owners",
+    terms: "no licence is stated for the data in its authors' repository (the MIT licence is that of its code); the clips are cut \
+            from films, series and shows of other owners",
 };
 const OWN: Known = Known {
     name: "the user's own data",
@@ -238,7 +240,7 @@ fn licences(saved: &SavedModel, known: &Known, licence: Option<&str>) -> String 
             text.fingerprint
         ),
         (Some(text), None) => format!(
-            "the text encoder (SHA-256 `{}`) came without a word about its licence: see where it was published",
+            "the licence of the text encoder (SHA-256 `{}`) is unknown, for its folder names none: see where it was published",
             text.fingerprint
         ),
     };

@@ -13,6 +13,7 @@ pub use usable::{FAR, is_finite};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Device;
 use mmrest_data::{DataReport, Frames, FramesOf, Kind, Modality, Segment, clean};
@@ -91,6 +92,7 @@ pub struct Predictor {
     neighbours: Option<Neighbours>,
     sentences: Option<Arc<EncodedSentences>>,
     calibration: Option<Calibration>,
+    computed: Arc<AtomicUsize>,
 }
 
 impl Predictor {
@@ -109,6 +111,7 @@ impl Predictor {
             folder: model_folder.to_path_buf(),
             neighbours: None,
             sentences: None,
+            computed: Arc::default(),
         })
     }
 
@@ -165,6 +168,16 @@ impl Predictor {
     /// Configuration, features and text encoder of the model.
     pub fn saved_model(&self) -> &SavedModel {
         &self.saved
+    }
+
+    /// How many segments [`predict`](Self::predict), [`embed`](Self::embed) and [`explain`](Self::explain) have computed, which
+    /// grows with each of their batches: for whoever shows the progress of a long call.
+    pub fn computed(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.computed)
+    }
+
+    fn count(&self, batch: &[usize]) {
+        self.computed.fetch_add(batch.len(), Ordering::Relaxed);
     }
 
     /// The modalities that the model uses, in the order of the shared space.
@@ -240,6 +253,7 @@ impl Predictor {
         for rows in self.batches(segments) {
             let batch = self.batch(segments, &rows);
             predictions.extend(self.model.predict_batch(&batch)?);
+            self.count(&rows);
         }
         predictions.sort_by_key(|prediction| prediction.row);
         Ok(predictions)
@@ -257,6 +271,7 @@ impl Predictor {
             let (predictions, representations) = self.model.represent_batch(&batch)?;
             embeddings.predictions.extend(predictions);
             embeddings.place(segments.len(), &rows, representations);
+            self.count(&rows);
         }
         let order = |prediction: &Prediction| prediction.row;
         embeddings.predictions.sort_by_key(order);

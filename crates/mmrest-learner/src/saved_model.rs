@@ -10,8 +10,8 @@
 //! | `config.toml` | the run's whole configuration |
 //! | `bert/` | `config.json`, `vocab.txt`, `tokenizer_config.json` of the text encoder |
 //! | `neighbours.safetensors` | once training has ended: training segments in the shared space, with ids and labels |
-//! | `README.md` | once training has ended: the model card |
 //! | `SHA256SUMS` | SHA-256 of each of them |
+//! | `README.md` | once training has ended: the model card, for people to edit: of no digest |
 //! | `model.json` | format version, and the epoch; the names of the files, and the SHA-256 of their list |
 
 use std::path::{Path, PathBuf};

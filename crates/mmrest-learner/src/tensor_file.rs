@@ -61,6 +61,18 @@ impl TensorFile {
         Some((&tensor.shape, tensor.floats()?))
     }
 
+    /// The first tensor of F32 with a number that is not finite.
+    pub(crate) fn not_finite(&self) -> Option<&str> {
+        let mut tensors = self.tensors.iter();
+        let finite = |tensor: &StoredTensor| {
+            tensor
+                .floats()
+                .is_none_or(|all| all.iter().all(|v| v.is_finite()))
+        };
+        let found = tensors.find(|(_, tensor)| !finite(tensor));
+        found.map(|(name, _)| name.as_str())
+    }
+
     /// A tensor.
     pub(crate) fn get(&self, name: &str) -> Option<&StoredTensor> {
         self.tensors.get(name)

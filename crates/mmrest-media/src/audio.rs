@@ -1,6 +1,5 @@
 //! Recordings: decoded, mixed to one channel, cut into clips, resampled.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -11,9 +10,10 @@ use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as DecoderError;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatReader, TrackType};
-use symphonia::core::io::MediaSourceStream;
+use symphonia::core::io::{MediaSource, MediaSourceStream};
 
 use crate::error::{MediaError, Result};
+use crate::file::{MediaFile, OpenFile};
 use crate::mp4;
 
 /// The sample rate that an installed `ffmpeg` is asked for.
@@ -21,6 +21,9 @@ const FFMPEG_RATE: u32 = 48_000;
 
 /// The highest sample rate that is read: a clip is held at the rate of its recording.
 const HIGHEST_RATE: u32 = 192_000;
+
+/// The greatest sample of a recording of floating-point numbers, in the scale of any whole numbers.
+const GREATEST: f32 = 2_147_483_648.0;
 
 /// What may be done for a recording.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,8 +80,12 @@ enum Source {
 pub struct Damage {
     /// Packets that were left out.
     pub packets: usize,
+    /// Samples that are no finite numbers, or beyond any scale, and are taken as silence.
+    pub samples: usize,
     /// The file ends within its audio.
     pub truncated: bool,
+    /// All was decoded, but is not what was encoded: flac files have a checksum of their sound.
+    pub altered: bool,
 }
 
 impl AudioReader {
@@ -88,30 +95,30 @@ impl AudioReader {
     ///
     /// The file cannot be read, has no audio, or is of a format that is not read.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_within(path, AudioLimits::default())
+        Self::open_within(path.into(), AudioLimits::default())
     }
 
-    /// As [`open`](Self::open), within limits.
+    /// As [`open`](Self::open), of a file that may be in memory, within limits.
     ///
     /// # Errors
     ///
     /// Those of [`open`](Self::open).
-    pub fn open_within(path: &Path, limits: AudioLimits) -> Result<Self> {
-        let file = File::open(path).map_err(|error| MediaError::io(path, error))?;
-        let length = file
-            .metadata()
-            .map_err(|error| MediaError::io(path, error))?;
-        if length.is_dir() {
-            return Err(MediaError::recording(path, "a folder, not a recording"));
+    pub fn open_within(file: MediaFile<'_>, limits: AudioLimits) -> Result<Self> {
+        let name = file.name();
+        if matches!(file, MediaFile::Disk(path) if path.is_dir()) {
+            return Err(MediaError::recording(name, "a folder, not a recording"));
         }
-        if length.len() == 0 {
-            return Err(MediaError::recording(path, "the file is empty"));
+        let open = file.open()?;
+        if open.byte_len() == Some(0) {
+            return Err(MediaError::recording(name, "the file is empty"));
         }
-        let opened = match Self::decode(path, file) {
-            Err(MediaError::Unsupported { path, reason }) if limits.ffmpeg => {
-                Self::ffmpeg(&path, reason)
+        let opened = match (Self::decode(file, open), file) {
+            (Err(MediaError::Unsupported { reason, .. }), MediaFile::Disk(path))
+                if limits.ffmpeg =>
+            {
+                Self::ffmpeg(path, reason)
             }
-            opened => opened,
+            (opened, _) => opened,
         };
         opened.map(|mut reader| {
             reader.left = (limits.seconds * f64::from(reader.sample_rate)) as u64;
@@ -120,7 +127,8 @@ impl AudioReader {
         })
     }
 
-    fn decode(path: &Path, file: File) -> Result<Self> {
+    fn decode(file: MediaFile<'_>, open: OpenFile) -> Result<Self> {
+        let path = file.name();
         let unsupported = |reason: &str| MediaError::Unsupported {
             path: path.to_path_buf(),
             reason: reason.to_owned(),
@@ -129,7 +137,7 @@ impl AudioReader {
         if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
             hint.with_extension(extension);
         }
-        let stream = MediaSourceStream::new(Box::new(file), Default::default());
+        let stream = MediaSourceStream::new(Box::new(open), Default::default());
         let format = symphonia::default::get_probe()
             .probe(&hint, stream, Default::default(), Default::default())
             .map_err(|error| match error {
@@ -144,7 +152,7 @@ impl AudioReader {
         let parameters = track.codec_params.as_ref().and_then(|codec| codec.audio());
         let parameters = parameters.ok_or_else(|| unsupported("an audio codec that is unknown"))?;
         let decoder = symphonia::default::get_codecs()
-            .make_audio_decoder(parameters, &AudioDecoderOptions::default())
+            .make_audio_decoder(parameters, &AudioDecoderOptions::default().verify(true))
             .map_err(|_| unsupported("an audio codec that is not decoded here"))?;
         let sample_rate = parameters.sample_rate.unwrap_or(0);
         if sample_rate == 0 {
@@ -163,7 +171,7 @@ impl AudioReader {
         let priming = if delayed {
             0 // The decoder leaves it out.
         } else {
-            mp4::priming(path, sample_rate).unwrap_or(0)
+            mp4::priming(file, sample_rate).unwrap_or(0)
         };
         Ok(Self {
             path: path.to_path_buf(),
@@ -229,7 +237,8 @@ impl AudioReader {
         self.damage
     }
 
-    /// The next samples, at most some ten thousand, in [-1, 1]; none at the end.
+    /// The next samples, at most some ten thousand, in [-1, 1] (of a file of floating-point numbers as they are, if they are
+    /// finite); none at the end.
     ///
     /// # Errors
     ///
@@ -252,6 +261,14 @@ impl AudioReader {
             let skipped = usize::try_from(self.priming).map_or(block.len(), |n| n.min(block.len()));
             self.priming -= skipped as u64;
             block.drain(..skipped);
+            for sample in &mut block {
+                // Not so of what is not a number either.
+                let usual = sample.abs() <= GREATEST;
+                if !usual {
+                    *sample = 0.0;
+                    self.damage.samples += 1;
+                }
+            }
             if !block.is_empty() {
                 return Ok(Some(block));
             }
@@ -291,7 +308,11 @@ impl AudioReader {
         loop {
             let packet = match format.next_packet() {
                 Ok(Some(packet)) => packet,
-                Ok(None) | Err(DecoderError::ResetRequired) => return Ok(None),
+                Ok(None) | Err(DecoderError::ResetRequired) => {
+                    let altered = decoder.finalize().verify_ok == Some(false);
+                    self.damage.altered = altered && self.damage.packets == 0;
+                    return Ok(None);
+                }
                 Err(DecoderError::IoError(error))
                     if error.kind() == io::ErrorKind::UnexpectedEof =>
                 {
@@ -402,6 +423,12 @@ impl ClipReader {
     /// Whether the recording's end has been read.
     pub fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether the recording is known to end at this time, in seconds, or before.
+    pub(crate) fn ends_before(&self, time: f64) -> bool {
+        let samples = (self.first + self.buffer.len()) as f64;
+        self.ended && samples <= time * f64::from(self.reader.sample_rate())
     }
 
     /// Reads to the end and gives the recording's length in seconds.

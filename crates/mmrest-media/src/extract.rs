@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::audio::{AudioLimits, AudioReader, ClipReader, resample};
 use crate::error::{MediaError, Result};
 use crate::features::FeatureSet;
+use crate::file::MediaFile;
 use crate::mp4;
 use crate::tables::{TableReader, TableSet};
 use crate::transcript::{Transcript, Word};
@@ -72,24 +73,24 @@ pub struct Cut {
 #[derive(Clone, Copy, Debug)]
 pub struct Recording<'a> {
     /// Its file; without one nothing is taken of its sound.
-    pub media: Option<&'a Path>,
+    pub media: Option<MediaFile<'a>>,
     /// Its transcript.
     pub transcript: &'a Transcript,
     /// The segments; without them those of the transcript's cues.
     pub cuts: Option<&'a [Cut]>,
     /// Another program's table of visual features.
-    pub vision: Option<&'a Path>,
+    pub vision: Option<MediaFile<'a>>,
     /// Another program's table of audio features.
-    pub audio_table: Option<&'a Path>,
+    pub audio_table: Option<MediaFile<'a>>,
     /// Frames of the video in a second, for tables that count frames; those of an mp4 or mov file are read from it.
     pub frame_rate: Option<f64>,
 }
 
 impl<'a> Recording<'a> {
-    /// A recording cut at its transcript's cues, without tables of other programs.
+    /// A recording on disk cut at its transcript's cues, without tables of other programs.
     pub fn new(media: Option<&'a Path>, transcript: &'a Transcript) -> Self {
         Self {
-            media,
+            media: media.map(MediaFile::Disk),
             transcript,
             cuts: None,
             vision: None,
@@ -128,6 +129,7 @@ pub struct Extraction {
     media: PathBuf,
     segments: Vec<ExtractedSegment>,
     next: usize,
+    /// Starts of all words in order, each with the last end so far.
     spoken: Vec<[f64; 2]>,
     timing: bool,
     sound: Option<(FeatureSet, ClipReader)>,
@@ -169,6 +171,11 @@ impl Extraction {
             .map(|word| [word.start, word.end])
             .collect();
         spoken.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        let mut latest = f64::NEG_INFINITY;
+        for [_, end] in &mut spoken {
+            latest = latest.max(*end);
+            *end = latest;
+        }
         let sound = match (config.audio, recording.media) {
             (Some(set), Some(media)) => {
                 let reader = AudioReader::open_within(media, limits)?;
@@ -180,15 +187,18 @@ impl Extraction {
             let given = recording.frame_rate;
             given.or_else(|| mp4::frame_rate(recording.media?))
         };
-        let table = |path: Option<&Path>, set: &Option<TableSet>| {
-            let given = path.zip(set.as_ref());
-            let opened = given.map(|(path, set)| TableReader::open(path, set, rate()));
+        let table = |file: Option<MediaFile<'_>>, set: &Option<TableSet>| {
+            let given = file.zip(set.as_ref());
+            let opened = given.map(|(file, set)| TableReader::open(file, set, rate()));
             opened.transpose()
         };
         Ok(Self {
             vision: table(recording.vision, &config.vision)?,
             audio_table: table(recording.audio_table, &config.audio_table)?,
-            media: recording.media.unwrap_or(Path::new("")).to_path_buf(),
+            media: recording
+                .media
+                .map_or(Path::new(""), MediaFile::name)
+                .to_path_buf(),
             segments,
             next: 0,
             spoken,
@@ -263,6 +273,16 @@ impl Extraction {
                 self.notes
                     .push(format!("{packets} of its audio could not be decoded"));
             }
+            if damage.samples > 0 {
+                let samples = count(damage.samples, "sample");
+                self.notes.push(format!(
+                    "{samples} of its sound are no numbers: taken as silence"
+                ));
+            }
+            if damage.altered {
+                let altered = "its sound is not what was encoded, by the checksum in the file";
+                self.notes.push(altered.to_owned());
+            }
             if damage.truncated {
                 self.notes
                     .push(format!("the recording is cut off after {length:.1} s"));
@@ -309,12 +329,9 @@ fn by_cues(transcript: &Transcript) -> Vec<ExtractedSegment> {
 }
 
 fn by_cuts(transcript: &Transcript, cuts: &[Cut]) -> Vec<ExtractedSegment> {
+    let words_by_middle = WordsByMiddle::new(transcript);
     let cut = |cut: &Cut| {
-        let inside = |word: &&Word| {
-            let middle = 0.5 * (word.start + word.end);
-            cut.start <= middle && middle < cut.end
-        };
-        let inside: Vec<&Word> = transcript.words().filter(inside).collect();
+        let inside = words_by_middle.inside(cut);
         let text: Vec<&str> = inside.iter().map(|word| word.text.as_str()).collect();
         ExtractedSegment {
             start: cut.start,
@@ -330,6 +347,41 @@ fn by_cuts(transcript: &Transcript, cuts: &[Cut]) -> Vec<ExtractedSegment> {
     cuts.iter().map(cut).collect()
 }
 
+/// The words of a transcript, found by where their middles lie.
+pub(crate) struct WordsByMiddle<'a> {
+    /// Middle, number in the transcript, word; by the first.
+    words: Vec<(f64, usize, &'a Word)>,
+}
+
+impl<'a> WordsByMiddle<'a> {
+    pub(crate) fn new(transcript: &'a Transcript) -> Self {
+        let numbered = transcript.words().enumerate();
+        let mut words: Vec<_> = numbered
+            .map(|(number, word)| (0.5 * (word.start + word.end), number, word))
+            .collect();
+        words.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Self { words }
+    }
+
+    fn range(&self, cut: &Cut) -> &[(f64, usize, &'a Word)] {
+        let before = |time: f64| self.words.partition_point(|(middle, ..)| *middle < time);
+        let (from, to) = (before(cut.start), before(cut.end));
+        &self.words[from..to.max(from)]
+    }
+
+    /// How many words lie in a cut.
+    pub(crate) fn count(&self, cut: &Cut) -> usize {
+        self.range(cut).len()
+    }
+
+    /// The words in a cut, in the transcript's order.
+    fn inside(&self, cut: &Cut) -> Vec<&'a Word> {
+        let mut inside = self.range(cut).to_vec();
+        inside.sort_by_key(|(_, number, _)| *number);
+        inside.into_iter().map(|(.., word)| word).collect()
+    }
+}
+
 fn words(words: &[&Word]) -> Entry {
     Entry {
         intervals: words.iter().map(|word| [word.start, word.end]).collect(),
@@ -339,7 +391,12 @@ fn words(words: &[&Word]) -> Entry {
 
 /// Duration of every word, and the pause since the word spoken before it in the recording (0 for the first).
 fn timing(words: &Entry, spoken: &[[f64; 2]]) -> Entry {
-    let rows = word_timing(&words.intervals, spoken, None);
+    let starts = || words.intervals.iter().map(|[start, _]| *start);
+    let before = |time: f64| spoken.partition_point(|[start, _]| *start < time);
+    // Of what was spoken before the first of them, the last word tells all.
+    let from = before(starts().fold(f64::INFINITY, f64::min)).saturating_sub(1);
+    let to = before(starts().fold(f64::NEG_INFINITY, f64::max)).max(from);
+    let rows = word_timing(&words.intervals, &spoken[from..to]);
     Entry {
         intervals: words.intervals.clone(),
         features: Features::Numeric {
@@ -380,6 +437,9 @@ fn audio(
             intervals.push([interval[0].min(interval[1]), interval[1]]);
         }
         values.extend(frames.values);
+        if clips.ends_before(to) {
+            break; // However far beyond it the segment's end is said to lie.
+        }
         from = to;
     }
     let width = set.columns().len();
@@ -469,6 +529,70 @@ mod tests {
         let alone = extract("0.2 0.5 two\n", None).unwrap().0;
         assert_eq!(segments[1].audio, alone[0].audio);
         assert!(notes.contains("before the previous cue's end"), "{notes}");
+    }
+
+    #[test]
+    fn an_end_beyond_all_time_ends_with_the_recording() {
+        let (segments, _) = extract(
+            "0.1 1e300 one\n"
+                .replace("1e300", &"9".repeat(300))
+                .as_str(),
+            None,
+        )
+        .unwrap();
+        let to_the_end = extract("0.1 100 one\n", None).unwrap().0;
+        assert_eq!(segments[0].audio, to_the_end[0].audio);
+    }
+
+    #[test]
+    fn samples_that_are_no_numbers_are_silence_and_counted() {
+        let samples = (0..8000).map(|i| match i % 100 {
+            0 => f32::NAN,
+            1 => f32::NEG_INFINITY,
+            2 => 1e38,
+            _ => 0.25 * (i as f32 * 0.1).sin(),
+        });
+        let data: Vec<u8> = samples.flat_map(f32::to_le_bytes).collect();
+        let mut file = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x03\0\x01\0".to_vec();
+        file.extend([8000_u32, 32_000].map(u32::to_le_bytes).as_flattened());
+        file.extend([4, 0, 32, 0]);
+        file.extend(b"data");
+        file.extend((data.len() as u32).to_le_bytes());
+        file.extend(data);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("float.wav");
+        let size = file.len() as u32 - 8;
+        file[4..8].copy_from_slice(&size.to_le_bytes());
+        std::fs::write(&path, file).unwrap();
+        let transcript = transcript("0.1 0.9 one\n");
+        let recording = Recording::new(Some(&path), &transcript);
+        let mut extraction = Extraction::open(&recording, &ALL).unwrap();
+        let segments: Vec<_> = extraction.by_ref().collect::<Result<_>>().unwrap();
+        let Some(Features::Numeric { values, .. }) =
+            segments[0].audio.as_ref().map(|entry| &entry.features)
+        else {
+            panic!("numbers")
+        };
+        assert!(!values.is_empty() && values.iter().all(|value| value.is_finite()));
+        let notes = extraction.finish().unwrap().join("\n");
+        assert!(
+            notes.contains("240 samples of its sound are no numbers"),
+            "{notes}"
+        );
+    }
+
+    #[test]
+    fn words_of_a_cut_keep_the_transcripts_order() {
+        let whole = Cut {
+            start: 0.0,
+            end: 9.0,
+            id: None,
+        };
+        let lines = "0 4 ab cd\n1 2 ef\n";
+        let (segments, _) = extract(lines, Some(std::slice::from_ref(&whole))).unwrap();
+        assert_eq!(segments[0].text, "ab cd ef");
+        let transcript = transcript(lines);
+        assert_eq!(WordsByMiddle::new(&transcript).count(&whole), 3);
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod describe;
 mod error;
 mod extract;
 mod features;
+mod file;
 mod folder;
 mod mp4;
 mod record;
@@ -16,6 +17,7 @@ pub use audio::{AudioLimits, AudioReader, ClipReader, Damage, ResampleError, res
 pub use error::{MediaError, Result};
 pub use extract::{Cut, ExtractConfig, ExtractedSegment, Extraction, LONGEST_CLIP, Recording};
 pub use features::{FeatureParameters, FeatureSet, UnknownFeatures};
+pub use file::MediaFile;
 pub use folder::{FeatureFolder, Finished, TABLE};
 pub use record::{FeatureRecord, RECORD, RecordedSegment, RecordingInputs, Segments};
 pub use segment_table::{SegmentLabel, SegmentTable};

@@ -1,15 +1,15 @@
 //! What the header of an mp4 file says: how many samples its audio encoder put before the sound, and the video's frame rate.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+
+use crate::file::MediaFile;
 
 /// The largest header (`moov`) that is read, in bytes.
 const MOST_HEADER: u64 = 64 << 20;
 
 /// Samples before the sound begins, by the edit list of the first audio track; none where there is no such list.
-pub(crate) fn priming(path: &Path, sample_rate: u32) -> Option<u64> {
-    let header = header(path)?;
+pub(crate) fn priming(file: MediaFile<'_>, sample_rate: u32) -> Option<u64> {
+    let header = header(file)?;
     for track in boxes(&header, b"trak") {
         let media = boxes(track, b"mdia").next()?;
         let handler = boxes(media, b"hdlr").next()?;
@@ -19,14 +19,14 @@ pub(crate) fn priming(path: &Path, sample_rate: u32) -> Option<u64> {
         let scale = timescale(boxes(media, b"mdhd").next()?)?;
         let edits = boxes(track, b"edts").next()?;
         let start = first_edit(boxes(edits, b"elst").next()?)?;
-        return Some(start * u64::from(sample_rate) / u64::from(scale));
+        return Some(start.saturating_mul(u64::from(sample_rate)) / u64::from(scale));
     }
     None
 }
 
 /// Frames in a second of the first video track, on average.
-pub(crate) fn frame_rate(path: &Path) -> Option<f64> {
-    let header = header(path)?;
+pub(crate) fn frame_rate(file: MediaFile<'_>) -> Option<f64> {
+    let header = header(file)?;
     for track in boxes(&header, b"trak") {
         let media = boxes(track, b"mdia").next()?;
         let handler = boxes(media, b"hdlr").next()?;
@@ -50,8 +50,8 @@ pub(crate) fn frame_rate(path: &Path) -> Option<f64> {
 }
 
 /// The body of the file's `moov` box.
-fn header(path: &Path) -> Option<Vec<u8>> {
-    let mut file = File::open(path).ok()?;
+fn header(file: MediaFile<'_>) -> Option<Vec<u8>> {
+    let mut file = file.open().ok()?;
     let mut first = true;
     loop {
         let mut head = [0; 16];

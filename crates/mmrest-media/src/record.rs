@@ -13,6 +13,7 @@ use crate::audio::AudioLimits;
 use crate::error::{MediaError, Result};
 use crate::extract::{ExtractConfig, ExtractedSegment, Extraction, Recording};
 use crate::features::FeatureParameters;
+use crate::file::MediaFile;
 use crate::tables::TableSet;
 
 /// The file of a folder of features that holds its [`FeatureRecord`].
@@ -228,11 +229,11 @@ impl RecordingInputs {
     ///
     /// The recording cannot be opened.
     pub fn segments<'a>(&'a self, id: &str, recording: &Recording<'_>) -> Result<Segments<'a>> {
-        let media = recording.media.unwrap_or(Path::new(id)).to_path_buf();
+        let media = recording.media.map_or(Path::new(id), MediaFile::name);
         Ok(Segments {
             inputs: self,
             id: id.to_owned(),
-            media,
+            media: media.to_path_buf(),
             extraction: Extraction::open_within(recording, &self.config, self.limits)?,
             number: 0,
         })

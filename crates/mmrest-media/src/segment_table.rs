@@ -1,12 +1,18 @@
 //! A table of segments: where they lie in their recordings, what they are called, and their labels.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use mmrest_data::table::{Sheet, number};
+use mmrest_data::text::quoted;
 use mmrest_data::{DataError, Split};
 
 use crate::error::{MediaError, Result};
-use crate::extract::Cut;
+use crate::extract::{Cut, WordsByMiddle};
+use crate::transcript::Transcript;
+
+/// The most words of all segments of a recording together: those of segments that overlap count in each.
+const MOST_WORDS: usize = 1 << 20;
 
 /// Seconds within which two times of a segment are the same.
 const SAME: f64 = 1e-3;
@@ -94,14 +100,16 @@ impl SegmentTable {
             let label = match cell(columns.label) {
                 "" => None,
                 cell => Some(
-                    number(cell).ok_or_else(|| wrong(&format!("label {cell:?} is no number")))?,
+                    number(cell)
+                        .ok_or_else(|| wrong(&format!("label {} is no number", quoted(cell))))?,
                 ),
             };
             let split = match cell(columns.split) {
                 "" => None,
                 cell => Some(Split::from_name(cell).ok_or_else(|| {
                     wrong(&format!(
-                        "mode {cell:?} is none of train, valid (or dev) and test"
+                        "mode {} is none of train, valid (or dev) and test",
+                        quoted(cell)
                     ))
                 })?),
             };
@@ -156,8 +164,9 @@ impl SegmentTable {
     ///
     /// # Errors
     ///
-    /// The table has no times, none of the recording, or does not tell several recordings apart.
-    pub fn cuts(&self, video: &str, alone: bool) -> Result<Vec<Cut>> {
+    /// The table has no times, none of the recording, or does not tell several recordings apart; or its segments overlap so
+    /// much that they would hold a million words of the transcript.
+    pub fn cuts(&self, video: &str, alone: bool, transcript: &Transcript) -> Result<Vec<Cut>> {
         if !self.has_times() {
             return Err(self.lacking("no columns \"start\" and \"end\", in seconds"));
         }
@@ -173,6 +182,13 @@ impl SegmentTable {
         let cuts: Vec<Cut> = self.of(video).filter_map(cut).collect();
         if cuts.is_empty() {
             return Err(self.lacking(&format!("no row of {video}")));
+        }
+        let words = WordsByMiddle::new(transcript);
+        let held: usize = cuts.iter().map(|cut| words.count(cut)).sum();
+        if held > MOST_WORDS {
+            return Err(self.lacking(&format!(
+                "the segments of {video} overlap so much that they hold {held} words together, at most {MOST_WORDS} are taken"
+            )));
         }
         Ok(cuts)
     }
@@ -210,21 +226,14 @@ impl SegmentTable {
         }
         let mut labels = vec![SegmentLabel::default(); segments.len()];
         let mut unused = 0;
+        let places = Places::new(segments);
         for row in self.of(video) {
-            let is_it = |(number, (times, id)): (usize, &([f64; 2], Option<&str>))| {
-                if by_clip {
-                    return match id {
-                        Some(id) => *id == row.clip,
-                        None => row.clip.parse() == Ok(number + 1),
-                    };
-                }
-                row.times.is_none_or(|own| {
-                    own.iter()
-                        .zip(times)
-                        .all(|(own, time)| (own - time).abs() < SAME)
-                })
+            let place = match row.times {
+                _ if by_clip => places.of_clip(&row.clip),
+                Some(times) => places.of_times(times),
+                None => Some(0).filter(|_| !segments.is_empty()),
             };
-            match segments.iter().enumerate().position(is_it) {
+            match place {
                 Some(place) => {
                     labels[place] = SegmentLabel {
                         label: row.label,
@@ -235,6 +244,51 @@ impl SegmentTable {
             }
         }
         Ok((labels, unused))
+    }
+}
+
+/// Where the segments of a recording are, by what rows of a table say of them; of several the first.
+struct Places<'a> {
+    named: HashMap<&'a str, usize>,
+    /// Segments without a name count from 1.
+    unnamed: Vec<bool>,
+    /// Starts and ends, by the starts.
+    times: Vec<([f64; 2], usize)>,
+}
+
+impl<'a> Places<'a> {
+    fn new(segments: &[([f64; 2], Option<&'a str>)]) -> Self {
+        let mut named = HashMap::new();
+        for (place, (_, id)) in segments.iter().enumerate() {
+            if let Some(id) = id {
+                named.entry(*id).or_insert(place);
+            }
+        }
+        let mut times: Vec<_> = segments.iter().map(|(times, _)| *times).zip(0..).collect();
+        times.sort_by(|(a, _), (b, _)| a[0].total_cmp(&b[0]));
+        Self {
+            named,
+            unnamed: segments.iter().map(|(_, id)| id.is_none()).collect(),
+            times,
+        }
+    }
+
+    fn of_clip(&self, clip: &str) -> Option<usize> {
+        let number = clip.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        let numbered = number.filter(|&place| self.unnamed.get(place) == Some(&true));
+        let named = self.named.get(clip).copied();
+        named.into_iter().chain(numbered).min()
+    }
+
+    fn of_times(&self, [start, end]: [f64; 2]) -> Option<usize> {
+        let first = self
+            .times
+            .partition_point(|([from, _], _)| *from <= start - SAME);
+        let near = self.times[first..].iter();
+        let near = near.take_while(|([from, _], _)| *from < start + SAME);
+        near.filter(|([_, to], _)| (to - end).abs() < SAME)
+            .map(|(_, place)| *place)
+            .min()
     }
 }
 
@@ -278,14 +332,35 @@ mod tests {
             end: 1.0,
             id: Some("first".to_owned()),
         };
-        assert_eq!(table.cuts("a", false).unwrap(), [cut]);
-        assert!(
-            table
-                .cuts("c", false)
-                .unwrap_err()
-                .to_string()
-                .contains("no row of c")
-        );
+        assert_eq!(table.cuts("a", false, &spoken(1)).unwrap(), [cut]);
+        let error = table.cuts("c", false, &spoken(1)).unwrap_err().to_string();
+        assert!(error.contains("no row of c"), "{error}");
+    }
+
+    fn spoken(words: usize) -> Transcript {
+        let text = format!("0 1 {}\n", "a ".repeat(words));
+        Transcript::from_bytes(Path::new("t.txt"), text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_million_copies_of_words_are_refused_and_a_hundred_thousand_labels_are_quick() {
+        let rows: String = (0..2000).map(|i| format!("0,{}\n", i + 1)).collect();
+        let error = table(&format!("start,end\n{rows}")).unwrap();
+        let error = error
+            .cuts("a", true, &spoken(2000))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("hold 4000000 words together"), "{error}");
+        let rows: String = (0..100_000).map(|i| format!("{i},1\n")).collect();
+        let names: Vec<String> = (0..100_000).map(|i| format!("x{i}")).collect();
+        let segments: Vec<_> = names
+            .iter()
+            .map(|name| ([0.0, 1.0], Some(name.as_str())))
+            .collect();
+        let table = table(&format!("clip_id,label\n{rows}")).unwrap();
+        let begun = std::time::Instant::now();
+        assert_eq!(table.labels("a", true, &segments).unwrap().1, 100_000);
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
     }
 
     #[test]
@@ -298,13 +373,8 @@ mod tests {
         let whole = table("video_id,label\na,1\n").unwrap();
         let error = whole.labels("a", false, &TWO).unwrap_err().to_string();
         assert!(error.contains("which has 2 segments"), "{error}");
-        assert!(
-            whole
-                .cuts("a", true)
-                .unwrap_err()
-                .to_string()
-                .contains("\"start\"")
-        );
+        let error = whole.cuts("a", true, &spoken(1)).unwrap_err().to_string();
+        assert!(error.contains("\"start\""), "{error}");
         let unnamed = table("clip_id,label\n1,1\n").unwrap();
         let error = unnamed.labels("a", false, &TWO).unwrap_err().to_string();
         assert!(error.contains("no column \"video_id\""), "{error}");

@@ -2,16 +2,17 @@
 
 mod rows;
 
-use std::fs::File;
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::str::FromStr;
 
-use mmrest_data::text::few;
+use mmrest_data::text::{few, quoted};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::rows::TableReader;
 use crate::error::{MediaError, Result};
+use crate::file::MediaFile;
 
 /// Frames of a face that is found with less confidence than this are left out.
 pub const LEAST_CONFIDENCE: f32 = 0.5;
@@ -143,7 +144,7 @@ impl TableSet {
     ///
     /// The file cannot be read, is of another program, or lacks columns.
     pub fn of(path: &Path, columns: Option<OpenFaceColumns>) -> Result<Self> {
-        let header = Header::read(path)?;
+        let header = Header::read(path.into())?;
         let tool = header.tool(path)?;
         let least_confidence = (tool != Tool::OpenSmile).then_some(LEAST_CONFIDENCE);
         let columns = match (tool, columns) {
@@ -197,6 +198,8 @@ impl TableSet {
 /// The columns of a table, and where its rows begin.
 struct Header {
     columns: Vec<String>,
+    /// Where the columns are, of several of a name the first.
+    places: HashMap<String, usize>,
     /// Of an ARFF file: whether a column is of numbers.
     numeric: Option<Vec<bool>>,
     separator: u8,
@@ -206,12 +209,13 @@ struct Header {
 }
 
 impl Header {
-    fn read(path: &Path) -> Result<Self> {
+    fn read(file: MediaFile<'_>) -> Result<Self> {
+        let path = file.name();
         let io = |error| MediaError::io(path, error);
-        let file = File::open(path).map_err(io)?;
-        let mut reader = BufReader::new(file);
+        let mut reader = BufReader::new(file.open()?);
         let mut header = Self {
             columns: Vec::new(),
+            places: HashMap::new(),
             numeric: None,
             separator: b',',
             length: 0,
@@ -248,24 +252,29 @@ impl Header {
             }
             if lower.starts_with("@data") {
                 let (columns, numeric) = attributes.into_iter().unzip();
-                header.columns = columns;
                 header.numeric = Some(numeric);
-                return Ok(header);
+                return Ok(header.with(columns));
             }
             let separators = [b',', b';', b'\t'];
             let often = |separator: &u8| line.bytes().filter(|byte| byte == separator).count();
             let separator = separators.into_iter().max_by_key(often);
             header.separator = separator.unwrap_or(b',');
             let cells = line.split(char::from(header.separator));
-            header.columns = cells
-                .map(|cell| cell.trim().trim_matches('"').to_owned())
-                .collect();
-            return Ok(header);
+            let columns = cells.map(|cell| cell.trim().trim_matches('"').to_owned());
+            return Ok(header.with(columns.collect()));
         }
     }
 
+    fn with(mut self, columns: Vec<String>) -> Self {
+        for (place, name) in columns.iter().enumerate() {
+            self.places.entry(name.clone()).or_insert(place);
+        }
+        self.columns = columns;
+        self
+    }
+
     fn place(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| column == name)
+        self.places.get(name).copied()
     }
 
     fn has(&self, name: &str) -> bool {
@@ -298,7 +307,14 @@ impl Header {
         } else {
             format!(
                 "no table of OpenFace, openSMILE or py-feat: its columns are {}",
-                few(&self.columns, 5)
+                few(
+                    &self
+                        .columns
+                        .iter()
+                        .map(|name| quoted(name))
+                        .collect::<Vec<_>>(),
+                    5
+                )
             )
         };
         Err(MediaError::text(path, reason))
@@ -383,7 +399,7 @@ mod tests {
     ) -> Result<(Vec<Entry>, Vec<String>)> {
         let (_folder, path) = written(text);
         let set = TableSet::of(&path, None)?;
-        let mut reader = TableReader::open(&path, &set, rate)?;
+        let mut reader = TableReader::open(MediaFile::Disk(&path), &set, rate)?;
         let mut entries = Vec::new();
         for (i, &span) in spans.iter().enumerate() {
             let keep = spans.get(i + 1).map_or(f64::INFINITY, |span| span[0]);

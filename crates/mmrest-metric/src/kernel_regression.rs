@@ -119,7 +119,9 @@ impl Support {
     /// [`MetricError::Length`], [`MetricError::Index`] for a metric that is not below `metrics`,
     /// [`MetricError::NonFiniteRow`] for a row, or a label, that is not finite.
     pub fn check(&self, modalities: usize, metrics: usize) -> Result<(), MetricError> {
-        let values = modalities * self.len() * self.dim;
+        let values = modalities
+            .saturating_mul(self.len())
+            .saturating_mul(self.dim);
         MetricError::check_length("values of the support", self.rows.len(), values)?;
         MetricError::check_length(
             "local metrics of the support",

@@ -240,8 +240,11 @@ pub(crate) struct AblateArguments {
     #[arg(long)]
     pub(crate) png: bool,
     /// Print nothing but errors.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub(crate) quiet: bool,
+    /// Print JSON, one object per line: each run's start, epochs and end, and at the end the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Print one JSON line per run, with the command that trains it alone, and train nothing.
     #[arg(long, group = "part")]
     pub(crate) plan: bool,

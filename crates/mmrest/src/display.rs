@@ -53,9 +53,37 @@ pub(crate) struct Display {
 }
 
 /// How long epochs take.
+#[derive(Default)]
 struct Pace {
-    last: Instant,
-    epoch_time: Option<Duration>,
+    /// When the current epoch began; none before the first batch.
+    since: Option<Instant>,
+    /// The time of each epoch since the program started.
+    epochs: Vec<Duration>,
+}
+
+impl Pace {
+    /// A batch is done: before the first one, data were read and texts encoded, which no other epoch does.
+    fn batch(&mut self) {
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// An epoch is done.
+    fn epoch(&mut self) {
+        let began = self.since.replace(Instant::now());
+        self.epochs.extend(began.map(|began| began.elapsed()));
+    }
+
+    /// The time that so many epochs take: that of the median epoch each, without the first where there are others, for it
+    /// also fills caches.
+    fn of(&self, epochs: usize) -> Option<Duration> {
+        let mut usual = self.epochs.get(1..).unwrap_or_default().to_vec();
+        if usual.is_empty() {
+            usual = self.epochs.clone();
+        }
+        usual.sort_unstable();
+        let median = usual.get(usual.len() / 2)?;
+        Some(*median * u32::try_from(epochs).ok()?)
+    }
 }
 
 impl Display {
@@ -68,10 +96,7 @@ impl Display {
         Self {
             style,
             bar,
-            epochs: Mutex::new(Pace {
-                last: Instant::now(),
-                epoch_time: None,
-            }),
+            epochs: Mutex::default(),
             pending: Mutex::new(None),
             table: Mutex::new(None),
             dashboard: Mutex::new(dashboard),
@@ -160,8 +185,7 @@ impl Display {
 
     fn time_left(&self, epoch: usize, epochs: usize) -> Option<Duration> {
         let pace = self.epochs.lock().ok()?;
-        let left = u32::try_from(epochs.saturating_sub(epoch)).ok()?;
-        pace.epoch_time.map(|time| time * left)
+        pace.of(epochs.saturating_sub(epoch))
     }
 }
 
@@ -186,6 +210,9 @@ impl Observer for Display {
     }
 
     fn batch(&self, epoch: usize, epochs: usize, done: usize, total: usize, loss: f64) {
+        if let Ok(mut pace) = self.epochs.lock() {
+            pace.batch();
+        }
         if let Some(dashboard) = &*self.dashboard() {
             if screen::hold() {
                 self.bar.finish_and_clear();
@@ -196,24 +223,23 @@ impl Observer for Display {
         if self.style != Style::Terminal {
             return;
         }
-        let left = match self.time_left(epoch - 1, epochs) {
-            Some(left) => format!(", at most {} left", clock(left)),
-            None => String::new(),
-        };
-        self.shape("{msg} {wide_bar} {pos}/{len}");
+        let left = self.time_left(epoch - 1, epochs);
+        let left = left.map(|left| format!("at most {} left", clock(left)));
+        self.shape("{msg} {wide_bar}");
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
-        self.bar.set_message(format!(
-            "epoch {epoch}/{epochs}, loss {}{left}",
-            in_text(loss)
-        ));
+        self.bar.set_message(screen::bar_line(&[
+            format!("epoch {epoch}/{epochs}"),
+            left.unwrap_or_default(),
+            format!("{done}/{total}"),
+            format!("loss {}", in_text(loss)),
+        ]));
     }
 
     fn epoch(&self, row: &EpochRow, epochs: usize) {
         self.announce();
         if let Ok(mut pace) = self.epochs.lock() {
-            pace.epoch_time = Some(pace.last.elapsed());
-            pace.last = Instant::now();
+            pace.epoch();
         }
         if let Some(dashboard) = &*self.dashboard() {
             dashboard.epoch(row, epochs);
@@ -251,7 +277,8 @@ impl Observer for Display {
     }
 }
 
-fn print_json(value: &impl serde::Serialize) {
+/// Prints a JSON line.
+pub(crate) fn print_json(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string(value) {
         screen::out_whole(&text);
     }
@@ -423,6 +450,22 @@ mod tests {
             model: vec![("clusters".into(), 5.0)],
             selected: true,
         }
+    }
+
+    #[test]
+    fn the_time_left_is_not_that_of_the_first_epoch() {
+        let of = |seconds: &[u64]| {
+            let epochs = seconds.iter().copied().map(Duration::from_secs);
+            let pace = Pace {
+                since: None,
+                epochs: epochs.collect(),
+            };
+            pace.of(10)
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[20]), Some(Duration::from_secs(200)));
+        assert_eq!(of(&[20, 2]), Some(Duration::from_secs(20)));
+        assert_eq!(of(&[20, 2, 9, 3]), Some(Duration::from_secs(30)));
     }
 
     #[test]

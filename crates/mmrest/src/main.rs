@@ -30,9 +30,20 @@ use std::process::ExitCode;
 use arguments::{Arguments, Command};
 use clap::Parser;
 
+/// The exit code of wrong arguments.
+const WRONG_ARGUMENTS: u8 = 2;
+
 fn main() -> ExitCode {
     pin_default_device();
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => {
+            screen::wrong_arguments(&error);
+            return ExitCode::from(WRONG_ARGUMENTS);
+        }
+        // Help or version, which clap folds itself.
+        Err(error) => error.exit(),
+    };
     interrupt::block(matches!(arguments.command, Command::Serve(_)));
     let backend = arguments.command.backend();
     let outcome =

@@ -1,18 +1,22 @@
 //! Recordings with their transcripts: found by name, cut by a table, and what a model takes of them.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_data::DataConfig;
 use mmrest_learner::Predictor;
 use mmrest_learner::run::RunFolder;
-use mmrest_media::{Cut, FeatureRecord, Recording, RecordingInputs, SegmentTable, Transcript};
+use mmrest_media::{
+    Cut, FeatureRecord, MediaFile, Recording, RecordingInputs, SegmentTable, Transcript,
+};
 
 use crate::interrupt::say;
+use crate::numbers::clock;
+use crate::screen;
 
 /// Endings of files in which a transcript is looked for, in this order.
 const ENDINGS: [&str; 6] = ["json", "srt", "vtt", "TextGrid", "ctm", "txt"];
@@ -139,7 +143,7 @@ impl CutArguments {
             };
             return Ok(Some(vec![whole]));
         }
-        let cuts = table.map(|table| table.cuts(&job.id, alone));
+        let cuts = table.map(|table| table.cuts(&job.id, alone, transcript));
         Ok(cuts.transpose()?)
     }
 
@@ -157,8 +161,8 @@ impl CutArguments {
         let audio_table = table_of(self.audio_table.as_deref(), &job.id)?;
         take(&Recording {
             cuts: cuts.as_deref(),
-            vision: vision.as_deref(),
-            audio_table: audio_table.as_deref(),
+            vision: vision.as_deref().map(MediaFile::Disk),
+            audio_table: audio_table.as_deref().map(MediaFile::Disk),
             frame_rate: self.frame_rate,
             ..Recording::new(job.media.as_deref(), &transcript)
         })
@@ -220,38 +224,53 @@ pub(crate) fn check_folder(
     Ok(())
 }
 
-/// A bar on a terminal, of as many steps as [`begin`](Self::begin) says.
-pub(crate) struct Progress(ProgressBar);
+/// A bar on a terminal: how many recordings are done, and which is next.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    total: usize,
+}
 
 impl Progress {
-    pub(crate) fn new(shown: bool) -> Self {
-        if !shown || !std::io::stderr().is_terminal() {
-            return Self(ProgressBar::hidden());
+    /// A bar of so many recordings; of one alone it shows that something is done.
+    pub(crate) fn new(total: usize) -> Self {
+        let bar = match total {
+            1 => ProgressBar::new_spinner(),
+            _ => ProgressBar::new(total as u64),
+        };
+        let template = match total {
+            1 => "{spinner} {msg}, {elapsed}",
+            _ => "{msg} {wide_bar}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
         }
-        let style = ProgressStyle::with_template("[{wide_bar}] {pos}/{len} {msg}, {eta} left");
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
-            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self(bar)
-    }
-
-    pub(crate) fn begin(&self, steps: usize) {
-        self.0.set_length(steps as u64);
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Self { bar, total }
     }
 
     pub(crate) fn show(&self, name: &str) {
-        self.0.set_message(name.to_owned());
+        let done = self.bar.position();
+        let left = (done > 0).then(|| format!("about {} left", clock(self.bar.eta())));
+        self.bar.set_message(match self.total {
+            1 => name.to_owned(),
+            total => screen::bar_line(&[
+                format!("{done} of {total} recordings"),
+                left.unwrap_or_default(),
+                name.to_owned(),
+            ]),
+        });
     }
 
     pub(crate) fn step(&self) {
-        self.0.inc(1);
+        self.bar.inc(1);
     }
 
     /// Prints a line above the bar.
     pub(crate) fn say(&self, line: &str) {
-        self.0.suspend(|| say(line));
+        self.bar.suspend(|| say(line));
     }
 
     pub(crate) fn done(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }

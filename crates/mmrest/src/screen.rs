@@ -89,9 +89,26 @@ fn columns(term: &Term) -> Option<usize> {
     Some(usize::from(columns).max(NARROWEST))
 }
 
+/// As many of the parts, the first at least, as fit on one line of standard error, where bars are drawn.
+pub(crate) fn bar_line(parts: &[String]) -> String {
+    fitting(parts, columns(&Term::stderr()).unwrap_or(WIDTH) - 1)
+}
+
+/// As many of the parts, the first at least, as fit into a width with commas between them.
+fn fitting(parts: &[String], width: usize) -> String {
+    let mut line = parts.first().cloned().unwrap_or_default();
+    for part in parts.iter().skip(1).filter(|part| !part.is_empty()) {
+        if measure_text_width(&line) + 2 + measure_text_width(part) <= width {
+            line += &format!(", {part}");
+        }
+    }
+    line
+}
+
 /// Prints text on standard output, folded.
 pub(crate) fn out(text: &str) {
-    let folded = fold(text, width());
+    let text = harmless(text);
+    let folded = fold(&text, width());
     screen().write(Stream::Out, format!("{folded}\n").as_bytes(), print);
 }
 
@@ -106,15 +123,17 @@ pub(crate) fn out_whole(line: &str) {
 ///
 /// It cannot be written.
 pub(crate) fn result(text: &str) -> Result<()> {
-    let folded = fold(text.trim_end_matches('\n'), width());
+    let text = harmless(text.trim_end_matches('\n'));
+    let folded = fold(&text, width());
     writeln!(io::stdout(), "{folded}").context("cannot write the output")
 }
 
 /// Prints text on standard error, folded on a terminal; elsewhere a message stays a line, which can be searched for.
 pub(crate) fn err(text: &str) {
+    let text = shortened_lines(harmless(text));
     let folded = match columns(&Term::stderr()) {
-        Some(width) => fold(text, width),
-        None => Cow::Borrowed(text),
+        Some(width) => fold(&text, width),
+        None => text,
     };
     screen().write(Stream::Err, format!("{folded}\n").as_bytes(), print);
 }
@@ -127,6 +146,16 @@ pub(crate) fn warning(text: &str) {
 /// Prints the error that ends the program on standard error.
 pub(crate) fn error(text: &str) {
     err(&format!("{} {text}", emphasised("error:", 31)));
+}
+
+/// Prints why the arguments are wrong on standard error.
+pub(crate) fn wrong_arguments(error: &clap::Error) {
+    let told = error.render();
+    let told = match colours() {
+        true => told.ansi().to_string(),
+        false => told.to_string(),
+    };
+    err(told.trim_end());
 }
 
 /// Whether standard error takes colours: a terminal that can, and no `NO_COLOR`.
@@ -143,8 +172,65 @@ fn emphasised(word: &str, colour: u8) -> String {
     }
 }
 
+/// Text whose control characters are shown instead of obeyed, but for colours and ends of lines: names in files of strangers
+/// may hold whatever moves a cursor or renames a window.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let obeyed = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(obeyed) {
+        shown += &rest[..at];
+        rest = &rest[at..];
+        let kept = colour(rest);
+        match rest.chars().next() {
+            Some(letter) if kept == 0 => {
+                shown.extend(letter.escape_default());
+                rest = &rest[letter.len_utf8()..];
+            }
+            _ => {
+                shown += &rest[..kept];
+                rest = &rest[kept..];
+            }
+        }
+    }
+    Cow::Owned(shown + rest)
+}
+
+/// The length of the sequence that sets a colour or none, at a text's beginning; 0 where there is none.
+fn colour(text: &str) -> usize {
+    let Some(numbers) = text.strip_prefix("\x1b[") else {
+        return 0;
+    };
+    let end = numbers.find(|letter: char| !letter.is_ascii_digit() && letter != ';');
+    end.filter(|&end| numbers[end..].starts_with('m'))
+        .map_or(0, |end| 2 + end + 1)
+}
+
+/// Text of whose lines none is so long that nobody reads it: of those the beginning and the end.
+fn shortened_lines(text: Cow<'_, str>) -> Cow<'_, str> {
+    const LONGEST: usize = 10_000;
+    if text.lines().all(|line| line.len() <= LONGEST) {
+        return text;
+    }
+    let short = |line: &str| {
+        if line.len() <= LONGEST {
+            return line.to_owned();
+        }
+        let (start, end) = (
+            line.floor_char_boundary(8000),
+            line.ceil_char_boundary(line.len() - 1000),
+        );
+        format!("{} ... {}", &line[..start], &line[end..])
+    };
+    let lines: Vec<String> = text.split('\n').map(short).collect();
+    Cow::Owned(lines.join("\n"))
+}
+
 /// Text whose lines are at most `width` columns wide, but for words that are longer. Lines go on below the text of a label,
-/// or with two more spaces; a command goes on as a shell takes it.
+/// or with two more spaces; a command goes on as a shell takes it, a comment as a comment.
 fn fold(text: &str, width: usize) -> Cow<'_, str> {
     if text.lines().all(|line| measure_text_width(line) <= width) {
         return Cow::Borrowed(text);
@@ -166,7 +252,10 @@ fn fold_line(line: &str, width: usize) -> String {
     } else {
         (width, "")
     };
-    let indent = " ".repeat(hanging(line, width));
+    let indent = match line.strip_prefix("# ") {
+        Some(_) => "# ".to_owned(),
+        None => " ".repeat(hanging(line, width)),
+    };
     let mut folded = String::new();
     let mut used = 0;
     for piece in pieces(line, command) {
@@ -175,6 +264,12 @@ fn fold_line(line: &str, width: usize) -> String {
             let kept = folded.trim_end().len();
             folded.truncate(kept);
             let piece = piece.trim_start();
+            // A long word begins further to the left, where it fits.
+            let spare = width.saturating_sub(measure_text_width(piece));
+            let indent = match indent.starts_with('#') {
+                true => &indent,
+                false => &indent[..indent.len().min(spare)],
+            };
             folded += &format!("{joint}\n{indent}{piece}");
             used = indent.len() + measure_text_width(piece);
         } else {
@@ -351,7 +446,43 @@ mod tests {
             "  ids    one two three four\n         five six"
         );
         let path = "/a/very/long/path/that/is/one/word";
-        assert_eq!(folded(&format!("see {path}"), 20), format!("see\n  {path}"));
+        assert_eq!(folded(&format!("see {path}"), 20), format!("see\n{path}"));
+        assert_eq!(folded(&format!("see {path}"), 35), format!("see\n {path}"));
+        assert_eq!(
+            folded("# a configuration that trains", 20),
+            "# a configuration\n# that trains"
+        );
+    }
+
+    #[test]
+    fn a_bar_shows_the_parts_that_fit() {
+        let parts = ["epoch 2/50", "at most 1:02:03 left", "", "9/99"].map(String::from);
+        assert_eq!(
+            fitting(&parts, 79),
+            "epoch 2/50, at most 1:02:03 left, 9/99"
+        );
+        assert_eq!(fitting(&parts, 20), "epoch 2/50, 9/99");
+        assert_eq!(fitting(&parts, 5), "epoch 2/50");
+    }
+
+    #[test]
+    fn control_characters_are_shown_and_colours_kept() {
+        let text = "\x1b[1;31merror:\x1b[0m a\tb\n\x1b]0;title\x07 \x1b[2J\u{9b}31m\r";
+        let shown = "\x1b[1;31merror:\x1b[0m a\tb\n\\u{1b}]0;title\\u{7} \\u{1b}[2J\\u{9b}31m\\r";
+        assert_eq!(harmless(text), shown);
+        assert!(matches!(harmless("a: ü\n"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_line_of_a_megabyte_keeps_its_beginning_and_its_end() {
+        let line = format!("a.csv: {} is no number\nb", "ü".repeat(1 << 20));
+        let short = shortened_lines(line.into());
+        assert!(
+            short.len() < 10_000 && short.starts_with("a.csv: ü"),
+            "{}",
+            short.len()
+        );
+        assert!(short.ends_with("ü is no number\nb"));
     }
 
     #[test]

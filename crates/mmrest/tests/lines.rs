@@ -115,7 +115,7 @@ fn predict(run: &Path, input: Vec<u8>) -> Answer {
 #[test]
 fn every_damaged_line_is_answered() {
     let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lines");
-    let run = Run::train(&scratch);
+    let run = Run::train(&scratch, "paper");
     let input = lines();
     let is_line =
         |line: &&[u8]| std::str::from_utf8(line).map_or(true, |text| !text.trim().is_empty());

@@ -13,6 +13,10 @@ fn main() {
         ("pickle", seed::pickle()),
         ("release", seed::release()),
         ("table", seed::table()),
+        ("recording", seed::recordings()),
+        ("transcript", seed::transcripts()),
+        ("features", seed::features()),
+        ("segments", seed::segments()),
     ]);
     #[cfg(feature = "models")]
     write(&[
@@ -26,7 +30,9 @@ fn main() {
 
 fn write(targets: &[(&str, Vec<Vec<u8>>)]) {
     for (target, inputs) in targets {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("corpus")
+            .join(target);
         std::fs::create_dir_all(&corpus).expect("a folder");
         for (number, input) in inputs.iter().enumerate() {
             std::fs::write(corpus.join(number.to_string()), input).expect("a file");

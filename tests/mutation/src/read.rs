@@ -4,10 +4,12 @@
 //! wrong comes back as the sentence that a user would see.
 
 mod data;
+mod media;
 #[cfg(feature = "models")]
 mod model;
 
-pub use data::{csd, inspected, packed, pickle, release, sequences, table};
+pub use data::{csd, inspected, packed, pickle, release, sequences, table, utterances};
+pub use media::{features, recording, segments, transcript};
 #[cfg(feature = "models")]
 pub use model::{bert, checkpoint, config, model};
 
@@ -19,6 +21,8 @@ pub const PACKED: &str = "input.h5";
 pub const PICKLE: &str = "input.pkl";
 /// A table.
 pub const TABLE: &str = "label.csv";
+/// A table of features, or of segments.
+pub const CSV: &str = "input.csv";
 /// A file of any of these kinds: it is told by its content.
 pub const ANY: &str = "input";
 /// A configuration.

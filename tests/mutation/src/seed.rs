@@ -1,10 +1,12 @@
 //! Small valid files of every kind, made here: never real data, nor anything made from them.
 
 mod data;
+mod media;
 #[cfg(feature = "models")]
 mod model;
 
-pub use data::{csd, packed, pickle, release, sequences, table};
+pub use data::{csd, packed, pickle, release, sequences, table, utterances};
+pub use media::{features, recordings, segments, transcripts};
 #[cfg(feature = "models")]
 pub use model::{Run, bert, config, lines, pytorch};
 

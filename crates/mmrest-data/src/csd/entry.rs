@@ -202,6 +202,18 @@ impl VideoIds {
 ///
 /// [`DataError::Entry`] for entries of different kinds or widths.
 pub fn merge(path: &Path, video: &str, entries: Vec<Entry>) -> Result<Entry> {
+    Ok(merge_pieces(path, video, entries)?.0)
+}
+
+/// As [`merge`]; also tells which of the entries each row comes from.
+pub(super) fn merge_pieces(
+    path: &Path,
+    video: &str,
+    entries: Vec<Entry>,
+) -> Result<(Entry, Vec<usize>)> {
+    let lengths = entries.iter().enumerate();
+    let sources = lengths.flat_map(|(place, entry)| std::iter::repeat_n(place, entry.len()));
+    let sources: Vec<usize> = sources.collect();
     let mut entries = entries.into_iter();
     let mut merged = entries.next().unwrap_or_else(Entry::empty);
     for entry in entries {
@@ -211,7 +223,8 @@ pub fn merge(path: &Path, video: &str, entries: Vec<Entry>) -> Result<Entry> {
     let mut order: Vec<usize> = (0..merged.len()).collect();
     order.sort_by(|&a, &b| merged.intervals[a][0].total_cmp(&merged.intervals[b][0]));
     if order.is_sorted() {
-        return Ok(merged);
+        return Ok((merged, sources));
     }
-    Ok(merged.select(&order))
+    let sources = order.iter().map(|&row| sources[row]).collect();
+    Ok((merged.select(&order), sources))
 }

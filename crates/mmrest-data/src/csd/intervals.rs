@@ -74,22 +74,17 @@ fn rows(labels: &ComputationalSequence, id: &str, column: usize) -> Result<Vec<L
 pub const TIMING_WIDTH: usize = 2;
 
 /// Duration of each word and the pause before it, in seconds: the time since the latest end of the words that were begun
-/// before it, at least 0. `spoken` are all words of the recording, sorted by start; `before` is when words before them ended.
-/// The pause of the very first word is 0.
+/// before it, at least 0. `spoken` are all words of the recording, sorted by start. The pause of the very first word is 0.
 ///
 /// ```
 /// use mmrest_data::csd::word_timing;
 ///
 /// let words = [[1.0, 1.5], [1.75, 2.0]];
-/// assert_eq!(word_timing(&words, &words, None), [[0.5, 0.0], [0.25, 0.25]]);
-/// assert_eq!(word_timing(&words[..1], &words, Some(0.5)), [[0.5, 0.5]]);
+/// assert_eq!(word_timing(&words, &words), [[0.5, 0.0], [0.25, 0.25]]);
+/// assert_eq!(word_timing(&words[1..], &words), [[0.25, 0.25]]);
 /// ```
 #[allow(clippy::cast_possible_truncation)]
-pub fn word_timing(
-    words: &[[f64; 2]],
-    spoken: &[[f64; 2]],
-    before: Option<f64>,
-) -> Vec<[f32; TIMING_WIDTH]> {
+pub fn word_timing(words: &[[f64; 2]], spoken: &[[f64; 2]]) -> Vec<[f32; TIMING_WIDTH]> {
     let ends = spoken.iter().scan(f64::NEG_INFINITY, |latest, times| {
         *latest = latest.max(times[1]);
         Some(*latest)
@@ -97,15 +92,8 @@ pub fn word_timing(
     let ends: Vec<f64> = ends.collect();
     let row = |&[start, end]: &[f64; 2]| {
         let begun = spoken.partition_point(|times| times[0] < start);
-        let ended = begun
-            .checked_sub(1)
-            .map_or(f64::NEG_INFINITY, |last| ends[last]);
-        let ended = ended.max(before.unwrap_or(f64::NEG_INFINITY));
-        let pause = if ended.is_finite() {
-            (start - ended).max(0.0)
-        } else {
-            0.0
-        };
+        let ended = begun.checked_sub(1).map(|last| ends[last]);
+        let pause = ended.map_or(0.0, |ended| (start - ended).max(0.0));
         [(end - start) as f32, pause as f32]
     };
     words.iter().map(row).collect()
@@ -129,20 +117,17 @@ pub const TOLERANCE: f64 = 1e-5;
 /// assert_eq!(overlapping(&rows, [0.5, 2.0]), [0, 1]);
 /// ```
 pub fn overlapping(rows: &[[f64; 2]], reference: [f64; 2]) -> Vec<usize> {
-    if is_too_short(reference) {
-        return Vec::new();
-    }
-    let [first, last] = reference;
-    let belongs = |&[start, end]: &[f64; 2]| {
-        start < last + TOLERANCE
-            && end > first - TOLERANCE
-            && end.min(last) - start.max(first) > TOLERANCE
-    };
-    rows.iter()
-        .enumerate()
-        .filter(|(_, row)| belongs(row))
-        .map(|(i, _)| i)
-        .collect()
+    let rows = rows.iter().enumerate();
+    let within = rows.filter(|(_, row)| belongs(**row, reference));
+    within.map(|(i, _)| i).collect()
+}
+
+/// Whether a row lies within a reference interval, by the rule of [`overlapping`].
+pub(crate) fn belongs([start, end]: [f64; 2], [first, last]: [f64; 2]) -> bool {
+    !is_too_short([first, last])
+        && start < last + TOLERANCE
+        && end > first - TOLERANCE
+        && end.min(last) - start.max(first) > TOLERANCE
 }
 
 /// Whether a reference interval is shorter than [`TOLERANCE`], ends before it begins, or is not a number: the SDK makes no

@@ -32,6 +32,7 @@ mod write;
 pub use backend::Backend;
 pub use entry::{Entry, Features, RowsDiffer};
 pub use entry::{merge, split_id};
+pub(crate) use intervals::belongs;
 pub use intervals::{
     LabelledInterval, TIMING_WIDTH, TOLERANCE, is_too_short, labelled_intervals, other_units,
     overlapping, word_timing,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::backend::{Array, Source, Values};
-use super::entry::{VideoIds, merge};
+use super::entry::{VideoIds, merge, merge_pieces};
 use super::{Backend, Entry, Features, Metadata, split_id};
 use crate::{DataError, Result};
 
@@ -106,12 +106,20 @@ impl ComputationalSequence {
     ///
     /// Those of [`read`](Self::read), and [`DataError::Entry`] for pieces of different kinds.
     pub fn read_video(&self, video: &str) -> Result<Option<Entry>> {
+        Ok(self.read_pieces(video)?.map(|(entry, _)| entry))
+    }
+
+    /// As [`read_video`](Self::read_video); also tells of each row the number of its piece, none for a row of the video's own
+    /// entry.
+    pub(crate) fn read_pieces(&self, video: &str) -> Result<Option<(Entry, Vec<Option<usize>>)>> {
         let ids = self.video_ids(video);
         if ids.is_empty() {
             return Ok(None);
         }
         let entries = ids.iter().map(|id| self.read(id)).collect::<Result<_>>()?;
-        merge(&self.path, video, entries).map(Some)
+        let (entry, sources) = merge_pieces(&self.path, video, entries)?;
+        let pieces = sources.into_iter().map(|place| split_id(&ids[place]).1);
+        Ok(Some((entry, pieces.collect())))
     }
 
     /// Reads one entry with its rows stably sorted by start; none if there is none of this id.

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 
 use crate::csd::{self, ComputationalSequence, Entry, Features, LabelledInterval};
+use crate::text::quoted;
 use crate::{DataError, Result};
 
 /// What the SDK writes for a pause.
@@ -207,7 +208,8 @@ fn features(release: &Path, name: &str) -> Result<ByUtterance> {
                 .and_then(|at: usize| transcripts.get(at)?.get(0));
             let Some(id) = id else {
                 let reason = format!(
-                    "{number:?} is no row of transcripts.csv, which are 0 to {}",
+                    "{} is no row of transcripts.csv, which are 0 to {}",
+                    quoted(number),
                     transcripts.len().saturating_sub(1)
                 );
                 return Err(wrong(&numbers, place + 1, reason));
@@ -219,7 +221,7 @@ fn features(release: &Path, name: &str) -> Result<ByUtterance> {
                 return Err(wrong(&path, place + 1, reason));
             }
             if features.insert(id.trim().to_owned(), row).is_some() {
-                let reason = format!("{id:?} is listed already");
+                let reason = format!("{} is listed already", quoted(id));
                 return Err(wrong(&numbers, place + 1, reason));
             }
         }
@@ -237,7 +239,7 @@ fn numbers_of(row: &StringRecord) -> Result<Vec<f32>, String> {
         let number: Option<f64> = cell.trim().parse().ok();
         number
             .map(|number| number as f32)
-            .ok_or_else(|| format!("{cell:?} is no number"))
+            .ok_or_else(|| format!("{} is no number", quoted(cell)))
     };
     row.iter().take(features).map(number).collect()
 }

@@ -1,9 +1,11 @@
 //! Words, vision and audio of a data set: opened together, read a video at a time, cut by intervals.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use crate::csd::{
-    ComputationalSequence, Entry, Features, TIMING_WIDTH, other_units, split_id, word_timing,
+    ComputationalSequence, Entry, Features, LabelledInterval, TIMING_WIDTH, belongs, other_units,
+    split_id, word_timing,
 };
 use crate::{DataError, DataReport, Frames, Modality, Result, Widths, overlapping};
 
@@ -14,6 +16,8 @@ pub(super) struct FeatureSources {
     pub(super) audio: Option<FrameSource>,
     /// Where audio is the times of the words: the word that stands for a pause.
     timed_by: Option<String>,
+    /// Where it is, and segments are read by their ids: when the words of each video were said.
+    spoken: HashMap<String, Vec<[f64; 2]>>,
 }
 
 /// What the sequences hold of one id.
@@ -25,6 +29,16 @@ pub(super) struct VideoFeatures {
 }
 
 impl VideoFeatures {
+    /// Tells the rows of labelled intervals apart, where the sequences are cut into pieces at just those.
+    pub(super) fn cut_at(&mut self, labelled: &BTreeMap<usize, LabelledInterval>) {
+        let words = self.words.as_mut().map(|words| &mut words.rows);
+        let frames = [&mut self.vision, &mut self.audio].into_iter().flatten();
+        let rows = words
+            .into_iter()
+            .chain(frames.map(|frames| &mut frames.rows));
+        rows.for_each(|rows| rows.cut_at(labelled));
+    }
+
     /// Counts the modalities whose times are far from those of the labelled intervals.
     pub(super) fn count_other_times(&self, labelled: &[[f64; 2]], report: &mut DataReport) {
         let Some(reach) = last_end(labelled) else {
@@ -66,7 +80,19 @@ impl FeatureSources {
             vision: frames(vision)?,
             audio: frames(audio)?,
             timed_by: timed_by.map(str::to_owned),
+            spoken: HashMap::new(),
         })
+    }
+
+    /// The same, to be read by [`entry`](Self::entry).
+    pub(super) fn by_entry(mut self) -> Result<Self> {
+        if let (Some(pause), Some(words)) = (&self.timed_by, &self.words) {
+            for video in words.videos() {
+                let spoken = VideoWords::read(words, video)?.spoken(pause);
+                self.spoken.insert(video.clone(), spoken);
+            }
+        }
+        Ok(self)
     }
 
     /// Those that are there.
@@ -97,7 +123,7 @@ impl FeatureSources {
             source.map(|source| source.read(video)).transpose()
         };
         let audio = match (&self.timed_by, &words) {
-            (Some(pause), Some(words)) => Some(words.timing(pause, None)),
+            (Some(pause), Some(words)) => Some(words.timing(pause, &words.spoken(pause))),
             _ => frames(&self.audio)?,
         };
         Ok(VideoFeatures {
@@ -117,7 +143,10 @@ impl FeatureSources {
             source.map(|source| source.read_entry(id)).transpose()
         };
         let audio = match (&self.timed_by, &words) {
-            (Some(pause), Some(words)) => Some(words.timing(pause, self.said_before(id, pause)?)),
+            (Some(pause), Some(words)) => {
+                let spoken = self.spoken.get(split_id(id).0);
+                Some(words.timing(pause, spoken.map_or(&[], Vec::as_slice)))
+            }
             _ => frames(&self.audio)?,
         };
         Ok(VideoFeatures {
@@ -125,21 +154,6 @@ impl FeatureSources {
             vision: frames(&self.vision)?,
             audio,
         })
-    }
-
-    /// When the words of the piece before this one end, which its first pause is counted from.
-    fn said_before(&self, id: &str, pause: &str) -> Result<Option<f64>> {
-        let (Some(words), (video, Some(piece))) = (&self.words, split_id(id)) else {
-            return Ok(None);
-        };
-        for earlier in (0..piece).rev() {
-            let before = VideoWords::read_entry(words, &format!("{video}[{earlier}]"))?;
-            let spoken = before.times(None, pause);
-            if let Some(end) = last_end(&spoken) {
-                return Ok(Some(end));
-            }
-        }
-        Ok(None)
     }
 }
 
@@ -182,24 +196,25 @@ impl FrameSource {
 
     /// All frames of a video, or none where the sequence does not have it.
     pub(super) fn read(&self, video: &str) -> Result<VideoFrames> {
-        self.frames(video, self.sequence.read_video(video)?)
+        self.frames(video, self.sequence.read_pieces(video)?)
     }
 
     /// The frames of exactly this id, or none where the sequence does not have it.
     pub(super) fn read_entry(&self, id: &str) -> Result<VideoFrames> {
-        self.frames(id, self.sequence.read_sorted(id)?)
+        let entry = self.sequence.read_sorted(id)?;
+        self.frames(id, entry.map(|entry| (entry, Vec::new())))
     }
 
-    fn frames(&self, id: &str, entry: Option<Entry>) -> Result<VideoFrames> {
-        let Some(entry) = entry.filter(|entry| !entry.is_empty()) else {
+    fn frames(&self, id: &str, read: Option<(Entry, Vec<Option<usize>>)>) -> Result<VideoFrames> {
+        let Some((entry, pieces)) = read.filter(|(entry, _)| !entry.is_empty()) else {
             return Ok(VideoFrames {
-                intervals: Vec::new(),
+                rows: Rows::default(),
                 frames: Frames::empty(self.width),
             });
         };
         match entry.features {
             Features::Numeric { values, width } if width == self.width => Ok(VideoFrames {
-                intervals: entry.intervals,
+                rows: Rows::new(entry.intervals, pieces),
                 frames: Frames { values, width },
             }),
             other => {
@@ -210,27 +225,92 @@ impl FrameSource {
     }
 }
 
+/// When the rows of one video are, sorted by start.
+#[derive(Debug, Default)]
+struct Rows {
+    intervals: Vec<[f64; 2]>,
+    /// Where the labelled intervals are known to be the pieces of the video: the one that each row belongs to. Otherwise
+    /// times alone tell.
+    pieces: Vec<Option<usize>>,
+}
+
+impl Rows {
+    fn new(intervals: Vec<[f64; 2]>, pieces: Vec<Option<usize>>) -> Self {
+        Self { intervals, pieces }
+    }
+
+    /// Forgets the pieces unless they are the labelled intervals: files may be cut otherwise, at words say.
+    fn cut_at(&mut self, labelled: &BTreeMap<usize, LabelledInterval>) {
+        let inside = |(&[start, end], piece): (&[f64; 2], &Option<usize>)| {
+            let label = piece.and_then(|piece| labelled.get(&piece));
+            label.is_none_or(|label| start <= label.interval[1] && end >= label.interval[0])
+        };
+        if !self.intervals.iter().zip(&self.pieces).all(inside) {
+            self.pieces.clear();
+        }
+    }
+
+    /// The piece that a row belongs to.
+    fn piece(&self, row: usize) -> Option<usize> {
+        self.pieces.get(row).copied().flatten()
+    }
+
+    /// Those of a labelled interval: of the piece of its number, whoever else speaks at the time; of a video in one piece by
+    /// their times.
+    fn of(&self, interval: [f64; 2], number: usize) -> Vec<usize> {
+        let own = |&row: &usize| match self.piece(row) {
+            Some(piece) => piece == number,
+            None => belongs(self.intervals[row], interval),
+        };
+        (0..self.intervals.len()).filter(own).collect()
+    }
+
+    /// Those at a time, of a labelled interval's number or of all.
+    fn at(&self, time: [f64; 2], number: Option<usize>) -> Vec<usize> {
+        let mut rows = overlapping(&self.intervals, time);
+        if number.is_some() {
+            rows.retain(|&row| self.piece(row).is_none_or(|piece| Some(piece) == number));
+        }
+        rows
+    }
+
+    /// Where the last of them ends, in seconds.
+    fn end(&self) -> Option<f64> {
+        last_end(&self.intervals)
+    }
+
+    /// Some of them, in the order of `rows`.
+    fn select(&self, rows: &[usize]) -> Self {
+        let pieces = rows.iter().filter_map(|&row| self.pieces.get(row));
+        Self {
+            intervals: rows.iter().map(|&row| self.intervals[row]).collect(),
+            pieces: pieces.copied().collect(),
+        }
+    }
+}
+
 /// The frames of one video with their times, sorted by start.
 #[derive(Debug)]
 pub(super) struct VideoFrames {
-    intervals: Vec<[f64; 2]>,
+    rows: Rows,
     frames: Frames,
 }
 
 impl VideoFrames {
     /// The rows of an entry, sorted by start.
     pub(super) fn new(intervals: Vec<[f64; 2]>, frames: Frames) -> Self {
-        Self { intervals, frames }
+        let rows = Rows::new(intervals, Vec::new());
+        Self { rows, frames }
     }
 
     /// Where the last of them ends, in seconds.
     pub(super) fn end(&self) -> Option<f64> {
-        last_end(&self.intervals)
+        self.rows.end()
     }
 
-    /// The frames that lie in a reference interval.
-    pub(super) fn slice(&self, reference: [f64; 2]) -> Frames {
-        let rows = overlapping(&self.intervals, reference);
+    /// The frames of a labelled interval and its number.
+    pub(super) fn slice(&self, interval: [f64; 2], number: usize) -> Frames {
+        let rows = self.rows.of(interval, number);
         let rows = rows.into_iter().flat_map(|row| self.frames.row(row));
         Frames {
             values: rows.copied().collect(),
@@ -244,16 +324,16 @@ impl VideoFrames {
     }
 
     /// One frame for each word: the mean of those that overlap it, zeros where there are none; values that are not finite
-    /// count as 0. Without any frame of the video, none.
+    /// count as 0. Without any frame of the video, none. The words are of a labelled interval's number, or of all.
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-    pub(super) fn of_words(&self, words: &[[f64; 2]]) -> Frames {
+    pub(super) fn of_words(&self, words: &[[f64; 2]], number: Option<usize>) -> Frames {
         let width = self.frames.width;
-        if self.intervals.is_empty() {
+        if self.rows.intervals.is_empty() {
             return Frames::empty(width);
         }
         let mut values = Vec::with_capacity(words.len() * width);
         for &word in words {
-            let rows = overlapping(&self.intervals, word);
+            let rows = self.rows.at(word, number);
             let mut sum = vec![0.0_f64; width];
             for &row in &rows {
                 for (sum, &value) in sum.iter_mut().zip(self.frames.row(row)) {
@@ -270,23 +350,28 @@ impl VideoFrames {
 /// The words of one video with their times, sorted by start.
 #[derive(Debug, Default)]
 pub(super) struct VideoWords {
-    intervals: Vec<[f64; 2]>,
+    rows: Rows,
     words: Vec<String>,
 }
 
 impl VideoWords {
     /// All words of a video, or none where the sequence does not have it.
     pub(super) fn read(sequence: &ComputationalSequence, video: &str) -> Result<Self> {
-        Self::new(sequence, video, sequence.read_video(video)?)
+        Self::new(sequence, video, sequence.read_pieces(video)?)
     }
 
     /// The words of exactly this id, or none where the sequence does not have it.
     pub(super) fn read_entry(sequence: &ComputationalSequence, id: &str) -> Result<Self> {
-        Self::new(sequence, id, sequence.read_sorted(id)?)
+        let entry = sequence.read_sorted(id)?;
+        Self::new(sequence, id, entry.map(|entry| (entry, Vec::new())))
     }
 
-    fn new(sequence: &ComputationalSequence, id: &str, entry: Option<Entry>) -> Result<Self> {
-        let Some(entry) = entry else {
+    fn new(
+        sequence: &ComputationalSequence,
+        id: &str,
+        read: Option<(Entry, Vec<Option<usize>>)>,
+    ) -> Result<Self> {
+        let Some((entry, pieces)) = read else {
             return Ok(Self::default());
         };
         let Features::Text(words) = entry.features else {
@@ -297,40 +382,52 @@ impl VideoWords {
             ));
         };
         Ok(Self {
-            intervals: entry.intervals,
+            rows: Rows::new(entry.intervals, pieces),
             words,
         })
     }
 
     pub(super) fn of(intervals: Vec<[f64; 2]>, words: Vec<String>) -> Self {
-        Self { intervals, words }
+        let rows = Rows::new(intervals, Vec::new());
+        Self { rows, words }
     }
 
-    /// Duration of every word that is no pause, and the pause before it; `before` is when the words before these end.
-    fn timing(&self, pause: &str, before: Option<f64>) -> VideoFrames {
-        let words = self.words.iter().zip(&self.intervals);
-        let spoken = words.filter(|(word, _)| !word.trim().is_empty() && word.trim() != pause);
-        let intervals: Vec<[f64; 2]> = spoken.map(|(_, &times)| times).collect();
-        let values = word_timing(&intervals, &intervals, before);
+    /// Rows that are no pauses.
+    fn spoken_rows(&self, pause: &str) -> Vec<usize> {
+        let words = self.words.iter().map(|word| word.trim()).enumerate();
+        let spoken = words.filter(|(_, word)| !word.is_empty() && *word != pause);
+        spoken.map(|(row, _)| row).collect()
+    }
+
+    /// When each word that is no pause was said.
+    fn spoken(&self, pause: &str) -> Vec<[f64; 2]> {
+        let rows = self.spoken_rows(pause).into_iter();
+        rows.map(|row| self.rows.intervals[row]).collect()
+    }
+
+    /// Duration of every word that is no pause, and the pause before it, since what was said in the video before: `spoken`.
+    fn timing(&self, pause: &str, spoken: &[[f64; 2]]) -> VideoFrames {
+        let rows = self.rows.select(&self.spoken_rows(pause));
+        let values = word_timing(&rows.intervals, spoken);
         let frames = Frames::new(values.as_flattened().to_vec(), TIMING_WIDTH);
-        VideoFrames { intervals, frames }
+        VideoFrames { rows, frames }
     }
 
     /// Where the last of them ends, in seconds.
     pub(super) fn end(&self) -> Option<f64> {
-        last_end(&self.intervals)
+        self.rows.end()
     }
 
-    /// The words that lie in a reference interval, without pauses, with single spaces between.
-    pub(super) fn slice(&self, reference: [f64; 2], pause: &str) -> String {
-        let rows = overlapping(&self.intervals, reference);
+    /// The words of a labelled interval and its number, without pauses, with single spaces between.
+    pub(super) fn slice(&self, interval: [f64; 2], number: usize, pause: &str) -> String {
+        let rows = self.rows.of(interval, number);
         spoken(rows.into_iter().map(|row| self.words[row].as_str()), pause)
     }
 
-    /// When each word of [`slice`](Self::slice) was said; without a reference, of [`whole`](Self::whole).
-    pub(super) fn times(&self, reference: Option<[f64; 2]>, pause: &str) -> Vec<[f64; 2]> {
-        let rows = match reference {
-            Some(reference) => overlapping(&self.intervals, reference),
+    /// When each word of [`slice`](Self::slice) was said; without an interval, of [`whole`](Self::whole).
+    pub(super) fn times(&self, of: Option<([f64; 2], usize)>, pause: &str) -> Vec<[f64; 2]> {
+        let rows = match of {
+            Some((interval, number)) => self.rows.of(interval, number),
             None => (0..self.words.len()).collect(),
         };
         let times = rows.into_iter().flat_map(|row| {
@@ -340,7 +437,7 @@ impl VideoWords {
             } else {
                 word.split_whitespace().count()
             };
-            std::iter::repeat_n(self.intervals[row], words)
+            std::iter::repeat_n(self.rows.intervals[row], words)
         });
         times.collect()
     }
@@ -352,7 +449,7 @@ impl VideoWords {
 }
 
 /// The greatest end of some intervals.
-pub(super) fn last_end(intervals: &[[f64; 2]]) -> Option<f64> {
+fn last_end(intervals: &[[f64; 2]]) -> Option<f64> {
     intervals.iter().map(|times| times[1]).reduce(f64::max)
 }
 

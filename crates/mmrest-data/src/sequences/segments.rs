@@ -45,7 +45,8 @@ impl Sequences {
                 table_rows,
             });
         }
-        let features = self.features.video(video)?;
+        let mut features = self.features.video(video)?;
+        features.cut_at(&intervals);
         let times: Vec<[f64; 2]> = intervals.values().map(|of| of.interval).collect();
         features.count_other_times(&times, &mut report);
         let mut intake = Intake::new(&self.config, self.purpose, report);
@@ -124,7 +125,7 @@ pub(super) fn whole(
     let times = times.map(|words| words.times(None, &config.pause_token));
     let mut frames = |modality, frames: Option<VideoFrames>| {
         let frames = frames.map(|frames| match &times {
-            Some(times) => frames.of_words(times),
+            Some(times) => frames.of_words(times, None),
             None => frames.whole(),
         });
         intake.frames(modality, frames.unwrap_or_default())
@@ -206,7 +207,7 @@ impl Cut<'_> {
         }
         let interval = self.interval.interval;
         let words = self.features.words.as_ref();
-        let spoken = words.map(|words| words.slice(interval, &config.pause_token));
+        let spoken = words.map(|words| words.slice(interval, self.index, &config.pause_token));
         if let (Some(spoken), Some(row)) = (&spoken, self.row)
             && let Some(same) = same_text(&row.text, spoken)
             && !is_too_short(interval)
@@ -247,9 +248,10 @@ impl Cut<'_> {
         let interval = self.interval.interval;
         let frames = frames.map(|frames| match (config.frames, &self.features.words) {
             (FramesOf::Word, Some(words)) => {
-                frames.of_words(&words.times(Some(interval), &config.pause_token))
+                let own = Some((interval, self.index));
+                frames.of_words(&words.times(own, &config.pause_token), Some(self.index))
             }
-            _ => frames.slice(interval),
+            _ => frames.slice(interval, self.index),
         });
         frames.map_or_else(Frames::default, |frames| intake.frames(modality, frames))
     }

@@ -34,11 +34,15 @@ impl Sequences {
         let [words, table, vision, audio] = there;
         let labels = dir.join(&config.labels);
         let labels = labels.is_file().then_some(labels);
+        let features = FeatureSources::open(words, vision, audio, timed_by(config))?;
         Ok(Self {
             config: config.clone(),
             purpose: Purpose::Prediction,
             path: labels.clone().unwrap_or_else(|| dir.to_path_buf()),
-            features: FeatureSources::open(words, vision, audio, timed_by(config))?,
+            features: match labels {
+                Some(_) => features,
+                None => features.by_entry()?,
+            },
             table: table.map(|path| open_table(config, path)).transpose()?,
             labels: labels
                 .map(|path| ComputationalSequence::open(&path))

@@ -6,6 +6,7 @@ use csv::{ErrorKind, Position, StringRecord};
 
 use super::Row;
 use crate::container::{self, Container};
+use crate::text::quoted;
 use crate::{Columns, DataError, Result, Split};
 
 /// What some editors put before UTF-8.
@@ -322,7 +323,7 @@ impl Place<'_> {
 
     /// The reason for refusing a cell of this column.
     fn wrong(&self, cell: &str, what: &str) -> String {
-        format!("column {:?}: {cell:?} is {what}", self.name)
+        format!("column {:?}: {} is {what}", self.name, quoted(cell))
     }
 
     fn name(&self, record: &StringRecord) -> Result<String, String> {

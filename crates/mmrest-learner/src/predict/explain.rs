@@ -105,6 +105,7 @@ impl Predictor {
                 }
             }
             explained.extend(self.explain_batch(&here, all, worth, own.as_ref(), neighbours)?);
+            self.count(&rows);
         }
         explained.sort_by_key(|explanation| explanation.prediction.row);
         Ok(explained)

@@ -382,6 +382,12 @@ struct PublishedFile<'a> {
 impl<'a> PublishedFile<'a> {
     fn read(path: &'a Path) -> Result<Self, LearnerError> {
         let file = TensorFile::read(path)?;
+        if let Some(name) = file.not_finite() {
+            let message = format!(
+                "{name} holds a number that is not finite: these are no weights to begin with"
+            );
+            return Err(LearnerError::format(path, message));
+        }
         Ok(Self { path, file })
     }
 
@@ -482,6 +488,14 @@ mod tests {
         let refused = refused.to_string();
         assert!(
             refused.contains("audio_model.rnn.weight_ih_l0") && refused.contains("published"),
+            "{refused}"
+        );
+        let mut file = file.file;
+        file.add_floats("post_video_layer_3.bias", &[1], [f32::NAN]);
+        file.write(&path).unwrap();
+        let refused = PublishedFile::read(&path).err().unwrap().to_string();
+        assert!(
+            refused.contains("post_video_layer_3.bias holds a number"),
             "{refused}"
         );
     }

@@ -1,15 +1,15 @@
 //! The rows of a table, in the order of their times.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use mmrest_data::csd::{Entry, Features};
-use mmrest_data::text::count;
+use mmrest_data::text::{count, quoted};
 
 use super::{Header, TableSet, Tool};
 use crate::error::{MediaError, Result};
+use crate::file::{MediaFile, OpenFile};
 
 /// Where the time of a row is.
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ struct Row {
 /// Reads the rows of a table in the order of their times: memory holds those of one segment.
 pub(crate) struct TableReader {
     path: PathBuf,
-    records: csv::StringRecordsIntoIter<BufReader<File>>,
+    records: csv::StringRecordsIntoIter<BufReader<OpenFile>>,
     /// Lines before the first row.
     lines: usize,
     places: Vec<usize>,
@@ -64,8 +64,13 @@ impl TableReader {
     ///
     /// The file cannot be read, has no rows, is not of the set's program, lacks columns, or counts frames of an unknown
     /// frame rate.
-    pub(crate) fn open(path: &Path, set: &TableSet, frame_rate: Option<f64>) -> Result<Self> {
-        let header = Header::read(path)?;
+    pub(crate) fn open(
+        file: MediaFile<'_>,
+        set: &TableSet,
+        frame_rate: Option<f64>,
+    ) -> Result<Self> {
+        let path = file.name();
+        let header = Header::read(file)?;
         let places = set.places(path, &header)?;
         let frame = header.place("frame").or(header.place("Frame"));
         let times = match (
@@ -91,7 +96,7 @@ impl TableReader {
             },
         };
         let io = |error| MediaError::io(path, error);
-        let mut file = File::open(path).map_err(io)?;
+        let mut file = file.open()?;
         file.seek(SeekFrom::Start(header.length)).map_err(io)?;
         let records = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -145,12 +150,13 @@ impl TableReader {
     ///
     /// A row cannot be read, or lies before the one above it.
     pub(crate) fn rows(&mut self, [start, end]: [f64; 2], keep: f64) -> Result<Entry> {
+        let kept = start.min(keep);
+        self.buffer.retain(|row| row.end > kept);
         while self.ahead.as_ref().is_some_and(|row| row.start < end) {
             let next = self.group()?;
             let row = std::mem::replace(&mut self.ahead, next);
-            self.buffer.extend(row.filter(|row| row.values.is_some()));
-            let kept = start.min(keep);
-            self.buffer.retain(|row| row.end > kept);
+            let taken = |row: &Row| row.values.is_some() && row.end > kept;
+            self.buffer.extend(row.filter(taken));
         }
         let (mut intervals, mut values) = (Vec::new(), Vec::new());
         for row in &self.buffer {
@@ -243,11 +249,11 @@ impl TableReader {
                 "" | "?" => Some(f64::NAN),
                 _ => cell.parse().ok(),
             };
-            value.ok_or_else(|| wrong(line, format!("{cell:?} is no number")))
+            value.ok_or_else(|| wrong(line, format!("{} is no number", quoted(cell))))
         };
         let time = |place: usize| -> Result<f64> {
             let value = seconds(cell(place)).filter(|time| time.is_finite());
-            value.ok_or_else(|| wrong(line, format!("{:?} is no time", cell(place))))
+            value.ok_or_else(|| wrong(line, format!("{} is no time", quoted(cell(place)))))
         };
         let (start, end) = match self.times {
             Times::Start(start) => (time(start)?, f64::NAN),

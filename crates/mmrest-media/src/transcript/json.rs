@@ -1,5 +1,6 @@
 //! Whisper's JSON in its dialects.
 
+use mmrest_data::text::quoted;
 use serde_json::Value;
 
 use super::{RawCue, RawWord, into_cues};
@@ -32,9 +33,9 @@ pub(super) fn cues(text: &str) -> Result<Cues, String> {
         let words = words.iter().map(word).collect();
         return Ok(("a list of words", into_cues(words)));
     }
-    let keys: Vec<&str> = value
+    let keys: Vec<String> = value
         .as_object()
-        .map(|object| object.keys().map(String::as_str).take(8).collect())
+        .map(|object| object.keys().take(8).map(|key| quoted(key)).collect())
         .unwrap_or_default();
     Err(format!(
         "JSON without a transcript: `segments`, `words`, `chunks` or `transcription` is expected, its keys are {}",
@@ -126,19 +127,31 @@ fn chunks(items: &[Value]) -> Vec<RawCue> {
     words.into_iter().map(cue).collect()
 }
 
-/// Gives each word to the cue in which its middle lies, where that has no words yet.
+/// Gives each word to the cue in which its middle lies: to the first of those that follow each other in time. Words of no
+/// cue are left out.
 fn deal_out(words: Vec<RawWord>, cues: &mut [RawCue]) {
+    // By their starts, each with the last end so far: what ends before a word does so together with all before it.
+    let mut order: Vec<(f64, f64, usize)> = cues
+        .iter()
+        .enumerate()
+        .filter_map(|(place, cue)| Some((cue.start?, cue.end?, place)))
+        .collect();
+    order.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut latest = f64::NEG_INFINITY;
+    for (_, end, _) in &mut order {
+        latest = latest.max(*end);
+        *end = latest;
+    }
     for word in words {
         let (Some(start), Some(end)) = (word.start, word.end) else {
             continue;
         };
         let middle = 0.5 * (start + end);
-        let inside = |cue: &&mut RawCue| {
-            cue.start.is_some_and(|start| start <= middle)
-                && cue.end.is_some_and(|end| middle < end)
-        };
-        if let Some(cue) = cues.iter_mut().find(inside) {
-            cue.words.push(word);
+        let first = order.partition_point(|(_, latest, _)| *latest <= middle);
+        if let Some(&(start, _, place)) = order.get(first)
+            && start <= middle
+        {
+            cues[place].words.push(word);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Subtitles: SubRip and WebVTT.
 
+use mmrest_data::text::quoted;
+
 use super::{RawCue, RawWord, seconds};
 
 const ARROW: &str = "-->";
@@ -20,7 +22,7 @@ pub(super) fn cues(text: &str) -> Result<Vec<RawCue>, String> {
         };
         let to = to.split_whitespace().next().unwrap_or("");
         let (Some(start), Some(end)) = (seconds(from), seconds(to)) else {
-            return Err(format!("line {}: no times in {line:?}", i + 1));
+            return Err(format!("line {}: no times in {}", i + 1, quoted(line)));
         };
         let body: Vec<&str> = lines
             .by_ref()

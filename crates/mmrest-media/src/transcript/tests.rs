@@ -206,7 +206,7 @@ fn what_cannot_be_used_is_left_out_and_said() {
 fn what_is_no_transcript_is_refused_in_a_sentence() {
     for (text, expected) in [
         ("", "the file is empty"),
-        ("{\"a\": 1}", "its keys are a"),
+        ("{\"a\": 1}", "its keys are \"a\""),
         ("{", "not a JSON document"),
         ("hello world", "line 1: no known kind of transcript"),
         ("[1, 2]", "entry 0 of its list is no segment"),

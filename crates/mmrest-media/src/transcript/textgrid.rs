@@ -1,5 +1,7 @@
 //! Praat's TextGrid, in its long and its short form.
 
+use mmrest_data::text::quoted;
+
 use super::RawWord;
 
 /// Words of aligners that stand for silence.
@@ -25,7 +27,7 @@ pub(super) fn words(text: &str) -> Result<Vec<RawWord>, String> {
         };
         let mut number = || match place.next() {
             Some(Value::Number(number)) => Ok(*number),
-            _ => Err(format!("tier {name:?}: a number is missing")),
+            _ => Err(format!("tier {}: a number is missing", quoted(name))),
         };
         let (_, _, intervals) = (number()?, number()?, number()?);
         let mut words = Vec::new();
@@ -33,12 +35,13 @@ pub(super) fn words(text: &str) -> Result<Vec<RawWord>, String> {
             let mut number = || match place.next() {
                 Some(Value::Number(number)) => Ok(*number),
                 _ => Err(format!(
-                    "tier {name:?}: it ends before its {intervals} intervals"
+                    "tier {}: it ends before its {intervals} intervals",
+                    quoted(name)
                 )),
             };
             let (start, end) = (number()?, number()?);
             let Some(Value::Text(word)) = place.next() else {
-                return Err(format!("tier {name:?}: an interval without text"));
+                return Err(format!("tier {}: an interval without text", quoted(name)));
             };
             if !word.trim().is_empty() && !SILENCE.contains(&word.trim()) {
                 words.push(RawWord {

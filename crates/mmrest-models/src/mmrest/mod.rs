@@ -263,20 +263,28 @@ impl SentimentModel for MmRest {
     }
 
     fn check_state(&self, state: &ClusterState) -> Result<(), ModelError> {
+        let config = &self.settings.config;
+        let wide = |what: &str, dim: usize| match dim == config.representation {
+            true => Ok(()),
+            false => Err(ModelError::Config(ConfigError(format!(
+                "holds {what} of {dim} numbers, but model.mmrest.representation is {}",
+                config.representation
+            )))),
+        };
         if let (Some(support), Some(kernel), Some(metric)) =
             (&state.support, &self.kernel, &self.metric)
         {
+            wide("segments", support.dim)?;
             support.check(kernel.modalities(), metric.len())?;
         }
         let Some(clusters) = &state.clusters else {
             return Ok(());
         };
-        let config = &self.settings.config;
-        if clusters.dim != config.representation {
-            return Err(ModelError::Config(ConfigError(format!(
-                "holds centres of {} numbers, but model.mmrest.representation is {}",
-                clusters.dim, config.representation
-            ))));
+        wide("centres", clusters.dim)?;
+        if self.epoch_end_stage().is_some() && state.support.is_none() {
+            return Err(ModelError::Config(ConfigError(
+                "holds no segments (support), of which the kernel's bias is made".to_owned(),
+            )));
         }
         Ok(clusters.check(self.settings.classes.len(), config.clusters.clusters)?)
     }

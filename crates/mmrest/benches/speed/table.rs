@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde_json::json;
+use textwrap::{Options, WordSplitter, fill, termwidth};
 
 use crate::baseline::Calibration;
 use crate::timing::Samples;
@@ -36,44 +37,20 @@ impl Line {
 /// A model with the most memory that its training steps hold, ours and the other side's, in MiB.
 type ModelMemory = (&'static str, f64, Option<f64>);
 
-/// The table as people read it.
+/// The columns that take all that there is to say of a line; half of them, without spread and rounds.
+const WIDE: usize = 71;
+const HALF: usize = 56;
+
+/// The table as people read it, with the columns that fit into the terminal.
 pub(crate) fn text(
     lines: &[Line],
     calibration: &Calibration,
     memory: Memory,
     models: &[ModelMemory],
 ) -> String {
-    let mut text = format!("{calibration}\n\n");
-    let against = lines.iter().any(|line| line.theirs.is_some());
-    let _ = write!(
-        text,
-        "{:14} {:>11} {:>7} {:>7}",
-        "", "median", "spread", "rounds"
-    );
-    if against {
-        let _ = write!(text, " {:>11} {:>7} {:>6}", "other side", "ratio", "goal");
-    }
-    text.push('\n');
-    for line in lines {
-        let _ = write!(
-            text,
-            "{:14} {:>11} {:>6.0}% {:>7}",
-            line.name,
-            seconds(line.ours.median()),
-            100.0 * line.ours.spread(),
-            line.ours.0.len(),
-        );
-        if let (Some(theirs), Some(ratio)) = (&line.theirs, line.ratio()) {
-            let mark = if ratio <= line.goal { "" } else { " !" };
-            let _ = write!(
-                text,
-                " {:>11} {ratio:>7.2} {:>6.2}{mark}",
-                seconds(theirs.median()),
-                line.goal,
-            );
-        }
-        text.push('\n');
-    }
+    let width = termwidth();
+    let mut text = folded(&calibration.to_string(), "  ", width) + "\n";
+    text += &times(lines, width);
     let models = models
         .iter()
         .map(|&(name, ours, theirs)| (name, ours, theirs));
@@ -95,9 +72,57 @@ pub(crate) fn text(
     }
     text.push('\n');
     for line in lines {
-        let _ = writeln!(text, "{:14} {}", line.name, line.what);
+        let about = format!("{:14} {}", line.name, line.what);
+        text += &folded(&about, &" ".repeat(15), width);
     }
     text
+}
+
+/// A row per line; the header first.
+fn times(lines: &[Line], width: usize) -> String {
+    let against = lines.iter().any(|line| line.theirs.is_some());
+    let (wide, half) = (width >= WIDE, width >= HALF);
+    let mut text = format!("{:14} {:>11}", "", "median");
+    let mut more = |shown: bool, cells: std::fmt::Arguments<'_>| {
+        if shown {
+            let _ = text.write_fmt(cells);
+        }
+    };
+    more(
+        wide || !against,
+        format_args!(" {:>7} {:>7}", "spread", "rounds"),
+    );
+    more(against && half, format_args!(" {:>11}", "other side"));
+    more(against, format_args!(" {:>7}", "ratio"));
+    more(against && half, format_args!(" {:>6}", "goal"));
+    more(true, format_args!("\n"));
+    for line in lines {
+        let median = seconds(line.ours.median());
+        more(true, format_args!("{:14} {median:>11}", line.name));
+        let (spread, rounds) = (100.0 * line.ours.spread(), line.ours.0.len());
+        more(
+            wide || !against,
+            format_args!(" {spread:>6.0}% {rounds:>7}"),
+        );
+        if let (Some(theirs), Some(ratio)) = (&line.theirs, line.ratio()) {
+            let mark = if ratio <= line.goal { "" } else { " !" };
+            more(half, format_args!(" {:>11}", seconds(theirs.median())));
+            more(true, format_args!(" {ratio:>7.2}"));
+            more(half, format_args!(" {:>6.2}", line.goal));
+            more(true, format_args!("{mark}"));
+        }
+        more(true, format_args!("\n"));
+    }
+    text
+}
+
+/// Text that goes on below itself, and ends the line.
+fn folded(text: &str, indent: &str, width: usize) -> String {
+    let options = Options::new(width)
+        .subsequent_indent(indent)
+        .break_words(false)
+        .word_splitter(WordSplitter::NoHyphenation);
+    fill(text, options) + "\n"
 }
 
 fn seconds(value: f64) -> String {

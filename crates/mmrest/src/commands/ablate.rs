@@ -1,5 +1,7 @@
 //! `mmrest ablate`: trains variants of a configuration and compares them.
 
+mod tasks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +18,7 @@ use super::data::ensure_sample;
 use super::report::{check_png, predictions_of, read_run};
 use super::train::{overrides, wants_sample};
 use crate::arguments::AblateArguments;
+use crate::display::{Style, print_json};
 use crate::interrupt::{self, say};
 use crate::logging;
 use crate::numbers::in_text;
@@ -28,9 +31,8 @@ use crate::study::plan::{Overrides, Plan, Variant};
 use crate::study::processes::{Children, Failure, Launch, work};
 use crate::study::progress::Progress;
 use crate::study::report::write_report;
-use crate::study::runs::{Ended, Repeats, Run, SeedResult, State};
+use crate::study::runs::{Repeats, Run, SeedResult, State};
 use crate::study::search::{Search, Standing};
-use crate::study::slurm::Jobs;
 use crate::study::summary::{Names, Results, SearchSummary, Studied, Summary};
 use crate::study::{csv, paper, tables};
 
@@ -74,9 +76,15 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
     };
     let summary = study.summarise(&training)?;
     let page = study.write(&summary)?;
-    if !arguments.quiet {
-        say(&format!("wrote {}", near(&page)));
-        told_best(&summary);
+    match study.style() {
+        Style::Quiet => {}
+        Style::Json => {
+            print_json(&json!({ "event": "summary", "report": page, "summary": summary }))
+        }
+        Style::Terminal | Style::Lines => {
+            say(&format!("wrote {}", near(&page)));
+            told_best(&summary);
+        }
     }
     if training.stopped {
         say("interrupted; the same command goes on");
@@ -196,9 +204,9 @@ impl<'a> Study<'a> {
             runs: all.len(),
             ..Training::default()
         };
-        if self.arguments.only.is_empty() && !self.arguments.quiet {
+        if self.arguments.only.is_empty() {
             for skipped in &self.plan.skipped {
-                screen::out(&format!("{} is left out: {}", skipped.name, skipped.reason));
+                self.note(&format!("{} is left out: {}", skipped.name, skipped.reason));
             }
         }
         let halvings = self
@@ -228,13 +236,11 @@ impl<'a> Study<'a> {
                 if standing.reached || round.is_empty() || children.stopping() {
                     break;
                 }
-                if !self.arguments.quiet {
-                    let points = standing.left.len();
-                    screen::out(&match standing.until {
-                        Some(until) => format!("halving: {points} points to epoch {until}"),
-                        None => format!("halving: {points} points to the end"),
-                    });
-                }
+                let points = standing.left.len();
+                self.note(&match standing.until {
+                    Some(until) => format!("halving: {points} points to epoch {until}"),
+                    None => format!("halving: {points} points to the end"),
+                });
                 let round = with_states(round, false)?;
                 let failures = self.work(&round, standing.until, &children)?;
                 training.failures.extend(failures);
@@ -255,7 +261,7 @@ impl<'a> Study<'a> {
         let jobs = self.arguments.jobs.unwrap_or(devices);
         let jobs = jobs.clamp(1, runs.len().max(1));
         let show_test = self.plan.searches.is_empty();
-        let progress = Progress::new(runs, jobs, self.arguments.quiet, show_test);
+        let progress = Progress::new(runs, jobs, self.style(), show_test);
         progress.start();
         let failures = work(runs, jobs, &self.launch(jobs, until), children, &progress);
         progress.clear();
@@ -451,179 +457,25 @@ impl<'a> Study<'a> {
         Ok(None)
     }
 
-    /// The runs in the order of the plan; a halving has none, for it decides as it goes.
-    fn planned(&self) -> Result<Vec<Run<'_>>> {
-        if self
-            .plan
-            .searches
-            .iter()
-            .any(|search| search.halving.is_some())
-        {
-            bail!(
-                "a search by halving decides as it goes which runs go on: start it without --plan, --task and --slurm, with --jobs"
-            );
-        }
-        Ok(self.repeats.runs(&self.out, &self.chosen()?))
+    /// How the study is shown.
+    fn style(&self) -> Style {
+        Style::choose(self.arguments.quiet, self.arguments.json)
     }
 
-    /// `--plan`: one JSON line per run.
-    fn print_plan(&self) -> Result<ExitCode> {
-        let runs = self.planned()?;
-        make_sample(&self.config, &self.plan)?;
-        let task = format!("cd {} && {}", quoted(&here()), self.command("--task"));
-        for (index, run) in runs.iter().enumerate() {
-            let state = match run.state()? {
-                State::New => "new",
-                State::Begun => "begun",
-                State::Finished => "finished",
-            };
-            let line = json!({
-                "index": index,
-                "variant": run.variant.name,
-                "seed": run.seed,
-                "fold": run.fold.map(|fold| fold.number),
-                "state": state,
-                "folder": run.folder.path(),
-                "command": format!("{task} {index}"),
-            });
-            screen::out_whole(&line.to_string());
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    /// `--task N`: that run alone, from its start or from where it was.
-    fn task(&self, index: usize) -> Result<ExitCode> {
-        let runs = self.planned()?;
-        let count = runs.len();
-        let Some(run) = runs.into_iter().nth(index) else {
-            bail!(
-                "--task {index}: the study has runs 0 to {}",
-                count.saturating_sub(1)
-            );
-        };
-        make_sample(&self.config, &self.plan)?;
-        let Some((run, state)) = with_states(vec![run], self.arguments.fresh)?.pop() else {
-            return Ok(ExitCode::SUCCESS);
-        };
-        if state == State::Finished {
-            self.say(&format!("{} is finished already", run.name()));
-            return Ok(ExitCode::SUCCESS);
-        }
-        let children = Arc::new(Children::default());
-        let [first, second] = [Arc::clone(&children), Arc::clone(&children)];
-        interrupt::gently(
-            move || {
-                say("stopping; once more to stop at once");
-                first.stop();
-            },
-            move || second.stop(),
-        );
-        run.write_config()?;
-        let most = run.variant.config.train.epochs;
-        let shown = |epoch| self.say(&format!("{} epoch {epoch}/{most}", run.name()));
-        let launch = self.launch(1, None);
-        let device = launch.device(index);
-        match children.run(&run, state == State::Begun, &launch, device, shown)? {
-            Ended::Finished => {
-                self.say(&format!("{} is finished", run.name()));
-                Ok(ExitCode::SUCCESS)
-            }
-            Ended::Interrupted | Ended::Paused => {
-                say("interrupted; the same command goes on");
-                Ok(interrupt::code())
-            }
-            Ended::Failed(error) => bail!("{} failed: {error}", run.name()),
-        }
-    }
-
-    /// `--slurm`: writes the jobs, and submits them where that is asked for.
-    fn slurm(&self) -> Result<ExitCode> {
-        let runs = self.planned()?;
-        make_sample(&self.config, &self.plan)?;
-        let mut tasks = Vec::new();
-        for (index, run) in runs.iter().enumerate() {
-            if run.state()? != State::Finished {
-                tasks.push(index);
-            }
-        }
-        if tasks.is_empty() {
-            self.say("all runs are finished: --collect makes the tables");
-            return Ok(ExitCode::SUCCESS);
-        }
-        files::make_folder(&self.out)?;
-        let out = std::path::absolute(&self.out).context("cannot tell the current folder")?;
-        let name = format!("{}-{}", self.names.study, self.names.config);
-        let commands = [here(), self.command("--task"), self.command("--collect")];
-        let [here, task, collect] = &commands;
-        let here = quoted(here);
-        let commands = [here.as_str(), task.as_str(), collect.as_str()];
-        let jobs = Jobs::write(&out, &name, &self.arguments.slurm_options, &tasks, commands)?;
-        if self.arguments.slurm_options.submit {
-            let [array, collect] = jobs.submit()?;
-            self.say(&format!(
-                "submitted {} runs as job {array}, and job {collect} that collects after them",
-                tasks.len()
-            ));
-        } else {
-            self.say(&format!(
-                "wrote the jobs of {} runs; submit them with:",
-                tasks.len()
-            ));
-            screen::out_whole(&jobs.commands());
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
+    /// Prints a line for people.
     fn say(&self, text: &str) {
-        if !self.arguments.quiet {
+        if matches!(self.style(), Style::Terminal | Style::Lines) {
             screen::out(text);
         }
     }
 
-    /// This study's command with another last option, as a shell line.
-    fn command(&self, last: &str) -> String {
-        let arguments = self.arguments;
-        let program = std::env::current_exe().unwrap_or_else(|_| "mmrest".into());
-        let mut words = vec![program.display().to_string(), "ablate".into()];
-        words.push(arguments.config.clone());
-        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
-        option("study", arguments.study.clone());
-        option("seeds", self.repeats.seeds.to_string());
-        option("out", self.out.display().to_string());
-        option("resample", arguments.resample.units().into());
-        let folds = arguments.folds.map(|folds| ("folds", folds));
-        let epochs = arguments.epochs.map(|epochs| ("epochs", epochs));
-        for (name, number) in [folds, epochs].into_iter().flatten() {
-            option(name, number.to_string());
+    /// Prints a line for people, and as JSON for programs.
+    fn note(&self, text: &str) {
+        match self.style() {
+            Style::Json => print_json(&json!({ "event": "note", "note": text })),
+            _ => self.say(text),
         }
-        let folders = [("data", &arguments.data), ("bert", &arguments.bert)];
-        for (name, folder) in folders {
-            if let Some(folder) = folder {
-                option(name, folder.display().to_string());
-            }
-        }
-        for set in &arguments.set {
-            option("set", set.clone());
-        }
-        if !arguments.only.is_empty() {
-            option("only", arguments.only.join(","));
-        }
-        let devices: Vec<String> = arguments.devices().iter().map(usize::to_string).collect();
-        option("backend", arguments.device.backend.to_string());
-        option("devices", devices.join(","));
-        words.push(last.into());
-        words
-            .iter()
-            .map(|word| quoted(word))
-            .collect::<Vec<_>>()
-            .join(" ")
     }
-}
-
-/// The current folder, which relative paths on the command line are meant from.
-fn here() -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    here.display().to_string()
 }
 
 /// `runs/studies/<study>-<config>`, of folds `runs/studies/<study>-<config>-<k>-folds`.

@@ -2,6 +2,7 @@
 
 mod embeddings;
 mod pieces;
+mod pulse;
 mod scorer;
 mod sets;
 mod stream;
@@ -19,7 +20,8 @@ use mmrest_learner::{Interpreter, NoInterval, Predictor, open_device};
 use mmrest_media::{Recording, RecordingInputs};
 
 use self::embeddings::EmbeddingsFile;
-use self::scorer::{Output, Place, Pulse, Scorer, refuse_the_input};
+use self::pulse::Pulse;
+use self::scorer::{Output, Place, Scorer, refuse_the_input};
 use self::sets::{Gather, as_set};
 use self::stream::score_lines;
 use crate::arguments::{PredictArguments, ScoreFormat};
@@ -29,7 +31,7 @@ use crate::lines::Spoken;
 use crate::logging;
 use crate::player::{PlayedMedia, Player};
 use crate::project::root_of_run;
-use crate::recording::{self, Job, Progress};
+use crate::recording::{self, Job};
 
 /// The exit code if lines were skipped that could not be scored.
 const SKIPPED: u8 = 3;
@@ -66,7 +68,7 @@ fn scorer(
 ) -> Result<Scorer> {
     let spoken = arguments.transcript.is_some();
     let output = arguments.output.as_deref();
-    let pulse = Pulse::new(arguments.quiet, output, bytes);
+    let pulse = Pulse::new(&predictor, arguments.quiet, output, bytes);
     let player = match format {
         ScoreFormat::Html => Some(player(arguments, &predictor)?),
         _ => None,
@@ -167,22 +169,22 @@ fn score_recordings(
     check_tables(arguments, &inputs)?;
     let mut scorer = scorer(arguments, predictor, format, None)?;
     let alone = jobs.len() == 1;
-    let bar = Progress::new(alone && !arguments.quiet);
     let mut failed = 0;
-    for job in &jobs {
-        bar.show(&job.id);
+    for (number, job) in jobs.iter().enumerate() {
+        let name = (!alone).then(|| format!("{}, {} of {}", job.id, number + 1, jobs.len()));
         let scored = arguments.cut.with(table.as_ref(), job, alone, |recording| {
-            score_recording(&mut scorer, &inputs, &job.id, recording, &bar)
+            score_recording(&mut scorer, &inputs, &job.id, recording, name)
         });
         match scored {
             Ok(notes) => notes
                 .iter()
-                .for_each(|note| bar.say(&format!("{}: {note}", job.id))),
+                .for_each(|note| scorer.pulse.say(&format!("{}: {note}", job.id))),
             Err(error) if alone || arguments.strict || was_asked_for(&error) => {
                 scorer.stopped.get_or_insert(error);
             }
             Err(error) => {
-                bar.say(&format!("skipped: {}: {}", job.id, sentence(&error)));
+                let told = format!("skipped: {}: {}", job.id, sentence(&error));
+                scorer.pulse.say(&told);
                 failed += 1;
             }
         }
@@ -190,7 +192,6 @@ fn score_recordings(
             break;
         }
     }
-    bar.done();
     if failed == jobs.len() {
         bail!("none of {} could be scored", count(failed, "recording"));
     }
@@ -220,16 +221,17 @@ fn check_tables(arguments: &PredictArguments, inputs: &RecordingInputs) -> Resul
     Ok(())
 }
 
-/// Scores one recording as it is read, and says what of it was left out or is odd.
+/// Scores one recording as it is read, and says what of it was left out or is odd. `name`: that of one among several.
 fn score_recording(
     scorer: &mut Scorer,
     inputs: &RecordingInputs,
     id: &str,
     recording: &Recording<'_>,
-    bar: &Progress,
+    name: Option<String>,
 ) -> Result<Vec<String>> {
     let mut segments = inputs.segments(id, recording)?;
-    bar.begin(segments.len());
+    scorer.pulse.recording(name, segments.len());
+    scorer.begin();
     let mut gather = Gather::new(scorer);
     let mut failed = None;
     let mut visited = Ok(());
@@ -250,7 +252,6 @@ fn score_recording(
             }),
         };
         visited = gather.take_at(recorded.segment, place);
-        bar.step();
         if visited.is_err() {
             break;
         }

@@ -106,7 +106,7 @@ fn bias(run: &Run) -> Result<Section> {
     ));
     section.figure(
         picture::bias(&run.predictions)?,
-        "Left: what the bias adds to the score. Right: the share of segments with a smaller error; the upper line is better.",
+        "What the bias adds to the score; and the share of segments with a smaller error, where the upper line is better.",
     );
     Ok(section)
 }

@@ -50,7 +50,7 @@ pub(super) async fn observe(
         path,
         status,
         segments,
-        ms = took.as_secs_f64() * 1e3
+        ms = (took.as_secs_f64() * 1e6).round() / 1e3
     );
     for (name, value) in HEADERS {
         let headers = response.headers_mut();

@@ -2,7 +2,7 @@
 
 use mmrest_data::{Modality, Widths};
 use mmrest_learner::{BiasInfo, Config, Interpreter, SharedSpace};
-use mmrest_media::RecordingInputs;
+use mmrest_media::{RecordingInputs, TableSet};
 use mmrest_metric::{EuclideanMap, MetricError, Pca};
 use serde::Serialize;
 
@@ -42,10 +42,41 @@ pub(crate) struct ModelInfo {
 /// What a model takes of a recording.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Recordings {
-    /// Whether its sound; otherwise its transcript alone.
+    /// Whether its sound; otherwise its transcript, and perhaps tables.
     sound: bool,
     /// The longest.
     seconds: f64,
+    /// A table of visual features that another program wrote of it; null where none is taken.
+    vision: Option<TakenTable>,
+    /// Such a table of audio features.
+    audio_table: Option<TakenTable>,
+}
+
+/// What is taken of another program's table.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct TakenTable {
+    /// The program.
+    tool: &'static str,
+    /// How many columns.
+    columns: usize,
+}
+
+impl Recordings {
+    fn new(inputs: &RecordingInputs) -> Self {
+        let table = |set: &Option<TableSet>| {
+            set.as_ref().map(|set| TakenTable {
+                tool: set.tool.name(),
+                columns: set.columns.len(),
+            })
+        };
+        let config = inputs.config();
+        Self {
+            sound: inputs.needs_sound(),
+            seconds: RECORDING_LIMITS.seconds,
+            vision: table(&config.vision),
+            audio_table: table(&config.audio_table),
+        }
+    }
 }
 
 /// The limits of a request.
@@ -91,10 +122,7 @@ impl ModelInfo {
             labels: config.bins.labels.clone(),
             knows_missing: config.train.modality_dropout > 0.0,
             confidence,
-            recordings: recordings.map(|inputs| Recordings {
-                sound: inputs.needs_sound(),
-                seconds: RECORDING_LIMITS.seconds,
-            }),
+            recordings: recordings.map(Recordings::new),
             bias,
             limits: Taken {
                 body_bytes: limits.body,

@@ -3,7 +3,8 @@
 //! The upload is received and parsed as a whole, within the budget of bodies; decoding, which may take long and meets files of
 //! strangers, runs on threads of its own, a few at a time.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -13,7 +14,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use http_body_util::{BodyDataStream, Full};
 use mmrest_data::Segment;
-use mmrest_media::{AudioLimits, MediaError, Recording, RecordingInputs, Transcript};
+use mmrest_media::{AudioLimits, MediaError, MediaFile, Recording, RecordingInputs, Transcript};
 use multer::Multipart;
 use tokio::time::timeout_at;
 
@@ -34,9 +35,24 @@ pub(super) const MAX_SECONDS: f64 = 3600.0;
 /// The largest transcript, in bytes.
 const MAX_TRANSCRIPT: usize = 4 << 20;
 
-/// The parts of an upload.
+// The parts of an upload.
 const RECORDING: &str = "recording";
 const TRANSCRIPT: &str = "transcript";
+/// A table that OpenFace or py-feat wrote of the recording.
+const VISION: &str = "vision";
+/// A table that openSMILE wrote of it.
+const AUDIO_TABLE: &str = "audio_table";
+/// Frames of its video in a second, which tables of py-feat count.
+const FRAME_RATE: &str = "frame_rate";
+
+/// Every part, and the most bytes of it; of recording and tables as many as a body may have.
+const PARTS: [(&str, usize); 5] = [
+    (RECORDING, usize::MAX),
+    (TRANSCRIPT, MAX_TRANSCRIPT),
+    (VISION, usize::MAX),
+    (AUDIO_TABLE, usize::MAX),
+    (FRAME_RATE, 64),
+];
 
 /// What may be done for a recording of somebody else.
 pub(crate) const LIMITS: AudioLimits = AudioLimits {
@@ -140,13 +156,9 @@ fn own_page(headers: &HeaderMap) -> Result<(), HttpError> {
     ))
 }
 
-/// The parts of an upload.
+/// The parts of an upload by their names: what errors call each, and its content.
 #[derive(Default)]
-struct Upload {
-    /// The ending of the recording's name, which hints at its format; and the recording.
-    recording: Option<(String, Bytes)>,
-    transcript: Option<Bytes>,
-}
+struct Upload(BTreeMap<&'static str, (PathBuf, Arc<[u8]>)>);
 
 impl Upload {
     /// Takes the parts of a body; its permit is held on.
@@ -156,38 +168,62 @@ impl Upload {
         let mut upload = Self::default();
         while let Some(part) = parts.next_field().await.map_err(malformed)? {
             let name = part.name().unwrap_or_default().to_owned();
-            let ending = part.file_name().map(ending).unwrap_or_default();
-            let twice = match name.as_str() {
-                RECORDING => {
-                    let bytes = part.bytes().await.map_err(malformed)?;
-                    upload.recording.replace((ending, bytes)).is_some()
-                }
-                TRANSCRIPT => {
-                    let bytes = part.bytes().await.map_err(malformed)?;
-                    if bytes.len() > MAX_TRANSCRIPT {
-                        return Err(HttpError::large(format!(
-                            "the transcript has {} bytes: at most {MAX_TRANSCRIPT} are taken",
-                            bytes.len()
-                        )));
-                    }
-                    upload.transcript.replace(bytes).is_some()
-                }
-                _ => {
-                    let name: String = name.chars().take(100).collect();
-                    return Err(HttpError::bad(format!(
-                        "the part \"{name}\" is not known: send \"{RECORDING}\" and \"{TRANSCRIPT}\""
-                    )));
-                }
+            let Some((name, most)) = PARTS.into_iter().find(|(known, _)| *known == name) else {
+                let name: String = name.chars().take(100).collect();
+                let known = PARTS.map(|(known, _)| format!("\"{known}\"")).join(", ");
+                return Err(HttpError::bad(format!(
+                    "the part \"{name}\" is not known: send {known}"
+                )));
             };
-            if twice {
+            let file = part.file_name().unwrap_or_default();
+            // The ending of a recording's name hints at its format.
+            let called = match name {
+                RECORDING => Path::new(name).with_extension(ending(file)),
+                _ => PathBuf::from(name),
+            };
+            let none_chosen = file.is_empty();
+            let bytes = part.bytes().await.map_err(malformed)?;
+            if bytes.len() > most {
+                return Err(HttpError::large(format!(
+                    "the part \"{name}\" has {} bytes: at most {most} are taken",
+                    bytes.len()
+                )));
+            }
+            // That is what a form sends where no file was chosen.
+            if bytes.is_empty() && none_chosen {
+                continue;
+            }
+            if upload
+                .0
+                .insert(name, (called, Arc::from(&bytes[..])))
+                .is_some()
+            {
                 return Err(HttpError::bad(format!(
                     "there are two parts \"{name}\": send one recording with its transcript"
                 )));
             }
         }
-        // An empty file is what a form sends where none was chosen.
-        upload.recording = upload.recording.filter(|(_, bytes)| !bytes.is_empty());
         Ok((upload, received))
+    }
+
+    fn get(&self, part: &str) -> Option<MediaFile<'_>> {
+        let (name, content) = self.0.get(part)?;
+        Some(MediaFile::Memory { name, content })
+    }
+
+    /// Frames of the video in a second.
+    fn frame_rate(&self) -> Result<Option<f64>, HttpError> {
+        let Some((_, content)) = self.0.get(FRAME_RATE) else {
+            return Ok(None);
+        };
+        let rate = std::str::from_utf8(content).ok();
+        let rate = rate.and_then(|rate| rate.trim().parse().ok());
+        let rate = rate.filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+        rate.map(Some).ok_or_else(|| {
+            HttpError::bad(format!(
+                "the part \"{FRAME_RATE}\" is no number above 0: send the video's frames in a second, such as 25"
+            ))
+        })
     }
 }
 
@@ -222,30 +258,29 @@ fn decode(live: &Live, upload: &Upload, most: usize) -> Result<Decoded, HttpErro
     let unprocessable = |message: String| HttpError::new(StatusCode::UNPROCESSABLE_ENTITY, message);
     let inputs = live.model.recordings.as_ref();
     let inputs = inputs.map_err(|reason| unprocessable(reason.clone()))?;
-    let Some(transcript) = &upload.transcript else {
+    let Some((name, transcript)) = upload.0.get(TRANSCRIPT) else {
         return Err(HttpError::bad(format!(
             "there is no part \"{TRANSCRIPT}\": send the words with their times, such as Whisper's JSON or an srt file"
         )));
     };
-    let transcript = Transcript::from_bytes(Path::new(TRANSCRIPT), transcript).map_err(refused)?;
-    check(&transcript, most)?;
-    // A folder of its own, so that no message names another path than that of the part.
-    let folder = tempfile::tempdir().map_err(|error| internal(&error.to_string()))?;
-    let media = match &upload.recording {
-        Some((ending, bytes)) if inputs.needs_sound() => {
-            let path = folder.path().join(RECORDING).with_extension(ending);
-            std::fs::write(&path, bytes).map_err(|error| internal(&error.to_string()))?;
-            Some(path)
+    let config = inputs.config();
+    for (part, taken) in [(VISION, &config.vision), (AUDIO_TABLE, &config.audio_table)] {
+        if upload.0.contains_key(part) && taken.is_none() {
+            return Err(HttpError::bad(format!(
+                "the part \"{part}\": the model was trained without features of such tables; leave it out"
+            )));
         }
-        _ => None,
+    }
+    let transcript = Transcript::from_bytes(name, transcript).map_err(refused)?;
+    check(&transcript, most)?;
+    let recording = Recording {
+        media: upload.get(RECORDING),
+        vision: upload.get(VISION),
+        audio_table: upload.get(AUDIO_TABLE),
+        frame_rate: upload.frame_rate()?,
+        ..Recording::new(None, &transcript)
     };
-    let recording = Recording::new(media.as_deref(), &transcript);
-    collect(live, inputs, &recording).map_err(|error| HttpError {
-        message: error
-            .message
-            .replace(&format!("{}/", folder.path().display()), ""),
-        ..error
-    })
+    collect(live, inputs, &recording)
 }
 
 /// Refuses a transcript that would take too long, before anything is decoded.
@@ -342,11 +377,34 @@ mod tests {
             + &part(TRANSCRIPT, "t.srt", "words")
             + "--X--\r\n";
         let upload = parse(body.as_bytes()).unwrap();
-        let (ending, sound) = upload.recording.unwrap();
-        assert_eq!((ending.as_str(), &sound[..]), ("WAV", &b"sound\r\n--Y"[..]));
-        assert_eq!(&upload.transcript.unwrap()[..], b"words");
-        let none = parse((part(RECORDING, "", "") + "--X--\r\n").as_bytes()).unwrap();
-        assert!(none.recording.is_none() && none.transcript.is_none());
+        let (name, sound) = &upload.0[RECORDING];
+        assert_eq!(
+            (name.to_str(), &sound[..]),
+            (Some("recording.WAV"), &b"sound\r\n--Y"[..])
+        );
+        assert_eq!(&upload.0[TRANSCRIPT].1[..], b"words");
+        let chosen = |file| {
+            let body = part(RECORDING, file, "") + "--X--\r\n";
+            parse(body.as_bytes()).unwrap().0.len()
+        };
+        assert_eq!([chosen(""), chosen("empty.wav")], [0, 1]);
+    }
+
+    #[test]
+    fn a_frame_rate_is_a_number_above_0() {
+        let rate = |value: &str| {
+            let body = part(FRAME_RATE, "", value) + "--X--\r\n";
+            parse(body.as_bytes()).unwrap().frame_rate()
+        };
+        assert_eq!(rate("").unwrap(), None);
+        assert_eq!(rate(" 29.97\n").unwrap(), Some(29.97));
+        for wrong in ["0", "-25", "inf", "NaN", "fast", "25,0"] {
+            let said = rate(wrong).unwrap_err().message;
+            assert!(
+                said.contains("\"frame_rate\" is no number above 0"),
+                "{said}"
+            );
+        }
     }
 
     #[test]
@@ -377,7 +435,7 @@ mod tests {
                 400,
                 "not multipart",
             ),
-            (large, 413, "the transcript has 4194305 bytes"),
+            (large, 413, "\"transcript\" has 4194305 bytes"),
         ] {
             let Err(refusal) = parse(body.as_bytes()) else {
                 panic!("{said}: taken");

@@ -37,7 +37,7 @@ impl BodyFormat {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 format!(
                     "the content type is '{named}': send application/json (an object or an array of them) or \
-                     application/x-ndjson (an object a line)"
+                     application/x-ndjson (an object per line)"
                 ),
             )),
         }

@@ -1,21 +1,23 @@
 //! Shows a study while it runs: a table with a row per run, and the time left.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_learner::Figures;
+use serde_json::{Value, json};
 
 use super::runs::{Ended, Run, RunResult, State, read_times};
+use crate::display::{Style, print_json};
 use crate::numbers::{NONE, clock, heading, in_table, in_text};
 use crate::screen::{self, Column, Columns, shortened};
 
 /// Shows a running study.
 pub(crate) struct Progress {
     bar: ProgressBar,
-    quiet: bool,
+    style: Style,
+    show_test: bool,
     jobs: usize,
     /// The table, and the width of its names.
     table: (Columns, usize),
@@ -39,11 +41,10 @@ struct Known {
 impl Progress {
     /// The progress of a study's runs; those that are finished already are counted.
     /// `show_test`: whether the test split is shown, which it is not while a search goes by validation.
-    pub(crate) fn new(runs: &[(Run, State)], jobs: usize, quiet: bool, show_test: bool) -> Self {
-        let bar = if !quiet && std::io::stderr().is_terminal() {
-            ProgressBar::new(runs.len() as u64)
-        } else {
-            ProgressBar::hidden()
+    pub(crate) fn new(runs: &[(Run, State)], jobs: usize, style: Style, show_test: bool) -> Self {
+        let bar = match style {
+            Style::Terminal => ProgressBar::new(runs.len() as u64),
+            _ => ProgressBar::hidden(),
         };
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar}") {
             bar.set_style(style);
@@ -66,7 +67,8 @@ impl Progress {
         }
         Self {
             bar,
-            quiet,
+            style,
+            show_test,
             jobs,
             table: table(runs, show_test, screen::width()),
             known: Mutex::new(known),
@@ -91,6 +93,7 @@ impl Progress {
 
     /// A run begins.
     pub(crate) fn begin(&self, run: &Run) {
+        self.event(run, "run started", json!({ "folder": run.folder.path() }));
         let mut known = self.lock();
         known.running.insert(run.name(), Instant::now());
         self.show(&known, &run.name());
@@ -99,6 +102,7 @@ impl Progress {
     /// A run has done an epoch.
     pub(crate) fn epoch(&self, run: &Run, epoch: usize) {
         let most = run.variant.config.train.epochs;
+        self.event(run, "epoch", json!({ "epoch": epoch, "epochs": most }));
         self.show(
             &self.lock(),
             &format!("{} epoch {epoch}/{most}", run.name()),
@@ -107,6 +111,10 @@ impl Progress {
 
     /// A run has ended.
     pub(crate) fn end(&self, run: &Run, ended: &Ended) {
+        if self.style == Style::Json {
+            let (event, more) = self.outcome(run, ended);
+            self.event(run, event, more);
+        }
         let mut known = self.lock();
         let took = known
             .running
@@ -145,6 +153,46 @@ impl Progress {
         self.show(&known, "");
     }
 
+    /// What a run came to, as an event.
+    fn outcome(&self, run: &Run, ended: &Ended) -> (&'static str, Value) {
+        match ended {
+            Ended::Interrupted => ("run interrupted", json!({})),
+            Ended::Paused => (
+                "run paused",
+                json!({ "epochs": run.valid_by_epoch().len() }),
+            ),
+            Ended::Failed(error) => ("run failed", json!({ "error": error })),
+            Ended::Finished => ("run finished", self.finished(run)),
+        }
+    }
+
+    /// The metrics of a finished run, of its test split where that is shown.
+    fn finished(&self, run: &Run) -> Value {
+        let Ok(result) = RunResult::read(run) else {
+            return json!({});
+        };
+        let metrics = result.metrics;
+        let test = self.show_test.then_some(metrics.test);
+        json!({ "selected_epoch": metrics.selected_epoch, "valid": metrics.valid, "test": test })
+    }
+
+    /// Prints what happened to a run as a JSON line, where that is asked for.
+    pub(crate) fn event(&self, run: &Run, event: &str, more: Value) {
+        if self.style != Style::Json {
+            return;
+        }
+        let mut line = json!({
+            "event": event,
+            "variant": run.variant.name,
+            "seed": run.seed,
+            "fold": run.fold.map(|fold| fold.number),
+        });
+        if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
+            line.extend(more);
+        }
+        print_json(&line);
+    }
+
     /// Prints the row of a run; before the first row the header.
     fn row(
         &self,
@@ -178,16 +226,14 @@ impl Progress {
 
     fn show(&self, known: &Known, now: &str) {
         self.bar.set_position(known.done as u64);
-        let told = known.told(self.jobs);
-        self.bar.set_message(match now {
-            "" => told,
-            now => format!("{told}; {now}"),
-        });
+        let [runs, failed, left, best] = known.told(self.jobs);
+        let parts = [runs, failed, left, now.to_owned(), best];
+        self.bar.set_message(screen::bar_line(&parts));
     }
 
     /// Prints a line on standard output, above the bar.
     pub(crate) fn line(&self, text: &str) {
-        if !self.quiet {
+        if matches!(self.style, Style::Terminal | Style::Lines) {
             self.bar.suspend(|| screen::out(text));
         }
     }
@@ -204,19 +250,20 @@ impl Known {
         best
     }
 
-    /// `3 of 10 runs, about 1:23 left, best valid mae 0.7123`.
-    fn told(&self, jobs: usize) -> String {
-        let mut told = format!("{} of {} runs", self.done, self.total);
-        if self.failed > 0 {
-            told += &format!(", {} failed", self.failed);
-        }
-        if let Some(left) = self.left(jobs) {
-            told += &format!(", about {} left", clock(left));
-        }
-        if let Some(best) = self.best {
-            told += &format!(", best valid mae {}", in_text(best));
-        }
-        told
+    /// `3 of 10 runs`, `1 failed`, `about 1:23 left`, `best valid mae 0.7123`; empty where there is nothing to say.
+    fn told(&self, jobs: usize) -> [String; 4] {
+        let failed = (self.failed > 0).then(|| format!("{} failed", self.failed));
+        let left = self.left(jobs);
+        let left = left.map(|left| format!("about {} left", clock(left)));
+        let best = self
+            .best
+            .map(|best| format!("best valid mae {}", in_text(best)));
+        [
+            format!("{} of {} runs", self.done, self.total),
+            failed.unwrap_or_default(),
+            left.unwrap_or_default(),
+            best.unwrap_or_default(),
+        ]
     }
 
     /// The time left, estimated from the runs so far.
@@ -246,7 +293,7 @@ fn table(runs: &[(Run, State)], show_test: bool, width: usize) -> (Columns, usiz
     let (finest, _) = Figures::of(first.unwrap_or_default(), &[], &[]).finest();
     let longest = runs.iter().map(|(run, _)| run.name().chars().count()).max();
     // At least the error fits beside the names.
-    let names = longest.unwrap_or(0).min(width.saturating_sub(28)).max(4);
+    let names = longest.unwrap_or(0).min(width.saturating_sub(13)).max(4);
     let total = runs.len().to_string().len();
     let test = if show_test {
         [3, 6]
@@ -282,10 +329,12 @@ mod tests {
             best: None,
             headed: false,
         };
-        assert_eq!(known.told(1), "4 of 10 runs, 1 failed, about 5:00 left");
-        assert_eq!(known.told(2), "4 of 10 runs, 1 failed, about 2:30 left");
+        let told = ["4 of 10 runs", "1 failed", "about 5:00 left", ""];
+        assert_eq!(known.told(1), told);
+        assert_eq!(known.told(2)[2], "about 2:30 left");
         known.best = Some(0.5);
         (known.done, known.failed) = (10, 0);
-        assert_eq!(known.told(2), "10 of 10 runs, best valid mae 0.5000");
+        let told = ["10 of 10 runs", "", "", "best valid mae 0.5000"];
+        assert_eq!(known.told(2), told);
     }
 }

@@ -108,6 +108,27 @@ fn a_damaged_model_is_refused_by_the_name_of_the_file() {
         std::fs::write(&path, good).unwrap();
     }
     succeed(&mut eval());
+    // The card is for people: edited or removed, the model is the same.
+    let card = run.join("model/README.md");
+    std::fs::write(&card, "# My model\n").unwrap();
+    let mut predict = fixture.program();
+    predict
+        .arg("predict")
+        .arg(&run)
+        .arg(fixture.path("text.jsonl"));
+    std::fs::write(
+        fixture.path("text.jsonl"),
+        r#"{"text": "a wonderful film"}"#,
+    )
+    .unwrap();
+    for said in [succeed(&mut eval()), succeed(&mut predict)] {
+        assert!(
+            !said.contains("README") && !said.contains("older"),
+            "{said}"
+        );
+    }
+    remove(&card);
+    succeed(&mut eval());
     // The list itself: gone, shortened, edited.
     let list = run.join("model/SHA256SUMS");
     let whole = std::fs::read_to_string(&list).unwrap();

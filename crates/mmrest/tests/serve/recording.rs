@@ -22,10 +22,11 @@ const SAID: [(f64, f64, &str); 4] = [
 /// What is said of a transcript without times of words.
 const SPREAD: &str = "4 cues without times of words: their time is spread over the letters";
 
-/// A run whose model takes words and sound, trained on recordings made here; and `own/recording.wav` with its transcript.
+/// Two runs, trained on recordings made here: the model of `run` takes words and sound, that of `faces` words and tables of
+/// OpenFace. And `own/recording.wav` with its transcript and table.
 static TRAINED: LazyLock<Fixture> = LazyLock::new(|| {
     let fixture = Fixture::small();
-    let folders = ["media", "transcripts", "own"].map(|name| fixture.path(name));
+    let folders = ["media", "transcripts", "own", "tables"].map(|name| fixture.path(name));
     for folder in &folders {
         std::fs::create_dir(folder).unwrap();
     }
@@ -36,12 +37,15 @@ static TRAINED: LazyLock<Fixture> = LazyLock::new(|| {
         let path = folders[0].join(format!("{name}.wav"));
         std::fs::write(&path, wav(200.0 + 20.0 * f64::from(number))).unwrap();
         std::fs::write(folders[1].join(format!("{name}.txt")), transcript()).unwrap();
+        let table = openface(usize::from(number));
+        std::fs::write(folders[3].join(format!("{name}.csv")), table).unwrap();
         recordings.push(path);
         labels.push((name, label_entry(number)));
     }
     let mut extract = program();
     extract.args(["data", "extract"]).args(&recordings);
     extract.arg("--transcript").arg(&folders[1]);
+    extract.arg("--vision").arg(&folders[3]);
     extract.args(["--features", "sims33", "--out", &fixture.arg("data")]);
     succeed_with(&mut extract);
     let metadata = csd::metadata("labels", "sentiment");
@@ -59,11 +63,16 @@ static TRAINED: LazyLock<Fixture> = LazyLock::new(|| {
         fixture.path("data"),
         fixture.path("sample/bert")
     );
-    std::fs::write(fixture.path("own.toml"), config).unwrap();
-    let mut train = fixture.train_own("own.toml", "run", &["--epochs", "2", "--quiet"]);
-    succeed_with(&mut train);
+    let faces = config
+        .replace(", \"audio\"]", ", \"vision\"]")
+        .replace("audio = \"audio.csd\"", "vision = \"vision.csd\"");
+    for (name, run, config) in [("own.toml", "run", config), ("faces.toml", "faces", faces)] {
+        std::fs::write(fixture.path(name), config).unwrap();
+        succeed_with(&mut fixture.train_own(name, run, &["--epochs", "2", "--quiet"]));
+    }
     std::fs::write(folders[2].join("recording.wav"), wav(310.0)).unwrap();
     std::fs::write(folders[2].join("said.txt"), transcript()).unwrap();
+    std::fs::write(folders[2].join("face.csv"), openface(7)).unwrap();
     fixture
 });
 
@@ -85,6 +94,21 @@ fn label_entry(number: u8) -> Entry {
             width: 1,
         },
     }
+}
+
+/// OpenFace's table of two and a half seconds at 25 frames a second, in one of which the face is not sure.
+fn openface(number: usize) -> String {
+    let columns = mmrest_media::OpenFaceColumns::Some177.names();
+    let names = columns.join(", ");
+    let mut table = format!("frame, face_id, timestamp, confidence, success, {names}\n");
+    for frame in 0..63 {
+        let value = |column| ((frame * 7 + column + number) % 11) as f64 / 10.0;
+        let values: Vec<String> = (0..columns.len()).map(|c| value(c).to_string()).collect();
+        let confidence = if frame == 4 { 0.1 } else { 0.98 };
+        let (time, values) = (frame as f64 / 25.0, values.join(", "));
+        table += &format!("{}, 0, {time:.3}, {confidence}, 1, {values}\n", frame + 1);
+    }
+    table
 }
 
 /// Two and a half seconds of a tone that swells and fades, at 16 kHz.
@@ -146,7 +170,11 @@ fn spoken(content: &[u8]) -> (&str, &str, &[u8]) {
 }
 
 fn predicted(options: &[&str]) -> String {
-    let (run, media, said) = (TRAINED.arg("run"), own("recording.wav"), own("said.txt"));
+    predicted_by("run", options)
+}
+
+fn predicted_by(run: &str, options: &[&str]) -> String {
+    let (run, media, said) = (TRAINED.arg(run), own("recording.wav"), own("said.txt"));
     let mut all = vec!["predict", &run, "--media", media.to_str().unwrap()];
     all.extend(["--transcript", said.to_str().unwrap(), "--quiet"]);
     all.extend(options);
@@ -166,29 +194,7 @@ fn an_upload_is_scored_as_predict_scores_the_files() {
     let (status, answer) = upload(&server, &whole);
     assert_eq!(status, 200, "{answer}");
     assert_eq!(answer["notes"], json!([SPREAD]));
-    let segments = answer["segments"].as_array().unwrap();
-    assert_eq!(segments.len(), SAID.len());
-    for ((segment, expected), (start, end, text)) in segments.iter().zip(&expected).zip(SAID) {
-        for key in ["id", "start", "end", "text", "label", "missing"] {
-            assert_eq!(segment[key], expected[key], "{key}");
-        }
-        assert_eq!(
-            [&segment["start"], &segment["end"]],
-            [&json!(start), &json!(end)]
-        );
-        assert_eq!(segment["text"], text);
-        let number = |value: &Value| value.as_f64().unwrap();
-        for (ours, theirs) in [
-            (&segment["prediction"], &expected["prediction"]),
-            (&segment["interval"][0], &expected["interval"][0]),
-            (&segment["interval"][1], &expected["interval"][1]),
-        ] {
-            assert!(
-                (number(ours) - number(theirs)).abs() < 1e-4,
-                "{segment} {expected}"
-            );
-        }
-    }
+    let segments = scored_alike(&answer, &expected);
     // Without its sound the model has the words, and says what it lacks.
     let (_, answer) = upload(&server, &whole[1..]);
     assert_eq!(answer["segments"][0]["missing"], json!(["audio"]));
@@ -227,6 +233,16 @@ fn an_upload_is_scored_as_predict_scores_the_files() {
             "recording.wav: ",
         ),
         (
+            vec![words, ("recording", "a.wav", b"")],
+            422,
+            "recording.wav: the file is empty",
+        ),
+        (
+            vec![words, ("vision", "a.csv", b"frame\n1\n")],
+            400,
+            "the part \"vision\": the model was trained without",
+        ),
+        (
             vec![words, ("video", "a.mp4", webm)],
             400,
             "the part \"video\" is not known",
@@ -254,6 +270,118 @@ fn an_upload_is_scored_as_predict_scores_the_files() {
     }
     assert_eq!(server.get("/v1/recording").0, 405);
     assert_eq!(upload(&server, &whole).0, 200, "it goes on");
+}
+
+/// Checks that the segments of an answer are those that `predict` wrote.
+fn scored_alike<'a>(answer: &'a Value, expected: &[Value]) -> &'a [Value] {
+    let segments = answer["segments"].as_array().unwrap();
+    assert_eq!(segments.len(), SAID.len());
+    for ((segment, expected), (start, end, text)) in segments.iter().zip(expected).zip(SAID) {
+        for key in ["id", "start", "end", "text", "label", "missing"] {
+            assert_eq!(segment[key], expected[key], "{key}");
+        }
+        assert_eq!(
+            [&segment["start"], &segment["end"]],
+            [&json!(start), &json!(end)]
+        );
+        assert_eq!(segment["text"], text);
+        let number = |value: &Value| value.as_f64().unwrap();
+        for (ours, theirs) in [
+            (&segment["prediction"], &expected["prediction"]),
+            (&segment["interval"][0], &expected["interval"][0]),
+            (&segment["interval"][1], &expected["interval"][1]),
+        ] {
+            assert!(
+                (number(ours) - number(theirs)).abs() < 1e-4,
+                "{segment} {expected}"
+            );
+        }
+    }
+    segments
+}
+
+/// What is said of a table of OpenFace.
+const UNSURE: &str = "vision: 1 of 63 frames without a face of confidence 0.5 or more, left out";
+
+#[test]
+fn a_table_of_faces_is_uploaded_with_the_recording() {
+    let server = Served::of(&TRAINED.arg("faces"), &[]);
+    let taken = &server.model()["recordings"];
+    assert_eq!(
+        (&taken["sound"], &taken["vision"], &taken["audio_table"]),
+        (
+            &json!(false),
+            &json!({"tool": "OpenFace", "columns": 177}),
+            &Value::Null
+        )
+    );
+    let face = own("face.csv");
+    let expected = predicted_by("faces", &["--vision", face.to_str().unwrap()]);
+    let expected = json_lines(&expected);
+    assert_eq!(expected[0]["missing"], json!([]));
+    let (said, table) = (transcript(), openface(7));
+    let words = spoken(said.as_bytes());
+    let faces = |content| ("vision", "face.csv", content);
+    let (status, answer) = upload(&server, &[words, faces(table.as_bytes())]);
+    assert_eq!(status, 200, "{answer}");
+    scored_alike(&answer, &expected);
+    assert_eq!(answer["notes"], json!([SPREAD, UNSURE]));
+    // Without the table the modality is missing.
+    let (_, answer) = upload(&server, &[words]);
+    assert_eq!(answer["segments"][0]["missing"], json!(["vision"]));
+    let torn = table.replacen("0.98", "unsure", 1);
+    let pyfeat: &[u8] = b",FaceScore,AU01,frame\n0,0.9,0.1,0\n";
+    for (parts, expected, said) in [
+        (
+            vec![words, faces(torn.as_bytes())],
+            422,
+            "vision: line 2: \"unsure\" is no number",
+        ),
+        (
+            vec![words, faces(pyfeat)],
+            422,
+            "vision: a table of py-feat, where one of OpenFace is expected",
+        ),
+        (vec![words, faces(b"")], 422, "vision: the file is empty"),
+        (
+            vec![words, ("audio_table", "a.csv", b"name;frameTime\n")],
+            400,
+            "the part \"audio_table\": the model was trained without",
+        ),
+        (
+            vec![words, ("frame_rate", "", b"fast")],
+            400,
+            "\"frame_rate\" is no number above 0",
+        ),
+    ] {
+        let (status, answer) = upload(&server, &parts);
+        let error = answer["error"].as_str().unwrap();
+        assert_eq!((status, error.contains(said)), (expected, true), "{error}");
+    }
+    let Some(browser) = Browser::open(&server.base) else {
+        return;
+    };
+    browser.wait_for("document.getElementById('vision-table-field').hidden === false");
+    for field in ["audio-table-field", "frame-rate-field"] {
+        browser.wait_for(&format!("document.getElementById('{field}').hidden"));
+    }
+    let hint = browser.text_of("vision-table-hint");
+    assert_eq!(hint, "the CSV that OpenFace wrote of it (177 columns)");
+    browser.choose("recording", &own("recording.wav"));
+    browser.choose("transcript", &own("said.txt"));
+    browser.choose("vision-table", &face);
+    browser.wait_for("(() => { document.getElementById('recording-go').click(); return true; })()");
+    plays(
+        &browser,
+        &json_lines(&predicted_by(
+            "faces",
+            &["--vision", face.to_str().unwrap()],
+        )),
+    );
+    assert_eq!(
+        browser.text_of("recording-status"),
+        format!("{SPREAD}; {UNSURE}")
+    );
 }
 
 /// What the player shows, wherever it is: the curve, the transcript, the moment under the pointer, sound.
@@ -360,7 +488,11 @@ fn the_page_scores_a_recording_and_plays_it() {
     browser.choose("transcript", &own("said.txt"));
     browser.wait_for("(() => { document.getElementById('recording-go').click(); return true; })()");
     plays(&browser, &json_lines(&predicted(&[])));
-    assert_eq!(browser.text_of("recording-status"), SPREAD);
+    let told = browser.text_of("recording-status");
+    assert!(
+        told.contains(" segments in ") && told.ends_with(SPREAD),
+        "{told}"
+    );
     // A fault is said where it is looked for.
     browser.choose("transcript", &own("recording.wav"));
     browser.wait_for("(() => { document.getElementById('recording-go').click(); return true; })()");

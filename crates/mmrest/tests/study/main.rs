@@ -400,3 +400,45 @@ fn png_is_refused_before_anything_is_trained_where_it_cannot_be_made() {
     );
     assert!(!study.path("out").exists());
 }
+
+#[test]
+fn a_study_tells_programs_what_happens() {
+    let study = Study::new(VARIANTS);
+    let events = |more: &[&str]| -> Vec<Value> {
+        let output = study.run(&[&["--seeds", "1", "--json"], more].concat());
+        assert!(output.status.success(), "{}", errors(&output));
+        let lines = out(&output);
+        let lines = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        lines.collect()
+    };
+    let whole = events(&[]);
+    for variant in ["full", "no-bias"] {
+        let of: Vec<&Value> = whole
+            .iter()
+            .filter(|event| event["variant"] == variant)
+            .collect();
+        let kinds: Vec<&str> = of
+            .iter()
+            .map(|event| event["event"].as_str().unwrap())
+            .collect();
+        assert_eq!(kinds, ["run started", "epoch", "epoch", "run finished"]);
+        assert!(
+            of.iter()
+                .all(|event| event["seed"] == 1 && event["fold"] == Value::Null)
+        );
+        assert_eq!((&of[2]["epoch"], &of[2]["epochs"]), (&2.into(), &2.into()));
+        assert!(of[3]["valid"]["mae"].is_f64() && of[3]["test"]["mae"].is_f64());
+    }
+    let last = whole.last().unwrap();
+    assert_eq!(
+        (&last["event"], &last["summary"]),
+        (&"summary".into(), &study.summary())
+    );
+    assert!(PathBuf::from(last["report"].as_str().unwrap()).is_file());
+
+    let again = events(&["--task", "1"]);
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0]["note"], "no-bias seed 1 is finished already");
+}

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use mmrest_data::csd::ComputationalSequence;
+use mmrest_data::import::import_utterances;
 use mmrest_data::packed::PackedSet;
 use mmrest_data::pickle::{Array, Kind as Value, Pickle, Value as Node};
 use mmrest_data::table::Table;
@@ -180,6 +181,23 @@ pub fn table(folder: &Path) -> Result<(), String> {
         ..below(folder)
     };
     visited(&config, folder)
+}
+
+/// Utterance features of Poria et al., made into computational sequences beside them.
+///
+/// # Errors
+///
+/// What is wrong with them.
+pub fn utterances(folder: &Path) -> Result<(), String> {
+    let file = |name: &str| folder.join(name);
+    let out = file("out");
+    std::fs::create_dir_all(&out).expect("a folder");
+    let report = import_utterances(folder, &file(sample::LABELS), &file(sample::WORDS), &out);
+    let report = report.map_err(|error| told(&error))?;
+    for path in &report.files {
+        ComputationalSequence::open(path).expect("what was written can be read");
+    }
+    Ok(())
 }
 
 /// A file of any kind, as `data inspect` looks at it.

@@ -182,3 +182,55 @@ pub fn sequences(folder: &Path) -> Vec<PathBuf> {
         .filter(|path| !path.starts_with(sample::BERT))
         .collect()
 }
+
+/// Writes the utterance features of Poria et al., of made-up values, with the labels and words of their videos; gives the
+/// names of the release's tables.
+///
+/// # Panics
+///
+/// Where the folder cannot be written.
+#[must_use]
+pub fn utterances(folder: &Path) -> Vec<PathBuf> {
+    let files = [
+        (
+            "transcripts.csv",
+            "\"b_1\",\"x\"\n\"a_1\",\"x\"\n\"a_2\",\"x\"\n\"b_2\",\"x\"\n",
+        ),
+        (
+            "text_train.csv",
+            "\"2\",\"0.5\"\n\"0\",\"0.5\"\n\"1\",\"0.5\"\n",
+        ),
+        ("text_test.csv", "\"3\",\"0.5\"\n"),
+        (
+            "audio/audio_train0.csv",
+            "\"3.0\",\"30\",\"0\"\n\"1.0\",\"10\",\"1\"\n\"2.0\",\"20\",\"0\"\n",
+        ),
+        ("audio/audio_test0.csv", "\"4.0\",\"40\",\"1\"\n"),
+        (
+            "video/video_train0.csv",
+            "\"0.3\",\"0\"\n\"0.1\",\"1\"\n\"0.2\",\"0\"\n",
+        ),
+        ("video/video_test0.csv", "\"0.4\",\"1\"\n"),
+    ];
+    for (name, text) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+    let label = |rows| Entry {
+        intervals: times(rows),
+        features: Features::Numeric {
+            values: vec![1.0; rows],
+            width: 1,
+        },
+    };
+    let labels = [("a", label(2)), ("b", label(2))];
+    let spoken = [("a", words(&["well", "sp"])), ("b", words(&["made"]))];
+    let write = |name: &str, entries: &[(&str, Entry)]| {
+        let bytes = written(&folder.join("made"), name.trim_end_matches(".csd"), entries);
+        std::fs::write(folder.join(name), bytes).expect("a sequence");
+    };
+    write(sample::LABELS, &labels);
+    write(sample::WORDS, &spoken);
+    files.map(|(name, _)| PathBuf::from(name)).into()
+}

@@ -127,13 +127,13 @@ pub struct Run {
 }
 
 impl Run {
-    /// Trains it, below `scratch`.
+    /// Trains it, below `scratch`, by preset `paper` or `kernel`.
     ///
     /// # Panics
     ///
     /// When the run fails.
     #[must_use]
-    pub fn train(scratch: &Path) -> Self {
+    pub fn train(scratch: &Path, preset: &str) -> Self {
         drop(std::fs::remove_dir_all(scratch));
         let size = SampleConfig {
             videos: 3,
@@ -142,20 +142,22 @@ impl Run {
         };
         sample::write(&size, &scratch.join("data/sample")).expect("a sample");
         bert(&scratch.join("data/sample/bert"));
+        let preset = format!("preset={preset}");
+        let clusters = (preset == "preset=paper").then_some("model.mmrest.clusters.clusters=2");
         let set = [
-            "preset=paper",
+            &*preset,
             "train.epochs=1",
             "train.batch_size=4",
             "model.mmrest.representation=4",
             "model.mmrest.channels=2",
             "model.mmrest.joint=3",
             "model.mmrest.hidden=4",
-            "model.mmrest.clusters.clusters=2",
             "text.max_tokens=8",
             "data.max_frames=4",
             "report.geometry=false",
         ];
-        let set = set.map(|key| parse_override(key).expect("a key"));
+        let set = set.into_iter().chain(clusters);
+        let set: Vec<_> = set.map(|key| parse_override(key).expect("a key")).collect();
         let text = include_str!("../../../../configs/sample.toml");
         let config = Config::parse(text, &set).expect("a configuration");
         let folder = RunFolder::new(scratch.join("run"));

@@ -1,7 +1,8 @@
 //! Computational sequences, packed sets, pickles, tables.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use mmrest_datatools::sample;
 use mmrest_mutation::mutator::Form;
 use mmrest_mutation::read::{self, CSD, PACKED, PICKLE, TABLE};
 use mmrest_mutation::seed;
@@ -110,6 +111,21 @@ fn files_told_by_their_content() {
         subjects: vec![Subject::new(read::ANY, Form::Hdf5, valid.concat())],
         beside: vec![],
         read: &read::inspected,
+        place: anywhere,
+    }
+    .run(&scratch());
+}
+
+#[test]
+fn utterance_features() {
+    let folder = valid("utterances");
+    let tables = seed::utterances(&folder);
+    let sequences = [sample::LABELS, sample::WORDS].map(PathBuf::from);
+    Trial {
+        kind: "utterances",
+        subjects: subjects(&folder, &tables, |_| Form::Text),
+        beside: subjects(&folder, &sequences, form),
+        read: &read::utterances,
         place: anywhere,
     }
     .run(&scratch());

@@ -13,7 +13,7 @@ use crate::{anywhere, form, scratch, subjects, valid};
 /// The one run of these tests.
 pub(crate) fn run() -> &'static Run {
     static RUN: OnceLock<Run> = OnceLock::new();
-    RUN.get_or_init(|| Run::train(&scratch().join("valid/run")))
+    RUN.get_or_init(|| Run::train(&scratch().join("valid/run"), "paper"))
 }
 
 /// A line or a key.
@@ -72,17 +72,28 @@ fn weights_of_pytorch() {
     .run(&scratch());
 }
 
-#[test]
-fn model_folders() {
-    let folder = run().path().join("model");
+fn damage_model(kind: &'static str, run: &Run) {
+    let folder = run.path().join("model");
     Trial {
-        kind: "model",
+        kind,
         subjects: subjects(&folder, &seed::files(&folder), form),
         beside: vec![],
         read: &read::model,
         place: anywhere,
     }
     .run(&scratch());
+}
+
+#[test]
+fn model_folders() {
+    damage_model("model", run());
+}
+
+/// Those keep the segments that predictions are made of.
+#[test]
+fn model_folders_of_a_kernel() {
+    let run = Run::train(&scratch().join("valid/kernel-run"), "kernel");
+    damage_model("kernel", &run);
 }
 
 /// Everything of the run below a folder of its own.

@@ -65,8 +65,7 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
     let folder = FeatureFolder::open(&arguments.out, &FeatureRecord::new(&config))?;
     let go_on = interrupt::watched();
     let alone = jobs.len() == 1;
-    let bar = Progress::new(!alone);
-    bar.begin(jobs.len());
+    let bar = Progress::new(jobs.len());
     let there = AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
     let extract = |job: &Job| -> Result<()> {

@@ -41,7 +41,7 @@ pub(crate) struct FetchArguments {
     /// Fetch nothing; list the files of a data set, what each holds and where it is.
     #[arg(long)]
     pub(crate) list: bool,
-    /// Print JSON, one object a file.
+    /// Print JSON, one object per file.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use mmrest_data::text::count;
 use mmrest_datatools::inspect::{self, Comparison, Inspection, Options, Scale};
 use serde_json::json;
 
@@ -58,7 +59,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
         let all = json!({ "files": inspections, "together": comparison });
         writeln!(std::io::stdout(), "{all:#}").context("cannot write the output")?;
     } else {
-        screen::result(&told(&inspections, &comparison))?;
+        told(&inspections, &comparison)?;
     }
     let damaged = |inspection: &&Inspection| {
         let mut problems = inspection.problems();
@@ -94,28 +95,37 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Every file, then all together, then the sum of problems.
-fn told(inspections: &[Inspection], comparison: &Comparison) -> String {
-    let mut text = String::new();
+/// Prints every file, then all together, then the sum of problems. The configuration is to be pasted: its lines stay whole.
+fn told(inspections: &[Inspection], comparison: &Comparison) -> Result<()> {
+    let width = screen::width();
     for inspection in inspections {
-        text += &format!("{inspection}\n");
+        screen::result(&format!("{inspection:width$}\n"))?;
+        screen::out_whole("");
     }
-    text += &comparison.to_string();
+    let config = comparison.config.as_deref().unwrap_or_default();
+    let together = format!("{comparison:width$}");
+    let together = together.trim_end().strip_suffix(config.trim_end());
+    let together = together.unwrap_or_default();
+    if !together.is_empty() {
+        screen::result(together)?;
+    }
+    if !config.is_empty() {
+        screen::out_whole(config);
+    }
     let with_problems: Vec<String> = inspections
         .iter()
         .filter(|inspection| inspection.problems().next().is_some())
         .map(|inspection| format!("{} ({})", inspection.name(), inspection.problems().count()))
         .collect();
     let problems: usize = inspections.iter().map(|i| i.problems().count()).sum();
-    text += &match problems {
-        0 => "no problems\n".to_owned(),
-        1 => format!("1 problem, marked ! above: {}\n", with_problems.join(", ")),
-        _ => format!(
-            "{problems} problems, marked ! above: {}\n",
+    screen::result(&match problems {
+        0 => "no problems".to_owned(),
+        problems => format!(
+            "{}, marked ! above: {}",
+            count(problems, "problem"),
             with_problems.join(", ")
         ),
-    };
-    text
+    })
 }
 
 fn parse_scale(text: &str) -> Result<Scale> {

@@ -1,12 +1,11 @@
 //! Scores segments with a model and writes one JSON line, or one row of a table, per segment.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_data::files::NewFile;
 use mmrest_data::text::count;
 use mmrest_data::{Modality, Segment};
@@ -15,10 +14,10 @@ use mmrest_learner::{
 };
 
 use super::embeddings::EmbeddingsFile;
+use super::pulse::Pulse;
 use crate::arguments::ScoreFormat as Format;
-use crate::interrupt::say;
 use crate::lines::{Scored, Spoken, not_finite};
-use crate::numbers::{clock, lasting, rate, thousands};
+use crate::numbers::{lasting, rate};
 use crate::player::Player;
 
 /// Where a segment comes from.
@@ -62,76 +61,7 @@ pub(super) struct Scorer {
     /// Segments with features unlike any of training.
     beyond_training: usize,
     warned: bool,
-    pulse: Pulse,
-}
-
-/// Shows how many segments are scored, and how fast: on a terminal in a line of its own, elsewhere now and then.
-pub(super) struct Pulse {
-    /// Nothing is shown.
-    quiet: bool,
-    bar: ProgressBar,
-    last: Instant,
-    /// Bytes of the input that are scored.
-    read: u64,
-    /// Bytes of the input, where it is a file.
-    bytes: Option<u64>,
-}
-
-/// The time between two lines about the progress where there is no terminal.
-const EVERY: Duration = Duration::from_secs(10);
-
-impl Pulse {
-    /// `bytes`: the size of the input, where that is known.
-    pub(super) fn new(quiet: bool, output: Option<&Path>, bytes: Option<u64>) -> Self {
-        let scores_on_screen = output.is_none() && io::stdout().is_terminal();
-        let shown = !quiet && !scores_on_screen && io::stderr().is_terminal();
-        let bar = if shown {
-            ProgressBar::new_spinner()
-        } else {
-            ProgressBar::hidden()
-        };
-        if let Ok(style) = ProgressStyle::with_template("{msg}") {
-            bar.set_style(style);
-        }
-        Self {
-            quiet: quiet || scores_on_screen,
-            bar,
-            last: Instant::now(),
-            read: 0,
-            bytes,
-        }
-    }
-
-    /// Bytes of the input are scored.
-    pub(super) fn read(&mut self, bytes: usize) {
-        self.read += bytes as u64;
-    }
-
-    fn show(&mut self, scored: usize, since: Instant) {
-        if self.quiet || self.bar.is_hidden() && self.last.elapsed() < EVERY {
-            return;
-        }
-        self.last = Instant::now();
-        let told = told(scored, since.elapsed().as_secs_f64(), self.read, self.bytes);
-        if self.bar.is_hidden() {
-            say(&told);
-        } else {
-            self.bar.set_message(told);
-        }
-    }
-}
-
-/// `12,345 segments, 180 a second, 34 %, about 1:20 left`.
-fn told(scored: usize, seconds: f64, read: u64, bytes: Option<u64>) -> String {
-    let mut told = format!("{} segments, {}", thousands(scored), rate(scored, seconds));
-    if let Some(bytes) = bytes.filter(|&bytes| read > 0 && bytes >= read) {
-        let share = read as f64 / bytes as f64;
-        told += &format!(", {:.0} %", 100.0 * share);
-        if let Ok(left) = Duration::try_from_secs_f64(seconds * (1.0 - share) / share) {
-            told += &format!(", about {} left", clock(left));
-        }
-    }
-    told
+    pub(super) pulse: Pulse,
 }
 
 /// Messages about skipped lines before any that is a segment: what begins so is probably no data.
@@ -172,6 +102,7 @@ impl Scorer {
     /// Starts the clock at the first segment.
     pub(super) fn begin(&mut self) {
         self.began.get_or_insert_with(Instant::now);
+        self.pulse.begin();
     }
 
     /// Checks that a segment can be scored; the error says why not.
@@ -189,7 +120,7 @@ impl Scorer {
         }
         self.skipped += 1;
         if self.accepted || self.skipped <= MOST_MESSAGES {
-            self.pulse.bar.suspend(|| say(&format!("skipped: {told}")));
+            self.pulse.say(&format!("skipped: {told}"));
         } else {
             self.untold += 1;
         }
@@ -235,16 +166,8 @@ impl Scorer {
                 file.push(&segment.id, embedded, row)?;
             }
         }
-        if let Some(since) = self.began {
-            self.pulse.show(self.scored, since);
-        }
         let flushed = self.output.flush();
         flushed.with_context(|| self.output.cannot_write())
-    }
-
-    /// Bytes of the input are scored.
-    pub(super) fn read(&mut self, bytes: usize) {
-        self.pulse.read(bytes);
     }
 
     /// The scores of segments, explained where that is asked for and there is something to explain; those that are not
@@ -291,7 +214,7 @@ impl Scorer {
         };
         self.warned = true;
         let names: Vec<&str> = first.iter().map(|modality| modality.name()).collect();
-        self.pulse.bar.suspend(|| tracing::warn!(
+        self.pulse.suspend(|| tracing::warn!(
             "a segment has no {}, and the model was trained without train.modality_dropout: it has hardly seen segments \
              that lack a modality (\"missing\" in the output), and scores them less surely",
             names.join(" and no ")
@@ -300,7 +223,7 @@ impl Scorer {
 
     /// Finishes the output, and returns the number of segments and the time.
     pub(super) fn finish(mut self) -> Result<Summary> {
-        self.pulse.bar.finish_and_clear();
+        self.pulse.done();
         keep_embeddings(&mut self.embeddings)?;
         self.output.keep()?;
         Ok(Summary {
@@ -317,7 +240,7 @@ impl Scorer {
 
     /// Keeps the scores that were written before an error.
     pub(super) fn keep(mut self) -> Result<()> {
-        self.pulse.bar.finish_and_clear();
+        self.pulse.done();
         keep_embeddings(&mut self.embeddings)?;
         self.output.keep()
     }
@@ -606,18 +529,6 @@ fn cannot_write(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn progress_tells_rate_and_time_left_where_the_size_is_known() {
-        assert_eq!(
-            told(12_345, 100.0, 0, None),
-            "12,345 segments, 123 a second"
-        );
-        assert_eq!(
-            told(500, 10.0, 25, Some(100)),
-            "500 segments, 50 a second, 25 %, about 0:30 left"
-        );
-    }
 
     #[test]
     fn what_was_done_is_said_in_a_line() {

@@ -150,6 +150,7 @@ impl<'a> Gather<'a> {
     /// As [`take`](Self::take), of a segment with a place of its own.
     pub(super) fn take_at(&mut self, segment: Segment, place: Place) -> Result<(), DataError> {
         self.scorer.begin();
+        self.scorer.pulse.read(1, 0);
         let bytes = bytes(&segment);
         let taken = match self.scorer.check(&segment) {
             Err(message) => Err(anyhow!("{}: {message}", segment.id)),

@@ -104,7 +104,7 @@ impl Window {
 
     /// Scores the window and empties it.
     fn score(&mut self, scorer: &mut Scorer, lines: &Lines) -> Result<()> {
-        scorer.read(self.bytes);
+        scorer.pulse.read(self.segments.len(), self.bytes);
         scorer.score(&self.segments, &self.places)?;
         self.segments.clear();
         self.places.clear();

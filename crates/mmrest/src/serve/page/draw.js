@@ -29,9 +29,9 @@ export function tone(sentiment, labels) {
   return Math.round(6 * Math.min(1, Math.max(0, share)));
 }
 
-// Score, bias and their sum on the scale of the labels.
-export function scale(answer, range) {
-  const [width, height, margin] = [720, 84, 30];
+// Score, bias and their sum on the scale of the labels, as wide as there is room.
+export function scale(answer, range, width) {
+  const [height, margin] = [84, 30];
   const low = Math.min(range[0], answer.score, answer.prediction);
   const high = Math.max(range[1], answer.score, answer.prediction);
   const x = (value) => margin + ((value - low) / (high - low)) * (width - 2 * margin);

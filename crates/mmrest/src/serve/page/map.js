@@ -2,15 +2,14 @@
 
 import { element, label, picture, tone } from "./draw.js";
 
-const WIDTH = 720;
 const HEIGHTS = [220, 460];
 const MARGIN = 64;
 const LETTER = 7.6;
 
-// The picture of a model's clusters and of one answer's rows.
-export function map(model, answer) {
+// The picture of a model's clusters and of one answer's rows, as wide as there is room.
+export function map(model, answer, width) {
   const rows = answer.geometry;
-  const [place, height] = fitted([...model.clusters, ...rows]);
+  const [place, height] = fitted([...model.clusters, ...rows], width);
   const near = answer.clusters.map((c) => c.cluster);
   const links = rows.flatMap((row) => [
     link(place(row), place(model.clusters[row.second]), "link second"),
@@ -25,24 +24,24 @@ export function map(model, answer) {
   const told = rows
     .map((row) => `${row.modality} is nearest to cluster ${row.nearest}, then to cluster ${row.second}`)
     .join("; ");
-  const frame = element("rect", { class: "frame", x: 1, y: 1, width: WIDTH - 2, height: height - 2, rx: 6 });
-  const parts = [frame, ...links, ...names(named, height), ...centers, ...shapes];
-  return picture(WIDTH, height, "Clusters and the segment among them", told, parts);
+  const frame = element("rect", { class: "frame", x: 1, y: 1, width: width - 2, height: height - 2, rx: 6 });
+  const parts = [frame, ...links, ...names(named, [width, height]), ...centers, ...shapes];
+  return picture(width, height, "Clusters and the segment among them", told, parts);
 }
 
 // From the plane to the picture, one unit for both axes, everything inside; and the picture's height.
-function fitted(points) {
+function fitted(points, width) {
   const span = (key) => {
     const values = points.map((point) => point[key]);
     return [Math.min(...values), Math.max(...values)];
   };
   const [[left, right], [low, high]] = [span("x"), span("y")];
-  const room = [[right - left, WIDTH], [high - low, HEIGHTS[1]]].filter(([length]) => length > 0);
+  const room = [[right - left, width], [high - low, HEIGHTS[1]]].filter(([length]) => length > 0);
   const units = room.map(([length, size]) => (size - 2 * MARGIN) / length);
   const unit = units.length > 0 ? Math.min(...units) : 1;
   const height = Math.max(HEIGHTS[0], (high - low) * unit + 2 * MARGIN);
   const place = (point) => [
-    WIDTH / 2 + (point.x - (left + right) / 2) * unit,
+    width / 2 + (point.x - (left + right) / 2) * unit,
     height / 2 - (point.y - (low + high) / 2) * unit,
   ];
   return [place, height];
@@ -72,13 +71,13 @@ function shape(modality, x, y) {
 }
 
 // Names where they cover neither a point nor each other, each with a line to its own point.
-function names(named, height) {
+function names(named, [width, height]) {
   const taken = named.map(({ at: [x, y] }) => ({ left: x - 12, right: x + 12, top: y - 12, bottom: y + 12 }));
   const parts = [];
   for (const { at: [x, y], name, kind } of named) {
     const [w, h] = [name.length * LETTER + 4, 16];
     const box = ([cx, cy]) => ({ left: cx - w / 2, right: cx + w / 2, top: cy - h / 2, bottom: cy + h / 2 });
-    const free = (b) => b.left > 3 && b.right < WIDTH - 3 && b.top > 3 && b.bottom < height - 3 &&
+    const free = (b) => b.left > 3 && b.right < width - 3 && b.top > 3 && b.bottom < height - 3 &&
       taken.every((t) => b.right < t.left || b.left > t.right || b.bottom < t.top || b.top > t.bottom);
     const spots = around(x, y, w);
     const spot = spots.find((s) => free(box(s))) ?? spots[0];

@@ -6,14 +6,29 @@ import { map } from "./map.js";
 const byId = (id) => document.getElementById(id);
 const number = (value, digits = 3) => (value === null ? "–" : (value < 0 ? "−" : "") + Math.abs(value).toFixed(digits));
 
+// What is shown, and the width of its pictures.
+let [shown, width] = [null, 0];
+
+// Draws the pictures as wide as there is room, so that their letters stay readable.
+function draw() {
+  const [model, answer] = shown;
+  width = byId("scale").clientWidth;
+  const room = Math.min(720, Math.max(280, width));
+  byId("scale").replaceChildren(scale(answer, model.label_range, room));
+  if (answer.geometry.length > 0) byId("map").replaceChildren(map(model, answer, room));
+}
+
+new ResizeObserver(() => { if (shown && byId("scale").clientWidth !== width) draw(); }).observe(byId("scale"));
+
 // Shows what the server said of a segment.
 export function show(model, answer) {
   byId("prediction").textContent = number(answer.prediction);
   byId("sum").textContent = `y = y′ + bias = ${number(answer.score)} ${answer.bias < 0 ? "−" : "+"} ${number(Math.abs(answer.bias))}`;
-  byId("scale").replaceChildren(scale(answer, model.label_range));
   showRows(model, answer);
   showClusters(model, answer);
   byId("result").hidden = false;
+  shown = [model, answer];
+  draw();
 }
 
 function showRows(model, answer) {
@@ -38,7 +53,7 @@ function note(model, rows) {
     return "The bias draws the score towards the sentiment expected of the clusters around; it has no shares by modality.";
   }
   return `A share is γ = ${model.bias.gamma} times how far the modality lies from its nearest cluster towards the second, ` +
-    `divided by the ${rows.length} modalities.`;
+    `divided by the number of modalities, ${rows.length}.`;
 }
 
 function noteOnMissing(model, answer) {
@@ -55,7 +70,6 @@ function showClusters(model, answer) {
   const [rows, some] = [answer.geometry, answer.geometry.length > 0];
   for (const id of ["clusters", "map", "map-note", "clusters-title"]) byId(id).hidden = !some;
   if (!some) return;
-  byId("map").replaceChildren(map(model, answer));
   byId("map-note").textContent = mapNote(model);
   const mean = (cluster) => rows.reduce((sum, row) => sum + row.distances[cluster], 0) / rows.length;
   const near = answer.clusters.map((c) => c.cluster);
