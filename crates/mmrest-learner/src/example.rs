@@ -191,7 +191,7 @@ impl FramePreparation {
     }
 }
 
-/// Drops every frame whose features sum to 0, as the published code does (docs/src/method.md, "length of a sequence").
+/// Drops every frame whose features sum to 0, as the published code does (docs/src/method.md, "presets").
 fn without_zero_frames(frames: &Frames) -> Frames {
     let width = frames.width;
     let values = frames

@@ -1,4 +1,4 @@
-//! The figures of the field, as the publications on a data set compute them (docs/src/method.md, "Metrics").
+//! The figures of the field, as the publications on a data set compute them (docs/src/method.md, "Evaluation metrics").
 
 use mmrest_models::Prediction;
 use std::collections::BTreeMap;
