@@ -55,7 +55,7 @@ pub fn calibrate(options: &RunOptions, parts: usize) -> Result<Option<MetricsFil
                 .note(&format!("Model {number} of {parts} for the intervals"));
             let options = RunOptions {
                 folder: own.clone(),
-                resume: true,
+                resume: own.exists(),
                 init: first.as_ref().map(|file| file.path.clone()),
                 ..options.clone()
             };
