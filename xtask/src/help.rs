@@ -39,6 +39,10 @@ const PROGRAM: &[(&str, &str)] = &[
         "train variants of a configuration with several seeds, and compare them",
     ),
     ("eval", "figures of a trained model on a split"),
+    (
+        "calibrate",
+        "intervals of a trained model from all its training and validation videos",
+    ),
     ("predict", "scores of segments by a trained model"),
     (
         "serve",

@@ -15,12 +15,13 @@ use crate::packed::{About, PackedSet, VERSION, pack};
 use crate::source::watched;
 use crate::text::hex;
 use crate::{
-    DataConfig, DataError, FramesOf, Kind, Missing, Modality, Result, SourceFile, files, open,
+    DataConfig, DataError, FramesOf, Kind, Missing, Modality, Result, SourceFile, Split, files,
+    open,
 };
 
 /// What a segment is made of, beside files and configuration: raised when reading, cutting or mending changes, so that
 /// sets made by an older program are made again.
-const RECIPE: u32 = 3;
+const RECIPE: u32 = 4;
 
 /// Where checksums of files are remembered, in the folder of packed sets.
 const STAMPS: &str = "checksums.json";
@@ -57,7 +58,10 @@ pub fn prepare(
 ) -> Result<Prepared> {
     let mut prepared = prepare_own_splits(config, root, watch)?;
     if let Some(fold) = config.fold {
-        let splits = fold.splits(prepared.set.videos())?;
+        let own: Vec<Split> = (0..prepared.set.len())
+            .map(|row| prepared.set.split_of(row))
+            .collect();
+        let splits = fold.splits(prepared.set.videos(), &own)?;
         prepared.set.set_splits(splits);
     }
     Ok(prepared)

@@ -87,6 +87,14 @@ impl Calibration {
         Ok(Self { errors })
     }
 
+    /// Adds the errors of another model on segments of its own.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        for (own, errors) in self.errors.iter_mut().zip(other.errors) {
+            own.extend(errors);
+            own.sort_by(f32::total_cmp);
+        }
+    }
+
     /// How far an interval reaches to each side of a prediction for a segment without the `missing` modalities: the errors'
     /// quantile, and no less than that of any segment that lacks fewer, since what is taken from a segment makes its score no
     /// surer.

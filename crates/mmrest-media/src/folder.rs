@@ -200,10 +200,16 @@ impl FeatureFolder {
         let path = self.dir.join(TABLE);
         let wrong = |error: csv::Error| MediaError::text(&path, error.to_string());
         let mut table = csv::Writer::from_path(&path).map_err(wrong)?;
-        let columns = [
-            "video_id", "clip_id", "text", "label", "mode", "start", "end", "id",
+        let columns = ["video_id", "clip_id", "text", "start", "end", "id"];
+        // Columns without a value would be taken for damaged ones.
+        let with_labels = labels.is_some();
+        let with_splits = labels.is_some_and(SegmentTable::has_splits);
+        let known = [
+            with_labels.then_some("label"),
+            with_splits.then_some("mode"),
         ];
-        table.write_record(columns).map_err(wrong)?;
+        let header = columns.into_iter().chain(known.into_iter().flatten());
+        table.write_record(header).map_err(wrong)?;
         let mut finished = Finished {
             videos: videos.len(),
             ..Finished::default()
@@ -237,19 +243,21 @@ impl FeatureFolder {
                     };
                     labelled.push((format!("{video}[{i}]"), entry));
                 }
+                let cells = [
+                    video.clone(),
+                    (i + 1).to_string(),
+                    row.text.clone(),
+                    row.start.to_string(),
+                    row.end.to_string(),
+                    row.id.clone().unwrap_or_default(),
+                ];
                 let label = known.label.map(|label| label.to_string());
-                table
-                    .write_record([
-                        video,
-                        &(i + 1).to_string(),
-                        &row.text,
-                        &label.unwrap_or_default(),
-                        &known.split.map_or("", Split::name).to_owned(),
-                        &row.start.to_string(),
-                        &row.end.to_string(),
-                        &row.id.clone().unwrap_or_default(),
-                    ])
-                    .map_err(wrong)?;
+                let values = [
+                    with_labels.then(|| label.unwrap_or_default()),
+                    with_splits.then(|| known.split.map_or("", Split::name).to_owned()),
+                ];
+                let cells = cells.into_iter().chain(values.into_iter().flatten());
+                table.write_record(cells).map_err(wrong)?;
             }
             finished.segments += rows.len();
         }
@@ -388,7 +396,7 @@ mod tests {
         assert_eq!(words.read("glide-16000[1]").unwrap().features.width(), 33);
         let table = fs::read_to_string(out.join(TABLE)).unwrap();
         assert!(
-            table.contains("glide-16000,2,not a bad one,-1.5,,0.7,1.4,"),
+            table.contains("glide-16000,2,not a bad one,0.7,1.4,,-1.5\n"),
             "{table}"
         );
         let other = FeatureRecord::new(&ExtractConfig {

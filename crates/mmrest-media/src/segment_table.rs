@@ -152,6 +152,11 @@ impl SegmentTable {
         self.columns.times.is_some()
     }
 
+    /// Whether it says of segments to which split they belong.
+    pub fn has_splits(&self) -> bool {
+        self.rows.iter().any(|row| row.split.is_some())
+    }
+
     /// Rows of a recording; all where the table names none.
     fn of<'a>(&'a self, video: &'a str) -> impl Iterator<Item = &'a Row> {
         let named = self.columns.video.is_some();

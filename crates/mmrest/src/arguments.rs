@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Ablate(AblateArguments),
     /// Evaluate the model of a run.
     Eval(EvalArguments),
+    /// Calibrate the intervals of a run on all its training and validation videos.
+    Calibrate(CalibrateArguments),
     /// Score new data with the model of a run.
     Predict(PredictArguments),
     /// Score new data over HTTP with the model of a run.
@@ -58,6 +60,7 @@ impl Command {
     pub(crate) fn find_runs(&mut self) -> anyhow::Result<()> {
         let runs = match self {
             Self::Eval(eval) => std::slice::from_mut(&mut eval.run),
+            Self::Calibrate(calibrate) => std::slice::from_mut(&mut calibrate.run),
             Self::Predict(predict) => std::slice::from_mut(&mut predict.run),
             Self::Serve(serve) => std::slice::from_mut(&mut serve.run),
             Self::Export(export) => std::slice::from_mut(&mut export.run),
@@ -80,6 +83,7 @@ impl Command {
         match self {
             Self::Train(train) => train.device.backend,
             Self::Eval(eval) => eval.device.backend,
+            Self::Calibrate(calibrate) => calibrate.device.backend,
             Self::Predict(predict) => predict.device.backend,
             Self::Serve(serve) => serve.device.backend,
             Self::Conformance(conformance) => conformance.device.backend,
@@ -326,6 +330,23 @@ pub(crate) struct EvalArguments {
     pub(crate) device: DeviceArguments,
     /// Print the metrics as JSON.
     #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CalibrateArguments {
+    /// The run's folder, or latest for the newest run.
+    pub(crate) run: PathBuf,
+    /// How many parts the videos are dealt into, at least 2; for each a model is trained on the others.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) parts: usize,
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
+    /// Print nothing but errors.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Print JSON, one object per line, as train does.
+    #[arg(long, conflicts_with = "quiet")]
     pub(crate) json: bool,
 }
 

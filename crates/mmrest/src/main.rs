@@ -68,6 +68,7 @@ fn run(mut command: Command) -> anyhow::Result<ExitCode> {
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Ablate(arguments) => commands::ablate::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
+        Command::Calibrate(arguments) => commands::eval::run_calibrate(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),

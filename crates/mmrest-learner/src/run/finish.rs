@@ -167,27 +167,76 @@ pub fn evaluate_run(
     device: &Device,
     accepted: &Accepted,
 ) -> Result<EvaluatedSplit, LearnerError> {
-    let (mut saved, model) = SavedModel::load(&folder.model(), device)?;
-    if let Some(data) = data {
-        saved.config.data.dir = data.to_path_buf();
-    }
-    let prepared = prepare(&saved.config.data, root, &mut |_| true)?;
-    if !accepted.has(DATA) {
-        check_data(folder, &prepared.files)?;
-    }
-    let set = Arc::new(prepared.set);
-    check_widths(&saved, set.widths())?;
-    if set.rows(split).is_empty() {
+    let run = OpenRun::of(folder, data, root, device, accepted)?;
+    if run.splits.labels(split).is_empty() {
         return Err(LearnerError::EmptySplit {
-            folder: saved.config.data.folder(root),
+            folder: run.saved.config.data.folder(root),
             split,
         });
     }
-    let splits = Splits::prepare(&set, &saved, model.text_encoder(), root, &|| false)?;
     let calibration = Calibration::of_model(&folder.model())?;
-    let interpreter = Interpreter::new(&saved.config, calibration.as_ref(), CONFIDENCE)?;
-    let of = (saved.config.figures, &interpreter);
-    evaluate_split(&*model, of, &splits, split, device)
+    let interpreter = Interpreter::new(&run.saved.config, calibration.as_ref(), CONFIDENCE)?;
+    let of = (run.saved.config.figures, &interpreter);
+    evaluate_split(&*run.model, of, &run.splits, split, device)
+}
+
+/// The model of a run, and its data.
+pub(crate) struct OpenRun {
+    saved: SavedModel,
+    model: Box<dyn TrainedModel>,
+    splits: Splits,
+}
+
+impl OpenRun {
+    /// Opens both, as [`evaluate_run`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`evaluate_run`], but for an empty split.
+    pub(crate) fn of(
+        folder: &RunFolder,
+        data: Option<&Path>,
+        root: &Path,
+        device: &Device,
+        accepted: &Accepted,
+    ) -> Result<Self, LearnerError> {
+        let (mut saved, model) = SavedModel::load(&folder.model(), device)?;
+        if let Some(data) = data {
+            saved.config.data.dir = data.to_path_buf();
+        }
+        let prepared = prepare(&saved.config.data, root, &mut |_| true)?;
+        if !accepted.has(DATA) {
+            check_data(folder, &prepared.files)?;
+        }
+        let set = Arc::new(prepared.set);
+        check_widths(&saved, set.widths())?;
+        let splits = Splits::prepare(&set, &saved, model.text_encoder(), root, &|| false)?;
+        Ok(Self {
+            saved,
+            model,
+            splits,
+        })
+    }
+}
+
+/// Evaluates all splits, with intervals by a calibration, and writes `predictions.csv`.
+///
+/// # Errors
+///
+/// A batch or the device cannot be read; the file cannot be written.
+pub(crate) fn evaluate_splits(
+    folder: &RunFolder,
+    run: &OpenRun,
+    calibration: &Calibration,
+    device: &Device,
+) -> Result<[EvaluatedSplit; 3], LearnerError> {
+    let interpreter = Interpreter::new(&run.saved.config, Some(calibration), CONFIDENCE)?;
+    let of = (run.saved.config.figures, &interpreter);
+    let [train, valid, test] = [Split::Train, Split::Valid, Split::Test]
+        .map(|split| evaluate_split(&*run.model, of, &run.splits, split, device));
+    let evaluated = [train?, valid?, test?];
+    files::write(&folder.predictions(), &predictions_csv(&evaluated)?)?;
+    Ok(evaluated)
 }
 
 /// That data are those a run's model was trained on, by `run.json`; true where a model was copied without it.

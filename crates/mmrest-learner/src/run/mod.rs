@@ -3,6 +3,7 @@
 //! docs/src/runs.md lists what a run's folder holds.
 
 mod admission;
+mod calibrate;
 mod changes;
 mod finish;
 mod folder;
@@ -13,6 +14,7 @@ mod record;
 mod start;
 
 pub use crate::trained::ParameterCounts;
+pub use calibrate::calibrate;
 pub use changes::{Accepted, Change, first_difference};
 pub use finish::{EvaluatedSplit, MetricsFile, check_data, check_own_files, evaluate_run};
 pub use folder::RunFolder;

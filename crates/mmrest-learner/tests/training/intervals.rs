@@ -1,9 +1,10 @@
 //! The intervals of a run's predictions, against the predictor's own scores of the validation split.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mmrest_data::{Modality, Segment};
 use mmrest_learner::CONFIDENCE;
+use mmrest_learner::run::calibrate;
 
 use crate::predicting::{Fixture, predictor, read, without};
 
@@ -23,6 +24,73 @@ fn sets() -> Vec<Vec<Modality>> {
             .filter(move |&modality| in_set(set, modality))
     };
     (0..8).map(|set| of(set).collect()).collect()
+}
+
+/// Another model for each part of the videos that are not for testing: its errors there, all together.
+#[test]
+fn a_run_is_calibrated_on_models_that_each_part_was_kept_from() {
+    let fixture = Fixture::new();
+    let run = fixture.train("run", &["model.name=tfn", "train.epochs=2"]);
+    let before = read(&run.predictions());
+    let options = fixture.options("run");
+    let metrics = calibrate(&options, 3).unwrap().unwrap();
+    let model = predictor(&run);
+    let all = fixture.segments();
+    let complete = all
+        .iter()
+        .filter(|segment| model.missing(segment).is_empty());
+    let complete: BTreeSet<&str> = complete.map(|segment| segment.id.as_str()).collect();
+    let mut errors = Vec::new();
+    let mut segments = BTreeSet::new();
+    for number in 1..=3 {
+        let part = run.path().join(format!("calibration/part-{number}-of-3"));
+        for row in rows(&read(&part.join("predictions.csv"))).values() {
+            if &row[1] == "valid" {
+                let [label, prediction] = [2, 3].map(|at| row[at].parse::<f32>().unwrap());
+                if complete.contains(&row[0]) {
+                    errors.push((prediction - label).abs());
+                }
+                assert!(
+                    segments.insert(row[0].to_owned()),
+                    "{} is in two parts",
+                    &row[0]
+                );
+            }
+        }
+    }
+    let after = read(&run.predictions());
+    let (before, after) = (rows(&before), rows(&after));
+    let own = after.values().filter(|row| &row[1] != "test");
+    assert!(own.clone().all(|row| segments.contains(&row[0])));
+    assert_eq!(own.count(), segments.len());
+    errors.sort_by(f32::total_cmp);
+    let rank = ((errors.len() + 1) as f64 * CONFIDENCE).ceil() as usize;
+    let margin = errors[rank - 1];
+    let interpreter = model.interpreter(CONFIDENCE).unwrap();
+    let [_, greatest] = interpreter.of(0.0, &[]).interval.unwrap();
+    assert!(
+        (greatest - margin).abs() < 1e-6,
+        "{greatest} is not {margin}"
+    );
+    let (mut tested, mut inside) = (0.0, 0.0);
+    for (row, old) in after.values().zip(before.values()) {
+        assert_eq!(&row[3], &old[3], "the model is the same");
+        let [label, low, high] = [2, 9, 10].map(|at| row[at].parse::<f32>().unwrap());
+        if &row[1] == "test" {
+            tested += 1.0;
+            inside += f64::from(u8::from(low <= label && label <= high));
+        }
+    }
+    assert_eq!(metrics.intervals.unwrap().coverage, inside / tested);
+    // What is there is not trained again.
+    let record = run.path().join("calibration/part-1-of-3/run.json");
+    let (first, again) = (read(&record), calibrate(&options, 3).unwrap());
+    assert_eq!((again.is_some(), read(&record)), (true, first));
+    let refused = calibrate(&fixture.options("none"), 3).unwrap_err();
+    assert!(
+        refused.to_string().contains("is not a run's folder"),
+        "{refused}"
+    );
 }
 
 /// The naive way: take the modalities from the segments, score them as `predict` does, sort the errors.

@@ -30,7 +30,7 @@ impl Fixture {
         self.fixture.run_folder(name)
     }
 
-    fn options(&self, name: &str) -> RunOptions {
+    pub(crate) fn options(&self, name: &str) -> RunOptions {
         self.fixture.options(name)
     }
 

@@ -110,9 +110,14 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let root = root.canonicalize().unwrap_or(root);
+    let only = match works[..] {
+        [work] => work.name,
+        _ => "",
+    };
     let python = match arguments.against {
         Some(peer) => Some(torch::interpreter(
             peer,
+            only,
             arguments.python.as_deref(),
             &root,
         )?),

@@ -25,11 +25,18 @@ struct Needs {
 }
 
 impl Peer {
-    fn needs(self) -> Needs {
+    /// What a work needs, or several (by no name).
+    fn needs(self, work: &str) -> Needs {
         match self {
+            Self::Torch if work == "sims33" => Needs {
+                packages: "librosa numpy",
+                imports: "librosa, numpy",
+                environment: "target/torch",
+                script: "benches/torch/sound.py",
+            },
             Self::Torch => Needs {
                 packages: "torch transformers tokenizers scikit-learn librosa numpy",
-                imports: "torch, transformers, tokenizers, sklearn, numpy",
+                imports: "torch, transformers, tokenizers, sklearn, librosa, numpy",
                 environment: "target/torch",
                 script: "benches/torch/speed.py",
             },
@@ -51,9 +58,10 @@ pub(crate) struct Torch {
     from: BufReader<ChildStdout>,
 }
 
-/// The interpreter to use, or how to get one.
+/// The interpreter to use for a work, or for several (by no name), or how to get one.
 pub(crate) fn interpreter(
     peer: Peer,
+    work: &str,
     given: Option<&Path>,
     root: &Path,
 ) -> Result<PathBuf, String> {
@@ -62,7 +70,7 @@ pub(crate) fn interpreter(
         imports,
         environment,
         ..
-    } = peer.needs();
+    } = peer.needs(work);
     let environment = root.join(environment);
     let python = given.map_or_else(|| environment.join("bin/python"), Path::to_path_buf);
     let works = Command::new(&python)
@@ -90,7 +98,7 @@ impl Torch {
         threads: usize,
         more: &[A],
     ) -> Result<Self, String> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(peer.needs().script);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(peer.needs(work).script);
         let mut child = Command::new(python)
             .arg(script)
             .args([work, &threads.to_string()])

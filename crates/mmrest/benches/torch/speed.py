@@ -377,26 +377,6 @@ def predict_texts():
     return work
 
 
-def sims33_of(path):
-    import librosa
-    import numpy
-
-    sound, rate = librosa.load(path, sr=22050)
-    zcr = librosa.feature.zero_crossing_rate(sound, hop_length=512)
-    mfcc = librosa.feature.mfcc(y=sound, sr=rate, n_mfcc=20, hop_length=512, htk=True)
-    chroma = librosa.feature.chroma_cqt(y=sound, sr=rate, hop_length=512)
-    return numpy.concatenate([zcr, mfcc, chroma]).T
-
-
-def sims33():
-    from concurrent.futures import ProcessPoolExecutor
-
-    files = sys.argv[3:]
-    pool = ProcessPoolExecutor(THREADS)
-    list(pool.map(sims33_of, files))  # librosa compiles some of its functions at their first call
-    return lambda: list(pool.map(sims33_of, files))
-
-
 WORKS = {
     "step-padded": step_padded,
     "step-bucketed": step_bucketed,
@@ -412,7 +392,6 @@ WORKS = {
     "psd": psd,
     "predict-texts": predict_texts,
     "tokenize": tokenize,
-    "sims33": sims33,
 }
 
 

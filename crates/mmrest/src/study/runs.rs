@@ -151,7 +151,14 @@ impl Repeats {
         match self.folds {
             None => vec![Run::new(out, variant, seed, None)],
             Some(of) => (1..=of)
-                .map(|number| Run::new(out, variant, seed, Some(Fold { number, of })))
+                .map(|number| {
+                    let fold = Fold {
+                        number,
+                        of,
+                        keep_test: false,
+                    };
+                    Run::new(out, variant, seed, Some(fold))
+                })
                 .collect(),
         }
     }
