@@ -4,10 +4,10 @@
 use burn::module::Initializer;
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::prelude::*;
-use burn::tensor::activation;
+use burn::tensor::{FloatDType, activation};
 use mmrest_kernels::activation::gelu;
 use mmrest_kernels::dropout::Mask;
-use mmrest_kernels::linear::project;
+use mmrest_kernels::linear::{forward_in, project};
 use mmrest_kernels::norm::residual_norm;
 use mmrest_kernels::operation::takes;
 
@@ -24,6 +24,9 @@ pub(super) struct SelfAttention {
     pub(super) output: Linear,
     dropout: Dropout,
     pub(super) heads: usize,
+    /// In what linear layers multiply where the CPU's own operations do not run.
+    #[module(skip)]
+    products: FloatDType,
 }
 
 impl SelfAttention {
@@ -36,14 +39,15 @@ impl SelfAttention {
             output: square(),
             dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
             heads: config.num_attention_heads,
+            products: FloatDType::F32,
         }
     }
 
     /// `[tokens, hidden]` to the same shape, before dropout and residual.
     fn forward(&self, hidden: Tensor<2>, packing: &Packing) -> Tensor<2> {
-        let query = packing.split(self.query.forward(hidden.clone()), self.heads);
-        self.output
-            .forward(packing.join(self.attend(query, hidden, packing)))
+        let query = packing.split(self.dense(&self.query, hidden.clone()), self.heads);
+        let attended = packing.join(self.attend(query, hidden, packing));
+        self.dense(&self.output, attended)
     }
 
     /// What [`forward`](Self::forward) gives the first token of each sequence: `[batch, hidden]`, from those tokens'
@@ -51,11 +55,14 @@ impl SelfAttention {
     fn forward_first(&self, first: Tensor<2>, hidden: Tensor<2>, packing: &Packing) -> Tensor<2> {
         let [batch, width] = first.dims();
         let query = self
-            .query
-            .forward(first)
+            .dense(&self.query, first)
             .reshape([batch, self.heads, 1, width / self.heads]);
-        self.output
-            .forward(self.attend(query, hidden, packing).reshape([batch, width]))
+        let attended = self.attend(query, hidden, packing).reshape([batch, width]);
+        self.dense(&self.output, attended)
+    }
+
+    fn dense(&self, layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+        forward_in(layer, x, self.products)
     }
 
     /// [`forward`](Self::forward) on the CPU, where sequences are not padded.
@@ -83,8 +90,8 @@ impl SelfAttention {
 
     /// `softmax(Q K^T / sqrt(d) + bias) V` for queries `[batch, heads, any, d]`.
     fn attend(&self, query: Tensor<4>, hidden: Tensor<2>, packing: &Packing) -> Tensor<4> {
-        let key = packing.split(self.key.forward(hidden.clone()), self.heads);
-        let value = packing.split(self.value.forward(hidden), self.heads);
+        let key = packing.split(self.dense(&self.key, hidden.clone()), self.heads);
+        let value = packing.split(self.dense(&self.value, hidden), self.heads);
         let scale = 1.0 / (query.dims()[3] as f64).sqrt();
         let scores = packing.finish_scores((query * scale).matmul(key.transpose()));
         self.dropout
@@ -124,6 +131,11 @@ impl BertLayer {
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
             activation: config.activation(),
         }
+    }
+
+    /// Linear layers multiply in `products`; on the CPU in f32.
+    pub(super) fn set_products(&mut self, products: FloatDType) {
+        self.attention.products = products;
     }
 
     /// `[tokens, hidden]` to the same shape.
@@ -198,8 +210,12 @@ impl BertLayer {
             .forward(hidden + self.dropout.forward(attended));
         let wide = self
             .activation
-            .forward(self.intermediate.forward(attended.clone()));
-        let output = self.dropout.forward(self.output.forward(wide));
+            .forward(
+                self.attention
+                    .dense(&self.intermediate, attended.clone()),
+            );
+        let output = self.attention.dense(&self.output, wide);
+        let output = self.dropout.forward(output);
         self.output_norm.forward(attended + output)
     }
 }
@@ -338,6 +354,33 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn products_in_bf16_are_near_those_in_f32_and_so_are_their_gradients() {
+        let device = Device::flex().autodiff();
+        device.seed(6);
+        let mut layer = layer(&device);
+        let (hidden, offsets) = hidden(&device);
+        let run = |layer: &BertLayer| {
+            results(layer, &hidden, None, |layer, x, bias| {
+                layer.forward(x, &Packing::new(&offsets, bias, &device))
+            })
+        };
+        let exact = run(&layer);
+        layer.set_products(FloatDType::BF16);
+        let rounded = run(&layer);
+        assert_eq!(rounded.len(), exact.len());
+        let mut differ = 0;
+        for (part, (rounded, exact)) in rounded.iter().zip(&exact).enumerate() {
+            let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
+            let error = norm(&mut rounded.iter().zip(exact).map(|(a, b)| a - b));
+            let size = norm(&mut exact.iter().copied());
+            // Keys' biases have no gradient: softmax takes them out.
+            assert!(error <= 0.03 * size + 0.05, "part {part}: {error} of {size}");
+            differ += usize::from(error > 1e-5 * size);
+        }
+        assert!(differ > exact.len() / 2);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use burn::nn::{
     Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
 };
 use burn::prelude::*;
+use burn::tensor::FloatDType;
 use mmrest_kernels::dropout::{self, Mask};
 use mmrest_kernels::operation::takes;
 
@@ -194,6 +195,16 @@ impl Bert {
             weight: Param::from_data(weight.clone(), device),
             bias: Some(Param::from_data(bias.clone(), device)),
         })
+    }
+
+    /// The same encoder, with linear layers that round the factors of their products to `products`; weights and sums keep 32
+    /// bits. On the CPU they stay as they are.
+    #[must_use]
+    pub fn with_products(mut self, products: FloatDType) -> Self {
+        for layer in &mut self.layers {
+            layer.set_products(products);
+        }
+        self
     }
 
     /// Checks that the model can take a batch: sequences not empty, none too long, ids within the vocabulary.
