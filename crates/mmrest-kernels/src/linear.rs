@@ -79,11 +79,7 @@ pub fn project<const N: usize>(x: Tensor<2>, layers: &[&Linear]) -> Tensor<2> {
 /// assert!(error < 0.02);
 /// ```
 #[must_use]
-pub fn forward_in<const D: usize>(
-    layer: &Linear,
-    x: Tensor<D>,
-    products: FloatDType,
-) -> Tensor<D> {
+pub fn forward_in<const D: usize>(layer: &Linear, x: Tensor<D>, products: FloatDType) -> Tensor<D> {
     if products == FloatDType::F32 {
         return layer.forward(x);
     }

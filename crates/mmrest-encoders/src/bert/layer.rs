@@ -54,9 +54,9 @@ impl SelfAttention {
     /// hidden states `first: [batch, hidden]` and all of them.
     fn forward_first(&self, first: Tensor<2>, hidden: Tensor<2>, packing: &Packing) -> Tensor<2> {
         let [batch, width] = first.dims();
-        let query = self
-            .dense(&self.query, first)
-            .reshape([batch, self.heads, 1, width / self.heads]);
+        let query =
+            self.dense(&self.query, first)
+                .reshape([batch, self.heads, 1, width / self.heads]);
         let attended = self.attend(query, hidden, packing).reshape([batch, width]);
         self.dense(&self.output, attended)
     }
@@ -210,10 +210,7 @@ impl BertLayer {
             .forward(hidden + self.dropout.forward(attended));
         let wide = self
             .activation
-            .forward(
-                self.attention
-                    .dense(&self.intermediate, attended.clone()),
-            );
+            .forward(self.attention.dense(&self.intermediate, attended.clone()));
         let output = self.attention.dense(&self.output, wide);
         let output = self.dropout.forward(output);
         self.output_norm.forward(attended + output)
@@ -373,11 +370,15 @@ mod tests {
         assert_eq!(rounded.len(), exact.len());
         let mut differ = 0;
         for (part, (rounded, exact)) in rounded.iter().zip(&exact).enumerate() {
-            let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
+            let norm =
+                |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
             let error = norm(&mut rounded.iter().zip(exact).map(|(a, b)| a - b));
             let size = norm(&mut exact.iter().copied());
             // Keys' biases have no gradient: softmax takes them out.
-            assert!(error <= 0.03 * size + 0.05, "part {part}: {error} of {size}");
+            assert!(
+                error <= 0.03 * size + 0.05,
+                "part {part}: {error} of {size}"
+            );
             differ += usize::from(error > 1e-5 * size);
         }
         assert!(differ > exact.len() / 2);

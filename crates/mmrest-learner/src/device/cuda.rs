@@ -67,7 +67,8 @@ fn cannot_be_opened(index: usize) -> LearnerError {
 fn driver() -> String {
     let told = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
     let words = told.lines().next().unwrap_or_default().split_whitespace();
-    let version = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
+    let version =
+        |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
     words.into_iter().find(version).unwrap_or_default().into()
 }
 
@@ -151,7 +152,10 @@ mod tests {
             [FloatKind::TF32, FloatKind::BF16, FloatKind::F32].map(ElemType::Float);
         let mut features = Features::default();
         for kind in [tf32, bf16, f32] {
-            features.types.elem.insert(kind, TypeUsage::Conversion.into());
+            features
+                .types
+                .elem
+                .insert(kind, TypeUsage::Conversion.into());
         }
         for kind in [tf32, bf16] {
             let product = MmaConfig {

@@ -69,7 +69,7 @@ pub enum Precision {
 
 impl Precision {
     /// In what a text encoder's linear layers multiply.
-    pub(crate) fn products(self) -> FloatDType {
+    pub fn products(self) -> FloatDType {
         match self {
             Self::F32 | Self::Tf32 => FloatDType::F32,
             Self::Bf16 => FloatDType::BF16,
@@ -235,7 +235,8 @@ mod tests {
             let refused = OpenDevice::new(Backend::Cpu, 0, precision).unwrap_err();
             let told = refused.to_string();
             assert!(
-                told.contains(&format!("train.precision = \"{precision}\"")) && told.contains("cpu"),
+                told.contains(&format!("train.precision = \"{precision}\""))
+                    && told.contains("cpu"),
                 "{told}"
             );
         }
