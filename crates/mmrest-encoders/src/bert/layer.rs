@@ -8,6 +8,7 @@ use burn::tensor::activation;
 use mmrest_kernels::activation::gelu;
 use mmrest_kernels::dropout::Mask;
 use mmrest_kernels::gpu::attention::Blocks;
+use mmrest_kernels::gpu::layers::{self, residual_norm as gpu_residual_norm};
 use mmrest_kernels::linear::project;
 use mmrest_kernels::norm::residual_norm;
 use mmrest_kernels::operation::takes;
@@ -166,7 +167,7 @@ impl BertLayer {
         let attended = self
             .attention
             .forward_gpu(hidden.clone(), hidden.clone(), blocks);
-        self.feed_forward(hidden, attended)
+        self.feed_forward_gpu(hidden, attended)
     }
 
     /// [`forward_first`](Self::forward_first) on a GPU; the blocks' queries are the first tokens.
@@ -178,7 +179,18 @@ impl BertLayer {
     ) -> Tensor<2> {
         let first = Bert::first_token(hidden.clone(), offsets);
         let attended = self.attention.forward_gpu(first.clone(), hidden, blocks);
-        self.feed_forward(first, attended)
+        self.feed_forward_gpu(first, attended)
+    }
+
+    /// [`feed_forward`](Self::feed_forward) on a GPU.
+    fn feed_forward_gpu(&self, hidden: Tensor<2>, attended: Tensor<2>) -> Tensor<2> {
+        let norm = |residual, x, norm| {
+            gpu_residual_norm(residual, x, &self.dropout, norm, self.norm_epsilon)
+        };
+        let attended = norm(hidden, attended, &self.attention_norm);
+        let wide = self.intermediate.forward(attended.clone());
+        let output = self.output.forward(self.activation.forward(wide));
+        norm(attended, output, &self.output_norm)
     }
 
     /// [`forward`](Self::forward) on the CPU.
@@ -267,6 +279,7 @@ impl Activation {
     fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Gelu if takes(&x) => gelu(x),
+            Self::Gelu if mmrest_kernels::gpu::takes(&x) => layers::gelu(x),
             Self::Gelu => activation::gelu(x),
             Self::GeluTanh => activation::gelu_approximate(x),
             Self::Relu => activation::relu(x),

@@ -6,6 +6,9 @@
 
 pub mod adam;
 pub mod attention;
+#[cfg(feature = "gpu")]
+mod dropout;
+pub mod layers;
 pub mod lstm;
 
 #[cfg(feature = "fusion")]
@@ -160,6 +163,42 @@ pub(crate) trait Kernels: Backend {
         dropout: f64,
     ) -> FloatTensor<Self>;
 
+    /// GELU; see [`layers`].
+    #[fusion(dtype = x, shape = x)]
+    fn gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Its gradient.
+    #[fusion(dtype = x, shape = x)]
+    fn gelu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Output, normalised rows and scales; see [`layers`].
+    #[fusion(meta = layers::outputs)]
+    fn norm_forward(
+        residual: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        epsilon: f64,
+        dropout: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradients of the residual and of what is added to it.
+    #[fusion(meta = layers::slopes)]
+    fn norm_backward(
+        gradient: FloatTensor<Self>,
+        normal: FloatTensor<Self>,
+        scales: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        dropout: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradients of scale and shift, side by side, of some rows each.
+    #[fusion(dtype = normal, shape = Shape::new([normal[0].div_ceil(layers::ROWS), 2 * normal[1]]))]
+    fn norm_parameters(gradient: FloatTensor<Self>, normal: FloatTensor<Self>)
+    -> FloatTensor<Self>;
+
     /// A step of Adam; see [`adam`].
     #[fusion(meta = adam_outputs)]
     fn adam(
@@ -278,6 +317,44 @@ impl Kernels for burn_cubecl::CubeBackend {
     ) -> FloatTensor<Self> {
         let inputs = [queries, keys, values, gradient, stats, tasks, key];
         attention::kernels::told(inputs, (blocks, reach, heads, causal), dropout)
+    }
+
+    fn gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        layers::kernels::gelu(x)
+    }
+
+    fn gelu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        layers::kernels::gelu_backward(x, gradient)
+    }
+
+    fn norm_forward(
+        residual: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        epsilon: f64,
+        dropout: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        layers::kernels::norm_forward([residual, x, gamma, beta, key], epsilon, dropout)
+    }
+
+    fn norm_backward(
+        gradient: FloatTensor<Self>,
+        normal: FloatTensor<Self>,
+        scales: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        dropout: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        layers::kernels::norm_backward([gradient, normal, scales, gamma, key], dropout)
+    }
+
+    fn norm_parameters(
+        gradient: FloatTensor<Self>,
+        normal: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        layers::kernels::norm_parameters(gradient, normal)
     }
 
     fn adam(

@@ -8,17 +8,11 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::{BLOCK, FIELDS};
+use crate::gpu::dropout::{factor, mask};
 use crate::gpu::launch::{cubes, empty, shared_values};
 
 /// Blocks, most rows of a sequence that is asked, heads, and whether attention is causal.
 pub(in super::super) type Settings = (usize, usize, usize, bool);
-
-/// What kernels are told of a dropout: whether there is any, below which number values are dropped, what others are
-/// multiplied with.
-fn mask(dropout: f64) -> (bool, u32, f32) {
-    let threshold = (dropout * 4_294_967_296.0) as u32;
-    (dropout > 0.0, threshold, (1.0 / (1.0 - dropout)) as f32)
-}
 
 /// Rows of the other side that a tile of shared memory holds, of `width` values each.
 fn tile(like: &CubeTensor, width: usize) -> usize {
@@ -177,28 +171,6 @@ pub(in super::super) fn told(
 #[cube]
 fn field<I: Numeric>(tasks: &Tensor<I>, task: usize, #[comptime] field: usize) -> usize {
     u32::cast_from(tasks[task * FIELDS + field]) as usize
-}
-
-/// Chris Wellons' `lowbias32`.
-#[cube]
-fn mix(x: u32) -> u32 {
-    let x = x ^ (x >> 16u32);
-    let x = x * 0x7feb_352du32;
-    let x = x ^ (x >> 15u32);
-    let x = x * 0x846c_a68bu32;
-    x ^ (x >> 16u32)
-}
-
-/// What a probability is multiplied with: 0, or 1 / (1 - p).
-#[cube]
-fn factor(place: u32, key: &Tensor<f32>, threshold: u32, kept: f32) -> f32 {
-    let first = (u32::cast_from(key[0]) << 16u32) | u32::cast_from(key[1]);
-    let second = (u32::cast_from(key[2]) << 16u32) | u32::cast_from(key[3]);
-    let mut factor = kept;
-    if mix(mix(place ^ first) + second) < threshold {
-        factor = 0.0f32;
-    }
-    factor
 }
 
 /// Copies rows of one head to shared memory, every unit some of the values.
