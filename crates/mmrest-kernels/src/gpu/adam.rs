@@ -2,6 +2,7 @@
 
 use burn::backend::Dispatch;
 use burn::prelude::*;
+use burn::tensor::DType;
 
 use super::Kernels;
 
@@ -44,7 +45,8 @@ const PARTS: usize = 64;
 pub fn squares(gradients: &[Tensor<1>]) -> Option<Tensor<1>> {
     let first = gradients.first()?;
     let device = first.device().inner();
-    let mut sums = Tensor::<1>::empty([gradients.len() * PARTS], &device).into_dispatch();
+    let count = [gradients.len() * PARTS];
+    let mut sums = Tensor::<1>::empty(count, (&device, DType::F32)).into_dispatch();
     for (launch, together) in gradients.chunks(TOGETHER).enumerate() {
         let gradient = |at: usize| {
             let gradient = together.get(at).unwrap_or(&together[0]);

@@ -9,15 +9,13 @@ mod kernels;
 #[allow(dead_code, reason = "shared with the conformance tests")]
 mod support;
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use burn::tensor::Device;
-use burn::train::Interrupter;
 use mmrest_datatools::sample::{self, SampleConfig};
-use mmrest_learner::config::parse_override;
+use mmrest_learner::config::{ModelConfig, parse_override};
 use mmrest_learner::run::{Outcome, RunFolder, RunOptions, train};
-use mmrest_learner::train::Silent;
 use mmrest_learner::{Backend, Config, open_device};
 
 /// What this machine has of the backends that are built in.
@@ -60,27 +58,30 @@ fn without_dropout(bert: &Path) {
     std::fs::write(bert, config.to_string()).unwrap();
 }
 
-/// Losses and validation error of each epoch.
-fn epochs(root: &Path, backend: Backend) -> Vec<[f64; 4]> {
+/// Trains on the sample below `root`; the folder of the run.
+fn trained(root: &Path, backend: Backend, set: &[&str]) -> RunFolder {
     let text = std::fs::read_to_string(support::workspace().join("configs/sample.toml")).unwrap();
-    let set =
-        ["train.epochs=2", "model.mmrest.dropout=0.0"].map(|set| parse_override(set).unwrap());
-    let config = Config::parse(&text, &set).unwrap();
-    let folder = RunFolder::new(root.join(backend.to_string()));
+    let overrides: Vec<_> = set.iter().map(|set| parse_override(set).unwrap()).collect();
+    let config = Config::parse(&text, &overrides).unwrap();
+    let name = format!("{backend}-{}", config.model.name());
     let options = RunOptions {
-        folder: folder.clone(),
-        resume: false,
         backend,
-        devices: vec![0],
-        root: root.to_path_buf(),
-        init: None,
-        observer: Arc::new(Silent),
-        interrupter: Interrupter::new(),
+        ..RunOptions::new(RunFolder::new(root.join(name)), root)
     };
     assert!(matches!(
         train(&config, &options).unwrap(),
         Outcome::Finished(_)
     ));
+    options.folder
+}
+
+/// Losses and validation error of each epoch.
+fn epochs(root: &Path, backend: Backend) -> Vec<[f64; 4]> {
+    let folder = trained(
+        root,
+        backend,
+        &["train.epochs=2", "model.mmrest.dropout=0.0"],
+    );
     let mut rows = csv::Reader::from_path(folder.epochs()).unwrap();
     let header = rows.headers().unwrap().clone();
     let at = |name: &str| header.iter().position(|found| found == name).unwrap();
@@ -90,6 +91,31 @@ fn epochs(root: &Path, backend: Backend) -> Vec<[f64; 4]> {
         .collect()
 }
 
+/// A small sample below a folder.
+fn small_sample(root: &Path) -> PathBuf {
+    let small = SampleConfig {
+        videos: 12,
+        ..SampleConfig::default()
+    };
+    let data = root.join("data/sample");
+    sample::write(&small, &data).unwrap();
+    data
+}
+
+#[test]
+fn every_model_trains_on_an_adapter() {
+    for (backend, _) in adapters() {
+        let root = tempfile::tempdir().unwrap();
+        small_sample(root.path());
+        for model in ModelConfig::NAMES {
+            let (start, name) = (Instant::now(), format!("model.name={model}"));
+            let set = ["train.epochs=1", "train.batch_size=16", &name];
+            trained(root.path(), backend, &set);
+            println!("{backend}: {model} in {:.1?}", start.elapsed());
+        }
+    }
+}
+
 #[test]
 fn training_goes_the_same_way_on_an_adapter() {
     let adapters = adapters();
@@ -97,12 +123,7 @@ fn training_goes_the_same_way_on_an_adapter() {
         return;
     }
     let root = tempfile::tempdir().unwrap();
-    let small = SampleConfig {
-        videos: 12,
-        ..SampleConfig::default()
-    };
-    let data = root.path().join("data/sample");
-    sample::write(&small, &data).unwrap();
+    let data = small_sample(root.path());
     without_dropout(&data.join("bert/config.json"));
     let expected = epochs(root.path(), Backend::Cpu);
     for (backend, _) in adapters {

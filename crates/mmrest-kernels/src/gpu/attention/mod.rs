@@ -18,7 +18,7 @@ use burn::backend::Dispatch;
 #[cfg(feature = "fusion")]
 use burn::backend::fusion::custom::TensorSpec;
 use burn::prelude::*;
-use burn::tensor::Distribution;
+use burn::tensor::{DType, Distribution};
 
 use super::{Kernels, integers};
 
@@ -92,7 +92,8 @@ pub struct Heads {
 #[must_use]
 pub fn draw_key(device: &Device) -> Tensor<1> {
     let sixteen_bits = Distribution::Uniform(0.0, 65_536.0);
-    Tensor::random([4], sixteen_bits, &device.clone().inner())
+    let device = device.clone().inner();
+    Tensor::random([4], sixteen_bits, (&device, DType::F32))
 }
 
 /// Queries, keys and values: `[asked, width]`, `[told, width]` twice.
