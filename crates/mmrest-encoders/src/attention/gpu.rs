@@ -35,7 +35,9 @@ pub(crate) fn attend(
         let key = if heads.dropout > 0.0 {
             draw_key(&device)
         } else {
-            rows[0].clone().slice([0..1, 0..1]).reshape([1])
+            // Not looked at.
+            let count = rows[0].shape().num_elements();
+            rows[0].clone().reshape([count])
         };
         let (out, sums) = forward(rows.clone(), key.clone(), &blocks, heads);
         let run = Run {

@@ -180,7 +180,7 @@ pub(super) mod kernels {
 
     /// `1 / sqrt(2)`, and `1 / sqrt(2 π)`.
     const ROOT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
-    const DENSITY: f32 = 0.398_942_28;
+    const DENSITY: f32 = 0.398_942_3;
 
     pub(in super::super) fn gelu(x: CubeTensor) -> CubeTensor {
         let x = into_contiguous(x);
