@@ -455,7 +455,7 @@ mod launch {
     pub(super) fn cubes(count: usize) -> CubeCount {
         const ROW: usize = 1 << 15;
         let rows = count.div_ceil(ROW).max(1);
-        CubeCount::Static(count.min(ROW).max(1) as u32, rows as u32, 1)
+        CubeCount::Static(count.clamp(1, ROW) as u32, rows as u32, 1)
     }
 
     /// How many values of shared memory a cube of the device has.
