@@ -1,5 +1,5 @@
-//! One layer of a BERT: self-attention and feed-forward. On the CPU the packed rows stay as they are; elsewhere attention
-//! runs on padded ones.
+//! One layer of a BERT: self-attention and feed-forward. On the CPU and on GPUs the packed rows stay as they are; elsewhere,
+//! and with a relative bias, attention runs on padded ones.
 
 use burn::module::Initializer;
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -7,13 +7,15 @@ use burn::prelude::*;
 use burn::tensor::{FloatDType, activation};
 use mmrest_kernels::activation::gelu;
 use mmrest_kernels::dropout::Mask;
+use mmrest_kernels::gpu::attention::Blocks;
+use mmrest_kernels::gpu::layers::{self, residual_norm as gpu_residual_norm};
 use mmrest_kernels::linear::{forward_in, project};
 use mmrest_kernels::norm::residual_norm;
 use mmrest_kernels::operation::takes;
 
 use super::packing::Packing;
 use super::{Bert, BertConfig};
-use crate::attention::{Bias, Sight, attend, attend_first};
+use crate::attention::{Bias, Sight, attend, attend_first, gpu};
 
 /// Multi-head self-attention: `softmax(Q K^T / sqrt(d) + bias) V` of every head, joined by a linear layer.
 #[derive(Module, Debug)]
@@ -88,6 +90,17 @@ impl SelfAttention {
         project::<3>(attended, &[&self.output])
     }
 
+    /// [`forward`](Self::forward) on a GPU without padding, for the rows that ask.
+    fn forward_gpu(&self, asking: Tensor<2>, hidden: Tensor<2>, blocks: &Blocks) -> Tensor<2> {
+        let rows = [
+            self.dense(&self.query, asking),
+            self.dense(&self.key, hidden.clone()),
+            self.dense(&self.value, hidden),
+        ];
+        let attended = gpu::attend(rows, blocks, self.heads, Sight::All, &self.dropout);
+        self.dense(&self.output, attended)
+    }
+
     /// `softmax(Q K^T / sqrt(d) + bias) V` for queries `[batch, heads, any, d]`.
     fn attend(&self, query: Tensor<4>, hidden: Tensor<2>, packing: &Packing) -> Tensor<4> {
         let key = packing.split(self.dense(&self.key, hidden.clone()), self.heads);
@@ -154,6 +167,43 @@ impl BertLayer {
         let first = Bert::first_token(hidden.clone(), offsets);
         let attended = self.attention.forward_first(first.clone(), hidden, packing);
         self.feed_forward(first, attended)
+    }
+
+    /// Whether [`forward_gpu`](Self::forward_gpu) can take these states.
+    pub(super) fn on_gpu(&self, hidden: &Tensor<2>) -> bool {
+        gpu::takes(hidden, self.attention.heads)
+    }
+
+    /// [`forward`](Self::forward) on a GPU.
+    pub(super) fn forward_gpu(&self, hidden: Tensor<2>, blocks: &Blocks) -> Tensor<2> {
+        let attended = self
+            .attention
+            .forward_gpu(hidden.clone(), hidden.clone(), blocks);
+        self.feed_forward_gpu(hidden, attended)
+    }
+
+    /// [`forward_first`](Self::forward_first) on a GPU; the blocks' queries are the first tokens.
+    pub(super) fn forward_first_gpu(
+        &self,
+        hidden: Tensor<2>,
+        offsets: &[usize],
+        blocks: &Blocks,
+    ) -> Tensor<2> {
+        let first = Bert::first_token(hidden.clone(), offsets);
+        let attended = self.attention.forward_gpu(first.clone(), hidden, blocks);
+        self.feed_forward_gpu(first, attended)
+    }
+
+    /// [`feed_forward`](Self::feed_forward) on a GPU.
+    fn feed_forward_gpu(&self, hidden: Tensor<2>, attended: Tensor<2>) -> Tensor<2> {
+        let norm = |residual, x, norm| {
+            gpu_residual_norm(residual, x, &self.dropout, norm, self.norm_epsilon)
+        };
+        let attended = norm(hidden, attended, &self.attention_norm);
+        let dense = |layer, x| self.attention.dense(layer, x);
+        let wide = dense(&self.intermediate, attended.clone());
+        let output = dense(&self.output, self.activation.forward(wide));
+        norm(attended, output, &self.output_norm)
     }
 
     /// [`forward`](Self::forward) on the CPU.
@@ -243,6 +293,7 @@ impl Activation {
     fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Gelu if takes(&x) => gelu(x),
+            Self::Gelu if mmrest_kernels::gpu::takes(&x) => layers::gelu(x),
             Self::Gelu => activation::gelu(x),
             Self::GeluTanh => activation::gelu_approximate(x),
             Self::Relu => activation::relu(x),
