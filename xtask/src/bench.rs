@@ -25,7 +25,7 @@ pub(crate) fn main(args: &[OsString]) -> Outcome {
             "speed",
         ])
         .args(manifest_path())
-        .args(Features::of_this_machine().arguments())
+        .args(Features::for_program(args).arguments())
         .arg("--")
         .args(args)
         .env(CALLED_FROM, here)

@@ -1,12 +1,18 @@
 //! `cargo xtask doctor`: what this machine has, line by line, and what to do about what it lacks.
 
-use std::{ffi::OsString, fs, path::Path, process::ExitCode};
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use crate::{
     Outcome,
     cargo::{program_path, workspace_root},
-    library::{HDF5, LAPACK, Linked, cuda_compiler, cuda_driver, vulkan_drivers, vulkan_loader},
-    machine::{cores, first_line, has_avx2, has_x86_v4, memory, system},
+    cuda,
+    library::{HDF5, LAPACK, Linked, driver_in_words, vulkan_drivers, vulkan_loader},
+    machine::{cores, first_line, free_disk, has_avx2, has_x86_v4, memory, system},
 };
 
 /// One line of the table.
@@ -33,6 +39,7 @@ pub(crate) fn main(args: &[OsString]) -> Outcome {
         computer(&root),
         tools(),
         features(),
+        gpus(&Gpus::of_this_machine()),
         data(&root.join("data")),
         encoders(&root.join("data/bert")),
         program(),
@@ -60,7 +67,7 @@ fn computer(root: &Path) -> Vec<Row> {
         row("memory", memory, "8 GiB build and train; MOSEI wants 16"),
         row(
             "disk",
-            free_disk(root),
+            free_disk(root).map(|free| format!("{free:.1} GiB free")),
             "a CPU build takes 4 GB, a GPU build 10 more",
         ),
         row(
@@ -74,24 +81,6 @@ fn computer(root: &Path) -> Vec<Row> {
             "chosen by itself (feature x86-v4)",
         ),
     ]
-}
-
-/// Free space where the workspace lies, by `df -Pk`: its second line's fourth column, in KiB.
-fn free_disk(root: &Path) -> Option<String> {
-    let output = std::process::Command::new("df")
-        .arg("-Pk")
-        .arg(root)
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let free: f64 = text
-        .lines()
-        .nth(1)?
-        .split_whitespace()
-        .nth(3)?
-        .parse()
-        .ok()?;
-    Some(format!("{:.1} GiB free", free / 1_048_576.0))
 }
 
 fn tools() -> Vec<Row> {
@@ -110,22 +99,6 @@ fn tools() -> Vec<Row> {
 
 fn features() -> Vec<Row> {
     let linked = |of: Linked, hint| row(of.library, of.find(), hint);
-    let loader = vulkan_loader().map(|path| path.display().to_string());
-    let drivers = vulkan_drivers();
-    let names: Vec<_> = drivers
-        .iter()
-        .filter_map(|path| path.file_name())
-        .map(|name| name.to_string_lossy())
-        .collect();
-    let cuda = cuda_driver().map(|path| path.display().to_string());
-    let llvm = cuda_compiler().map(|path| path.display().to_string());
-    let gpu = first_line(
-        "nvidia-smi",
-        &[
-            "--query-gpu=name,memory.total,driver_version",
-            "--format=csv,noheader",
-        ],
-    );
     vec![
         linked(
             HDF5,
@@ -135,28 +108,85 @@ fn features() -> Vec<Row> {
             LAPACK,
             "only for MMREST_FEATURES=lapack: apt install libopenblas-dev",
         ),
+    ]
+}
+
+/// What the GPUs' backends need.
+fn gpus(found: &Gpus) -> Vec<Row> {
+    let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let drivers: Vec<String> = found
+        .vulkan_drivers
+        .iter()
+        .filter_map(|file| driver_in_words(file))
+        .collect();
+    let gpu = found.nvidia.as_deref().and_then(cuda::gpu);
+    let driver = match (&found.cuda_driver, &gpu) {
+        (None, _) => None,
+        (Some(library), None) => Some(library.display().to_string()),
+        (Some(library), Some(gpu)) => Some(format!("{}, {}", gpu.driver, library.display())),
+    };
+    vec![
         row(
             "Vulkan loader",
-            loader,
+            shown(&found.vulkan_loader),
             "only for --backend wgpu: apt install libvulkan1",
         ),
         row(
             "Vulkan drivers",
-            (!names.is_empty()).then(|| names.join(", ")),
+            (!drivers.is_empty()).then(|| drivers.join(", ")),
             "only for --backend wgpu: the GPU maker's driver, or in software: apt install mesa-vulkan-drivers",
         ),
         row(
-            "CUDA driver",
-            cuda,
-            "only for --backend cuda: NVIDIA's driver",
+            "NVIDIA driver",
+            driver,
+            "only for --backend cuda: apt install nvidia-driver, or your system's name for it, 580 or later",
         ),
-        row("NVIDIA GPU", gpu, "only for --backend cuda"),
+        row(
+            "NVIDIA GPU",
+            gpu.as_ref().map(|gpu| gpu.name.clone()),
+            "only for --backend cuda: nvidia-smi finds none",
+        ),
+        row(
+            "GPU memory",
+            gpu.map(|gpu| gpu.memory),
+            "MiniLM trains in 2 GiB, bert-base in 6",
+        ),
+        row(
+            "libdevice",
+            shown(&found.libdevice),
+            "only to run --backend cuda: pip install --target cuda nvidia-nvvm; export CUDA_PATH=$PWD/cuda/nvidia/cu13",
+        ),
         row(
             "LLVM for CUDA",
-            llvm,
-            "only to build for --backend cuda: the first build fetches it from github.com",
+            shown(&found.llvm),
+            "only to build for --backend cuda: cargo xtask gpu-setup",
         ),
     ]
+}
+
+/// What of it this machine has.
+#[derive(Default)]
+struct Gpus {
+    vulkan_loader: Option<PathBuf>,
+    vulkan_drivers: Vec<PathBuf>,
+    cuda_driver: Option<PathBuf>,
+    /// The first line of nvidia-smi's answer.
+    nvidia: Option<String>,
+    libdevice: Option<PathBuf>,
+    llvm: Option<PathBuf>,
+}
+
+impl Gpus {
+    fn of_this_machine() -> Self {
+        Self {
+            vulkan_loader: vulkan_loader(),
+            vulkan_drivers: vulkan_drivers(),
+            cuda_driver: cuda::driver(),
+            nvidia: first_line("nvidia-smi", &cuda::QUERY),
+            libdevice: cuda::libdevice(),
+            llvm: cuda::llvm(),
+        }
+    }
 }
 
 fn data(folder: &Path) -> Vec<Row> {
@@ -269,6 +299,46 @@ mod tests {
             table(&rows),
             "ok  rustc        1.95\n--  CUDA driver  not found  install it\n"
         );
+    }
+
+    #[test]
+    fn what_a_gpu_lacks_is_told_with_the_command_that_brings_it() {
+        let rows = gpus(&Gpus::default());
+        assert!(rows.iter().all(|row| row.found.is_none()));
+        let hint = |name: &str| rows.iter().find(|row| row.name == name).unwrap().hint;
+        assert!(hint("LLVM for CUDA").ends_with("cargo xtask gpu-setup"));
+        assert!(hint("libdevice").contains("CUDA_PATH="));
+        assert!(hint("NVIDIA driver").contains("apt install"));
+    }
+
+    #[test]
+    fn a_gpu_is_told_with_its_driver_and_memory_and_software_as_such() {
+        let rows = gpus(&Gpus {
+            vulkan_drivers: vec![
+                "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json".into(),
+                "/etc/vulkan/icd.d/nvidia_icd.json".into(),
+            ],
+            cuda_driver: Some("/usr/lib/libcuda.so.1".into()),
+            nvidia: Some("NVIDIA L4, 23034 MiB, 22000 MiB, 580.1".into()),
+            ..Gpus::default()
+        });
+        let found = |name: &str| {
+            rows.iter()
+                .find(|row| row.name == name)
+                .unwrap()
+                .found
+                .clone()
+        };
+        assert_eq!(
+            found("Vulkan drivers").unwrap(),
+            "lvp_icd.x86_64.json (llvmpipe, in software), nvidia_icd.json"
+        );
+        assert_eq!(
+            found("NVIDIA driver").unwrap(),
+            "580.1, /usr/lib/libcuda.so.1"
+        );
+        assert_eq!(found("NVIDIA GPU").unwrap(), "NVIDIA L4");
+        assert_eq!(found("GPU memory").unwrap(), "23034 MiB, 22000 MiB free");
     }
 
     #[test]

@@ -12,7 +12,7 @@ const OWN: &[(&str, &str)] = &[
     ),
     (
         "lint",
-        "formatting, clippy, documentation, type checks of the optional features, and the dependencies",
+        "formatting, clippy, documentation, the optional features (CUDA is built where its LLVM is), and the dependencies",
     ),
     (
         "bench [NAME...]",
@@ -21,6 +21,10 @@ const OWN: &[(&str, &str)] = &[
     (
         "doctor",
         "what this machine has, and what to install for what it lacks",
+    ),
+    (
+        "gpu-setup",
+        "fetch the LLVM that --backend cuda is built with; --check says only whether it is there",
     ),
     (
         "help [COMMAND]",

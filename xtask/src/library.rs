@@ -69,31 +69,6 @@ fn pkg_config(name: &str) -> Option<String> {
     first_line("pkg-config", &["--modversion", name]).map(|version| format!("{name} {version}"))
 }
 
-/// The CUDA driver's library.
-pub(crate) fn cuda_driver() -> Option<PathBuf> {
-    find_file(
-        &library_folders(),
-        &["libcuda.so.1", "libcuda.so", "nvcuda.dll"],
-    )
-}
-
-/// The LLVM that burn's CUDA compiler is built with: its build script fetches one, once, from GitHub.
-pub(crate) fn cuda_compiler() -> Option<PathBuf> {
-    let home = |below: &str| env::var_os("HOME").map(|home| Path::new(&home).join(below));
-    let variables = ["XDG_DATA_HOME", "LOCALAPPDATA"];
-    let folders = variables
-        .into_iter()
-        .filter_map(|name| env::var_os(name).map(PathBuf::from))
-        .chain(home(".local/share"))
-        .chain(home("Library/Application Support"));
-    let installed = |folder: PathBuf| {
-        let entries = fs::read_dir(folder.join("tracel")).ok()?;
-        let mut paths = entries.flatten().map(|entry| entry.path());
-        paths.find(|path| path.join(".tracel-llvm-installed").is_file())
-    };
-    folders.into_iter().find_map(installed)
-}
-
 /// The Vulkan loader.
 pub(crate) fn vulkan_loader() -> Option<PathBuf> {
     find_file(
@@ -116,6 +91,18 @@ pub(crate) fn vulkan_drivers() -> Vec<PathBuf> {
         library_of(&text).is_some_and(|library| has_library(file, library))
     });
     files
+}
+
+/// A driver's description file in words: that of Mesa's llvmpipe computes on the processor.
+pub(crate) fn driver_in_words(file: &Path) -> Option<String> {
+    let name = file.file_name()?.to_string_lossy().into_owned();
+    let software = ["lvp_", "vk_swiftshader"];
+    let kind = match software.iter().any(|known| name.starts_with(known)) {
+        true if name.starts_with("lvp_") => " (llvmpipe, in software)",
+        true => " (SwiftShader, in software)",
+        false => "",
+    };
+    Some(format!("{name}{kind}"))
 }
 
 /// The value of `library_path` in a driver's description.
@@ -162,7 +149,7 @@ fn described_drivers() -> Vec<PathBuf> {
 }
 
 /// The first of `names` in the first of `folders` that has one.
-fn find_file(folders: &[PathBuf], names: &[&str]) -> Option<PathBuf> {
+pub(crate) fn find_file(folders: &[PathBuf], names: &[&str]) -> Option<PathBuf> {
     let paths = folders
         .iter()
         .flat_map(|folder| names.iter().map(move |name| folder.join(name)));
@@ -171,7 +158,7 @@ fn find_file(folders: &[PathBuf], names: &[&str]) -> Option<PathBuf> {
 
 /// The folders where libraries are looked for: the loader's variables, then the usual places of Linux, WSL, CUDA,
 /// macOS and Windows.
-fn library_folders() -> Vec<PathBuf> {
+pub(crate) fn library_folders() -> Vec<PathBuf> {
     let variables = ["LD_LIBRARY_PATH", "LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
     let named = variables
         .into_iter()

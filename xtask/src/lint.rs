@@ -12,7 +12,7 @@ use std::{
 use crate::{
     Outcome,
     cargo::{cargo, manifest_path, workspace_root},
-    deny,
+    cuda, deny,
     features::Features,
 };
 
@@ -116,9 +116,7 @@ fn steps(features: &Features) -> Vec<Step> {
     doc.env("RUSTDOCFLAGS", "-D warnings");
     let check = ["check", "--release", "--package", "mmrest"];
     let wgpu = call(&check, &features.clone().with("wgpu"));
-    // Type checks need no LLVM: without DOCS_RS the build script of CUDA's compiler fetches one.
-    let mut cuda = call(&check, &features.clone().with("cuda"));
-    cuda.env("DOCS_RS", "1");
+    let cuda = cuda(&features.clone().with("cuda"), cuda::llvm().is_some());
     let png = call(&check, &features.clone().with("png"));
     let tui = call(&check, &features.clone().with("tui"));
     let mut without_burn = call(
@@ -149,10 +147,7 @@ fn steps(features: &Features) -> Vec<Step> {
             title: "type check with wgpu",
             command: wgpu,
         },
-        Step {
-            title: "type check with cuda",
-            command: cuda,
-        },
+        cuda,
         Step {
             title: "type check with png",
             command: png,
@@ -166,6 +161,24 @@ fn steps(features: &Features) -> Vec<Step> {
             command: without_burn,
         },
     ]
+}
+
+/// The program with CUDA: built where the LLVM of its compiler is, since linking is half of it; else its types are checked.
+fn cuda(features: &Features, llvm: bool) -> Step {
+    let package = ["--release", "--package", "mmrest"];
+    if llvm {
+        return Step {
+            title: "build with cuda",
+            command: call(&["build", package[0], package[1], package[2]], features),
+        };
+    }
+    let mut command = call(&["check", package[0], package[1], package[2]], features);
+    // Type checks need no LLVM: without DOCS_RS the build script of CUDA's compiler fetches one.
+    command.env("DOCS_RS", "1");
+    Step {
+        title: "type check with cuda (no LLVM to build with: cargo xtask gpu-setup)",
+        command,
+    }
 }
 
 /// A cargo call on this workspace.
@@ -207,6 +220,17 @@ mod tests {
             clippy.ends_with("--features mmrest/x86-v4 -- -D warnings"),
             "{clippy}"
         );
+    }
+
+    #[test]
+    fn cuda_is_built_where_its_llvm_is() {
+        let features = Features::default().with("cuda");
+        let first = |step: &Step| step.command.get_args().next().unwrap().to_owned();
+        let docs = |step: &Step| step.command.get_envs().any(|(name, _)| name == "DOCS_RS");
+        let (with, without) = (cuda(&features, true), cuda(&features, false));
+        assert!(first(&with) == "build" && !docs(&with));
+        assert!(first(&without) == "check" && docs(&without));
+        assert!(without.title.contains("cargo xtask gpu-setup"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Facts about this machine: processor, memory, and what other programs say of themselves.
 
-use std::{env, fs, process::Command, thread};
+use std::{env, fs, path::Path, process::Command, thread};
 
 /// Whether the processor has all that x86-64-v4 means: AVX-512 F, BW, CD, DQ and VL.
 #[cfg(target_arch = "x86_64")]
@@ -52,6 +52,15 @@ pub(crate) fn memory() -> Option<(f64, Option<f64>)> {
     }
     let bytes: f64 = first_line("sysctl", &["-n", "hw.memsize"])?.parse().ok()?;
     Some((bytes / 1_073_741_824.0, None))
+}
+
+/// Free space where a folder lies, in GiB, by `df -Pk`: its second line's fourth column, in KiB.
+pub(crate) fn free_disk(folder: &Path) -> Option<f64> {
+    let output = Command::new("df").arg("-Pk").arg(folder).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut fields = text.lines().nth(1)?.split_whitespace();
+    let free: f64 = fields.nth(3)?.parse().ok()?;
+    Some(free / 1_048_576.0)
 }
 
 /// The value of `key` in /proc/meminfo's lines, `key  N kB`.

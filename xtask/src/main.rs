@@ -1,14 +1,16 @@
 //! `cargo xtask <command>`: the one way in.
 //!
-//! Its own commands (`test`, `lint`, `bench`, `doctor`, `help`) live in a file each; every other command is the program's:
+//! Its own commands (`test`, `lint`, `bench`, `doctor`, `gpu-setup`, `help`) live in a file each; every other command is the program's:
 //! `mmrest` is built in release mode with the cargo features this machine and the arguments ask for, and started with
 //! the arguments unchanged. Nothing here depends on burn, so that this compiles in a moment.
 
 mod bench;
 mod cargo;
+mod cuda;
 mod deny;
 mod doctor;
 mod features;
+mod gpu_setup;
 mod help;
 mod library;
 mod lint;
@@ -39,6 +41,7 @@ fn dispatch(args: &[OsString]) -> Outcome {
         Some("lint") => lint::main(&args[1..]),
         Some("bench") => bench::main(&args[1..]),
         Some("doctor") => doctor::main(&args[1..]),
+        Some("gpu-setup") => gpu_setup::main(&args[1..]),
         Some(_) => run::main(args),
     }
 }

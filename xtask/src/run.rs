@@ -11,16 +11,16 @@ use std::{
 use crate::{
     Outcome,
     cargo::{cargo, exit_code, manifest_path, own_variables, program_path},
+    cuda,
     features::Features,
-    library::cuda_compiler,
 };
 
 /// The terminal's sequence that wipes what stands from the cursor to the end of the line.
 const WIPE_LINE: &[u8] = b"\x1b[K";
 
 /// What is said where the CUDA build failed for want of its LLVM.
-const NO_LLVM: &str = "the build for --backend cuda needs an LLVM that it could not fetch from github.com: connect this \
-    machine to it once, or use --backend wgpu or cpu";
+const NO_LLVM: &str = "the build for --backend cuda needs an LLVM that it could not fetch from github.com: 'cargo xtask \
+    gpu-setup' fetches it from PyPI; or use --backend wgpu or cpu";
 
 /// Builds what is not built yet and hands over to the program, arguments unchanged.
 pub(crate) fn main(args: &[OsString]) -> Outcome {
@@ -32,7 +32,7 @@ pub(crate) fn main(args: &[OsString]) -> Outcome {
     }
     let features = Features::for_program(args);
     if let Some(failure) = build(&features)? {
-        return match features.has("cuda") && cuda_compiler().is_none() {
+        return match features.has("cuda") && cuda::llvm().is_none() {
             true => Err(NO_LLVM.to_owned()),
             false => Ok(failure),
         };

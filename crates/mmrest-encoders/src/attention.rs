@@ -1,5 +1,5 @@
 //! Attention within each sequence of a packed batch, or from one to its counterpart in another, without padding, as one
-//! operation on the CPU.
+//! operation on the CPU; `gpu.rs` has it on a GPU.
 //!
 //! Per head, with P = softmax(Q K^T / sqrt(d)), D = dropout(P), O = D V and a dash for the gradient of the loss:
 //!
@@ -9,6 +9,8 @@
 //! ```
 //!
 //! A relative bias is added to the scores of query q and key k: B[bucket(k - q)]; its gradient is the sum of their S-.
+
+pub(crate) mod gpu;
 
 use std::ops::Range;
 

@@ -14,10 +14,11 @@ use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear};
 use burn::prelude::*;
 use burn::tensor::activation::{relu, softmax};
 use mmrest_kernels::dropout::{Mask, dropout};
+use mmrest_kernels::gpu::attention::Blocks;
 use mmrest_kernels::linear::project;
 use mmrest_kernels::operation::takes;
 
-use crate::attention::{Sight, attend, attend_across};
+use crate::attention::{Sight, attend, attend_across, gpu};
 use crate::bert::{MASKED, Packing};
 use crate::init::{pytorch_linear_init, xavier_uniform_init};
 use crate::packed::lens;
@@ -65,7 +66,7 @@ impl Attention {
     /// What the rows of `x` make of each other, `[rows, width]`. `causal`: row i of a sequence sees those up to i.
     pub fn within(&self, x: Tensor<2>, offsets: &[usize], causal: bool) -> Tensor<2> {
         if !takes(&x) {
-            return self.padded(x.clone(), x, [offsets, offsets], causal);
+            return self.elsewhere(x.clone(), x, [offsets, offsets], causal);
         }
         let mask = Mask::draw(&self.dropout, &x.device());
         let all = project::<3>(x, &[&self.in_proj]);
@@ -83,7 +84,7 @@ impl Attention {
         causal: bool,
     ) -> Tensor<2> {
         if !takes(&x) {
-            return self.padded(x, known, offsets, causal);
+            return self.elsewhere(x, known, offsets, causal);
         }
         let mask = Mask::draw(&self.dropout, &x.device());
         let width = x.dims()[1];
@@ -101,6 +102,29 @@ impl Attention {
             Some(bias) => product + bias.val().narrow(0, first, count).unsqueeze(),
             None => product,
         }
+    }
+
+    /// By the kernels of a GPU, or on padded sequences.
+    fn elsewhere(
+        &self,
+        x: Tensor<2>,
+        known: Tensor<2>,
+        offsets: [&[usize]; 2],
+        causal: bool,
+    ) -> Tensor<2> {
+        if !gpu::takes(&x, self.heads) {
+            return self.padded(x, known, offsets, causal);
+        }
+        let (device, width) = (x.device(), x.dims()[1]);
+        let blocks = Blocks::new(offsets[0], offsets[1], &device);
+        let rows = [
+            self.columns(x, 0, width),
+            self.columns(known.clone(), width, width),
+            self.columns(known, 2 * width, width),
+        ];
+        let (sight, dropout) = (sight(causal), &self.dropout);
+        self.out_proj
+            .forward(gpu::attend(rows, &blocks, self.heads, sight, dropout))
     }
 
     /// By burn's operations, on sequences that are padded, for any device.

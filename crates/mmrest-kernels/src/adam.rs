@@ -3,7 +3,7 @@
 //! burn's Adam is a dozen tensor operations for each parameter, each a pass of one thread over memory with new memory for
 //! its result. Here every value is read and written once, on all threads ([`step_in_one_pass`]). [`FusedAdam`] does so with
 //! burn's operations in burn's order: its numbers are burn's to the bit, and so is its state, which goes through the same
-//! records. An optimiser of the same kind with another formula implements [`MomentStep`].
+//! records. On a GPU the step of a parameter is one kernel, and rounds as the GPU does. An optimiser of the same kind with another formula implements [`MomentStep`].
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind};
@@ -13,6 +13,7 @@ use burn::tensor::{Device, Tensor};
 use faer::traits::pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
+use crate::gpu;
 use crate::operation::takes;
 
 /// Values that one thread takes at a time.
@@ -182,7 +183,7 @@ impl Default for FusedAdamConfig {
     }
 }
 
-/// burn's [`Adam`], taken in one pass where the tensors are on the CPU and hold `f32`.
+/// burn's [`Adam`], taken in one pass where the tensors hold `f32` and are on the CPU or a GPU whose kernels are built in.
 #[derive(Clone)]
 pub struct FusedAdam {
     config: FusedAdamConfig,
@@ -222,8 +223,16 @@ impl Optimizer for FusedAdam {
     ) -> (Tensor<D>, Option<AdamState<D>>) {
         match state {
             Some(state) if fits(&tensor, &grad, &state) => {
-                let (tensor, state) = self.one_pass(lr, tensor, grad, state);
-                (tensor, Some(state))
+                let pass = |factors: &Factors, [tensor, grad, first, second]: [_; 4]| {
+                    step_in_one_pass(factors, tensor, grad, [first, second])
+                };
+                self.one_pass(lr, tensor, grad, state, pass)
+            }
+            Some(state) if fits_gpu(&tensor, &grad, &state) => {
+                let pass = |factors: &Factors, [tensor, grad, first, second]: [_; 4]| {
+                    gpu::adam::step(tensor, grad, [first, second], factors.all())
+                };
+                self.one_pass(lr, tensor, grad, state, pass)
             }
             state => {
                 let tensor = match self.config.shrink(lr) {
@@ -252,13 +261,15 @@ impl FusedAdamConfig {
 }
 
 impl FusedAdam {
+    /// One step by `pass`, which gets parameter, gradient and both moments.
     fn one_pass<const D: usize>(
         &self,
         lr: LearningRate,
         tensor: Tensor<D>,
         grad: Tensor<D>,
         state: AdamState<D>,
-    ) -> (Tensor<D>, AdamState<D>) {
+        pass: impl FnOnce(&Factors, [Tensor<D>; 4]) -> (Tensor<D>, [Tensor<D>; 2]),
+    ) -> (Tensor<D>, Option<AdamState<D>>) {
         let AdaptiveMomentumState {
             time,
             moment_1,
@@ -266,10 +277,9 @@ impl FusedAdam {
             ..
         } = state.momentum;
         let factors = Factors::at(&self.config, time + 1, lr);
-        let (tensor, [moment_1, moment_2]) =
-            step_in_one_pass(&factors, tensor, grad, [moment_1, moment_2]);
+        let (tensor, [moment_1, moment_2]) = pass(&factors, [tensor, grad, moment_1, moment_2]);
         let state = AdaptiveMomentumState::new(time + 1, moment_1, moment_2);
-        (tensor, AdamState::new(state))
+        (tensor, Some(AdamState::new(state)))
     }
 }
 
@@ -306,6 +316,22 @@ impl Factors {
             lr: lr as f32,
         }
     }
+
+    /// In the order of a GPU's kernel.
+    fn all(&self) -> gpu::adam::Factors {
+        let ([keep_1, add_1], [keep_2, add_2]) = (self.mean, self.square);
+        [
+            self.weight_decay,
+            self.shrink,
+            keep_1,
+            add_1,
+            keep_2,
+            add_2,
+            self.corrected,
+            self.epsilon,
+            self.lr,
+        ]
+    }
 }
 
 impl MomentStep for Factors {
@@ -325,6 +351,14 @@ fn fits<const D: usize>(tensor: &Tensor<D>, grad: &Tensor<D>, state: &AdamState<
     let momentum = &state.momentum;
     let moments = [&momentum.moment_1, &momentum.moment_2];
     momentum.max_moment_2.is_none() && steps_in_one_pass(tensor, grad, moments)
+}
+
+/// Whether a GPU's kernel can take these.
+fn fits_gpu<const D: usize>(tensor: &Tensor<D>, grad: &Tensor<D>, state: &AdamState<D>) -> bool {
+    let momentum = &state.momentum;
+    let all = [tensor, grad, &momentum.moment_1, &momentum.moment_2];
+    let alike = |one: &Tensor<D>| gpu::takes(one) && !one.device().is_autodiff();
+    momentum.max_moment_2.is_none() && all.into_iter().all(alike)
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 pub mod activation;
 pub mod adam;
 pub mod dropout;
+pub mod gpu;
 pub mod host;
 pub mod init;
 pub mod linear;
+pub mod node;
 pub mod norm;
 pub mod operation;
 pub mod product;

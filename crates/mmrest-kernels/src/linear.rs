@@ -2,6 +2,7 @@
 
 use burn::nn::Linear;
 use burn::prelude::*;
+use burn::tensor::{FloatDType, module};
 use faer::Accum;
 
 use crate::operation::{Input, Tape, apply, input};
@@ -58,6 +59,36 @@ pub fn project<const N: usize>(x: Tensor<2>, layers: &[&Linear]) -> Tensor<2> {
         let total = run.widths.iter().sum();
         (run.forward(total), [rows, total], record.then_some(run))
     })
+}
+
+/// `x W + b`, any `[..., width]` to `[..., out]`, with the factors of the product rounded to `products`, here and in the
+/// gradients; weights, sums of the product's terms and what is added to it keep 32 bits.
+///
+/// ```
+/// use burn::nn::LinearConfig;
+/// use burn::prelude::*;
+/// use burn::tensor::FloatDType;
+/// use mmrest_kernels::linear::forward_in;
+///
+/// let device = Device::flex();
+/// let layer = LinearConfig::new(8, 4).init(&device);
+/// let x = Tensor::<2>::ones([3, 8], &device);
+/// let exact = forward_in(&layer, x.clone(), FloatDType::F32);
+/// let rounded = forward_in(&layer, x, FloatDType::BF16);
+/// let error: f32 = (exact - rounded).abs().max().into_scalar();
+/// assert!(error < 0.02);
+/// ```
+#[must_use]
+pub fn forward_in<const D: usize>(layer: &Linear, x: Tensor<D>, products: FloatDType) -> Tensor<D> {
+    if products == FloatDType::F32 {
+        return layer.forward(x);
+    }
+    let weight = layer.weight.val().cast(products);
+    let product = module::linear(x.cast(products), weight, None).cast(FloatDType::F32);
+    match &layer.bias {
+        Some(bias) => product + bias.val().unsqueeze(),
+        None => product,
+    }
 }
 
 #[derive(Clone, Debug)]

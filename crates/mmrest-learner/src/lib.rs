@@ -30,7 +30,7 @@ mod untrained;
 
 pub use calibration::NoInterval;
 pub use config::Config;
-pub use device::{Adapter, Backend, UnknownBackend, open_device};
+pub use device::{Adapter, Backend, OpenDevice, Precision, UnknownBackend, open_device};
 pub use error::LearnerError;
 pub use example::{FeatureSpec, FramePreparation, Preparation};
 pub use figures::{FigureSet, Figures, figures};

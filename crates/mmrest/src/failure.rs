@@ -159,10 +159,21 @@ fn panic_sentence(backend: Backend, said: &str) -> String {
     let said = said.lines().next().unwrap_or_default().trim();
     match backend {
         Backend::Cpu => format!("internal error: {said}; please report it"),
+        gpu if lacks_memory(said) => format!(
+            "the {gpu} device has too little memory: lower train.batch_size, data.max_frames or text.max_tokens, end what else \
+             uses the device, or use --backend cpu"
+        ),
         gpu => format!(
             "the {gpu} device or its driver failed: {said}; try another driver, or --backend cpu"
         ),
     }
+}
+
+/// Whether a driver's or burn's message means that a device's memory is used up.
+fn lacks_memory(said: &str) -> bool {
+    let said = said.to_lowercase().replace(['-', '_'], " ");
+    let known = ["out of memory", "out of device memory", "outofmemory"];
+    known.iter().any(|known| said.contains(known))
 }
 
 /// The message of a panic.
@@ -230,5 +241,17 @@ mod tests {
             "{told}"
         );
         assert!(catch_panic(Backend::Cpu, || Ok(7)).is_ok_and(|seven| seven == 7));
+        for said in [
+            "An out-of-memory error happened during launch",
+            "DriverError(CUDA_ERROR_OUT_OF_MEMORY)",
+            "out of device memory allocating 9 bytes",
+            "OutOfMemory { reason: .. }",
+        ] {
+            let told = panic_sentence(Backend::Cuda, said);
+            assert!(
+                told.starts_with("the cuda device has too little memory: lower"),
+                "{told}"
+            );
+        }
     }
 }

@@ -1,19 +1,21 @@
-//! One layer of a BERT: self-attention and feed-forward. On the CPU the packed rows stay as they are; elsewhere attention
-//! runs on padded ones.
+//! One layer of a BERT: self-attention and feed-forward. On the CPU and on GPUs the packed rows stay as they are; elsewhere,
+//! and with a relative bias, attention runs on padded ones.
 
 use burn::module::Initializer;
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::prelude::*;
-use burn::tensor::activation;
+use burn::tensor::{FloatDType, activation};
 use mmrest_kernels::activation::gelu;
 use mmrest_kernels::dropout::Mask;
-use mmrest_kernels::linear::project;
+use mmrest_kernels::gpu::attention::Blocks;
+use mmrest_kernels::gpu::layers::{self, residual_norm as gpu_residual_norm};
+use mmrest_kernels::linear::{forward_in, project};
 use mmrest_kernels::norm::residual_norm;
 use mmrest_kernels::operation::takes;
 
 use super::packing::Packing;
 use super::{Bert, BertConfig};
-use crate::attention::{Bias, Sight, attend, attend_first};
+use crate::attention::{Bias, Sight, attend, attend_first, gpu};
 
 /// Multi-head self-attention: `softmax(Q K^T / sqrt(d) + bias) V` of every head, joined by a linear layer.
 #[derive(Module, Debug)]
@@ -24,6 +26,9 @@ pub(super) struct SelfAttention {
     pub(super) output: Linear,
     dropout: Dropout,
     pub(super) heads: usize,
+    /// In what linear layers multiply where the CPU's own operations do not run.
+    #[module(skip)]
+    products: FloatDType,
 }
 
 impl SelfAttention {
@@ -36,26 +41,30 @@ impl SelfAttention {
             output: square(),
             dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
             heads: config.num_attention_heads,
+            products: FloatDType::F32,
         }
     }
 
     /// `[tokens, hidden]` to the same shape, before dropout and residual.
     fn forward(&self, hidden: Tensor<2>, packing: &Packing) -> Tensor<2> {
-        let query = packing.split(self.query.forward(hidden.clone()), self.heads);
-        self.output
-            .forward(packing.join(self.attend(query, hidden, packing)))
+        let query = packing.split(self.dense(&self.query, hidden.clone()), self.heads);
+        let attended = packing.join(self.attend(query, hidden, packing));
+        self.dense(&self.output, attended)
     }
 
     /// What [`forward`](Self::forward) gives the first token of each sequence: `[batch, hidden]`, from those tokens'
     /// hidden states `first: [batch, hidden]` and all of them.
     fn forward_first(&self, first: Tensor<2>, hidden: Tensor<2>, packing: &Packing) -> Tensor<2> {
         let [batch, width] = first.dims();
-        let query = self
-            .query
-            .forward(first)
-            .reshape([batch, self.heads, 1, width / self.heads]);
-        self.output
-            .forward(self.attend(query, hidden, packing).reshape([batch, width]))
+        let query =
+            self.dense(&self.query, first)
+                .reshape([batch, self.heads, 1, width / self.heads]);
+        let attended = self.attend(query, hidden, packing).reshape([batch, width]);
+        self.dense(&self.output, attended)
+    }
+
+    fn dense(&self, layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+        forward_in(layer, x, self.products)
     }
 
     /// [`forward`](Self::forward) on the CPU, where sequences are not padded.
@@ -81,10 +90,21 @@ impl SelfAttention {
         project::<3>(attended, &[&self.output])
     }
 
+    /// [`forward`](Self::forward) on a GPU without padding, for the rows that ask.
+    fn forward_gpu(&self, asking: Tensor<2>, hidden: Tensor<2>, blocks: &Blocks) -> Tensor<2> {
+        let rows = [
+            self.dense(&self.query, asking),
+            self.dense(&self.key, hidden.clone()),
+            self.dense(&self.value, hidden),
+        ];
+        let attended = gpu::attend(rows, blocks, self.heads, Sight::All, &self.dropout);
+        self.dense(&self.output, attended)
+    }
+
     /// `softmax(Q K^T / sqrt(d) + bias) V` for queries `[batch, heads, any, d]`.
     fn attend(&self, query: Tensor<4>, hidden: Tensor<2>, packing: &Packing) -> Tensor<4> {
-        let key = packing.split(self.key.forward(hidden.clone()), self.heads);
-        let value = packing.split(self.value.forward(hidden), self.heads);
+        let key = packing.split(self.dense(&self.key, hidden.clone()), self.heads);
+        let value = packing.split(self.dense(&self.value, hidden), self.heads);
         let scale = 1.0 / (query.dims()[3] as f64).sqrt();
         let scores = packing.finish_scores((query * scale).matmul(key.transpose()));
         self.dropout
@@ -126,6 +146,11 @@ impl BertLayer {
         }
     }
 
+    /// Linear layers multiply in `products`; on the CPU in f32.
+    pub(super) fn set_products(&mut self, products: FloatDType) {
+        self.attention.products = products;
+    }
+
     /// `[tokens, hidden]` to the same shape.
     pub(super) fn forward(&self, hidden: Tensor<2>, packing: &Packing) -> Tensor<2> {
         let attended = self.attention.forward(hidden.clone(), packing);
@@ -142,6 +167,43 @@ impl BertLayer {
         let first = Bert::first_token(hidden.clone(), offsets);
         let attended = self.attention.forward_first(first.clone(), hidden, packing);
         self.feed_forward(first, attended)
+    }
+
+    /// Whether [`forward_gpu`](Self::forward_gpu) can take these states.
+    pub(super) fn on_gpu(&self, hidden: &Tensor<2>) -> bool {
+        gpu::takes(hidden, self.attention.heads)
+    }
+
+    /// [`forward`](Self::forward) on a GPU.
+    pub(super) fn forward_gpu(&self, hidden: Tensor<2>, blocks: &Blocks) -> Tensor<2> {
+        let attended = self
+            .attention
+            .forward_gpu(hidden.clone(), hidden.clone(), blocks);
+        self.feed_forward_gpu(hidden, attended)
+    }
+
+    /// [`forward_first`](Self::forward_first) on a GPU; the blocks' queries are the first tokens.
+    pub(super) fn forward_first_gpu(
+        &self,
+        hidden: Tensor<2>,
+        offsets: &[usize],
+        blocks: &Blocks,
+    ) -> Tensor<2> {
+        let first = Bert::first_token(hidden.clone(), offsets);
+        let attended = self.attention.forward_gpu(first.clone(), hidden, blocks);
+        self.feed_forward_gpu(first, attended)
+    }
+
+    /// [`feed_forward`](Self::feed_forward) on a GPU.
+    fn feed_forward_gpu(&self, hidden: Tensor<2>, attended: Tensor<2>) -> Tensor<2> {
+        let norm = |residual, x, norm| {
+            gpu_residual_norm(residual, x, &self.dropout, norm, self.norm_epsilon)
+        };
+        let attended = norm(hidden, attended, &self.attention_norm);
+        let dense = |layer, x| self.attention.dense(layer, x);
+        let wide = dense(&self.intermediate, attended.clone());
+        let output = dense(&self.output, self.activation.forward(wide));
+        norm(attended, output, &self.output_norm)
     }
 
     /// [`forward`](Self::forward) on the CPU.
@@ -198,8 +260,9 @@ impl BertLayer {
             .forward(hidden + self.dropout.forward(attended));
         let wide = self
             .activation
-            .forward(self.intermediate.forward(attended.clone()));
-        let output = self.dropout.forward(self.output.forward(wide));
+            .forward(self.attention.dense(&self.intermediate, attended.clone()));
+        let output = self.attention.dense(&self.output, wide);
+        let output = self.dropout.forward(output);
         self.output_norm.forward(attended + output)
     }
 }
@@ -230,6 +293,7 @@ impl Activation {
     fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Gelu if takes(&x) => gelu(x),
+            Self::Gelu if mmrest_kernels::gpu::takes(&x) => layers::gelu(x),
             Self::Gelu => activation::gelu(x),
             Self::GeluTanh => activation::gelu_approximate(x),
             Self::Relu => activation::relu(x),
@@ -338,6 +402,37 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn products_in_bf16_are_near_those_in_f32_and_so_are_their_gradients() {
+        let device = Device::flex().autodiff();
+        device.seed(6);
+        let mut layer = layer(&device);
+        let (hidden, offsets) = hidden(&device);
+        let run = |layer: &BertLayer| {
+            results(layer, &hidden, None, |layer, x, bias| {
+                layer.forward(x, &Packing::new(&offsets, bias, &device))
+            })
+        };
+        let exact = run(&layer);
+        layer.set_products(FloatDType::BF16);
+        let rounded = run(&layer);
+        assert_eq!(rounded.len(), exact.len());
+        let mut differ = 0;
+        for (part, (rounded, exact)) in rounded.iter().zip(&exact).enumerate() {
+            let norm =
+                |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
+            let error = norm(&mut rounded.iter().zip(exact).map(|(a, b)| a - b));
+            let size = norm(&mut exact.iter().copied());
+            // Keys' biases have no gradient: softmax takes them out.
+            assert!(
+                error <= 0.03 * size + 0.05,
+                "part {part}: {error} of {size}"
+            );
+            differ += usize::from(error > 1e-5 * size);
+        }
+        assert!(differ > exact.len() / 2);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //!
 //! The layout is that of Hugging Face's [`BertModel`](https://huggingface.co/docs/transformers/model_doc/bert), from the
 //! bottom up: embeddings, self-attention, layer, encoder; without a pooler. A layer is in `layer.rs`, `config.json` in
-//! `config.rs`; the weights' names are in `pretrained.rs`. A batch's tokens lie end to end, `[tokens, hidden]`. On the CPU, attention runs on each sequence's
-//! own rows; elsewhere it gathers them to `[batch, heads, time, head]` and back.
+//! `config.rs`; the weights' names are in `pretrained.rs`. A batch's tokens lie end to end, `[tokens, hidden]`. On the CPU and on
+//! GPUs, attention runs on each sequence's own rows; elsewhere it gathers them to `[batch, heads, time, head]` and back.
 
 mod config;
 mod graph;
@@ -22,7 +22,9 @@ use burn::nn::{
     Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
 };
 use burn::prelude::*;
+use burn::tensor::FloatDType;
 use mmrest_kernels::dropout::{self, Mask};
+use mmrest_kernels::gpu::attention::Blocks;
 use mmrest_kernels::operation::takes;
 
 pub use self::config::BertConfig;
@@ -194,6 +196,16 @@ impl Bert {
             weight: Param::from_data(weight.clone(), device),
             bias: Some(Param::from_data(bias.clone(), device)),
         })
+    }
+
+    /// The same encoder, with linear layers that round the factors of their products to `products`; weights and sums keep 32
+    /// bits. On the CPU they stay as they are.
+    #[must_use]
+    pub fn with_products(mut self, products: FloatDType) -> Self {
+        for layer in &mut self.layers {
+            layer.set_products(products);
+        }
+        self
     }
 
     /// Checks that the model can take a batch: sequences not empty, none too long, ids within the vocabulary.
@@ -396,6 +408,8 @@ struct Pass<'a> {
 enum On {
     /// The CPU, where sequences are not padded: the relative bias.
     Cpu(Option<Bias>),
+    /// A GPU, where they are neither: the blocks of all tokens, and those that only the first tokens ask.
+    Gpu(Box<[Blocks; 2]>),
     /// Elsewhere.
     Padded(Box<Packing>),
 }
@@ -409,6 +423,12 @@ impl<'a> Pass<'a> {
         let bias = bias.map(|bias| bias.of(longest, at > 0));
         let on = if takes(hidden) {
             On::Cpu(bias)
+        } else if bias.is_none() && bert.layers.iter().all(|layer| layer.on_gpu(hidden)) {
+            let (device, first) = (hidden.device(), (0..offsets.len()).collect::<Vec<_>>());
+            let asked = [offsets, &first[..]];
+            On::Gpu(Box::new(
+                asked.map(|asked| Blocks::new(asked, offsets, &device)),
+            ))
         } else {
             On::Padded(Box::new(Packing::new(offsets, bias, &hidden.device())))
         };
@@ -428,6 +448,9 @@ impl<'a> Pass<'a> {
             On::Cpu(bias) => layers.fold(hidden, |hidden, layer| {
                 layer.forward_cpu(hidden, self.offsets, bias.as_ref())
             }),
+            On::Gpu(blocks) => layers.fold(hidden, |hidden, layer| {
+                layer.forward_gpu(hidden, &blocks[0])
+            }),
             On::Padded(packing) => {
                 layers.fold(hidden, |hidden, layer| layer.forward(hidden, packing))
             }
@@ -440,6 +463,7 @@ impl<'a> Pass<'a> {
         self.at += 1;
         match &self.on {
             On::Cpu(bias) => layer.forward_first_cpu(hidden, self.offsets, bias.as_ref()),
+            On::Gpu(blocks) => layer.forward_first_gpu(hidden, self.offsets, &blocks[1]),
             On::Padded(packing) => layer.forward_first(hidden, self.offsets, packing),
         }
     }

@@ -8,16 +8,19 @@
 //! h_t = σ(o) tanh(c_t)
 //! ```
 //!
-//! On the CPU all of it is one operation (`cpu.rs`); elsewhere it is burn's operations, step by step.
+//! On the CPU all of it is one operation (`cpu.rs`), on a GPU a few (`gpu.rs`); elsewhere it is burn's operations, step by step.
 //! Slicing one large tracked tensor over time makes backward quadratic in time, so the (untracked) frames are what is
 //! sliced, and every step projects its own. Sequences are sorted by length: those that have ended leave the step.
 
 mod cpu;
+mod gpu;
 mod schedule;
 
 use burn::module::Param;
 use burn::prelude::*;
 use burn::tensor::activation::{sigmoid, tanh};
+use mmrest_kernels::gpu as kernels;
+use mmrest_kernels::gpu::lstm::Reading;
 use mmrest_kernels::host::{self, ReadError};
 use mmrest_kernels::operation::takes;
 use mmrest_onnx::{Attribute, Element, Graph, Value};
@@ -106,6 +109,8 @@ impl Lstm {
         assert_eq!(batch, lengths.len(), "one length per sequence");
         if takes(&x) && takes(&self.weight_ih.val()) {
             self.last_hidden_cpu(x, lengths)
+        } else if kernels::takes(&x) && kernels::takes(&self.weight_ih.val()) {
+            self.last_hidden_gpu(x, lengths)
         } else {
             self.last_hidden_by_steps(x, lengths)
         }
@@ -114,6 +119,11 @@ impl Lstm {
     /// Hidden states of all frames, `[frames, H]`, of a packed batch `x: [frames, feature]`: sequence i has the frames
     /// `offsets[i]..offsets[i + 1]`, at least one. `reverse` reads each from its own last frame to its first.
     pub fn states(&self, x: Tensor<2>, offsets: &[usize], reverse: bool) -> Tensor<2> {
+        if kernels::takes(&x) && kernels::takes(&self.weight_ih.val()) {
+            let spans: Vec<_> = offsets.windows(2).map(|b| (b[0], b[1] - b[0])).collect();
+            let reading = Reading { reverse, all: true };
+            return gpu::states(x, self.weights(), &spans, reading);
+        }
         let lengths: Vec<usize> = lens(offsets).collect();
         let time = lengths.iter().copied().max().unwrap_or(0);
         let cpu = takes(&x) && takes(&self.weight_ih.val());
@@ -160,6 +170,29 @@ impl Lstm {
         let groups = Schedule::groups(lengths, time, cpu::GROUP);
         let frames: Vec<usize> = groups.iter().flat_map(|group| group.frames(time)).collect();
         cpu::last_hidden(rows(x, &frames), self.weights(), groups)
+    }
+
+    /// [`last_hidden`](Self::last_hidden) by the kernels of a GPU.
+    fn last_hidden_gpu(&self, x: Tensor<3>, lengths: &[usize]) -> Tensor<2> {
+        let [batch, time, features] = x.dims();
+        let lengths = schedule::clamped(lengths, time);
+        let frames = if lengths.iter().all(|&length| length == time) {
+            x.reshape([batch * time, features])
+        } else {
+            let own = |(sequence, &length)| (0..length).map(move |step| sequence * time + step);
+            let frames: Vec<usize> = lengths.iter().enumerate().flat_map(own).collect();
+            rows(x, &frames)
+        };
+        let spans = lengths.iter().scan(0, |first, &length| {
+            let span = (*first, length);
+            *first += length;
+            Some(span)
+        });
+        let reading = Reading {
+            reverse: false,
+            all: false,
+        };
+        gpu::states(frames, self.weights(), &spans.collect::<Vec<_>>(), reading)
     }
 
     /// [`last_hidden`](Self::last_hidden) by burn's operations, for any device.

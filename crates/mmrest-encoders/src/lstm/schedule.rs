@@ -65,7 +65,8 @@ impl Schedule {
     }
 }
 
-fn clamped(lengths: &[usize], time: usize) -> Vec<usize> {
+/// Lengths of sequences in a batch padded to `time` frames: 0 counts as 1, one beyond `time` as `time`.
+pub(super) fn clamped(lengths: &[usize], time: usize) -> Vec<usize> {
     let clamp = |length: &usize| (*length).min(time).max(1);
     lengths.iter().map(clamp).collect()
 }

@@ -6,6 +6,7 @@ use mmrest_encoders::Pooling;
 use mmrest_models::{Optimizer, Rates, Recipe, SentimentModel};
 use serde::{Deserialize, Serialize};
 
+use crate::device::Precision;
 use crate::train::Tuning;
 
 /// `[text]`: the text encoder, any directory of a BERT or an MPNet in Hugging Face's layout.
@@ -111,6 +112,8 @@ pub struct TrainConfig {
     pub selection: Selection,
     /// Whether the test split's figures are recorded after every epoch; nothing goes by them.
     pub record_test: bool,
+    /// In what matrix products are computed on a GPU.
+    pub precision: Precision,
 }
 
 impl Default for TrainConfig {
@@ -136,6 +139,7 @@ impl Default for TrainConfig {
             modality_dropout: 0.0,
             selection: Selection::ValidMae,
             record_test: false,
+            precision: Precision::F32,
         }
     }
 }

@@ -8,7 +8,7 @@ mod wgpu;
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
 use serde::{Deserialize, Serialize};
 
 use crate::error::LearnerError;
@@ -54,9 +54,64 @@ impl FromStr for Backend {
     }
 }
 
+/// In what the matrix products of training are computed on a GPU. Weights, sums and everything else have 32 bits in all three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// In f32, without the tensor cores that round its factors.
+    #[default]
+    F32,
+    /// In TF32 where NVIDIA's tensor cores are faster: f32 with factors rounded to 11 significant bits.
+    Tf32,
+    /// The linear layers of the text encoder in bf16: factors rounded to 8 significant bits. All others as in f32.
+    Bf16,
+}
+
+impl Precision {
+    /// In what a text encoder's linear layers multiply.
+    pub fn products(self) -> FloatDType {
+        match self {
+            Self::F32 | Self::Tf32 => FloatDType::F32,
+            Self::Bf16 => FloatDType::BF16,
+        }
+    }
+
+    /// Checks that a backend can compute so.
+    pub(crate) fn check(self, backend: Backend) -> Result<(), LearnerError> {
+        match (self, backend) {
+            (Self::F32, _) | (_, Backend::Cuda) | (Self::Bf16, Backend::Wgpu) => Ok(()),
+            (other, _) => Err(LearnerError::Device(format!(
+                "train.precision = \"{other}\": the {backend} backend does not compute in it: set it to \"f32\", or use the \
+                 cuda backend"
+            ))),
+        }
+    }
+
+    /// Checks that a device can: [`check`](Self::check) asks no driver.
+    fn check_device(self, open: &OpenDevice) -> Result<(), LearnerError> {
+        if open.device.supports_dtype(self.products()) {
+            return Ok(());
+        }
+        let name = open.adapter.as_ref().map_or("the device", |a| &a.name);
+        Err(LearnerError::Device(format!(
+            "train.precision = \"{self}\": {name} does not compute in it: set it to \"f32\""
+        )))
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
 /// A device that is open, and who it is.
 #[derive(Clone, Debug)]
-pub(crate) struct OpenDevice {
+pub struct OpenDevice {
     /// The device, without autodiff.
     pub device: Device,
     /// Who it is; none for the CPU.
@@ -90,7 +145,7 @@ impl fmt::Display for Adapter {
     }
 }
 
-/// Opens device `index` of a backend, without autodiff.
+/// Opens device `index` of a backend, without autodiff, to compute in f32 exactly.
 ///
 /// ```
 /// use mmrest_learner::{Backend, open_device};
@@ -105,21 +160,33 @@ impl fmt::Display for Adapter {
 ///
 /// The program was built without the backend, or the machine has no driver or adapter for it.
 pub fn open_device(backend: Backend, index: usize) -> Result<Device, LearnerError> {
-    open(backend, index).map(|open| open.device)
+    OpenDevice::new(backend, index, Precision::F32).map(|open| open.device)
 }
 
-/// [`open_device`], saying who it is.
-pub(crate) fn open(backend: Backend, index: usize) -> Result<OpenDevice, LearnerError> {
-    match backend {
-        Backend::Cpu if index == 0 => Ok(OpenDevice {
-            device: Device::flex(),
-            adapter: None,
-        }),
-        Backend::Cpu => Err(LearnerError::Device(format!(
-            "the cpu backend has one device, 0; found device {index}"
-        ))),
-        Backend::Wgpu => open_wgpu(index),
-        Backend::Cuda => open_cuda(index),
+impl OpenDevice {
+    /// [`open_device`], to compute in a precision.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_device`]; the backend or the device does not compute in this precision, or this process has opened the device
+    /// for another.
+    pub fn new(backend: Backend, index: usize, precision: Precision) -> Result<Self, LearnerError> {
+        precision.check(backend)?;
+        let open = match backend {
+            Backend::Cpu if index == 0 => Self {
+                device: Device::flex(),
+                adapter: None,
+            },
+            Backend::Cpu => {
+                return Err(LearnerError::Device(format!(
+                    "the cpu backend has one device, 0; found device {index}"
+                )));
+            }
+            Backend::Wgpu => open_wgpu(index)?,
+            Backend::Cuda => open_cuda(index, precision)?,
+        };
+        precision.check_device(&open)?;
+        Ok(open)
     }
 }
 
@@ -134,7 +201,7 @@ fn open_wgpu(_: usize) -> Result<OpenDevice, LearnerError> {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn open_cuda(_: usize) -> Result<OpenDevice, LearnerError> {
+fn open_cuda(_: usize, _: Precision) -> Result<OpenDevice, LearnerError> {
     Err(LearnerError::BackendAbsent("cuda"))
 }
 
@@ -160,6 +227,22 @@ mod tests {
     fn the_cpu_has_one_device() {
         assert!(open_device(Backend::Cpu, 0).is_ok());
         assert!(open_device(Backend::Cpu, 1).is_err());
+    }
+
+    #[test]
+    fn what_a_backend_does_not_compute_in_is_refused_before_it_is_opened() {
+        for precision in [Precision::Tf32, Precision::Bf16] {
+            let refused = OpenDevice::new(Backend::Cpu, 0, precision).unwrap_err();
+            let told = refused.to_string();
+            assert!(
+                told.contains(&format!("train.precision = \"{precision}\""))
+                    && told.contains("cpu"),
+                "{told}"
+            );
+        }
+        assert!(Precision::Tf32.check(Backend::Wgpu).is_err());
+        assert!(Precision::Tf32.check(Backend::Cuda).is_ok());
+        assert!(Precision::Bf16.check(Backend::Cuda).is_ok());
     }
 
     #[test]

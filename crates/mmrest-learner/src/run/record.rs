@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::changes::{Change, DATA};
 use super::folder::RunFolder;
-use crate::device::{Adapter, Backend};
+use crate::device::{Adapter, Backend, Precision};
 use crate::error::LearnerError;
 use crate::files;
 
@@ -72,6 +72,9 @@ pub struct Computer {
     /// The devices by name; none for the CPU.
     #[serde(default)]
     pub adapters: Vec<Adapter>,
+    /// In what matrix products are computed.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 impl RunRecord {

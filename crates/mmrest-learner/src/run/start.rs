@@ -17,7 +17,7 @@ use super::lock::FolderLock;
 use super::prepare::{Splits, extraction, load_text, start_model};
 use super::record::{Computer, RunRecord, now};
 use crate::config::Config;
-use crate::device::{self, Backend, OpenDevice};
+use crate::device::{Backend, OpenDevice, Precision};
 use crate::error::LearnerError;
 use crate::example::FeatureSpec;
 use crate::files;
@@ -156,7 +156,8 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
             config.model.name()
         )));
     }
-    let devices = open_devices(options)?;
+    let precision = config.train.precision;
+    let devices = open_devices(options, precision)?;
     let autodiff: Vec<Device> = devices
         .iter()
         .map(|d| d.device.clone().autodiff())
@@ -170,7 +171,8 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     config.data.check_files(&options.root)?;
     let restored = newest_checkpoint(config, options, &checkpoints)?;
     options.observer.stage("loading the text encoder");
-    let mut text = load_text(config, &options.root, &first_device())?;
+    let text = load_text(config, &options.root, &first_device())?;
+    let mut text = text.map(|(bert, parts)| (bert.with_products(precision.products()), parts));
     options.observer.stage("reading the data");
     let stop = || options.interrupter.should_stop();
     let data = prepare(&config.data, &options.root, &mut |_| !stop())?;
@@ -193,6 +195,7 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
             backend: options.backend,
             devices: options.devices.clone(),
             adapters: devices.iter().filter_map(|d| d.adapter.clone()).collect(),
+            precision,
         },
         config.seed,
         &options.root,
@@ -221,10 +224,13 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         _ => network.fork(main),
     };
     let encoder = network.valid();
-    let splits = Splits::prepare(&set, &saved, encoder.text_encoder(), &options.root, &stop)?;
-    if let Some(bert) = encoder.text_encoder().filter(|_| untrained > 0) {
+    // What untrained layers give is kept for runs of any precision.
+    let exact = encoder.text_encoder().cloned();
+    let exact = exact.map(|bert| bert.with_products(Precision::F32.products()));
+    let splits = Splits::prepare(&set, &saved, exact.as_ref(), &options.root, &stop)?;
+    if let Some(bert) = exact.filter(|_| untrained > 0) {
         let cache = options.root.join(&config.text.cache);
-        saved.encoder = Some(share(bert, untrained, saved.fingerprint(), &cache)?);
+        saved.encoder = Some(share(&bert, untrained, saved.fingerprint(), &cache)?);
     }
     if let Some(cut) = splits.about_texts(config.text.max_tokens) {
         options.observer.note(&cut);
@@ -422,7 +428,10 @@ fn no_device() -> LearnerError {
 }
 
 /// Opens every device that is asked for, and says which they are.
-fn open_devices(options: &RunOptions) -> Result<Vec<OpenDevice>, LearnerError> {
+fn open_devices(
+    options: &RunOptions,
+    precision: Precision,
+) -> Result<Vec<OpenDevice>, LearnerError> {
     let numbers = &options.devices;
     let twice = (1..numbers.len()).find(|&at| numbers[..at].contains(&numbers[at]));
     // The one CPU may take several parts, so that anyone can try how several devices work together.
@@ -434,7 +443,7 @@ fn open_devices(options: &RunOptions) -> Result<Vec<OpenDevice>, LearnerError> {
     }
     let mut opened = Vec::new();
     for &index in numbers {
-        let open = device::open(options.backend, index)?;
+        let open = OpenDevice::new(options.backend, index, precision)?;
         if let Some(adapter) = &open.adapter {
             options.observer.note(&format!("Device {index}: {adapter}"));
         }

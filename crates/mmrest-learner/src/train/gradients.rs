@@ -3,6 +3,7 @@
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use mmrest_kernels::gpu;
 use mmrest_models::{Clip, GradientGroup};
 
 use super::non_finite::NonFinite;
@@ -60,9 +61,14 @@ impl GradientGroups {
             gradients,
             path: Vec::new(),
             sums: vec![Vec::new(); self.groups.len()],
+            on_gpu: vec![Vec::new(); self.groups.len()],
         };
         model.visit(&mut visitor);
-        Squares(visitor.sums)
+        let mut sums = visitor.sums;
+        for (sums, flat) in sums.iter_mut().zip(&visitor.on_gpu) {
+            sums.extend(gpu::adam::squares(flat));
+        }
+        Squares(sums)
     }
 
     /// Clips the gradients of the groups that are clipped by norm, as `torch.nn.utils.clip_grad_norm_` does:
@@ -119,7 +125,7 @@ impl GradientGroups {
     }
 }
 
-/// The sums of squares of gradients, on the device, by group.
+/// Sums of squares of gradients, one or several of each, on the device, by group.
 pub(crate) struct Squares(Vec<Vec<Tensor<1>>>);
 
 impl Squares {
@@ -132,7 +138,8 @@ impl Squares {
     pub(crate) fn norms(&self, values: &[f32]) -> Vec<f64> {
         let mut rest = values;
         let norm = |sums: &Vec<Tensor<1>>| {
-            let (own, others) = rest.split_at(sums.len().min(rest.len()));
+            let count: usize = sums.iter().map(|sums| sums.dims()[0]).sum();
+            let (own, others) = rest.split_at(count.min(rest.len()));
             rest = others;
             own.iter().map(|&v| f64::from(v)).sum::<f64>().sqrt()
         };
@@ -156,6 +163,8 @@ struct SquaredSums<'a> {
     gradients: &'a GradientsParams,
     path: Vec<String>,
     sums: Vec<Vec<Tensor<1>>>,
+    /// Gradients that a GPU's kernel squares, flat.
+    on_gpu: Vec<Vec<Tensor<1>>>,
 }
 
 impl ModuleVisitor for SquaredSums<'_> {
@@ -170,7 +179,12 @@ impl ModuleVisitor for SquaredSums<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
             let group = self.groups.parameters.of(param, &self.path);
-            self.sums[group].push(gradient.square().sum());
+            if gpu::takes(&gradient) {
+                let count = gradient.shape().num_elements();
+                self.on_gpu[group].push(gradient.reshape([count]));
+            } else {
+                self.sums[group].push(gradient.square().sum());
+            }
         }
     }
 }

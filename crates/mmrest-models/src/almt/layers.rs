@@ -14,6 +14,7 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_encoders::init::{WeightInit, uniform_init};
 use mmrest_kernels::activation::gelu;
+use mmrest_kernels::gpu;
 use mmrest_kernels::operation::takes;
 
 use crate::counts::{linear, product, sum};
@@ -208,6 +209,8 @@ impl Block {
             .forward(self.norm.forward(x.clone()));
         let hidden = if takes(&hidden) {
             gelu(hidden)
+        } else if gpu::takes(&hidden) {
+            gpu::layers::gelu(hidden)
         } else {
             burn::tensor::activation::gelu(hidden)
         };

@@ -1,6 +1,9 @@
 //! `cargo xtask bench`: how long the work takes, alone, beside PyTorch, or beside what it took before.
 
+mod agree;
 mod baseline;
+mod check;
+mod device;
 mod growth;
 mod lengths;
 mod predicting;
@@ -13,12 +16,15 @@ mod works;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use burn::tensor::Device;
 use clap::Parser;
-use mmrest_learner::{Backend, open_device};
+use mmrest_learner::{Backend, Precision, open_device};
 
 use baseline::{Baseline, Calibration};
+use check::Check;
+use device::On;
 use table::Line;
 use timing::measure;
 use torch::{Peer, Torch};
@@ -52,6 +58,31 @@ struct Arguments {
     /// Measure how cost grows with sizes instead, print a Markdown table and draw it into this SVG file.
     #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["names", "against", "baseline", "save", "json"])]
     growth: Option<PathBuf>,
+    /// Measure training steps and epochs on a device of this backend instead: cpu, wgpu or cuda. With the name gpu-check, compare
+    /// the figures of the sample with the CPU's first.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["growth", "baseline", "save"])]
+    backend: Option<Backend>,
+    /// The device, by its number.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "backend")]
+    device: usize,
+    /// In what matrix products are computed: f32, tf32, bf16 [default: all that the backend computes in].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = precision, requires = "backend")]
+    precision: Vec<Precision>,
+    /// Measure very small works: to see that everything runs.
+    #[arg(long, requires = "backend")]
+    quick: bool,
+    /// Keep the device's table and numbers in this folder, line by line.
+    #[arg(long, value_name = "FOLDER", requires = "backend")]
+    out: Option<PathBuf>,
+    /// Seconds after which the device's table ends.
+    #[arg(long, value_name = "N", default_value_t = 3600, requires = "backend")]
+    limit: u64,
+    /// Do this device's work when told to.
+    #[arg(long, hide = true, value_name = "NAME", requires = "backend")]
+    serve_work: Option<String>,
+    /// Train the sample on this device.
+    #[arg(long, hide = true, requires = "backend")]
+    train_sample: bool,
     /// Measure this process's memory instead.
     #[arg(long, hide = true)]
     peak_memory: bool,
@@ -61,6 +92,12 @@ struct Arguments {
     /// What `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// A precision by its name in configurations.
+fn precision(name: &str) -> Result<Precision, String> {
+    let name = serde_json::Value::String(name.to_owned());
+    serde_json::from_value(name).map_err(|_| "choose f32, tf32 or bf16".to_owned())
 }
 
 /// Where relative paths are meant from: cargo starts a benchmark from its package's folder.
@@ -88,6 +125,9 @@ fn main() -> ExitCode {
 
 /// Measures, prints, compares; whether nothing is slower than it may be.
 fn run(arguments: &Arguments) -> Result<bool, String> {
+    if let Some(backend) = arguments.backend {
+        return on_device(arguments, backend);
+    }
     let device = open_device(Backend::Cpu, 0).map_err(|error| error.to_string())?;
     if arguments.peak_memory {
         println!("{}", training::peak_memory(&device)?);
@@ -108,21 +148,11 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         (true, _) | (_, Some(Peer::Torch)) => chosen(&arguments.names)?,
         _ => Vec::new(),
     };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let root = root.canonicalize().unwrap_or(root);
     let only = match works[..] {
         [work] => work.name,
         _ => "",
     };
-    let python = match arguments.against {
-        Some(peer) => Some(torch::interpreter(
-            peer,
-            only,
-            arguments.python.as_deref(),
-            &root,
-        )?),
-        None => None,
-    };
+    let python = interpreter(arguments, only)?;
     let before = arguments.baseline.as_deref().map(Baseline::read);
     let before = before.transpose()?;
     let calibration = Calibration::measure();
@@ -162,6 +192,50 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         eprintln!("slower than the baseline: {slow}");
     }
     Ok(slower.is_empty())
+}
+
+/// The device's table, or a process of it.
+fn on_device(arguments: &Arguments, backend: Backend) -> Result<bool, String> {
+    let on = On {
+        backend,
+        index: arguments.device,
+        precision: arguments.precision.first().copied().unwrap_or_default(),
+        quick: arguments.quick,
+    };
+    if let Some(name) = &arguments.serve_work {
+        return device::serve(&on, name).map(|()| true);
+    }
+    if arguments.train_sample {
+        return agree::train_here(&on).map(|()| true);
+    }
+    if arguments.against == Some(Peer::Mmsa) {
+        return Err("MMSA's trainers are compared on the CPU: leave --backend out".into());
+    }
+    let python = interpreter(arguments)?;
+    check::run(&Check {
+        backend,
+        index: arguments.device,
+        quick: arguments.quick,
+        names: &arguments.names,
+        precisions: &arguments.precision,
+        python: python.as_deref(),
+        out: arguments.out.as_deref(),
+        limit: Duration::from_secs(arguments.limit),
+        json: arguments.json,
+    })
+}
+
+/// The other side's Python, where there is another side.
+fn interpreter(arguments: &Arguments) -> Result<Option<PathBuf>, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root.canonicalize().unwrap_or(root);
+    let python = arguments.python.as_deref();
+    let of = |peer| torch::interpreter(peer, python, &root);
+    match (arguments.against, arguments.backend) {
+        (Some(Peer::Torch), Some(_)) => torch::device_interpreter(python, &root).map(Some),
+        (Some(peer), _) => of(peer).map(Some),
+        (None, _) => Ok(None),
+    }
 }
 
 /// The line that is no time: the most memory training holds.

@@ -125,7 +125,8 @@ fn folded(text: &str, indent: &str, width: usize) -> String {
     fill(text, options) + "\n"
 }
 
-fn seconds(value: f64) -> String {
+/// Seconds in a unit that fits.
+pub(crate) fn seconds(value: f64) -> String {
     match value {
         value if value >= 1.0 => format!("{value:.2} s"),
         value if value >= 1e-3 => format!("{:.2} ms", value * 1e3),

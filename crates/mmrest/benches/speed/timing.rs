@@ -64,7 +64,7 @@ fn turn(mut round: impl FnMut() -> Result<f64, String>) -> Result<f64, String> {
 /// Rounds of ours and, where there is another side, of its in turn: A B A B.
 pub(crate) fn measure(
     work: &mut dyn FnMut(),
-    mut torch: Option<&mut Torch>,
+    torch: Option<&mut Torch>,
     rounds: Rounds,
 ) -> Result<(Samples, Option<Samples>), String> {
     let mut timed = || {
@@ -72,6 +72,15 @@ pub(crate) fn measure(
         work();
         Ok(start.elapsed().as_secs_f64())
     };
+    measure_timed(&mut timed, torch, rounds)
+}
+
+/// [`measure`] of a work that tells its own seconds.
+pub(crate) fn measure_timed(
+    mut timed: &mut dyn FnMut() -> Result<f64, String>,
+    mut torch: Option<&mut Torch>,
+    rounds: Rounds,
+) -> Result<(Samples, Option<Samples>), String> {
     timed()?;
     if let Some(torch) = torch.as_deref_mut() {
         torch.round()?;

@@ -1,9 +1,11 @@
-//! The other side: a Python process that does the same work when told to.
+//! A process that does a work when told to: Python's as the other side, or this program with a device of its own.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 
 use clap::ValueEnum;
 
@@ -51,12 +53,18 @@ impl Peer {
     }
 }
 
-/// A running comparison.
+/// A running side of a comparison.
 pub(crate) struct Torch {
+    name: String,
     child: Child,
     to: ChildStdin,
-    from: BufReader<ChildStdout>,
+    lines: Receiver<std::io::Result<String>>,
+    /// How long an answer may take.
+    patience: Duration,
 }
+
+/// How long an answer may take where nobody says.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The interpreter to use for a work, or for several (by no name), or how to get one.
 pub(crate) fn interpreter(
@@ -65,12 +73,26 @@ pub(crate) fn interpreter(
     given: Option<&Path>,
     root: &Path,
 ) -> Result<PathBuf, String> {
+    interpreter_with(peer.needs(work), given, root)
+}
+
+/// The same for a device's table, which needs less.
+pub(crate) fn device_interpreter(given: Option<&Path>, root: &Path) -> Result<PathBuf, String> {
+    let needs = Needs {
+        packages: "torch transformers",
+        imports: "torch, transformers",
+        ..Peer::Torch.needs("")
+    };
+    interpreter_with(needs, given, root)
+}
+
+fn interpreter_with(needs: Needs, given: Option<&Path>, root: &Path) -> Result<PathBuf, String> {
     let Needs {
         packages,
         imports,
         environment,
         ..
-    } = peer.needs(work);
+    } = needs;
     let environment = root.join(environment);
     let python = given.map_or_else(|| environment.join("bin/python"), Path::to_path_buf);
     let works = Command::new(&python)
@@ -99,28 +121,58 @@ impl Torch {
         more: &[A],
     ) -> Result<Self, String> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(peer.needs(work).script);
-        let mut child = Command::new(python)
+        let mut command = Command::new(python);
+        command
             .arg(script)
             .args([work, &threads.to_string()])
-            .args(more)
+            .args(more);
+        Self::run(&mut command, work, PATIENCE)
+    }
+
+    /// Starts a process that speaks as benches/torch/speed.py does, and waits until its work is set up.
+    pub(crate) fn run(
+        command: &mut Command,
+        work: &str,
+        patience: Duration,
+    ) -> Result<Self, String> {
+        let program = Path::new(command.get_program());
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.into_owned();
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("cannot start {}: {error}", python.display()))?;
+            .map_err(|error| format!("cannot start {name}: {error}"))?;
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err("cannot talk to Python".to_owned());
+            return Err(format!("cannot talk to {name}"));
         };
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(from).lines() {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
         let mut torch = Self {
+            name,
             child,
             to,
-            from: BufReader::new(from),
+            lines,
+            patience,
         };
         match torch.line()?.as_str() {
             "ready" => Ok(torch),
             other => Err(format!(
-                "Python says {other:?} of {work} instead of \"ready\""
+                "{} says {other:?} of {work} instead of \"ready\"",
+                torch.name
             )),
         }
+    }
+
+    /// Limits how long every answer from now on may take.
+    pub(crate) fn limit(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// One round: its seconds.
@@ -133,21 +185,43 @@ impl Torch {
         self.ask("memory")
     }
 
+    /// What it computes on.
+    pub(crate) fn device(&mut self) -> Result<String, String> {
+        self.tell("device")?;
+        self.line()
+    }
+
+    /// What it says once, after it was ready.
+    pub(crate) fn answer(&mut self) -> Result<String, String> {
+        self.line()
+    }
+
     fn ask(&mut self, what: &str) -> Result<f64, String> {
-        writeln!(self.to, "{what}")
-            .and_then(|()| self.to.flush())
-            .map_err(|error| format!("cannot talk to Python: {error}"))?;
+        self.tell(what)?;
         let line = self.line()?;
         line.parse()
-            .map_err(|_| format!("Python says {line:?} instead of a number"))
+            .map_err(|_| format!("{} says {line:?} instead of a number", self.name))
+    }
+
+    fn tell(&mut self, what: &str) -> Result<(), String> {
+        writeln!(self.to, "{what}")
+            .and_then(|()| self.to.flush())
+            .map_err(|error| format!("cannot talk to {}: {error}", self.name))
     }
 
     fn line(&mut self) -> Result<String, String> {
-        let mut line = String::new();
-        match self.from.read_line(&mut line) {
-            Ok(0) => Err("Python has ended early; its own message stands above".to_owned()),
-            Ok(_) => Ok(line.trim().to_owned()),
-            Err(error) => Err(format!("cannot talk to Python: {error}")),
+        match self.lines.recv_timeout(self.patience) {
+            Ok(Ok(line)) => Ok(line.trim().to_owned()),
+            Ok(Err(error)) => Err(format!("cannot talk to {}: {error}", self.name)),
+            Err(RecvTimeoutError::Timeout) => Err(format!(
+                "{} did not answer within {:.0} s",
+                self.name,
+                self.patience.as_secs_f64()
+            )),
+            Err(RecvTimeoutError::Disconnected) => Err(format!(
+                "{} has ended early; its own message stands above",
+                self.name
+            )),
         }
     }
 }

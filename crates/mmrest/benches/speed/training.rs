@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use mmrest_data::{Frames, Modality, Widths};
 use mmrest_encoders::BertConfig;
-use mmrest_learner::Config;
 use mmrest_learner::train::Trainer;
+use mmrest_learner::{Config, Precision};
 use mmrest_models::{
     Batch, ClusterState, Example, HostBatch, MmRest, MmRestConfig, ModelConfig, ModelError,
     SentimentModel, TextFeatures,
@@ -38,6 +38,26 @@ pub(crate) enum Setup {
     DefaultPreset,
 }
 
+/// How large the data, the batches and the text encoder are.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) segments: usize,
+    pub(crate) batch: usize,
+    pub(crate) encoder: BertConfig,
+    /// Whether the encoder's output is cached.
+    pub(crate) cached: bool,
+    /// Whether the batches are of like length.
+    pub(crate) by_length: bool,
+    pub(crate) audio: Sequences,
+    pub(crate) vision: Sequences,
+    /// In what matrix products are computed.
+    pub(crate) precision: Precision,
+}
+
+/// Sequences of a modality: the features of a frame, 0 where there is none, and the longest; as long as the texts where that is
+/// `None`.
+pub(crate) type Sequences = (usize, Option<usize>);
+
 impl Setup {
     fn encoder(self) -> BertConfig {
         if self == Self::Mpnet {
@@ -47,8 +67,17 @@ impl Setup {
         }
     }
 
-    fn batch(self) -> usize {
-        if self == Self::Mpnet { 16 } else { BATCH }
+    fn sizes(self) -> Sizes {
+        Sizes {
+            segments: SEGMENTS,
+            batch: if self == Self::Mpnet { 16 } else { BATCH },
+            encoder: self.encoder(),
+            cached: self == Self::Cached,
+            by_length: self == Self::ByLength,
+            audio: (FEATURES, None),
+            vision: (0, None),
+            precision: Precision::F32,
+        }
     }
 
     fn network(self) -> Result<MmRestConfig, String> {
@@ -78,26 +107,41 @@ pub(crate) struct Training {
 
 impl Training {
     pub(crate) fn new(device: &Device, setup: Setup) -> Result<Self, String> {
+        Self::of(device, &setup.sizes(), &setup.network()?)
+    }
+
+    pub(crate) fn of(
+        device: &Device,
+        sizes: &Sizes,
+        network: &MmRestConfig,
+    ) -> Result<Self, String> {
         let device = device.clone().autodiff();
         let mut config = Config::default();
-        config.data.modalities = vec![Modality::Text, Modality::Audio];
-        config.text.freeze = setup == Setup::Cached;
         let widths = Widths {
-            vision: 0,
-            audio: FEATURES,
+            vision: sizes.vision.0,
+            audio: sizes.audio.0,
         };
-        let bert_config = setup.encoder();
-        let bert = Some((bert_config.init(&device), &bert_config));
-        let task = config.task(widths, bert_config.num_hidden_layers);
-        let network = setup.network()?;
+        let used = |modality: &Modality| match modality {
+            Modality::Text => true,
+            Modality::Vision => widths.vision > 0,
+            Modality::Audio => widths.audio > 0,
+        };
+        config.data.modalities.retain(used);
+        config.text.freeze = sizes.cached;
+        let encoder = sizes.encoder.init(&device);
+        let bert = Some((
+            encoder.with_products(sizes.precision.products()),
+            &sizes.encoder,
+        ));
+        let task = config.task(widths, sizes.encoder.num_hidden_layers);
         let model =
-            MmRest::init(&network, &task, bert, &device).map_err(|error| error.to_string())?;
+            MmRest::init(network, &task, bert, &device).map_err(|error| error.to_string())?;
         let state = ClusterState {
             clusters: Some(clusters(CLUSTERS, DIM)),
             support: None,
         };
-        let batches = batches(setup);
-        let recipe = MmRest::recipe(&network, &config.train.rates());
+        let batches = batches(sizes);
+        let recipe = MmRest::recipe(network, &config.train.rates());
         let refit_every = network.clusters.refit_every;
         let trainer = Trainer::new(model, state, &recipe, std::slice::from_ref(&device))
             .map_err(|error| error.to_string())?;
@@ -159,19 +203,29 @@ impl Training {
     }
 }
 
-fn batches(setup: Setup) -> Vec<HostBatch> {
-    let lengths = lengths::tokens(SEGMENTS, 7);
+fn batches(sizes: &Sizes) -> Vec<HostBatch> {
+    let lengths = lengths::tokens(sizes.segments, 7);
+    let vocabulary = u32::try_from(sizes.encoder.vocab_size).unwrap_or(u32::MAX);
     let mut texts = lengths::texts(&lengths, 8);
-    if setup == Setup::ByLength {
+    for id in texts.iter_mut().flatten() {
+        *id %= vocabulary;
+    }
+    if sizes.by_length {
         texts.sort_by_key(Vec::len);
     }
+    let longest = |of: Sequences| of.1.map(|most| lengths::frames(sizes.segments, 3, most));
+    let frames = [longest(sizes.audio), longest(sizes.vision)];
     let examples: Vec<Example> = texts
         .into_iter()
         .enumerate()
-        .map(|(row, tokens)| example(row, tokens, setup == Setup::Cached))
+        .map(|(row, tokens)| {
+            let own = |of: &Option<Vec<usize>>| of.as_ref().map(|lengths| lengths[row]);
+            let [audio, vision] = frames.each_ref().map(own);
+            example(row, tokens, sizes, [audio, vision])
+        })
         .collect();
-    let size = setup.batch();
-    let whole = SEGMENTS - SEGMENTS % size;
+    let size = sizes.batch;
+    let whole = sizes.segments - sizes.segments % size;
     (0..whole)
         .step_by(size)
         .map(|start| {
@@ -183,21 +237,25 @@ fn batches(setup: Setup) -> Vec<HostBatch> {
         .collect()
 }
 
-fn example(row: usize, tokens: Vec<u32>, cached: bool) -> Example {
-    let frames = tokens.len().saturating_sub(2).max(1);
+fn example(row: usize, tokens: Vec<u32>, sizes: &Sizes, own: [Option<usize>; 2]) -> Example {
+    let words = tokens.len().saturating_sub(2).max(1);
     let seed = row as u64;
+    let frames = |(width, _): Sequences, own: Option<usize>| match width {
+        0 => Frames::empty(0),
+        _ => Frames {
+            values: lengths::noise(own.unwrap_or(words) * width, seed),
+            width,
+        },
+    };
     Example {
         id: format!("segment[{row}]"),
-        text: if cached {
-            TextFeatures::First(lengths::noise(384, seed))
+        text: if sizes.cached {
+            TextFeatures::First(lengths::noise(sizes.encoder.hidden_size, seed))
         } else {
             TextFeatures::Tokens(tokens)
         },
-        vision: Frames::empty(0),
-        audio: Frames {
-            values: lengths::noise(frames * FEATURES, seed),
-            width: FEATURES,
-        },
+        audio: frames(sizes.audio, own[0]),
+        vision: frames(sizes.vision, own[1]),
         sentences: Vec::new(),
         label: 3.0 * lengths::noise(1, seed)[0],
     }
