@@ -1,12 +1,14 @@
 //! Every operation against burn's own operations: values, and the gradients of all inputs.
 #![allow(clippy::unwrap_used)]
 
+use burn::backend::DispatchTensor;
 use burn::module::Param;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 use mmrest_kernels::activation::gelu;
 use mmrest_kernels::dropout::{Mask, dropout};
 use mmrest_kernels::linear::project;
+use mmrest_kernels::node;
 use mmrest_kernels::norm::residual_norm;
 use mmrest_testing::{assert_near, assert_same_on_any_threads, host, leaf};
 
@@ -121,4 +123,67 @@ fn dropout_passes_the_gradients_of_what_it_keeps() {
     let expected = results(y.clone() * factors, &[&y], &[]);
     assert_all_near(&found, &expected, "dropout");
     assert_eq!(host(dropout(x.clone(), None)), host(x));
+}
+
+/// A product of matrices written with tensors.
+#[derive(Clone, Debug)]
+struct TensorProduct([Tensor<2>; 2]);
+
+impl node::Tape<2> for TensorProduct {
+    fn backward(self, gradient: DispatchTensor, wanted: [bool; 2]) -> [Option<DispatchTensor>; 2] {
+        let gradient = Tensor::<2>::from_dispatch(gradient);
+        let [a, b] = self.0;
+        [
+            wanted[0].then(|| gradient.clone().matmul(b.transpose()).into_dispatch()),
+            wanted[1].then(|| a.transpose().matmul(gradient).into_dispatch()),
+        ]
+    }
+}
+
+fn product_of_tensors(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    node::apply([a.into_dispatch(), b.into_dispatch()], |inputs| {
+        let [a, b] = inputs.map(Tensor::<2>::from_dispatch);
+        assert!(!a.device().is_autodiff() && !b.device().is_autodiff());
+        (a.clone().matmul(b.clone()), TensorProduct([a, b]))
+    })
+}
+
+#[test]
+fn a_node_of_tensors_has_the_gradients_that_burn_has() {
+    let device = Device::flex().autodiff();
+    let values = |rows: usize, columns: usize, device: &Device| {
+        let values = (0..rows * columns).map(|at| (at as f32).sin()).collect();
+        Tensor::<2>::from_data(TensorData::new::<f32, _>(values, [rows, columns]), device)
+    };
+    let read = |tensor: Tensor<2>| tensor.into_data().try_to_vec::<f32>().unwrap();
+    let gradients = |product: &dyn Fn(Tensor<2>, Tensor<2>) -> Tensor<2>| {
+        let (a, b) = (
+            values(3, 4, &device).require_grad(),
+            values(4, 2, &device).require_grad(),
+        );
+        // What the node gives goes on, and so does what it got.
+        let loss = (product(a.clone(), b.clone()) * values(3, 2, &device)).sum()
+            + a.clone().square().sum();
+        let gradients = loss.backward();
+        [a, b].map(|tensor| read(tensor.grad(&gradients).unwrap()))
+    };
+    let own = gradients(&product_of_tensors);
+    assert_eq!(own, gradients(&|a, b| a.matmul(b)));
+    // One input is a constant, or from outside autodiff.
+    for constant in [values(3, 4, &device), values(3, 4, &Device::flex())] {
+        let b = values(4, 2, &device).require_grad();
+        let found = product_of_tensors(constant, b.clone()).sum().backward();
+        let expected = values(3, 4, &device).matmul(b.clone()).sum().backward();
+        assert_eq!(
+            read(b.grad(&found).unwrap()),
+            read(b.grad(&expected).unwrap())
+        );
+    }
+    // Nothing is tracked, and nothing is with autodiff.
+    for device in [device, Device::flex()] {
+        let product = product_of_tensors(values(3, 4, &device), values(4, 2, &device));
+        let expected = values(3, 4, &device).matmul(values(4, 2, &device));
+        assert_eq!(product.device(), device);
+        assert_eq!(read(product), read(expected));
+    }
 }

@@ -161,6 +161,7 @@ pub(super) fn slopes(
 }
 
 /// Rows whose gradients of scale and shift a unit adds up.
+#[cfg(feature = "gpu")]
 pub(super) const ROWS: usize = 32;
 
 #[cfg(feature = "gpu")]
