@@ -14,7 +14,7 @@ use super::record::RunRecord;
 use super::start::{Outcome, RunOptions, train};
 use crate::calibration::Calibration;
 use crate::config::Config;
-use crate::device;
+use crate::device::open_device;
 use crate::error::LearnerError;
 use crate::files;
 use crate::train::BestModel;
@@ -68,7 +68,7 @@ pub fn calibrate(options: &RunOptions, parts: usize) -> Result<Option<MetricsFil
     lock.check()?;
     BestModel::new(folder.model()).extend(|model| pooled.write(model))?;
     let number = options.devices.first().copied().unwrap_or(0);
-    let device = device::open(options.backend, number)?.device;
+    let device = open_device(options.backend, number)?;
     let run = OpenRun::of(folder, None, &options.root, &device, &Accepted::default())?;
     let [.., test] = evaluate_splits(folder, &run, &pooled, &device)?;
     let mut metrics: MetricsFile = files::read_json(&folder.metrics())?;

@@ -84,8 +84,10 @@ pub(crate) fn run(check: &Check<'_>) -> Result<bool, String> {
     };
     // In a process of its own: a device keeps its precision, and a driver that fails takes only that one along.
     let script = Script::new(check.python)?;
-    let mut report = Report::default();
-    report.facts = facts(check);
+    let mut report = Report {
+        facts: facts(check),
+        ..Report::default()
+    };
     let mut out = Out::new(check)?;
     if whole {
         let reference = agree::reference(&on(Precision::F32));

@@ -211,7 +211,7 @@ fn on_device(arguments: &Arguments, backend: Backend) -> Result<bool, String> {
     if arguments.against == Some(Peer::Mmsa) {
         return Err("MMSA's trainers are compared on the CPU: leave --backend out".into());
     }
-    let python = interpreter(arguments)?;
+    let python = interpreter(arguments, "")?;
     check::run(&Check {
         backend,
         index: arguments.device,
@@ -225,12 +225,12 @@ fn on_device(arguments: &Arguments, backend: Backend) -> Result<bool, String> {
     })
 }
 
-/// The other side's Python, where there is another side.
-fn interpreter(arguments: &Arguments) -> Result<Option<PathBuf>, String> {
+/// The other side's Python for a work, or for several (by no name), where there is another side.
+fn interpreter(arguments: &Arguments, work: &str) -> Result<Option<PathBuf>, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let root = root.canonicalize().unwrap_or(root);
     let python = arguments.python.as_deref();
-    let of = |peer| torch::interpreter(peer, python, &root);
+    let of = |peer| torch::interpreter(peer, work, python, &root);
     match (arguments.against, arguments.backend) {
         (Some(Peer::Torch), Some(_)) => torch::device_interpreter(python, &root).map(Some),
         (Some(peer), _) => of(peer).map(Some),
