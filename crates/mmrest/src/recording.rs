@@ -1,6 +1,7 @@
 //! Recordings with their transcripts: found by name, cut by a table, and what a model takes of them.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use mmrest_media::{
     Cut, FeatureRecord, MediaFile, Recording, RecordingInputs, SegmentTable, Transcript,
 };
 
+use crate::failure::panic_message;
 use crate::interrupt::say;
 use crate::numbers::clock;
 use crate::screen;
@@ -147,7 +149,8 @@ impl CutArguments {
         Ok(cuts.transpose()?)
     }
 
-    /// Hands a recording with its transcript and tables to `take`.
+    /// Hands a recording with its transcript and tables to `take`. A panic, perhaps of a decoder on a file that was made for it,
+    /// is an error of this recording alone.
     pub(crate) fn with<T>(
         &self,
         table: Option<&SegmentTable>,
@@ -159,12 +162,18 @@ impl CutArguments {
         let cuts = self.cuts(table, job, &transcript, alone)?;
         let vision = table_of(self.vision.as_deref(), &job.id)?;
         let audio_table = table_of(self.audio_table.as_deref(), &job.id)?;
-        take(&Recording {
+        let recording = Recording {
             cuts: cuts.as_deref(),
             vision: vision.as_deref().map(MediaFile::Disk),
             audio_table: audio_table.as_deref().map(MediaFile::Disk),
             frame_rate: self.frame_rate,
             ..Recording::new(job.media.as_deref(), &transcript)
+        };
+        let taken = catch_unwind(AssertUnwindSafe(|| take(&recording)));
+        taken.unwrap_or_else(|panic| {
+            let path = job.media.as_deref().unwrap_or(&job.transcript).display();
+            let said = panic_message(&*panic);
+            bail!("{path}: internal error: {said}; convert the recording, and please report it")
         })
     }
 }
