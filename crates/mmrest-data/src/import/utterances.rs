@@ -19,6 +19,9 @@ use crate::csd::{self, ComputationalSequence, Entry, Features, LabelledInterval}
 use crate::text::quoted;
 use crate::{DataError, Result};
 
+/// The table of all utterances.
+const TRANSCRIPTS: &str = "transcripts.csv";
+
 /// What the SDK writes for a pause.
 const PAUSE: &str = "sp";
 
@@ -107,16 +110,22 @@ pub fn import_utterances(
             spoken.push((id.clone(), entry(rows.into_iter())));
         }
     }
-    if report.utterances == 0 {
-        return Err(DataError::Release {
-            path: release.to_path_buf(),
+    let useless = |reason: String| {
+        Err(DataError::Release {
+            path: release.join(TRANSCRIPTS),
             place: "the whole".to_owned(),
-            reason: format!(
-                "none of its {} utterances is of a video in {}",
-                audio.len(),
-                labels.path().display()
-            ),
-        });
+            reason,
+        })
+    };
+    if report.utterances == 0 {
+        let (known, labels) = (audio.len(), labels.path().display());
+        return useless(format!(
+            "none of its {known} utterances is of a video in {labels}"
+        ));
+    }
+    if spoken.is_empty() {
+        let words = words.path().display();
+        return useless(format!("none of its utterances has a word in {words}"));
     }
     let audio = "per word: the utterance's acoustic features, the word's duration, the pause before it (seconds)";
     let video = "per labelled interval: the utterance's visual features, fitted on the labels of the release's training videos";
@@ -184,7 +193,7 @@ fn entry(rows: impl Iterator<Item = ([f64; 2], Vec<f32>)>) -> Entry {
 
 /// The features of every utterance, of `audio` or `video`.
 fn features(release: &Path, name: &str) -> Result<ByUtterance> {
-    let transcripts = table(&release.join("transcripts.csv"))?;
+    let transcripts = table(&release.join(TRANSCRIPTS))?;
     let mut features = ByUtterance::new();
     let mut width = None;
     for split in ["train", "test"] {
