@@ -156,6 +156,7 @@ impl Whole {
                 let segments = thousands(usize::try_from(segments).unwrap_or(usize::MAX));
                 format!("{done} of {segments} segments")
             }
+            _ if computed == 1 => "1 segment".to_owned(),
             _ => format!("{done} segments"),
         };
         let percent = match self {
