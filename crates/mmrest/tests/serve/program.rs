@@ -60,6 +60,8 @@ impl Served {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
+            // One that waits for its next request may be closed at any time.
+            .max_idle_connections(0)
             .build();
         Self {
             child,
