@@ -539,7 +539,7 @@ mod tests {
             ("", "the file is empty"),
             (
                 "a,b,c\n1,2,3\n",
-                "no table of OpenFace, openSMILE or py-feat: its columns are a, b, c",
+                "no table of OpenFace, openSMILE or py-feat: its columns are \"a\", \"b\", \"c\"",
             ),
             (
                 "face, confidence, AU01_r\n0, 1, 2\n",
