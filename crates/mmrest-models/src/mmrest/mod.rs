@@ -22,7 +22,6 @@ use mmrest_metric::{
 };
 use mmrest_onnx::Graph;
 use mmrest_pdlf::{Fusion, Projection};
-use serde::{Deserialize, Serialize};
 
 pub use self::config::{
     Assign, ClusterConfig, ClusterScope, FusionKind, KernelConfig, KernelLossConfig, LossConfig,
@@ -30,6 +29,7 @@ pub use self::config::{
 };
 pub use self::fusion::GatedScores;
 use self::fusion::{further, fusion_config};
+pub use self::space::ClusterState;
 use self::space::{Space, near_clusters, place_rows};
 use crate::all_gather::{PartRows, concatenate};
 use crate::batch::Batch;
@@ -118,17 +118,6 @@ impl Settings {
         let sentiment = |&bin: &usize| self.sentiments.get(bin).copied().unwrap_or_default();
         bins.map(sentiment).collect()
     }
-}
-
-/// The clusters in force.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClusterState {
-    /// None before the first epoch, and where neither L_MMC nor the bias is in use.
-    pub clusters: Option<Clusters>,
-    /// The training segments that a kernel's bias is made of; none before the first epoch has ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub support: Option<Support>,
 }
 
 /// What the forward pass gives.

@@ -1,16 +1,28 @@
-//! The shared space of MMRest, as reports and explanations see it.
+//! The clusters of MMRest, and the shared space as reports and explanations see it.
 
 use burn::tensor::Tensor;
 use mmrest_data::Modality;
 use mmrest_kernels::host;
 use mmrest_metric::{Clusters, MultiMetric, Support, expected_sentiment};
 use mmrest_pdlf::{Projection, cluster_distances, mean_over_modalities, projection_from_distances};
+use serde::{Deserialize, Serialize};
 
-use super::{ClusterState, Forward, MmRest, ProjectionConfig};
+use super::{Forward, MmRest, ProjectionConfig};
 use crate::batch::Batch;
 use crate::error::ModelError;
 use crate::geometry::{BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations};
 use crate::model::{Mode, NearCluster, Prediction, SentimentModel};
+
+/// The clusters in force.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterState {
+    /// None before the first epoch, and where neither L_MMC nor the bias is in use.
+    pub clusters: Option<Clusters>,
+    /// The training segments that a kernel's bias is made of; none before the first epoch has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<Support>,
+}
 
 /// A model with its clusters.
 pub(super) struct Space<'a> {
