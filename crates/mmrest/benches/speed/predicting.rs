@@ -74,7 +74,7 @@ fn model(folder: &Path, device: &Device) -> Result<Predictor, String> {
     write(&folder.join("label.csv"), &table)?;
     let folder_name = toml::Value::from(folder.display().to_string());
     let config = format!(
-        "data = {{ kind = 'table', dir = {folder_name}, table = 'label.csv', modalities = ['text'] }}
+        "data = {{ kind = 'table', dir = {folder_name}, table = 'label.csv', split_from = 'table', modalities = ['text'] }}
          text = {{ bert = {folder_name}, from_scratch = true }}
          train = {{ epochs = 1 }}
          report = {{ geometry = false }}"
