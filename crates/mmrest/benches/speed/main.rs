@@ -113,7 +113,9 @@ fn main() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    match run(&Arguments::parse()) {
+    let outcome = run(&Arguments::parse());
+    works::remove_scratch();
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(message) => {
