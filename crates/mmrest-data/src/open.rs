@@ -238,7 +238,11 @@ fn log(report: &DataReport, config: &DataConfig) {
         .map(|(count, modality)| format!("{count} without {modality}"))
         .collect();
     let changed = [
-        (report.non_finite.values().sum(), "value", "not finite and now 0"),
+        (
+            report.non_finite.values().sum(),
+            "value",
+            "not finite and now 0",
+        ),
         (report.shortened.values().sum(), "sequence", "shortened"),
         (report.dropped.values().sum(), "segment", "left out"),
     ];

@@ -208,8 +208,10 @@ impl Torch {
 
     fn tell(&mut self, what: &str) -> Result<(), String> {
         let to = self.to.as_mut();
-        to.map_or(Ok(()), |to| writeln!(to, "{what}").and_then(|()| to.flush()))
-            .map_err(|error| format!("cannot talk to {}: {error}", self.name))
+        to.map_or(Ok(()), |to| {
+            writeln!(to, "{what}").and_then(|()| to.flush())
+        })
+        .map_err(|error| format!("cannot talk to {}: {error}", self.name))
     }
 
     fn line(&mut self) -> Result<String, String> {
