@@ -30,6 +30,7 @@ use burn::train::{
     SupervisedTrainingEventProcessor, TrainLoader, TrainOutput, TrainStep, TrainingComponents,
     TrainingStrategy, ValidLoader,
 };
+use mmrest_kernels::adam::map_together;
 use mmrest_metric::MetricError;
 use mmrest_models::{Batch, Loss, Mode, ModelError, SentimentModel, StepAt};
 
@@ -171,8 +172,9 @@ impl<M: SentimentModel> Module for Trainee<M> {
         self.model.into_record_group(kept)
     }
 
+    /// Where the mapper is an optimiser, its steps on a GPU take few launches.
     fn map<P: ModuleMapper>(self, mapper: &mut P) -> Self {
-        self.map_model(|model| model.map(mapper))
+        self.map_model(|model| map_together(model, mapper))
     }
 }
 
