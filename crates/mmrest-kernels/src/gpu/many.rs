@@ -91,6 +91,7 @@ pub fn blend(
 
 /// What becomes of a value: `keep` times it, and `add` times its counterpart, held in `[-most, most]`.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "no kernel looks"))]
 pub(crate) struct Combination {
     keep: f32,
     add: f32,

@@ -115,6 +115,7 @@ pub(crate) struct Sides<B: Backend> {
 
 /// How the cubes of an operation of attention pass over its rows.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "no kernel looks"))]
 pub(crate) struct Walk {
     /// The blocks.
     pub(crate) blocks: usize,
