@@ -3,7 +3,10 @@
 //! burn's Adam is a dozen tensor operations for each parameter, each a pass of one thread over memory with new memory for
 //! its result. Here every value is read and written once, on all threads ([`step_in_one_pass`]). [`FusedAdam`] does so with
 //! burn's operations in burn's order: its numbers are burn's to the bit, and so is its state, which goes through the same
-//! records. On a GPU the step of a parameter is one kernel, and rounds as the GPU does. An optimiser of the same kind with another formula implements [`MomentStep`].
+//! records. On a GPU a launch takes the steps of many parameters ([`map_together`]), and rounds as the GPU does. An optimiser of
+//! the same kind with another formula implements [`MomentStep`].
+
+mod together;
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind};
@@ -13,6 +16,8 @@ use burn::tensor::{Device, Tensor};
 use faer::traits::pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
+use self::together::Step;
+pub use self::together::{Moments, map_together};
 use crate::gpu;
 use crate::operation::takes;
 
@@ -212,40 +217,44 @@ impl FusedAdamConfig {
 }
 
 impl Optimizer for FusedAdam {
-    type State<const D: usize> = AdamState<D>;
+    type State<const D: usize> = Moments<D>;
 
     fn step<const D: usize>(
         &self,
         lr: LearningRate,
         tensor: Tensor<D>,
         grad: Tensor<D>,
-        state: Option<AdamState<D>>,
-    ) -> (Tensor<D>, Option<AdamState<D>>) {
-        match state {
+        state: Option<Moments<D>>,
+    ) -> (Tensor<D>, Option<Moments<D>>) {
+        match state.and_then(Moments::state) {
             Some(state) if fits(&tensor, &grad, &state) => {
-                let pass = |factors: &Factors, [tensor, grad, first, second]: [_; 4]| {
-                    step_in_one_pass(factors, tensor, grad, [first, second])
-                };
-                self.one_pass(lr, tensor, grad, state, pass)
+                let momentum = state.momentum;
+                let moments = [momentum.moment_1, momentum.moment_2];
+                let time = momentum.time + 1;
+                let factors = Factors::at(&self.config, time, lr);
+                let (tensor, moments) = step_in_one_pass(&factors, tensor, grad, moments);
+                (tensor, Some(state_of(time, moments).into()))
             }
-            Some(state) if fits_gpu(&tensor, &grad, &state) => {
-                let pass = |factors: &Factors, [tensor, grad, first, second]: [_; 4]| {
-                    gpu::adam::step(tensor, grad, [first, second], factors.all())
-                };
-                self.one_pass(lr, tensor, grad, state, pass)
+            state if fits_gpu(&tensor, &grad, state.as_ref()) => {
+                let (tensor, moments) = self.step_on_gpu(lr, tensor, grad, state);
+                (tensor, Some(moments))
             }
             state => {
                 let tensor = match self.config.shrink(lr) {
                     1.0 => tensor,
                     shrink => tensor.mul_scalar(shrink),
                 };
-                self.burn.step(lr, tensor, grad, state)
+                let (tensor, state) = self.burn.step(lr, tensor, grad, state);
+                (tensor, state.map(Moments::from))
             }
         }
     }
 
-    fn to_device<const D: usize>(state: AdamState<D>, device: &Device) -> AdamState<D> {
-        Adam::to_device(state, device)
+    fn to_device<const D: usize>(moments: Moments<D>, device: &Device) -> Moments<D> {
+        match moments.state() {
+            Some(state) => Adam::to_device(state, device).into(),
+            None => Moments::later(),
+        }
     }
 }
 
@@ -261,26 +270,44 @@ impl FusedAdamConfig {
 }
 
 impl FusedAdam {
-    /// One step by `pass`, which gets parameter, gradient and both moments.
-    fn one_pass<const D: usize>(
+    /// One step on a GPU, at once or with others; the parameter keeps its values until then.
+    fn step_on_gpu<const D: usize>(
         &self,
         lr: LearningRate,
         tensor: Tensor<D>,
         grad: Tensor<D>,
-        state: AdamState<D>,
-        pass: impl FnOnce(&Factors, [Tensor<D>; 4]) -> (Tensor<D>, [Tensor<D>; 2]),
-    ) -> (Tensor<D>, Option<AdamState<D>>) {
-        let AdaptiveMomentumState {
-            time,
-            moment_1,
-            moment_2,
-            ..
-        } = state.momentum;
-        let factors = Factors::at(&self.config, time + 1, lr);
-        let (tensor, [moment_1, moment_2]) = pass(&factors, [tensor, grad, moment_1, moment_2]);
-        let state = AdaptiveMomentumState::new(time + 1, moment_1, moment_2);
-        (tensor, Some(AdamState::new(state)))
+        state: Option<AdamState<D>>,
+    ) -> (Tensor<D>, Moments<D>) {
+        let dims = tensor.dims();
+        let (time, [first, second]) = match state {
+            Some(AdamState { momentum }) => {
+                (momentum.time + 1, [momentum.moment_1, momentum.moment_2])
+            }
+            None => (1, [tensor.zeros_like(), tensor.zeros_like()]),
+        };
+        let moments = Moments::later();
+        let later = moments.clone();
+        let keep = move |moments: [Tensor<1>; 2]| {
+            later.set(state_of(time, moments.map(|moment| moment.reshape(dims))));
+        };
+        let count = tensor.shape().num_elements();
+        let parts = [tensor.clone(), grad, first, second];
+        let step = Step {
+            parts: parts.map(|part| part.reshape([count])),
+            factors: Factors::at(&self.config, time, lr).all(),
+            keep: Box::new(keep),
+        };
+        let values = step.now_or_later();
+        (
+            values.map_or(tensor, |values| values.reshape(dims)),
+            moments,
+        )
     }
+}
+
+/// burn's state after so many steps.
+fn state_of<const D: usize>(time: usize, [first, second]: [Tensor<D>; 2]) -> AdamState<D> {
+    AdamState::new(AdaptiveMomentumState::new(time, first, second))
 }
 
 /// What the values of a parameter are multiplied with in one step, as burn's Adam rounds it.
@@ -346,7 +373,7 @@ impl MomentStep for Factors {
     }
 }
 
-/// Whether [`FusedAdam::one_pass`] can take these.
+/// Whether [`step_in_one_pass`] can take these.
 fn fits<const D: usize>(tensor: &Tensor<D>, grad: &Tensor<D>, state: &AdamState<D>) -> bool {
     let momentum = &state.momentum;
     let moments = [&momentum.moment_1, &momentum.moment_2];
@@ -354,11 +381,22 @@ fn fits<const D: usize>(tensor: &Tensor<D>, grad: &Tensor<D>, state: &AdamState<
 }
 
 /// Whether a GPU's kernel can take these.
-fn fits_gpu<const D: usize>(tensor: &Tensor<D>, grad: &Tensor<D>, state: &AdamState<D>) -> bool {
-    let momentum = &state.momentum;
-    let all = [tensor, grad, &momentum.moment_1, &momentum.moment_2];
-    let alike = |one: &Tensor<D>| gpu::takes(one) && !one.device().is_autodiff();
-    momentum.max_moment_2.is_none() && all.into_iter().all(alike)
+fn fits_gpu<const D: usize>(
+    tensor: &Tensor<D>,
+    grad: &Tensor<D>,
+    state: Option<&AdamState<D>>,
+) -> bool {
+    let fits = |one: &Tensor<D>| gpu::takes(one) && !one.device().is_autodiff();
+    let moments = state.is_none_or(|state| {
+        let AdaptiveMomentumState {
+            moment_1,
+            moment_2,
+            max_moment_2,
+            ..
+        } = &state.momentum;
+        max_moment_2.is_none() && fits(moment_1) && fits(moment_2)
+    });
+    moments && fits(tensor) && fits(grad)
 }
 
 #[cfg(test)]
@@ -383,9 +421,10 @@ mod tests {
     }
 
     /// Parameters and moments after some steps, of gradients that are the same whichever optimiser asks.
-    fn steps<O: Optimizer<State<2> = AdamState<2>>>(
+    fn steps<O: Optimizer>(
         optimizer: &O,
         shape: [usize; 2],
+        state_of: impl Fn(O::State<2>) -> AdamState<2>,
     ) -> Vec<Vec<u32>> {
         let device = Device::flex();
         let values = |seed: usize| {
@@ -413,7 +452,7 @@ mod tests {
             }
         }
         assert_eq!(bits(&kept), bits(&values(0)), "so does a parameter");
-        let momentum = state.unwrap().momentum;
+        let momentum = state_of(state.unwrap()).momentum;
         assert_eq!(momentum.time, 6);
         vec![
             bits(&parameter),
@@ -431,8 +470,9 @@ mod tests {
             }
             .build();
             for shape in [[1, 1], [3, 5], [200, 173]] {
-                let burn = steps(&one_pass.burn, shape);
-                assert_eq!(steps(&one_pass, shape), burn, "{shape:?}");
+                let burn = steps(&one_pass.burn, shape, |state| state);
+                let own = steps(&one_pass, shape, |moments| moments.state().unwrap());
+                assert_eq!(own, burn, "{shape:?}");
             }
         }
     }
@@ -460,8 +500,8 @@ mod tests {
                 assert!((a - b).abs() <= 1e-7 * b.abs().max(1.0), "{a} and {b}");
             }
         }
-        let moments = |state: &AdamState<1>| bits(&state.momentum.moment_2);
-        assert_eq!(moments(&a_state.unwrap()), moments(&b_state.unwrap()));
+        let moments = |moments: Moments<1>| bits(&moments.state().unwrap().momentum.moment_2);
+        assert_eq!(moments(a_state.unwrap()), moments(b_state.unwrap()));
     }
 
     #[test]

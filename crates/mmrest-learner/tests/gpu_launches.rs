@@ -89,6 +89,7 @@ fn launches_do_not_grow_with_the_frames_and_reads_are_three() {
         assert!(reads <= 3, "{reads} reads");
         // Other sizes may ask for another kernel here and there.
         assert!(long.abs_diff(short) <= 20, "{short} and {long} launches");
-        assert!(long < 1500, "{long} launches");
+        // With a launch for each parameter's step, norm and clipping it would be some 130 more.
+        assert!(long < 560, "{long} launches");
     }
 }

@@ -204,6 +204,23 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
         Ok(self)
     }
 
+    /// [`after_step`](Self::after_step), and the [`forward`](Self::forward) pass of the model that it gives. What of the pass
+    /// does not depend on `after_step` may be launched before it, so that a GPU works while the host restores the rest.
+    ///
+    /// # Errors
+    ///
+    /// As `after_step` and `forward`.
+    fn forward_after_step(
+        self,
+        batch: &Batch,
+        state: &Self::State,
+        mode: Mode,
+    ) -> Result<(Self, Self::Output), ModelError> {
+        let model = self.after_step()?;
+        let output = model.forward(batch, state, mode)?;
+        Ok((model, output))
+    }
+
     /// The model's further columns of `epochs.csv`, at the end of an epoch.
     fn epoch_columns(&self, _state: &Self::State) -> Vec<(&'static str, f64)> {
         Vec::new()

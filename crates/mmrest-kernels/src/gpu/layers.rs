@@ -174,7 +174,7 @@ pub(super) mod kernels {
 
     use super::ROWS;
     use crate::gpu::dropout::{factor, mask};
-    use crate::gpu::launch::{alike, cubes, empty, units};
+    use crate::gpu::launch::{alike, cubes, empty, total, units};
 
     /// Units of a cube that share a row; a power of 2.
     const UNITS: usize = 64;
@@ -320,25 +320,6 @@ pub(super) mod kernels {
         }
     }
 
-    /// The sum of what all units of a cube have; `shared` has room for one value each.
-    #[cube]
-    fn total(own: f32, shared: &mut Shared<[f32]>) -> f32 {
-        let unit = UNIT_POS as usize;
-        sync_cube();
-        shared[unit] = own;
-        sync_cube();
-        let mut half = comptime!(UNITS / 2).runtime();
-        while half > 0 {
-            if unit < half {
-                let other = shared[unit + half];
-                shared[unit] += other;
-            }
-            sync_cube();
-            half /= 2;
-        }
-        shared[0]
-    }
-
     #[cube(launch)]
     #[allow(clippy::too_many_arguments, reason = "a kernel has what it has")]
     fn norm_rows(
@@ -376,7 +357,7 @@ pub(super) mod kernels {
             own += value;
             at += UNITS;
         }
-        let mean = total(own, &mut shared) / (width as f32);
+        let mean = total(own, &mut shared, UNITS) / (width as f32);
         let mut own = 0.0f32;
         let mut at = unit;
         while at < width {
@@ -384,7 +365,7 @@ pub(super) mod kernels {
             own += value * value;
             at += UNITS;
         }
-        let variance = total(own, &mut shared) / (width as f32);
+        let variance = total(own, &mut shared, UNITS) / (width as f32);
         let scale = 1.0f32 / (variance + epsilon).sqrt();
         let mut at = unit;
         while at < width {
@@ -430,8 +411,8 @@ pub(super) mod kernels {
             along += slope * normal[first + at];
             at += UNITS;
         }
-        let plain = total(plain, &mut shared) / (width as f32);
-        let along = total(along, &mut shared) / (width as f32);
+        let plain = total(plain, &mut shared, UNITS) / (width as f32);
+        let along = total(along, &mut shared, UNITS) / (width as f32);
         let mut at = unit;
         while at < width {
             let slope = gradient[first + at] * gamma[at];

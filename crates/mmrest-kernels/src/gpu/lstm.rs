@@ -37,8 +37,7 @@ pub fn forward(
         weight.into_dispatch(),
         spans.values.clone().into_dispatch(),
         spans.count,
-        reading.reverse,
-        reading.all,
+        reading,
     );
     (Tensor::from_dispatch(states), Tensor::from_dispatch(tape))
 }
@@ -58,8 +57,7 @@ pub fn backward(
         spans.values.clone().into_dispatch(),
         gradient.into_dispatch(),
         spans.count,
-        reading.reverse,
-        reading.all,
+        reading,
     ))
 }
 
@@ -77,27 +75,12 @@ pub(super) fn outputs(
     weight: &TensorSpec,
     _: &TensorSpec,
     sequences: &usize,
-    _: &bool,
-    all: &bool,
+    reading: &Reading,
 ) -> (TensorSpec, TensorSpec) {
     let (frames, hidden) = (gates.shape[0], weight.shape[0]);
-    let rows = if *all { frames } else { *sequences };
+    let rows = if reading.all { frames } else { *sequences };
     let spec = |shape: [usize; 2]| TensorSpec::new(Shape::new(shape), gates.dtype);
     (spec([rows, hidden]), spec([frames, 6 * hidden]))
-}
-
-/// What the backward kernel gives.
-#[cfg(feature = "fusion")]
-pub(super) fn slopes(
-    tape: &TensorSpec,
-    weight: &TensorSpec,
-    _: &TensorSpec,
-    _: &TensorSpec,
-    _: &usize,
-    _: &bool,
-    _: &bool,
-) -> TensorSpec {
-    TensorSpec::new(Shape::new([tape.shape[0], weight.shape[0]]), tape.dtype)
 }
 
 #[cfg(feature = "gpu")]
@@ -109,31 +92,31 @@ pub(super) mod kernels {
     use burn_cubecl::tensor::CubeTensor;
 
     use super::super::launch::{cubes, empty, shared_values, units};
+    use super::Reading;
 
     /// The type of a tensor's values, for a kernel.
     use burn::backend::cubecl::dtype_to_storage_type;
 
-    /// Values of shared memory that the forward and backward kernels need beside the weight, for a hidden size.
-    fn scratch(hidden: usize) -> usize {
-        10 * hidden
+    /// Whether the weight fits into shared memory beside what the kernels need there for a hidden size.
+    fn fits(weight: &CubeTensor, hidden: usize) -> bool {
+        weight.shape().num_elements() + 10 * hidden <= shared_values(&weight.client)
     }
 
+    /// Gates, weight `[H, 4H]` and spans; gives the states and the tape.
     pub(in super::super) fn forward(
-        gates: CubeTensor,
-        weight: CubeTensor,
-        spans: CubeTensor,
-        [sequences, reverse, all]: [usize; 3],
+        inputs: [CubeTensor; 3],
+        sequences: usize,
+        reading: Reading,
     ) -> (CubeTensor, CubeTensor) {
-        let [gates, weight, spans] = [gates, weight, spans].map(into_contiguous);
+        let [gates, weight, spans] = inputs.map(into_contiguous);
         let ([frames, wide], hidden) = (gates.shape().dims(), weight.shape()[0]);
         let client = gates.client.clone();
-        let rows = if all == 1 { frames } else { sequences };
+        let rows = if reading.all { frames } else { sequences };
         let (states, tape) = (
             empty(&gates, [rows, hidden]),
             empty(&gates, [frames, 6 * hidden]),
         );
-        let fits = hidden * wide + scratch(hidden) <= shared_values(&client);
-        let spans_type = dtype_to_storage_type(spans.dtype);
+        let (fits, spans_type) = (fits(&weight, hidden), dtype_to_storage_type(spans.dtype));
         lstm_forward::launch(
             &client,
             cubes(sequences),
@@ -145,27 +128,25 @@ pub(super) mod kernels {
             tape.clone().into_tensor_arg(),
             sequences as u32,
             hidden,
-            reverse == 1,
-            all == 1,
+            reading.reverse,
+            reading.all,
             fits,
             spans_type,
         );
         (states, tape)
     }
 
+    /// Tape, transposed weight `[4H, H]`, spans and the states' gradient; gives that of the gates' sums.
     pub(in super::super) fn backward(
-        tape: CubeTensor,
-        weight: CubeTensor,
-        spans: CubeTensor,
-        gradient: CubeTensor,
-        [sequences, reverse, all]: [usize; 3],
+        inputs: [CubeTensor; 4],
+        sequences: usize,
+        reading: Reading,
     ) -> CubeTensor {
-        let [tape, weight, spans, gradient] = [tape, weight, spans, gradient].map(into_contiguous);
+        let [tape, weight, spans, gradient] = inputs.map(into_contiguous);
         let [wide, hidden] = weight.shape().dims();
         let client = tape.client.clone();
         let slopes = empty(&tape, [tape.shape()[0], wide]);
-        let fits = hidden * wide + scratch(hidden) <= shared_values(&client);
-        let spans_type = dtype_to_storage_type(spans.dtype);
+        let (fits, spans_type) = (fits(&weight, hidden), dtype_to_storage_type(spans.dtype));
         lstm_backward::launch(
             &client,
             cubes(sequences),
@@ -177,8 +158,8 @@ pub(super) mod kernels {
             slopes.clone().into_tensor_arg(),
             sequences as u32,
             hidden,
-            reverse == 1,
-            all == 1,
+            reading.reverse,
+            reading.all,
             fits,
             spans_type,
         );
@@ -190,6 +171,12 @@ pub(super) mod kernels {
         1.0f32 / (1.0f32 + (-x).exp())
     }
 
+    /// One number of a sequence's span.
+    #[cube]
+    fn span<I: Numeric>(spans: &Tensor<I>, #[comptime] field: usize) -> usize {
+        u32::cast_from(spans[2 * CUBE_POS + field]) as usize
+    }
+
     /// The row of a step.
     #[cube]
     fn row_of(first: usize, length: usize, step: usize, #[comptime] reverse: bool) -> usize {
@@ -198,6 +185,36 @@ pub(super) mod kernels {
         } else {
             first + step
         }
+    }
+
+    /// A copy of the weight in shared memory, where it is to be there. Whoever reads it waits for all units first.
+    #[cube]
+    fn keep(
+        weight: &Tensor<f32>,
+        #[comptime] count: usize,
+        #[comptime] shared: bool,
+    ) -> Shared<[f32]> {
+        let mut kept = Shared::<[f32]>::new_slice(comptime!(if shared { count } else { 1 }));
+        if shared {
+            let mut at = UNIT_POS as usize;
+            while at < count {
+                kept[at] = weight[at];
+                at += CUBE_DIM as usize;
+            }
+        }
+        kept
+    }
+
+    /// Zeros in shared memory, each set by one unit.
+    #[cube]
+    fn zeros(#[comptime] count: usize) -> Shared<[f32]> {
+        let mut values = Shared::<[f32]>::new_slice(count);
+        let mut at = UNIT_POS as usize;
+        while at < count {
+            values[at] = 0.0f32;
+            at += CUBE_DIM as usize;
+        }
+        values
     }
 
     #[cube(launch)]
@@ -221,27 +238,12 @@ pub(super) mod kernels {
         let wide = comptime!(4 * hidden);
         let unit = UNIT_POS as usize;
         let units = CUBE_DIM as usize;
-        let first = u32::cast_from(spans[2 * sequence]) as usize;
-        let length = u32::cast_from(spans[2 * sequence + 1]) as usize;
-
-        let mut kept =
-            Shared::<[f32]>::new_slice(comptime!(if shared { hidden * wide } else { 1 }));
-        if shared {
-            let mut at = unit;
-            while at < hidden * wide {
-                kept[at] = weight[at];
-                at += units;
-            }
-        }
-        let mut state = Shared::<[f32]>::new_slice(hidden);
-        let mut cell = Shared::<[f32]>::new_slice(hidden);
+        let first = span(spans, 0usize);
+        let length = span(spans, 1usize);
+        let kept = keep(weight, comptime!(hidden * wide), shared);
+        let mut state = zeros(hidden);
+        let mut cell = zeros(hidden);
         let mut active = Shared::<[f32]>::new_slice(wide);
-        let mut k = unit;
-        while k < hidden {
-            state[k] = 0.0f32;
-            cell[k] = 0.0f32;
-            k += units;
-        }
         sync_cube();
 
         for step in 0..length {
@@ -305,32 +307,13 @@ pub(super) mod kernels {
         let wide = comptime!(4 * hidden);
         let unit = UNIT_POS as usize;
         let units = CUBE_DIM as usize;
-        let first = u32::cast_from(spans[2 * sequence]) as usize;
-        let length = u32::cast_from(spans[2 * sequence + 1]) as usize;
-
-        let mut kept =
-            Shared::<[f32]>::new_slice(comptime!(if shared { hidden * wide } else { 1 }));
-        if shared {
-            let mut at = unit;
-            while at < hidden * wide {
-                kept[at] = weight[at];
-                at += units;
-            }
-        }
+        let first = span(spans, 0usize);
+        let length = span(spans, 1usize);
+        let kept = keep(weight, comptime!(hidden * wide), shared);
         // The gradient of the cell; of the gates' sums; and that of the hidden state before, one share from each kind of gate.
-        let mut cell = Shared::<[f32]>::new_slice(hidden);
+        let mut cell = zeros(hidden);
         let mut slope = Shared::<[f32]>::new_slice(wide);
-        let mut before = Shared::<[f32]>::new_slice(wide);
-        let mut j = unit;
-        while j < wide {
-            before[j] = 0.0f32;
-            j += units;
-        }
-        let mut k = unit;
-        while k < hidden {
-            cell[k] = 0.0f32;
-            k += units;
-        }
+        let mut before = zeros(wide);
         sync_cube();
 
         for back in 0..length {

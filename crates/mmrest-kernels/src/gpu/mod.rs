@@ -4,12 +4,13 @@
 //! Every kernel runs on each runtime that burn computes with, and keeps to the limits of WebGPU: eight buffers, 256 units in
 //! a cube, and as much shared memory as the device says it has.
 
-pub mod adam;
+pub(crate) mod adam;
 pub mod attention;
 #[cfg(feature = "gpu")]
 mod dropout;
 pub mod layers;
 pub mod lstm;
+pub mod many;
 // Without a backend to run on, nothing looks at what an operation gets.
 #[cfg_attr(not(feature = "gpu"), allow(unused_variables))]
 mod operations;
@@ -102,8 +103,9 @@ pub fn count_launches<R>(work: impl FnOnce() -> R) -> (R, Vec<(&'static str, usi
 mod launch {
     use burn::backend::TensorMetadata;
     use burn::tensor::{DType, Shape};
+    use burn_cubecl::cubecl;
     use burn_cubecl::cubecl::client::Client;
-    use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim};
+    use burn_cubecl::cubecl::prelude::*;
     use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
     use burn_cubecl::tensor::CubeTensor;
 
@@ -136,5 +138,24 @@ mod launch {
     /// How many values of shared memory a cube of the device has.
     pub(super) fn shared_values(client: &Client) -> usize {
         client.properties().hardware.max_shared_memory_size / size_of::<f32>()
+    }
+
+    /// The sum of what all units of a cube have: `count`, a power of 2; `shared` has room for one value each.
+    #[cube]
+    pub(super) fn total(own: f32, shared: &mut Shared<[f32]>, #[comptime] count: usize) -> f32 {
+        let unit = UNIT_POS as usize;
+        sync_cube();
+        shared[unit] = own;
+        sync_cube();
+        let mut half = comptime!(count / 2).runtime();
+        while half > 0 {
+            if unit < half {
+                let other = shared[unit + half];
+                shared[unit] += other;
+            }
+            sync_cube();
+            half /= 2;
+        }
+        shared[0]
     }
 }

@@ -7,7 +7,10 @@ use burn::backend::{Backend, backend_extension};
 #[cfg(feature = "fusion")]
 use burn::prelude::*;
 
-use super::adam;
+use super::attention::{Sides, Walk};
+use super::lstm::Reading;
+use super::many::Tensors;
+use super::{adam, many};
 #[cfg(any(feature = "gpu", feature = "fusion"))]
 use super::{attention, layers, lstm};
 
@@ -21,39 +24,25 @@ pub(crate) trait Kernels: Backend {
         weight: FloatTensor<Self>,
         spans: IntTensor<Self>,
         sequences: usize,
-        reverse: bool,
-        all: bool,
+        reading: Reading,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradients of the gates' sums; see [`lstm`].
-    #[fusion(meta = lstm::slopes)]
+    #[fusion(dtype = tape, shape = Shape::new([tape[0], weight[0]]))]
     fn lstm_backward(
         tape: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         spans: IntTensor<Self>,
         gradient: FloatTensor<Self>,
         sequences: usize,
-        reverse: bool,
-        all: bool,
+        reading: Reading,
     ) -> FloatTensor<Self>;
 
     /// Output and sums of attention; see [`attention`].
-    #[fusion(meta = attention::outputs)]
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "an operation takes tensors and numbers alone"
-    )]
+    #[fusion(meta = |sides, walk| attention::outputs(&sides.queries, walk))]
     fn attention_forward(
-        queries: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
-        tasks: IntTensor<Self>,
-        key: FloatTensor<Self>,
-        blocks: usize,
-        reach: usize,
-        heads: usize,
-        causal: bool,
-        dropout: f64,
+        #[extension_type] sides: Sides<Self>,
+        walk: Walk,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// What both sides' gradients need of every query: the logarithm of its sum, and δ.
@@ -65,45 +54,21 @@ pub(crate) trait Kernels: Backend {
     ) -> FloatTensor<Self>;
 
     /// The queries' gradient.
-    #[fusion(dtype = queries, shape = queries)]
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "an operation takes tensors and numbers alone"
-    )]
+    #[fusion(meta = |sides, _gradient, _stats, _walk| sides.queries.clone())]
     fn attention_queries(
-        queries: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
+        #[extension_type] sides: Sides<Self>,
         gradient: FloatTensor<Self>,
         stats: FloatTensor<Self>,
-        tasks: IntTensor<Self>,
-        key: FloatTensor<Self>,
-        blocks: usize,
-        reach: usize,
-        heads: usize,
-        causal: bool,
-        dropout: f64,
+        walk: Walk,
     ) -> FloatTensor<Self>;
 
     /// The gradients of keys and values, side by side.
-    #[fusion(dtype = keys, shape = Shape::new([keys[0], 2 * keys[1]]))]
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "an operation takes tensors and numbers alone"
-    )]
+    #[fusion(meta = |sides, _gradient, _stats, _walk| attention::both(&sides.keys))]
     fn attention_told(
-        queries: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
+        #[extension_type] sides: Sides<Self>,
         gradient: FloatTensor<Self>,
         stats: FloatTensor<Self>,
-        tasks: IntTensor<Self>,
-        key: FloatTensor<Self>,
-        blocks: usize,
-        reach: usize,
-        heads: usize,
-        causal: bool,
-        dropout: f64,
+        walk: Walk,
     ) -> FloatTensor<Self>;
 
     /// GELU; see [`layers`].
@@ -142,33 +107,29 @@ pub(crate) trait Kernels: Backend {
     fn norm_parameters(gradient: FloatTensor<Self>, normal: FloatTensor<Self>)
     -> FloatTensor<Self>;
 
-    /// A step of Adam; see [`adam`].
-    #[fusion(meta = adam_outputs)]
+    /// Steps of Adam: new parameters and moments; see [`adam`].
+    #[fusion(meta = |parameters, _gradients, _firsts, _seconds, _factors| {
+        (parameters.clone(), parameters.clone(), parameters.clone())
+    })]
     fn adam(
-        parameter: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        first: FloatTensor<Self>,
-        second: FloatTensor<Self>,
+        #[extension_type] parameters: Tensors<Self>,
+        #[extension_type] gradients: Tensors<Self>,
+        #[extension_type] firsts: Tensors<Self>,
+        #[extension_type] seconds: Tensors<Self>,
         factors: adam::Factors,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>);
 
-    /// `sums` with the squares of `count` gradients from place `at` on; see [`adam::squares`].
-    #[fusion(dtype = sums, shape = sums)]
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "an operation takes tensors and numbers alone"
-    )]
-    fn squares(
-        sums: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        c: FloatTensor<Self>,
-        d: FloatTensor<Self>,
-        e: FloatTensor<Self>,
-        f: FloatTensor<Self>,
-        at: usize,
-        count: usize,
-    ) -> FloatTensor<Self>;
+    /// Sums of squares; see [`many`].
+    #[fusion(meta = |tensors| many::sums(tensors))]
+    fn squares(#[extension_type] tensors: Tensors<Self>) -> FloatTensor<Self>;
+
+    /// Sums of multiples, and what is held within bounds; see [`many`].
+    #[fusion(meta = |own, _others, _by| own.clone())]
+    fn combine(
+        #[extension_type] own: Tensors<Self>,
+        #[extension_type] others: Tensors<Self>,
+        by: many::Combination,
+    ) -> Tensors<Self>;
 }
 
 #[cfg(feature = "gpu")]
@@ -178,15 +139,9 @@ impl Kernels for burn_cubecl::CubeBackend {
         weight: FloatTensor<Self>,
         spans: IntTensor<Self>,
         sequences: usize,
-        reverse: bool,
-        all: bool,
+        reading: Reading,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        lstm::kernels::forward(
-            gates,
-            weight,
-            spans,
-            [sequences, reverse.into(), all.into()],
-        )
+        lstm::kernels::forward([gates, weight, spans], sequences, reading)
     }
 
     fn lstm_backward(
@@ -195,27 +150,13 @@ impl Kernels for burn_cubecl::CubeBackend {
         spans: IntTensor<Self>,
         gradient: FloatTensor<Self>,
         sequences: usize,
-        reverse: bool,
-        all: bool,
+        reading: Reading,
     ) -> FloatTensor<Self> {
-        let settings = [sequences, reverse.into(), all.into()];
-        lstm::kernels::backward(tape, weight, spans, gradient, settings)
+        lstm::kernels::backward([tape, weight, spans, gradient], sequences, reading)
     }
 
-    fn attention_forward(
-        queries: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
-        tasks: IntTensor<Self>,
-        key: FloatTensor<Self>,
-        blocks: usize,
-        reach: usize,
-        heads: usize,
-        causal: bool,
-        dropout: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let settings = (blocks, reach, heads, causal);
-        attention::kernels::forward([queries, keys, values], tasks, key, settings, dropout)
+    fn attention_forward(sides: Sides<Self>, walk: Walk) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        attention::kernels::forward(sides, walk)
     }
 
     fn attention_stats(
@@ -227,39 +168,21 @@ impl Kernels for burn_cubecl::CubeBackend {
     }
 
     fn attention_queries(
-        queries: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
+        sides: Sides<Self>,
         gradient: FloatTensor<Self>,
         stats: FloatTensor<Self>,
-        tasks: IntTensor<Self>,
-        key: FloatTensor<Self>,
-        blocks: usize,
-        reach: usize,
-        heads: usize,
-        causal: bool,
-        dropout: f64,
+        walk: Walk,
     ) -> FloatTensor<Self> {
-        let inputs = [queries, keys, values, gradient, stats, tasks, key];
-        attention::kernels::queries(inputs, (blocks, reach, heads, causal), dropout)
+        attention::kernels::queries(sides, [gradient, stats], walk)
     }
 
     fn attention_told(
-        queries: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
+        sides: Sides<Self>,
         gradient: FloatTensor<Self>,
         stats: FloatTensor<Self>,
-        tasks: IntTensor<Self>,
-        key: FloatTensor<Self>,
-        blocks: usize,
-        reach: usize,
-        heads: usize,
-        causal: bool,
-        dropout: f64,
+        walk: Walk,
     ) -> FloatTensor<Self> {
-        let inputs = [queries, keys, values, gradient, stats, tasks, key];
-        attention::kernels::told(inputs, (blocks, reach, heads, causal), dropout)
+        attention::kernels::told(sides, [gradient, stats], walk)
     }
 
     fn gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -301,38 +224,22 @@ impl Kernels for burn_cubecl::CubeBackend {
     }
 
     fn adam(
-        parameter: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        first: FloatTensor<Self>,
-        second: FloatTensor<Self>,
+        parameters: Tensors<Self>,
+        gradients: Tensors<Self>,
+        firsts: Tensors<Self>,
+        seconds: Tensors<Self>,
         factors: adam::Factors,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        adam::kernels::adam([parameter, gradient, first, second], factors)
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        let lists = [parameters, gradients, firsts, seconds].map(|list| list.0);
+        let [parameters, firsts, seconds] = adam::kernels::adam(lists, factors).map(Tensors);
+        (parameters, firsts, seconds)
     }
 
-    fn squares(
-        sums: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        c: FloatTensor<Self>,
-        d: FloatTensor<Self>,
-        e: FloatTensor<Self>,
-        f: FloatTensor<Self>,
-        at: usize,
-        count: usize,
-    ) -> FloatTensor<Self> {
-        adam::kernels::squares(sums, [a, b, c, d, e, f], at, count)
+    fn squares(tensors: Tensors<Self>) -> FloatTensor<Self> {
+        many::kernels::squares(tensors.0)
     }
-}
 
-/// What a step of Adam gives: three tensors like the parameter.
-#[cfg(feature = "fusion")]
-fn adam_outputs(
-    parameter: &TensorSpec,
-    _: &TensorSpec,
-    _: &TensorSpec,
-    _: &TensorSpec,
-    _: &adam::Factors,
-) -> (TensorSpec, TensorSpec, TensorSpec) {
-    (parameter.clone(), parameter.clone(), parameter.clone())
+    fn combine(own: Tensors<Self>, others: Tensors<Self>, by: many::Combination) -> Tensors<Self> {
+        Tensors(many::kernels::combine(own.0, others.0, by))
+    }
 }

@@ -30,6 +30,8 @@ use burn::train::{
     SupervisedTrainingEventProcessor, TrainLoader, TrainOutput, TrainStep, TrainingComponents,
     TrainingStrategy, ValidLoader,
 };
+use mmrest_kernels::adam::map_together;
+use mmrest_kernels::gpu;
 use mmrest_metric::MetricError;
 use mmrest_models::{Batch, Loss, Mode, ModelError, SentimentModel, StepAt};
 
@@ -64,8 +66,21 @@ pub(super) struct Current<M: SentimentModel> {
     /// The batch and the output of the step's first part, once it is computed.
     seen: Option<(Batch, M::Output)>,
     errors: FirstError,
+    /// What the learner's model lacks of [`SentimentModel::after_step`].
+    after: AfterStep<M>,
     /// Why the model could not restore what must hold after a step.
     pub(super) after_step: Option<ModelError>,
+}
+
+/// Whether [`SentimentModel::after_step`] has been taken. On a GPU it waits for the next step's encoders, which are launched
+/// before the host restores what must hold.
+enum AfterStep<M> {
+    /// By the learner's model.
+    Taken,
+    /// By nobody yet.
+    Due,
+    /// By this model, which stands for the learner's until the next step of the optimiser.
+    By(M),
 }
 
 impl<M: SentimentModel> Current<M> {
@@ -75,6 +90,7 @@ impl<M: SentimentModel> Current<M> {
             at: StepAt::new(0, 0),
             seen: None,
             errors: FirstError::default(),
+            after: AfterStep::Taken,
             after_step: None,
         }
     }
@@ -128,6 +144,45 @@ impl<M: SentimentModel> Trainee<M> {
         }
     }
 
+    /// The learner's trainee as it is to be after its last step.
+    pub(super) fn settled(self) -> Self {
+        let mut current = self.shared.lock();
+        if let AfterStep::Due = current.after {
+            current.after = match self.model.clone().after_step() {
+                Ok(model) => AfterStep::By(model),
+                Err(error) => {
+                    current.after_step = Some(error);
+                    AfterStep::Taken
+                }
+            };
+        }
+        let AfterStep::By(model) = &current.after else {
+            drop(current);
+            return self;
+        };
+        let settled = self.with(model.clone());
+        drop(current);
+        settled
+    }
+
+    /// The model after its last step, and what its forward pass gives.
+    fn forward(
+        &self,
+        batch: &Batch,
+        state: &M::State,
+        mode: Mode,
+    ) -> Result<(M, M::Output), ModelError> {
+        let due = matches!(self.shared.lock().after, AfterStep::Due);
+        if due && batch.part.is_none() {
+            let (model, output) = self.model.clone().forward_after_step(batch, state, mode)?;
+            self.shared.lock().after = AfterStep::By(model.clone());
+            return Ok((model, output));
+        }
+        let model = self.clone().settled().model;
+        let output = model.forward(batch, state, mode)?;
+        Ok((model, output))
+    }
+
     fn map_model(self, map: impl FnOnce(M) -> M) -> Self {
         Self {
             model: map(self.model),
@@ -142,7 +197,7 @@ impl<M: SentimentModel> Module for Trainee<M> {
     }
 
     fn fork(self, device: &Device) -> Self {
-        self.map_model(|model| model.fork(device))
+        self.settled().map_model(|model| model.fork(device))
     }
 
     fn to_device(self, device: &Device) -> Self {
@@ -167,12 +222,14 @@ impl<M: SentimentModel> Module for Trainee<M> {
 
     /// What a checkpoint holds.
     fn into_record(self) -> ModuleRecord {
-        let kept = self.shared.left_out.trained(&self.model);
-        self.model.into_record_group(kept)
+        let Self { model, shared } = self.settled();
+        let kept = shared.left_out.trained(&model);
+        model.into_record_group(kept)
     }
 
+    /// Where the mapper is an optimiser, its steps on a GPU take few launches.
     fn map<P: ModuleMapper>(self, mapper: &mut P) -> Self {
-        self.map_model(|model| model.map(mapper))
+        self.map_model(|model| map_together(model, mapper))
     }
 }
 
@@ -205,19 +262,19 @@ impl<M: SentimentModel> TrainStep for Trainee<M> {
             (Arc::clone(&current.state), Mode::Train(current.at))
         };
         let part = batch.part.as_ref().map_or(0, |part| part.index());
-        let forward = || self.model.forward(&batch, &state, mode);
+        let forward = || self.forward(&batch, &state, mode);
         let output = match &batch.part {
             Some(part) => part.draw(forward),
             None => forward(),
         };
-        let mut output = match output {
-            Ok(output) => output,
+        let (model, mut output) = match output {
+            Ok(done) => done,
             Err(error) => return self.fail(part, step_error(error.into()), Vec::new()),
         };
-        let loss = self.model.loss(&batch, &mut output, &state, mode);
+        let loss = model.loss(&batch, &mut output, &state, mode);
         let outcome = loss
             .map_err(LearnerError::from)
-            .and_then(|loss| self.differentiate(&loss, &batch, part));
+            .and_then(|loss| self.differentiate(&loss, &model, &batch, part));
         let (error, losses) = match outcome {
             Ok(done) if non_finite_loss::<M>(&done.item.losses).is_none() => {
                 if part == 0 {
@@ -243,21 +300,15 @@ impl<M: SentimentModel> TrainStep for Trainee<M> {
         learning_rate: ModuleLearningRate,
         gradients: GradientsParams,
     ) -> Self {
-        let stepped = optimizer.step(learning_rate, self, gradients);
-        let before = stepped.model.clone();
-        match stepped.model.after_step() {
-            Ok(model) => Self {
-                model,
-                shared: stepped.shared,
-            },
-            Err(error) => {
-                stepped.shared.lock().after_step = Some(error);
-                Self {
-                    model: before,
-                    shared: stepped.shared,
-                }
-            }
+        let stepped = optimizer.step(learning_rate, self.settled(), gradients);
+        stepped.shared.lock().after = AfterStep::Due;
+        let devices = stepped.model.devices();
+        if devices.iter().all(gpu::on_gpu) {
+            return stepped;
         }
+        let settled = stepped.settled();
+        settled.shared.lock().after = AfterStep::Taken;
+        settled
     }
 }
 
@@ -267,6 +318,7 @@ impl<M: SentimentModel> Trainee<M> {
     fn differentiate(
         &self,
         loss: &Loss,
+        model: &M,
         batch: &Batch,
         part: usize,
     ) -> Result<TrainOutput<StepRecord>, LearnerError> {
@@ -277,11 +329,11 @@ impl<M: SentimentModel> Trainee<M> {
             .map(|part| part.clone().inner())
             .collect();
         let count = wanted.len();
-        let grads = GradientsParams::from_grads(loss.total.backward(), &self.model);
+        let grads = GradientsParams::from_grads(loss.total.backward(), model);
         let squares = batch
             .part
             .is_none()
-            .then(|| self.shared.groups.squares(&self.model, &grads));
+            .then(|| self.shared.groups.squares(model, &grads));
         wanted.extend(squares.iter().flat_map(Squares::tensors));
         let values = to_host(Tensor::cat(wanted, 0))?;
         let (losses, rest) = values.split_at(count.min(values.len()));
@@ -567,7 +619,10 @@ impl<M: SentimentModel, E: Epochs<M>> SupervisedLearningStrategy<Trainee<M>> for
         let mut trainer = start.trainer(checkpointer.map(|checkpointer| (checkpointer, events)));
         let outcome = epochs.run(&mut trainer, components.num_epochs, &components.interrupter);
         *lock(&self.ended) = Some(outcome.map(|()| epochs));
-        (trainer.learner.model(), components.event_processor)
+        (
+            trainer.learner.model().settled(),
+            components.event_processor,
+        )
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
+use mmrest_kernels::gpu;
 
+use super::gradients::flat;
 use crate::error::LearnerError;
 use crate::error::to_host;
 use crate::tensor_file::TensorFile;
@@ -51,12 +53,30 @@ impl Ema {
         let steps = f64::from(self.steps);
         let decay = self.decay.min((1.0 + steps) / (10.0 + steps));
         let averages = &mut self.averages;
+        let (mut names, mut own, mut others) = (Vec::new(), Vec::new(), Vec::new());
         visit(model, |id, _, values| {
-            if let Some(average) = averages.get_mut(&id) {
-                let before = average.values.clone().mul_scalar(decay);
-                average.values = before + values.mul_scalar(1.0 - decay);
+            let Some(Average {
+                path,
+                values: before,
+            }) = averages.remove(&id)
+            else {
+                return;
+            };
+            if gpu::takes(&values) {
+                names.push((id, path));
+                own.push(before);
+                others.push(values);
+            } else {
+                let values = before.mul_scalar(decay) + values.mul_scalar(1.0 - decay);
+                averages.insert(id, Average { path, values });
             }
         });
+        // A GPU's kernel writes over averages that nobody else holds.
+        let shares = [decay, 1.0 - decay].map(|share| share as f32);
+        let blended = gpu::many::blend(own, others, shares);
+        for ((id, path), values) in names.into_iter().zip(blended) {
+            averages.insert(id, Average { path, values });
+        }
     }
 
     /// `model`, which is without autodiff, with the averages as its weights.
@@ -129,9 +149,7 @@ impl<F: FnMut(ParamId, &[String], Tensor<1>)> ModuleVisitor for Weights<F> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if param.is_require_grad() {
-            let values = param.val().inner();
-            let count = values.shape().num_elements();
-            (self.f)(param.id, &self.path, values.reshape([count]));
+            (self.f)(param.id, &self.path, flat(param.val().inner()));
         }
     }
 }

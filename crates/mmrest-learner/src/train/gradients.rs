@@ -1,6 +1,8 @@
 //! Gradient norms and clipping, by groups of parameters.
 
-use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use mmrest_kernels::gpu;
@@ -65,8 +67,8 @@ impl GradientGroups {
         };
         model.visit(&mut visitor);
         let mut sums = visitor.sums;
-        for (sums, flat) in sums.iter_mut().zip(&visitor.on_gpu) {
-            sums.extend(gpu::adam::squares(flat));
+        for (sums, flat) in sums.iter_mut().zip(visitor.on_gpu) {
+            sums.extend(gpu::many::squares(flat));
         }
         Squares(sums)
     }
@@ -180,13 +182,18 @@ impl ModuleVisitor for SquaredSums<'_> {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
             let group = self.groups.parameters.of(param, &self.path);
             if gpu::takes(&gradient) {
-                let count = gradient.shape().num_elements();
-                self.on_gpu[group].push(gradient.reshape([count]));
+                self.on_gpu[group].push(flat(gradient));
             } else {
                 self.sums[group].push(gradient.square().sum());
             }
         }
     }
+}
+
+/// All values of a tensor, in order.
+pub(super) fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+    let count = tensor.shape().num_elements();
+    tensor.reshape([count])
 }
 
 /// What happens to the gradients of a group.
@@ -208,12 +215,34 @@ impl ParameterGroups {
         mut gradients: GradientsParams,
         changes: Vec<Option<Change>>,
     ) -> GradientsParams {
-        if changes.iter().any(Option::is_some) {
-            model.visit(&mut Changes {
-                groups: self,
+        if !changes.iter().any(Option::is_some) {
+            return gradients;
+        }
+        let mut visitor = Changes {
+            groups: self,
+            gradients: &mut gradients,
+            path: Vec::new(),
+            on_gpu: vec![Vec::new(); changes.len()],
+            changes,
+        };
+        model.visit(&mut visitor);
+        let Changes {
+            on_gpu, changes, ..
+        } = visitor;
+        let mut changed = HashMap::new();
+        for (together, change) in on_gpu.into_iter().zip(changes) {
+            let (ids, own): (Vec<_>, Vec<_>) = together.into_iter().unzip();
+            let own = match change {
+                Some(Change::Scale(scale)) => gpu::many::scale(own, scale as f32),
+                Some(Change::Clamp(max)) => gpu::many::clamp(own, max as f32),
+                Some(Change::Drop) | None => continue,
+            };
+            changed.extend(ids.into_iter().zip(own));
+        }
+        if !changed.is_empty() {
+            model.visit(&mut Put {
                 gradients: &mut gradients,
-                path: Vec::new(),
-                changes,
+                changed,
             });
         }
         gradients
@@ -225,6 +254,23 @@ struct Changes<'a> {
     gradients: &'a mut GradientsParams,
     path: Vec<String>,
     changes: Vec<Option<Change>>,
+    /// Gradients that a GPU's kernel changes, flat, by group.
+    on_gpu: Vec<Vec<(ParamId, Tensor<1>)>>,
+}
+
+/// Registers gradients that are known flat.
+struct Put<'a> {
+    gradients: &'a mut GradientsParams,
+    changed: HashMap<ParamId, Tensor<1>>,
+}
+
+impl ModuleVisitor for Put<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(changed) = self.changed.remove(&param.id) {
+            let gradient = changed.reshape(param.dims());
+            self.gradients.register(param.id, gradient);
+        }
+    }
 }
 
 impl ModuleVisitor for Changes<'_> {
@@ -242,9 +288,13 @@ impl ModuleVisitor for Changes<'_> {
             && let Some(gradient) = self.gradients.remove::<D>(param.id)
         {
             let changed = match change {
+                Change::Drop => return,
+                _ if gpu::takes(&gradient) => {
+                    self.on_gpu[group].push((param.id, flat(gradient)));
+                    return;
+                }
                 Change::Scale(scale) => gradient.mul_scalar(scale),
                 Change::Clamp(max) => gradient.clamp(-max, max),
-                Change::Drop => return,
             };
             self.gradients.register(param.id, changed);
         }

@@ -120,7 +120,7 @@ impl<M: SentimentModel> Trainer<M> {
 
     /// The model as it stands.
     pub fn model(&self) -> M {
-        self.learner.model().model
+        self.learner.model().settled().model
     }
 
     /// The model to evaluate and to save: on the inner device, with the moving average of the weights where it is on.
@@ -175,14 +175,21 @@ impl<M: SentimentModel> Trainer<M> {
     ///
     /// As [`step`](Self::step).
     pub fn end_pass(&mut self) -> Result<(), LearnerError> {
-        if self.batches == 0 || !self.steps.flush_rest {
-            return Ok(());
+        if self.batches > 0 && self.steps.flush_rest {
+            self.batches = 0;
+            let trainee = self.learner.model();
+            let sum = self.accumulated.grads();
+            let norms = self.shared.groups.squares(&trainee, &sum).read()?;
+            self.apply(trainee, sum, &norms)?;
         }
-        self.batches = 0;
-        let trainee = self.learner.model();
-        let sum = self.accumulated.grads();
-        let norms = self.shared.groups.squares(&trainee, &sum).read()?;
-        self.apply(trainee, sum, &norms)
+        drop(self.model());
+        self.check_after_step()
+    }
+
+    /// Why the model could not restore what must hold after a step, if it could not.
+    fn check_after_step(&self) -> Result<(), LearnerError> {
+        let failed = self.shared.lock().after_step.take();
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Which batch of the pass was the last, from 1.
@@ -199,6 +206,7 @@ impl<M: SentimentModel> Trainer<M> {
         self.shared.lock().at.step += 1;
         let TrainOutput { grads, item } = self.workers.step(&self.learner, parts)?;
         let (failed, seen) = self.shared.lock().take();
+        self.check_after_step()?;
         let mut step = Step {
             losses: item.losses,
             in_use: item.in_use,
@@ -253,11 +261,9 @@ impl<M: SentimentModel> Trainer<M> {
         drop(trainee);
         self.learner.lr_step();
         self.learner.optimizer_step(gradients);
-        if let Some(error) = self.shared.lock().after_step.take() {
-            return Err(error.into());
-        }
+        self.check_after_step()?;
         if let Some(ema) = &mut self.ema {
-            ema.take(&self.learner.model().model);
+            ema.take(&self.learner.model().settled().model);
         }
         Ok(())
     }

@@ -1,9 +1,12 @@
 //! Every kernel of a GPU against the CPU's operation: outputs and all gradients.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::Optimizer;
 use burn::tensor::{Device, Distribution, Gradients, Tensor, TensorData};
 use mmrest_encoders::{Attention, Bert, BertConfig, BiLstm, Lstm, LstmConfig, PackedTokens};
+use mmrest_kernels::adam::{FusedAdam, FusedAdamConfig, Moments, map_together};
 use mmrest_kernels::gpu::attention::{self, Blocks, Heads};
+use mmrest_kernels::gpu::many::{blend, clamp, scale, squares};
 
 use super::adapters;
 
@@ -247,12 +250,73 @@ fn dropout_of_attention_is_the_same_on_the_way_back() {
     }
 }
 
-#[test]
-fn adam_and_the_norms_are_those_of_the_cpu() {
-    use burn::optim::{AdamState, Optimizer};
-    use mmrest_kernels::adam::FusedAdamConfig;
-    use mmrest_kernels::gpu::adam::{parts, squares};
+/// Parameters of many sizes, and what is asked of each step.
+fn layers(device: &Device) -> Vec<Param<Tensor<2>>> {
+    let sizes = [
+        (1, 1),
+        (3, 5),
+        (200, 173),
+        (64, 1),
+        (1, 8192),
+        (90, 91),
+        (2, 2),
+        (7, 1171),
+    ];
+    let layers = (0..40).map(|index| {
+        let (rows, width) = sizes[index % sizes.len()];
+        Param::from_tensor(sequence(index, [rows, width], device))
+    });
+    layers.collect()
+}
 
+/// Values that are the same on every device.
+fn sequence(seed: usize, shape: [usize; 2], device: &Device) -> Tensor<2> {
+    let value = |at: usize| ((at * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0;
+    let values = (0..shape[0] * shape[1]).map(value).collect();
+    Tensor::from_data(TensorData::new::<f32, _>(values, shape), device)
+}
+
+/// Takes a step of Adam for every parameter, as burn's `ModuleOptimizer` does.
+struct Stepping {
+    adam: FusedAdam,
+    step: usize,
+    at: usize,
+    states: Vec<Option<Moments<2>>>,
+}
+
+impl ModuleMapper for Stepping {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let (step, at) = (self.step, self.at);
+        self.at += 1;
+        self.states.resize(self.at.max(self.states.len()), None);
+        let tensor = tensor.reshape([0, -1]);
+        let [rows, width] = tensor.dims();
+        let device = tensor.device();
+        let gradient = sequence(step + at, [rows, width], &device);
+        // Some gradients are views, and some are held by others too.
+        let gradient = match (step + at) % 3 {
+            0 => Tensor::cat(vec![gradient, sequence(7, [rows, width], &device)], 0)
+                .narrow(0, rows, rows),
+            1 => gradient.transpose().transpose(),
+            _ => gradient,
+        };
+        let held = (at % 5 == 0).then(|| (gradient.clone(), read(gradient.clone())));
+        let rate = if at % 2 == 0 { 1e-3 } else { 2e-3 };
+        let state = self.states[at].take();
+        let (tensor, state) = self.adam.step(rate * step as f64, tensor, gradient, state);
+        self.states[at] = state;
+        if let Some((gradient, before)) = held {
+            assert_eq!(read(gradient), before, "a gradient that is held by another");
+        }
+        let [rows, width] = tensor.dims();
+        let shape: [usize; D] = std::array::from_fn(|at| if at == 0 { rows } else { width });
+        Param::from_mapped_value(id, tensor.reshape(shape), mapper)
+    }
+}
+
+#[test]
+fn steps_taken_together_are_those_of_the_cpu() {
     for (backend, device) in adapters() {
         for (weight_decay, decoupled) in [(0.0, false), (1e-2, false), (1e-2, true)] {
             let config = FusedAdamConfig {
@@ -260,54 +324,92 @@ fn adam_and_the_norms_are_those_of_the_cpu() {
                 decoupled,
                 ..Default::default()
             };
-            for shape in [[1, 1], [3, 5], [200, 173]] {
-                let steps = |device: &Device| {
-                    let value = |seed: usize, at: usize| {
-                        ((at * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0
-                    };
-                    let values = |seed: usize| {
-                        let values = (0..shape[0] * shape[1]).map(|at| value(seed, at)).collect();
-                        Tensor::<2>::from_data(TensorData::new::<f32, _>(values, shape), device)
-                    };
-                    let adam = config.build();
-                    let (mut parameter, mut state): (_, Option<AdamState<2>>) = (values(0), None);
-                    for step in 1..=6 {
-                        // Some gradients are views.
-                        let gradient = match step % 2 {
-                            0 => Tensor::cat(vec![values(step), values(7)], 0)
-                                .narrow(0, shape[0], shape[0]),
-                            _ => values(step),
-                        };
-                        (parameter, state) =
-                            adam.step(1e-3 * step as f64, parameter, gradient, state);
-                    }
-                    let momentum = state.unwrap().momentum;
-                    assert_eq!(momentum.time, 6);
-                    [parameter, momentum.moment_1, momentum.moment_2].map(read)
+            let run = |device: &Device, together: bool| {
+                let mut module = layers(device);
+                let mut stepping = Stepping {
+                    adam: config.build(),
+                    step: 0,
+                    at: 0,
+                    states: Vec::new(),
                 };
-                let (found, expected) = (steps(&device), steps(&Device::flex()));
+                for step in 1..=5 {
+                    (stepping.step, stepping.at) = (step, 0);
+                    let before: Vec<_> = module.iter().map(Param::val).collect();
+                    let values: Vec<_> = before.iter().cloned().map(read).collect();
+                    module = if together {
+                        map_together(module, &mut stepping)
+                    } else {
+                        module.map(&mut stepping)
+                    };
+                    let kept: Vec<_> = before.into_iter().map(read).collect();
+                    assert_eq!(kept, values, "parameters before the step");
+                }
+                let mut found: Vec<_> = module.iter().map(|param| read(param.val())).collect();
+                for moments in stepping.states.into_iter().flatten() {
+                    let momentum = moments.state().unwrap().momentum;
+                    assert_eq!(momentum.time, 5);
+                    found.extend([momentum.moment_1, momentum.moment_2].map(read));
+                }
+                found
+            };
+            let expected = run(&Device::flex(), true);
+            for together in [false, true] {
+                let found = run(&device, together);
+                assert_eq!(found.len(), expected.len());
                 for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
                     assert!(
                         (found - expected).abs() <= 1e-6,
-                        "{found} for {expected} on {backend}"
+                        "{found} for {expected} on {backend}, together: {together}"
                     );
                 }
             }
         }
-        let sizes = [1, 5, 20_000, 64, 300, 77, 8193, 2];
-        let gradients: Vec<Tensor<1>> = sizes
-            .iter()
-            .map(|&size| Tensor::random([size], Distribution::Normal(0.0, 1.0), &device))
-            .collect();
-        let sums = read(squares(&gradients).unwrap());
-        assert_eq!(sums.len(), sizes.len() * parts());
-        for (gradient, sums) in gradients.into_iter().zip(sums.chunks(parts())) {
-            let expected: f64 = read(gradient).iter().map(|&v| f64::from(v).powi(2)).sum();
-            let found: f64 = sums.iter().map(|&sum| f64::from(sum)).sum();
-            assert!(
-                (found - expected).abs() <= 1e-5 * expected,
-                "{found} for {expected}"
-            );
-        }
+    }
+}
+
+#[test]
+fn operations_on_many_tensors_are_those_of_the_cpu() {
+    for (backend, device) in adapters() {
+        let sizes = [1, 5, 20_000, 64, 300, 77, 8193, 2, 8192, 16_384];
+        let new = || -> Vec<Tensor<1>> {
+            (0..50)
+                .map(|seed| sequence(seed, [1, sizes[seed % sizes.len()]], &device).flatten(0, 1))
+                .collect()
+        };
+        let host = |tensors: Vec<Tensor<1>>| tensors.into_iter().map(read).collect::<Vec<_>>();
+        let check = |what: &str, found: Vec<Tensor<1>>, expected: &dyn Fn(f32, f32) -> f32| {
+            let (values, found) = (host(new()), host(found));
+            for (at, (found, values)) in found.iter().zip(&values).enumerate() {
+                assert_eq!(found.len(), values.len());
+                for (place, (found, &value)) in found.iter().zip(values).enumerate() {
+                    let other = values[values.len() - 1 - place];
+                    let expected = expected(value, other);
+                    assert!(
+                        (found - expected).abs() <= 1e-6,
+                        "{what} of tensor {at} at {place} on {backend}: {found} for {expected}"
+                    );
+                }
+            }
+        };
+        let sum: f32 = read(squares(new()).unwrap()).iter().sum();
+        let values = host(new()).concat();
+        let expected: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
+        assert!((f64::from(sum) - expected).abs() <= 1e-5 * expected);
+        assert!(squares(Vec::new()).is_none());
+        check("half", scale(new(), 0.5), &|value, _| 0.5 * value);
+        check("the bounds", clamp(new(), 0.25), &|value, _| {
+            value.clamp(-0.25, 0.25)
+        });
+        let mirrored = || new().into_iter().map(|tensor| tensor.flip([0])).collect();
+        let held = new();
+        let blended = blend(held.clone(), mirrored(), [0.75, 0.25]);
+        check("the blend", blended, &|value, other| {
+            0.75 * value + 0.25 * other
+        });
+        assert_eq!(host(held), host(new()), "what another holds");
+        let blended = blend(new(), mirrored(), [0.75, 0.25]);
+        check("the blend in place", blended, &|value, other| {
+            0.75 * value + 0.25 * other
+        });
     }
 }

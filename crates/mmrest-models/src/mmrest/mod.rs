@@ -474,6 +474,19 @@ impl SentimentModel for MmRest {
         Ok(self)
     }
 
+    /// The encoders know nothing of the metrics, so they run first.
+    fn forward_after_step(
+        self,
+        batch: &Batch,
+        state: &ClusterState,
+        mode: Mode,
+    ) -> Result<(Self, Forward), ModelError> {
+        let representations = self.encode(batch);
+        let model = self.after_step()?;
+        let output = model.decide(representations, state, mode)?;
+        Ok((model, output))
+    }
+
     fn epoch_columns(&self, state: &ClusterState) -> Vec<(&'static str, f64)> {
         let clusters = state.clusters.as_ref().map_or(0, Clusters::len);
         vec![("clusters", clusters as f64)]

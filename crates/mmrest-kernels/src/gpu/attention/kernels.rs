@@ -2,63 +2,102 @@
 
 use burn::backend::TensorMetadata;
 use burn::backend::cubecl::dtype_to_storage_type;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::cubecl::{self, ir::ElemType};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{BLOCK, FIELDS};
+use super::{BLOCK, FIELDS, Sides, Walk};
 use crate::gpu::dropout::{factor, mask};
 use crate::gpu::launch::{cubes, empty, shared_values};
 
-/// Blocks, most rows of a sequence that is asked, heads, and whether attention is causal.
-pub(in super::super) type Settings = (usize, usize, usize, bool);
-
-/// Rows of the other side that a tile of shared memory holds, of `width` values each.
-fn tile(like: &CubeTensor, width: usize) -> usize {
-    (shared_values(&like.client) / width).clamp(1, BLOCK)
-}
-
-pub(in super::super) fn forward(
-    rows: [CubeTensor; 3],
+/// What the launches of all kernels that walk over rows have in common.
+struct Launch {
+    queries: CubeTensor,
+    keys: CubeTensor,
+    values: CubeTensor,
     tasks: CubeTensor,
     key: CubeTensor,
-    (blocks, reach, heads, causal): Settings,
-    dropout: f64,
-) -> (CubeTensor, CubeTensor) {
-    let [queries, keys, values] = rows.map(into_contiguous);
-    let [tasks, key] = [tasks, key].map(into_contiguous);
-    let [asked, width] = queries.shape().dims();
-    let (out, sums) = (
-        empty(&queries, [asked, width]),
-        empty(&queries, [asked, heads]),
-    );
-    let size = width / heads;
-    let (dropped, threshold, kept) = mask(dropout);
-    let (client, tile) = (queries.client.clone(), tile(&queries, 2 * size));
-    let tasks_type = dtype_to_storage_type(tasks.dtype);
+    cubes: CubeCount,
+    dim: CubeDim,
+    blocks: u32,
+    reach: u32,
+    threshold: u32,
+    kept: f32,
+    scale: f32,
+    heads: usize,
+    /// Width of a head.
+    size: usize,
+    /// Rows of the other side that a tile of shared memory holds, of two tensors.
+    tile: usize,
+    causal: bool,
+    dropped: bool,
+    tasks_type: ElemType,
+}
+
+impl Launch {
+    fn new(sides: Sides<CubeBackend>, walk: Walk) -> Self {
+        let Walk {
+            blocks,
+            reach,
+            heads,
+        } = walk;
+        let [queries, keys, values] =
+            [sides.queries, sides.keys, sides.values].map(into_contiguous);
+        let [tasks, key] = [sides.tasks, sides.key].map(into_contiguous);
+        let size = queries.shape()[1] / heads.heads;
+        let (dropped, threshold, kept) = mask(heads.dropout);
+        Self {
+            cubes: cubes(blocks * heads.heads),
+            dim: CubeDim::new_1d(BLOCK as u32),
+            blocks: blocks as u32,
+            reach: reach as u32,
+            threshold,
+            kept,
+            scale: 1.0 / (size as f32).sqrt(),
+            heads: heads.heads,
+            size,
+            tile: (shared_values(&queries.client) / (2 * size)).clamp(1, BLOCK),
+            causal: heads.causal,
+            dropped,
+            tasks_type: dtype_to_storage_type(tasks.dtype),
+            queries,
+            keys,
+            values,
+            tasks,
+            key,
+        }
+    }
+}
+
+pub(in super::super) fn forward(sides: Sides<CubeBackend>, walk: Walk) -> (CubeTensor, CubeTensor) {
+    let launch = Launch::new(sides, walk);
+    let [asked, width] = launch.queries.shape().dims();
+    let out = empty(&launch.queries, [asked, width]);
+    let sums = empty(&launch.queries, [asked, launch.heads]);
     attention_forward::launch(
-        &client,
-        cubes(blocks * heads),
-        CubeDim::new_1d(BLOCK as u32),
-        queries.into_tensor_arg(),
-        keys.into_tensor_arg(),
-        values.into_tensor_arg(),
-        tasks.into_tensor_arg(),
-        key.into_tensor_arg(),
+        &out.client,
+        launch.cubes,
+        launch.dim,
+        launch.queries.into_tensor_arg(),
+        launch.keys.into_tensor_arg(),
+        launch.values.into_tensor_arg(),
+        launch.tasks.into_tensor_arg(),
+        launch.key.into_tensor_arg(),
         out.clone().into_tensor_arg(),
         sums.clone().into_tensor_arg(),
-        blocks as u32,
-        reach as u32,
-        threshold,
-        kept,
-        1.0 / (size as f32).sqrt(),
-        heads,
-        size,
-        tile,
-        causal,
-        dropped,
-        tasks_type,
+        launch.blocks,
+        launch.reach,
+        launch.threshold,
+        launch.kept,
+        launch.scale,
+        launch.heads,
+        launch.size,
+        launch.tile,
+        launch.causal,
+        launch.dropped,
+        launch.tasks_type,
     );
     (out, sums)
 }
@@ -86,91 +125,121 @@ pub(in super::super) fn stats(
     stats
 }
 
-/// What both sides' kernels get: queries, keys, values, the output's gradient, stats, tasks, key.
-pub(in super::super) type Inputs = [CubeTensor; 7];
-
-pub(in super::super) fn queries(
-    inputs: Inputs,
-    (blocks, reach, heads, causal): Settings,
-    dropout: f64,
-) -> CubeTensor {
-    let [queries, keys, values, gradient, stats, tasks, key] = inputs.map(into_contiguous);
-    let [asked, width] = queries.shape().dims();
-    let out = empty(&queries, [asked, width]);
-    let size = width / heads;
-    let (dropped, threshold, kept) = mask(dropout);
-    let (client, tile) = (queries.client.clone(), tile(&queries, 2 * size));
-    let tasks_type = dtype_to_storage_type(tasks.dtype);
-    attention_queries::launch(
-        &client,
-        cubes(blocks * heads),
-        CubeDim::new_1d(BLOCK as u32),
-        queries.into_tensor_arg(),
-        keys.into_tensor_arg(),
-        values.into_tensor_arg(),
-        gradient.into_tensor_arg(),
-        stats.into_tensor_arg(),
-        tasks.into_tensor_arg(),
-        key.into_tensor_arg(),
-        out.clone().into_tensor_arg(),
-        blocks as u32,
-        reach as u32,
-        threshold,
-        kept,
-        1.0 / (size as f32).sqrt(),
-        heads,
-        size,
-        tile,
-        causal,
-        dropped,
-        tasks_type,
-    );
-    out
+/// The two ways back have the same arguments: `gradients` are the output's and its stats.
+macro_rules! back {
+    ($name:ident, $kernel:ident, $rows:ident, $wide:literal) => {
+        pub(in super::super) fn $name(
+            sides: Sides<CubeBackend>,
+            gradients: [CubeTensor; 2],
+            walk: Walk,
+        ) -> CubeTensor {
+            let launch = Launch::new(sides, walk);
+            let [gradient, stats] = gradients.map(into_contiguous);
+            let [rows, width] = launch.$rows.shape().dims();
+            let out = empty(&launch.$rows, [rows, $wide * width]);
+            $kernel::launch(
+                &out.client,
+                launch.cubes,
+                launch.dim,
+                launch.queries.into_tensor_arg(),
+                launch.keys.into_tensor_arg(),
+                launch.values.into_tensor_arg(),
+                gradient.into_tensor_arg(),
+                stats.into_tensor_arg(),
+                launch.tasks.into_tensor_arg(),
+                launch.key.into_tensor_arg(),
+                out.clone().into_tensor_arg(),
+                launch.blocks,
+                launch.reach,
+                launch.threshold,
+                launch.kept,
+                launch.scale,
+                launch.heads,
+                launch.size,
+                launch.tile,
+                launch.causal,
+                launch.dropped,
+                launch.tasks_type,
+            );
+            out
+        }
+    };
 }
 
-pub(in super::super) fn told(
-    inputs: Inputs,
-    (blocks, reach, heads, causal): Settings,
-    dropout: f64,
-) -> CubeTensor {
-    let [queries, keys, values, gradient, stats, tasks, key] = inputs.map(into_contiguous);
-    let [told, width] = keys.shape().dims();
-    let out = empty(&queries, [told, 2 * width]);
-    let size = width / heads;
-    let (dropped, threshold, kept) = mask(dropout);
-    let (client, tile) = (queries.client.clone(), tile(&queries, 2 * size));
-    let tasks_type = dtype_to_storage_type(tasks.dtype);
-    attention_told::launch(
-        &client,
-        cubes(blocks * heads),
-        CubeDim::new_1d(BLOCK as u32),
-        queries.into_tensor_arg(),
-        keys.into_tensor_arg(),
-        values.into_tensor_arg(),
-        gradient.into_tensor_arg(),
-        stats.into_tensor_arg(),
-        tasks.into_tensor_arg(),
-        key.into_tensor_arg(),
-        out.clone().into_tensor_arg(),
-        blocks as u32,
-        reach as u32,
-        threshold,
-        kept,
-        1.0 / (size as f32).sqrt(),
-        heads,
-        size,
-        tile,
-        causal,
-        dropped,
-        tasks_type,
-    );
-    out
+back!(queries, attention_queries, queries, 1);
+back!(told, attention_told, keys, 2);
+
+/// The block of a cube.
+#[derive(CubeType, Clone, Copy)]
+#[expand(derive(Clone, Copy))]
+struct Own {
+    /// How many rows it has.
+    count: usize,
+    /// The first row of the other side, and how many there are.
+    other: usize,
+    others: usize,
+    /// The unit's row: of all, and of its sequence.
+    row: usize,
+    at: usize,
+    /// How many more keys than its place a query sees where attention is causal.
+    seen: usize,
+}
+
+#[cube]
+fn own<I: Numeric>(tasks: &Tensor<I>, task: usize) -> Own {
+    Own {
+        count: field(tasks, task, 1usize),
+        other: field(tasks, task, 2usize),
+        others: field(tasks, task, 3usize),
+        row: field(tasks, task, 0usize) + UNIT_POS as usize,
+        at: field(tasks, task, 4usize) + UNIT_POS as usize,
+        seen: field(tasks, task, 5usize),
+    }
 }
 
 /// One number of a task.
 #[cube]
 fn field<I: Numeric>(tasks: &Tensor<I>, task: usize, #[comptime] field: usize) -> usize {
     u32::cast_from(tasks[task * FIELDS + field]) as usize
+}
+
+/// A head of a unit's row, times `scale`; zeros for a unit without a row.
+#[cube]
+fn of_row(
+    from: &Tensor<f32>,
+    own: Own,
+    head: usize,
+    scale: f32,
+    #[comptime] heads: usize,
+    #[comptime] size: usize,
+) -> Array<f32> {
+    let mut values = zeros(size);
+    if (UNIT_POS as usize) < own.count {
+        for d in 0..size {
+            values[d] = from[own.row * heads * size + head * size + d] * scale;
+        }
+    }
+    values
+}
+
+/// Zeros in a unit's own memory.
+#[cube]
+fn zeros(#[comptime] size: usize) -> Array<f32> {
+    let mut values = Array::<f32>::new(size);
+    for d in 0..size {
+        values[d] = 0.0f32;
+    }
+    values
+}
+
+/// How many rows the tile has that begins at `start` of the other side.
+#[cube]
+fn rows_of_tile(own: Own, start: usize, #[comptime] tile: usize) -> usize {
+    let mut rows = own.others - start;
+    if rows > tile {
+        rows = tile.runtime();
+    }
+    rows
 }
 
 /// Copies rows of one head to shared memory, every unit some of the values.
@@ -219,47 +288,25 @@ fn attention_forward<I: Numeric>(
         terminate!();
     }
     let unit = UNIT_POS as usize;
-    let first = field(tasks, task, 0usize);
-    let count = field(tasks, task, 1usize);
-    let other = field(tasks, task, 2usize);
-    let others = field(tasks, task, 3usize);
-    let sees = field(tasks, task, 4usize) + field(tasks, task, 5usize) + unit;
+    let own = own(tasks, task);
+    let sees = own.at + own.seen;
 
     let mut key_rows = Shared::<[f32]>::new_slice(comptime!(tile * size));
     let mut value_rows = Shared::<[f32]>::new_slice(comptime!(tile * size));
-    let mut query = Array::<f32>::new(size);
-    let mut sum = Array::<f32>::new(size);
-    let row = first + unit;
-    for d in 0..size {
-        sum[d] = 0.0f32;
-        query[d] = 0.0f32;
-    }
-    if unit < count {
-        for d in 0..size {
-            query[d] = queries[row * heads * size + head * size + d] * scale;
-        }
-    }
+    let query = of_row(queries, own, head, scale, heads, size);
+    let mut sum = zeros(size);
+    let row = own.row;
     let mut most = f32::new(-1e30);
     let mut total = 0.0f32;
 
     let mut start = 0usize;
-    while start < others {
-        let mut rows = others - start;
-        if rows > tile {
-            rows = tile.runtime();
-        }
-        copy(keys, &mut key_rows, other + start, rows, head, heads, size);
-        copy(
-            values,
-            &mut value_rows,
-            other + start,
-            rows,
-            head,
-            heads,
-            size,
-        );
+    while start < own.others {
+        let rows = rows_of_tile(own, start, tile);
+        let from = own.other + start;
+        copy(keys, &mut key_rows, from, rows, head, heads, size);
+        copy(values, &mut value_rows, from, rows, head, heads, size);
         sync_cube();
-        if unit < count {
+        if unit < own.count {
             for j in 0..rows {
                 if !causal || start + j < sees {
                     let mut score = 0.0f32;
@@ -290,7 +337,7 @@ fn attention_forward<I: Numeric>(
         sync_cube();
         start += tile;
     }
-    if unit < count {
+    if unit < own.count {
         for d in 0..size {
             out[row * heads * size + head * size + d] = sum[d] / total;
         }
@@ -347,52 +394,30 @@ fn attention_queries<I: Numeric>(
         terminate!();
     }
     let unit = UNIT_POS as usize;
-    let first = field(tasks, task, 0usize);
-    let count = field(tasks, task, 1usize);
-    let other = field(tasks, task, 2usize);
-    let others = field(tasks, task, 3usize);
-    let sees = field(tasks, task, 4usize) + field(tasks, task, 5usize) + unit;
+    let own = own(tasks, task);
+    let sees = own.at + own.seen;
 
     let mut key_rows = Shared::<[f32]>::new_slice(comptime!(tile * size));
     let mut value_rows = Shared::<[f32]>::new_slice(comptime!(tile * size));
-    let mut query = Array::<f32>::new(size);
-    let mut slope = Array::<f32>::new(size);
-    let mut sum = Array::<f32>::new(size);
-    let row = first + unit;
-    for d in 0..size {
-        sum[d] = 0.0f32;
-        query[d] = 0.0f32;
-        slope[d] = 0.0f32;
-    }
+    let query = of_row(queries, own, head, scale, heads, size);
+    let slope = of_row(gradient, own, head, 1.0f32, heads, size);
+    let mut sum = zeros(size);
+    let row = own.row;
     let mut logarithm = 0.0f32;
     let mut delta = 0.0f32;
-    if unit < count {
-        for d in 0..size {
-            query[d] = queries[row * heads * size + head * size + d] * scale;
-            slope[d] = gradient[row * heads * size + head * size + d];
-        }
+    if unit < own.count {
         logarithm = stats[2 * (row * heads + head)];
         delta = stats[2 * (row * heads + head) + 1];
     }
 
     let mut start = 0usize;
-    while start < others {
-        let mut rows = others - start;
-        if rows > tile {
-            rows = tile.runtime();
-        }
-        copy(keys, &mut key_rows, other + start, rows, head, heads, size);
-        copy(
-            values,
-            &mut value_rows,
-            other + start,
-            rows,
-            head,
-            heads,
-            size,
-        );
+    while start < own.others {
+        let rows = rows_of_tile(own, start, tile);
+        let from = own.other + start;
+        copy(keys, &mut key_rows, from, rows, head, heads, size);
+        copy(values, &mut value_rows, from, rows, head, heads, size);
         sync_cube();
-        if unit < count {
+        if unit < own.count {
             for j in 0..rows {
                 if !causal || start + j < sees {
                     let mut score = 0.0f32;
@@ -415,7 +440,7 @@ fn attention_queries<I: Numeric>(
         sync_cube();
         start += tile;
     }
-    if unit < count {
+    if unit < own.count {
         for d in 0..size {
             out[row * heads * size + head * size + d] = sum[d];
         }
@@ -451,62 +476,26 @@ fn attention_told<I: Numeric>(
         terminate!();
     }
     let unit = UNIT_POS as usize;
-    let first = field(tasks, task, 0usize);
-    let count = field(tasks, task, 1usize);
-    let other = field(tasks, task, 2usize);
-    let others = field(tasks, task, 3usize);
-    let own = field(tasks, task, 4usize) + unit;
-    let seen = field(tasks, task, 5usize);
+    let own = own(tasks, task);
 
     let mut query_rows = Shared::<[f32]>::new_slice(comptime!(tile * size));
     let mut slope_rows = Shared::<[f32]>::new_slice(comptime!(tile * size));
-    let mut known = Array::<f32>::new(size);
-    let mut value = Array::<f32>::new(size);
-    let mut to_key = Array::<f32>::new(size);
-    let mut to_value = Array::<f32>::new(size);
-    let row = first + unit;
-    for d in 0..size {
-        known[d] = 0.0f32;
-        value[d] = 0.0f32;
-        to_key[d] = 0.0f32;
-        to_value[d] = 0.0f32;
-    }
-    if unit < count {
-        for d in 0..size {
-            known[d] = keys[row * heads * size + head * size + d] * scale;
-            value[d] = values[row * heads * size + head * size + d];
-        }
-    }
+    let known = of_row(keys, own, head, scale, heads, size);
+    let value = of_row(values, own, head, 1.0f32, heads, size);
+    let mut to_key = zeros(size);
+    let mut to_value = zeros(size);
 
     let mut start = 0usize;
-    while start < others {
-        let mut rows = others - start;
-        if rows > tile {
-            rows = tile.runtime();
-        }
-        copy(
-            queries,
-            &mut query_rows,
-            other + start,
-            rows,
-            head,
-            heads,
-            size,
-        );
-        copy(
-            gradient,
-            &mut slope_rows,
-            other + start,
-            rows,
-            head,
-            heads,
-            size,
-        );
+    while start < own.others {
+        let rows = rows_of_tile(own, start, tile);
+        let from = own.other + start;
+        copy(queries, &mut query_rows, from, rows, head, heads, size);
+        copy(gradient, &mut slope_rows, from, rows, head, heads, size);
         sync_cube();
-        if unit < count {
+        if unit < own.count {
             for i in 0..rows {
-                if !causal || own < seen + start + i {
-                    let asking = (other + start + i) * heads + head;
+                if !causal || own.at < own.seen + start + i {
+                    let asking = (from + i) * heads + head;
                     let mut score = 0.0f32;
                     let mut through = 0.0f32;
                     for d in 0..size {
@@ -516,7 +505,7 @@ fn attention_told<I: Numeric>(
                     let chance = (score - stats[2 * asking]).exp();
                     let mut share = chance;
                     if dropped {
-                        let place = (asking as u32) * reach + own as u32;
+                        let place = (asking as u32) * reach + own.at as u32;
                         let factor = factor(place, key, threshold, kept);
                         through *= factor;
                         share *= factor;
@@ -532,8 +521,8 @@ fn attention_told<I: Numeric>(
         sync_cube();
         start += tile;
     }
-    if unit < count {
-        let at = row * 2 * heads * size + head * size;
+    if unit < own.count {
+        let at = own.row * 2 * heads * size + head * size;
         for d in 0..size {
             out[at + d] = to_key[d];
             out[at + heads * size + d] = to_value[d];

@@ -14,9 +14,10 @@
 #[cfg(feature = "gpu")]
 pub(super) mod kernels;
 
-use burn::backend::Dispatch;
 #[cfg(feature = "fusion")]
 use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, Dispatch, DispatchTensor, ExtensionType};
 use burn::prelude::*;
 use burn::tensor::{DType, Distribution};
 
@@ -99,76 +100,94 @@ pub fn draw_key(device: &Device) -> Tensor<1> {
 /// Queries, keys and values: `[asked, width]`, `[told, width]` twice.
 pub type Rows = [Tensor<2>; 3];
 
+/// What an operation of attention gets of its two sides.
+#[derive(Clone, Debug, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub(crate) struct Sides<B: Backend> {
+    pub(crate) queries: FloatTensor<B>,
+    pub(crate) keys: FloatTensor<B>,
+    pub(crate) values: FloatTensor<B>,
+    /// The blocks of the side that the cubes own.
+    pub(crate) tasks: IntTensor<B>,
+    /// That of the dropout mask; not looked at without.
+    pub(crate) key: FloatTensor<B>,
+}
+
+/// How the cubes of an operation of attention pass over its rows.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "no kernel looks"))]
+pub(crate) struct Walk {
+    /// The blocks.
+    pub(crate) blocks: usize,
+    /// The most rows of a sequence that is asked.
+    pub(crate) reach: usize,
+    pub(crate) heads: Heads,
+}
+
+impl Blocks {
+    /// Arguments of an operation whose cubes own the rows that ask, or those that are told of.
+    fn arguments(
+        &self,
+        told: bool,
+        rows: [DispatchTensor; 3],
+        key: DispatchTensor,
+        heads: Heads,
+    ) -> (Sides<Dispatch>, Walk) {
+        let [queries, keys, values] = rows;
+        let tasks = if told { &self.told } else { &self.asking };
+        let sides = Sides {
+            queries,
+            keys,
+            values,
+            tasks: tasks.clone().into_dispatch(),
+            key,
+        };
+        let walk = Walk {
+            blocks: self.counts[usize::from(told)],
+            reach: self.reach,
+            heads,
+        };
+        (sides, walk)
+    }
+}
+
 /// The output `[asked, width]`, and the logarithms of the sums, `[asked, heads]`. `key` is not looked at without dropout.
 #[must_use]
 pub fn forward(
-    [queries, keys, values]: Rows,
+    rows: Rows,
     key: Tensor<1>,
     blocks: &Blocks,
     heads: Heads,
 ) -> (Tensor<2>, Tensor<2>) {
-    let (out, sums) = <Dispatch as Kernels>::attention_forward(
-        queries.into_dispatch(),
-        keys.into_dispatch(),
-        values.into_dispatch(),
-        blocks.asking.clone().into_dispatch(),
-        key.into_dispatch(),
-        blocks.counts[0],
-        blocks.reach,
-        heads.heads,
-        heads.causal,
-        heads.dropout,
-    );
+    let rows = rows.map(Tensor::into_dispatch);
+    let (sides, walk) = blocks.arguments(false, rows, key.into_dispatch(), heads);
+    let (out, sums) = <Dispatch as Kernels>::attention_forward(sides, walk);
     (Tensor::from_dispatch(out), Tensor::from_dispatch(sums))
 }
 
 /// Gradients of queries, keys and values from that of the output of [`forward`], with what it got and gave.
 #[must_use]
 pub fn backward(
-    [queries, keys, values]: Rows,
+    rows: Rows,
     key: Tensor<1>,
     blocks: &Blocks,
     heads: Heads,
     [out, sums]: [Tensor<2>; 2],
     gradient: Tensor<2>,
 ) -> Rows {
-    let width = keys.dims()[1];
+    let width = rows[1].dims()[1];
     let gradient = gradient.into_dispatch();
     let stats = <Dispatch as Kernels>::attention_stats(
         out.into_dispatch(),
         gradient.clone(),
         sums.into_dispatch(),
     );
-    let [queries, keys, values] = [queries, keys, values].map(Tensor::into_dispatch);
-    let key = key.into_dispatch();
-    let to_queries = <Dispatch as Kernels>::attention_queries(
-        queries.clone(),
-        keys.clone(),
-        values.clone(),
-        gradient.clone(),
-        stats.clone(),
-        blocks.asking.clone().into_dispatch(),
-        key.clone(),
-        blocks.counts[0],
-        blocks.reach,
-        heads.heads,
-        heads.causal,
-        heads.dropout,
-    );
-    let to_told = <Dispatch as Kernels>::attention_told(
-        queries,
-        keys,
-        values,
-        gradient,
-        stats,
-        blocks.told.clone().into_dispatch(),
-        key,
-        blocks.counts[1],
-        blocks.reach,
-        heads.heads,
-        heads.causal,
-        heads.dropout,
-    );
+    let (rows, key) = (rows.map(Tensor::into_dispatch), key.into_dispatch());
+    let (sides, walk) = blocks.arguments(false, rows.clone(), key.clone(), heads);
+    let to_queries =
+        <Dispatch as Kernels>::attention_queries(sides, gradient.clone(), stats.clone(), walk);
+    let (sides, walk) = blocks.arguments(true, rows, key, heads);
+    let to_told = <Dispatch as Kernels>::attention_told(sides, gradient, stats, walk);
     let to_told = Tensor::<2>::from_dispatch(to_told);
     [
         Tensor::from_dispatch(to_queries),
@@ -177,21 +196,15 @@ pub fn backward(
     ]
 }
 
-/// What the forward kernel gives.
+/// What the forward kernel gives for such queries.
 #[cfg(feature = "fusion")]
-#[allow(clippy::too_many_arguments, reason = "as the operation has them")]
-pub(super) fn outputs(
-    queries: &TensorSpec,
-    _: &TensorSpec,
-    _: &TensorSpec,
-    _: &TensorSpec,
-    _: &TensorSpec,
-    _: &usize,
-    _: &usize,
-    heads: &usize,
-    _: &bool,
-    _: &f64,
-) -> (TensorSpec, TensorSpec) {
-    let sums = Shape::new([queries.shape[0], *heads]);
+pub(super) fn outputs(queries: &TensorSpec, walk: &Walk) -> (TensorSpec, TensorSpec) {
+    let sums = Shape::new([queries.shape[0], walk.heads.heads]);
     (queries.clone(), TensorSpec::new(sums, queries.dtype))
+}
+
+/// Two gradients of such rows, side by side.
+#[cfg(feature = "fusion")]
+pub(super) fn both(rows: &TensorSpec) -> TensorSpec {
+    TensorSpec::new(Shape::new([rows.shape[0], 2 * rows.shape[1]]), rows.dtype)
 }

@@ -4,9 +4,9 @@ use mmrest_data::{Frames, Modality, Widths};
 use mmrest_kernels::host;
 use mmrest_metric::Clusters;
 use mmrest_models::{
-    Assign, Clip, ClusterConfig, ClusterScope, ClusterState, Example, FusionKind, HostBatch,
-    KernelLossConfig, LossConfig, MmRest, MmRestConfig, ParameterGroup, Pass, ProjectionConfig,
-    StepAt, Target, TextFeatures, seed,
+    Assign, Clip, ClusterConfig, ClusterScope, ClusterState, Example, Forward, FusionKind,
+    HostBatch, KernelLossConfig, LossConfig, MmRest, MmRestConfig, Mode, ParameterGroup, Pass,
+    ProjectionConfig, StepAt, Target, TextFeatures, seed,
 };
 use rand::RngExt;
 
@@ -460,4 +460,40 @@ fn the_training_set_is_clustered_in_the_epochs_that_are_due_and_read_in_no_other
         assert!(state.clusters.is_some());
     }
     assert_eq!(reads, 2);
+}
+
+#[test]
+fn encoders_that_run_before_the_projection_change_no_bit() {
+    let device = Device::flex().autodiff();
+    let mut trainer = trainer(&config(ClusterScope::Train), &device, 1);
+    trainer.begin_epoch(1);
+    for _ in 0..2 {
+        trainer.step(parts(&trainer, &examples(13))).unwrap();
+    }
+    let (state, mode) = (trainer.state(), Mode::Train(StepAt::new(1, 3)));
+    let batch = parts(&trainer, &examples(13)).remove(0);
+    let mut model = trainer.model();
+    let metric = model.metric.as_mut().unwrap();
+    // A step that left metrics which are not positive semidefinite.
+    metric.local = metric
+        .local
+        .clone()
+        .map(|local| Tensor::from_inner(local.inner() - 0.01).require_grad());
+    assert!(!metric.is_psd(1e-6).unwrap());
+    let read = |model: &MmRest, output: &Forward| {
+        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        let local = model.metric.as_ref().unwrap().local.val();
+        [
+            bits(host::read("metrics", local).unwrap()),
+            bits(host::read("predictions", output.prediction.clone()).unwrap()),
+        ]
+    };
+    let (after, output) = model
+        .clone()
+        .forward_after_step(&batch, &state, mode)
+        .unwrap();
+    let expected = model.after_step().unwrap();
+    assert!(expected.metric.as_ref().unwrap().is_psd(1e-6).unwrap());
+    let expected_output = expected.forward(&batch, &state, mode).unwrap();
+    assert_eq!(read(&after, &output), read(&expected, &expected_output));
 }
