@@ -228,7 +228,7 @@ pub fn visit_unlabelled(
     Ok(())
 }
 
-/// Logs one line of what a user should know: a lack is a warning, the rest a note.
+/// Logs one sentence of what a user should know: a lack is a warning, the rest a note.
 fn log(report: &DataReport, config: &DataConfig) {
     let lacking: Vec<String> = config
         .modalities
@@ -237,21 +237,22 @@ fn log(report: &DataReport, config: &DataConfig) {
         .filter(|&(&count, _)| count > 0)
         .map(|(count, modality)| format!("{count} without {modality}"))
         .collect();
-    let segments = report.total();
-    let non_finite: usize = report.non_finite.values().sum();
-    let shortened: usize = report.shortened.values().sum();
-    let dropped: usize = report.dropped.values().sum();
-    if lacking.is_empty() {
-        tracing::info!(segments, non_finite, shortened, dropped, "new data");
-    } else {
-        let lacking = lacking.join(", ");
-        tracing::warn!(
-            segments,
-            non_finite,
-            shortened,
-            dropped,
-            "of {}, some lack a modality: {lacking}",
-            count(segments, "new segment")
-        );
+    let changed = [
+        (
+            report.non_finite.values().sum(),
+            "value",
+            "not finite and now 0",
+        ),
+        (report.shortened.values().sum(), "sequence", "shortened"),
+        (report.dropped.values().sum(), "segment", "left out"),
+    ];
+    let changed = changed.into_iter().filter(|(number, ..)| *number > 0);
+    let changed = changed.map(|(number, one, how)| format!("{} {how}", count(number, one)));
+    let said: Vec<String> = lacking.iter().cloned().chain(changed).collect();
+    let new = count(report.total(), "new segment");
+    match (lacking.is_empty(), said.is_empty()) {
+        (_, true) => tracing::info!("{new}"),
+        (true, false) => tracing::info!("{new}: {}", said.join(", ")),
+        (false, false) => tracing::warn!("{new}: {}", said.join(", ")),
     }
 }

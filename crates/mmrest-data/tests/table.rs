@@ -354,6 +354,43 @@ fn new_data_is_a_table_too() {
 }
 
 #[test]
+fn a_column_of_ids_names_segments_where_there_are_no_videos() {
+    let ids = |table: &str, columns: Columns| {
+        let folder = folder(table);
+        let config = DataConfig {
+            columns,
+            ..config()
+        };
+        let segments = load_unlabelled(&config, folder.path())?;
+        Ok::<Vec<String>, DataError>(segments.into_iter().map(|segment| segment.id).collect())
+    };
+    let usual = Columns::default;
+    assert_eq!(
+        ids("id,text\nr7,good\nr3,bad\n", usual()).unwrap(),
+        ["r7", "r3"]
+    );
+    assert_eq!(ids("text\ngood\nbad\n", usual()).unwrap(), ["1", "2"]);
+    let with_videos = "id,video_id,clip_id,text\nr7,abc,1,good\n";
+    assert_eq!(ids(with_videos, usual()).unwrap(), ["abc$_$1"]);
+    let named = Columns {
+        id: "review".to_owned(),
+        ..usual()
+    };
+    assert_eq!(ids("id,review,text\n1,r7,good\n", named).unwrap(), ["r7"]);
+    let twice = ids("id,text\nr7,good\nr7,bad\n", usual()).unwrap_err();
+    let twice = twice.to_string();
+    assert!(
+        twice.contains("line 3") && twice.contains("\"r7\" is on line 2 already"),
+        "{twice}"
+    );
+    let empty = ids("id,text\n,good\n", usual()).unwrap_err().to_string();
+    assert!(
+        empty.contains("line 2") && empty.contains("column \"id\" is empty"),
+        "{empty}"
+    );
+}
+
+#[test]
 fn a_table_of_mosei_s_size_is_read_at_once() {
     let mut table = String::from(HEADER);
     for row in 0..22_788 {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Device;
+use mmrest_data::text::count;
 use mmrest_data::{DataReport, Frames, FramesOf, Kind, Modality, Segment, clean};
 use mmrest_models::{Batch, BiasInfo, HostBatch, Placement, Prediction, SharedSpace};
 
@@ -228,8 +229,8 @@ impl Predictor {
             }
             if width > 0 && !frames.is_empty() && frames.width != width {
                 return Err(format!(
-                    "{modality} has {} features a frame, the model takes {width}",
-                    frames.width
+                    "{modality} has {} a frame, the model takes {width}",
+                    count(frames.width, "feature")
                 ));
             }
             if width > 0 && frames.len().min(most) > MOST_FRAMES {

@@ -115,6 +115,11 @@ impl SavedModel {
         self.text.as_ref().map_or(0, layers)
     }
 
+    /// How many layers of the text encoder are in a file of their own, and not among the weights.
+    fn layers_elsewhere(&self) -> usize {
+        self.encoder.as_ref().map_or(0, |_| self.lower_layers())
+    }
+
     /// Writes the model folder in place of whatever was there.
     ///
     /// # Errors
@@ -131,10 +136,7 @@ impl SavedModel {
         model.save(
             &growing.join("weights.safetensors"),
             &growing.join("state.json"),
-            match &self.encoder {
-                Some(_) => self.lower_layers(),
-                None => 0,
-            },
+            self.layers_elsewhere(),
         )?;
         if let Some(encoder) = &self.encoder {
             files::link(encoder, &growing.join(untrained::FILE))?;
@@ -262,13 +264,7 @@ impl ModelVisitor for Load<'_> {
             None => None,
         };
         let mut model = M::init(config, &task, bert, self.device)?;
-        let elsewhere = Untrained {
-            text: M::TEXT_PATH,
-            lower_layers: match self.saved.encoder {
-                Some(_) => self.saved.lower_layers(),
-                None => 0,
-            },
-        };
+        let elsewhere = Untrained::of_model::<M>(self.saved.layers_elsewhere());
         let missing = read_weights(&mut model, &weights)?;
         if let Some(name) = missing.iter().find(|name| !elsewhere.holds(name)) {
             return Err(LearnerError::format(

@@ -168,10 +168,7 @@ impl<M: SentimentModel> TrainedModel for Trained<M> {
     }
 
     fn save(&self, weights: &Path, state: &Path, lower_layers: usize) -> Result<(), LearnerError> {
-        let untrained = Untrained {
-            text: M::TEXT_PATH,
-            lower_layers,
-        };
+        let untrained = Untrained::of_model::<M>(lower_layers);
         write_weights(&self.model, untrained.trained_paths(&self.model), weights)?;
         files::write_json(state, &self.state)?;
         // The store writes a private file.

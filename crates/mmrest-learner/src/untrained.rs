@@ -9,6 +9,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamGroup, Param
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::{Bool, Int, Tensor};
 use mmrest_encoders::Bert;
+use mmrest_models::SentimentModel;
 
 use crate::digests;
 use crate::error::LearnerError;
@@ -28,6 +29,14 @@ pub(crate) struct Untrained {
 }
 
 impl Untrained {
+    /// The untrained part of a model's text encoder.
+    pub(crate) fn of_model<M: SentimentModel>(lower_layers: usize) -> Self {
+        Self {
+            text: M::TEXT_PATH,
+            lower_layers,
+        }
+    }
+
     /// The untrained part of a text encoder, by paths within it.
     pub(crate) fn of_encoder(lower_layers: usize) -> Self {
         Self {

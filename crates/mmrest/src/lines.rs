@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use mmrest_data::text::count;
 use mmrest_data::{Frames, Modality, Segment};
 use mmrest_learner::{
     Contributions, Explanation, Interpretation, NearCluster, Neighbour, Polarity, Prediction,
@@ -110,7 +111,8 @@ fn frames(modality: &str, listed: Option<Listed>) -> Result<Frames, String> {
     let listed = listed.unwrap_or_default();
     if let Some((frame, features)) = listed.odd {
         return Err(format!(
-            "frame {frame} of {modality} has {features} features, frame 0 has {}",
+            "frame {frame} of {modality} has {}, frame 0 has {}",
+            count(features, "feature"),
             listed.frames.width
         ));
     }

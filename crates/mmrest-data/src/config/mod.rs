@@ -262,6 +262,8 @@ pub struct Columns {
     pub video: String,
     /// The clip of the video.
     pub clip: String,
+    /// What names a segment in a table without videos.
+    pub id: String,
     /// The transcript.
     pub text: String,
     /// The sentiment.
@@ -275,6 +277,7 @@ impl Default for Columns {
         Self {
             video: "video_id".to_owned(),
             clip: "clip_id".to_owned(),
+            id: "id".to_owned(),
             text: "text".to_owned(),
             label: "label".to_owned(),
             split: "mode".to_owned(),

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 
 use crate::csd::{self, ComputationalSequence, Entry, Features, LabelledInterval};
-use crate::text::quoted;
+use crate::text::{count, quoted};
 use crate::{DataError, Result};
 
 /// The table of all utterances.
@@ -226,7 +226,10 @@ fn features(release: &Path, name: &str) -> Result<ByUtterance> {
             let row = numbers_of(row).map_err(|reason| wrong(&path, place + 1, reason))?;
             if *width.get_or_insert(row.len()) != row.len() {
                 let expected = width.unwrap_or_default();
-                let reason = format!("{} features, where others have {expected}", row.len());
+                let reason = format!(
+                    "{}, where others have {expected}",
+                    count(row.len(), "feature")
+                );
                 return Err(wrong(&path, place + 1, reason));
             }
             if features.insert(id.trim().to_owned(), row).is_some() {

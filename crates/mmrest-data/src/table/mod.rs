@@ -19,7 +19,7 @@ pub(crate) use source::TableSource;
 /// One segment as the table has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Column `video_id`; the number of the row, from 1, where there is none.
+    /// Column `video_id`; where there is none, column `id`, or the number of the row, from 1.
     pub video: String,
     /// Column `clip_id`, as written: `1`, or CH-SIMS's `0001`. Empty without a column of videos; the number of the row
     /// where it alone is lacking.
@@ -39,7 +39,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// `video$_$clip`, as the processed releases name their segments; the row's number where there are no videos.
+    /// `video$_$clip`, as the processed releases name their segments; where there are no videos, what stands for one.
     pub fn id(&self) -> String {
         if self.clip.is_empty() {
             return self.video.clone();

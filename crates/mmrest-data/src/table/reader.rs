@@ -289,7 +289,8 @@ pub fn number(cell: &str) -> Option<f32> {
 /// that name may hold anything in a table whose splits come from elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Required {
-    /// Those of the video and the clip. Without them every row is a segment of its own, named by its number.
+    /// Those of the video and the clip. Without them every row is a segment of its own, named by the column of ids where
+    /// there is one, else by its number.
     pub id: bool,
     /// The transcript's.
     pub text: bool,
@@ -339,6 +340,7 @@ impl Place<'_> {
 pub(super) struct Places<'a> {
     video: Option<Place<'a>>,
     clip: Option<Place<'a>>,
+    id: Option<Place<'a>>,
     text: Option<Place<'a>>,
     label: Option<Place<'a>>,
     split: Option<Place<'a>>,
@@ -383,6 +385,7 @@ impl<'a> Places<'a> {
         Ok(Self {
             video: may(&columns.video, required.id)?,
             clip: may(&columns.clip, required.id)?,
+            id: found(&columns.id)?,
             text: may(&columns.text, required.text)?,
             label: may(&columns.label, required.label)?,
             split: required.split.then(|| must(&columns.split)).transpose()?,
@@ -398,11 +401,12 @@ impl<'a> Places<'a> {
         line: u64,
     ) -> Result<Row, String> {
         let row = || (place + 1).to_string();
-        let (video, clip) = match (&self.video, &self.clip) {
-            (Some(video), Some(clip)) => (video.name(record)?, clip.name(record)?),
-            (Some(video), None) => (video.name(record)?, row()),
+        let (video, clip) = match (&self.video, &self.clip, &self.id) {
+            (Some(video), Some(clip), _) => (video.name(record)?, clip.name(record)?),
+            (Some(video), None, _) => (video.name(record)?, row()),
             // A clip's number alone is not unique.
-            (None, _) => (row(), String::new()),
+            (None, _, Some(id)) => (id.name(record)?, String::new()),
+            (None, _, None) => (row(), String::new()),
         };
         Ok(Row {
             video,

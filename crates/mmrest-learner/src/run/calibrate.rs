@@ -70,7 +70,8 @@ pub fn calibrate(options: &RunOptions, parts: usize) -> Result<Option<MetricsFil
     let number = options.devices.first().copied().unwrap_or(0);
     let device = open_device(options.backend, number)?;
     let run = OpenRun::of(folder, None, &options.root, &device, &Accepted::default())?;
-    let [.., test] = evaluate_splits(folder, &run, &pooled, &device)?;
+    let config = &run.saved.config;
+    let [.., test] = evaluate_splits(folder, &*run.model, config, &run.splits, &pooled, &device)?;
     let mut metrics: MetricsFile = files::read_json(&folder.metrics())?;
     metrics.intervals = test.interval_coverage();
     lock.check()?;

@@ -15,7 +15,7 @@ use super::method::MethodReport;
 use super::prepare::{Splits, locate};
 use super::record::RunRecord;
 use crate::calibration::Calibration;
-use crate::config::Selection;
+use crate::config::{Config, Selection};
 use crate::error::{LearnerError, batch_error};
 use crate::figures::{FigureSet, Figures, figures};
 use crate::files;
@@ -182,9 +182,9 @@ pub fn evaluate_run(
 
 /// The model of a run, and its data.
 pub(crate) struct OpenRun {
-    saved: SavedModel,
-    model: Box<dyn TrainedModel>,
-    splits: Splits,
+    pub saved: SavedModel,
+    pub model: Box<dyn TrainedModel>,
+    pub splits: Splits,
 }
 
 impl OpenRun {
@@ -226,14 +226,16 @@ impl OpenRun {
 /// A batch or the device cannot be read; the file cannot be written.
 pub(crate) fn evaluate_splits(
     folder: &RunFolder,
-    run: &OpenRun,
+    model: &dyn TrainedModel,
+    config: &Config,
+    splits: &Splits,
     calibration: &Calibration,
     device: &Device,
 ) -> Result<[EvaluatedSplit; 3], LearnerError> {
-    let interpreter = Interpreter::new(&run.saved.config, Some(calibration), CONFIDENCE)?;
-    let of = (run.saved.config.figures, &interpreter);
+    let interpreter = Interpreter::new(config, Some(calibration), CONFIDENCE)?;
+    let of = (config.figures, &interpreter);
     let [train, valid, test] = [Split::Train, Split::Valid, Split::Test]
-        .map(|split| evaluate_split(&*run.model, of, &run.splits, split, device));
+        .map(|split| evaluate_split(model, of, splits, split, device));
     let evaluated = [train?, valid?, test?];
     files::write(&folder.predictions(), &predictions_csv(&evaluated)?)?;
     Ok(evaluated)
@@ -308,12 +310,7 @@ pub(crate) fn finish(
 ) -> Result<MetricsFile, LearnerError> {
     let (saved, model) = SavedModel::load(&folder.model(), device)?;
     let calibration = Calibration::of(&*model, splits, device)?;
-    let interpreter = Interpreter::new(&saved.config, Some(&calibration), CONFIDENCE)?;
-    let of = (saved.config.figures, &interpreter);
-    let [train, valid, test] = [Split::Train, Split::Valid, Split::Test]
-        .map(|split| evaluate_split(&*model, of, splits, split, device));
-    let evaluated = [train?, valid?, test?];
-    files::write(&folder.predictions(), &predictions_csv(&evaluated)?)?;
+    let evaluated = evaluate_splits(folder, &*model, &saved.config, splits, &calibration, device)?;
     let [_, valid, test] = &evaluated;
     let mut train_rows = None;
     let overlap = match model.geometry() {

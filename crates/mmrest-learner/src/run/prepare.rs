@@ -364,10 +364,7 @@ pub(crate) fn start_model<M: SentimentModel>(
     device.seed(seed::mix(config.seed, &[seed::WEIGHTS, 1]));
     let model = M::init(of, &task, bert, device)?;
     model.visit(&mut Materialise);
-    let untrained = Untrained {
-        text: M::TEXT_PATH,
-        lower_layers: task.lower_layers,
-    };
+    let untrained = Untrained::of_model::<M>(task.lower_layers);
     // A model that runs all layers itself would train them all.
     let model = match M::needs(of).text {
         TextNeed::TokenIds => untrained.freeze(model),

@@ -394,10 +394,7 @@ impl<M: SentimentModel> Start<M> {
         let scheduler = scheduler(recipe, layers, &factor)?;
         let ema = tuning.ema.map(|decay| Ema::new(decay, &model));
         let groups = GradientGroups::new(&recipe.gradients)?;
-        let left_out = Untrained {
-            text: M::TEXT_PATH,
-            lower_layers: tuning.left_out,
-        };
+        let left_out = Untrained::of_model::<M>(tuning.left_out);
         let shared = Arc::new(Shared::new(state, groups, left_out));
         let trainee = Trainee {
             model,
@@ -430,10 +427,7 @@ impl<M: SentimentModel> Start<M> {
             .check_state(&state)
             .map_err(|error| wrong("state.json", error.to_string()))?;
         let misfit = |error: String| wrong("model.bpk", format!("does not fit the model: {error}"));
-        let left_out = Untrained {
-            text: M::TEXT_PATH,
-            lower_layers: tuning.left_out,
-        };
+        let left_out = Untrained::of_model::<M>(tuning.left_out);
         // Versions before wrote all of them.
         let kept = left_out.trained_paths(&model).len();
         let record = restored.model;

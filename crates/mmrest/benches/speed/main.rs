@@ -113,7 +113,9 @@ fn main() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    match run(&Arguments::parse()) {
+    let outcome = run(&Arguments::parse());
+    works::remove_scratch();
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(message) => {
@@ -156,15 +158,23 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let before = arguments.baseline.as_deref().map(Baseline::read);
     let before = before.transpose()?;
     let calibration = Calibration::measure();
-    let mut lines = Vec::new();
+    let (mut lines, mut failures) = (Vec::new(), Vec::new());
+    let mut measured = |name: &str, outcome: Result<Line, String>| match outcome {
+        Ok(line) => {
+            eprintln!("{line}");
+            lines.push(line);
+        }
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            failures.push(name.to_owned());
+        }
+    };
     for work in works {
-        eprintln!("{} ...", work.name);
-        lines.push(line(work, &device, python.as_deref())?);
+        measured(work.name, line(work, &device, python.as_deref()));
     }
     let mut memories = Vec::new();
     for name in &models {
-        eprintln!("{name} ...");
-        lines.push(model_line(name, &device, python.as_deref())?);
+        measured(name, model_line(name, &device, python.as_deref()));
         let theirs = python.as_deref().map(|python| their_memory(python, name));
         memories.push((*name, systems::memory(name)?, theirs.transpose()?));
     }
@@ -191,7 +201,10 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     for slow in &slower {
         eprintln!("slower than the baseline: {slow}");
     }
-    Ok(slower.is_empty())
+    match failures.is_empty() {
+        true => Ok(slower.is_empty()),
+        false => Err(format!("not measured: {}", failures.join(", "))),
+    }
 }
 
 /// The device's table, or a process of it.

@@ -9,7 +9,7 @@ use mmrest_learner::run::{RunFolder, RunOptions, train};
 use mmrest_learner::{Config, Predictor};
 
 use crate::lengths;
-use crate::works::{Once, keep, minilm, vocabulary, word};
+use crate::works::{Once, keep, minilm, scratch, vocabulary, word};
 
 /// Texts that are scored.
 const TEXTS: usize = 2048;
@@ -20,8 +20,7 @@ const WORDS: u64 = 30_000;
 
 /// The texts and the vocabulary, where both sides read them.
 pub(crate) fn files() -> Result<[PathBuf; 2], String> {
-    let folder = std::env::temp_dir().join(format!("mmrest-bench-predict-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let folder = scratch()?;
     let mut mix = lengths::Mix(13);
     let text = |tokens: usize| {
         let words = (2..tokens).map(|_| word(mix.next() % WORDS));
@@ -74,7 +73,7 @@ fn model(folder: &Path, device: &Device) -> Result<Predictor, String> {
     write(&folder.join("label.csv"), &table)?;
     let folder_name = toml::Value::from(folder.display().to_string());
     let config = format!(
-        "data = {{ kind = 'table', dir = {folder_name}, table = 'label.csv', modalities = ['text'] }}
+        "data = {{ kind = 'table', dir = {folder_name}, table = 'label.csv', split_from = 'table', modalities = ['text'] }}
          text = {{ bert = {folder_name}, from_scratch = true }}
          train = {{ epochs = 1 }}
          report = {{ geometry = false }}"

@@ -34,6 +34,18 @@ impl Line {
     }
 }
 
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.name, seconds(self.ours.median()))?;
+        match (&self.theirs, self.ratio()) {
+            (Some(theirs), Some(ratio)) => {
+                write!(f, ", other side {}: {ratio:.2}", seconds(theirs.median()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A model with the most memory that its training steps hold, ours and the other side's, in MiB.
 type ModelMemory = (&'static str, f64, Option<f64>);
 

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
@@ -57,7 +57,8 @@ impl Peer {
 pub(crate) struct Torch {
     name: String,
     child: Child,
-    to: ChildStdin,
+    /// None at the end.
+    to: Option<ChildStdin>,
     lines: Receiver<std::io::Result<String>>,
     /// How long an answer may take.
     patience: Duration,
@@ -65,6 +66,8 @@ pub(crate) struct Torch {
 
 /// How long an answer may take where nobody says.
 const PATIENCE: Duration = Duration::from_secs(3600);
+/// How long it may take to end once its input has ended.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The interpreter to use for a work, or for several (by no name), or how to get one.
 pub(crate) fn interpreter(
@@ -157,7 +160,7 @@ impl Torch {
         let mut torch = Self {
             name,
             child,
-            to,
+            to: Some(to),
             lines,
             patience,
         };
@@ -204,9 +207,11 @@ impl Torch {
     }
 
     fn tell(&mut self, what: &str) -> Result<(), String> {
-        writeln!(self.to, "{what}")
-            .and_then(|()| self.to.flush())
-            .map_err(|error| format!("cannot talk to {}: {error}", self.name))
+        let to = self.to.as_mut();
+        to.map_or(Ok(()), |to| {
+            writeln!(to, "{what}").and_then(|()| to.flush())
+        })
+        .map_err(|error| format!("cannot talk to {}: {error}", self.name))
     }
 
     fn line(&mut self) -> Result<String, String> {
@@ -227,7 +232,13 @@ impl Torch {
 }
 
 impl Drop for Torch {
+    /// The end of its input lets it end its own processes; one that goes on is killed.
     fn drop(&mut self) {
+        drop(self.to.take());
+        let began = Instant::now();
+        while began.elapsed() < FAREWELL && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

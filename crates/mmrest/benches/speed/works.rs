@@ -1,5 +1,7 @@
 //! What is measured.
 
+use std::path::PathBuf;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_encoders::{Bert, BertConfig, LstmConfig, PackedTokens, Tokenizer, TokenizerOptions};
 use mmrest_media::{AudioReader, FeatureSet, MediaError};
@@ -343,11 +345,26 @@ pub(crate) fn vocabulary(words: u64) -> Vec<String> {
         .collect()
 }
 
+/// The folder of what both sides read, which is removed in the end.
+pub(crate) fn scratch() -> Result<PathBuf, String> {
+    let folder = scratch_path();
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Removes what [`scratch`] has made, as far as it can be.
+pub(crate) fn remove_scratch() {
+    let _ = std::fs::remove_dir_all(scratch_path());
+}
+
+fn scratch_path() -> PathBuf {
+    std::env::temp_dir().join(format!("mmrest-bench-{}", std::process::id()))
+}
+
 /// 23,000 texts of pieces of a vocabulary of BERT's size, written where both sides read them.
-pub(crate) fn tokenizer_files() -> Result<[std::path::PathBuf; 2], String> {
-    let folder = std::env::temp_dir().join(format!("mmrest-bench-{}", std::process::id()));
+pub(crate) fn tokenizer_files() -> Result<[PathBuf; 2], String> {
+    let folder = scratch()?;
     let wrong = |error: std::io::Error| format!("{}: {error}", folder.display());
-    std::fs::create_dir_all(&folder).map_err(wrong)?;
     let mut mix = lengths::Mix(11);
     let texts: Vec<String> = lengths::tokens(23_000, 12)
         .into_iter()
@@ -372,10 +389,9 @@ fn tokenize(_: &Device) -> Result<Once, String> {
 }
 
 /// Recordings for both sides: gliding tones and noise, 16 bits at the features' own sample rate.
-pub(crate) fn sound_files() -> Result<[std::path::PathBuf; 8], String> {
-    let folder = std::env::temp_dir().join(format!("mmrest-bench-{}", std::process::id()));
+pub(crate) fn sound_files() -> Result<[PathBuf; 8], String> {
+    let folder = scratch()?;
     let wrong = |error: std::io::Error| format!("{}: {error}", folder.display());
-    std::fs::create_dir_all(&folder).map_err(wrong)?;
     let rate = FeatureSet::Sims33.parameters().sample_rate;
     let files = std::array::from_fn(|number| folder.join(format!("{number}.wav")));
     for (number, file) in files.iter().enumerate() {

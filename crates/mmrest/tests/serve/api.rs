@@ -134,7 +134,7 @@ fn wrong(server: &Served) {
             JSON,
             "[{}, {\"audio\": [[1]]}]",
             400,
-            "element 2: audio has 1 features a frame, the model takes",
+            "element 2: audio has 1 feature a frame, the model takes",
         ),
         (
             "/v1/predict",
