@@ -237,10 +237,16 @@ pub(super) mod kernels {
                 blocks: 0,
                 client,
             };
-            for (index, entry) in together.into_iter().enumerate() {
+            // Asked before any entry is given away: two may have one gradient, which the launch is to read for both.
+            let own: Vec<_> = together
+                .iter()
+                .map(|entry| over.map(|at| entry[at].can_mut()))
+                .collect();
+            for (index, (entry, own)) in together.into_iter().zip(own).enumerate() {
                 arguments.blocks += blocks(&entry[0]);
+                let mut own = own.into_iter();
                 let result = over.map(|at| {
-                    if entry[at].can_mut() {
+                    if own.next().unwrap_or_default() {
                         (entry[at].clone(), Some(at * arguments.count + index))
                     } else {
                         (alike(&entry[at]), None)

@@ -123,7 +123,6 @@ macro_rules! models {
 }
 
 models! {
-    name: "name",
     mmrest: "mmrest",
     self_mm: "self-mm",
     tfn: "tfn",

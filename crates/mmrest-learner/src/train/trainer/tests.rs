@@ -478,7 +478,7 @@ fn encoders_that_run_before_the_projection_change_no_bit() {
     metric.local = metric
         .local
         .clone()
-        .map(|local| Tensor::from_inner(local.inner() - 0.01).require_grad());
+        .map(|local| Tensor::from_inner(local.inner() - 1.0).require_grad());
     assert!(!metric.is_psd(1e-6).unwrap());
     let read = |model: &MmRest, output: &Forward| {
         let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
