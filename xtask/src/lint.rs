@@ -29,13 +29,8 @@ pub(crate) fn main(args: &[OsString]) -> Outcome {
     }
     let mut failures = Vec::new();
     let mut steps = steps(&Features::of_this_machine());
-    match deny::command() {
-        Ok(command) => steps.push(Step {
-            title: "dependencies",
-            command,
-        }),
-        Err(reason) => println!("skipped: the dependencies' licences and advisories: {reason}"),
-    }
+    let deny = deny::commands().into_iter();
+    steps.extend(deny.map(|(title, command)| Step { title, command }));
     steps.push(Step {
         title: "lock file of the fuzz targets",
         command: fuzz_lock(),

@@ -11,7 +11,7 @@ mod sequence;
 mod tokenizer;
 mod transformer;
 
-pub use bert::{Bert, BertConfig, NamedTensor};
+pub use bert::{Bert, BertConfig, LARGEST_WEIGHT, NamedTensor};
 pub use error::EncoderError;
 pub use files::{has_weights, weights_files};
 pub use lstm::{BiLstm, Lstm, LstmConfig};

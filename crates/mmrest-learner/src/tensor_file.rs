@@ -61,16 +61,13 @@ impl TensorFile {
         Some((&tensor.shape, tensor.floats()?))
     }
 
-    /// The first tensor of F32 with a number that is not finite.
-    pub(crate) fn not_finite(&self) -> Option<&str> {
-        let mut tensors = self.tensors.iter();
-        let finite = |tensor: &StoredTensor| {
-            tensor
-                .floats()
-                .is_none_or(|all| all.iter().all(|v| v.is_finite()))
-        };
-        let found = tensors.find(|(_, tensor)| !finite(tensor));
-        found.map(|(name, _)| name.as_str())
+    /// The first tensor of F32 with a number that is NaN or beyond `largest`, and that number.
+    pub(crate) fn beyond(&self, largest: f32) -> Option<(&str, f32)> {
+        self.tensors.iter().find_map(|(name, tensor)| {
+            let values = tensor.floats()?;
+            let found = values.iter().find(|v| v.is_nan() || v.abs() > largest)?;
+            Some((name.as_str(), *found))
+        })
     }
 
     /// A tensor.

@@ -1,6 +1,7 @@
 //! Recordings: decoded, mixed to one channel, cut into clips, resampled.
 
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -112,7 +113,7 @@ impl AudioReader {
         if open.byte_len() == Some(0) {
             return Err(MediaError::recording(name, "the file is empty"));
         }
-        let opened = match (Self::decode(file, open), file) {
+        let opened = match (contained(name, || Self::decode(file, open)), file) {
             (Err(MediaError::Unsupported { reason, .. }), MediaFile::Disk(path))
                 if limits.ffmpeg =>
             {
@@ -244,13 +245,14 @@ impl AudioReader {
     ///
     /// The file cannot be read on, or its sample rate changes.
     pub fn next_block(&mut self) -> Result<Option<Vec<f32>>> {
+        let path = self.path.clone();
         loop {
-            let Some(mut block) = self.read_block()? else {
+            let Some(mut block) = contained(&path, || self.read_block())? else {
                 return Ok(None);
             };
             let Some(left) = self.left.checked_sub(block.len() as u64) else {
                 return Err(MediaError::recording(
-                    &self.path,
+                    &path,
                     format!(
                         "longer than {} s, the most that is read",
                         self.limits.seconds
@@ -350,6 +352,14 @@ impl AudioReader {
             }
         }
     }
+}
+
+/// What `work` gives. The decoders are others' code: where one panics, its recording is at fault and not the program.
+fn contained<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let reason = "damaged, or of a kind that its decoder does not know";
+        Err(MediaError::recording(path, reason))
+    })
 }
 
 impl Drop for AudioReader {
@@ -499,4 +509,21 @@ pub struct ResampleError {
     pub from: u32,
     /// The rate asked for.
     pub to: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_decoder_is_an_error_of_its_recording() {
+        let panics = || -> Result<()> { panic!("a shift beyond the width of a number") };
+        let said = contained(Path::new("a.wav"), panics)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            said,
+            "a.wav: damaged, or of a kind that its decoder does not know"
+        );
+    }
 }

@@ -31,7 +31,7 @@ pub use self::config::BertConfig;
 use self::layer::{Activation, BertLayer};
 use self::packing::averages;
 pub(crate) use self::packing::{MASKED, Packing};
-pub use self::pretrained::NamedTensor;
+pub use self::pretrained::{LARGEST_WEIGHT, NamedTensor};
 use self::relative::RelativeBias;
 use crate::attention::Bias;
 use crate::packed::lens;

@@ -19,6 +19,10 @@ use super::{Bert, BertConfig};
 use crate::EncoderError;
 use crate::files::{check_pointer, weights_files};
 
+/// The largest magnitude of a weight. The square of a larger number is infinite in single precision, and with it every norm and
+/// variance that it enters: only damage makes such weights.
+pub const LARGEST_WEIGHT: f32 = 1e19;
+
 /// One spelling for every variant: without `bert.` or `mpnet.` (and the `module.` of data-parallel training), `gamma` and `beta`
 /// of a LayerNorm as `weight` and `bias`.
 fn canonical(name: &str) -> String {
@@ -336,11 +340,12 @@ impl Source<'_> {
             .convert::<f32>()
             .try_to_vec()
             .map_err(|error| invalid(format!("{error:?}")))?;
-        let unusable = values.iter().filter(|value| !value.is_finite()).count();
+        let usable = |value: &&f32| value.abs() <= LARGEST_WEIGHT;
+        let unusable = values.len() - values.iter().filter(usable).count();
         if unusable > 0 {
             return Err(invalid(format!(
-                "{unusable} of its {} values are not finite (NaN or infinite): the file is damaged, or was saved from a \
-                 training that failed",
+                "{unusable} of its {} values are NaN, infinite or beyond {LARGEST_WEIGHT:e}: the file is damaged, or was \
+                 saved from a training that failed",
                 values.len()
             )));
         }

@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use burn::train::Interrupter;
 use mmrest_data::prepare;
 use mmrest_data::{SourceFile, Split};
+use mmrest_encoders::LARGEST_WEIGHT;
 use mmrest_models::{ModelError, ModelVisitor, PublishedTensor, SentimentModel, load_published};
 
 use super::admission::{admit, check_folder, check_needs, check_splits, newest_checkpoint};
@@ -288,6 +289,7 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         epochs_file: options.folder.epochs(),
         checkpoints: checkpoints.clone(),
         snapshots,
+        initial_weights: init,
         observer: Arc::clone(&options.observer),
         progress,
     };
@@ -388,9 +390,10 @@ struct PublishedFile<'a> {
 impl<'a> PublishedFile<'a> {
     fn read(path: &'a Path) -> Result<Self, LearnerError> {
         let file = TensorFile::read(path)?;
-        if let Some(name) = file.not_finite() {
+        if let Some((name, value)) = file.beyond(LARGEST_WEIGHT) {
             let message = format!(
-                "{name} holds a number that is not finite: these are no weights to begin with"
+                "{name} holds {value:e}, which is no weight to begin with: the file is damaged, or was saved from a \
+                 training that failed"
             );
             return Err(LearnerError::format(path, message));
         }
@@ -500,13 +503,18 @@ mod tests {
             "{refused}"
         );
         let mut file = file.file;
-        file.add_floats("post_video_layer_3.bias", &[1], [f32::NAN]);
-        file.write(&path).unwrap();
-        let refused = PublishedFile::read(&path).err().unwrap().to_string();
-        assert!(
-            refused.contains("post_video_layer_3.bias holds a number"),
-            "{refused}"
-        );
+        let values = [
+            (f32::NAN, "NaN"),
+            (f32::NEG_INFINITY, "-inf"),
+            (-1e38, "-1e38"),
+        ];
+        for (value, shown) in values {
+            file.add_floats("post_video_layer_3.bias", &[1], [value]);
+            file.write(&path).unwrap();
+            let refused = PublishedFile::read(&path).err().unwrap().to_string();
+            let expected = format!("post_video_layer_3.bias holds {shown}, which is no weight");
+            assert!(refused.contains(&expected), "{refused}");
+        }
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(crate) struct EpochLoop {
     pub checkpoints: Checkpoints,
     /// What is kept for reports, where anything is.
     pub snapshots: Option<Snapshots>,
+    /// The file of weights that the run began with, where it did not draw them.
+    pub initial_weights: Option<PathBuf>,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
     /// How far the run has come.
@@ -350,11 +352,16 @@ impl EpochLoop {
         ))
     }
 
-    /// What a run that cannot go on leaves.
+    /// What a run that cannot go on leaves; where that is nothing, the weights it began with may be why.
     fn what_is_left(&self) -> String {
-        match self.checkpoints.epochs().unwrap_or_default().first() {
-            Some(epoch) => format!("epochs up to {epoch} are kept"),
-            None => "no epoch is kept".into(),
+        let kept = self.checkpoints.epochs().unwrap_or_default();
+        match (kept.first(), &self.initial_weights) {
+            (Some(epoch), _) => format!("epochs up to {epoch} are kept"),
+            (None, None) => "no epoch is kept".into(),
+            (None, Some(file)) => format!(
+                "no epoch is kept; the run began with the weights of {}",
+                file.display()
+            ),
         }
     }
 

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use burn::tensor::Device;
+use mmrest_learner::SavedModel;
 use mmrest_learner::run::{Accepted, Outcome, train, train_locked};
+use mmrest_models::{SelfMm, SelfMmConfig, SentimentModel, published_weights};
+use safetensors::tensor::{Dtype, TensorView};
 
 use crate::fixture::*;
 
@@ -65,4 +69,52 @@ fn a_schedule_over_all_epochs_is_not_stretched_unasked() {
     let rates = epoch_columns(&options.folder, |name| name == "learning_rate");
     let [first, last] = [&rates[1][0], &rates[3][0]].map(|rate| rate.parse::<f64>().unwrap());
     assert!(last < first, "{first} then {last}");
+}
+
+/// Weights of which each could be one, and that together overflow.
+#[test]
+fn a_run_that_its_initial_weights_stop_names_their_file() {
+    let _turn = turn();
+    let fixture = Fixture::new();
+    let set = [
+        "model.name=self-mm",
+        r#"data.modalities=["vision", "audio"]"#,
+        "train.epochs=1",
+    ];
+    fixture.train("drawn", &set);
+    let device = Device::flex();
+    let model = fixture.run_folder("drawn").model();
+    let (saved, _) = SavedModel::load(&model, &device).unwrap();
+    let task = saved.config.task(saved.features.widths, 0);
+    let model = SelfMm::init(&SelfMmConfig::default(), &task, None, &device).unwrap();
+    let weights = published_weights(&model, SelfMm::PUBLISHED_NAMES).unwrap();
+    let write = |name: &str, factor: f32| {
+        let bytes = |values: &[f32]| -> Vec<u8> {
+            let scaled = values.iter().map(|value| value * factor);
+            scaled.flat_map(f32::to_le_bytes).collect()
+        };
+        let tensors = weights
+            .iter()
+            .map(|(name, (shape, values))| (name, shape.clone(), bytes(values)));
+        let tensors: Vec<_> = tensors.collect();
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+            (name, view.unwrap())
+        });
+        let path = fixture.folder.path().join(name);
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        path
+    };
+    let begin = |init: &str, factor| {
+        let mut options = fixture.options(&format!("from-{init}"));
+        options.init = Some(write(init, factor));
+        train(&fixture.config(&set), &options)
+    };
+    finished(begin("sane.safetensors", 1.0));
+    let stopped = begin("vast.safetensors", 1e18).unwrap_err().to_string();
+    assert!(
+        stopped.contains("no epoch is kept; the run began with the weights of")
+            && stopped.contains("vast.safetensors"),
+        "{stopped}"
+    );
 }
