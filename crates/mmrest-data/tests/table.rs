@@ -111,6 +111,7 @@ fn columns_have_the_names_that_are_configured() {
     let folder =
         folder("name;part;wörter;score;fold;text\na;1;yes;1;train;no\na;2;oh;0;train;no\n");
     let columns = Columns {
+        id: "name".into(),
         video: "name".into(),
         clip: "part".into(),
         text: "wörter".into(),
