@@ -266,14 +266,14 @@ fn a_text_encoder_is_judged_by_its_loader() {
             "vocab.txt",
             &broken(f32::NAN),
             false,
-            &["model.safetensors", query, "not finite"],
+            &["model.safetensors", query, "NaN"],
         ),
         (
             BERT,
             "vocab.txt",
             &broken(f32::INFINITY),
             false,
-            &[query, "not finite"],
+            &[query, "NaN"],
         ),
         (
             BERT,

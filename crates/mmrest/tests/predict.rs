@@ -74,7 +74,7 @@ fn a_bad_line_is_passed_over_and_said_or_with_strict_the_end() {
     let errors = stderr(&output);
     for part in [
         "skipped: standard input, line 2: not a segment",
-        "skipped: standard input, line 3: audio has 1 features a frame",
+        "skipped: standard input, line 3: audio has 1 feature a frame",
         "skipped: standard input, line 6: not UTF-8",
         "2 segments in ",
         "3 lines skipped",

@@ -388,7 +388,7 @@ mod tests {
             (
                 "audio/audio_test0.csv",
                 "4,1\n",
-                "1 features, where others have 2",
+                "1 feature, where others have 2",
             ),
             ("video/video_test0.csv", "1,1\n1,1\n", "2 rows, but"),
             (

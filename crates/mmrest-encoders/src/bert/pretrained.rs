@@ -344,8 +344,8 @@ impl Source<'_> {
         let unusable = values.len() - values.iter().filter(usable).count();
         if unusable > 0 {
             return Err(invalid(format!(
-                "{unusable} of its {} values are NaN, infinite or beyond {LARGEST_WEIGHT:e}: the file is damaged, or was \
-                 saved from a training that failed",
+                "holds values that are NaN, infinite or beyond {LARGEST_WEIGHT:e} ({unusable} of {}): the file is \
+                 damaged, or was saved from a training that failed",
                 values.len()
             )));
         }

@@ -1,7 +1,5 @@
 //! The kernels as operations of burn's backends: `Dispatch` finds the one of a tensor.
 
-#[cfg(feature = "fusion")]
-use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, backend_extension};
 #[cfg(feature = "fusion")]

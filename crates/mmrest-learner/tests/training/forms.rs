@@ -246,7 +246,7 @@ fn new_segments_are_scored_with_any_modality_absent() {
         predictor
             .check(&narrow)
             .unwrap_err()
-            .contains("vision has 1 features")
+            .contains("vision has 1 feature a frame")
     );
 }
 
