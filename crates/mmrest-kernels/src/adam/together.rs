@@ -127,9 +127,12 @@ pub fn map_together<M: Module, P: ModuleMapper>(module: M, mapper: &mut P) -> M 
     module.map(&mut Put(computed(ids.into_iter().zip(steps))))
 }
 
+/// Steps of parameters with the same factors, on one device.
+type Together = ((Factors, Device), Vec<(ParamId, Step)>);
+
 /// The new values of each parameter. Those that step with the same factors, on one device, do so together.
 fn computed(all: impl Iterator<Item = (ParamId, Step)>) -> HashMap<ParamId, Tensor<1>> {
-    let mut groups: Vec<((Factors, Device), Vec<(ParamId, Step)>)> = Vec::new();
+    let mut groups: Vec<Together> = Vec::new();
     for (id, step) in all {
         let key = (step.factors, step.parts[0].device());
         match groups.iter_mut().find(|(found, _)| *found == key) {
