@@ -30,7 +30,7 @@ pub use self::config::{
 pub use self::fusion::GatedScores;
 use self::fusion::{further, fusion_config};
 pub use self::space::ClusterState;
-use self::space::{Space, near_clusters, place_rows};
+use self::space::{Space, near_clusters, place_rows, unit_length};
 use crate::all_gather::{PartRows, concatenate};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, product, sum};
@@ -695,10 +695,4 @@ impl MmRest {
         });
         encoded.collect()
     }
-}
-
-/// Rows `[rows, dim]` divided by their lengths; a row of zeros stays one.
-fn unit_length(rows: Tensor<2>) -> Tensor<2> {
-    let lengths = rows.clone().square().sum_dim(1).clamp_min(1e-12).sqrt();
-    rows / lengths
 }

@@ -259,3 +259,9 @@ pub(super) fn near_clusters(
         })
         .collect()
 }
+
+/// Rows `[rows, dim]` divided by their lengths; a row of zeros stays one.
+pub(super) fn unit_length(rows: Tensor<2>) -> Tensor<2> {
+    let lengths = rows.clone().square().sum_dim(1).clamp_min(1e-12).sqrt();
+    rows / lengths
+}
