@@ -1,5 +1,6 @@
 //! A study as a job array of a real Slurm on this machine; skipped with a note where Slurm or munge is not installed.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -44,8 +45,37 @@ struct Cluster {
     daemons: Vec<Child>,
 }
 
+/// Two ports that nobody listens on, below those that a system gives to connections (from 32,768 on Linux).
+fn free_ports() -> (u16, u16) {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+    let first = (std::process::id() ^ since) % 12_000;
+    let ports = (0..12_000).map(|k| 20_000 + u16::try_from((first + k) % 12_000).unwrap());
+    let held = ports.filter_map(|port| TcpListener::bind(("0.0.0.0", port)).ok());
+    let two: Vec<TcpListener> = held.take(2).collect();
+    let port = |k: usize| two[k].local_addr().unwrap().port();
+    (port(0), port(1))
+}
+
 impl Cluster {
+    /// A cluster whose daemons stay; begun anew on other ports where one of them ends.
     fn new() -> Self {
+        let idle = |cluster: &mut Self| {
+            cluster.until("a node that is idle", |cluster| {
+                cluster.ended() || cluster.run("sinfo", &["-h", "-o", "%t"]).trim() == "idle"
+            });
+            !cluster.ended()
+        };
+        for _ in 0..5 {
+            let mut cluster = Self::begun();
+            if idle(&mut cluster) {
+                return cluster;
+            }
+            cluster.show_logs();
+        }
+        panic!("five times a daemon ended");
+    }
+
+    fn begun() -> Self {
         let mut cluster = Self {
             folder: tempfile::tempdir().unwrap(),
             daemons: Vec::new(),
@@ -59,7 +89,7 @@ impl Cluster {
         std::fs::set_permissions(path("key"), read_only).unwrap();
         let own = Command::new("hostname").arg("-s").output().unwrap();
         let host = out(&own).trim().to_owned();
-        let port = 20_000 + std::process::id() % 20_000;
+        let (controller_port, node_port) = free_ports();
         // Credentials that expire soon: a requeued job begins again once its own has.
         let conf = format!(
             "ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nSlurmUser=root\nSlurmdUser=root\nAuthType=auth/munge\n\
@@ -69,9 +99,8 @@ impl Cluster {
              SchedulerParameters=sched_interval=1,bf_interval=1\nReturnToService=2\nSwitchType=switch/none\n\
              StateSaveLocation={folder}/state\nSlurmdSpoolDir={folder}/spool\nSlurmctldPidFile={folder}/slurmctld.pid\n\
              SlurmdPidFile={folder}/slurmd.pid\nSlurmctldLogFile={folder}/slurmctld.log\nSlurmdLogFile={folder}/slurmd.log\n\
-             SlurmctldPort={port}\nSlurmdPort={}\nNodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=500\n\
-             PartitionName=debug Nodes=ALL Default=YES MaxTime=10 State=UP\n",
-            port + 1
+             SlurmctldPort={controller_port}\nSlurmdPort={node_port}\nNodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=500\n\
+             PartitionName=debug Nodes=ALL Default=YES MaxTime=10 State=UP\n"
         );
         std::fs::write(path("slurm.conf"), conf).unwrap();
         let munge = [
@@ -92,10 +121,20 @@ impl Cluster {
         cluster.start("munged", &[&foreground[..], &munge].concat());
         cluster.start("slurmctld", &slurm);
         cluster.start("slurmd", &slurm);
-        cluster.until("a node that is idle", || {
-            cluster.run("sinfo", &["-h", "-o", "%t"]).trim() == "idle"
-        });
         cluster
+    }
+
+    /// Whether a daemon has ended.
+    fn ended(&mut self) -> bool {
+        let mut daemons = self.daemons.iter_mut();
+        daemons.any(|daemon| daemon.try_wait().unwrap().is_some())
+    }
+
+    fn show_logs(&self) {
+        for log in ["munged.out", "slurmctld.log", "slurmd.log"] {
+            let text = std::fs::read_to_string(self.folder.path().join(log));
+            eprintln!("{log}:\n{}", text.unwrap_or_default());
+        }
     }
 
     fn start(&mut self, program: &str, arguments: &[String]) {
@@ -121,14 +160,11 @@ impl Cluster {
     }
 
     /// Waits for something; shows the daemons' logs where it does not come.
-    fn until(&self, what: &str, mut there: impl FnMut() -> bool) {
+    fn until(&mut self, what: &str, mut there: impl FnMut(&mut Self) -> bool) {
         let since = Instant::now();
-        while !there() {
+        while !there(self) {
             if since.elapsed() > PATIENCE {
-                for log in ["munged.out", "slurmctld.log", "slurmd.log"] {
-                    let text = std::fs::read_to_string(self.folder.path().join(log));
-                    eprintln!("{log}:\n{}", text.unwrap_or_default());
-                }
+                self.show_logs();
                 panic!("no {what} within {PATIENCE:?}: {}", self.run("squeue", &[]));
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -159,7 +195,7 @@ fn an_array_of_jobs_with_one_killed_ends_as_the_study_does_at_once() {
     let expected = comparable(&study);
     std::fs::remove_dir_all(study.path("out")).unwrap();
 
-    let cluster = Cluster::new();
+    let mut cluster = Cluster::new();
     let mut submit = study.command(&[&six[..], &["--slurm", "--submit"]].concat());
     let submitted = submit
         .env("SLURM_CONF", cluster.conf())
@@ -177,9 +213,9 @@ fn an_array_of_jobs_with_one_killed_ends_as_the_study_does_at_once() {
 
     // The first run is killed in the midst of its epochs, and queued again.
     let epochs = study.path("out/full/seed-1/checkpoints");
-    cluster.until("checkpoint of the first run", || epochs.is_dir());
+    cluster.until("checkpoint of the first run", |_| epochs.is_dir());
     cluster.run("scontrol", &["requeue", &format!("{array}_0")]);
-    cluster.until("summary by the job that collects", || {
+    cluster.until("summary by the job that collects", |cluster| {
         study.path("out/summary.json").is_file() && cluster.run("squeue", &["-h"]).trim().is_empty()
     });
     let log = std::fs::read_to_string(study.path(&format!("out/slurm/{array}-0.log"))).unwrap();
