@@ -129,6 +129,7 @@ patience = 8
 rank = 4
 audio_dropout = 0.2
 vision_dropout = 0.2
+padded_vision = 500
 [text]
 freeze = true
 [train]
