@@ -90,8 +90,26 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
             "{}: has {done} epochs already, --epochs {asked} is less: leave it out, or raise it",
             folder.display()
         ),
-        _ => error.to_string(),
+        _ => device_sentence(&error.to_string()),
     }
+}
+
+/// An error in one sentence where burn made it of many lines, one for each cause.
+fn device_sentence(said: &str) -> String {
+    let Some((_, cause)) = said.rsplit_once("Caused by:") else {
+        return said.to_owned();
+    };
+    if lacks_memory(said) {
+        return NO_MEMORY.to_owned();
+    }
+    let [what, cause] = [said, cause].map(first_line);
+    format!("{what}: {cause}")
+}
+
+/// The first line that says anything.
+fn first_line(said: &str) -> &str {
+    let mut lines = said.lines().map(str::trim);
+    lines.find(|line| !line.is_empty()).unwrap_or_default()
 }
 
 /// Says that the program was built without the cargo feature that an option needs.
@@ -156,18 +174,19 @@ pub(crate) fn catch_panic<T>(backend: Backend, work: impl FnOnce() -> Result<T>)
 }
 
 fn panic_sentence(backend: Backend, said: &str) -> String {
-    let said = said.lines().next().unwrap_or_default().trim();
+    let line = first_line(said);
     match backend {
-        Backend::Cpu => format!("internal error: {said}; please report it"),
-        gpu if lacks_memory(said) => format!(
-            "the {gpu} device has too little memory: lower train.batch_size, data.max_frames or text.max_tokens, end what else \
-             uses the device, or use --backend cpu"
-        ),
+        Backend::Cpu => format!("internal error: {line}; please report it"),
+        _ if lacks_memory(said) => NO_MEMORY.to_owned(),
         gpu => format!(
-            "the {gpu} device or its driver failed: {said}; try another driver, or --backend cpu"
+            "the {gpu} device or its driver failed: {line}; try another driver, or --backend cpu"
         ),
     }
 }
+
+/// What is said where a GPU's memory is used up.
+const NO_MEMORY: &str = "the GPU has too little memory: lower train.batch_size, data.max_frames or text.max_tokens, end what \
+    else uses it, or use --backend cpu";
 
 /// Whether a driver's or burn's message means that a device's memory is used up.
 fn lacks_memory(said: &str) -> bool {
@@ -248,10 +267,31 @@ mod tests {
             "OutOfMemory { reason: .. }",
         ] {
             let told = panic_sentence(Backend::Cuda, said);
-            assert!(
-                told.starts_with("the cuda device has too little memory: lower"),
-                "{told}"
-            );
+            assert_eq!(told, NO_MEMORY);
         }
+    }
+
+    #[test]
+    fn an_error_of_a_device_is_one_sentence() {
+        let burn = |cause: &str| {
+            let launch = "An error happened during execution\nCaused by:\n  A launch error happened\nCaused by:\n  ";
+            let said = format!("{launch}{cause}\nBacktrace\n   0: a function\n   1: another\n");
+            let read = anyhow!("reading the values from the device: {said}");
+            [read, LearnerError::Training(said).into()]
+                .map(|error| sentence(&error.context("cannot train")))
+        };
+        for told in burn("out of device memory allocating 4096 bytes") {
+            assert_eq!(told, format!("cannot train: {NO_MEMORY}"));
+        }
+        let [read, training] = burn("An unknown error happened: 700");
+        assert_eq!(
+            read,
+            "cannot train: reading the values from the device: An error happened during execution: \
+             An unknown error happened: 700"
+        );
+        assert_eq!(
+            training,
+            "cannot train: training stopped: An error happened during execution: An unknown error happened: 700"
+        );
     }
 }
