@@ -105,19 +105,13 @@ fn transcripts(given: &Path) -> Result<Vec<PathBuf>> {
             found.insert((stem(&path)?, rank), path);
         }
     }
-    let mut transcripts = Vec::new();
-    let mut last = None;
-    for ((id, _), path) in found {
-        if last.as_ref() != Some(&id) {
-            transcripts.push(path);
-        }
-        last = Some(id);
-    }
-    if transcripts.is_empty() {
+    if found.is_empty() {
         let endings = ENDINGS.join(", .");
         bail!("no transcript in {} (.{endings})", given.display());
     }
-    Ok(transcripts)
+    let mut found: Vec<((String, usize), PathBuf)> = found.into_iter().collect();
+    found.dedup_by(|((id, _), _), ((first, _), _)| id == first);
+    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
 /// The transcript of a recording: the given one, or the one of its name in the folder; of its name without an ending where

@@ -145,7 +145,7 @@ fn list(arguments: &FetchArguments, name: &str, set: Download) -> Result<ExitCod
         if arguments.json {
             let line =
                 json!({ "key": file.key, "about": file.about, "url": url, "chosen": chosen });
-            screen::result(&line.to_string())?;
+            show::print(&line.to_string())?;
             continue;
         }
         screen::result(&format!(
@@ -156,7 +156,7 @@ fn list(arguments: &FetchArguments, name: &str, set: Download) -> Result<ExitCod
     for file in catalogue::private_files(set) {
         if arguments.json {
             let line = json!({ "name": file.name, "about": file.about, "source": file.source });
-            screen::result(&line.to_string())?;
+            show::print(&line.to_string())?;
             continue;
         }
         screen::result(&format!(
