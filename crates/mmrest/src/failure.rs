@@ -1,8 +1,10 @@
 //! Errors and panics that end the program, each reported in one sentence.
 
 use std::any::Any;
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
@@ -10,7 +12,7 @@ use mmrest_data::DataError;
 use mmrest_encoders::EncoderError;
 use mmrest_learner::{Backend, LearnerError};
 
-use crate::project::program;
+use crate::project::{near, program, quoted};
 
 /// The error and its causes in one line; a cause that is already part of the line is not repeated.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
@@ -39,12 +41,13 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
     if let Some(DataError::Missing(missing)) = data {
         return crate::commands::data::missing::message(missing);
     }
-    if let Some(missing @ EncoderError::MissingFile { .. }) = encoder {
-        return format!("{missing}. {}", another_bert());
+    if let Some(missing @ EncoderError::MissingFile { path, .. }) = encoder {
+        let folder = path.parent().unwrap_or(path);
+        return format!("{missing}. {}", another_bert(folder));
     }
     match learner {
-        Some(bert @ (LearnerError::NoBertFolder(_) | LearnerError::NotBert(_))) => {
-            format!("{bert}. {}", another_bert())
+        Some(bert @ (LearnerError::NoBertFolder(folder) | LearnerError::NotBert(folder))) => {
+            format!("{bert}. {}", another_bert(folder))
         }
         Some(LearnerError::Override { key, message }) => {
             let option = match key.as_str() {
@@ -124,12 +127,17 @@ pub(crate) fn feature_absent(feature: &str, option: &str) -> String {
     format!("this program was built without the feature '{feature}', which {option} needs: {build}")
 }
 
-/// How to get a BERT.
-fn another_bert() -> String {
-    format!(
-        "Give a BERT directory by --bert DIR; '{} data fetch bert' downloads one",
-        program()
-    )
+/// How to get a BERT: the one that belongs into a folder, or else the usual one.
+fn another_bert(folder: &Path) -> String {
+    let program = program();
+    let (command, downloads) = if folder.file_name() == Some(OsStr::new("minilm")) {
+        let out = quoted(&near(folder));
+        let name = "sentence-transformers/all-MiniLM-L6-v2";
+        (format!("bert:{name} --out {out}"), "downloads this one")
+    } else {
+        ("bert".to_owned(), "downloads one")
+    };
+    format!("Give a BERT directory by --bert DIR; '{program} data fetch {command}' {downloads}")
 }
 
 /// Whether an error means that nobody reads the output any more, as in `predict ... | head`. That is no failure.
@@ -231,6 +239,22 @@ mod tests {
         }
         let error = Err::<(), _>(gone()).context("cannot start").unwrap_err();
         assert_eq!(sentence(&error), "cannot start: it is gone");
+    }
+
+    #[test]
+    fn a_missing_bert_is_fetched_into_the_folder_that_lacks_it() {
+        let told = |folder: &str| sentence(&LearnerError::NoBertFolder(folder.into()).into());
+        let minilm = told("/data/bert/minilm");
+        let fetch =
+            "data fetch bert:sentence-transformers/all-MiniLM-L6-v2 --out /data/bert/minilm'";
+        assert!(minilm.contains(fetch), "{minilm}");
+        let usual = told("/data/bert/bert-base-uncased");
+        assert!(usual.contains("data fetch bert' downloads one"), "{usual}");
+        let lacking = EncoderError::MissingFile {
+            path: "/data/bert/minilm/vocab.txt".into(),
+            hint: "its vocabulary".into(),
+        };
+        assert!(sentence(&lacking.into()).contains(fetch));
     }
 
     #[test]
