@@ -87,6 +87,7 @@ impl Default for LmfConfig {
             text_lstm: TextLstm::OwnLength,
             mean_over: MeanOver::Frames,
             padded_text: 50,
+            // As MMSA's configuration has them; its data of MOSI, and TFN here, have 375 and 500.
             padded_audio: 500,
             padded_vision: 375,
             published: false,
