@@ -87,9 +87,8 @@ impl Default for LmfConfig {
             text_lstm: TextLstm::OwnLength,
             mean_over: MeanOver::Frames,
             padded_text: 50,
-            // As MMSA's configuration has them; its data of MOSI, and TFN here, have 375 and 500.
-            padded_audio: 500,
-            padded_vision: 375,
+            padded_audio: 375,
+            padded_vision: 500,
             published: false,
         }
     }
@@ -130,7 +129,7 @@ patience = 8
 rank = 4
 audio_dropout = 0.2
 vision_dropout = 0.2
-padded_vision = 500
+padded_audio = 500
 [text]
 freeze = true
 [train]
