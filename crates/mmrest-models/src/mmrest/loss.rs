@@ -141,9 +141,10 @@ impl MmRest {
             Assign::Sentiment => clusters.assign_by_bin(rows, &bins),
         };
         let hinges = settings.config.mmc && matches!(settings.config.loss, LossConfig::Hinge(_));
-        let fields = match hinges {
-            true => receptive_fields(rows, &clusters.centers, &assignment, settings.field),
-            false => Vec::new(),
+        let fields = if hinges {
+            receptive_fields(rows, &clusters.centers, &assignment, settings.field)
+        } else {
+            Vec::new()
         };
         let mut next = clusters.clone();
         if config.scope == ClusterScope::Train {

@@ -133,11 +133,6 @@ fn a_search_over_folds_says_that_its_winner_is_tested_where_it_was_chosen() {
         let text = study.read(file);
         assert!(text.contains("on these same segments"), "{file}: {text}");
     }
-    let markdown = study.read("summary.md");
-    assert!(
-        markdown.contains("minus reference, over all segments"),
-        "{markdown}"
-    );
     assert!(study.read("table.md").contains("3-fold cross-validation"));
 }
 
