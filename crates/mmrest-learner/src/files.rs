@@ -29,6 +29,21 @@ fn in_writing(error: DataError) -> LearnerError {
     }
 }
 
+/// Writes a value as JSON on one line: for lists of many numbers.
+///
+/// # Errors
+///
+/// As [`write`].
+pub(crate) fn write_compact_json(
+    path: &Path,
+    value: &impl serde::Serialize,
+) -> Result<(), LearnerError> {
+    let mut text =
+        serde_json::to_string(value).map_err(|e| LearnerError::Internal(e.to_string()))?;
+    text.push('\n');
+    write(path, text.as_bytes())
+}
+
 /// Writes a value as JSON, indented.
 ///
 /// # Errors

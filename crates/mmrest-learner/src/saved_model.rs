@@ -279,7 +279,7 @@ impl ModelVisitor for Load<'_> {
         model
             .check_state(&state)
             .map_err(|error| wrong(error.to_string()))?;
-        Ok(Box::new(Trained::new(model.valid(), state)))
+        Ok(Box::new(Trained::new(model.valid(), state)?))
     }
 }
 

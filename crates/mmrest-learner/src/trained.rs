@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::LearnerError;
 use crate::files;
 use crate::loader::SegmentLoader;
-use crate::train::Trainer;
 use crate::untrained::{Untrained, write_weights};
 
 /// A trained model on a device without autodiff, so that dropout is off.
@@ -104,15 +103,13 @@ pub(crate) struct Trained<M: SentimentModel> {
 
 impl<M: SentimentModel> Trained<M> {
     /// `model` is on a device without autodiff.
-    pub(crate) fn new(model: M, state: M::State) -> Self {
-        Self { model, state }
-    }
-
-    /// The model of a trainer as it stands.
-    pub(crate) fn of(trainer: &Trainer<M>) -> Self {
-        let model = trainer.evaluated();
-        let state = model.prediction_state(&trainer.state());
-        Self::new(model, state)
+    ///
+    /// # Errors
+    ///
+    /// State and model do not fit together.
+    pub(crate) fn new(model: M, state: M::State) -> Result<Self, LearnerError> {
+        let state = model.ready(state)?;
+        Ok(Self { model, state })
     }
 }
 
@@ -170,7 +167,7 @@ impl<M: SentimentModel> TrainedModel for Trained<M> {
     fn save(&self, weights: &Path, state: &Path, lower_layers: usize) -> Result<(), LearnerError> {
         let untrained = Untrained::of_model::<M>(lower_layers);
         write_weights(&self.model, untrained.trained_paths(&self.model), weights)?;
-        files::write_json(state, &self.state)?;
+        files::write_compact_json(state, &self.state)?;
         // The store writes a private file.
         let permissions = std::fs::metadata(state)
             .map_err(|e| LearnerError::io("read", state, e))?

@@ -162,15 +162,50 @@ impl KernelRegression {
         support: &Support,
         metric: &MultiMetric,
     ) -> Result<Tensor<1>, MetricError> {
-        let device = rows.device();
-        support.check(self.modalities(), metric.len())?;
-        let shape = [self.modalities() * support.len(), support.dim];
-        let others = TensorData::new(support.rows.clone(), shape);
+        self.ready(support, metric)?.predict(rows)
+    }
+
+    /// A support made ready for many batches; [`ReadySupport::predict`] then gives what [`predict`](Self::predict) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`predict`](Self::predict).
+    pub fn ready(
+        &self,
+        support: &Support,
+        metric: &MultiMetric,
+    ) -> Result<ReadySupport, MetricError> {
+        let modalities = self.modalities();
+        support.check(modalities, metric.len())?;
+        not_empty(support.len())?;
+        MetricError::check_length("size of the metrics", metric.dim(), support.dim)?;
+        let precisions = self.log_precisions.val().exp();
+        let device = precisions.device();
+        let (size, dim) = (support.len(), support.dim);
+        let others = TensorData::new(support.rows.clone(), [modalities * size, dim]);
         let others = Tensor::<2>::from_data(others, &device);
-        self.check(&rows, support.dim, support.len(), metric)?;
         let grouped = Grouped::new(&support.metric);
-        let far = self.distances(rows, others, &grouped, metric);
-        Ok(weighed(far, &grouped.of(&support.labels)))
+        let metrics = symmetric(metric, &grouped);
+        let of_modality = |m: usize| {
+            let others = others.clone().narrow(0, m * size, size);
+            let others = others.select(0, indices(&grouped.order, &device));
+            let middle = others.clone().detach().mean_dim(0);
+            let others = others - middle.clone();
+            let groups = grouped.spans().zip(0..).map(|((start, size), group)| {
+                let metric = metrics.clone().narrow(0, group, 1).squeeze_dim::<2>(0);
+                Group::new(others.clone().narrow(0, start, size), metric)
+            });
+            ReadyModality {
+                groups: groups.collect(),
+                middle,
+                precision: precisions.clone().narrow(0, m, 1).unsqueeze_dim::<2>(0),
+            }
+        };
+        Ok(ReadySupport {
+            dim,
+            labels: column(&grouped.of(&support.labels), &device),
+            modalities: (0..modalities).map(of_modality).collect(),
+        })
     }
 
     /// The sentiment of each segment of a batch by the others: `[batch]`. Gradients flow to rows, metrics and precisions.
@@ -192,7 +227,9 @@ impl KernelRegression {
         let batch = labels.len();
         MetricError::check_length("local metrics of the segments", which.len(), batch)?;
         MetricError::check_indices("local metric", which.iter().copied(), metric.len())?;
-        self.check(&rows, dim, batch.saturating_sub(1), metric)?;
+        not_empty(batch.saturating_sub(1))?;
+        MetricError::check_length("size of the metrics", metric.dim(), dim)?;
+        check_rows(&rows, self.modalities(), dim)?;
         MetricError::check_length(
             "rows of the segments",
             rows.dims()[0],
@@ -205,7 +242,8 @@ impl KernelRegression {
             .flat_map(|row| grouped.order.iter().map(move |&other| row == other))
             .collect();
         let own = Tensor::<2, Bool>::from_data(TensorData::new(own, [batch, batch]), &device);
-        Ok(weighed(far.mask_fill(own, FAR), &grouped.of(labels)))
+        let labels = column(&grouped.of(labels), &device);
+        Ok(weighed(far.mask_fill(own, FAR), labels))
     }
 
     /// `D` of every segment and every segment of a support, whose columns are grouped by local metric: `[batch, support]`.
@@ -219,8 +257,7 @@ impl KernelRegression {
         let modalities = self.modalities();
         let (batch, size) = (rows.dims()[0] / modalities, others.dims()[0] / modalities);
         let precisions = self.log_precisions.val().exp();
-        let metrics = metric.metrics(&grouped.which);
-        let metrics = (metrics.clone() + metrics.swap_dims(1, 2)).mul_scalar(0.5);
+        let metrics = symmetric(metric, grouped);
         let of_modality = |m: usize| {
             let rows = rows.clone().narrow(0, m * batch, batch);
             let others = others.clone().narrow(0, m * size, size);
@@ -230,25 +267,71 @@ impl KernelRegression {
         };
         (1..modalities).fold(of_modality(0), |sum, m| sum + of_modality(m))
     }
+}
 
-    fn check(
-        &self,
-        rows: &Tensor<2>,
-        dim: usize,
-        support: usize,
-        metric: &MultiMetric,
-    ) -> Result<(), MetricError> {
-        let [count, width] = rows.dims();
-        if support == 0 {
-            return Err(MetricError::Empty {
-                what: "segments to compare with",
+/// A support made ready for many batches: what of `D` is the same whatever segments are compared with it. It holds for the
+/// metrics and the precisions that it was made with.
+#[derive(Clone, Debug)]
+pub struct ReadySupport {
+    dim: usize,
+    modalities: Vec<ReadyModality>,
+    /// The label of each segment, group after group: `[support, 1]`.
+    labels: Tensor<2>,
+}
+
+#[derive(Clone, Debug)]
+struct ReadyModality {
+    groups: Vec<Group>,
+    /// The mean of the segments' rows: `[1, dim]`.
+    middle: Tensor<2>,
+    /// `[1, 1]`
+    precision: Tensor<2>,
+}
+
+impl ReadySupport {
+    /// The sentiment of each segment, as [`KernelRegression::predict`] gives it.
+    ///
+    /// # Errors
+    ///
+    /// [`MetricError::Length`] for rows of another number or width.
+    pub fn predict(&self, rows: Tensor<2>) -> Result<Tensor<1>, MetricError> {
+        let modalities = self.modalities.len();
+        check_rows(&rows, modalities, self.dim)?;
+        let batch = rows.dims()[0] / modalities.max(1);
+        let parts = self.modalities.iter().zip(0..).map(|(of, m)| {
+            let rows = rows.clone().narrow(0, m * batch, batch) - of.middle.clone();
+            let columns = of.groups.iter().map(|group| {
+                let of_rows = lengths(&rows, group.metric.clone());
+                group.distances(&rows, of_rows)
             });
-        }
-        MetricError::check_length("columns of the rows", width, dim)?;
-        MetricError::check_length("size of the metrics", metric.dim(), dim)?;
-        let whole = count / self.modalities() * self.modalities();
-        MetricError::check_length("rows of the segments", count, whole)
+            Tensor::cat(columns.collect(), 1) * of.precision.clone()
+        });
+        let far = parts.reduce(|sum, part| sum + part);
+        let far = far.ok_or(MetricError::Empty { what: "modalities" })?;
+        Ok(weighed(far, self.labels.clone()))
     }
+}
+
+fn not_empty(support: usize) -> Result<(), MetricError> {
+    match support {
+        0 => Err(MetricError::Empty {
+            what: "segments to compare with",
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn check_rows(rows: &Tensor<2>, modalities: usize, dim: usize) -> Result<(), MetricError> {
+    let [count, width] = rows.dims();
+    MetricError::check_length("columns of the rows", width, dim)?;
+    let whole = count / modalities.max(1) * modalities;
+    MetricError::check_length("rows of the segments", count, whole)
+}
+
+/// The metrics of the groups, symmetric: `[groups, dim, dim]`.
+fn symmetric(metric: &MultiMetric, grouped: &Grouped) -> Tensor<3> {
+    let metrics = metric.metrics(&grouped.which);
+    (metrics.clone() + metrics.swap_dims(1, 2)).mul_scalar(0.5)
 }
 
 /// Segments in groups of one local metric each.
@@ -274,6 +357,15 @@ impl Grouped {
         }
     }
 
+    /// Where each group begins, and how many segments it has.
+    fn spans(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.sizes.iter().scan(0, |next, &size| {
+            let start = *next;
+            *next += size;
+            Some((start, size))
+        })
+    }
+
     /// Values of the segments in this order.
     fn of(&self, values: &[f32]) -> Vec<f32> {
         self.order.iter().map(|&segment| values[segment]).collect()
@@ -292,24 +384,55 @@ fn measured(
 ) -> Tensor<2> {
     let middle = others.clone().detach().mean_dim(0);
     let (rows, others) = (rows - middle.clone(), others - middle);
-    let mut start = 0;
-    let columns = grouped.sizes.iter().enumerate().map(|(group, &size)| {
+    let columns = grouped.spans().zip(0..).map(|((start, size), group)| {
         let metric = metrics.clone().narrow(0, group, 1).squeeze_dim::<2>(0);
         let others = others.clone().narrow(0, start, size);
-        start += size;
-        let of_rows = (rows.clone().matmul(metric.clone()) * rows.clone()).sum_dim(1);
-        let weighed = others.clone().matmul(metric);
-        let of_others = (weighed.clone() * others).sum_dim(1).transpose();
-        of_rows + of_others - rows.clone().matmul(weighed.transpose()).mul_scalar(2.0)
+        let of_rows = lengths(&rows, metric.clone());
+        Group::new(others, metric).distances(&rows, of_rows)
     });
     Tensor::cat(columns.collect(), 1)
 }
 
-/// The labels weighed by `softmax(-distances)`: `[batch]`.
-fn weighed(distances: Tensor<2>, labels: &[f32]) -> Tensor<1> {
-    let labels = TensorData::new(labels.to_vec(), [labels.len(), 1]);
-    let labels = Tensor::<2>::from_data(labels, &distances.device());
+/// `c M c` of each row: `[rows, 1]`.
+fn lengths(rows: &Tensor<2>, metric: Tensor<2>) -> Tensor<2> {
+    (rows.clone().matmul(metric) * rows.clone()).sum_dim(1)
+}
+
+/// The segments of a support that one metric measures.
+#[derive(Clone, Debug)]
+struct Group {
+    metric: Tensor<2>,
+    /// `M s`: `[segments, dim]`.
+    weighed: Tensor<2>,
+    /// `s M s`: `[1, segments]`.
+    of_others: Tensor<2>,
+}
+
+impl Group {
+    fn new(others: Tensor<2>, metric: Tensor<2>) -> Self {
+        let weighed = others.clone().matmul(metric.clone());
+        Self {
+            of_others: (weighed.clone() * others).sum_dim(1).transpose(),
+            weighed,
+            metric,
+        }
+    }
+
+    /// `(c - s)^T M (c - s)` of every row, whose [`lengths`] are known, and every segment: `[rows, segments]`.
+    fn distances(&self, rows: &Tensor<2>, of_rows: Tensor<2>) -> Tensor<2> {
+        let across = self.weighed.clone().transpose();
+        of_rows + self.of_others.clone() - rows.clone().matmul(across).mul_scalar(2.0)
+    }
+}
+
+/// The labels, `[support, 1]`, weighed by `softmax(-distances)`: `[batch]`.
+fn weighed(distances: Tensor<2>, labels: Tensor<2>) -> Tensor<1> {
     softmax(distances.neg(), 1).matmul(labels).squeeze_dim(1)
+}
+
+/// Values one below the other: `[values, 1]`.
+fn column(values: &[f32], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len(), 1]), device)
 }
 
 fn indices(of: &[usize], device: &Device) -> Tensor<1, Int> {

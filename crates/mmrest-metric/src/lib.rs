@@ -33,7 +33,7 @@ pub use distance::distances;
 pub use error::MetricError;
 pub use euclidean::{EuclideanMap, Pca, to_euclidean};
 #[cfg(feature = "burn")]
-pub use kernel_regression::{KernelRegression, KernelRegressionConfig, Support};
+pub use kernel_regression::{KernelRegression, KernelRegressionConfig, ReadySupport, Support};
 pub use kmeans::{KMeans, KMeansConfig, KMeansError, KMeansFit, WarmFit};
 #[cfg(feature = "burn")]
 pub use loss::{MmcLoss, MmcLossConfig, OrdinalLossConfig, ordinal_shares};

@@ -115,6 +115,11 @@ fn sentiments_are_the_formulas() {
     let (values, support) = (values(), support());
     let (rows, metric, kernel) = parts(&values, &Device::flex());
     let found = host(kernel.predict(rows.clone(), &support, &metric).unwrap());
+    // One that is made ready once serves any number of batches.
+    let ready = kernel.ready(&support, &metric).unwrap();
+    for _ in 0..2 {
+        assert_eq!(host(ready.predict(rows.clone()).unwrap()), found);
+    }
     let left_out = kernel.leave_one_out(rows, &LABELS, &WHICH, &metric);
     for (segment, (found, left_out)) in found.iter().zip(host(left_out.unwrap())).enumerate() {
         let expected = formula(&values, segment, &support, |_| true);
@@ -237,6 +242,9 @@ fn what_does_not_fit_is_refused() {
             ..
         }
     ));
+    let ready = kernel.ready(&support(), &metric).unwrap();
+    let odd = ready.predict(rows.clone().narrow(0, 0, 1));
+    assert!(matches!(odd, Err(MetricError::Length { .. })));
     let alone = kernel.leave_one_out(rows.narrow(0, 0, 2), &[1.0], &[0], &metric);
     assert!(matches!(alone, Err(MetricError::Empty { .. })));
 }

@@ -41,6 +41,16 @@ pub trait Geometry {
     /// The device cannot be read.
     fn all_metrics(&self) -> Result<Option<HostMetrics>, ModelError>;
 
+    /// Where the bias is kernel regression over training segments: the precision of each modality in use, in their order, by
+    /// which it sums squared distances under the metric of the training segment's own bin. None elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// The device cannot be read.
+    fn precisions(&self) -> Result<Option<Vec<f32>>, ModelError> {
+        Ok(None)
+    }
+
     /// The representations of a batch.
     fn encode(&self, batch: &Batch) -> Representations;
 

@@ -97,6 +97,16 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
         state.clone()
     }
 
+    /// A state made ready for many batches with these weights: what is the same for all of them is computed once. Only for
+    /// prediction; it is saved, and compared, as it was.
+    ///
+    /// # Errors
+    ///
+    /// State and model do not fit together.
+    fn ready(&self, state: Self::State) -> Result<Self::State, ModelError> {
+        Ok(state)
+    }
+
     /// What the model asks of data and batches. The default is the first token's state of every text, and frames of any
     /// length, or none.
     fn needs(_config: &Self::Config) -> Needs {
@@ -139,6 +149,26 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
     ///
     /// A batch cannot be read, or gives values that cannot be used.
     fn end_epoch(
+        &self,
+        _state: &mut Self::State,
+        _train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
+    ) -> Result<(), ModelError> {
+        Ok(())
+    }
+
+    /// What a state takes that is to be validated with averaged weights (`train.ema`), and needs a pass over the training split
+    /// for, for the display; none when [`refit`](Self::refit) does nothing.
+    fn refit_stage(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Fits a state that followed the training's weights to averaged ones, which this model has, with a pass over the training
+    /// split in its own order. Training goes on with the state as it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`end_epoch`](Self::end_epoch).
+    fn refit(
         &self,
         _state: &mut Self::State,
         _train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,

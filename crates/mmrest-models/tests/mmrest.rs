@@ -71,7 +71,13 @@ fn trained(config: &MmRestConfig, device: &Device) -> (MmRest, ClusterState) {
     let mut state = MmRest::init_state(config, &task(3, 2), &LABELS);
     let split = || [Ok(segments(device))].into_iter();
     model.begin_epoch(&mut state, 1, &mut split()).unwrap();
-    assert!(state.clusters.is_some() && state.support.is_none());
+    // Clusters that no step looks at wait for the epoch's end.
+    let LossConfig::Kernel(weights) = &config.loss else {
+        panic!("{:?}", config.loss);
+    };
+    assert_eq!(state.clusters.is_some(), weights.ordinal_weight > 0.0);
+    assert_eq!(model.epoch_stage(1).is_some(), state.clusters.is_some());
+    assert!(state.support.is_none());
     model.end_epoch(&mut state, &mut split()).unwrap();
     (model, state)
 }
@@ -231,4 +237,54 @@ fn parts_without_weight_are_not_in_use() {
     assert_eq!(used, [true, true, false, false, true]);
     let [intra, mmc] = [1, 4].map(|at| host(loss.parts[at].clone().unwrap())[0]);
     assert_eq!(intra, mmc);
+    // Nor do the clusters move: the epoch's end makes them anew.
+    let mut after = state.clone();
+    let at = mmrest_models::StepAt::new(1, 1);
+    model.observe(&batch, &output, &mut after, at).unwrap();
+    assert_eq!(after.clusters, state.clusters);
+}
+
+#[test]
+fn a_state_made_ready_gives_the_same_bits() {
+    let device = Device::flex();
+    let (model, state) = trained(&kernel(), &device);
+    let ready = model.ready(state.clone()).unwrap();
+    assert_eq!(ready, state);
+    let json = serde_json::to_string(&ready).unwrap();
+    assert_eq!(json, serde_json::to_string(&state).unwrap());
+    let batch = segments(&device);
+    let of = |state: &ClusterState| {
+        let output = model.forward(&batch, state, Mode::Evaluate).unwrap();
+        host(output.bias.unwrap()).into_iter().map(f32::to_bits)
+    };
+    for _ in 0..2 {
+        assert!(of(&ready).eq(of(&state)));
+    }
+}
+
+#[test]
+fn without_a_bias_at_evaluation_no_segments_are_kept() {
+    let config = MmRestConfig {
+        bias_at_evaluation: false,
+        ..kernel()
+    };
+    let device = Device::flex();
+    let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
+    assert!(model.epoch_stage(1).is_some() && model.epoch_end_stage().is_none());
+    let mut state = MmRest::init_state(&config, &task(3, 2), &LABELS);
+    let split = || [Ok(segments(&device))].into_iter();
+    model.begin_epoch(&mut state, 1, &mut split()).unwrap();
+    model
+        .end_epoch(&mut state, &mut std::iter::empty())
+        .unwrap();
+    assert!(state.clusters.is_some() && state.support.is_none());
+    model.check_state(&state).unwrap();
+    let output = model
+        .forward(&segments(&device), &state, Mode::Evaluate)
+        .unwrap();
+    assert!(output.bias.is_none());
+    // With it, segments are what such a state lacks.
+    let (with, _) = trained(&kernel(), &device);
+    let error = with.check_state(&state).unwrap_err().to_string();
+    assert!(error.contains("holds no segments"), "{error}");
 }

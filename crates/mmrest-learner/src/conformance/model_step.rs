@@ -130,7 +130,7 @@ impl Step {
             )?,
             state: ClusterState {
                 clusters: Some(clusters),
-                support: None,
+                ..ClusterState::default()
             },
             projection: weights.linear("clus_text", hidden, Some(size))?,
             first_token: inputs

@@ -4,7 +4,7 @@ use mmrest_data::{Frames, Modality, Segment};
 use mmrest_models::{Prediction, Representations};
 use serde::Serialize;
 
-use super::neighbours::{Neighbour, Query};
+use super::neighbours::{Neighbour, Neighbours, Query};
 use super::{Predictor, SUBSETS, Subset, bit, subset_of};
 use crate::error::{LearnerError, to_host};
 
@@ -156,7 +156,8 @@ impl Predictor {
         Ok(each.map(explain).collect())
     }
 
-    /// What neighbours are looked for by: the modalities that each segment has, in the shared space.
+    /// What neighbours are looked for by: the modalities that each segment has, in the shared space; of a kernel also what stands
+    /// for those that a segment with any lacks.
     fn queries(
         &self,
         segments: &[&Segment],
@@ -164,12 +165,19 @@ impl Predictor {
         own: &Representations,
     ) -> Result<Vec<Query>, LearnerError> {
         let mut queries: Vec<Query> = predictions.iter().map(Query::of).collect();
+        let known = self.neighbours.as_ref();
+        let (used, all) = (
+            self.used().len(),
+            known.is_some_and(Neighbours::compares_all),
+        );
         for (modality, rows) in own.by_modality() {
             let dim = rows.dims()[1].max(1);
             let values = to_host(rows)?;
             let each = queries.iter_mut().zip(segments);
             for ((query, segment), row) in each.zip(values.chunks_exact(dim)) {
-                if !self.missing(segment).contains(&modality) {
+                let lacks = self.missing(segment);
+                let compared = lacks.len() < used && (all || !lacks.contains(&modality));
+                if compared {
                     query.rows.push((modality, row.to_vec()));
                 }
             }

@@ -31,7 +31,8 @@ pub struct Neighbour {
     /// Its label.
     pub label: f32,
     /// Squared Mahalanobis distance, mean over the modalities that the new segment has, under the metric of the cluster
-    /// nearest to the new segment.
+    /// nearest to the new segment. Of a kernel's bias that which it goes by: the segment's weight is proportional to
+    /// `exp(-distance)`.
     pub distance: f32,
 }
 
@@ -64,6 +65,17 @@ pub(super) struct Neighbours {
     rows: Vec<(Modality, Vec<f32>)>,
     /// What distances may be measured under: a metric for each cluster, the global one alone, or the identity.
     metrics: Vec<Metric>,
+    /// Where the bias is a kernel's, how that measures.
+    kernel: Option<Kernel>,
+}
+
+/// How a kernel's bias measures.
+#[derive(Debug)]
+struct Kernel {
+    /// The precision of each modality in use.
+    precisions: Vec<f32>,
+    /// Which of the metrics each training segment is measured under.
+    metric: Vec<usize>,
 }
 
 /// A metric, and the training segments where it is Euclidean.
@@ -161,7 +173,16 @@ impl Neighbours {
             Some(metrics) => vec![Metric::new(Some(&metrics.global), dim)?],
             None => vec![Metric::new(None, dim)?],
         };
-        let read = Self::parse(&bytes, used, dim, metrics);
+        let precisions = space.precisions()?;
+        let read = Self::parse(&bytes, used, dim, metrics).map(|mut read| {
+            let bins = space.clusters().map_or(&[][..], |clusters| &clusters.bins);
+            let of = |&label: &f32| bins.iter().position(|&bin| bin == space.bin(label));
+            read.kernel = precisions.map(|precisions| Kernel {
+                precisions,
+                metric: read.labels.iter().map(|l| of(l).unwrap_or(0)).collect(),
+            });
+            read
+        });
         let wrong = |message| {
             let message = format!(
                 "not the neighbours of this model ({message}): restore the file, or delete it to predict without neighbours"
@@ -198,7 +219,13 @@ impl Neighbours {
             ids,
             dim,
             metrics,
+            kernel: None,
         })
+    }
+
+    /// Whether a query needs a row of every modality in use, also of what the segment lacks: a kernel compares that too.
+    pub(super) fn compares_all(&self) -> bool {
+        self.kernel.is_some()
     }
 
     /// The nearest of each query, nearest first; of those equally near the first in the file.
@@ -216,22 +243,21 @@ impl Neighbours {
     }
 
     fn of(&self, query: &Query, most: usize) -> Result<Vec<Neighbour>, MetricError> {
-        let which = query
-            .cluster
-            .unwrap_or(0)
-            .min(self.metrics.len().saturating_sub(1));
-        let Some(metric) = self.metrics.get(which).filter(|_| !query.rows.is_empty()) else {
+        if query.rows.is_empty() {
             return Ok(Vec::new());
-        };
-        let carried = metric.carried(&self.rows, self.dim)?;
+        }
         let mut distances = vec![0.0; self.ids.len()];
-        for (modality, row) in &query.rows {
-            let row = metric.carry(row, self.dim)?;
-            let known = self.rows.iter().zip(carried);
-            for (_, known) in known.filter(|((known, _), _)| known == modality) {
-                for (sum, other) in distances.iter_mut().zip(known.chunks_exact(self.dim)) {
-                    let squares = row.iter().zip(other).map(|(a, b)| (a - b) * (a - b));
-                    *sum += squares.sum::<f32>() / query.rows.len() as f32;
+        match &self.kernel {
+            None => {
+                let which = query.cluster.unwrap_or(0);
+                let which = which.min(self.metrics.len().saturating_sub(1));
+                let shares = vec![1.0 / query.rows.len() as f32; self.rows.len()];
+                self.add_distances(query, which, &shares, |_| true, &mut distances)?;
+            }
+            Some(kernel) => {
+                for which in 0..self.metrics.len() {
+                    let own = |at: usize| kernel.metric[at] == which;
+                    self.add_distances(query, which, &kernel.precisions, own, &mut distances)?;
                 }
             }
         }
@@ -248,6 +274,33 @@ impl Neighbours {
             distance: distances[at],
         });
         Ok(nearest.collect())
+    }
+
+    /// Adds the distances, under one metric, of the training segments that `own` takes: each modality's by its share.
+    fn add_distances(
+        &self,
+        query: &Query,
+        which: usize,
+        shares: &[f32],
+        own: impl Fn(usize) -> bool,
+        distances: &mut [f32],
+    ) -> Result<(), MetricError> {
+        let Some(metric) = self.metrics.get(which) else {
+            return Ok(());
+        };
+        let carried = metric.carried(&self.rows, self.dim)?;
+        for (modality, row) in &query.rows {
+            let row = metric.carry(row, self.dim)?;
+            let known = self.rows.iter().zip(carried).zip(shares);
+            for ((_, known), share) in known.filter(|(((known, _), _), _)| known == modality) {
+                let others = distances.iter_mut().zip(known.chunks_exact(self.dim));
+                for (_, (sum, other)) in others.enumerate().filter(|(at, _)| own(*at)) {
+                    let squares = row.iter().zip(other).map(|(a, b)| (a - b) * (a - b));
+                    *sum += squares.sum::<f32>() * share;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -340,6 +393,38 @@ mod tests {
             ("v[1]", 1.0)
         );
         assert!(found[1].is_empty());
+    }
+
+    #[test]
+    fn a_kernels_neighbours_are_measured_as_it_weighs_them() {
+        let (first, second) = ([1.0, 0.0, 0.0, 1.0], [9.0, 0.0, 0.0, 9.0]);
+        let of = metrics(&[&first, &second]);
+        let mut known = Neighbours::parse(&written(4), &USED, 2, of).unwrap();
+        assert!(!known.compares_all());
+        known.kernel = Some(Kernel {
+            precisions: vec![2.0, 0.5],
+            metric: vec![0, 1, 0, 1],
+        });
+        assert!(known.compares_all());
+        let text = (Modality::Text, [2.0, 3.0]);
+        let audio = (Modality::Audio, [2.5, 4.5]);
+        // Segment 1 is nearest to Euclid, but its metric is the second: 9 (2 x 0 + 0.5 x 1) = 4.5; of 0 and 2, with rows that
+        // are 2 away in each place, 2 x 8 + 0.5 x (4 + 9) = 22.5 and 2 x 8 + 0.5 x (4 + 1) = 18.5.
+        let found = known.nearest(&[query(1, &[text, audio])], 4).unwrap();
+        let found: Vec<(&str, f32)> = found[0]
+            .iter()
+            .map(|near| (near.id.as_str(), near.distance))
+            .collect();
+        // Of 3, 4 away in each place: 9 (2 x 32 + 0.5 x (16 + 9)).
+        let expected = [
+            ("v[1]", 4.5),
+            ("v[2]", 18.5),
+            ("v[0]", 22.5),
+            ("v[3]", 688.5),
+        ];
+        for ((id, distance), (expected, at)) in found.iter().zip(expected) {
+            assert!(*id == expected && (distance - at).abs() < 1e-3, "{found:?}");
+        }
     }
 
     #[test]

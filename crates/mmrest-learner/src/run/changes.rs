@@ -276,6 +276,29 @@ mod tests {
         assert_eq!((change.from, change.to), (10.into(), 3.into()));
     }
 
+    #[test]
+    fn another_kind_is_another_model() {
+        for table in ["loss", "projection"] {
+            let key = format!("model.mmrest.{table}.kind");
+            let error = Accepted::parse(std::slice::from_ref(&key)).unwrap_err();
+            assert!(error.to_string().contains(&format!("another {key},")));
+        }
+        let config = toml::Table::try_from(Config::default()).unwrap();
+        let presets = ["paper", "ordinal", "kernel"].map(|preset| {
+            let config = with(&[&format!("preset={preset}")]);
+            toml::Table::try_from(config).unwrap()
+        });
+        // All others of these tables can be.
+        for config in presets.iter().chain([&config]) {
+            for table in ["loss", "projection"] {
+                let keys = config["model"]["mmrest"][table].as_table().unwrap();
+                for key in keys.keys().filter(|key| *key != "kind") {
+                    Accepted::parse(&[format!("model.mmrest.{table}.{key}")]).unwrap();
+                }
+            }
+        }
+    }
+
     /// Every key of a configuration is either changeable or refused by name; what is no key is told so.
     #[test]
     fn keys_are_told_apart_from_what_is_none() {

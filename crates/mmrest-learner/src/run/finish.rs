@@ -42,7 +42,8 @@ pub(crate) fn keep_start<M: SentimentModel>(
     if snapshots.has(Moment::Before) || model.geometry(&state).is_none() {
         return Ok(());
     }
-    if model.epoch_stage(1).is_some() {
+    let begins = model.epoch_stage(1).is_some();
+    if begins || model.epoch_end_stage().is_some() {
         let train = splits.loader(Split::Train, device);
         let mut batches = train.pass().map(|batch| {
             if stop() {
@@ -50,7 +51,12 @@ pub(crate) fn keep_start<M: SentimentModel>(
             }
             batch.map_err(batch_error)
         });
-        model.begin_epoch(&mut state, 1, &mut batches)?;
+        // Where an epoch makes its clusters at its end, those of the first weights are made so too.
+        if begins {
+            model.begin_epoch(&mut state, 1, &mut batches)?;
+        } else {
+            model.end_epoch(&mut state, &mut batches)?;
+        }
     }
     let Some(space) = model.geometry(&state) else {
         return Ok(());

@@ -249,9 +249,6 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     }
     let best = BestModel::new(options.folder.model());
     clear_up(options, &best, restored.as_ref())?;
-    // The configuration is what tells that there is a run: it comes last.
-    files::write_json(&options.folder.record(), &record)?;
-    files::write(&options.folder.config(), config.to_toml()?.as_bytes())?;
     let layers = saved
         .text
         .as_ref()
@@ -282,6 +279,9 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
             )
         }
     };
+    // Written once all fits together. The configuration is what tells that there is a run: it comes last.
+    files::write_json(&options.folder.record(), &record)?;
+    files::write(&options.folder.config(), config.to_toml()?.as_bytes())?;
     let inner = main.clone().inner();
     let epochs = EpochLoop {
         train: splits.training_loader(config.seed, main),

@@ -190,7 +190,7 @@ impl Checkpoints {
         let mut listed = parts.map_err(|(name, e)| {
             LearnerError::format(&growing.join(name), format!("cannot be written: {e}"))
         })?;
-        files::write_json(&growing.join(STATE), state)?;
+        files::write_compact_json(&growing.join(STATE), state)?;
         listed.push((STATE.into(), digests::digest(&growing.join(STATE))?));
         if let Some(ema) = ema {
             ema.write(&growing.join(EMA))?;

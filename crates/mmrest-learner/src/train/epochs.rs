@@ -115,17 +115,13 @@ impl EpochLoop {
             "the epoch's steps begin"
         );
         let mut row = self.steps(trainer, epoch, interrupter)?;
-        let model = trainer.evaluated();
-        self.pass_in_order(
-            trainer,
-            (epoch, model.epoch_end_stage()),
-            interrupter,
-            |state, batches| model.end_epoch(state, batches),
-        )?;
+        let trained = self.end(trainer, epoch, interrupter)?;
+        let own = trainer.model().epoch_columns(&trainer.state());
+        let own = own.into_iter().map(|(name, value)| (name.into(), value));
+        row.model.extend(own);
         row.train_seconds = started.elapsed().as_secs_f64();
         // From here on the folder must still be the run's own.
         self.lock.check()?;
-        let trained = Trained::of(trainer);
         if let Some(snapshots) = &self.snapshots {
             snapshots.add_spectra(&trained, epoch)?;
         }
@@ -151,30 +147,61 @@ impl EpochLoop {
     ) -> Result<(), LearnerError> {
         trainer.begin_epoch(epoch);
         let model = trainer.model().valid();
-        self.pass_in_order(
-            trainer,
+        let begun = self.pass_in_order::<M>(
+            &trainer.state(),
             (epoch, model.epoch_stage(epoch)),
             interrupter,
             |state, batches| model.begin_epoch(state, epoch, batches),
         )?;
+        if let Some(state) = begun {
+            trainer.set_state(state);
+        }
         seed_dropout(&self.devices, self.saved.config.seed, epoch);
         Ok(())
     }
 
-    /// What an epoch begins or ends with, where that is a `stage`: the model's pass over the training set, which moves the
-    /// state.
-    fn pass_in_order<M: SentimentModel>(
+    /// What comes after an epoch's steps: the model's pass over the training set. Gives the model that is validated.
+    fn end<M: SentimentModel>(
         &self,
         trainer: &mut Trainer<M>,
+        epoch: usize,
+        interrupter: &Interrupter,
+    ) -> Result<Trained<M>, LearnerError> {
+        let model = trainer.evaluated();
+        let ended = self.pass_in_order::<M>(
+            &trainer.state(),
+            (epoch, model.epoch_end_stage()),
+            interrupter,
+            |state, batches| model.end_epoch(state, batches),
+        )?;
+        if let Some(state) = ended {
+            trainer.set_state(state);
+        }
+        // Training's state followed the weights of the steps; averaged ones get one of their own.
+        let state = trainer.state();
+        let averaged = trainer.ema().and_then(|_| model.refit_stage());
+        let own =
+            self.pass_in_order::<M>(&state, (epoch, averaged), interrupter, |own, batches| {
+                model.refit(own, batches)
+            })?;
+        let state = model.prediction_state(own.as_ref().unwrap_or(&state));
+        Trained::new(model, state)
+    }
+
+    /// What an epoch begins or ends with, where that is a `stage`: the model's pass over the training set. Gives the state that
+    /// it makes of `state`.
+    fn pass_in_order<M: SentimentModel>(
+        &self,
+        state: &M::State,
         (epoch, stage): (usize, Option<&'static str>),
         interrupter: &Interrupter,
         pass: impl FnOnce(&mut M::State, &mut TrainBatches<'_>) -> Result<(), ModelError>,
-    ) -> Result<(), LearnerError> {
+    ) -> Result<Option<M::State>, LearnerError> {
         let Some(stage) = stage else {
-            return Ok(());
+            return Ok(None);
         };
         self.observer.stage(stage);
-        let mut state = (*trainer.state()).clone();
+        let mut state = state.clone();
         let mut batches = self.train_in_order.pass().map(|batch| {
             if interrupter.should_stop() {
                 return Err(ModelError::Interrupted);
@@ -187,8 +214,7 @@ impl EpochLoop {
             }
             error => error.into(),
         })?;
-        trainer.set_state(state);
-        Ok(())
+        Ok(Some(state))
     }
 
     /// All training steps of an epoch, pass after pass.
@@ -211,9 +237,6 @@ impl EpochLoop {
         }
         tally.skipped = skipped;
         let batches = before.batches;
-        let state = trainer.state();
-        let own = trainer.model().epoch_columns(&state);
-        columns.extend(own.into_iter().map(|(name, value)| (name.into(), value)));
         let factor = plan.factor(
             epoch,
             before.steps.saturating_sub(1),

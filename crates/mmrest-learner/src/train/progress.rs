@@ -15,7 +15,7 @@ use crate::files;
 pub struct EpochRow {
     /// From 1.
     pub epoch: usize,
-    /// Time of the training steps, with what the epoch begins with.
+    /// Time of the training steps, with what the epoch begins and ends with before it is validated.
     pub train_seconds: f64,
     /// The loss, mean over the epoch's segments.
     pub loss: f64,

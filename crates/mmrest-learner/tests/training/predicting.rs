@@ -183,6 +183,7 @@ fn a_training_segment_is_its_own_nearest_neighbour() {
     let fixture = Fixture::new();
     for (name, set) in [
         ("run", vec![]),
+        ("kernel", vec!["preset=kernel"]),
         (
             "bare",
             vec!["model.mmrest.mmc=false", "model.mmrest.bias=false"],
@@ -219,6 +220,29 @@ fn a_training_segment_is_its_own_nearest_neighbour() {
                 .neighbours
                 .is_empty()
         );
+    }
+}
+
+#[test]
+fn a_kernels_neighbours_are_what_its_prediction_is_made_of() {
+    let fixture = Fixture::new();
+    let run = fixture.train("run", &["preset=kernel"]);
+    let predictor = predictor(&run).with_neighbours().unwrap();
+    let mut segments = fixture.segments();
+    segments.truncate(12);
+    segments.push(without(&segments[0], &[Modality::Text]));
+    segments.push(without(&segments[1], &[Modality::Vision, Modality::Audio]));
+    for explanation in predictor.explain(&segments, 5000).unwrap() {
+        let near = &explanation.neighbours;
+        let weights = near.iter().map(|near| f64::from(-near.distance).exp());
+        let weights: Vec<f64> = weights.collect();
+        let labels = near.iter().map(|near| f64::from(near.label));
+        let sum: f64 = weights.iter().zip(labels).map(|(w, label)| w * label).sum();
+        let around = sum / weights.iter().sum::<f64>();
+        // bias = gamma (k - y'), gamma = 0.75
+        let own = &explanation.prediction;
+        let expected = f64::from(own.score + own.bias / 0.75);
+        assert!((around - expected).abs() < 1e-3, "{around} and {expected}");
     }
 }
 

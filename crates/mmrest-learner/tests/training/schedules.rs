@@ -52,6 +52,58 @@ fn a_tuned_run_resumes_to_the_very_same_end() {
     }
 }
 
+/// Centres of the weights that training has are not where the averaged weights put the training set.
+#[test]
+fn averaged_weights_are_saved_with_clusters_of_their_own() {
+    let _turn = turn();
+    let fixture = Fixture::new();
+    let set = [
+        "preset=ordinal",
+        "train.ema=0.9",
+        "train.epochs=3",
+        "report.geometry=true",
+    ];
+    fixture.train("run", &set);
+    let folder = fixture.run_folder("run").geometry();
+    let bytes = std::fs::read(folder.join("selected.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let floats = |name: &str| -> Vec<f64> {
+        let view = file.tensor(name).unwrap();
+        let values = view.data().chunks_exact(4);
+        values
+            .map(|value| f64::from(f32::from_le_bytes(value.try_into().unwrap())))
+            .collect()
+    };
+    let segments = read(folder.join("segments.csv"));
+    let train = segments.lines().filter(|line| line.starts_with("train,"));
+    let bins: Vec<&str> = train.map(|line| line.rsplit(',').next().unwrap()).collect();
+    let rows = ["text", "vision", "audio"].map(|modality| floats(&format!("train.{modality}")));
+    let (clusters, centers) = (floats("cluster_bins"), floats("centers"));
+    let dim = centers.len() / clusters.len();
+    assert!(clusters.len() > 3 && rows[0].len() == bins.len() * dim);
+    for (bin, center) in clusters.iter().zip(centers.chunks_exact(dim)) {
+        let (mut mean, mut count) = (vec![0.0; dim], 0.0);
+        for (row, of) in rows
+            .iter()
+            .flat_map(|rows| rows.chunks_exact(dim).zip(&bins))
+        {
+            if of.parse::<f64>().unwrap() == *bin {
+                count += 1.0;
+                mean.iter_mut()
+                    .zip(row)
+                    .for_each(|(mean, value)| *mean += value);
+            }
+        }
+        for (mean, center) in mean.iter().zip(center) {
+            assert!(
+                (mean / count - center).abs() < 1e-5,
+                "bin {bin}: {} and {center}",
+                mean / count
+            );
+        }
+    }
+}
+
 #[test]
 fn a_schedule_over_all_epochs_is_not_stretched_unasked() {
     let _turn = turn();

@@ -236,6 +236,13 @@ pub struct KernelLossConfig {
     pub anchor_weight: f64,
 }
 
+impl KernelLossConfig {
+    /// Whether the loss has a part that goes by clusters.
+    pub(super) fn by_clusters(&self) -> bool {
+        self.ordinal_weight > 0.0 || self.anchor_weight > 0.0
+    }
+}
+
 /// `[model.mmrest.kernel]`: how kernel regression starts and learns.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -381,8 +388,19 @@ kind = "expectation"
         "clusters.receptive_field",
         "clusters.nearest",
         "clusters.temperature",
-        "loss.*",
-        "projection.*",
+        // The keys of every kind, not the kinds: a loss of another kind has other parameters, and a bias another state.
+        "loss.inter_weight",
+        "loss.frobenius_weight",
+        "loss.margin",
+        "loss.margin_scale",
+        "loss.max_pairs",
+        "loss.balanced",
+        "loss.means",
+        "loss.smoothing",
+        "loss.anchor_weight",
+        "loss.ordinal_weight",
+        "projection.signed",
+        "projection.centers",
         "kernel.*",
     ];
 

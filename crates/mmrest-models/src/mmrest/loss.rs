@@ -15,13 +15,16 @@ use super::{
 use crate::all_gather::{PartRows, concatenate};
 use crate::batch::Batch;
 use crate::error::ModelError;
-use crate::model::Mode;
+use crate::model::{Mode, SentimentModel};
 use crate::seed;
 
-/// Clusters as a batch's rows see them.
+/// A batch's rows, and clusters as they see them.
+#[derive(Default)]
 struct BatchClusters {
+    /// None of them, nor an assignment, where a step has no use for clusters.
     clusters: Clusters,
     assignment: Vec<usize>,
+    /// The receptive fields, for the hinges alone.
     fields: Vec<Vec<usize>>,
     /// The sentiment bin of each row.
     bins: Vec<usize>,
@@ -29,8 +32,8 @@ struct BatchClusters {
     labels: Vec<f32>,
     /// Seed of the pair sampling.
     seed: u64,
-    /// The clusters after this batch.
-    next: Clusters,
+    /// The clusters after this batch, where a step has any use for them.
+    next: Option<Clusters>,
 }
 
 /// The rows of a whole batch that several devices computed, and its clusters.
@@ -40,6 +43,17 @@ struct Gathered {
 }
 
 impl MmRest {
+    /// Whether a training step has any use for clusters: for L_MMC, or because evaluation goes by those that the last step
+    /// leaves. Otherwise the epoch's end makes them anew, and nothing before it looks at them.
+    pub(super) fn steps_use_clusters(&self) -> bool {
+        let config = &self.settings.config;
+        let by_segments = match &config.loss {
+            LossConfig::Kernel(weights) => !weights.by_clusters(),
+            LossConfig::Hinge(_) | LossConfig::Ordinal(_) => false,
+        };
+        self.epoch_end_stage().is_none() || (config.mmc && !by_segments)
+    }
+
     /// L_MMC, where it is in use; the clusters move on in any case.
     pub(super) fn mmc(
         &self,
@@ -54,6 +68,8 @@ impl MmRest {
         let own = PartRows {
             values: match &output.rows_on_host {
                 Some(values) => values.clone(),
+                // Several devices exchange their rows in any case.
+                None if batch.part.is_none() && !self.steps_use_clusters() => Vec::new(),
                 None => host::read("representations", rows.clone().inner())?,
             },
             labels: batch.labels.repeat(modalities),
@@ -61,7 +77,7 @@ impl MmRest {
         let Some(part) = &batch.part else {
             let on = self.cluster_batch(&own, state, modalities, mode)?;
             let loss = self.mmc_loss(rows, &on, metric, self.kernel.as_ref())?;
-            output.next = Some(on.next);
+            output.next = on.next;
             return Ok(loss);
         };
         let [_, dim] = rows.dims();
@@ -71,7 +87,7 @@ impl MmRest {
             let values = all.values;
             Ok(Gathered { values, on })
         })?;
-        output.next = Some(gathered.on.next.clone());
+        output.next.clone_from(&gathered.on.next);
         let all = part.among(rows, &gathered.values, modalities);
         match part.index() {
             0 => self.mmc_loss(all, &gathered.on, metric, self.kernel.as_ref()),
@@ -101,6 +117,14 @@ impl MmRest {
         };
         let labels = &all.labels;
         let bins: Vec<usize> = labels.iter().map(|&l| settings.bins.bin(l)).collect();
+        let on = BatchClusters {
+            labels: labels[..labels.len() / modalities.max(1)].to_vec(),
+            seed: seed::mix(settings.seed, &[seed::PAIRS, epoch, step]),
+            ..BatchClusters::default()
+        };
+        if !self.steps_use_clusters() {
+            return Ok(BatchClusters { bins, ..on });
+        }
         let dim = all.values.len() / labels.len().max(1);
         let rows = Rows::new(&all.values, dim)?;
         let clusters = match (config.scope, config.assign, &state.clusters) {
@@ -116,7 +140,12 @@ impl MmRest {
             Assign::Kmeans => assign(rows, &clusters.centers),
             Assign::Sentiment => clusters.assign_by_bin(rows, &bins),
         };
-        let fields = receptive_fields(rows, &clusters.centers, &assignment, settings.field);
+        let hinges = settings.config.mmc && matches!(settings.config.loss, LossConfig::Hinge(_));
+        let fields = if hinges {
+            receptive_fields(rows, &clusters.centers, &assignment, settings.field)
+        } else {
+            Vec::new()
+        };
         let mut next = clusters.clone();
         if config.scope == ClusterScope::Train {
             next.ema_update(rows, &assignment, config.momentum);
@@ -126,9 +155,8 @@ impl MmRest {
             assignment,
             fields,
             bins,
-            labels: labels[..labels.len() / modalities.max(1)].to_vec(),
-            seed: seed::mix(settings.seed, &[seed::PAIRS, epoch, step]),
-            next,
+            next: Some(next),
+            ..on
         })
     }
 
@@ -167,7 +195,7 @@ impl MmRest {
                 anchor_weight,
             }) => ordinal(rows, *smoothing, *anchor_weight),
             LossConfig::Kernel(config) => {
-                let loss = if config.ordinal_weight > 0.0 || config.anchor_weight > 0.0 {
+                let loss = if config.by_clusters() {
                     ordinal(rows.clone(), config.smoothing, config.anchor_weight)?
                 } else {
                     let nothing = Tensor::zeros([1], &rows.device());

@@ -18,7 +18,7 @@ use mmrest_kernels::host;
 use mmrest_kernels::init::xavier_linear_init;
 use mmrest_metric::{
     Clusters, KMeansConfig, KernelRegression, KernelRegressionConfig, MultiMetric,
-    MultiMetricConfig, ReceptiveField, Rows, SentimentBins, Support,
+    MultiMetricConfig, ReceptiveField, SentimentBins,
 };
 use mmrest_onnx::Graph;
 use mmrest_pdlf::{Fusion, Projection};
@@ -29,9 +29,8 @@ pub use self::config::{
 };
 pub use self::fusion::GatedScores;
 use self::fusion::{further, fusion_config};
-pub use self::space::ClusterState;
+pub use self::space::{ClusterState, ReadyKernel};
 use self::space::{Space, near_clusters, place_rows, unit_length};
-use crate::all_gather::{PartRows, concatenate};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
@@ -39,9 +38,11 @@ use crate::geometry::{Geometry, Representations};
 use crate::graph::{GraphInputs, GraphOutputs};
 use crate::model::{Loss, Mode, ModelOutput, Prediction, SentimentModel, StepAt};
 use crate::recipe::{Clip, GradientGroup, Optimizer, ParameterGroup, Rates, Recipe};
-use crate::seed;
 use crate::sequences::SequenceBatch;
 use crate::task::Task;
+
+/// What an epoch begins with.
+const CLUSTERING: &str = "clustering the training set";
 
 /// BERT and the linear map into the shared space.
 #[derive(Module, Debug)]
@@ -278,6 +279,19 @@ impl SentimentModel for MmRest {
         Ok(clusters.check(self.settings.classes.len(), config.clusters.clusters)?)
     }
 
+    /// Makes the segments of a kernel's bias ready for many batches.
+    fn ready(&self, mut state: ClusterState) -> Result<ClusterState, ModelError> {
+        if let (Some(_), Some(support), Some(kernel), Some(metric)) = (
+            self.epoch_end_stage(),
+            &state.support,
+            &self.kernel,
+            &self.metric,
+        ) {
+            state.ready = ReadyKernel::new(kernel.ready(support, metric)?);
+        }
+        Ok(state)
+    }
+
     fn recipe(config: &MmRestConfig, rates: &Rates) -> Recipe {
         const METRIC: &str = r"^metric\.";
         const KERNEL: &str = r"^kernel\.";
@@ -311,11 +325,9 @@ impl SentimentModel for MmRest {
     fn epoch_stage(&self, epoch: usize) -> Option<&'static str> {
         let clusters = &self.settings.config.clusters;
         let due = epoch.saturating_sub(1).is_multiple_of(clusters.refit_every);
-        (self.metric.is_some() && clusters.scope == ClusterScope::Train && due)
-            .then_some("clustering the training set")
+        (self.fits_clusters() && self.steps_use_clusters() && due).then_some(CLUSTERING)
     }
 
-    /// Clusters the training set, from the centres in force (docs/src/method.md, "a stable set").
     fn begin_epoch(
         &self,
         state: &mut ClusterState,
@@ -323,66 +335,43 @@ impl SentimentModel for MmRest {
         train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
     ) -> Result<(), ModelError> {
         // Where the segments of a kernel were encoded at the end of the epoch before, nothing has moved since.
-        if self.epoch_stage(epoch).is_none() || state.support.is_some() {
-            return Ok(());
+        let encoded = self.epoch_end_stage().is_some() && state.support.is_some();
+        match self.epoch_stage(epoch).filter(|_| !encoded) {
+            Some(_) => self.fit_clusters(state, epoch, train),
+            None => Ok(()),
         }
-        let settings = &self.settings;
-        let parts = self.encode_split(train)?;
-        let values: Vec<f32> = parts
-            .iter()
-            .flat_map(|part| &part.values)
-            .copied()
-            .collect();
-        let labels = parts.iter().flat_map(|part| &part.labels);
-        let bins: Vec<usize> = labels.map(|&l| settings.bins.bin(l)).collect();
-        let rows = Rows::new(&values, settings.config.representation)?;
-        let (kmeans, field) = (&settings.kmeans, settings.field);
-        let clusters = match &state.clusters {
-            _ if settings.config.clusters.assign == Assign::Sentiment => {
-                Clusters::by_bin(rows, &bins, settings.bins.len())
-            }
-            Some(before) => before.fit_from(rows, &bins, &settings.bins, kmeans, field)?,
-            None => {
-                let seed = seed::mix(settings.seed, &[seed::KMEANS, epoch as u64]);
-                Clusters::fit(rows, &bins, &settings.bins, kmeans, field, seed)?
-            }
-        };
-        state.clusters = Some(clusters);
-        Ok(())
     }
 
     fn epoch_end_stage(&self) -> Option<&'static str> {
         let config = &self.settings.config;
-        (self.kernel.is_some() && config.biased_by_kernel()).then_some("encoding the training set")
+        (self.kernel.is_some() && config.biased_by_kernel() && config.bias_at_evaluation)
+            .then_some("encoding the training set")
     }
 
-    /// Encodes the segments that a kernel's bias is made of (docs/src/method.md, "the kernel form"), and their clusters.
     fn end_epoch(
         &self,
         state: &mut ClusterState,
         train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
     ) -> Result<(), ModelError> {
-        if self.epoch_end_stage().is_none() {
-            return Ok(());
+        match self.epoch_end_stage() {
+            Some(_) => self.fit_support(state, train),
+            None => Ok(()),
         }
-        let settings = &self.settings;
-        let dim = settings.config.representation;
-        let modalities = self.kernel.as_ref().map_or(1, KernelRegression::modalities);
-        let PartRows { values, mut labels } =
-            concatenate(&self.encode_split(train)?, modalities, dim);
-        let mut bins: Vec<usize> = labels.iter().map(|&l| settings.bins.bin(l)).collect();
-        let rows = Rows::new(&values, dim)?;
-        state.clusters = Some(Clusters::by_bin(rows, &bins, settings.bins.len()));
-        let segments = labels.len() / modalities;
-        labels.truncate(segments);
-        bins.truncate(segments);
-        state.support = Some(Support {
-            dim,
-            rows: values,
-            labels,
-            metric: bins,
-        });
-        Ok(())
+    }
+
+    fn refit_stage(&self) -> Option<&'static str> {
+        (self.fits_clusters() && self.epoch_end_stage().is_none()).then_some(CLUSTERING)
+    }
+
+    fn refit(
+        &self,
+        state: &mut ClusterState,
+        train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
+    ) -> Result<(), ModelError> {
+        match self.refit_stage() {
+            Some(_) => self.fit_clusters(state, 1, train),
+            None => Ok(()),
+        }
     }
 
     fn forward(
@@ -655,8 +644,7 @@ impl MmRest {
             let (placed, rows) = place_rows(representations.rows(), clusters, metric)?;
             if adds_bias {
                 let clusters = (clusters, &placed);
-                let support = state.support.as_ref();
-                let unweighted = self.bias(&representations, &score, clusters, support, metric)?;
+                let unweighted = self.bias(&representations, &score, clusters, state, metric)?;
                 bias = unweighted.map(|bias| bias.mul_scalar(config.gamma));
             }
             (projection, rows_on_host) = (Some(placed), Some(rows));
@@ -674,25 +662,5 @@ impl MmRest {
             rows_on_host,
             next: None,
         })
-    }
-
-    /// The rows of C of each batch of the training split, with the label of each row.
-    fn encode_split(
-        &self,
-        batches: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
-    ) -> Result<Vec<PartRows>, ModelError> {
-        let encoded = batches.map(|batch| {
-            let batch = batch?;
-            let representations = self.encode(&batch);
-            let values = host::read("representations", representations.rows())?;
-            if !values.iter().all(|value| value.is_finite()) {
-                return Err(ModelError::NonFinite(
-                    "the training set cannot be clustered, for it has a representation that is not finite".into(),
-                ));
-            }
-            let labels = batch.labels.repeat(representations.modalities());
-            Ok(PartRows { values, labels })
-        });
-        encoded.collect()
     }
 }

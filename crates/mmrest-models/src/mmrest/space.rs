@@ -1,17 +1,23 @@
 //! The clusters of MMRest, and the shared space as reports and explanations see it.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 use mmrest_data::Modality;
 use mmrest_kernels::host;
-use mmrest_metric::{Clusters, MultiMetric, Support, expected_sentiment};
+use mmrest_metric::{
+    Clusters, KernelRegression, MultiMetric, ReadySupport, Rows, Support, expected_sentiment,
+};
 use mmrest_pdlf::{Projection, cluster_distances, mean_over_modalities, projection_from_distances};
 use serde::{Deserialize, Serialize};
 
-use super::{Forward, MmRest, ProjectionConfig};
+use super::{Assign, ClusterScope, Forward, MmRest, ProjectionConfig};
+use crate::all_gather::{PartRows, concatenate};
 use crate::batch::Batch;
 use crate::error::ModelError;
 use crate::geometry::{BiasInfo, Geometry, HostMetrics, PlacedRow, Placement, Representations};
 use crate::model::{Mode, NearCluster, Prediction, SentimentModel};
+use crate::seed;
 
 /// The clusters in force.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +28,25 @@ pub struct ClusterState {
     /// The training segments that a kernel's bias is made of; none before the first epoch has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support: Option<Support>,
+    /// The same, made ready for one model's weights ([`SentimentModel::ready`]); empty in training.
+    #[serde(skip)]
+    pub ready: ReadyKernel,
+}
+
+/// A support that is ready, or nothing. It says nothing that support and weights do not say, so any two are equal.
+#[derive(Clone, Debug, Default)]
+pub struct ReadyKernel(Option<Arc<ReadySupport>>);
+
+impl ReadyKernel {
+    pub(super) fn new(support: ReadySupport) -> Self {
+        Self(Some(Arc::new(support)))
+    }
+}
+
+impl PartialEq for ReadyKernel {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// A model with its clusters.
@@ -111,6 +136,14 @@ impl Geometry for Space<'_> {
         self.host_metrics(None)
     }
 
+    fn precisions(&self) -> Result<Option<Vec<f32>>, ModelError> {
+        let by_kernel = self.bias().on && self.model.settings.config.biased_by_kernel();
+        let kernel = self.model.kernel.as_ref().filter(|_| by_kernel);
+        let read =
+            |kernel: &KernelRegression| host::read("precisions", kernel.log_precisions.val().exp());
+        Ok(kernel.map(read).transpose()?)
+    }
+
     fn encode(&self, batch: &Batch) -> Representations {
         self.model.encode(batch)
     }
@@ -165,14 +198,99 @@ fn placed_rows(output: &Forward, shares: Option<&[f32]>, batch: usize) -> Vec<Ve
     (0..batch).map(rows_of).collect()
 }
 
+/// The batches of a pass over the training split.
+type Batches<'a> = dyn Iterator<Item = Result<Batch, ModelError>> + 'a;
+
 impl MmRest {
+    /// Whether the training set is clustered.
+    pub(super) fn fits_clusters(&self) -> bool {
+        let scope = self.settings.config.clusters.scope;
+        self.metric.is_some() && scope == ClusterScope::Train
+    }
+
+    /// Clusters the training set, from the centres in force (docs/src/method.md, "a stable set").
+    pub(super) fn fit_clusters(
+        &self,
+        state: &mut ClusterState,
+        epoch: usize,
+        train: &mut Batches<'_>,
+    ) -> Result<(), ModelError> {
+        let settings = &self.settings;
+        let parts = self.encode_split(train)?;
+        let values: Vec<f32> = parts
+            .iter()
+            .flat_map(|part| &part.values)
+            .copied()
+            .collect();
+        let labels = parts.iter().flat_map(|part| &part.labels);
+        let bins: Vec<usize> = labels.map(|&l| settings.bins.bin(l)).collect();
+        let rows = Rows::new(&values, settings.config.representation)?;
+        let (kmeans, field) = (&settings.kmeans, settings.field);
+        let clusters = match &state.clusters {
+            _ if settings.config.clusters.assign == Assign::Sentiment => {
+                Clusters::by_bin(rows, &bins, settings.bins.len())
+            }
+            Some(before) => before.fit_from(rows, &bins, &settings.bins, kmeans, field)?,
+            None => {
+                let seed = seed::mix(settings.seed, &[seed::KMEANS, epoch as u64]);
+                Clusters::fit(rows, &bins, &settings.bins, kmeans, field, seed)?
+            }
+        };
+        state.clusters = Some(clusters);
+        Ok(())
+    }
+
+    /// Encodes the segments that a kernel's bias is made of (docs/src/method.md, "the kernel form"), and their clusters.
+    pub(super) fn fit_support(
+        &self,
+        state: &mut ClusterState,
+        train: &mut Batches<'_>,
+    ) -> Result<(), ModelError> {
+        let settings = &self.settings;
+        let dim = settings.config.representation;
+        let modalities = self.kernel.as_ref().map_or(1, KernelRegression::modalities);
+        let PartRows { values, mut labels } =
+            concatenate(&self.encode_split(train)?, modalities, dim);
+        let mut bins: Vec<usize> = labels.iter().map(|&l| settings.bins.bin(l)).collect();
+        let rows = Rows::new(&values, dim)?;
+        state.clusters = Some(Clusters::by_bin(rows, &bins, settings.bins.len()));
+        let segments = labels.len() / modalities;
+        labels.truncate(segments);
+        bins.truncate(segments);
+        state.support = Some(Support {
+            dim,
+            rows: values,
+            labels,
+            metric: bins,
+        });
+        state.ready = ReadyKernel::default();
+        Ok(())
+    }
+
+    /// The rows of C of each batch of the training split, with the label of each row.
+    fn encode_split(&self, batches: &mut Batches<'_>) -> Result<Vec<PartRows>, ModelError> {
+        let encoded = batches.map(|batch| {
+            let batch = batch?;
+            let representations = self.encode(&batch);
+            let values = host::read("representations", representations.rows())?;
+            if !values.iter().all(|value| value.is_finite()) {
+                return Err(ModelError::NonFinite(
+                    "the training set cannot be clustered, for it has a representation that is not finite".into(),
+                ));
+            }
+            let labels = batch.labels.repeat(representations.modalities());
+            Ok(PartRows { values, labels })
+        });
+        encoded.collect()
+    }
+
     /// The bias of a batch before it is weighed: `[batch]`; none of a kernel without segments to compare with.
     pub(super) fn bias(
         &self,
         representations: &Representations,
         score: &Tensor<1>,
         (clusters, projection): (&Clusters, &Projection),
-        support: Option<&Support>,
+        state: &ClusterState,
         metric: &MultiMetric,
     ) -> Result<Option<Tensor<1>>, ModelError> {
         let settings = &self.settings;
@@ -186,10 +304,12 @@ impl MmRest {
         Ok(Some(match settings.config.projection {
             ProjectionConfig::Expectation {} => expected() - score.clone(),
             ProjectionConfig::Kernel { centers } => {
-                let (Some(kernel), Some(support)) = (&self.kernel, support) else {
-                    return Ok(None);
+                let rows = representations.rows();
+                let mut around = match (&state.ready, &self.kernel, &state.support) {
+                    (ReadyKernel(Some(ready)), ..) => ready.predict(rows)?,
+                    (_, Some(kernel), Some(support)) => kernel.predict(rows, support, metric)?,
+                    _ => return Ok(None),
                 };
-                let mut around = kernel.predict(representations.rows(), support, metric)?;
                 if centers > 0.0 {
                     around = around.mul_scalar(1.0 - centers) + expected().mul_scalar(centers);
                 }

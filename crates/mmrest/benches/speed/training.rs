@@ -138,7 +138,7 @@ impl Training {
             MmRest::init(network, &task, bert, &device).map_err(|error| error.to_string())?;
         let state = ClusterState {
             clusters: Some(clusters(CLUSTERS, DIM)),
-            support: None,
+            ..ClusterState::default()
         };
         let batches = batches(sizes);
         let recipe = MmRest::recipe(network, &config.train.rates());

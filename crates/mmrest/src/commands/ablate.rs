@@ -93,9 +93,13 @@ pub(crate) fn run(arguments: &AblateArguments) -> Result<ExitCode> {
     match training.failures.len() {
         0 => Ok(ExitCode::SUCCESS),
         failed => bail!(
-            "{failed} of {} runs failed: {} says why, and the same command tries them again",
+            "{failed} of {} runs failed: {} says why, and the same command tries them again{}",
             training.runs,
-            study.out.join("summary.md").display()
+            study.out.join("summary.md").display(),
+            match summary.search {
+                Some(_) => format!(". {}", tables::CANNOT_RUN),
+                None => String::new(),
+            }
         ),
     }
 }
@@ -346,6 +350,11 @@ impl<'a> Study<'a> {
         let asked = |variant: &&Variant| chosen.iter().any(|chosen| chosen.name == variant.name);
         let all = all.filter(|variant| asked(variant) || points.contains(&variant.name));
         let runs = self.repeats.runs(&self.out, &all.collect::<Vec<_>>());
+        // A point whose run failed is not done: the same command tries it again.
+        let failed = |point: &String| {
+            let mut own = runs.iter().filter(|run| run.variant.name == *point);
+            own.any(|run| training.failed(run))
+        };
         let mut dropped = Vec::new();
         let mut rounds_done = true;
         for search in &self.plan.searches {
@@ -353,16 +362,14 @@ impl<'a> Study<'a> {
                 continue;
             };
             if standing.until.is_none() {
-                let out = |point: &&String| !standing.left.contains(point);
+                let out = |point: &&String| !standing.left.contains(point) && !failed(point);
                 dropped.extend(search.points.iter().filter(out).cloned());
             } else {
                 rounds_done = false;
             }
         }
         let done = |run: &Run| {
-            dropped.contains(&run.variant.name)
-                || training.failed(run)
-                || matches!(run.state(), Ok(State::Finished))
+            dropped.contains(&run.variant.name) || matches!(run.state(), Ok(State::Finished))
         };
         let seeds = usize::try_from(self.repeats.seeds).unwrap_or(usize::MAX);
         let complete = chosen.iter().filter_map(|variant| {

@@ -101,8 +101,14 @@ fn bias(run: &Run) -> Result<Section> {
         .iter()
         .filter(|p| p.error() < p.error_without_bias());
     let share = 100.0 * closer.count() as f64 / run.predictions.len().max(1) as f64;
+    let target = run.config.get("model.mmrest.target");
+    let trained = if target.is_some_and(|target| target == "score") {
+        "score has a loss of its own, but shares its encoders with L_MMC"
+    } else {
+        "score was trained together with the bias"
+    };
     section.paragraph(&format!(
-        "The bias moves {share:.1} % of the segments closer to their label. The score was trained together with the bias, so this does not show what a model without the bias would do: that needs another run (model.mmrest.bias = false)."
+        "The bias moves {share:.1} % of the segments closer to their label. The {trained}, so this does not show what a model without the bias would do: that needs another run (model.mmrest.bias = false)."
     ));
     section.figure(
         picture::bias(&run.predictions)?,

@@ -3,7 +3,7 @@
 use mmrest_learner::FigureSet;
 
 use super::summary::{Estimate, Named, Summary, VariantSummary};
-use super::tables::markdown_table;
+use super::tables::{chosen_on_tested, markdown_table};
 use crate::numbers::in_table;
 
 /// A column: its title, the figures that share it, and how they are written.
@@ -152,7 +152,12 @@ fn caption(summary: &Summary) -> String {
         seeds => format!("Mean ± standard deviation over {seeds} seeds"),
     };
     let split = match (summary.runs.folds, summary.shows_test()) {
-        (Some(folds), _) => format!("all segments by {folds}-fold cross-validation over videos"),
+        (Some(folds), true) => {
+            format!("all segments by {folds}-fold cross-validation over videos")
+        }
+        (Some(folds), false) => {
+            format!("all segments, each as validation of one of {folds} folds by video")
+        }
         (None, true) => "the test split".to_string(),
         (None, false) => "the validation split".to_string(),
     };
@@ -160,7 +165,8 @@ fn caption(summary: &Summary) -> String {
         FigureSet::Mosi => " Acc-2 and F1: negative/non-negative and negative/positive.",
         FigureSet::Sims => "",
     };
-    format!("{seeds} on {split}; models chosen by validation MAE.{two} Best in bold.")
+    let chosen = chosen_on_tested(summary).map_or(String::new(), |said| format!(" {said}"));
+    format!("{seeds} on {split}; models chosen by validation MAE.{chosen}{two} Best in bold.")
 }
 
 /// `table.md`.

@@ -131,7 +131,19 @@ impl Plan {
         }
         for entry in &study.searches {
             let mut points = Vec::new();
-            for (name, set) in entry.points()? {
+            let all = entry.points()?;
+            let none = |name: &&String| !all.iter().any(|(known, _)| known == *name);
+            if let Some(name) = entry.skip.iter().find(none) {
+                bail!("the search has no point '{name}' to skip");
+            }
+            for (name, set) in all {
+                if entry.skip.contains(&name) {
+                    plan.skipped.push(Skipped {
+                        reason: "its [[search]] skips it".into(),
+                        name,
+                    });
+                    continue;
+                }
                 let variant = plan.variant(
                     &VariantEntry {
                         title: None,

@@ -36,6 +36,9 @@ pub(crate) struct SearchEntry {
     /// Of halving: one in this many points goes on, with this many times the epochs.
     #[serde(default)]
     factor: Option<usize>,
+    /// Points that are left out, by name: those that can never run.
+    #[serde(default)]
+    pub(super) skip: Vec<String>,
     /// Keys with their values: a list, or a range `{ low, high }`, with `log = true` on a logarithmic scale.
     space: Table,
 }

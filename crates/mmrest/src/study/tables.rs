@@ -101,8 +101,10 @@ pub(crate) fn parts(summary: &Summary) -> Vec<Part> {
         &format!("{}, model chosen by validation", over("test")),
         |v| &v.test.0,
     );
+    let note = [Some(test.note.as_str()), chosen_on_tested(summary)];
     let test = Part {
         topic: Topic::Test,
+        note: note.into_iter().flatten().collect::<Vec<_>>().join(" "),
         ..test
     };
     let valid = estimates(
@@ -141,6 +143,19 @@ pub(crate) fn parts(summary: &Summary) -> Vec<Part> {
     ]);
     parts.retain(|part| !part.rows.is_empty() || !part.lines.is_empty());
     parts
+}
+
+/// How a search ends whose runs cannot all be done.
+pub(crate) const CANNOT_RUN: &str = "A search ends once all its runs are done: name a point that can never run in `skip` of its [[search]], and take such a \
+     variant out of the study";
+
+/// What the test metrics of a search's winner are worth, where it was chosen by the segments that it is tested on.
+pub(super) fn chosen_on_tested(summary: &Summary) -> Option<&'static str> {
+    let both = summary.search.is_some() && summary.shows_test() && summary.runs.folds.is_some();
+    both.then_some(
+        "The winner of the search was chosen by its validation error on these same segments, each validated in one fold and \
+         tested in another: its test metrics are optimistic.",
+    )
 }
 
 /// The study in a sentence.
@@ -194,6 +209,9 @@ fn search(summary: &Summary) -> Part {
             "The search goes on: of the test split nothing is told before all its runs are done."
                 .into(),
         );
+        if !summary.failed.is_empty() {
+            lines.push(format!("{CANNOT_RUN}."));
+        }
     }
     if !search.dropped.is_empty() {
         lines.push(format!(
@@ -313,6 +331,10 @@ fn comparisons(summary: &Summary) -> Part {
     } else {
         units(summary)
     };
+    let on = match summary.runs.folds {
+        Some(_) => "over all segments",
+        None => "on the test split",
+    };
     let both = of("mae").into_iter().chain(of(finest));
     let names = header(&["variant", "segments", groups], both);
     let untested = summary.variants.iter().filter_map(|variant| {
@@ -324,7 +346,7 @@ fn comparisons(summary: &Summary) -> Part {
         header: names,
         rows: compared.map(row).collect(),
         note: format!(
-            "Δ: variant minus reference, on the test split [{:.0} % bootstrap interval over seeds and {units}]. p: paired \
+            "Δ: variant minus reference, {on} [{:.0} % bootstrap interval over seeds and {units}]. p: paired \
              permutation test over {units}, means over seeds, {} draws: of these trained models on other {units}, not of \
              other seeds. d_z: mean of the segments' paired differences by their standard deviation.",
             100.0 * summary.statistics.level,
@@ -422,7 +444,8 @@ fn costs(summary: &Summary) -> Part {
         title: "Cost".into(),
         header: header(&names, []),
         rows: known.map(row).collect(),
-        note: "Measured in these runs. A step: median over epochs of training time by steps, with what an epoch begins with. \
+        note: "Measured in these runs. A step: median over epochs of training time by steps, with what an epoch begins and ends \
+               with. \
                Memory: of the run's own process, the data set included. Runs that share the machine slow one another down."
             .into(),
         ..Part::default()

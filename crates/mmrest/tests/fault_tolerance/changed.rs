@@ -65,6 +65,34 @@ fn what_a_checkpoint_cannot_follow_is_refused_however_it_is_named() {
 }
 
 #[test]
+fn a_kind_is_no_change_and_what_a_checkpoint_lacks_leaves_the_run_as_it_is() {
+    let fixture = Fixture::small();
+    let off = "model.mmrest.bias_at_evaluation=false";
+    let preset = ["--set", "preset=kernel"];
+    let begin = ["--epochs", "1", "--set", off];
+    succeed(&mut fixture.train("run", &[&preset[..], &begin].concat()));
+    let files = || ["run.json", "config.toml"].map(|file| fixture.read(&format!("run/{file}")));
+    let before = files();
+    let resume = |set: &[&str], key: &str| {
+        let more = ["--epochs", "2", "--resume", "--accept-changed", key];
+        let set = set.iter().flat_map(|set| ["--set", set]);
+        let set: Vec<&str> = preset.into_iter().chain(more).chain(set).collect();
+        fixture.train("run", &set)
+    };
+    let kind = "model.mmrest.projection.kind";
+    let other = format!("{kind}=expectation");
+    let told = fail_with(&mut resume(&[off, &other], kind));
+    assert!(told.contains(&format!("another {kind},")), "{told}");
+    // A checkpoint of a run without the kernel's bias has no segments to make one of.
+    let key = "model.mmrest.bias_at_evaluation";
+    let on = format!("{key}=true");
+    let told = fail_with(&mut resume(&[&on], key));
+    assert!(told.contains("holds no segments"), "{told}");
+    assert_eq!(files(), before);
+    succeed(&mut fixture.train("run", &[&preset[..], &["--resume", "--set", off]].concat()));
+}
+
+#[test]
 fn changed_data_are_refused_unless_they_are_named() {
     let fixture = Fixture::small();
     succeed(&mut fixture.train("run", &["--epochs", "1"]));

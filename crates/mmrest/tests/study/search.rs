@@ -78,6 +78,65 @@ space = { model.mmrest.gamma = [0.3, 0.6] }
 }
 
 #[test]
+fn a_point_that_cannot_run_keeps_a_search_open_until_it_is_skipped() {
+    let search = |skip: &str| {
+        let variants = "title = \"One\"\nreference = \"full\"\nseeds = 1\nbase = { train.epochs = 1 }\n\
+                        [[variant]]\nname = \"full\"\n";
+        format!(
+            "{variants}[[search]]\nmethod = \"grid\"\n{skip}space = {{ text.max_tokens = [20, 100000] }}\n"
+        )
+    };
+    let study = Study::new(&search(""));
+    for _ in 0..2 {
+        let failed = study.run(&[]);
+        assert_eq!(failed.status.code(), Some(1));
+        let said = errors(&failed);
+        assert!(said.contains("1 of") && said.contains("`skip`"), "{said}");
+        assert_eq!(study.summary()["search"]["closed"], false);
+        let markdown = study.read("summary.md");
+        assert!(markdown.contains("`skip`"), "{markdown}");
+        assert!(!markdown.contains("Test split"), "{markdown}");
+    }
+    study.write(&search("skip = [\"max_tokens=9\"]\n"));
+    let unknown = crate::common::fail_with(&mut study.command(&[]));
+    assert!(unknown.contains("no point 'max_tokens=9'"), "{unknown}");
+    study.write(&search("skip = [\"max_tokens=100000\"]\n"));
+    let whole = study.run(&[]);
+    assert!(whole.status.success(), "{}", errors(&whole));
+    assert_eq!(study.summary()["search"]["closed"], true);
+    let markdown = study.read("summary.md");
+    let skipped = "max_tokens=100000 was left out: its [[search]] skips it.";
+    assert!(
+        markdown.contains(skipped) && markdown.contains("Test split"),
+        "{markdown}"
+    );
+}
+
+#[test]
+fn a_search_over_folds_says_that_its_winner_is_tested_where_it_was_chosen() {
+    let search = "[[search]]\nmethod = \"grid\"\nspace = { model.mmrest.gamma = [0.3] }\n";
+    let study = Study::new(&format!("{VARIANTS}{search}"));
+    let folds = [
+        "--folds", "3", "--seeds", "1", "--epochs", "1", "--jobs", "2",
+    ];
+    let open = study.run(&[&folds[..], &["--only", "full"]].concat());
+    assert!(open.status.success(), "{}", errors(&open));
+    let table = study.read("table.md");
+    assert!(
+        table.contains("each as validation of one of 3 folds")
+            && !table.contains("cross-validation"),
+        "{table}"
+    );
+    let closed = study.run(&folds);
+    assert!(closed.status.success(), "{}", errors(&closed));
+    for file in ["summary.md", "table.md", "report.html"] {
+        let text = study.read(file);
+        assert!(text.contains("on these same segments"), "{file}: {text}");
+    }
+    assert!(study.read("table.md").contains("3-fold cross-validation"));
+}
+
+#[test]
 fn a_halving_stops_what_falls_behind_and_goes_on_with_the_best() {
     let study = r#"
 title = "Halving"
