@@ -20,4 +20,4 @@ pub use packed::PackedTokens;
 pub use pooling::Pooling;
 pub use sequence::{SequenceEncoder, SequenceEncoderConfig};
 pub use tokenizer::{AddedToken, Tokenizer, TokenizerConfig, TokenizerOptions};
-pub use transformer::{Attention, TransformerLayer, TransformerLayerConfig, drop_out};
+pub use transformer::{Attention, Known, TransformerLayer, TransformerLayerConfig, drop_out};

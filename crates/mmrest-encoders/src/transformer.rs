@@ -13,7 +13,7 @@ use burn::module::Initializer;
 use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear};
 use burn::prelude::*;
 use burn::tensor::activation::{relu, softmax};
-use mmrest_kernels::dropout::{Mask, dropout};
+use mmrest_kernels::dropout::{Mask, dropout, is_active};
 use mmrest_kernels::gpu::attention::Blocks;
 use mmrest_kernels::linear::project;
 use mmrest_kernels::operation::takes;
@@ -33,6 +33,41 @@ pub struct Attention {
     /// Of the probabilities, in training.
     pub dropout: Dropout,
     heads: usize,
+}
+
+/// The rows that keys and values are made of.
+#[derive(Clone, Debug)]
+pub struct Known {
+    keys: Tensor<2>,
+    /// Those of the values, where they are others.
+    values: Option<Tensor<2>>,
+}
+
+impl From<Tensor<2>> for Known {
+    /// The same rows for both.
+    fn from(rows: Tensor<2>) -> Self {
+        Self {
+            keys: rows,
+            values: None,
+        }
+    }
+}
+
+impl Known {
+    /// The same rows for both, but dropped apart.
+    #[must_use]
+    pub fn dropped(dropout: &Dropout, rows: Tensor<2>) -> Self {
+        let apart = is_active(dropout, &rows.device());
+        Self {
+            keys: drop_out(dropout, rows.clone()),
+            values: apart.then(|| drop_out(dropout, rows)),
+        }
+    }
+
+    fn both(self) -> [Tensor<2>; 2] {
+        let values = self.values.unwrap_or_else(|| self.keys.clone());
+        [self.keys, values]
+    }
 }
 
 impl Attention {
@@ -66,7 +101,7 @@ impl Attention {
     /// What the rows of `x` make of each other, `[rows, width]`. `causal`: row i of a sequence sees those up to i.
     pub fn within(&self, x: Tensor<2>, offsets: &[usize], causal: bool) -> Tensor<2> {
         if !takes(&x) {
-            return self.elsewhere(x.clone(), x, [offsets, offsets], causal);
+            return self.elsewhere(x.clone(), x.into(), [offsets, offsets], causal);
         }
         let mask = Mask::draw(&self.dropout, &x.device());
         let all = project::<3>(x, &[&self.in_proj]);
@@ -74,12 +109,12 @@ impl Attention {
         project::<3>(attended, &[&self.out_proj])
     }
 
-    /// What the rows of `x` make of those of `known`, `[rows of x, width]`. `offsets` are those of `x` and of `known`.
+    /// What the rows of `x` make of those that `known` gives, `[rows of x, width]`. `offsets` are those of `x` and of `known`.
     /// `causal`: row i of a sequence sees those up to i, or as many more as the two differ in length.
     pub fn across(
         &self,
         x: Tensor<2>,
-        known: Tensor<2>,
+        known: Known,
         offsets: [&[usize]; 2],
         causal: bool,
     ) -> Tensor<2> {
@@ -89,7 +124,13 @@ impl Attention {
         let mask = Mask::draw(&self.dropout, &x.device());
         let width = x.dims()[1];
         let queries = self.columns(x, 0, width);
-        let keys_values = self.columns(known, width, 2 * width);
+        let keys_values = match known.values {
+            None => self.columns(known.keys, width, 2 * width),
+            Some(values) => {
+                let keys = self.columns(known.keys, width, width);
+                Tensor::cat(vec![keys, self.columns(values, 2 * width, width)], 1)
+            }
+        };
         let sight = sight(causal);
         let attended = attend_across(queries, keys_values, offsets, self.heads, sight, mask);
         project::<3>(attended, &[&self.out_proj])
@@ -108,7 +149,7 @@ impl Attention {
     fn elsewhere(
         &self,
         x: Tensor<2>,
-        known: Tensor<2>,
+        known: Known,
         offsets: [&[usize]; 2],
         causal: bool,
     ) -> Tensor<2> {
@@ -117,10 +158,11 @@ impl Attention {
         }
         let (device, width) = (x.device(), x.dims()[1]);
         let blocks = Blocks::new(offsets[0], offsets[1], &device);
+        let [keys, values] = known.both();
         let rows = [
             self.columns(x, 0, width),
-            self.columns(known.clone(), width, width),
-            self.columns(known, 2 * width, width),
+            self.columns(keys, width, width),
+            self.columns(values, 2 * width, width),
         ];
         let (sight, dropout) = (sight(causal), &self.dropout);
         self.out_proj
@@ -131,15 +173,16 @@ impl Attention {
     fn padded(
         &self,
         x: Tensor<2>,
-        known: Tensor<2>,
+        known: Known,
         offsets: [&[usize]; 2],
         causal: bool,
     ) -> Tensor<2> {
         let (device, width) = (x.device(), x.dims()[1]);
+        let [keys, values] = known.both();
         let [asked, told] = offsets.map(|offsets| Packing::new(offsets, None, &device));
         let queries = asked.split(self.columns(x, 0, width), self.heads);
-        let keys = told.split(self.columns(known.clone(), width, width), self.heads);
-        let values = told.split(self.columns(known, 2 * width, width), self.heads);
+        let keys = told.split(self.columns(keys, width, width), self.heads);
+        let values = told.split(self.columns(values, 2 * width, width), self.heads);
         let scale = 1.0 / (queries.dims()[3] as f64).sqrt();
         let mut scores = told.finish_scores((queries * scale).matmul(keys.transpose()));
         if causal {
@@ -258,12 +301,15 @@ impl TransformerLayer {
     pub fn across(
         &self,
         x: Tensor<2>,
-        known: Tensor<2>,
+        known: Known,
         offsets: [&[usize]; 2],
         causal: bool,
     ) -> Tensor<2> {
         let known = if self.norm_first {
-            self.norm1.forward(known)
+            Known {
+                keys: self.norm1.forward(known.keys),
+                values: known.values.map(|values| self.norm1.forward(values)),
+            }
         } else {
             known
         };
@@ -356,10 +402,22 @@ mod tests {
             [10, 13].map(|rows| Tensor::random([rows, 6], Distribution::Normal(0.0, 2.0), &device));
         for causal in [false, true] {
             let cpu = results(&attention, &inputs, |x, known| {
-                attention.across(x, known, offsets, causal)
+                attention.across(x, known.into(), offsets, causal)
             });
             let padded = results(&attention, &inputs, |x, known| {
-                attention.padded(x, known, offsets, causal)
+                attention.padded(x, known.into(), offsets, causal)
+            });
+            assert_close(&cpu, &padded);
+            // Keys and values of different rows.
+            let apart = |known: Tensor<2>| Known {
+                keys: known.clone() * 0.5,
+                values: Some(known + 1.0),
+            };
+            let cpu = results(&attention, &inputs, |x, known| {
+                attention.across(x, apart(known), offsets, causal)
+            });
+            let padded = results(&attention, &inputs, |x, known| {
+                attention.padded(x, apart(known), offsets, causal)
             });
             assert_close(&cpu, &padded);
             let own = [offsets[0]; 2];
@@ -367,10 +425,22 @@ mod tests {
                 attention.within(x, own[0], causal)
             });
             let padded = results(&attention, &inputs, |x, _| {
-                attention.padded(x.clone(), x, own, causal)
+                attention.padded(x.clone(), x.into(), own, causal)
             });
             assert_close(&cpu, &padded);
         }
+    }
+
+    #[test]
+    fn keys_and_values_are_dropped_apart() {
+        let dropout = DropoutConfig::new(0.5).init();
+        let rows = |device: &Device| Tensor::<2>::ones([8, 8], device);
+        let device = Device::flex().autodiff();
+        device.seed(3);
+        let [keys, values] = Known::dropped(&dropout, rows(&device)).both().map(read);
+        assert!(keys != values && keys.contains(&0.0) && values.contains(&2.0));
+        let still = Known::dropped(&dropout, rows(&Device::flex()));
+        assert!(still.values.is_none());
     }
 
     #[test]

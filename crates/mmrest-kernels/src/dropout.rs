@@ -24,11 +24,10 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// The next mask of a device; none where dropout does nothing, as in evaluation. The conditions are those of
-    /// [`Dropout::forward`].
+    /// The next mask of a device; none where dropout does nothing, as in evaluation.
     #[must_use]
     pub fn draw(dropout: &Dropout, device: &Device) -> Option<Self> {
-        if !dropout.training.is_enabled() || !device.is_autodiff() || dropout.prob == 0.0 {
+        if !is_active(dropout, device) {
             return None;
         }
         let sixteen_bits = Distribution::Uniform(0.0, 65_536.0);
@@ -66,6 +65,12 @@ fn mix(mut x: u32) -> u32 {
     x ^= x >> 15;
     x = x.wrapping_mul(0x846c_a68b);
     x ^ (x >> 16)
+}
+
+/// Whether dropout does anything: in training, on a device with autodiff. The conditions are those of [`Dropout::forward`].
+#[must_use]
+pub fn is_active(dropout: &Dropout, device: &Device) -> bool {
+    dropout.training.is_enabled() && device.is_autodiff() && dropout.prob != 0.0
 }
 
 /// Dropout of a tensor by a mask, or the tensor itself without one.

@@ -85,7 +85,7 @@ impl SegmentLoader {
 
     /// How many batches a pass has.
     pub fn batches(&self) -> usize {
-        chunks(self.len(), self.batch_size, self.smallest).len()
+        batch_count(self.len(), self.batch_size, self.smallest)
     }
 
     /// How many segments there are.
@@ -164,6 +164,11 @@ impl Reading {
             None => example,
         })
     }
+}
+
+/// How many batches a pass over `total` segments has.
+pub(crate) fn batch_count(total: usize, batch_size: usize, smallest: usize) -> usize {
+    chunks(total, batch_size, smallest).len()
 }
 
 /// Where the batches of `total` segments begin and end; a last one of fewer than `smallest` joins the one before.

@@ -61,6 +61,11 @@ impl TensorFile {
         Some((&tensor.shape, tensor.floats()?))
     }
 
+    /// The names of all tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
     /// The first tensor of F32 with a number that is NaN or beyond `largest`, and that number.
     pub(crate) fn beyond(&self, largest: f32) -> Option<(&str, f32)> {
         self.tensors.iter().find_map(|(name, tensor)| {

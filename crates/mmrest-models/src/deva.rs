@@ -22,7 +22,8 @@
 //! | minor fusion | the paper has learned weights of audio's and vision's part; the code has a plain sum | as the code |
 //! | loss | the paper's formula has the absolute error, the code the square | as the code |
 //! | extra tokens | the paper puts them behind, the code in front | as the code |
-//! | frames | 50 of each segment | `frames = 500`; at most so many, from the first on |
+//! | frames | 50 of each segment | `frames = 500`; at most so many |
+//! | where they begin | at the first frame that is not zero | at the first, with 50 too |
 //! | padding, first epoch, text encoder's rate | as ALMT | as ALMT |
 //! | epoch | none chosen: every epoch prints test figures | as every model: validation MAE |
 //! | two further linear layers | made, and never used | absent |

@@ -25,7 +25,7 @@
 //! |---|---|---|
 //! | ort | its cosine runs over the batch | `ort_axis = "channel"`, or `"batch"` |
 //! | high representations | pushed away from their teacher; low ones not distilled | `distil_repr = "l1"`, or `"published"` |
-//! | batches left over after the last step of an epoch | lost | `step_at_end = true` |
+//! | batches left over after the last step of an epoch | lost | `flush_rest = true`, or `false` |
 //! | last step of a sequence | padding, where it is shorter than its length | as the code |
 //! | text padding | states of BERT | zeros |
 //! | features of the prediction | the sigmoids themselves, nothing is gated | as the code |
@@ -50,7 +50,7 @@ use mmrest_encoders::init::{WeightInit, uniform_init};
 use mmrest_encoders::{Bert, BertConfig};
 
 pub use self::config::{DistilRepr, DmdConfig, OrtAxis};
-use self::layers::{Channels, Encoder, Graph, Head, cosine, margin};
+use self::layers::{Channels, Encoder, Graph, Head, cosine, margin, positions};
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, product, sum};
 use crate::error::ModelError;
@@ -280,6 +280,9 @@ impl SentimentModel for Dmd {
         (".linear2.", ".fc2."),
     ];
 
+    /// The published trainer saves its network without the graphs.
+    const PUBLISHED_APART: &'static [&'static str] = &["homo.", "hetero."];
+
     fn init(
         config: &DmdConfig,
         task: &Task,
@@ -347,8 +350,8 @@ impl SentimentModel for Dmd {
     }
 
     fn recipe(config: &DmdConfig, rates: &Rates) -> Recipe {
-        let at_end = config.step_at_end && !config.published;
-        recipe(rates, config.accumulate, at_end)
+        let flush_rest = config.flush_rest && !config.published;
+        recipe(rates, config.accumulate, flush_rest)
     }
 
     fn forward(&self, batch: &Batch, (): &(), _: Mode) -> Result<DmdOutput, ModelError> {
@@ -370,9 +373,13 @@ impl SentimentModel for Dmd {
             let common = self.common.forward(origin.clone());
             (origin, private, common)
         }))?;
+        let longest = (0..3).map(|modality| self.settings.config.time(modality));
+        let (longest, width) = (longest.max().unwrap_or(0), self.settings.config.width);
+        let [narrow, wide] = [1, 2].map(|times| positions(longest, times * width, &device));
         let common_last = [&text, &vision, &audio].into_iter().zip(self.branches());
         let common_last = common_last.map(|((_, _, common), branch)| {
-            last(branch.encoder.forward(common.clone().swap_dims(1, 2), None))
+            let common = common.clone().swap_dims(1, 2);
+            last(branch.encoder.forward(common, None, &narrow))
         });
         let common = Tensor::cat(common_last.collect(), 1);
         let common_head = self.common_head.forward(common.clone());
@@ -384,7 +391,7 @@ impl SentimentModel for Dmd {
         ];
         let decoupled = self.branches().into_iter().zip(others);
         let modalities = three(decoupled.map(|(branch, (own, [first, second]))| {
-            branch.decouple(own.clone(), [&first.1, &second.1])
+            branch.decouple(own.clone(), [&first.1, &second.1], [&narrow, &wide])
         }))?;
         let gates = self.branches().into_iter().zip(&modalities);
         let mut features: Vec<_> = gates
@@ -585,11 +592,12 @@ impl Branch {
         conv1d(x.swap_dims(1, 2), self.convolution.val(), None, options)
     }
 
-    /// What becomes of p, s and c of this modality and the s of the two others.
+    /// What becomes of p, s and c of this modality and the s of the two others. Positions are of d and 2d.
     fn decouple(
         &self,
         (origin, private, common): (Tensor<3>, Tensor<3>, Tensor<3>),
         others: [&Tensor<3>; 2],
+        [narrow, wide]: [&Tensor<3>; 2],
     ) -> Decoupled {
         let both = Tensor::cat(vec![private.clone(), common.clone()], 1);
         let reconstructed = self.decoder.forward(both);
@@ -598,10 +606,10 @@ impl Branch {
         let [first, second] = others.map(|other| Some(in_time(other.clone())));
         let own = in_time(private.clone());
         let crossed = vec![
-            self.first.forward(own.clone(), first),
-            self.second.forward(own, second),
+            self.first.forward(own.clone(), first, narrow),
+            self.second.forward(own, second, narrow),
         ];
-        let last = last(self.memory.forward(Tensor::cat(crossed, 2), None));
+        let last = last(self.memory.forward(Tensor::cat(crossed, 2), None, wide));
         let high = self.high.forward(last.clone());
         Decoupled {
             aligned: self.align.forward(common.clone().flatten(1, 2)),

@@ -29,6 +29,23 @@ pub(crate) fn packed_to(frames: &SequenceBatch, lengths: &[usize]) -> PackedStat
     frames.packed()
 }
 
+/// Sines, then cosines, of positions from 1 on at frequencies 10000^(-i / (width/2 - 1)), `[positions, width]`, row-major; an odd
+/// width has a column of zeros.
+pub(crate) fn sinusoids(positions: usize, width: usize) -> Vec<f32> {
+    let half = width / 2;
+    let step = 10_000f64.ln() / half.saturating_sub(1).max(1) as f64;
+    let frequencies: Vec<f64> = (0..half).map(|i| (-step * i as f64).exp()).collect();
+    let mut values = vec![0.0; positions * width];
+    for (position, row) in (1..=positions).zip(values.chunks_exact_mut(width.max(1))) {
+        for (i, frequency) in frequencies.iter().enumerate() {
+            let angle = position as f64 * frequency;
+            row[i] = angle.sin() as f32;
+            row[half + i] = angle.cos() as f32;
+        }
+    }
+    values
+}
+
 /// A list of rows as a tensor.
 pub(crate) fn indices(values: &[usize], device: &Device) -> Tensor<1, Int> {
     let values: Vec<i64> = values.iter().map(|&value| value as i64).collect();

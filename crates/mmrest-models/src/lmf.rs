@@ -87,8 +87,8 @@ impl Default for LmfConfig {
             text_lstm: TextLstm::OwnLength,
             mean_over: MeanOver::Frames,
             padded_text: 50,
-            padded_audio: 500,
-            padded_vision: 375,
+            padded_audio: 375,
+            padded_vision: 500,
             published: false,
         }
     }
@@ -129,6 +129,7 @@ patience = 8
 rank = 4
 audio_dropout = 0.2
 vision_dropout = 0.2
+padded_audio = 500
 [text]
 freeze = true
 [train]

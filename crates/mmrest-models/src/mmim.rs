@@ -388,7 +388,7 @@ impl Mmim {
     /// The log-likelihood of each pair, `[1]`.
     #[must_use]
     pub fn likelihoods(&self, output: &MmimOutput) -> Vec<Tensor<1>> {
-        let form = self.settings.config.lld;
+        let form = self.settings.config.lld();
         let pairs = self.pairs().into_iter().zip(Self::sources(output));
         pairs
             .map(|(pair, (x, y))| pair.likelihood(x, y, form))

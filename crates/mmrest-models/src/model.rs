@@ -47,6 +47,10 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
     /// after the general ones of [`load_published`](crate::load_published).
     const PUBLISHED_NAMES: &'static [(&'static str, &'static str)] = &[];
 
+    /// Beginnings of published names: parts that a published checkpoint may lack as a whole, and that then stay as they were
+    /// drawn.
+    const PUBLISHED_APART: &'static [&'static str] = &[];
+
     /// Whether the model writes itself as an ONNX graph ([`graph`](Self::graph)).
     const HAS_GRAPH: bool = false;
 

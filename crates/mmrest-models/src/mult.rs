@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! X_m        = convolution of m over time, D_m -> d, kernel k_m, no bias
-//! enc(Q, K)  = x = sqrt(E) Q + P(Q), k = sqrt(E) K + P(K), dropout of both; then layers, norm first, in which x attends
-//!              to k (to itself without K); LayerNorm.        P: sinusoids of the positions, counted from 1
+//! enc(Q, K)  = x = sqrt(E) Q + P(Q), k = sqrt(E) K + P(K), dropout of x, and of k as keys and as values; then layers, norm
+//!              first, in which x attends to k (to itself without K); LayerNorm.   P: sinusoids of the positions, from 1
 //! G_l        = [enc_la(X_l, X_a), enc_lv(X_l, X_v)], likewise G_a = [al, av], G_v = [vl, va]        n layers, E = d
 //! M_m        = enc_m(G_m)                                                            max(n, 3) layers, E = 2d
 //! z          = the last rows of M_l, M_a, M_v
@@ -41,12 +41,14 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_data::Modality;
 use mmrest_encoders::init::{pytorch_linear_init, uniform_init};
-use mmrest_encoders::{Bert, BertConfig, TransformerLayer, TransformerLayerConfig, drop_out};
+use mmrest_encoders::{
+    Bert, BertConfig, Known, TransformerLayer, TransformerLayerConfig, drop_out,
+};
 
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, product, sum};
 use crate::error::ModelError;
-use crate::layers::{indices, l1, needs, packed_to, recipe};
+use crate::layers::{indices, l1, needs, packed_to, recipe, sinusoids};
 use crate::model::{Loss, Mode, ModelOutput, SentimentModel};
 use crate::needs::{Longest, Needs};
 use crate::recipe::{Rates, Recipe};
@@ -106,10 +108,10 @@ pub struct Encoder {
     dropout: Dropout,
 }
 
-/// A sequence on its way into an [`Encoder`]: its rows, and how many of each sequence have a position.
+/// A sequence on its way into an [`Encoder`]: its rows, and P where it is added.
 struct Sequence<'a> {
     rows: &'a PackedStates,
-    own: &'a [usize],
+    positions: Option<Tensor<2>>,
 }
 
 impl Encoder {
@@ -141,26 +143,10 @@ impl Encoder {
         sum([layer.saturating_mul(layers as u128), norm])
     }
 
-    fn embed(&self, sequence: &Sequence<'_>, positions: bool) -> Tensor<2> {
-        let rows = &sequence.rows.states;
-        let width = rows.dims()[1];
-        let mut x = rows.clone() * (width as f64).sqrt();
-        if positions {
-            x = x + sinusoids(&sequence.rows.offsets, sequence.own, width, &rows.device());
-        }
-        drop_out(&self.dropout, x)
-    }
-
     /// What the rows of `x` make of those of `known`, or of each other without.
-    fn forward(
-        &self,
-        x: &Sequence<'_>,
-        known: Option<&Sequence<'_>>,
-        config: &MultConfig,
-    ) -> Tensor<2> {
-        let positions = config.positions && !config.published;
-        let (causal, offsets) = (config.causal, &x.rows.offsets[..]);
-        let mut rows = self.embed(x, positions);
+    fn forward(&self, x: &Sequence<'_>, known: Option<&Sequence<'_>>, causal: bool) -> Tensor<2> {
+        let offsets = &x.rows.offsets[..];
+        let mut rows = drop_out(&self.dropout, x.embedded());
         match known {
             None => {
                 for layer in &self.layers {
@@ -169,7 +155,7 @@ impl Encoder {
             }
             Some(known) => {
                 let both = [offsets, &known.rows.offsets[..]];
-                let known = self.embed(known, positions);
+                let known = Known::dropped(&self.dropout, known.embedded());
                 for layer in &self.layers {
                     rows = layer.across(rows, known.clone(), both, causal);
                 }
@@ -179,22 +165,30 @@ impl Encoder {
     }
 }
 
-/// P: sines, then cosines, of each row's position, from 1, at frequencies 10000^(-i / (E/2 - 1)); 0 for rows behind the
-/// `own` ones of a sequence.
-fn sinusoids(offsets: &[usize], own: &[usize], width: usize, device: &Device) -> Tensor<2> {
-    let half = width / 2;
-    let step = (10000f64).ln() / half.saturating_sub(1).max(1) as f64;
+impl Sequence<'_> {
+    /// sqrt(E) times the rows, with their positions.
+    fn embedded(&self) -> Tensor<2> {
+        let rows = self.rows.states.clone();
+        let x = rows.clone() * (rows.dims()[1] as f64).sqrt();
+        match &self.positions {
+            Some(positions) => x + positions.clone(),
+            None => x,
+        }
+    }
+}
+
+/// P of rows from the table of [`sinusoids`] of a width; 0 for rows behind the `own` ones of a sequence.
+fn positions(
+    table: &[f32],
+    width: usize,
+    offsets: &[usize],
+    own: &[usize],
+    device: &Device,
+) -> Tensor<2> {
     let count = offsets.last().copied().unwrap_or(0);
     let mut values = vec![0.0f32; count * width];
-    for (bounds, &own) in offsets.windows(2).zip(own) {
-        let rows = values[bounds[0] * width..bounds[1] * width].chunks_exact_mut(width);
-        for (position, row) in (1..=own).zip(rows) {
-            for i in 0..half {
-                let angle = position as f64 * (-step * i as f64).exp();
-                row[i] = angle.sin() as f32;
-                row[half + i] = angle.cos() as f32;
-            }
-        }
+    for (first, &own) in offsets.iter().zip(own) {
+        values[first * width..(first + own) * width].copy_from_slice(&table[..own * width]);
     }
     Tensor::from_data(TensorData::new(values, [count, width]), device)
 }
@@ -404,11 +398,22 @@ impl SentimentModel for Mult {
         let inputs = inputs.map(|(convolution, frames, time)| {
             convolved(convolution, &frames, fixed.then_some(time))
         });
-        let [l, a, v] = [0, 1, 2].map(|m| Sequence {
-            rows: &inputs[m].0,
-            own: &inputs[m].1,
+        let longest = inputs.iter().flat_map(|(rows, _)| rows.lengths()).max();
+        let table = |width: usize| {
+            let added = config.positions && !config.published;
+            added.then(|| sinusoids(longest.unwrap_or(0), width))
+        };
+        let (width, twice) = (config.width, 2 * config.width);
+        let (narrow, wide) = (table(width), table(twice));
+        let [l, a, v] = [0, 1, 2].map(|m| {
+            let (rows, own) = &inputs[m];
+            let table = narrow.as_ref();
+            Sequence {
+                rows,
+                positions: table.map(|table| positions(table, width, &rows.offsets, own, &device)),
+            }
         });
-        let cross = |encoder: &Encoder, x, known| encoder.forward(x, Some(known), config);
+        let cross = |encoder: &Encoder, x, known| encoder.forward(x, Some(known), config.causal);
         let (l_a, l_v) = (
             cross(&self.trans_l_with_a, &l, &a),
             cross(&self.trans_l_with_v, &l, &v),
@@ -428,12 +433,12 @@ impl SentimentModel for Mult {
                 states: Tensor::cat(seen.to_vec(), 1),
                 offsets: of.rows.offsets.clone(),
             };
-            let own = rows.lengths();
+            let (table, own) = (wide.as_ref(), rows.lengths());
             let all = Sequence {
                 rows: &rows,
-                own: &own,
+                positions: table.map(|table| positions(table, twice, &rows.offsets, &own, &device)),
             };
-            encoder.forward(&all, None, config)
+            encoder.forward(&all, None, config.causal)
         };
         let memories = [
             memory(&self.trans_l_mem, &l, [l_a, l_v]),

@@ -77,8 +77,9 @@ fn collect<M: Module>(
     reader.read
 }
 
-/// Gives every parameter of a module the values that `find` has for its published name. The text encoder stays as it is
-/// where there is nothing of it, as in a system that was trained on its output.
+/// Gives every parameter of a module the values that `find` has for its published name. The text encoder, and each part whose
+/// names begin with one of `apart`, stays as it is where there is nothing of it, as in a system that was trained on the
+/// encoder's output.
 ///
 /// # Errors
 ///
@@ -86,25 +87,26 @@ fn collect<M: Module>(
 pub fn load_published<M: Module>(
     module: M,
     renames: &'static [(&'static str, &'static str)],
+    apart: &'static [&'static str],
     find: &dyn Fn(&str) -> Option<PublishedTensor>,
 ) -> Result<M, ModelError> {
     let mut writer = Writer {
         place: Place::new(renames),
+        apart,
         find,
         refused: Vec::new(),
-        text_found: false,
-        text_missing: Vec::new(),
+        parts: vec![Part::default(); 1 + apart.len()],
     };
     let module = module.map(&mut writer);
-    if writer.text_found {
-        writer.refused.append(&mut writer.text_missing);
-    }
-    if writer.refused.is_empty() {
+    let mut refused = writer.refused;
+    let incomplete = writer.parts.into_iter().filter(|part| part.found);
+    refused.extend(incomplete.flat_map(|part| part.missing));
+    if refused.is_empty() {
         return Ok(module);
     }
     Err(ModelError::Config(ConfigError(format!(
         "the weights do not fit the model: {}",
-        writer.refused.join(", ")
+        refused.join(", ")
     ))))
 }
 
@@ -203,11 +205,33 @@ impl ModuleVisitor for Reader<'_> {
 
 struct Writer<'a> {
     place: Place,
+    apart: &'static [&'static str],
     find: &'a dyn Fn(&str) -> Option<PublishedTensor>,
     refused: Vec<String>,
-    /// Whether there is a parameter of the text encoder, and those that there are not.
-    text_found: bool,
-    text_missing: Vec<String>,
+    /// The text encoder, then those of `apart`.
+    parts: Vec<Part>,
+}
+
+/// A part that may be absent as a whole.
+#[derive(Clone, Default)]
+struct Part {
+    /// Whether there is a parameter of it.
+    found: bool,
+    /// Those that there are not.
+    missing: Vec<String>,
+}
+
+impl Writer<'_> {
+    /// The part that a parameter belongs to, where it may be absent.
+    fn part(&mut self, name: &str) -> Option<&mut Part> {
+        let apart = |start: &&str| name.starts_with(*start);
+        let place = if self.place.in_text_encoder() {
+            Some(0)
+        } else {
+            self.apart.iter().position(apart).map(|place| 1 + place)
+        };
+        self.parts.get_mut(place?)
+    }
 }
 
 impl ModuleMapper for Writer<'_> {
@@ -226,17 +250,17 @@ impl ModuleMapper for Writer<'_> {
         if transposed {
             expected.swap(0, 1);
         }
-        let in_text = self.place.in_text_encoder();
         let Some((shape, values)) = (self.find)(&name) else {
-            let missing = if in_text {
-                &mut self.text_missing
-            } else {
-                &mut self.refused
-            };
-            missing.push(format!("{name} is missing"));
+            let told = format!("{name} is missing");
+            match self.part(&name) {
+                Some(part) => part.missing.push(told),
+                None => self.refused.push(told),
+            }
             return param;
         };
-        self.text_found |= in_text;
+        if let Some(part) = self.part(&name) {
+            part.found = true;
+        }
         if shape != expected {
             let refused = format!("{name} is {shape:?}, not {expected:?}");
             self.refused.push(refused);
@@ -297,10 +321,10 @@ mod tests {
             let found = all.iter().find(|(own, _)| own == name);
             found.map(|(_, tensor)| tensor.clone())
         };
-        let to = load_published(to, &[], &find).unwrap();
+        let to = load_published(to, &[], &[], &find).unwrap();
         assert_eq!(published_weights(&to, &[]).unwrap(), all);
         let wide = LstmConfig::new(4, 2).init(&device);
-        let error = load_published(wide.clone(), &[], &find)
+        let error = load_published(wide.clone(), &[], &[], &find)
             .unwrap_err()
             .to_string();
         assert!(
@@ -310,12 +334,29 @@ mod tests {
         let bert: Bert = BertConfig::small(30, 8, 1, 2, 16).init(&device);
         // Without any weight of it a text encoder keeps its own; with some, all are needed.
         let own = published_weights(&bert, &[]).unwrap();
-        let kept = load_published(bert.clone(), &[], &find).unwrap();
+        let kept = load_published(bert.clone(), &[], &[], &find).unwrap();
         assert_eq!(published_weights(&kept, &[]).unwrap(), own);
         let first = |name: &str| (name == own[0].0).then(|| own[0].1.clone());
-        let error = load_published(bert, &[], &first).unwrap_err().to_string();
+        let error = load_published(bert, &[], &[], &first)
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains(&format!("{} is missing", own[1].0)),
+            "{error}"
+        );
+        // So does a part that may be absent.
+        let config = LstmConfig::new(3, 2);
+        let own = config.init(&device);
+        let none = |_: &str| None;
+        let kept = load_published(own.clone(), &[], &["weight_", "bias_"], &none).unwrap();
+        let [kept, before] = [kept, own].map(|lstm| published_weights(&lstm, &[]).unwrap());
+        assert_eq!(kept, before);
+        let half = |name: &str| find(name).filter(|_| !name.contains("_hh"));
+        let error = load_published(config.init(&device), &[], &["weight_"], &half)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("weight_hh_l0 is missing") && error.contains("bias_hh_l0 is missing"),
             "{error}"
         );
     }

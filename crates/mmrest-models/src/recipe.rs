@@ -177,6 +177,14 @@ pub struct Pass {
     pub share: f64,
 }
 
+impl Pass {
+    /// How many batches the pass takes of `batches`.
+    #[must_use]
+    pub fn batches_of(&self, batches: usize) -> usize {
+        ((batches as f64 * self.share) as usize).clamp(1, batches.max(1))
+    }
+}
+
 impl Default for Pass {
     /// All batches; every group steps.
     fn default() -> Self {

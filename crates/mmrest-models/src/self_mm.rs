@@ -23,7 +23,7 @@
 //!
 //! # Where the published code differs from the paper
 //!
-//! The defaults are the published code (MMSA a94e65d).
+//! The published code is MMSA a94e65d; `published = true` sets distances and an epoch's rest as it does.
 //!
 //! | point | paper | code | here |
 //! |---|---|---|---|
@@ -34,7 +34,7 @@
 //! | a side without segments | not mentioned | the centre, then every label, is NaN | the centre before stays; without one, labels stay |
 //! | centres in epoch 1 | not mentioned | include segments not yet seen, with F = 0 | as the code: they are not used before epoch 2 |
 //! | F of the labels | not mentioned | of training mode, dropout on | as the code |
-//! | gradients | of one batch | sum of `accumulate` batches, an epoch's rest dropped | as the code; `flush_rest = true`: the rest makes a step |
+//! | gradients | of one batch | sum of `accumulate` batches, an epoch's rest dropped | `flush_rest = true`: the rest makes a step, or `false` |
 //!
 //! # Published names of the parameters
 //!
@@ -337,7 +337,7 @@ impl SentimentModel for SelfMm {
         }];
         Recipe {
             accumulate: config.accumulate,
-            flush_rest: config.flush_rest,
+            flush_rest: config.flush_rest && !config.published,
             ..Recipe::new(groups, gradients)
         }
     }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::Batch;
 use crate::counts::{linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
-use crate::layers::needs;
+use crate::layers::{fit, needs};
 use crate::model::ModelOutput;
 use crate::needs::{Longest, Needs};
 use crate::published::PublishedTensor;
@@ -255,12 +255,13 @@ impl Padding {
         }
     }
 
-    /// What a model with this padding asks of data and batches. Frames beyond the padding count in the mean.
+    /// What a model with this padding asks of data and batches.
     pub(crate) fn needs(self) -> Needs {
         Needs {
             longest: Longest {
                 text: self.text,
-                ..Longest::default()
+                vision: self.vision,
+                audio: self.audio,
             },
             ..needs(2)
         }
@@ -377,7 +378,7 @@ impl SubNet {
     }
 
     /// h, `[batch, hidden]`, and the batch's statistics. `padded`: the number of frames to average over, where it is not
-    /// each segment's own.
+    /// each segment's own; what lies beyond is cut off.
     pub(crate) fn forward(
         &self,
         frames: SequenceBatch,
@@ -387,10 +388,12 @@ impl SubNet {
     ) -> (Tensor<2>, Option<Tensor<2>>) {
         let device = self.norm.weight.device();
         let batch = frames.len();
+        let frames = match padded {
+            Some(most) => fit(frames, most, false),
+            None => frames,
+        };
         let own = frames.lengths.iter().map(|&length| length.max(1));
-        let counts: Vec<f32> = own
-            .map(|own| padded.unwrap_or(own).max(own) as f32)
-            .collect();
+        let counts: Vec<f32> = own.map(|own| padded.unwrap_or(own) as f32).collect();
         let counts = Tensor::<2>::from_data(TensorData::new(counts, [batch, 1]), &device);
         let mean = frames.values.sum_dim(1).squeeze_dim::<2>(1) / counts;
         let (normal, statistics) = self.norm.forward(mean, running, training);

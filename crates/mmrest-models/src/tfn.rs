@@ -92,8 +92,8 @@ impl Default for TfnConfig {
             text_lstm: TextLstm::OwnLength,
             mean_over: MeanOver::Frames,
             padded_text: 50,
-            padded_audio: 500,
-            padded_vision: 375,
+            padded_audio: 375,
+            padded_vision: 500,
             published: false,
         }
     }
@@ -135,6 +135,7 @@ patience = 8
             r#"
 [model.tfn]
 audio_hidden = 16
+padded_audio = 500
 text_out = 128
 post_fusion_dim = 16
 audio_dropout = 0.4

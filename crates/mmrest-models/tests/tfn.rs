@@ -114,6 +114,7 @@ fn padding_matters_only_where_it_is_asked_for() {
         let config = TfnConfig {
             published,
             audio_hidden: 16,
+            padded_audio: 8,
             ..small()
         };
         let task = task(5, 0);
@@ -129,6 +130,10 @@ fn padding_matters_only_where_it_is_asked_for() {
         assert!(relative(&score(&long), &score(&alone)) < 1e-6);
         let more = [example(-2.0, 5, 4)];
         assert_eq!(relative(&score(&more), &score(&alone)) < 1e-6, same);
+        // What lies beyond is cut off.
+        let [full, mut beyond] = [8, 9].map(|frames| [example(-2.0, 5, frames)]);
+        beyond[0].audio.values[8 * 5..].fill(9.0);
+        assert_eq!(relative(&score(&beyond), &score(&full)) < 1e-6, published);
     }
 }
 

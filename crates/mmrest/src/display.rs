@@ -446,6 +446,7 @@ mod tests {
             test: None,
             learning_rates: vec![(String::new(), 1e-4)],
             gradient_norms: vec![(String::new(), 1.0)],
+            batches: 4,
             skipped_steps: 0,
             model: vec![("clusters".into(), 5.0)],
             selected: true,

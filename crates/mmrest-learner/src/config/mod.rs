@@ -205,6 +205,18 @@ impl Config {
         }
     }
 
+    /// The batch size that the preset in force sets, where it sets one.
+    pub(crate) fn batch_size_of_preset(&self) -> Option<usize> {
+        let presets = self.model.presets().iter();
+        let (_, layer) = presets.copied().find(|(name, _)| *name == self.preset)?;
+        let size = layers::parse(layer)
+            .ok()?
+            .get("train")?
+            .get("batch_size")?
+            .as_integer()?;
+        usize::try_from(size).ok()
+    }
+
     /// Refuses paths with control characters: they come of backslashes, which TOML takes for the beginning of an escape.
     fn check_paths(&self) -> Result<(), ConfigError> {
         let data = &self.data;

@@ -1,4 +1,5 @@
-//! Keys of version 0.1.0 that have another name now: refused in configurations people write, read in those of old runs.
+//! Keys that have another name now, most of them of version 0.1.0: refused in configurations people write, read in those of
+//! old runs.
 
 use mmrest_models::ConfigError;
 use toml::{Table, Value};
@@ -57,6 +58,7 @@ const RENAMED: &[(&str, &str)] = &[
         "train.metric_learning_rate",
         "model.mmrest.metric_learning_rate",
     ),
+    ("model.dmd.step_at_end", "model.dmd.flush_rest"),
 ];
 
 /// Whether version 0.1.0 has written a configuration: it named no model.

@@ -458,6 +458,7 @@ fn mmim_config(number: usize) -> MmimConfig {
         audio_out: 12,
         fusion_width: 20,
         fusion_dropout: 0.0,
+        published: true,
         ..MmimConfig::default()
     };
     if number == 1 {

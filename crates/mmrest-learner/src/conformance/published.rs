@@ -184,7 +184,7 @@ pub(super) fn load_at<M: SentimentModel>(
     prefix: &str,
 ) -> Result<M, LearnerError> {
     let find = |name: &str| find(inputs, &format!("{prefix}{name}"));
-    load_published(model, M::PUBLISHED_NAMES, &find).map_err(|error| inputs.wrong(error))
+    load_published(model, M::PUBLISHED_NAMES, &[], &find).map_err(|error| inputs.wrong(error))
 }
 
 /// What a state takes of the tensors whose names in the file begin with `prefix`.

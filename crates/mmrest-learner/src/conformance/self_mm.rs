@@ -94,12 +94,14 @@ impl SelfMmSizes {
             distance: Distance::Norm,
             exclude_zero: self.exclude_zero,
             accumulate: self.update_epochs.max(1),
-            flush_rest: false,
+            flush_rest: true,
             audio_learning_rate: self.learning_rate_audio,
             vision_learning_rate: self.learning_rate_video,
             text_weight_decay: self.weight_decay_bert,
             audio_weight_decay: self.weight_decay_audio,
             vision_weight_decay: self.weight_decay_video,
+            // Drops what is left of an epoch, whatever `flush_rest` says.
+            published: true,
         }
     }
 

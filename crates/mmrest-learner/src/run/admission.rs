@@ -2,7 +2,7 @@
 
 use mmrest_data::packed::PackedSet;
 use mmrest_data::{Kind, Modality, Split};
-use mmrest_models::AbsentNeed;
+use mmrest_models::{AbsentNeed, Recipe};
 
 use super::changes::{Accepted, Change, DATA, differences};
 use super::folder::RunFolder;
@@ -12,6 +12,7 @@ use crate::config::{Config, Selection};
 use crate::digests::Checked;
 use crate::error::LearnerError;
 use crate::files;
+use crate::loader::batch_count;
 use crate::sentences;
 use crate::train::{Checkpoints, Observer, Restored};
 
@@ -79,20 +80,34 @@ pub(super) fn check_splits(config: &Config, set: &PackedSet) -> Result<(), Learn
     }
 }
 
-/// What the model asks of the data beyond segments: enough of them for a batch. Says which modalities a zero frame stands for.
+/// What the model asks of the data beyond segments: enough of them for a batch and a step. Says which modalities a zero frame
+/// stands for, and where batches are not those of the preset.
 pub(super) fn check_needs(
     config: &Config,
     set: &PackedSet,
+    recipe: &Recipe,
     observer: &dyn Observer,
 ) -> Result<(), LearnerError> {
     let needs = config.model.needs();
     let name = config.model.name();
-    let segments = set.rows(Split::Train).len().min(config.train.batch_size);
+    let (all, batch_size) = (set.rows(Split::Train).len(), config.train.batch_size);
+    let segments = all.min(batch_size);
     if segments < needs.smallest_batch {
         return Err(LearnerError::Training(format!(
             "{name} trains on batches of at least {} segments, but train.batch_size and the training split leave {segments}",
             needs.smallest_batch
         )));
+    }
+    check_steps(
+        name,
+        recipe,
+        batch_count(all, batch_size, needs.smallest_batch),
+    )?;
+    if let Some(published) = config.batch_size_of_preset().filter(|&of| of != batch_size) {
+        observer.note(&format!(
+            "{name}'s preset {} has train.batch_size = {published}; this run has {batch_size}.",
+            config.preset
+        ));
     }
     if needs.sentences > 0 && sentences::count(config) == 0 {
         observer.note(&format!(
@@ -138,6 +153,21 @@ pub(super) fn check_needs(
         }
     }
     Ok(())
+}
+
+/// An epoch of `batches` batches must come to a step at least.
+fn check_steps(name: &str, recipe: &Recipe, batches: usize) -> Result<(), LearnerError> {
+    let taken = recipe.passes.iter().map(|pass| pass.batches_of(batches));
+    let least = taken.min().unwrap_or(batches);
+    if recipe.flush_rest || least >= recipe.accumulate {
+        return Ok(());
+    }
+    Err(LearnerError::Training(format!(
+        "{name} takes a step per {} batches and drops the rest of an epoch, of which the training split makes {least}: lower \
+         train.batch_size or model.{name}.accumulate, or let the rest make a step (model.{name}.flush_rest = true, \
+         model.{name}.published = false)",
+        recipe.accumulate
+    )))
 }
 
 /// The record of this start; a resumed run must have the text encoder that it began with, and the data, unless another is
@@ -257,4 +287,37 @@ fn read_checkpoint(
         )),
     }
     checkpoints.restore(epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use mmrest_models::{SelfMm, SelfMmConfig, SentimentModel};
+
+    use super::*;
+
+    #[test]
+    fn an_epoch_without_a_step_is_refused() {
+        let rates = Config::default().train.rates();
+        let recipe = |published| {
+            let config = SelfMmConfig {
+                published,
+                ..SelfMmConfig::default()
+            };
+            SelfMm::recipe(&config, &rates)
+        };
+        for (published, batches, refused) in [(true, 3, true), (true, 4, false), (false, 1, false)]
+        {
+            let checked = check_steps("self-mm", &recipe(published), batches);
+            assert_eq!(checked.is_err(), refused, "{published} {batches}");
+        }
+        let told = check_steps("self-mm", &recipe(true), 3)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            told.contains("a step per 4 batches")
+                && told.contains("makes 3")
+                && !told.contains("\n"),
+            "{told}"
+        );
+    }
 }

@@ -188,7 +188,8 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
             .observer
             .note("No segment is for testing: the run has no test metrics.");
     }
-    check_needs(config, &set, &*options.observer)?;
+    let recipe = config.train.recipe::<M>(model);
+    check_needs(config, &set, &recipe, &*options.observer)?;
     let mut record = RunRecord::begin(
         data.files,
         report,
@@ -217,7 +218,7 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
     let (mut saved, network) = start_model::<M>(config, model, made, text, &first_device())?;
     let published = init.as_deref().map(PublishedFile::read).transpose()?;
     let network = match &published {
-        Some(file) => file.weights(network)?,
+        Some(file) => file.weights(network, &*options.observer)?,
         None => network,
     };
     let network = match options.backend {
@@ -225,10 +226,17 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         _ => network.fork(main),
     };
     let encoder = network.valid();
-    // What untrained layers give is kept for runs of any precision.
+    // What untrained layers give in f32 is kept for the runs in bf16 too.
     let exact = encoder.text_encoder().cloned();
     let exact = exact.map(|bert| bert.with_products(Precision::F32.products()));
-    let splits = Splits::prepare(&set, &saved, exact.as_ref(), &options.root, &stop)?;
+    let splits = Splits::prepare(
+        &set,
+        &saved,
+        exact.as_ref(),
+        precision,
+        &options.root,
+        &stop,
+    )?;
     if let Some(bert) = exact.filter(|_| untrained > 0) {
         let cache = options.root.join(&config.text.cache);
         saved.encoder = Some(share(&bert, untrained, saved.fingerprint(), &cache)?);
@@ -246,7 +254,6 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         .as_ref()
         .map_or(0, |text| text.bert.num_hidden_layers);
     let task = config.task(saved.features.widths, layers);
-    let recipe = config.train.recipe::<M>(model);
     let tuning = Tuning {
         // Weights that were drawn may be others with another version of the program.
         left_out: untrained * usize::from(!config.text.from_scratch),
@@ -381,6 +388,9 @@ fn initial_weights(
     Ok(Some(file.path))
 }
 
+/// What MMSA's trainers put before every name.
+const WRAPPER: &str = "Model.";
+
 /// A safetensors file of tensors by the names of a model's published code.
 struct PublishedFile<'a> {
     path: &'a Path,
@@ -400,8 +410,13 @@ impl<'a> PublishedFile<'a> {
         Ok(Self { path, file })
     }
 
+    /// A tensor by its published name; or as published trainers save it: MMSA's inside a module `Model`, DMD's the network
+    /// `dmd` alone.
     fn find(&self, name: &str) -> Option<PublishedTensor> {
-        let (shape, values) = self.file.floats(name)?;
+        let wrapped = format!("{WRAPPER}{name}");
+        let names = [Some(name), Some(&wrapped), name.strip_prefix("dmd.")];
+        let mut names = names.into_iter().flatten();
+        let (shape, values) = names.find_map(|name| self.file.floats(name))?;
         Some((shape.to_vec(), values))
     }
 
@@ -409,10 +424,27 @@ impl<'a> PublishedFile<'a> {
         LearnerError::format(self.path, error.to_string())
     }
 
-    /// `model` with the file's weights. The text encoder stays where the file has nothing of it.
-    fn weights<M: SentimentModel>(&self, model: M) -> Result<M, LearnerError> {
-        load_published(model, M::PUBLISHED_NAMES, &|name| self.find(name))
-            .map_err(|error| self.wrong(&error))
+    /// `model` with the file's weights. The text encoder, and parts that the published code may not have saved, stay where the
+    /// file has nothing of them; the latter are noted.
+    fn weights<M: SentimentModel>(
+        &self,
+        model: M,
+        observer: &dyn Observer,
+    ) -> Result<M, LearnerError> {
+        let names = (M::PUBLISHED_NAMES, M::PUBLISHED_APART);
+        let model = load_published(model, names.0, names.1, &|name| self.find(name))
+            .map_err(|error| self.wrong(&error))?;
+        let saved = |part: &str| {
+            let mut names = self.file.names();
+            names.any(|name| name.strip_prefix(WRAPPER).unwrap_or(name).starts_with(part))
+        };
+        for part in names.1.iter().filter(|part| !saved(part)) {
+            observer.note(&format!(
+                "{} has no weights {part}*: they begin as they were drawn.",
+                self.path.display()
+            ));
+        }
+        Ok(model)
     }
 
     /// The state takes what the file has of it.
@@ -465,7 +497,7 @@ pub fn default_folder(root: &Path, config_name: &str, seed: u64) -> RunFolder {
 #[cfg(test)]
 mod tests {
     use mmrest_data::{Modality, Widths};
-    use mmrest_models::{Lmf, LmfConfig, SelfMm, SelfMmConfig, published_weights};
+    use mmrest_models::{Dmd, DmdConfig, Lmf, LmfConfig, SelfMm, SelfMmConfig, published_weights};
 
     use super::*;
 
@@ -494,9 +526,9 @@ mod tests {
             assert!(file.floats(name).is_some(), "{name}");
         }
         let file = PublishedFile::read(&path).unwrap();
-        let other = file.weights(model(2, 2)).unwrap();
+        let other = file.weights(model(2, 2), &Silent).unwrap();
         assert_eq!(published_weights(&other, names).unwrap(), published);
-        let refused = file.weights(model(2, 5)).unwrap_err();
+        let refused = file.weights(model(2, 5), &Silent).unwrap_err();
         let refused = refused.to_string();
         assert!(
             refused.contains("audio_model.rnn.weight_ih_l0") && refused.contains("published"),
@@ -515,6 +547,88 @@ mod tests {
             let expected = format!("post_video_layer_3.bias holds {shown}, which is no weight");
             assert!(refused.contains(&expected), "{refused}");
         }
+    }
+
+    /// Keeps the notes.
+    #[derive(Default)]
+    struct Notes(std::sync::Mutex<Vec<String>>);
+
+    impl Observer for Notes {
+        fn note(&self, message: &str) {
+            self.0.lock().unwrap().push(message.into());
+        }
+    }
+
+    #[test]
+    fn names_may_be_as_the_published_trainers_save_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("published.safetensors");
+        let saved = |weights: &[(String, PublishedTensor)],
+                     named: &dyn Fn(&str) -> Option<String>| {
+            let mut file = TensorFile::default();
+            for (name, (shape, values)) in weights {
+                if let Some(name) = named(name) {
+                    file.add_floats(&name, shape, values.iter().copied());
+                }
+            }
+            file.write(&path).unwrap();
+            PublishedFile::read(&path).unwrap()
+        };
+        let weights = published_weights(&model(1, 2), SelfMm::PUBLISHED_NAMES).unwrap();
+        let file = saved(&weights, &|name| Some(format!("Model.{name}")));
+        let notes = Notes::default();
+        let other = file.weights(model(2, 2), &notes).unwrap();
+        let other = published_weights(&other, SelfMm::PUBLISHED_NAMES).unwrap();
+        assert_eq!(other, weights);
+        assert!(notes.0.into_inner().unwrap().is_empty());
+
+        let dmd = |seed: u64| {
+            let mut config = Config::default();
+            config.data.modalities = vec![Modality::Audio];
+            let widths = Widths {
+                vision: 0,
+                audio: 2,
+            };
+            let own = DmdConfig {
+                width: 4,
+                heads: 2,
+                levels: 1,
+                lengths: [5; 3],
+                ..DmdConfig::default()
+            };
+            let device = Device::flex();
+            device.seed(seed);
+            Dmd::init(&own, &config.task(widths, 0), None, &device).unwrap()
+        };
+        let [weights, drawn] =
+            [1, 2].map(|seed| published_weights(&dmd(seed), Dmd::PUBLISHED_NAMES).unwrap());
+        // The network alone, without the graphs.
+        let file = saved(&weights, &|name| {
+            Some(name.strip_prefix("dmd.")?.to_owned())
+        });
+        let notes = Notes::default();
+        let begun = file.weights(dmd(2), &notes).unwrap();
+        let begun = published_weights(&begun, Dmd::PUBLISHED_NAMES).unwrap();
+        for ((found, of_file), drawn) in begun.iter().zip(&weights).zip(&drawn) {
+            let expected = if found.0.starts_with("dmd.") {
+                of_file
+            } else {
+                drawn
+            };
+            assert_eq!(found, expected);
+        }
+        let notes = notes.0.into_inner().unwrap();
+        assert_eq!(notes.len(), 2);
+        assert!(
+            notes[0].contains("homo.*") && notes[1].contains("hetero.*"),
+            "{notes:?}"
+        );
+        // Of a graph that is there, nothing may be missing.
+        let file = saved(&weights, &|name| {
+            (name != "homo.W_edge.bias").then(|| name.to_owned())
+        });
+        let refused = file.weights(dmd(2), &Silent).unwrap_err().to_string();
+        assert!(refused.contains("homo.W_edge.bias is missing"), "{refused}");
     }
 
     #[test]

@@ -335,6 +335,7 @@ mod tests {
             test: None,
             learning_rates: vec![(String::new(), 1e-4), ("text".into(), 5e-5)],
             gradient_norms: vec![(String::new(), 1.0)],
+            batches: 4,
             skipped_steps: 1,
             model: Vec::new(),
             selected: true,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use burn::train::Interrupter;
-use mmrest_models::{Batch, ModelError, Pass, Recipe, SentimentModel, seed};
+use mmrest_models::{Batch, ModelError, Recipe, SentimentModel, seed};
 
 use super::adapter::Epochs;
 use super::best_model::BestModel;
@@ -236,12 +236,14 @@ impl EpochLoop {
             }
         }
         tally.skipped = skipped;
+        let batches = before.batches;
         let factor = plan.factor(
             epoch,
             before.steps.saturating_sub(1),
             self.progress.plateau.factor,
         );
-        Ok(self.row::<M>(epoch, &tally, factor, columns))
+        let row = self.row::<M>(epoch, &tally, factor, columns);
+        Ok(EpochRow { batches, ..row })
     }
 
     /// The training steps of one pass. `before`: what the epoch's passes before it have done; moves on.
@@ -256,7 +258,7 @@ impl EpochLoop {
     ) -> Result<Tally, LearnerError> {
         let epochs = self.saved.config.train.epochs;
         let accumulate = self.recipe.accumulate.max(1);
-        let batches = batches_of(&self.recipe.passes[index], self.train.batches());
+        let batches = self.recipe.passes[index].batches_of(self.train.batches());
         if index > 0 {
             trainer.begin_pass(epoch, index);
         }
@@ -306,6 +308,7 @@ impl EpochLoop {
             );
         }
         trainer.end_pass()?;
+        before.batches += batches;
         before.steps += plan.steps_of(batches);
         if tally.taken == 0 {
             return Err(LearnerError::Training(format!(
@@ -320,7 +323,7 @@ impl EpochLoop {
     fn rate_plan(&self) -> RatePlan {
         let batches = self.train.batches();
         let passes = self.recipe.passes.iter();
-        let batches: Vec<usize> = passes.map(|pass| batches_of(pass, batches)).collect();
+        let batches: Vec<usize> = passes.map(|pass| pass.batches_of(batches)).collect();
         RatePlan::new(&self.saved.config.train, &self.recipe, &batches)
     }
 
@@ -427,6 +430,7 @@ impl EpochLoop {
             gradient_norms: norms
                 .map(|(group, sum)| (group.name.into(), sum / tally.taken as f64))
                 .collect(),
+            batches: 0,
             skipped_steps: tally.skipped,
             model,
             selected: false,
@@ -485,14 +489,10 @@ impl EpochLoop {
 /// What an epoch's passes have done.
 #[derive(Default)]
 struct Before {
+    batches: usize,
     /// Steps of the optimisers.
     steps: usize,
     segments: usize,
-}
-
-/// How many batches a pass takes of `batches`.
-fn batches_of(pass: &Pass, batches: usize) -> usize {
-    ((batches as f64 * pass.share) as usize).clamp(1, batches.max(1))
 }
 
 impl Tally {

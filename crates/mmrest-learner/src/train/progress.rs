@@ -33,6 +33,9 @@ pub struct EpochRow {
     pub learning_rates: Vec<(String, f64)>,
     /// Global norm before clipping of each group of gradients, mean over steps, by its name; that of the first has none.
     pub gradient_norms: Vec<(String, f64)>,
+    /// Batches of all passes over the training split; 0 in runs of older versions.
+    #[serde(default)]
+    pub batches: usize,
     /// Steps that were skipped: a loss or gradient was not finite.
     #[serde(default)]
     pub skipped_steps: usize,
@@ -67,6 +70,7 @@ impl EpochRow {
         for (name, value) in &self.gradient_norms {
             number(prefixed(name, "gradient_norm"), *value);
         }
+        number("batches".into(), self.batches as f64);
         number("skipped_steps".into(), self.skipped_steps as f64);
         for (name, value) in &self.model {
             number(name.clone(), *value);

@@ -160,7 +160,7 @@ fn attention_is_that_of_the_cpu() {
             let both = [rows(&asked), rows(&told)];
             compare(&what, &attention, &both, |attention: &Attention, x| {
                 let bounds = [&asked[..], &told[..]];
-                attention.across(x[0].clone(), x[1].clone(), bounds, causal)
+                attention.across(x[0].clone(), x[1].clone().into(), bounds, causal)
             });
         }
     }

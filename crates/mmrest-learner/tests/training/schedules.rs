@@ -27,7 +27,7 @@ fn a_tuned_run_resumes_to_the_very_same_end() {
         let mut set = TUNED.to_vec();
         set.push(&name);
         set.push(match model {
-            "self-mm" => "model.self-mm.flush_rest=true",
+            "self-mm" => "model.self-mm.accumulate=3",
             _ => "model.mmrest.clusters.refit_every=3", // the resumed epoch is none that clusters
         });
         let whole = format!("whole-{model}");

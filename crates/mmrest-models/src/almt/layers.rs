@@ -5,6 +5,7 @@
 //! A(q, k, v) = softmax(e^-1/2 q k^T) v     per head, e numbers wide
 //! MHA(q, k, v) = W_o [A(W_q q, W_k k, W_v v)] + b_o
 //! block:  x = x + MHA(LN_q x, LN_k s, LN_v s)      x = x + W_2 gelu(W_1 LN x + b_1) + b_2
+//!         with few queries as W_v mix, mix = softmax(e^-1/2 (W_q LN_q x) W_k s_k^T) s_v: sources are not projected
 //! hyper:  h = LN_4 h + W_o [A(W_q LN_1 H, W_ka LN_2 a, W_va LN_2 a) + A(W_q LN_1 H, W_kv LN_3 v, W_vv LN_3 v)] + b_o
 //! ```
 
@@ -131,6 +132,52 @@ pub struct Attention {
     heads: usize,
 }
 
+impl Attention {
+    /// `[batch, queries, d]` of what queries, `[batch, queries, d]`, take of keys and values, `[batch, keys, d]`.
+    fn forward(&self, [q, k, v]: [Tensor<3>; 3], mask: Option<&Tensor<4>>) -> Tensor<3> {
+        let [[_, queries, width], [_, keys, _]] = [q.dims(), k.dims()];
+        let inner = self.heads * HEAD;
+        let q = self.to_q.forward(q);
+        // Multiplications of either way, for keys as for values.
+        let projected = keys * inner * (width + queries);
+        let absorbed = queries * width * (inner + self.heads * keys);
+        let mixed = if absorbed < projected {
+            self.absorbed([q, k, v], mask)
+        } else {
+            let (k, v) = (self.to_k.forward(k), self.to_v.forward(v));
+            attend([q, k, v], self.heads, mask)
+        };
+        self.to_out.forward(mixed)
+    }
+
+    /// As [`attend`] of the projected keys and values, which are never made: without bias, `q (n W_k)^T` is `(q W_k^T) n^T`, and
+    /// `p (n W_v)` is `(p n) W_v`.
+    fn absorbed(&self, [q, k, v]: [Tensor<3>; 3], mask: Option<&Tensor<4>>) -> Tensor<3> {
+        let ([batch, queries, inner], [_, keys, width]) = (q.dims(), k.dims());
+        let heads = self.heads;
+        let of_heads = |linear: &Linear| linear.weight.val().reshape([width, heads, HEAD]);
+        let to_k = of_heads(&self.to_k).permute([1, 2, 0]);
+        let to_v = of_heads(&self.to_v).swap_dims(0, 1);
+        let q = q * (1.0 / (HEAD as f64).sqrt());
+        let q = q.reshape([batch * queries, heads, HEAD]).swap_dims(0, 1);
+        let q = q.matmul(to_k).reshape([heads, batch, queries, width]);
+        let q = q.swap_dims(0, 1).reshape([batch, heads * queries, width]);
+        let scores = q.matmul(k.swap_dims(1, 2));
+        let scores = scores.reshape([batch, heads, queries, keys]);
+        let scores = match mask {
+            Some(mask) => scores + mask.clone(),
+            None => scores,
+        };
+        let chances = softmax(scores, 3).reshape([batch, heads * queries, keys]);
+        let mixed = chances.matmul(v).reshape([batch, heads, queries, width]);
+        let mixed = mixed
+            .swap_dims(0, 1)
+            .reshape([heads, batch * queries, width]);
+        let mixed = mixed.matmul(to_v).swap_dims(0, 1);
+        mixed.reshape([batch, queries, inner])
+    }
+}
+
 /// Two linear layers with GELU between.
 #[derive(Module, Debug)]
 pub struct FeedForward {
@@ -197,12 +244,12 @@ impl Block {
         s: Tensor<3>,
         mask: Option<&Tensor<4>>,
     ) -> Tensor<3> {
-        let attention = &self.mha;
-        let q = attention.to_q.forward(self.norm_q.forward(x.clone()));
-        let k = attention.to_k.forward(self.norm_k.forward(s.clone()));
-        let v = attention.to_v.forward(self.norm_v.forward(s));
-        let mixed = attend([q, k, v], attention.heads, mask);
-        let x = x + attention.to_out.forward(mixed);
+        let normal = [
+            self.norm_q.forward(x.clone()),
+            self.norm_k.forward(s.clone()),
+            self.norm_v.forward(s),
+        ];
+        let x = x + self.mha.forward(normal, mask);
         let hidden = self
             .feed_forward
             .first
@@ -443,5 +490,56 @@ impl Fusion {
         let target = token + self.positions_target.val().narrow(1, 0, 1);
         let step = |x: Tensor<3>, block: &Block| block.forward(x, source.clone(), None);
         self.blocks.iter().fold(target, step).squeeze_dim(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Distribution;
+
+    use super::*;
+
+    #[test]
+    fn keys_and_values_need_not_be_projected() {
+        let device = Device::flex().autodiff();
+        device.seed(4);
+        let attention = Block::init(6, 3, 4, &device).mha;
+        let random = |shape: [usize; 3]| {
+            Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device).require_grad()
+        };
+        let (q, k, v) = (random([2, 2, 192]), random([2, 5, 6]), random([2, 5, 6]));
+        for lengths in [[5, 5], [5, 3]] {
+            let mask = key_mask(&lengths, 0, 5, &device);
+            let results = |mixed: Tensor<3>| -> Vec<Vec<f32>> {
+                let weigh = Tensor::arange(0..2 * 2 * 192, &device).float().sin();
+                let gradients = (mixed.clone() * weigh.reshape([2, 2, 192]))
+                    .sum()
+                    .backward();
+                let host = |x: Tensor<1>| -> Vec<f32> { x.into_data().try_to_vec().unwrap() };
+                let mut all = vec![host(mixed.flatten(0, 2))];
+                for input in [&q, &k, &v] {
+                    all.push(host(input.grad(&gradients).unwrap().flatten(0, 2)));
+                }
+                for linear in [&attention.to_k, &attention.to_v] {
+                    let gradient = linear.weight.val().grad(&gradients).unwrap();
+                    all.push(host(gradient.flatten(0, 1)));
+                }
+                all
+            };
+            let inputs = [q.clone(), k.clone(), v.clone()];
+            let absorbed = results(attention.absorbed(inputs, mask.as_ref()));
+            let projected = [
+                q.clone(),
+                attention.to_k.forward(k.clone()),
+                attention.to_v.forward(v.clone()),
+            ];
+            let expected = results(attend(projected, 3, mask.as_ref()));
+            for (found, expected) in absorbed.iter().zip(&expected) {
+                assert_eq!(found.len(), expected.len());
+                for (found, expected) in found.iter().zip(expected) {
+                    assert!((found - expected).abs() < 2e-5 * expected.abs().max(1.0));
+                }
+            }
+        }
     }
 }

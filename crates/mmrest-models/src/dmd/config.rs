@@ -45,7 +45,7 @@ pub struct DmdConfig {
     /// Batches whose gradients are summed for one step.
     pub accumulate: usize,
     /// Whether the batches left over at the end of an epoch make a step; published, they are dropped.
-    pub step_at_end: bool,
+    pub flush_rest: bool,
     /// The published code to the letter: orthogonal over the batch, representations as published, left-over batches dropped.
     pub published: bool,
 }
@@ -91,7 +91,7 @@ impl Default for DmdConfig {
             ort_axis: OrtAxis::Channel,
             distil_repr: DistilRepr::L1,
             accumulate: 10,
-            step_at_end: true,
+            flush_rest: true,
             published: false,
         }
     }
@@ -206,7 +206,7 @@ attention_dropout = [0.4, 0.0, 0.0]"#
         "ort_axis",
         "distil_repr",
         "accumulate",
-        "step_at_end",
+        "flush_rest",
     ];
 
     fn check(&self, key: &str, _: &Task) -> Result<(), ConfigError> {

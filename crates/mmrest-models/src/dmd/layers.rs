@@ -5,9 +5,10 @@ use burn::nn::{Dropout, DropoutConfig, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use mmrest_encoders::init::{WeightInit, uniform_init};
-use mmrest_encoders::{TransformerLayer, TransformerLayerConfig};
+use mmrest_encoders::{Known, TransformerLayer, TransformerLayerConfig, drop_out};
 
 use crate::counts::{linear, product, sum};
+use crate::layers::sinusoids;
 
 /// A matrix over channels, stored as a convolution over one position.
 #[derive(Module, Debug)]
@@ -118,15 +119,21 @@ impl Encoder {
         sum([layers, product([2, width])])
     }
 
-    /// `[batch, time, width]` of `x`, which attends to `source: [batch, time, width]`, or to itself without.
-    pub(super) fn forward(&self, x: Tensor<3>, source: Option<Tensor<3>>) -> Tensor<3> {
+    /// `[batch, time, width]` of `x`, which attends to `source: [batch, time, width]`, or to itself without. `positions`: those of
+    /// the width.
+    pub(super) fn forward(
+        &self,
+        x: Tensor<3>,
+        source: Option<Tensor<3>>,
+        positions: &Tensor<3>,
+    ) -> Tensor<3> {
         let [batch, time, width] = x.dims();
         let offsets = |time: usize| (0..=batch).map(|row| row * time).collect::<Vec<_>>();
         let own = offsets(time);
-        let mut rows = self.embed(x);
+        let mut rows = drop_out(&self.dropout, embedded(x, positions));
         if let Some(source) = source {
             let known = offsets(source.dims()[1]);
-            let source = self.embed(source);
+            let source = Known::dropped(&self.dropout, embedded(source, positions));
             for layer in &self.layers {
                 rows = layer.across(rows, source.clone(), [&own, &known], true);
             }
@@ -137,33 +144,24 @@ impl Encoder {
         }
         self.norm.forward(rows).reshape([batch, time, width])
     }
-
-    /// `sqrt(width) x + positions`, laid end to end. A row whose first channel is exactly 0 has no position: padding is zeros
-    /// up to here, for no layer before has a bias.
-    fn embed(&self, x: Tensor<3>) -> Tensor<2> {
-        let [batch, time, width] = x.dims();
-        let there = x.clone().detach().narrow(2, 0, 1).equal_elem(0.0);
-        let positions = sinusoids(time, width, &x.device()).expand([batch, time, width]);
-        let positions = positions.mask_fill(there.expand([batch, time, width]), 0.0);
-        let x = x * (width as f64).sqrt() + positions;
-        self.dropout.forward(x).reshape([batch * time, width])
-    }
 }
 
-/// `[sin((t + 1) f_0), .., cos((t + 1) f_0), ..]` with `f_i = 10000^(-i / (width/2 - 1))`, `[1, time, width]`; an odd width has
-/// a column of zeros.
-fn sinusoids(time: usize, width: usize, device: &Device) -> Tensor<3> {
-    let half = width / 2;
-    let step = 10_000f64.ln() / half.saturating_sub(1).max(1) as f64;
-    let row = |t: usize| {
-        let angle = move |i: usize| ((t + 1) as f64) * (-(i as f64) * step).exp();
-        let sines = (0..half).map(move |i| angle(i).sin() as f32);
-        let cosines = (0..half).map(move |i| angle(i).cos() as f32);
-        let rest = std::iter::repeat_n(0.0, width - 2 * half);
-        sines.chain(cosines).chain(rest)
-    };
-    let values: Vec<f32> = (0..time).flat_map(row).collect();
-    Tensor::from_data(TensorData::new(values, [1, time, width]), device)
+/// `sqrt(width) x + positions`, laid end to end. A row whose first channel is exactly 0 has no position: padding is zeros up to
+/// here, for no layer before has a bias.
+fn embedded(x: Tensor<3>, positions: &Tensor<3>) -> Tensor<2> {
+    let [batch, time, width] = x.dims();
+    let absent = x.clone().detach().narrow(2, 0, 1).equal_elem(0.0);
+    let positions = positions.clone().narrow(1, 0, time);
+    let positions = positions.expand([batch, time, width]);
+    let positions = positions.mask_fill(absent.expand([batch, time, width]), 0.0);
+    let x = x * (width as f64).sqrt() + positions;
+    x.reshape([batch * time, width])
+}
+
+/// [`sinusoids`] of sequences of a width, `[1, time, width]`.
+pub(super) fn positions(time: usize, width: usize, device: &Device) -> Tensor<3> {
+    let values = TensorData::new(sinusoids(time, width), [1, time, width]);
+    Tensor::from_data(values, device)
 }
 
 /// The student and the teacher of each edge, by their place in the order text, vision, audio.

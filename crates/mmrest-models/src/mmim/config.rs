@@ -42,6 +42,8 @@ pub struct MmimConfig {
     pub mi_learning_rate: f64,
     /// Which share of the batches the estimators' pass takes.
     pub mi_share: f64,
+    /// The published code to the letter: its likelihood.
+    pub published: bool,
 }
 
 /// The logarithm of a Gaussian's density, without constants.
@@ -72,6 +74,18 @@ impl Default for MmimConfig {
             lld: Likelihood::Published,
             mi_learning_rate: 1e-3,
             mi_share: 1.0,
+            published: false,
+        }
+    }
+}
+
+impl MmimConfig {
+    /// The likelihood in force.
+    pub(super) fn lld(&self) -> Likelihood {
+        if self.published {
+            Likelihood::Published
+        } else {
+            self.lld
         }
     }
 }

@@ -91,8 +91,8 @@ impl Default for MultConfig {
             positions: true,
             padding: Padding::Masked,
             padded_text: 50,
-            padded_audio: 500,
-            padded_vision: 375,
+            padded_audio: 375,
+            padded_vision: 500,
             accumulate: 8,
             flush_rest: true,
             published: false,
@@ -147,6 +147,7 @@ patience = 8
             r#"
 [model.mult]
 width = 30
+padded_audio = 500
 heads = 6
 audio_kernel = 1
 vision_kernel = 3

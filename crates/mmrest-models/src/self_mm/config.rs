@@ -57,6 +57,8 @@ pub struct SelfMmConfig {
     pub audio_weight_decay: f64,
     /// Weight decay of the vision LSTM and its linear layer.
     pub vision_weight_decay: f64,
+    /// The published code to the letter: distances are norms, and an epoch's last batches are dropped.
+    pub published: bool,
 }
 
 impl Default for SelfMmConfig {
@@ -79,12 +81,13 @@ impl Default for SelfMmConfig {
             distance: Distance::Norm,
             exclude_zero: true,
             accumulate: 4,
-            flush_rest: false,
+            flush_rest: true,
             audio_learning_rate: 5e-3,
             vision_learning_rate: 5e-3,
             text_weight_decay: 1e-3,
             audio_weight_decay: 1e-3,
             vision_weight_decay: 1e-3,
+            published: false,
         }
     }
 }
@@ -112,6 +115,15 @@ impl Distance {
 }
 
 impl SelfMmConfig {
+    /// The distance in force.
+    pub(super) fn distance(&self) -> Distance {
+        if self.published {
+            Distance::Norm
+        } else {
+            self.distance
+        }
+    }
+
     /// P of each target.
     pub(super) fn widths(&self) -> [usize; 4] {
         [
@@ -196,6 +208,7 @@ patience = 8
         "distance",
         "exclude_zero",
         "accumulate",
+        "flush_rest",
         "audio_learning_rate",
         "vision_learning_rate",
         "text_weight_decay",

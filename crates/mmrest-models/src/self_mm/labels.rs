@@ -91,7 +91,7 @@ impl LabelState {
     fn move_labels(&mut self, row: usize, own: [&[f32]; 4], epoch: f64, settings: &Settings) {
         let truth = f64::from(self.fusion.labels[row]);
         let [least, greatest] = settings.label_range.map(f64::from);
-        let distance = settings.config.distance;
+        let distance = settings.config.distance();
         let Some(d_fusion) = self.fusion.place(own[0], distance) else {
             return;
         };

@@ -13,7 +13,7 @@ pub(crate) struct Cost {
     pub(crate) parameters: ParameterCounts,
     /// Parameters without the text encoder.
     pub(crate) own_parameters: usize,
-    /// Median over all epochs of the training time per step, including clustering.
+    /// Median over all epochs of the training time per batch of all passes, including clustering.
     pub(crate) seconds_per_step: f64,
     /// Median over the runs of the training time of all epochs.
     pub(crate) training_seconds: f64,
@@ -33,11 +33,15 @@ impl Cost {
                 .filter_map(|epoch| epoch.get("train_seconds").copied())
                 .collect()
         };
-        let steps = |run: &RunResult| run.train_segments.div_ceil(batch_size).max(1) as f64;
-        let a_step: Vec<f64> = runs
-            .iter()
-            .flat_map(|run| seconds(run).into_iter().map(|time| time / steps(run)))
-            .collect();
+        let a_step = runs.iter().flat_map(|run| {
+            // Older versions did not count; all but MMIM have one pass.
+            let one_pass = run.train_segments.div_ceil(batch_size).max(1) as f64;
+            run.epochs.iter().filter_map(move |epoch| {
+                let counted = epoch.get("batches").filter(|&&batches| batches > 0.0);
+                Some(epoch.get("train_seconds")? / counted.unwrap_or(&one_pass))
+            })
+        });
+        let a_step: Vec<f64> = a_step.collect();
         let whole: Vec<f64> = runs.iter().map(|run| seconds(run).iter().sum()).collect();
         let epochs: Vec<f64> = runs.iter().map(|run| run.epochs.len() as f64).collect();
         let peaks = runs.iter().filter_map(|run| run.record.peak_memory_mib);

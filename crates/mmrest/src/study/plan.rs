@@ -1,7 +1,7 @@
 //! Applies a study to one configuration: which variants are run, which are not, and why.
 
 use anyhow::{Result, anyhow, bail};
-use mmrest_data::Modality;
+use mmrest_data::{DataConfig, FramesOf, Kind, Modality};
 use mmrest_learner::Config;
 use mmrest_learner::config::{ModelConfig, closest};
 use toml::Value;
@@ -92,6 +92,19 @@ impl Plan {
         let record_test = study.searches.is_empty();
         let resolve = |set: &Overrides| resolve(file, &below, set, record_test);
         let own = resolve(&Vec::new())?;
+        // A variant of another model is trained by that model's recipe, not by the one in the file.
+        let resolve = |set: Overrides| -> Result<(Overrides, Config)> {
+            let config = resolve(&set)?;
+            if config.model.name() == own.model.name() {
+                return Ok((set, config));
+            }
+            let named = |key: &str| below.iter().chain(&set).any(|(known, _)| known == key);
+            let mut all = recipe_of(&config)?;
+            all.retain(|(key, _)| !named(key));
+            all.extend(set);
+            let config = resolve(&all)?;
+            Ok((all, config))
+        };
         let mut plan = Self {
             variants: Vec::new(),
             reference: study.reference.clone(),
@@ -161,11 +174,11 @@ impl Plan {
     fn variant(
         &self,
         entry: &VariantEntry,
-        resolve: &impl Fn(&Overrides) -> Result<Config>,
+        resolve: &impl Fn(Overrides) -> Result<(Overrides, Config)>,
     ) -> Result<Variant> {
         let set = overrides(&entry.set);
         check_keys(&format!("variant '{}'", entry.name), &set)?;
-        let config = resolve(&set).map_err(|e| anyhow!("variant '{}': {e}", entry.name))?;
+        let (set, config) = resolve(set).map_err(|e| anyhow!("variant '{}': {e}", entry.name))?;
         Ok(Variant {
             name: entry.name.clone(),
             title: entry.title.clone().unwrap_or_else(|| entry.name.clone()),
@@ -211,11 +224,11 @@ impl Plan {
         Ok(Some(name))
     }
 
-    /// Adds a variant for each registered model, with the model's preset for these data, or else its first.
+    /// Adds a variant for each registered model, with the model's preset for these data.
     fn every_model(
         &mut self,
         config: &str,
-        resolve: &impl Fn(&Overrides) -> Result<Config>,
+        resolve: &impl Fn(Overrides) -> Result<(Overrides, Config)>,
         own: &Config,
     ) -> Result<()> {
         for &name in ModelConfig::NAMES {
@@ -225,22 +238,18 @@ impl Plan {
             else {
                 continue;
             };
-            let mut presets = model.presets().iter().map(|(preset, _)| *preset);
-            let first = presets.clone().next().unwrap_or_default();
-            let preset = presets
-                .find(|preset| is_of(config, preset))
-                .unwrap_or(first);
+            let preset = preset_for(&model, config, &own.data);
             let set: Overrides = vec![
                 ("model.name".into(), name.into()),
                 ("preset".into(), preset.into()),
             ];
-            match resolve(&set) {
+            match resolve(set) {
                 // What a model cannot do without is in its refusal.
                 Err(error) => self.skipped.push(Skipped {
                     name: name.into(),
                     reason: error.to_string(),
                 }),
-                Ok(config) => {
+                Ok((set, config)) => {
                     let variant = Variant {
                         name: name.into(),
                         title: name.into(),
@@ -258,7 +267,7 @@ impl Plan {
     fn sweep(
         &mut self,
         entry: &SweepEntry,
-        resolve: &impl Fn(&Overrides) -> Result<Config>,
+        resolve: &impl Fn(Overrides) -> Result<(Overrides, Config)>,
         own: &Config,
     ) -> Result<()> {
         let symbol = entry.symbol.clone().unwrap_or_else(|| entry.key.clone());
@@ -350,6 +359,37 @@ fn resolve(
     Ok(config)
 }
 
+/// What the preset in force says of training.
+fn recipe_of(config: &Config) -> Result<Overrides> {
+    let presets = config.model.presets().iter();
+    let layer = presets.filter(|(name, _)| *name == config.preset);
+    let layer: String = layer.map(|(_, layer)| *layer).collect();
+    let mut recipe = overrides(&layer.parse()?);
+    recipe.retain(|(key, _)| key.starts_with("train."));
+    Ok(recipe)
+}
+
+/// The longest sequences of the aligned releases: a frame per token.
+const ALIGNED: usize = 50;
+
+/// A model's preset for the data of a configuration of this name: `<data>-unaligned` where there is one and frames come at
+/// rates of their own, else `<data>`, else the first.
+fn preset_for(model: &ModelConfig, config: &str, data: &DataConfig) -> &'static str {
+    let mut presets = model.presets().iter().map(|(preset, _)| *preset);
+    let first = presets.clone().next().unwrap_or_default();
+    let Some(plain) = presets.clone().find(|preset| is_of(config, preset)) else {
+        return first;
+    };
+    let release = data.file.as_deref().unwrap_or_default();
+    let longer = match data.max_frames {
+        Some(most) => most > ALIGNED,
+        None => data.kind == Kind::Mmsa && release.contains("unaligned"),
+    };
+    let unaligned = presets.find(|preset| preset.strip_prefix(plain) == Some("-unaligned"));
+    let unaligned = unaligned.filter(|_| longer && data.frames == FramesOf::Own);
+    unaligned.unwrap_or(plain)
+}
+
 /// Whether a configuration of this name is about the data set `data`: `mosi-words` is about `mosi`.
 fn is_of(config: &str, data: &str) -> bool {
     let rest = config.strip_prefix(data);
@@ -370,6 +410,7 @@ mod tests {
     use mmrest_models::MmRestConfig;
 
     use super::*;
+    use crate::shipped;
 
     fn plan(config: &str, study: &str, common: &[(&str, Value)]) -> Result<Plan> {
         let folder = tempfile::tempdir().unwrap();
@@ -472,6 +513,86 @@ mod tests {
         let self_mm = plan.variants.iter().find(|v| v.name == "self-mm").unwrap();
         assert_eq!(self_mm.config.preset, "mosi");
         assert!(is_of("mosi-words", "mosi") && !is_of("mosi-words", "mos") && is_of("a", "a"));
+    }
+
+    fn plan_of(config: &str, study: &str, common: &Overrides) -> Plan {
+        let file = crate::project::find_config(config).unwrap();
+        Plan::make(&StudyFile::parse(study).unwrap(), &file, common).unwrap()
+    }
+
+    /// What a model's preset sets, as `batch_size` or another key of `[train]`.
+    fn of_preset(config: &Config, key: &str) -> Option<Value> {
+        let recipe = recipe_of(config).unwrap().into_iter();
+        let key = format!("train.{key}");
+        recipe
+            .rev()
+            .find(|(known, _)| *known == key)
+            .map(|(_, value)| value)
+    }
+
+    const EVERY_MODEL: &str =
+        "title = \"T\"\nreference = \"own\"\nevery_model = true\nvariant = [{ name = \"own\" }]";
+
+    #[test]
+    fn other_models_are_trained_by_the_recipe_of_their_preset() {
+        for name in shipped::names(false) {
+            let plan = plan_of(name, EVERY_MODEL, &Vec::new());
+            let own = &plan.variants[0].config;
+            let batch = match name {
+                "mosei" | "mosei-mmsa" => 128,
+                "sample" => 32,
+                _ => 64,
+            };
+            assert_eq!(
+                (own.model.name(), own.train.batch_size),
+                ("mmrest", batch),
+                "{name}"
+            );
+            assert!(plan.variants.len() > 10, "{name}");
+            for variant in &plan.variants[1..] {
+                let config = &variant.config;
+                let expected = of_preset(config, "batch_size").unwrap();
+                let found = Value::Integer(config.train.batch_size as i64);
+                assert_eq!(found, expected, "{name} {}", variant.name);
+            }
+        }
+        let set = vec![("train.batch_size".into(), 8.into())];
+        let plan = plan_of("mosei", EVERY_MODEL, &set);
+        assert!(plan.variants.iter().all(|v| v.config.train.batch_size == 8));
+        let words = plan_of(
+            "mosi-words",
+            shipped::config("compare-words").unwrap(),
+            &Vec::new(),
+        );
+        for variant in words
+            .variants
+            .iter()
+            .filter(|v| v.name.starts_with("mag-bert"))
+        {
+            assert_eq!(variant.config.train.batch_size, 32);
+        }
+        assert_eq!(words.variants[0].config.train.batch_size, 64);
+    }
+
+    #[test]
+    fn frames_of_their_own_rate_have_the_unaligned_preset() {
+        for (name, expected) in [
+            ("mosi", "mosi-unaligned"),
+            ("mosi-mmsa", "mosi-unaligned"),
+            ("mosei", "mosei-unaligned"),
+            ("mosei-mmsa", "mosei-unaligned"),
+            ("mosi-words", "mosi"),
+            ("mosi-timing", "mosi"),
+            ("sims", "mosi"),
+        ] {
+            let plan = plan_of(name, EVERY_MODEL, &Vec::new());
+            let dmd = plan.variants.iter().find(|v| v.name == "dmd").unwrap();
+            assert_eq!(dmd.config.preset, expected, "{name}");
+        }
+        let shorter = vec![("data.max_frames".into(), 50.into())];
+        let plan = plan_of("mosi", EVERY_MODEL, &shorter);
+        let dmd = plan.variants.iter().find(|v| v.name == "dmd").unwrap();
+        assert_eq!(dmd.config.preset, "mosi");
     }
 
     #[test]
