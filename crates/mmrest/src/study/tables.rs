@@ -445,8 +445,7 @@ fn costs(summary: &Summary) -> Part {
         header: header(&names, []),
         rows: known.map(row).collect(),
         note: "Measured in these runs. A step: median over epochs of training time by steps, with what an epoch begins and ends \
-               with. \
-               Memory: of the run's own process, the data set included. Runs that share the machine slow one another down."
+               with. Memory: of the run's own process, the data set included. Runs that share the machine slow one another down."
             .into(),
         ..Part::default()
     }
