@@ -123,7 +123,8 @@ fn noise(count: usize) -> Vec<f32> {
 
 #[test]
 fn a_compressed_file_is_believed_as_far_as_its_own_size_goes() {
-    let noise = array(&[100_000], &noise(100_000));
+    let numbers = noise(100_000);
+    let noise = array(&[100_000], &numbers);
     let frames = array(&[2, 1, 12_000_000], &vec![0.0; 24_000_000]);
     let part = dict(&[
         ("raw_text", list(&[text("a"), text("b")])),
@@ -133,18 +134,16 @@ fn a_compressed_file_is_believed_as_far_as_its_own_size_goes() {
         ("noise", noise.clone()),
     ]);
     let error = refusal(&gzipped(&pickle(&dict(&[("train", part)]))));
-    assert!(error.contains("more frames than a file of its size"), "{error}");
-    // Few bytes again and again: values, then steps that leave none.
-    for (piece, said) in [
-        (&b"N"[..], "more than 4194304 values"),
-        (b"\x85\x94", "more than 4194304 values"),
-        (b"q\x00", "again and again"),
-        (b"(1", "again and again"),
-    ] {
+    assert!(
+        error.contains("more frames than a file of its size"),
+        "{error}"
+    );
+    // Few bytes again and again: values, what is remembered, and steps that leave nothing.
+    for piece in [&b"N"[..], b"\x85\x94", b"q\x00", b"(1"] {
         let many = piece.repeat((90 << 20) / piece.len());
         let program = [noise.clone(), many].concat();
         let error = refusal(&gzipped(&pickle(&program)));
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains("more than 4194304 steps"), "{error}");
     }
     // Repeated as data are, it is read.
     let said = text(&"a wonderful film ".repeat(1000));
@@ -154,7 +153,7 @@ fn a_compressed_file_is_believed_as_far_as_its_own_size_goes() {
             ("raw_text", list(&[said.clone(), said.clone()])),
             ("id", list(&[id(1), id(2)])),
             ("regression_labels", array(&[2], &[1.0, 2.0])),
-            ("vision", array(&[2, 500, 35], &[0.5; 35_000])),
+            ("vision", array(&[2, 500, 35], &numbers[..35_000])),
         ]);
         (name, part)
     };
@@ -162,6 +161,5 @@ fn a_compressed_file_is_believed_as_far_as_its_own_size_goes() {
     let path = folder.path().join("made.pkl.gz");
     let parts = ["train", "valid", "test"].map(part);
     std::fs::write(&path, gzipped(&pickle(&dict(&parts)))).unwrap();
-    assert!(std::fs::metadata(&path).unwrap().len() < 10_000);
-    assert!(Survey::of(Pickle::open(&path).unwrap()).is_ok());
+    Survey::of(Pickle::open(&path).unwrap()).map(drop).unwrap();
 }

@@ -251,7 +251,8 @@ fn read_metadata(path: &Path, source: &dyn Source, root: &str) -> Metadata {
     for key in keys {
         let read = source.read(&format!("{group}/{key}")).and_then(|array| {
             let rest = left.checked_sub(key.len() + array.values.bytes());
-            left = rest.ok_or_else(|| format!("more than {MOST_METADATA} bytes with those before it"))?;
+            left = rest
+                .ok_or_else(|| format!("more than {MOST_METADATA} bytes with those before it"))?;
             Ok(array)
         });
         match read {

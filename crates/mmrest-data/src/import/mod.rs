@@ -62,10 +62,12 @@ impl Release {
         let path = path.as_path();
         let mut opened = Some(pickle);
         let paths = split_files(path);
-        let pickles = paths.iter().map(|each| match opened.take_if(|_| each == path) {
-            Some(pickle) => Ok(pickle),
-            None => Pickle::open(each),
-        });
+        let pickles = paths
+            .iter()
+            .map(|each| match opened.take_if(|_| each == path) {
+                Some(pickle) => Ok(pickle),
+                None => Pickle::open(each),
+            });
         let pickles: Vec<Pickle> = pickles.collect::<Result<_>>()?;
         let mut unused = Vec::new();
         let mut parts = Vec::new();

@@ -392,7 +392,10 @@ impl Machine {
     }
 
     fn too_long(&self) -> DataError {
-        self.wrong("a compressed file of a few bytes, again and again; no data set is like that")
+        self.wrong(format!(
+            "more than {} steps, which a compressed file of this size does not hold; the features of a data set should be arrays",
+            self.store.worth()
+        ))
     }
 
     fn replace(&mut self, id: Id, node: Node) {

@@ -345,11 +345,15 @@ impl TokenizerJson {
                 ))
             })?;
         let mut lines = Vec::new();
-        let (tokens, most) = (vocab.len(), vocab.len() + self.added_tokens.len() + MOST_HOLES);
+        let (tokens, most) = (
+            vocab.len(),
+            vocab.len() + self.added_tokens.len() + MOST_HOLES,
+        );
         for (token, id) in vocab {
             let place = id as usize;
             if place >= most {
-                let message = format!("the token {token:?} has id {id}, where there are {tokens} tokens");
+                let message =
+                    format!("the token {token:?} has id {id}, where there are {tokens} tokens");
                 return Err(invalid(message));
             }
             if place >= lines.len() {

@@ -247,7 +247,8 @@ impl TableReader {
         let line = record.position().map_or(0, csv::Position::line) + self.lines as u64;
         if record.len() < self.columns {
             let (cells, columns) = (count(record.len(), "cell"), self.columns);
-            let reason = format!("{cells}, but the header names {columns} columns: the row is cut short");
+            let reason =
+                format!("{cells}, but the header names {columns} columns: the row is cut short");
             return Err(wrong(line, reason));
         }
         let cell = |place: usize| record.get(place).unwrap_or("");

@@ -139,7 +139,11 @@ fn many_segments_are_written_in_bounded_memory() {
         let arrays = fixture.arg("many.npz");
         let mut command = fixture.program();
         command.args(["predict", &run, "--input", "-", "--embeddings", &arrays]);
-        let mut child = command.arg("--quiet").stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .arg("--quiet")
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
         let (done, wait) = std::sync::mpsc::channel::<()>();

@@ -262,7 +262,9 @@ fn a_thousand_hostile_connections_cost_sixteen_clients_at_most_a_tenth_of_their_
     let taken = alone.cpu / alone.wall;
     assert!(taken < 0.1, "{taken:.3} of a core");
     // Once is enough: what else the machine does can only make it look worse.
-    let kept = (0..3).map(|_| kept(&server, taken)).find(|&kept| kept >= 0.9);
+    let kept = (0..3)
+        .map(|_| kept(&server, taken))
+        .find(|&kept| kept >= 0.9);
     undisturbed(&server);
     assert!(kept.is_some(), "less than nine tenths, three times");
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use serde_json::Value;
 use ureq::Agent;
 
-use crate::common::{Fixture, program, succeed_with};
 #[cfg(unix)]
 use crate::common::raise_open_files;
+use crate::common::{Fixture, program, succeed_with};
 
 static TRAINED: LazyLock<Fixture> = LazyLock::new(|| {
     let trained = Fixture::new();

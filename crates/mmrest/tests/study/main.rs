@@ -12,9 +12,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use common::{
-    Fixture, interrupt, program, stderr as errors, stdout as out, wait_for_checkpoint,
-};
+use common::{Fixture, interrupt, program, stderr as errors, stdout as out, wait_for_checkpoint};
 use serde_json::Value;
 
 const VARIANTS: &str = r#"

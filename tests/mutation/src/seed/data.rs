@@ -50,7 +50,12 @@ pub fn linked(scratch: &Path, names: usize, rows: usize, width: usize) -> Vec<u8
         0 => (name, numbers(rows, width)),
         _ => (name, numbers(1, width)),
     };
-    let entries: Vec<(&str, Entry)> = names.iter().map(String::as_str).enumerate().map(entry).collect();
+    let entries: Vec<(&str, Entry)> = names
+        .iter()
+        .map(String::as_str)
+        .enumerate()
+        .map(entry)
+        .collect();
     let mut file = written(scratch, "linked", &entries);
     // The symbol tables in which all are groups, three or more, are those of the entries; a symbol's address comes after its name.
     let tables = (0..file.len() - 3).filter(|&at| file[at..].starts_with(b"SNOD"));

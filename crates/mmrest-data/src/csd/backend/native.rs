@@ -7,9 +7,7 @@ use hdf5::types::{
 };
 use hdf5::{Dataset, H5Type, LocationType};
 
-use super::{
-    Array, Fault, MAX_READ_BYTES, Members, Source, Values, check_size, most_bytes, text,
-};
+use super::{Array, Fault, MAX_READ_BYTES, Members, Source, Values, check_size, most_bytes, text};
 
 /// An open file; the library serialises all calls.
 pub(super) struct File {
