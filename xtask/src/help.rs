@@ -102,12 +102,14 @@ const PROGRAM: &[(&str, &str)] = &[
 /// Prints the table; `help COMMAND` asks the program.
 pub(crate) fn main(args: &[OsString]) -> Outcome {
     match args.first() {
+        // Perhaps of two words: `data inspect`.
         Some(command)
             if !OWN
                 .iter()
                 .any(|(own, _)| own.split(' ').next() == command.to_str()) =>
         {
-            run::main(&["help".into(), command.clone()])
+            let help = [OsString::from("help")];
+            run::main(&[&help[..], args].concat())
         }
         _ => {
             crate::terminal::print(&table());

@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting, clippy, documentation, type checks of the optional features, and the dependencies.
+//! `cargo xtask lint`: formatting, clippy, documentation, checks of the optional features, and the dependencies.
 //!
 //! All steps use the release profile: clippy, rustdoc and the checks then share one set of dependencies' metadata, and
 //! build scripts and procedural macros come from the tests' build.
@@ -109,9 +109,24 @@ fn steps(features: &Features) -> Vec<Step> {
     clippy.args(["--", "-D", "warnings"]);
     let mut doc = call(&["doc", "--release", "--workspace", "--no-deps"], features);
     doc.env("RUSTDOCFLAGS", "-D warnings");
-    let check = ["check", "--release", "--package", "mmrest"];
-    let wgpu = call(&check, &features.clone().with("wgpu"));
+    let mut wgpu = call(
+        // The program beside the crates with code for GPUs: burn has the features of its other builds then.
+        &[
+            "clippy",
+            "--release",
+            "--package",
+            "mmrest",
+            "--package",
+            "mmrest-kernels",
+            "--package",
+            "mmrest-learner",
+            "--all-targets",
+        ],
+        &features.clone().with("wgpu"),
+    );
+    wgpu.args(["--", "-D", "warnings"]);
     let cuda = cuda(&features.clone().with("cuda"), cuda::llvm().is_some());
+    let check = ["check", "--release", "--package", "mmrest"];
     let png = call(&check, &features.clone().with("png"));
     let tui = call(&check, &features.clone().with("tui"));
     let mut without_burn = call(
@@ -139,7 +154,7 @@ fn steps(features: &Features) -> Vec<Step> {
             command: doc,
         },
         Step {
-            title: "type check with wgpu",
+            title: "clippy with wgpu: kernels of GPUs and their tests",
             command: wgpu,
         },
         cuda,
@@ -230,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_checks_of_features_add_their_feature_to_the_machines() {
-        assert!(lines()[3].ends_with("--features mmrest/wgpu,mmrest/x86-v4"));
+        assert!(lines()[3].ends_with("--features mmrest/wgpu,mmrest/x86-v4 -- -D warnings"));
         assert!(lines()[4].ends_with("--features mmrest/cuda,mmrest/x86-v4"));
         assert!(lines()[5].ends_with("--features mmrest/png,mmrest/x86-v4"));
         assert!(lines()[6].ends_with("--features mmrest/tui,mmrest/x86-v4"));

@@ -18,9 +18,9 @@ use crate::{
 /// The terminal's sequence that wipes what stands from the cursor to the end of the line.
 const WIPE_LINE: &[u8] = b"\x1b[K";
 
-/// What is said where the CUDA build failed for want of its LLVM.
-const NO_LLVM: &str = "the build for --backend cuda needs an LLVM that it could not fetch from github.com: 'cargo xtask \
-    gpu-setup' fetches it from PyPI; or use --backend wgpu or cpu";
+/// What is said where the CUDA build failed, and its LLVM is not there.
+const NO_LLVM: &str = "the build for --backend cuda failed; it may need an LLVM that it could not fetch from github.com: \
+    'cargo xtask gpu-setup' fetches it from PyPI; or use --backend wgpu or cpu";
 
 /// Builds what is not built yet and hands over to the program, arguments unchanged.
 pub(crate) fn main(args: &[OsString]) -> Outcome {

@@ -11,6 +11,7 @@ use mmrest_data::{Frames, Modality};
 use mmrest_models::TextFeatures;
 
 use crate::config::Config;
+use crate::device::Precision;
 use crate::error::LearnerError;
 use crate::run::load_text;
 use crate::saved_model::SavedModel;
@@ -68,6 +69,7 @@ impl EncodedSentences {
             bert: &bert,
             all_tokens: true,
             fingerprint: &text.fingerprint,
+            precision: Precision::F32,
             cache: &root.join(&config.text.cache),
             stop,
         };

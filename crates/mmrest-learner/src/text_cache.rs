@@ -7,6 +7,7 @@ use mmrest_data::text::hex;
 use mmrest_encoders::{Bert, PackedTokens};
 use sha2::{Digest, Sha256};
 
+use crate::device::Precision;
 use crate::error::{LearnerError, to_host};
 use crate::tensor_file::TensorFile;
 use mmrest_models::TextFeatures;
@@ -34,6 +35,8 @@ pub(crate) struct Frozen<'a> {
     pub all_tokens: bool,
     /// What the encoder's weights and configuration are: the cache's key, beside layers and tokens.
     pub fingerprint: &'a str,
+    /// In what the encoder's device multiplies.
+    pub precision: Precision,
     /// Where results are cached.
     pub cache: &'a Path,
     /// Whether to stop.
@@ -186,6 +189,10 @@ impl Frozen<'_> {
         if !pooling.is_first() {
             hash.update(pooling.to_string());
         }
+        // bf16 is a matter of the layers that are trained: these multiply in f32 then.
+        if self.precision == Precision::Tf32 {
+            hash.update(b"tf32");
+        }
         for ids in tokens {
             hash.update((ids.len() as u64).to_le_bytes());
             for id in ids {
@@ -254,6 +261,7 @@ mod tests {
             lower_layers,
             all_tokens,
             fingerprint: "test",
+            precision: Precision::F32,
             cache,
             stop: &|| false,
         };
@@ -275,6 +283,28 @@ mod tests {
         for (a, b) in states.values.iter().zip(to_host(alone).unwrap()) {
             assert!((a - b).abs() < 1e-5);
         }
+    }
+
+    #[test]
+    fn values_in_tf32_are_cached_apart_from_those_in_f32() {
+        let bert = BertConfig::small(20, 16, 3, 2, 32).init(&Device::flex());
+        let file = |precision| {
+            let frozen = Frozen {
+                bert: &bert,
+                lower_layers: 2,
+                all_tokens: false,
+                fingerprint: "test",
+                precision,
+                cache: Path::new("cache"),
+                stop: &|| false,
+            };
+            frozen.cache_file(&[vec![2, 9, 3]])
+        };
+        assert_ne!(file(Precision::Tf32), file(Precision::F32));
+        assert_eq!(file(Precision::Bf16), file(Precision::F32));
+        // The key of caches that are there already.
+        let name = "text-6ebc888af6625d35dd2dfdb5b8424921.safetensors";
+        assert_eq!(file(Precision::F32), Path::new("cache").join(name));
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::transcript::{Transcript, Word};
 /// each with a level and a tuning of its own.
 pub const LONGEST_CLIP: f64 = 120.0;
 
+/// Seconds by which segments may end after the recording without a note: transcripts round their times.
+const LATE: f64 = 1.0;
+
 /// What is taken from recordings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -293,6 +296,12 @@ impl Extraction {
                     count(self.silent.len(), "segment"),
                     few(&self.silent, 3)
                 ));
+            } else if let Some(last) = self.segments.iter().map(|s| s.end).reduce(f64::max)
+                && last > length + LATE
+            {
+                let note =
+                    format!("its sound ends at {length:.1} s, the last segment at {last:.1} s");
+                self.notes.push(note);
             }
         }
         let tables = [self.vision, self.audio_table].into_iter().flatten();
@@ -600,6 +609,14 @@ mod tests {
         let (segments, notes) = extract("0.1 0.5 one\n7 8 two\n", None).unwrap();
         assert!(notes.contains("1 segment without sound"), "{notes}");
         assert!(segments[1].audio.as_ref().is_some_and(Entry::is_empty));
+        // The last segment has some sound; one second is what transcripts round by.
+        let (_, notes) = extract("0.1 0.5 one\n0.6 9 two\n", None).unwrap();
+        assert!(
+            notes.contains("its sound ends at 1.5 s, the last segment at 9.0 s"),
+            "{notes}"
+        );
+        let (_, notes) = extract("0.1 0.5 one\n0.6 2.4 two\n", None).unwrap();
+        assert!(!notes.contains("its sound ends"), "{notes}");
         let error = extract("7 8 two\n", None).unwrap_err().to_string();
         assert!(
             error.contains("is it the transcript of this recording?"),

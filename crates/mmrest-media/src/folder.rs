@@ -5,8 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mmrest_data::csd::{self, ComputationalSequence, Entry, Features};
+use mmrest_data::text::hex;
 use mmrest_data::{DataError, Split};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use symphonia::core::io::MediaSource;
 
 use crate::error::{MediaError, Result};
 use crate::extract::{ExtractConfig, ExtractedSegment, Extraction, Recording};
@@ -20,6 +23,9 @@ pub const TABLE: &str = "label.csv";
 /// The labelled segments.
 const LABELS: &str = "labels.csd";
 
+/// What a recording's part was made of, beside it: see [`source`].
+const SOURCE: &str = "source.sha256";
+
 /// Names of the sequences, which are those of their files without `.csd`.
 const SEQUENCES: [&str; 4] = ["words", "audio", "timing", "vision"];
 
@@ -29,6 +35,17 @@ const SEQUENCES: [&str; 4] = ["words", "audio", "timing", "vision"];
 pub struct FeatureFolder {
     dir: PathBuf,
     config: ExtractConfig,
+}
+
+/// How a recording stands in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is not there.
+    Absent,
+    /// It is there.
+    Present,
+    /// It is there, of other segments, of another transcript, or of files of other sizes.
+    Changed,
 }
 
 /// A segment's row of the table.
@@ -86,12 +103,31 @@ impl FeatureFolder {
         self.dir.join(PARTS).join(video)
     }
 
-    /// Whether a recording is already in the folder.
-    pub fn has(&self, video: &str) -> bool {
-        self.part(video).is_dir()
+    /// Whether a recording is already in the folder, as it would be extracted now. Of a part that does not tell what it was
+    /// made of, as an older version wrote it, that is taken for granted.
+    ///
+    /// # Errors
+    ///
+    /// A file of the folder cannot be read.
+    pub fn presence(&self, video: &str, recording: &Recording<'_>) -> Result<Presence> {
+        let part = self.part(video);
+        if !part.is_dir() {
+            return Ok(Presence::Absent);
+        }
+        let path = part.join(SOURCE);
+        if !path.exists() {
+            return Ok(Presence::Present);
+        }
+        let known = fs::read_to_string(&path).map_err(|error| MediaError::io(&path, error))?;
+        Ok(if known.trim() == source(recording) {
+            Presence::Present
+        } else {
+            Presence::Changed
+        })
     }
 
-    /// Extracts a recording and adds it under an id, `video`; says what was left out or is odd, in sentences.
+    /// Extracts a recording and adds it under an id, `video`, in place of one that is there; says what was left out or is
+    /// odd, in sentences.
     ///
     /// # Errors
     ///
@@ -145,6 +181,11 @@ impl FeatureFolder {
         let text = serde_json::to_vec(&rows)
             .map_err(|error| MediaError::text(&path, error.to_string()))?;
         fs::write(&path, text).map_err(|error| MediaError::io(&path, error))?;
+        let path = unfinished.join(SOURCE);
+        fs::write(&path, source(recording) + "\n").map_err(|error| MediaError::io(&path, error))?;
+        if part.exists() {
+            fs::remove_dir_all(&part).map_err(|error| MediaError::io(&part, error))?;
+        }
         fs::rename(&unfinished, &part).map_err(|error| MediaError::io(&part, error))?;
         Ok(notes)
     }
@@ -278,6 +319,33 @@ impl FeatureFolder {
     }
 }
 
+/// The SHA-256 of what decides what is extracted: the transcript's cues and words, the segments, the frame rate, and the sizes
+/// of recording and tables.
+fn source(recording: &Recording<'_>) -> String {
+    let mut digest = Sha256::new();
+    let mut add = |numbers: [f64; 2], text: &str| {
+        digest.update(numbers.map(f64::to_le_bytes).as_flattened());
+        digest.update((text.len() as u64).to_le_bytes());
+        digest.update(text);
+    };
+    for cue in &recording.transcript.cues {
+        add([cue.start, cue.end], &cue.text);
+        for word in &cue.words {
+            add([word.start, word.end], &word.text);
+        }
+    }
+    add([0.0; 2], recording.cuts.map_or("cues", |_| "cuts"));
+    for cut in recording.cuts.unwrap_or_default() {
+        add([cut.start, cut.end], cut.id.as_deref().unwrap_or_default());
+    }
+    let rate = recording.frame_rate.unwrap_or_default();
+    for file in [recording.media, recording.vision, recording.audio_table] {
+        let size = file.and_then(|file| file.open().ok()?.byte_len());
+        add([rate, size.unwrap_or_default() as f64], "");
+    }
+    hex(&digest.finalize())
+}
+
 /// The entries of a file, read one after another.
 fn entries(path: &Path) -> Box<dyn Iterator<Item = mmrest_data::Result<(String, Entry)>>> {
     let sequence = match ComputationalSequence::open(path) {
@@ -366,11 +434,12 @@ mod tests {
         let out = folder.path().join("out");
         for name in ["glide-16000", "bursts-22050"] {
             let features = FeatureFolder::open(&out, &record).unwrap();
-            assert!(!features.has(name));
             let media = golden.join(format!("{name}.wav"));
             let recording = Recording::new(Some(&media), &transcript);
+            let presence = |recording| features.presence(name, recording).unwrap();
+            assert_eq!(presence(&recording), Presence::Absent);
             features.add(name, &recording).unwrap();
-            assert!(features.has(name));
+            assert_eq!(presence(&recording), Presence::Present);
         }
         let features = FeatureFolder::open(&out, &record).unwrap();
         let labels = folder.path().join("labels.csv");
@@ -407,5 +476,62 @@ mod tests {
         assert!(error.to_string().contains("other parameters"), "{error}");
         let recording = Recording::new(None, &transcript);
         assert!(features.add("../up", &recording).is_err());
+    }
+
+    #[test]
+    fn a_recording_is_extracted_anew_where_transcript_segments_or_files_have_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let read =
+            |text: &str| Transcript::from_bytes(Path::new("t.txt"), text.as_bytes()).unwrap();
+        let (first, corrected) = (read("0 1 a god film\n"), read("0 1 a good film\n"));
+        let config = ExtractConfig {
+            timing: true,
+            ..ExtractConfig::default()
+        };
+        let features = FeatureFolder::open(folder.path(), &FeatureRecord::new(&config)).unwrap();
+        features.add("a", &Recording::new(None, &first)).unwrap();
+        let cut = |end| crate::Cut {
+            start: 0.0,
+            end,
+            id: None,
+        };
+        let (cuts, others) = ([cut(1.0)], [cut(0.5)]);
+        let of = |cuts| Recording {
+            cuts: Some(cuts),
+            ..Recording::new(None, &corrected)
+        };
+        let media = folder.path().join("a.wav");
+        fs::write(&media, "1234").unwrap();
+        let with_media = Recording::new(Some(&media), &corrected);
+        for recording in [
+            Recording::new(None, &corrected),
+            of(&cuts),
+            of(&others),
+            with_media,
+        ] {
+            assert_eq!(
+                features.presence("a", &recording).unwrap(),
+                Presence::Changed
+            );
+            features.add("a", &recording).unwrap();
+            assert_eq!(
+                features.presence("a", &recording).unwrap(),
+                Presence::Present
+            );
+        }
+        fs::write(&media, "12345").unwrap();
+        assert_eq!(
+            features.presence("a", &with_media).unwrap(),
+            Presence::Changed
+        );
+        features.finish(None).unwrap();
+        let table = fs::read_to_string(folder.path().join(TABLE)).unwrap();
+        assert!(table.contains("a,1,a good film,0,1,"), "{table}");
+        // A folder of an older version tells nothing.
+        fs::remove_file(folder.path().join("parts/a").join(SOURCE)).unwrap();
+        assert_eq!(
+            features.presence("a", &of(&cuts)).unwrap(),
+            Presence::Present
+        );
     }
 }

@@ -18,7 +18,7 @@ pub use error::{MediaError, Result};
 pub use extract::{Cut, ExtractConfig, ExtractedSegment, Extraction, LONGEST_CLIP, Recording};
 pub use features::{FeatureParameters, FeatureSet, UnknownFeatures};
 pub use file::MediaFile;
-pub use folder::{FeatureFolder, Finished, TABLE};
+pub use folder::{FeatureFolder, Finished, Presence, TABLE};
 pub use record::{FeatureRecord, RECORD, RecordedSegment, RecordingInputs, Segments};
 pub use segment_table::{SegmentLabel, SegmentTable};
 pub use tables::{LEAST_CONFIDENCE, OpenFaceColumns, TableSet, Tool, UnknownColumns};

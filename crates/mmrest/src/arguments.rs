@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use mmrest_data::Split;
 use mmrest_learner::{Backend, CONFIDENCE};
 use serde::Serialize;
@@ -16,7 +16,12 @@ use crate::shipped;
 
 /// Multimodal sentiment analysis by multi-metric learning on clusters (MMRest, CVPR 2026).
 #[derive(Debug, Parser)]
-#[command(name = "mmrest", version, propagate_version = true)]
+#[command(
+    name = "mmrest",
+    version,
+    propagate_version = true,
+    max_term_width = 80
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -42,7 +47,7 @@ pub(crate) enum Command {
     Report(ReportArguments),
     /// Compute golden numbers from given inputs, to compare implementations.
     Conformance(ConformanceArguments),
-    /// Fetch, inspect, align, import or generate data.
+    /// Fetch, inspect, verify, align, extract, import or generate data.
     #[command(subcommand)]
     Data(DataCommand),
     /// Print the script that makes a shell complete this program's commands and options.
@@ -156,7 +161,7 @@ pub(crate) struct TrainArguments {
         requires = "resume"
     )]
     pub(crate) accept_changed: Vec<String>,
-    /// Print nothing but errors.
+    /// Print nothing but warnings and errors.
     #[arg(long, conflicts_with = "json")]
     pub(crate) quiet: bool,
     /// Print JSON, one object per line: the run's folder, notes, each epoch, and at the end the metrics.
@@ -243,7 +248,7 @@ pub(crate) struct AblateArguments {
     /// Also write the report's pictures as PNG.
     #[arg(long)]
     pub(crate) png: bool,
-    /// Print nothing but errors.
+    /// Print nothing but warnings and errors.
     #[arg(long, conflicts_with = "json")]
     pub(crate) quiet: bool,
     /// Print JSON, one object per line: each run's start, epochs and end, and at the end the summary.
@@ -342,7 +347,7 @@ pub(crate) struct CalibrateArguments {
     pub(crate) parts: usize,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
-    /// Print nothing but errors.
+    /// Print nothing but warnings and errors.
     #[arg(long)]
     pub(crate) quiet: bool,
     /// Print JSON, one object per line, as train does.
@@ -351,6 +356,11 @@ pub(crate) struct CalibrateArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "mmrest predict [OPTIONS] <RUN> <FILE|DIR|->\n       \
+                            mmrest predict [OPTIONS] <RUN> --transcript <FILE|DIR>"
+)]
+#[command(group(ArgGroup::new("scored").args(["file", "input", "transcript"]).required(true).multiple(true)))]
 pub(crate) struct PredictArguments {
     /// The run's folder, or latest for the newest run.
     pub(crate) run: PathBuf,
@@ -359,7 +369,7 @@ pub(crate) struct PredictArguments {
     pub(crate) file: Option<PathBuf>,
     /// JSON ({"id", "text", "vision": [[...]], "audio": [[...]]}, one per line or an array of them), a table (.csv), a folder
     /// of computational sequences, a pickle of a processed release, a packed set, or - for JSON on standard input.
-    #[arg(long, value_name = "FILE|DIR|-", required_unless_present_any = ["file", "media", "transcript"])]
+    #[arg(long, value_name = "FILE|DIR|-")]
     pub(crate) input: Option<PathBuf>,
     /// Recordings to score, in place of --input: features are computed as those that the model was trained on.
     #[arg(long, value_name = "MEDIA", num_args = 1.., requires = "transcript", conflicts_with_all = ["file", "input"])]
@@ -459,7 +469,7 @@ pub(crate) struct ServeArguments {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "format", required = true, multiple = true, args = ["onnx", "safetensors"])]
+#[command(group(ArgGroup::new("format").args(["onnx", "safetensors"]).required(true).multiple(true)))]
 pub(crate) struct ExportArguments {
     /// The run's folder, or latest for the newest run.
     pub(crate) run: PathBuf,
@@ -535,8 +545,16 @@ impl PredictArguments {
             ScoreFormat::Srt => "subtitles (srt) are",
             ScoreFormat::Html => "a page (html) is",
         };
-        if self.transcript.is_none() || self.media.len() > 1 {
+        let transcript = self.transcript.as_deref();
+        let several = self.media.len() > 1
+            || (self.media.is_empty() && transcript.is_some_and(std::path::Path::is_dir));
+        if transcript.is_none() || several {
             anyhow::bail!("{of_one} of one recording: give one by --media and --transcript");
+        }
+        if self.explain {
+            anyhow::bail!(
+                "{of_one} without explanations: leave --explain out, or choose jsonl or csv"
+            );
         }
         Ok(format)
     }
@@ -641,6 +659,55 @@ mod tests {
     fn resume_needs_a_folder() {
         assert!(Arguments::try_parse_from(["mmrest", "train", "sample", "--resume"]).is_err());
         assert!(Arguments::try_parse_from(["mmrest", "eval", "run", "--split", "all"]).is_err());
+    }
+
+    #[test]
+    fn what_is_asked_for_is_required() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
+        for (line, needed) in [
+            ("mmrest export run", "<--onnx <FILE>|--safetensors <DIR>>"),
+            (
+                "mmrest predict run",
+                "<FILE|DIR|-|--input <FILE|DIR|->|--transcript <FILE|DIR>>",
+            ),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(
+                error.kind(),
+                clap::error::ErrorKind::MissingRequiredArgument
+            );
+            let told = error.to_string();
+            let required = told.lines().nth(1).unwrap_or_default();
+            assert_eq!(required.trim(), needed, "{told}");
+        }
+        for line in [
+            "mmrest export run --onnx a",
+            "mmrest export run --safetensors a",
+            "mmrest export run --onnx a --safetensors b",
+            "mmrest predict run a",
+            "mmrest predict run --input a",
+            "mmrest predict run --transcript a",
+            "mmrest predict run --media a --transcript b",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+        assert!(parse("mmrest predict run a --input b").is_err());
+        assert!(parse("mmrest predict run --media a").is_err());
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        let mut command = Arguments::command();
+        command.build();
+        let mut left = vec![command];
+        while let Some(mut command) = left.pop() {
+            let help = command.render_long_help().to_string();
+            // Usage is not folded.
+            let mut lines = help.lines().filter(|line| !line.starts_with("Usage"));
+            let long = lines.find(|line| line.chars().count() > 80);
+            assert_eq!(long, None, "{}", command.get_name());
+            left.extend(command.get_subcommands().cloned());
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Errors and panics that end the program, each reported in one sentence.
 
 use std::any::Any;
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
@@ -10,7 +12,7 @@ use mmrest_data::DataError;
 use mmrest_encoders::EncoderError;
 use mmrest_learner::{Backend, LearnerError};
 
-use crate::project::program;
+use crate::project::{near, program, quoted};
 
 /// The error and its causes in one line; a cause that is already part of the line is not repeated.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
@@ -39,12 +41,13 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
     if let Some(DataError::Missing(missing)) = data {
         return crate::commands::data::missing::message(missing);
     }
-    if let Some(missing @ EncoderError::MissingFile { .. }) = encoder {
-        return format!("{missing}. {}", another_bert());
+    if let Some(missing @ EncoderError::MissingFile { path, .. }) = encoder {
+        let folder = path.parent().unwrap_or(path);
+        return format!("{missing}. {}", another_bert(folder));
     }
     match learner {
-        Some(bert @ (LearnerError::NoBertFolder(_) | LearnerError::NotBert(_))) => {
-            format!("{bert}. {}", another_bert())
+        Some(bert @ (LearnerError::NoBertFolder(folder) | LearnerError::NotBert(folder))) => {
+            format!("{bert}. {}", another_bert(folder))
         }
         Some(LearnerError::Override { key, message }) => {
             let option = match key.as_str() {
@@ -90,8 +93,26 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
             "{}: has {done} epochs already, --epochs {asked} is less: leave it out, or raise it",
             folder.display()
         ),
-        _ => error.to_string(),
+        _ => device_sentence(&error.to_string()),
     }
+}
+
+/// An error in one sentence where burn made it of many lines, one for each cause.
+fn device_sentence(said: &str) -> String {
+    let Some((_, cause)) = said.rsplit_once("Caused by:") else {
+        return said.to_owned();
+    };
+    if lacks_memory(said) {
+        return NO_MEMORY.to_owned();
+    }
+    let [what, cause] = [said, cause].map(first_line);
+    format!("{what}: {cause}")
+}
+
+/// The first line that says anything.
+fn first_line(said: &str) -> &str {
+    let mut lines = said.lines().map(str::trim);
+    lines.find(|line| !line.is_empty()).unwrap_or_default()
 }
 
 /// Says that the program was built without the cargo feature that an option needs.
@@ -106,12 +127,17 @@ pub(crate) fn feature_absent(feature: &str, option: &str) -> String {
     format!("this program was built without the feature '{feature}', which {option} needs: {build}")
 }
 
-/// How to get a BERT.
-fn another_bert() -> String {
-    format!(
-        "Give a BERT directory by --bert DIR; '{} data fetch bert' downloads one",
-        program()
-    )
+/// How to get a BERT: the one that belongs into a folder, or else the usual one.
+fn another_bert(folder: &Path) -> String {
+    let program = program();
+    let (command, downloads) = if folder.file_name() == Some(OsStr::new("minilm")) {
+        let out = quoted(&near(folder));
+        let name = "sentence-transformers/all-MiniLM-L6-v2";
+        (format!("bert:{name} --out {out}"), "downloads this one")
+    } else {
+        ("bert".to_owned(), "downloads one")
+    };
+    format!("Give a BERT directory by --bert DIR; '{program} data fetch {command}' {downloads}")
 }
 
 /// Whether an error means that nobody reads the output any more, as in `predict ... | head`. That is no failure.
@@ -156,18 +182,19 @@ pub(crate) fn catch_panic<T>(backend: Backend, work: impl FnOnce() -> Result<T>)
 }
 
 fn panic_sentence(backend: Backend, said: &str) -> String {
-    let said = said.lines().next().unwrap_or_default().trim();
+    let line = first_line(said);
     match backend {
-        Backend::Cpu => format!("internal error: {said}; please report it"),
-        gpu if lacks_memory(said) => format!(
-            "the {gpu} device has too little memory: lower train.batch_size, data.max_frames or text.max_tokens, end what else \
-             uses the device, or use --backend cpu"
-        ),
+        Backend::Cpu => format!("internal error: {line}; please report it"),
+        _ if lacks_memory(said) => NO_MEMORY.to_owned(),
         gpu => format!(
-            "the {gpu} device or its driver failed: {said}; try another driver, or --backend cpu"
+            "the {gpu} device or its driver failed: {line}; try another driver, or --backend cpu"
         ),
     }
 }
+
+/// What is said where a GPU's memory is used up.
+const NO_MEMORY: &str = "the GPU has too little memory: lower train.batch_size, data.max_frames or text.max_tokens, end what \
+    else uses it, or use --backend cpu";
 
 /// Whether a driver's or burn's message means that a device's memory is used up.
 fn lacks_memory(said: &str) -> bool {
@@ -215,6 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_bert_is_fetched_into_the_folder_that_lacks_it() {
+        let told = |folder: &str| sentence(&LearnerError::NoBertFolder(folder.into()).into());
+        let minilm = told("/data/bert/minilm");
+        let fetch =
+            "data fetch bert:sentence-transformers/all-MiniLM-L6-v2 --out /data/bert/minilm'";
+        assert!(minilm.contains(fetch), "{minilm}");
+        let usual = told("/data/bert/bert-base-uncased");
+        assert!(usual.contains("data fetch bert' downloads one"), "{usual}");
+        let lacking = EncoderError::MissingFile {
+            path: "/data/bert/minilm/vocab.txt".into(),
+            hint: "its vocabulary".into(),
+        };
+        assert!(sentence(&lacking.into()).contains(fetch));
+    }
+
+    #[test]
     fn being_stopped_is_known_below_its_context() {
         let stopped = anyhow::Error::from(DataError::Stopped).context("cannot import");
         assert!(was_asked_for(&stopped));
@@ -248,10 +291,31 @@ mod tests {
             "OutOfMemory { reason: .. }",
         ] {
             let told = panic_sentence(Backend::Cuda, said);
-            assert!(
-                told.starts_with("the cuda device has too little memory: lower"),
-                "{told}"
-            );
+            assert_eq!(told, NO_MEMORY);
         }
+    }
+
+    #[test]
+    fn an_error_of_a_device_is_one_sentence() {
+        let burn = |cause: &str| {
+            let launch = "An error happened during execution\nCaused by:\n  A launch error happened\nCaused by:\n  ";
+            let said = format!("{launch}{cause}\nBacktrace\n   0: a function\n   1: another\n");
+            let read = anyhow!("reading the values from the device: {said}");
+            [read, LearnerError::Training(said).into()]
+                .map(|error| sentence(&error.context("cannot train")))
+        };
+        for told in burn("out of device memory allocating 4096 bytes") {
+            assert_eq!(told, format!("cannot train: {NO_MEMORY}"));
+        }
+        let [read, training] = burn("An unknown error happened: 700");
+        assert_eq!(
+            read,
+            "cannot train: reading the values from the device: An error happened during execution: \
+             An unknown error happened: 700"
+        );
+        assert_eq!(
+            training,
+            "cannot train: training stopped: An error happened during execution: An unknown error happened: 700"
+        );
     }
 }

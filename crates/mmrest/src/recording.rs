@@ -34,15 +34,19 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Recordings by id. `transcript` is that of the one recording, or a folder with one for each; without recordings it is
-    /// one alone.
+    /// Recordings by id. `transcript` is that of the one recording, or a folder with one for each; without recordings there
+    /// is a job for each transcript.
     pub(crate) fn of(media: &[PathBuf], transcript: &Path) -> Result<Vec<Self>> {
         if media.is_empty() {
-            return Ok(vec![Self {
-                id: stem(transcript)?,
-                media: None,
-                transcript: transcript.to_path_buf(),
-            }]);
+            let alone = |path: &PathBuf| {
+                let (id, transcript) = (stem(path)?, path.clone());
+                Ok(Self {
+                    id,
+                    media: None,
+                    transcript,
+                })
+            };
+            return transcripts(transcript)?.iter().map(alone).collect();
         }
         let mut jobs = BTreeMap::new();
         for path in media {
@@ -84,6 +88,30 @@ fn stem(path: &Path) -> Result<String> {
     let stem = stem
         .with_context(|| format!("{}: its name is not UTF-8: rename the file", path.display()))?;
     Ok(stem.to_owned())
+}
+
+/// The transcripts in a folder, by name, of several of a name the first by [`ENDINGS`]; one that is given is alone.
+fn transcripts(given: &Path) -> Result<Vec<PathBuf>> {
+    if !given.is_dir() {
+        return Ok(vec![given.to_path_buf()]);
+    }
+    let told = || format!("cannot read {}", given.display());
+    let mut found = BTreeMap::new();
+    for entry in given.read_dir().with_context(told)? {
+        let path = entry.with_context(told)?.path();
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let rank = ENDINGS.iter().position(|known| Some(*known) == ending);
+        if let Some(rank) = rank.filter(|_| path.is_file()) {
+            found.insert((stem(&path)?, rank), path);
+        }
+    }
+    if found.is_empty() {
+        let endings = ENDINGS.join(", .");
+        bail!("no transcript in {} (.{endings})", given.display());
+    }
+    let mut found: Vec<((String, usize), PathBuf)> = found.into_iter().collect();
+    found.dedup_by(|((id, _), _), ((first, _), _)| id == first);
+    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
 /// The transcript of a recording: the given one, or the one of its name in the folder; of its name without an ending where

@@ -17,6 +17,23 @@ macro_rules! shipped {
     };
 }
 
+/// Whether the texts are no links: where git makes none (Windows without `core.symlinks`), each is the path of its target.
+const fn are_files(shipped: &[(&str, &str)]) -> bool {
+    let mut at = 0;
+    while at < shipped.len() {
+        if let [b'.', b'.', b'/', ..] = shipped[at].1.as_bytes() {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+const _: () = assert!(
+    are_files(CONFIGS) && are_files(&FOLDS),
+    "crates/mmrest/shipped holds the paths of links in place of files: clone by git -c core.symlinks=true"
+);
+
 /// Configurations and studies, by name.
 pub(crate) const CONFIGS: &[(&str, &str)] = &shipped!(
     "configs",

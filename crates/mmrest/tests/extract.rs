@@ -66,6 +66,28 @@ fn recordings_become_sequences_that_are_inspected_without_a_problem() {
     );
     let again = extract(&arguments);
     assert!(text(&again.stdout).contains("2 were there before"));
+    // A corrected transcript, another cut: extracted anew, and said.
+    let corrected = transcripts.join("glide-16000.json");
+    let said = fs::read_to_string(&corrected).unwrap();
+    fs::write(&corrected, said.replace("good", "great")).unwrap();
+    let unfolded = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let again = unfolded(text(&extract(&arguments).stdout));
+    let expected =
+        "; 1 was there before; 1 was extracted anew, its transcript, cut or files have changed";
+    assert!(again.contains(expected), "{again}");
+    let table = fs::read_to_string(out.join("label.csv")).unwrap();
+    assert!(table.contains("A great glide-16000."), "{table}");
+    let whole = [&arguments[..], &["--whole".as_ref()]].concat();
+    let again = text(&extract(&whole).stdout);
+    assert!(
+        again.contains("2 recordings, 2 segments; 2 were extracted anew"),
+        "{again}"
+    );
+    let again = text(&extract(&arguments).stdout);
+    assert!(
+        again.contains("2 recordings, 4 segments; 2 were extracted anew"),
+        "{again}"
+    );
 
     let inspect = |name: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mmrest"));

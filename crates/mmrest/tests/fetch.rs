@@ -154,6 +154,14 @@ fn a_list_tells_what_each_file_is() {
         "{told}"
     );
     assert!(told.contains("openSMILE_IS09.csd"), "{told}");
+    let output = run(folder.path(), "", &["mosi-words", "--list", "--json"]);
+    let told = lines(&output.stdout);
+    let chosen = told.iter().filter(|line| line["chosen"] == true);
+    assert_eq!(chosen.count(), 2, "{told:?}");
+    assert!(
+        told.iter().any(|line| line["source"].is_string()),
+        "{told:?}"
+    );
     assert!(!folder.path().join("data").exists());
 }
 

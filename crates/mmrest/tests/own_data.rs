@@ -298,10 +298,16 @@ fn recordings_and_other_files_are_refused_in_one_sentence() {
     )
     .unwrap();
     std::fs::write(fixture.path("notes.txt"), "so\n".repeat(900)).unwrap();
+    std::fs::write(fixture.path("own.csv"), "sentence\nso good\n").unwrap();
     for (file, said) in [
         ("own.mp4", "is no data to score, but a recording"),
         ("page.html", "is no data to score, but a web page"),
         ("notes.txt", "is no data to score, but a text"),
+        ("notes.txt", "jq -Rc '{text: .}' "),
+        (
+            "own.csv",
+            "\"text\" among them, which \"sentence\" does not",
+        ),
     ] {
         let told = fail(&[
             "predict",

@@ -24,12 +24,23 @@ fn a_run_is_trained_evaluated_and_used() {
     let metrics = trained.json("run/metrics.json");
     assert_eq!(metrics["selection"], "valid_mae");
     assert!(json_lines(&trained.read("run/log.jsonl")).len() > 3);
+    is_not_begun_again(&trained);
     evaluates(&trained, &metrics);
     predicts_lines(&trained);
     predicts_a_folder(&trained);
     predicts_a_packed_set(&trained);
     predicts_into_a_file(&trained);
     a_closed_pipe_is_no_error(&trained);
+}
+
+/// A second run into the folder is refused before it is announced, and the run's own log stays as it is.
+fn is_not_begun_again(trained: &Fixture) {
+    let log = trained.read("run/log.jsonl");
+    let output = trained.train("run", &[]).output().unwrap();
+    let told = stderr(&output);
+    assert!(told.contains("already holds a run: add --resume"), "{told}");
+    assert_eq!(stdout(&output), "");
+    assert_eq!(trained.read("run/log.jsonl"), log);
 }
 
 /// `eval` gives metrics identical to those that the run wrote.
@@ -252,6 +263,12 @@ fn what_is_wrong_is_one_error() {
         no_bert.contains("by --bert DIR; 'cargo xtask data fetch bert'"),
         "{no_bert}"
     );
+    let minilm = format!("{nowhere}/minilm");
+    let no_minilm = fail(&[
+        "train", "sample", "--data", sample, "--bert", &minilm, "--out", nowhere,
+    ]);
+    let fetch = format!("data fetch bert:sentence-transformers/all-MiniLM-L6-v2 --out {minilm}");
+    assert!(no_minilm.contains(&fetch), "{no_minilm}");
     assert!(fail(&["eval", nowhere]).contains(nowhere));
     assert!(fail(&["predict", nowhere, "--input", "-"]).contains(nowhere));
     #[cfg(not(feature = "cuda"))]
@@ -287,13 +304,15 @@ fn a_dashboard_that_cannot_be_shown_is_one_error_before_anything_is_written() {
 fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
     let trained = Fixture::new();
     let run = trained.arg("run");
-    let mut train = trained.train("run", &["--epochs", "10", "--seed", "5"]);
+    let options = ["--epochs", "10", "--seed", "5", "--log", "tensorboard"];
+    let mut train = trained.train("run", &options);
     let mut child = train.spawn().unwrap();
     common::wait_for_checkpoint(&trained.path("run"), &mut child);
     interrupt(&child);
     let output = child.wait_with_output().unwrap();
     let errors = stderr(&output);
     assert_eq!(output.status.code(), Some(130), "{errors}");
+    assert!(errors.contains("--log tensorboard --out"), "{errors}");
     assert!(errors.contains("--resume"), "{errors}");
     let printed = succeed(&["train", "sample", "--out", &run, "--resume", "--json"]);
     let objects = json_lines(&printed);

@@ -213,6 +213,29 @@ fn a_model_of_word_timing_needs_a_transcript_alone() {
         .filter(|(id, _)| id.starts_with("r4["))
         .collect();
     assert_eq!(own, of_folder);
+    // Of a folder every transcript is scored, a file of another kind is not.
+    fs::write(trained.path("transcripts/notes.md"), "none").unwrap();
+    let mut every = numbers(&trained.scores("timing-run", &["--transcript", "transcripts"]));
+    let mut all = numbers(&trained.scores("timing-run", &["features"]));
+    for scores in [&mut every, &mut all] {
+        scores.sort_by(|a, b| a.0.cmp(&b.0));
+    }
+    assert_eq!(every, all);
+    let folder = ["--transcript", "transcripts", "--format", "srt"];
+    let told = fail_with(&mut trained.predict("timing-run", &folder));
+    assert!(
+        told.contains("subtitles (srt) are of one recording"),
+        "{told}"
+    );
+    let explained = [
+        "--transcript",
+        "transcripts/r4.json",
+        "--format",
+        "html",
+        "--explain",
+    ];
+    let told = fail_with(&mut trained.predict("timing-run", &explained));
+    assert!(told.contains("leave --explain out"), "{told}");
     // A pause within the recording is one across its cues.
     let moved = transcript(4).replace("0.84", "0.80");
     fs::write(trained.path("moved.json"), moved).unwrap();

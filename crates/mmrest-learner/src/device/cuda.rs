@@ -4,6 +4,9 @@
 //! says that it has the type. Nothing switches that off (burn 0.22: cubek-matmul, `adjust_dtypes`). So a device that is to compute
 //! in f32 exactly is opened here as one that has no TF32; its name says so, by which burn keeps what it found out about the speed of
 //! kernels apart.
+//!
+//! Kernels are compiled and timed when they are first used. What comes of it is kept for the processes that follow
+//! ([`keep_kernels`]).
 
 use std::ffi::OsString;
 use std::panic::catch_unwind;
@@ -16,6 +19,8 @@ use cubecl_cuda::{CudaDevice, CudaRuntime};
 use cubecl_ir::features::Features;
 use cubecl_ir::{ElemType, FloatKind};
 use cubecl_runtime::client::Client;
+use cubecl_runtime::config::cache::CacheConfig;
+use cubecl_runtime::config::{CubeClRuntimeConfig, RuntimeConfig};
 use cubecl_runtime::runtime::Runtime;
 use cubecl_runtime::server::ServerUtilities;
 
@@ -24,6 +29,26 @@ use crate::error::LearnerError;
 
 /// What this process has opened: a device keeps the precision that it was opened for.
 static OPENED: Mutex<Vec<(usize, bool)>> = Mutex::new(Vec::new());
+
+/// Lets burn keep compiled kernels, and which of them are the fastest, in the user's cache folder; burn's own default is
+/// `target` of the Rust project that a program is started in. A `cubecl.toml` there and burn's variables hold as ever.
+pub(super) fn keep_kernels() {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let config = CubeClRuntimeConfig::from_current_dir().override_from_env();
+    // Where another was read before, that one stays.
+    let _ = CubeClRuntimeConfig::try_set(keeping_kernels(config, host.trim()));
+}
+
+/// A folder for each machine: the cache is a database with locks, which do not hold between machines that share a home.
+fn keeping_kernels(mut config: CubeClRuntimeConfig, host: &str) -> CubeClRuntimeConfig {
+    // Kernels are told apart by the program's build; without its number a changed kernel would be taken for the old one.
+    config.compilation.cache = buildid::build_id().is_some();
+    if let CacheConfig::Target = config.environment.path {
+        let folder = CacheConfig::Global.root().join(host);
+        config.environment.path = CacheConfig::Directory(folder);
+    }
+    config
+}
 
 /// Opens GPU `index`, in the driver's order.
 pub(super) fn open(index: usize, precision: Precision) -> Result<OpenDevice, LearnerError> {
@@ -48,6 +73,12 @@ pub(super) fn open(index: usize, precision: Precision) -> Result<OpenDevice, Lea
     }
     start(index, precision)?;
     let identity = catch_unwind(|| device.identity()).map_err(|_| cannot_be_opened(index))?;
+    if precision == Precision::Tf32
+        && !has_tf32(CudaRuntime::client(&CudaDevice { index }).features())
+    {
+        let name = identity.as_ref().map_or("the device", |of| &of.name);
+        return Err(precision.absent_from(name));
+    }
     let adapter = identity.map(|identity| Adapter {
         name: identity.name,
         api: "cuda".into(),
@@ -131,12 +162,19 @@ fn start_exact(index: usize) -> Option<()> {
     Client::try_init(id, server).ok().map(|_| ())
 }
 
+const TF32: ElemType = ElemType::Float(FloatKind::TF32);
+
+/// Whether a device multiplies in TF32, by whichever of its instructions.
+fn has_tf32(features: &Features) -> bool {
+    let mut products = features.matmul.cmma.iter().chain(&features.matmul.mma);
+    features.supports_type(TF32) && products.any(|product| product.a_type == TF32)
+}
+
 /// Takes TF32 from what a device can do.
 fn forget_tf32(features: &mut Features) {
-    let tf32 = ElemType::Float(FloatKind::TF32);
-    features.types.elem.remove(&tf32);
+    features.types.elem.remove(&TF32);
     for products in [&mut features.matmul.cmma, &mut features.matmul.mma] {
-        products.retain(|product| product.a_type != tf32 && product.b_type != tf32);
+        products.retain(|product| product.a_type != TF32 && product.b_type != TF32);
     }
 }
 
@@ -169,13 +207,30 @@ mod tests {
             features.matmul.mma.insert(product);
             features.matmul.cmma.insert(product);
         }
+        assert!(has_tf32(&features));
         forget_tf32(&mut features);
-        assert!(!features.supports_type(tf32));
+        assert!(!features.supports_type(tf32) && !has_tf32(&features));
         assert!(features.supports_type(bf16) && features.supports_type(f32));
         for products in [&features.matmul.mma, &features.matmul.cmma] {
             assert!(products.iter().all(|product| product.a_type == bf16));
             assert_eq!(products.len(), 1);
         }
+    }
+
+    #[test]
+    fn kernels_are_kept_by_machine_unless_a_file_says_where() {
+        let folder = |config: CubeClRuntimeConfig, host| match keeping_kernels(config, host)
+            .environment
+            .path
+        {
+            CacheConfig::Directory(folder) => folder,
+            other => panic!("{other:?}"),
+        };
+        let [first, second] = ["n1", "n2"].map(|host| folder(Default::default(), host));
+        assert!(first.ends_with("cubecl/n1") && first.parent() == second.parent());
+        let mut own = CubeClRuntimeConfig::default();
+        own.environment.path = CacheConfig::Directory("kernels".into());
+        assert_eq!(folder(own, "n1"), Path::new("kernels"));
     }
 
     #[test]

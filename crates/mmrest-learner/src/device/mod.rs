@@ -54,7 +54,8 @@ impl FromStr for Backend {
     }
 }
 
-/// In what the matrix products of training are computed on a GPU. Weights, sums and everything else have 32 bits in all three.
+/// In what the matrix products of training are computed on a GPU. Weights, optimiser and everything else have 32 bits in all
+/// three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -63,7 +64,8 @@ pub enum Precision {
     F32,
     /// In TF32 where NVIDIA's tensor cores are faster: f32 with factors rounded to 11 significant bits.
     Tf32,
-    /// The linear layers of the text encoder in bf16: factors rounded to 8 significant bits. All others as in f32.
+    /// The linear layers of the text encoder in bf16: factors, results and their gradients are rounded to 8 significant bits;
+    /// the sum within a product has 32. All others as in f32.
     Bf16,
 }
 
@@ -93,9 +95,14 @@ impl Precision {
             return Ok(());
         }
         let name = open.adapter.as_ref().map_or("the device", |a| &a.name);
-        Err(LearnerError::Device(format!(
-            "train.precision = \"{self}\": {name} does not compute in it: set it to \"f32\""
-        )))
+        Err(self.absent_from(name))
+    }
+
+    /// What to say of a device that cannot compute so.
+    fn absent_from(self, device: &str) -> LearnerError {
+        LearnerError::Device(format!(
+            "train.precision = \"{self}\": {device} does not compute in it: set it to \"f32\""
+        ))
     }
 }
 
@@ -172,6 +179,10 @@ impl OpenDevice {
     /// for another.
     pub fn new(backend: Backend, index: usize, precision: Precision) -> Result<Self, LearnerError> {
         precision.check(backend)?;
+        #[cfg(feature = "cuda")]
+        if backend != Backend::Cpu {
+            cuda::keep_kernels();
+        }
         let open = match backend {
             Backend::Cpu if index == 0 => Self {
                 device: Device::flex(),

@@ -14,7 +14,7 @@ use super::record::RunRecord;
 use super::start::{Outcome, RunOptions, train};
 use crate::calibration::Calibration;
 use crate::config::Config;
-use crate::device::open_device;
+use crate::device::{Backend, OpenDevice, Precision};
 use crate::error::LearnerError;
 use crate::files;
 use crate::train::BestModel;
@@ -68,8 +68,14 @@ pub fn calibrate(options: &RunOptions, parts: usize) -> Result<Option<MetricsFil
     lock.check()?;
     BestModel::new(folder.model()).extend(|model| pooled.write(model))?;
     let number = options.devices.first().copied().unwrap_or(0);
-    let device = open_device(options.backend, number)?;
-    let run = OpenRun::of(folder, None, &options.root, &device, &Accepted::default())?;
+    // As the models above: a CUDA device keeps the precision that it was opened for.
+    let precision = match options.backend {
+        Backend::Cuda => config.train.precision,
+        Backend::Cpu | Backend::Wgpu => Precision::F32,
+    };
+    let device = OpenDevice::new(options.backend, number, precision)?.device;
+    let opened = (&device, precision);
+    let run = OpenRun::of(folder, None, &options.root, opened, &Accepted::default())?;
     let config = &run.saved.config;
     let [.., test] = evaluate_splits(folder, &*run.model, config, &run.splits, &pooled, &device)?;
     let mut metrics: MetricsFile = files::read_json(&folder.metrics())?;

@@ -16,6 +16,7 @@ use super::prepare::{Splits, locate};
 use super::record::RunRecord;
 use crate::calibration::Calibration;
 use crate::config::{Config, Selection};
+use crate::device::Precision;
 use crate::error::{LearnerError, batch_error};
 use crate::figures::{FigureSet, Figures, figures};
 use crate::files;
@@ -139,8 +140,8 @@ pub(crate) fn evaluate_split(
     })
 }
 
-/// Evaluates a split with the model a run has kept: the same figures as the run wrote. `device` is without autodiff;
-/// `data` takes the place of the configured folder. The files must be those of `run.json`, unless `data` are among the
+/// Evaluates a split with the model a run has kept: the same figures as the run wrote. `device` is one of
+/// [`open_device`](crate::open_device); `data` takes the place of the configured folder. The files must be those of `run.json`, unless `data` are among the
 /// changes that are accepted.
 ///
 /// ```no_run
@@ -167,6 +168,7 @@ pub fn evaluate_run(
     device: &Device,
     accepted: &Accepted,
 ) -> Result<EvaluatedSplit, LearnerError> {
+    let device = (device, Precision::F32);
     let run = OpenRun::of(folder, data, root, device, accepted)?;
     if run.splits.labels(split).is_empty() {
         return Err(LearnerError::EmptySplit {
@@ -177,7 +179,7 @@ pub fn evaluate_run(
     let calibration = Calibration::of_model(&folder.model())?;
     let interpreter = Interpreter::new(&run.saved.config, calibration.as_ref(), CONFIDENCE)?;
     let of = (run.saved.config.figures, &interpreter);
-    evaluate_split(&*run.model, of, &run.splits, split, device)
+    evaluate_split(&*run.model, of, &run.splits, split, device.0)
 }
 
 /// The model of a run, and its data.
@@ -188,7 +190,7 @@ pub(crate) struct OpenRun {
 }
 
 impl OpenRun {
-    /// Opens both, as [`evaluate_run`] does.
+    /// Opens both, as [`evaluate_run`] does; `device` with the precision that it was opened for.
     ///
     /// # Errors
     ///
@@ -197,7 +199,7 @@ impl OpenRun {
         folder: &RunFolder,
         data: Option<&Path>,
         root: &Path,
-        device: &Device,
+        (device, precision): (&Device, Precision),
         accepted: &Accepted,
     ) -> Result<Self, LearnerError> {
         let (mut saved, model) = SavedModel::load(&folder.model(), device)?;
@@ -210,7 +212,8 @@ impl OpenRun {
         }
         let set = Arc::new(prepared.set);
         check_widths(&saved, set.widths())?;
-        let splits = Splits::prepare(&set, &saved, model.text_encoder(), root, &|| false)?;
+        let encoder = model.text_encoder();
+        let splits = Splits::prepare(&set, &saved, encoder, precision, root, &|| false)?;
         Ok(Self {
             saved,
             model,

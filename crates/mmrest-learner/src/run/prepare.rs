@@ -13,6 +13,7 @@ use mmrest_models::{FrameNeed, SentimentModel, TextFeatures, TextNeed, bert_para
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
+use crate::device::Precision;
 use crate::error::LearnerError;
 use crate::example::{FeatureSpec, Preparation};
 use crate::files;
@@ -181,11 +182,12 @@ pub(crate) struct Splits {
 
 impl Splits {
     /// Prepares every segment's text; frames stay in the set until they are needed. `encoder` gives the untrained layers of
-    /// the text encoder and must be without autodiff.
+    /// the text encoder and must be without autodiff; its device multiplies in `precision`.
     pub(crate) fn prepare(
         set: &Arc<PackedSet>,
         saved: &SavedModel,
         encoder: Option<&Bert>,
+        precision: Precision,
         root: &Path,
         stop: &dyn Fn() -> bool,
     ) -> Result<Self, LearnerError> {
@@ -209,6 +211,7 @@ impl Splits {
                 lower_layers: saved.config.lower_layers(bert.depth()),
                 all_tokens: needs.text == TextNeed::AllTokens,
                 fingerprint: &parts.fingerprint,
+                precision,
                 cache: &cache,
                 stop,
             };

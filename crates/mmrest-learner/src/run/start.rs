@@ -225,10 +225,17 @@ fn run<M: SentimentModel>(model: &M::Config, of: &Run<'_>) -> Result<Outcome, Le
         _ => network.fork(main),
     };
     let encoder = network.valid();
-    // What untrained layers give is kept for runs of any precision.
+    // What untrained layers give in f32 is kept for the runs in bf16 too.
     let exact = encoder.text_encoder().cloned();
     let exact = exact.map(|bert| bert.with_products(Precision::F32.products()));
-    let splits = Splits::prepare(&set, &saved, exact.as_ref(), &options.root, &stop)?;
+    let splits = Splits::prepare(
+        &set,
+        &saved,
+        exact.as_ref(),
+        precision,
+        &options.root,
+        &stop,
+    )?;
     if let Some(bert) = exact.filter(|_| untrained > 0) {
         let cache = options.root.join(&config.text.cache);
         saved.encoder = Some(share(&bert, untrained, saved.fingerprint(), &cache)?);

@@ -67,14 +67,14 @@ pub(super) struct Current<M: SentimentModel> {
     seen: Option<(Batch, M::Output)>,
     errors: FirstError,
     /// What the learner's model lacks of [`SentimentModel::after_step`].
-    after: AfterStep<M>,
+    pub(super) after: AfterStep<M>,
     /// Why the model could not restore what must hold after a step.
     pub(super) after_step: Option<ModelError>,
 }
 
 /// Whether [`SentimentModel::after_step`] has been taken. On a GPU it waits for the next step's encoders, which are launched
 /// before the host restores what must hold.
-enum AfterStep<M> {
+pub(super) enum AfterStep<M> {
     /// By the learner's model.
     Taken,
     /// By nobody yet.
@@ -166,14 +166,19 @@ impl<M: SentimentModel> Trainee<M> {
     }
 
     /// The model after its last step, and what its forward pass gives.
-    fn forward(
+    pub(super) fn forward(
         &self,
         batch: &Batch,
         state: &M::State,
         mode: Mode,
     ) -> Result<(M, M::Output), ModelError> {
+        if batch.part.is_some() {
+            // A worker's copy, on the device of its part: `fork` made it of the settled model.
+            let output = self.model.forward(batch, state, mode)?;
+            return Ok((self.model.clone(), output));
+        }
         let due = matches!(self.shared.lock().after, AfterStep::Due);
-        if due && batch.part.is_none() {
+        if due {
             let (model, output) = self.model.clone().forward_after_step(batch, state, mode)?;
             self.shared.lock().after = AfterStep::By(model.clone());
             return Ok((model, output));

@@ -30,68 +30,75 @@ pub(super) fn cues(text: &str) -> Result<Vec<RawCue>, String> {
             .take_while(|line| !line.trim().is_empty())
             .collect();
         let body = body.join(" ");
+        let pieces = pieces(&body, start);
         cues.push(RawCue {
             start: Some(start),
             end: Some(end),
-            words: timed_words(&body, start, end),
-            text: plain(&body),
+            text: pieces.iter().map(|(_, piece)| piece.as_str()).collect(),
+            words: if pieces.len() > 1 {
+                words(pieces, end)
+            } else {
+                Vec::new()
+            },
         });
     }
     Ok(cues)
 }
 
-/// The words of a WebVTT cue that names times between them: `one <00:00:01.500>two`.
-fn timed_words(body: &str, start: f64, end: f64) -> Vec<RawWord> {
-    let mut pieces: Vec<(f64, String)> = vec![(start, String::new())];
-    let mut rest = body;
-    while let Some(open) = rest.find('<') {
-        let Some(length) = rest[open..].find('>') else {
-            break;
-        };
-        let tag = &rest[open + 1..open + length];
-        if let Some((_, piece)) = pieces.last_mut() {
-            piece.push_str(&rest[..open]);
-        }
-        if tag.contains(':')
-            && let Some(time) = seconds(tag)
-        {
-            pieces.push((time, String::new()));
-        }
-        rest = &rest[open + length + 1..];
-    }
-    if pieces.len() == 1 {
-        return Vec::new();
-    }
-    if let Some((_, piece)) = pieces.last_mut() {
-        piece.push_str(rest);
-    }
-    let ends: Vec<f64> = pieces
-        .iter()
-        .skip(1)
-        .map(|piece| piece.0)
-        .chain([end])
-        .collect();
+/// Pieces of a cue that begin at known times, as words.
+fn words(pieces: Vec<(f64, String)>, end: f64) -> Vec<RawWord> {
+    let next = pieces.iter().skip(1).map(|(time, _)| *time);
+    let ends: Vec<f64> = next.chain([end]).collect();
     let word = |((start, text), end): ((f64, String), f64)| RawWord {
-        text: plain(&text),
+        text,
         start: Some(start),
         end: Some(end),
     };
     pieces.into_iter().zip(ends).map(word).collect()
 }
 
-/// Text without tags (`<i>`, `{\an8}`) and character references.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut within = None;
-    for letter in text.chars() {
-        match (within, letter) {
-            (None, '<') => within = Some('>'),
-            (None, '{') => within = Some('}'),
-            (None, letter) => plain.push(letter),
-            (Some(end), letter) if letter == end => within = None,
-            _ => {}
-        }
+/// A cue's text without tags, in pieces that begin at the times it names: `one <00:00:01.500>two`.
+fn pieces(body: &str, start: f64) -> Vec<(f64, String)> {
+    let mut pieces = Vec::new();
+    let (mut time, mut piece, mut rest) = (start, String::new(), body);
+    while let Some(letter) = rest.chars().next() {
+        let length = match tag(rest) {
+            Some((length, None)) => length,
+            Some((length, Some(named))) => {
+                pieces.push((time, references(&piece)));
+                (time, piece) = (named, String::new());
+                length
+            }
+            None => {
+                piece.push(letter);
+                letter.len_utf8()
+            }
+        };
+        rest = &rest[length..];
     }
+    pieces.push((time, references(&piece)));
+    pieces
+}
+
+/// The length of a tag at the beginning of a text (`<i>`, `</v>`, `<00:01.500>`, `{\an8}`), and the time that it names. What
+/// else begins with these signs is text, as in `I <3 you`.
+fn tag(text: &str) -> Option<(usize, Option<f64>)> {
+    let inside = |closing: char| {
+        let length = text[1..].find([text.chars().next()?, closing])?;
+        let inside = &text[1..1 + length];
+        text[1 + length..].starts_with(closing).then_some(inside)
+    };
+    if text.starts_with("{\\") {
+        return Some((inside('}')?.len() + 2, None));
+    }
+    let inside = text.starts_with('<').then(|| inside('>'))??;
+    let time = inside.contains(':').then(|| seconds(inside)).flatten();
+    let named = inside.starts_with(|sign: char| sign.is_ascii_alphabetic() || sign == '/');
+    (named || time.is_some()).then_some((inside.len() + 2, time))
+}
+
+/// A text whose character references are replaced.
+fn references(text: &str) -> String {
     let references = [
         ("&lt;", "<"),
         ("&gt;", ">"),
@@ -102,7 +109,7 @@ fn plain(text: &str) -> String {
     ];
     references
         .into_iter()
-        .fold(plain, |text, (reference, letter)| {
+        .fold(text.to_owned(), |text, (reference, letter)| {
             text.replace(reference, letter)
         })
 }

@@ -101,6 +101,23 @@ fn subtitles_spread_a_cues_time_over_its_letters() {
 }
 
 #[test]
+fn signs_of_tags_that_are_none_are_text() {
+    for (written, said) in [
+        ("I <3 you and this film", "I <3 you and this film"),
+        ("a<b, and {so on}", "a<b, and {so on}"),
+        ("{\\an8}<i>up</i> <3 <c.loud>x</c> {", "up <3 x {"),
+        ("<font color=\"#fff\">1 < 2</font> > 0 <", "1 < 2 > 0 <"),
+        ("2 <b and <b>bold</b> {\\i1", "2 <b and bold {\\i1"),
+        ("&lt;b&gt; <>", "<b> <>"),
+    ] {
+        let transcript = read(&format!("00:01.000 --> 00:03.000\n{written}\n"));
+        assert_eq!(transcript.cues[0].text, said, "{written}");
+    }
+    let timed = read("WEBVTT\n\n00:01.000 --> 00:03.000\n<3 <00:02.000>you\n");
+    assert_eq!(words(&timed), [("<3", 1.0, 2.0), ("you", 2.0, 3.0)]);
+}
+
+#[test]
 fn webvtt_may_name_the_times_of_words() {
     let vtt = "WEBVTT - title\n\nNOTE a comment\n\nid\n00:01.000 --> 00:03.000 align:start\n<v Ann>one <00:02.000>two\n";
     let transcript = read(vtt);

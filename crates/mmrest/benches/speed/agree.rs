@@ -113,7 +113,7 @@ pub(crate) fn difference(found: &Epoch, expected: &Epoch) -> f64 {
     pairs
         .map(|(found, expected)| (found - expected).abs() / expected.abs().max(1.0))
         .fold(0.0, |most, one| {
-            if one.is_nan() {
+            if one.is_nan() || most.is_nan() {
                 f64::NAN
             } else {
                 one.max(most)

@@ -35,7 +35,7 @@ pub(crate) struct DeviceWork {
 const STEPS: Rounds = Rounds {
     least: 5,
     most: 40,
-    seconds: 8.0,
+    seconds: 3.0,
 };
 const EPOCHS: Rounds = Rounds {
     least: 1,

@@ -15,7 +15,7 @@ use mmrest_learner::run::{
 #[cfg(feature = "tui")]
 use mmrest_learner::train::Dashboard;
 use mmrest_learner::train::Observer;
-use mmrest_learner::{Backend, Config, SavedModel, open_device};
+use mmrest_learner::{Backend, Config, LearnerError, SavedModel, open_device};
 
 use super::data::ensure_sample;
 use crate::arguments::{Log, TrainArguments};
@@ -44,6 +44,9 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<ExitCode> {
     let wants_sample = wants_sample(&file, own.is_some(), &config)?;
     let folder = out.unwrap_or_else(|| default_folder(&file.root, &file.name, config.seed));
     let lock = folder.lock()?;
+    if !arguments.resume && folder.exists() {
+        return Err(LearnerError::RunExists(folder.path().to_path_buf()).into());
+    }
     if arguments.resume && accepted == Accepted::default() && is_finished(&folder, &config) {
         let style = Style::choose(arguments.quiet, arguments.json);
         let display = Display::new(style, None);
@@ -300,6 +303,9 @@ fn how_to_resume(arguments: &TrainArguments, folder: &Path) -> String {
     if backend != Backend::default() || devices.len() > 1 {
         let devices: Vec<String> = devices.iter().map(usize::to_string).collect();
         command += &format!(" --backend {backend} --devices {}", devices.join(","));
+    }
+    if let Some(Log::Tensorboard) = arguments.log {
+        command += " --log tensorboard";
     }
     format!(
         "Go on with:\n  {command} --out {} --resume",

@@ -97,7 +97,7 @@ impl Page {
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
              <style>\n{colours}{STYLE}@media screen and (prefers-color-scheme: dark) {{\n{dark}}}\n</style>\n</head>\n<body>\n\
-             <h1>{title}</h1>\n{notes}<nav>\n{links}</nav>\n{sections}</body>\n</html>\n"
+             <h1>{title}</h1>\n{notes}<nav>\n{links}</nav>\n<main>\n{sections}</main>\n</body>\n</html>\n"
         )
     }
 
@@ -314,7 +314,7 @@ impl Table {
             format!("<caption>{}</caption>\n", escape(&self.caption))
         };
         format!(
-            "<div class=\"wide\"><table>\n{caption}<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
+            "<div class=\"wide\" tabindex=\"0\"><table>\n{caption}<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
         )
     }
 }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::body::discard;
 use super::error::HttpError;
 use super::page::{FILES, POLICY};
-use super::{LIVE, MAX_HEAD, PREDICT, READY, RECORDING, Server, known};
+use super::{LIVE, MAX_HEAD, PALETTE, PREDICT, READY, RECORDING, Server, known};
 
 /// The number of segments that an answer scored.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +109,7 @@ fn refused(server: &Server, request: &Request) -> Option<HttpError> {
 
 /// Whether an address needs no token: those of the page, which asks for it, and those that tell whether the server is well.
 fn is_open(path: &str) -> bool {
-    path == LIVE || path == READY || FILES.iter().any(|(own, ..)| *own == path)
+    [LIVE, READY, PALETTE].contains(&path) || FILES.iter().any(|(own, ..)| *own == path)
 }
 
 /// Whether a `Host` header names this machine.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use mmrest_data::files;
 
 use crate::arguments::SlurmArguments;
+use crate::project::quoted;
 
 /// Seconds before the time limit at which a run is asked to stop: enough for a batch and a checkpoint.
 const NOTICE: u32 = 120;
@@ -35,7 +36,7 @@ impl Jobs {
             array: folder.join("array.sh"),
             collect: folder.join("collect.sh"),
         };
-        let log = |name: &str| folder.join(name).display().to_string();
+        let log = |name: &str| shell(&folder.join(name));
         let array = array_script(name, arguments, tasks, [here, task], &log("%A-%a.log"));
         let collect = collect_script(name, arguments, [here, collect], &log("collect-%j.log"));
         for (path, text) in [(&jobs.array, array), (&jobs.collect, collect)] {
@@ -57,10 +58,15 @@ impl Jobs {
     pub(crate) fn commands(&self) -> String {
         format!(
             "id=$(sbatch --parsable {})\nsbatch --dependency=afterany:${{id%%;*}} {}",
-            self.array.display(),
-            self.collect.display()
+            shell(&self.array),
+            shell(&self.collect)
         )
     }
+}
+
+/// A path as a shell takes it, and sbatch in the lines of a script.
+fn shell(path: &Path) -> String {
+    quoted(&path.display().to_string())
 }
 
 /// Submits a script; returns the job's number.
@@ -199,6 +205,13 @@ mod tests {
         }
         let collect = std::fs::read_to_string(&jobs.collect).unwrap();
         assert!(collect.ends_with("\nmmrest ablate x --collect\n") && !collect.contains("--time"));
+        let spaced = folder.path().join("a b");
+        let jobs = Jobs::write(&spaced, "s-x", &arguments, &[0], commands).unwrap();
+        let array = std::fs::read_to_string(&jobs.array).unwrap();
+        let log = format!("#SBATCH --output='{}/slurm/%A-%a.log'", spaced.display());
+        assert!(array.lines().any(|found| found == log), "{log}\n{array}");
+        let submit = format!("sbatch --parsable '{}/slurm/array.sh'", spaced.display());
+        assert!(jobs.commands().contains(&submit), "{}", jobs.commands());
         for script in [&jobs.array, &jobs.collect] {
             let checked = Command::new("bash").arg("-n").arg(script).status().unwrap();
             assert!(checked.success());

@@ -33,7 +33,15 @@ fn the_page_scores_and_draws() {
     let expected = format!("{:.3}", answer["prediction"].as_f64().unwrap()).replace('-', "−");
     assert_eq!(browser.text_of("status"), "");
     assert_eq!(browser.text_of("prediction"), expected);
+    let meaning = browser.text_of("meaning");
+    let label = answer["label"].as_str().unwrap();
+    assert!(
+        meaning.starts_with(&format!("{label}, 90 % interval ")),
+        "{meaning}"
+    );
     let model = server.model();
+    let note = browser.text_of("rows-note");
+    assert!(note.starts_with("A share is γ = "), "{note}");
     let clusters = model["clusters"].as_array().unwrap().len();
     let page = browser.document();
     assert_eq!(page.matches("class=\"center tone-").count(), clusters);
@@ -87,9 +95,9 @@ fn the_page_asks_for_the_token_until_it_is_right_and_keeps_it() {
     assert!(!browser.document().contains("0123456789abcde"));
 }
 
-/// What the page makes of feature files: its own script, asked in a browser.
+/// What the page makes of feature files and answers: its own scripts, asked in a browser.
 #[test]
-fn feature_files_are_read_as_frames() {
+fn feature_files_are_read_as_frames_and_a_proxys_page_is_named_as_such() {
     let (address, server) = files(vec![
         (
             "/",
@@ -102,6 +110,12 @@ fn feature_files_are_read_as_frames() {
             "text/javascript",
             include_str!("../../src/serve/page/frames.js"),
         ),
+        (
+            "/ask.js",
+            "text/javascript",
+            include_str!("../../src/serve/page/ask.js"),
+        ),
+        ("/v1/model", "text/html", "<h1>Bad Gateway</h1>"),
     ]);
     let Some(browser) = Browser::open(&address) else {
         return;
@@ -119,12 +133,14 @@ fn feature_files_are_read_as_frames() {
         "frame 2 is not a list of numbers",
         "it has no list \"audio\"",
         "it is empty",
+        "200 OK, not from mmrest: is there a proxy before it?",
     ];
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
     drop(server);
 }
 
 const FRAMES_TEST: &str = r#"
+import { ask } from "/ask.js";
 import { parseFrames } from "/frames.js";
 const files = [
   "1,2\n3,-0.5\n",
@@ -145,6 +161,7 @@ const said = files.map((file) => {
     return error.message;
   }
 });
+said.push(await ask("/v1/model").catch((error) => error.message));
 document.getElementById("said").textContent = said.join("\n");
 "#;
 

@@ -384,6 +384,26 @@ fn a_table_of_faces_is_uploaded_with_the_recording() {
         status.ends_with(&format!("; {SPREAD}; {UNSURE}")),
         "{status}"
     );
+    // The form of a text: the bias of the default preset, and features unlike those of training.
+    assert_eq!(server.model()["bias"]["kind"], "kernel");
+    let wild = TRAINED.path("own/wild.csv");
+    std::fs::write(&wild, vec!["1e4"; 177].join(",")).unwrap();
+    browser.choose("vision", &wild);
+    browser.wait_for(
+        "(() => { document.getElementById('text').value = 'a film'; document.getElementById('go').click(); return true; })()",
+    );
+    browser.wait_for("document.getElementById('prediction').textContent !== ''");
+    let meaning = browser.text_of("meaning");
+    assert!(meaning.contains(", 90 % interval "), "{meaning}");
+    assert!(
+        meaning.ends_with("; a guess, for vision is unlike anything in training"),
+        "{meaning}"
+    );
+    let note = browser.text_of("rows-note");
+    assert!(
+        note.contains("of the way to the mean sentiment of the training segments"),
+        "{note}"
+    );
 }
 
 /// What the player shows, wherever it is: the curve, the transcript, the moment under the pointer, sound.

@@ -320,6 +320,23 @@ fn a_study_that_was_changed_is_refused_or_begun_afresh() {
         "{said}"
     );
     assert_eq!(said.lines().count(), 1, "{said}");
+    let plan = study.run(&[&only[..], &["--fresh", "--plan"]].concat());
+    assert!(plan.status.success(), "{}", errors(&plan));
+    let plan = common::json_lines(&out(&plan));
+    let changed = plan
+        .iter()
+        .find(|line| line["variant"] == "no-bias")
+        .unwrap();
+    assert_eq!(changed["state"], "new");
+    let command = changed["command"].as_str().unwrap();
+    assert!(command.contains(" --fresh --task "), "{command}");
+    let options = ["--fresh", "--slurm", "--gpus", "1"];
+    let jobs = study.run(&[&only[..], &options].concat());
+    assert!(jobs.status.success(), "{}", errors(&jobs));
+    assert!(out(&jobs).contains("compute on the CPU"), "{}", out(&jobs));
+    let array = study.read("slurm/array.sh");
+    assert!(array.contains(" --fresh --task "), "{array}");
+    assert!(!study.read("slurm/collect.sh").contains("--fresh"));
     let fresh = study.run(&[&only[..], &["--fresh"]].concat());
     assert!(fresh.status.success(), "{}", errors(&fresh));
     assert!(

@@ -59,15 +59,14 @@ fn free_ports() -> (u16, u16) {
 impl Cluster {
     /// A cluster whose daemons stay; begun anew on other ports where one of them ends.
     fn new() -> Self {
-        let idle = |cluster: &mut Self| {
-            cluster.until("a node that is idle", |cluster| {
-                cluster.ended() || cluster.run("sinfo", &["-h", "-o", "%t"]).trim() == "idle"
-            });
-            !cluster.ended()
-        };
         for _ in 0..5 {
             let mut cluster = Self::begun();
-            if idle(&mut cluster) {
+            let mut ended = false;
+            cluster.until("a node that is idle", |cluster| {
+                ended = cluster.ended();
+                ended || cluster.run("sinfo", &["-h", "-o", "%t"]).trim() == "idle"
+            });
+            if !ended {
                 return cluster;
             }
             cluster.show_logs();
@@ -163,9 +162,10 @@ impl Cluster {
     fn until(&mut self, what: &str, mut there: impl FnMut(&mut Self) -> bool) {
         let since = Instant::now();
         while !there(self) {
-            if since.elapsed() > PATIENCE {
+            if since.elapsed() > PATIENCE || self.ended() {
                 self.show_logs();
-                panic!("no {what} within {PATIENCE:?}: {}", self.run("squeue", &[]));
+                let took = since.elapsed();
+                panic!("no {what} after {took:?}: {}", self.run("squeue", &[]));
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -187,7 +187,7 @@ fn an_array_of_jobs_with_one_killed_ends_as_the_study_does_at_once() {
         println!("skipped: no Slurm here: {why}");
         return;
     }
-    let study = VARIANTS.replace("train.epochs = 2", "train.epochs = 8, train.patience = 50");
+    let study = VARIANTS.replace("train.epochs = 2", "train.epochs = 24, train.patience = 50");
     let study = Study::new(&study);
     let six = ["--seeds", "3"];
     let whole = study.run(&[&six[..], &["--jobs", "2"]].concat());

@@ -5,12 +5,12 @@ use mmrest_kernels::host;
 use mmrest_metric::Clusters;
 use mmrest_models::{
     Assign, Clip, ClusterConfig, ClusterScope, ClusterState, Example, Forward, FusionKind,
-    HostBatch, KernelLossConfig, LossConfig, MmRest, MmRestConfig, Mode, ParameterGroup, Pass,
-    ProjectionConfig, StepAt, Target, TextFeatures, seed,
+    HostBatch, KernelLossConfig, LossConfig, MmRest, MmRestConfig, Mode, ParameterGroup, Part,
+    Pass, ProjectionConfig, StepAt, Target, TextFeatures, seed,
 };
 use rand::RngExt;
 
-use super::super::adapter::StepRecord;
+use super::super::adapter::{AfterStep, StepRecord};
 use super::*;
 use crate::config::Config;
 
@@ -210,8 +210,12 @@ fn a_skipped_step_changes_nothing() {
     assert_ne!(before, (weights(&trainer), trainer.state()));
 }
 
-/// Every weight of the model.
+/// Every weight of the trainer's model.
 fn weights(trainer: &Trainer<MmRest>) -> Vec<f32> {
+    weights_of(&trainer.model())
+}
+
+fn weights_of(model: &MmRest) -> Vec<f32> {
     struct Weights(Vec<f32>);
     impl ModuleVisitor for Weights {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -219,7 +223,7 @@ fn weights(trainer: &Trainer<MmRest>) -> Vec<f32> {
         }
     }
     let mut all = Weights(Vec::new());
-    trainer.model().visit(&mut all);
+    model.visit(&mut all);
     all.0
 }
 
@@ -496,4 +500,34 @@ fn encoders_that_run_before_the_projection_change_no_bit() {
     assert!(expected.metric.as_ref().unwrap().is_psd(1e-6).unwrap());
     let expected_output = expected.forward(&batch, &state, mode).unwrap();
     assert_eq!(read(&after, &output), read(&expected, &expected_output));
+}
+
+#[test]
+fn a_worker_computes_with_its_own_copy_of_the_model() {
+    let device = Device::flex().autodiff();
+    let config = config(ClusterScope::Train);
+    let own = trainer(&config, &device, 1);
+    let mut other = trainer(&config, &device, 1);
+    other.step(parts(&other, &examples(13))).unwrap();
+    let worker = own.learner.model();
+    // As a worker's `fork` leaves it after a step on a GPU: here is the model of the main device, which is another's.
+    own.shared.lock().after = AfterStep::By(other.model());
+    let (state, mode) = (own.state(), Mode::Train(StepAt::new(1, 2)));
+    let mut batch = parts(&own, &examples(13)).remove(0);
+    batch.part = Part::of(&[13], false).pop().map(Arc::new);
+    let read = |output: Forward| host::read("scores", output.prediction).unwrap();
+    let (model, output) = worker.forward(&batch, &state, mode).unwrap();
+    let scores = read(output);
+    let of_others = other.model().forward(&batch, &state, mode).unwrap();
+    assert_ne!(scores, read(of_others));
+    assert_eq!(
+        scores,
+        read(worker.model.forward(&batch, &state, mode).unwrap())
+    );
+    assert_eq!(weights_of(&model), weights_of(&worker.model));
+
+    // Without a part it is the learner's model, which the other stands for.
+    batch.part = None;
+    let (model, _) = worker.forward(&batch, &state, mode).unwrap();
+    assert_eq!(weights_of(&model), weights(&other));
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use mmrest_data::files;
+use mmrest_learner::Backend;
 use serde_json::json;
 
 use super::{Study, make_sample, with_states};
@@ -33,13 +34,21 @@ impl Study<'_> {
         Ok(self.repeats.runs(&self.out, &self.chosen()?))
     }
 
+    /// How far a run is; with `--fresh` one of another configuration is to be run anew.
+    fn state(&self, run: &Run) -> Result<State> {
+        match run.state() {
+            Err(_) if self.arguments.fresh => Ok(State::New),
+            state => state,
+        }
+    }
+
     /// `--plan`: one JSON line per run.
     pub(super) fn print_plan(&self) -> Result<ExitCode> {
         let runs = self.planned()?;
         make_sample(&self.config, &self.plan)?;
         let task = format!("cd {} && {}", quoted(&here()), self.command("--task"));
         for (index, run) in runs.iter().enumerate() {
-            let state = match run.state()? {
+            let state = match self.state(run)? {
                 State::New => "new",
                 State::Begun => "begun",
                 State::Finished => "finished",
@@ -123,13 +132,18 @@ impl Study<'_> {
         make_sample(&self.config, &self.plan)?;
         let mut tasks = Vec::new();
         for (index, run) in runs.iter().enumerate() {
-            if run.state()? != State::Finished {
+            if self.state(run)? != State::Finished {
                 tasks.push(index);
             }
         }
         if tasks.is_empty() {
             self.note("all runs are finished: --collect makes the tables");
             return Ok(ExitCode::SUCCESS);
+        }
+        let options = &self.arguments.slurm_options;
+        let backend = self.arguments.device.backend;
+        if options.gpus.is_some() && backend == Backend::Cpu {
+            self.note("the runs compute on the CPU and leave the GPUs idle: add --backend cuda, or leave --gpus out");
         }
         files::make_folder(&self.out)?;
         let out = std::path::absolute(&self.out).context("cannot tell the current folder")?;
@@ -138,8 +152,8 @@ impl Study<'_> {
         let [here, task, collect] = &commands;
         let here = quoted(here);
         let commands = [here.as_str(), task.as_str(), collect.as_str()];
-        let jobs = Jobs::write(&out, &name, &self.arguments.slurm_options, &tasks, commands)?;
-        if self.arguments.slurm_options.submit {
+        let jobs = Jobs::write(&out, &name, options, &tasks, commands)?;
+        if options.submit {
             let [array, collect] = jobs.submit()?;
             if self.style() == Style::Json {
                 let submitted = json!({
@@ -198,6 +212,12 @@ impl Study<'_> {
         let devices: Vec<String> = arguments.devices().iter().map(usize::to_string).collect();
         option("backend", arguments.device.backend.to_string());
         option("devices", devices.join(","));
+        // A run of another configuration is thrown away by its task, once: then it has the study's.
+        let own = match last {
+            "--task" => arguments.fresh.then_some("--fresh"),
+            _ => arguments.png.then_some("--png"),
+        };
+        words.extend(own.map(String::from));
         words.push(last.into());
         words
             .iter()

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use mmrest_data::text::count;
 use mmrest_media::{
-    ExtractConfig, FeatureFolder, FeatureRecord, FeatureSet, Finished, OpenFaceColumns,
+    ExtractConfig, FeatureFolder, FeatureRecord, FeatureSet, Finished, OpenFaceColumns, Presence,
     SegmentTable, TABLE, TableSet,
 };
 use rayon::prelude::*;
@@ -43,7 +43,7 @@ pub(crate) struct ExtractArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
     /// The folder for the computational sequences, the table label.csv and feature.json. Recordings that are already in it
-    /// are not read again.
+    /// are not read again, unless their transcript, cut or files have changed.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 }
@@ -66,20 +66,26 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
     let go_on = interrupt::watched();
     let alone = jobs.len() == 1;
     let bar = Progress::new(jobs.len());
-    let there = AtomicUsize::new(0);
+    let (there, anew) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failed = Mutex::new(Vec::new());
     let extract = |job: &Job| -> Result<()> {
         if !go_on() {
             return Ok(());
         }
         bar.show(&job.id);
-        if folder.has(&job.id) {
-            there.fetch_add(1, Ordering::Relaxed);
-            bar.step();
-            return Ok(());
-        }
         let notes = arguments.cut.with(table, job, alone, |recording| {
-            Ok(folder.add(&job.id, recording)?)
+            let presence = folder.presence(&job.id, recording)?;
+            let notes = match presence {
+                Presence::Present => Vec::new(),
+                Presence::Absent | Presence::Changed => folder.add(&job.id, recording)?,
+            };
+            let counted = match presence {
+                Presence::Absent => return Ok(notes),
+                Presence::Present => &there,
+                Presence::Changed => &anew,
+            };
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(notes)
         });
         match notes {
             Ok(notes) => notes
@@ -110,8 +116,8 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
         );
     }
     let finished = folder.finish(labels.as_ref())?;
-    let there = there.into_inner();
-    let about = about(&finished, there, &failed, labels.is_some());
+    let before = [there, anew].map(AtomicUsize::into_inner);
+    let about = about(&finished, before, &failed, labels.is_some());
     screen::result(&format!("{about}\n{}", arguments.out.join(TABLE).display()))?;
     Ok(if failed.is_empty() {
         ExitCode::SUCCESS
@@ -120,8 +126,13 @@ pub(crate) fn run(arguments: &ExtractArguments) -> Result<ExitCode> {
     })
 }
 
-/// What was done, in a line.
-fn about(finished: &Finished, there: usize, failed: &[String], with_labels: bool) -> String {
+/// What was done, in a line. The numbers are of recordings that were there before, and of those extracted anew.
+fn about(
+    finished: &Finished,
+    [there, anew]: [usize; 2],
+    failed: &[String],
+    with_labels: bool,
+) -> String {
     let mut about = format!(
         "{}, {}",
         count(finished.videos, "recording"),
@@ -133,8 +144,16 @@ fn about(finished: &Finished, there: usize, failed: &[String], with_labels: bool
             about += &format!("; {} of no segment", count(finished.unused, "label"));
         }
     }
+    let were = |number| if number == 1 { "was" } else { "were" };
     if there > 0 {
-        about += &format!("; {there} were there before");
+        about += &format!("; {there} {} there before", were(there));
+    }
+    if anew > 0 {
+        let whose = if anew == 1 { "its" } else { "their" };
+        about += &format!(
+            "; {anew} {} extracted anew, {whose} transcript, cut or files have changed",
+            were(anew)
+        );
     }
     if !failed.is_empty() {
         about += &format!("; {} failed: {}", failed.len(), failed.join(", "));

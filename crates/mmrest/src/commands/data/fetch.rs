@@ -11,6 +11,7 @@ use clap::Args;
 use mmrest_data::Download;
 use mmrest_datatools::catalogue::{self, SERVER};
 use mmrest_datatools::fetch::{Fetcher, Hub, ModelName, Policy, Target, fetch_bert};
+use serde_json::json;
 
 use crate::{project, screen};
 use show::Show;
@@ -138,14 +139,26 @@ fn files(arguments: &FetchArguments, targets: &[Target], by_hand: &[String]) -> 
 fn list(arguments: &FetchArguments, name: &str, set: Download) -> Result<ExitCode> {
     let chosen = choose(name, set, &arguments.only)?;
     for file in catalogue::public_files(set) {
-        let mark = if chosen.contains(&file) { '*' } else { ' ' };
+        let chosen = chosen.contains(&file);
+        let mark = if chosen { '*' } else { ' ' };
         let url = file.url(server(arguments));
+        if arguments.json {
+            let line =
+                json!({ "key": file.key, "about": file.about, "url": url, "chosen": chosen });
+            show::print(&line.to_string())?;
+            continue;
+        }
         screen::result(&format!(
             "{mark} {:<14}  {}\n    {url}",
             file.key, file.about
         ))?;
     }
     for file in catalogue::private_files(set) {
+        if arguments.json {
+            let line = json!({ "name": file.name, "about": file.about, "source": file.source });
+            show::print(&line.to_string())?;
+            continue;
+        }
         screen::result(&format!(
             "- {}  {}\n    not fetched: {}",
             file.name, file.about, file.source

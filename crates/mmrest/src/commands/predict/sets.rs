@@ -1,10 +1,12 @@
 //! Scores complete data sets: pickles, packed sets, tables, and folders of computational sequences.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, Result, anyhow, bail};
+use mmrest_data::text::quoted as told;
 use mmrest_data::{DataConfig, DataError, Kind, Modality, Segment};
 use mmrest_datatools::inspect::FileKind;
 
@@ -31,6 +33,7 @@ pub(super) fn as_set(config: &DataConfig, input: &Path) -> Result<Option<(DataCo
         FileKind::Hdf5 => bail!("{} is no packed set", path.display()),
         FileKind::Empty => return Ok(None),
         kind if may_be_lines(&path, kind)? => return Ok(None),
+        FileKind::Text => bail!("{}", plain_text(&path, &config.columns.text)),
         kind => bail!("{}", no_data(&path, kind)),
     };
     let path = absolute(&path).with_context(|| format!("{}", path.display()))?;
@@ -78,6 +81,28 @@ fn may_be_lines(path: &Path, kind: FileKind) -> Result<bool> {
 
 /// Bytes that are looked at to tell whether a file is JSON.
 const HEAD: u64 = 1 << 16;
+
+/// How to score plain text, or a table without the column of texts, `column`.
+fn plain_text(path: &Path, column: &str) -> String {
+    let table = ["csv", "tsv"].map(OsStr::new);
+    let first = || {
+        let line = BufReader::new(File::open(path).ok()?.take(HEAD))
+            .lines()
+            .next()?
+            .ok()?;
+        Some(format!(", which {} does not", told(line.trim())))
+    };
+    let named = table.contains(&path.extension().unwrap_or_default());
+    format!(
+        "{} is no data to score, but a text: a table's first line names its columns, {} among them{}; of plain text, one text \
+         a line: jq -Rc '{{text: .}}' {} | {} predict RUN -",
+        path.display(),
+        told(column),
+        named.then(first).flatten().unwrap_or_default(),
+        quoted(&near(path)),
+        program(),
+    )
+}
 
 /// What a file is that holds no segments, and what would.
 fn no_data(path: &Path, kind: FileKind) -> String {

@@ -25,8 +25,9 @@ async function start() {
     return;
   }
   const [least, greatest] = model.label_range;
-  byId("model").textContent = `Run “${model.run}”: sentiment from ${model.modalities.join(", ")}, from ${least} to ${greatest}, ` +
-    `by ${model.clusters.length} clusters (mmrest ${model.version}, preset ${model.preset}).`;
+  const clusters = model.clusters.length > 0 ? `, by ${model.clusters.length} clusters` : "";
+  byId("model").textContent = `Run “${model.run}”: sentiment from ${model.modalities.join(", ")}, from ${least} to ${greatest}` +
+    `${clusters} (mmrest ${model.version}, preset ${model.preset}).`;
   byId("text-field").hidden = !model.modalities.includes("text");
   for (const modality of FRAMES) {
     byId(`${modality}-field`).hidden = !model.modalities.includes(modality);

@@ -8,7 +8,8 @@ export async function ask(path, options = {}) {
   const token = sessionStorage.getItem(TOKEN);
   const headers = { ...options.headers, ...(token && { authorization: `Bearer ${token}` }) };
   const response = await fetch(path, { ...options, headers });
-  const answer = await response.json();
+  const answer = parsed(await response.text());
+  if (!answer) throw new Error(`${response.status} ${response.statusText}, not from mmrest: is there a proxy before it?`);
   if (response.status === 401) {
     const given = window.prompt("The token of this server:")?.trim();
     if (given) {
@@ -18,4 +19,13 @@ export async function ask(path, options = {}) {
   }
   if (!response.ok) throw new Error(answer.error ?? `the server answered ${response.status}`);
   return answer;
+}
+
+// A text as JSON; nothing where it is none, as the page of a proxy.
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }

@@ -49,7 +49,9 @@ async function score(model) {
   const began = performance.now();
   const seconds = () => (performance.now() - began) / 1000;
   say("Scoring…");
-  const ticking = setInterval(() => say(`Scoring… ${clock(seconds())}`), 1000);
+  // Beside the status: a screen reader would read a status anew each second.
+  const tell = (text) => { byId("recording-clock").textContent = text; };
+  const ticking = setInterval(() => tell(clock(seconds())), 1000);
   try {
     const answer = await ask("/v1/recording", { method: "POST", body: form });
     const shown = { segments: answer.segments, range: model.label_range, confidence: model.confidence, media: played(recording) };
@@ -63,6 +65,7 @@ async function score(model) {
     say(error.message, true);
   } finally {
     clearInterval(ticking);
+    tell("");
     button.disabled = false;
   }
 }

@@ -2,9 +2,16 @@
 
 import { scale, signed } from "./draw.js";
 import { map } from "./map.js";
+import { meaning } from "./timeline.js";
 
 const byId = (id) => document.getElementById(id);
 const number = (value, digits = 3) => (value === null ? "–" : (value < 0 ? "−" : "") + Math.abs(value).toFixed(digits));
+
+// Where biases lead that are no sum over modalities, by their kind.
+const TOWARDS = {
+  expectation: "the sentiment expected of the clusters around",
+  kernel: "the mean sentiment of the training segments, of which the nearest under the learned metrics weigh most",
+};
 
 // What is shown, and the width of its pictures.
 let [shown, width] = [null, 0];
@@ -23,6 +30,7 @@ new ResizeObserver(() => { if (shown && byId("scale").clientWidth !== width) dra
 // Shows what the server said of a segment.
 export function show(model, answer) {
   byId("prediction").textContent = number(answer.prediction);
+  byId("meaning").textContent = meaning(answer, model.confidence);
   byId("sum").textContent = `y = y′ + bias = ${number(answer.score)} ${answer.bias < 0 ? "−" : "+"} ${number(Math.abs(answer.bias))}`;
   showRows(model, answer);
   showClusters(model, answer);
@@ -49,8 +57,9 @@ function showRows(model, answer) {
 function note(model, rows) {
   if (rows.length === 0) return "This model has no clusters: the score stands alone.";
   if (!model.bias.on) return "This model adds no bias when it predicts; the clusters are only shown.";
-  if (model.bias.kind === "expectation") {
-    return "The bias draws the score towards the sentiment expected of the clusters around; it has no shares by modality.";
+  const towards = TOWARDS[model.bias.kind];
+  if (towards) {
+    return `The bias takes the score γ = ${model.bias.gamma} of the way to ${towards}; it has no shares by modality.`;
   }
   return `A share is γ = ${model.bias.gamma} times how far the modality lies from its nearest cluster towards the second, ` +
     `divided by the number of modalities, ${rows.length}.`;

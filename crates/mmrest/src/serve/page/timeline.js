@@ -25,12 +25,17 @@ function make(name, attributes = {}, children = []) {
   return made;
 }
 
-// What a segment's score says, in words.
-function told(segment, confidence) {
-  const { prediction, label, interval } = segment;
+// What a score means: its label, its interval, and a warning where features are unlike those of training.
+export function meaning({ label, interval, beyond_training: beyond = [] }, confidence) {
   const sure = interval === null ? "" :
     `, ${Math.round(100 * confidence)} % interval ${signed(interval[0], 2)} to ${signed(interval[1], 2)}`;
-  return `${signed(prediction, 2)}, ${label}${sure}`;
+  const guess = beyond.length === 0 ? "" : `; a guess, for ${beyond.join(" and ")} ${beyond.length > 1 ? "are" : "is"} unlike anything in training`;
+  return `${label}${sure}${guess}`;
+}
+
+// What a segment's score says, in words.
+function told(segment, confidence) {
+  return `${signed(segment.prediction, 2)}, ${meaning(segment, confidence)}`;
 }
 
 // Shows a recording in an element, in place of what was there.

@@ -156,7 +156,41 @@ fn a_token_is_asked_for_everywhere_but_on_the_page() {
         }
         request.call().unwrap()
     };
-    for path in ["/", "/app.js", "/healthz", "/readyz"] {
+    let mut read = vec!["/healthz".to_owned(), "/readyz".to_owned()];
+    let mut left = vec!["/".to_owned()];
+    // The page, and what its files name: src="/app.js", href="/palette.css", from "./ask.js".
+    while let Some(path) = left.pop() {
+        let mut answer = call(&path, "");
+        assert_eq!(answer.status().as_u16(), 200, "{path}");
+        let text = answer.body_mut().read_to_string().unwrap();
+        let local = text
+            .split('"')
+            .filter_map(|name| name.trim_start_matches('.').strip_prefix('/'));
+        let files = local.filter(|name| {
+            [".js", ".css", ".svg"]
+                .iter()
+                .any(|end| name.ends_with(end))
+        });
+        read.push(path);
+        left.extend(
+            files
+                .map(|name| format!("/{name}"))
+                .filter(|name| !read.contains(name)),
+        );
+    }
+    for path in [
+        "/app.js",
+        "/ask.js",
+        "/timeline.js",
+        "/palette.css",
+        "/icon.svg",
+        "/healthz",
+        "/readyz",
+    ] {
+        assert!(
+            read.iter().any(|known| known == path),
+            "{path} is not in {read:?}"
+        );
         assert_eq!(call(path, "").status().as_u16(), 200, "{path}");
     }
     for path in ["/v1/model", "/metrics", "/v1/predict", "/nowhere"] {

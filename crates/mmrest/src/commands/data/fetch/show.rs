@@ -219,7 +219,7 @@ fn json_line(file: &Fetched) -> String {
 }
 
 /// A line of JSON on standard output.
-fn print(line: &str) -> Result<()> {
+pub(super) fn print(line: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").context("cannot write the output")
 }
 
