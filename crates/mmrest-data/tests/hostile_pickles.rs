@@ -4,10 +4,12 @@
 #[allow(dead_code)]
 mod made;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use made::{array, dict, list, pickle, text};
 use mmrest_data::import::Survey;
+use mmrest_data::pickle::Pickle;
 
 /// No pickle of less than a MiB takes longer, even on a busy machine.
 const MOST_TIME: Duration = Duration::from_secs(10);
@@ -19,7 +21,8 @@ fn refusal(bytes: &[u8]) -> String {
     let path = folder.path().join("made.pkl");
     std::fs::write(&path, bytes).unwrap();
     let begin = Instant::now();
-    let error = Survey::open(&path)
+    let error = Pickle::open(&path)
+        .and_then(Survey::of)
         .err()
         .expect("it should be refused")
         .to_string();
@@ -97,4 +100,66 @@ fn shapes_without_elements_are_not_counted_through() {
         let error = refusal(&with(key, huge(&rows)));
         assert!(error.contains("train["), "{error}");
     }
+}
+
+/// What gzip makes of bytes.
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    writer.write_all(bytes).unwrap();
+    writer.finish().unwrap()
+}
+
+/// Numbers that are not compressed, for gzip may not make 256 times of a file.
+fn noise(count: usize) -> Vec<f32> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        f32::from_bits(state)
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+#[test]
+fn a_compressed_file_is_believed_as_far_as_its_own_size_goes() {
+    let numbers = noise(100_000);
+    let noise = array(&[100_000], &numbers);
+    let frames = array(&[2, 1, 12_000_000], &vec![0.0; 24_000_000]);
+    let part = dict(&[
+        ("raw_text", list(&[text("a"), text("b")])),
+        ("id", list(&[text("v$_$1"), text("v$_$2")])),
+        ("regression_labels", array(&[2], &[1.0, 2.0])),
+        ("vision", frames),
+        ("noise", noise.clone()),
+    ]);
+    let error = refusal(&gzipped(&pickle(&dict(&[("train", part)]))));
+    assert!(
+        error.contains("more frames than a file of its size"),
+        "{error}"
+    );
+    // Few bytes again and again: values, what is remembered, and steps that leave nothing.
+    for piece in [&b"N"[..], b"\x85\x94", b"q\x00", b"(1"] {
+        let many = piece.repeat((90 << 20) / piece.len());
+        let program = [noise.clone(), many].concat();
+        let error = refusal(&gzipped(&pickle(&program)));
+        assert!(error.contains("more than 4194304 steps"), "{error}");
+    }
+    // Repeated as data are, it is read.
+    let said = text(&"a wonderful film ".repeat(1000));
+    let part = |name: &'static str| {
+        let id = |clip: u8| text(&format!("{name}$_${clip}"));
+        let part = dict(&[
+            ("raw_text", list(&[said.clone(), said.clone()])),
+            ("id", list(&[id(1), id(2)])),
+            ("regression_labels", array(&[2], &[1.0, 2.0])),
+            ("vision", array(&[2, 500, 35], &numbers[..35_000])),
+        ]);
+        (name, part)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made.pkl.gz");
+    let parts = ["train", "valid", "test"].map(part);
+    std::fs::write(&path, gzipped(&pickle(&dict(&parts)))).unwrap();
+    Survey::of(Pickle::open(&path).unwrap()).map(drop).unwrap();
 }

@@ -83,7 +83,7 @@ fn fetcher() -> Fetcher {
     Fetcher::new(Policy {
         tries: 2,
         first_wait: Duration::from_millis(5),
-        read_timeout: Duration::from_millis(500),
+        read_timeout: Duration::from_secs(30),
         ..Policy::default()
     })
 }

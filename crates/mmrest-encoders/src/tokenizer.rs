@@ -620,10 +620,17 @@ mod tests {
             let message =
                 of_files(&[("vocab.txt", VOCAB), ("added_tokens.json", text)]).unwrap_err();
             assert!(
-                message.contains("vocab.txt") && message.contains(word),
+                message.contains("added_tokens.json") && message.contains(word),
                 "{message}"
             );
         }
+        let far = r#"{"added_tokens_decoder": {"16777215": {"content": "[far]"}}}"#;
+        let files = [("vocab.txt", VOCAB), ("tokenizer_config.json", far)];
+        let message = of_files(&files).unwrap_err();
+        assert!(
+            message.contains("tokenizer_config.json") && message.contains("has id 16777215"),
+            "{message}"
+        );
     }
 
     #[test]

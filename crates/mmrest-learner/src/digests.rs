@@ -59,6 +59,23 @@ impl Seal {
     }
 }
 
+/// A file of a folder that is there and was written with it. One that the folder's seal does not list is another's: it is left
+/// alone, with a note.
+pub(crate) fn own_file(folder: &Path, seal: Option<&Seal>, name: &str) -> Option<PathBuf> {
+    let path = folder.join(name);
+    if !path.exists() {
+        return None;
+    }
+    let own = seal.is_none_or(|seal| seal.lists(name));
+    if !own {
+        tracing::warn!(
+            "{}: not read: the folder it is in was written without it",
+            path.display()
+        );
+    }
+    own.then_some(path)
+}
+
 /// Lists the files below a folder with their digests, and writes the main file, an object, with a seal.
 ///
 /// # Errors
@@ -276,6 +293,12 @@ mod tests {
         let (_, seal) = read_sealed::<Value>(folder.path(), MAIN).unwrap();
         let seal = seal.unwrap();
         assert!(seal.lists("a") && seal.lists("in/b c") && !seal.lists(MAIN));
+        std::fs::write(folder.path().join("later"), "").unwrap();
+        let own = |seal, name| own_file(folder.path(), seal, name);
+        assert_eq!(own(Some(&seal), "a"), Some(folder.path().join("a")));
+        assert_eq!(own(Some(&seal), "later"), None, "it was put there later");
+        assert_eq!(own(None, "later"), Some(folder.path().join("later")));
+        assert_eq!(own(None, "nowhere"), None);
     }
 
     #[test]

@@ -44,6 +44,9 @@ const STAMP: &str = "model.json";
 /// What the features were made by.
 const EXTRACTION: &str = "extraction.json";
 
+/// The folder of the text encoder's configuration and tokenizer.
+const BERT: &str = "bert";
+
 /// What a model needs beside its weights.
 #[derive(Debug)]
 pub struct SavedModel {
@@ -150,7 +153,7 @@ impl SavedModel {
             self.config.to_toml()?.as_bytes(),
         )?;
         if let Some(text) = &self.text {
-            text.write(&growing.join("bert"))?;
+            text.write(&growing.join(BERT))?;
         }
         let stamp = Stamp {
             format: FORMAT,
@@ -204,11 +207,12 @@ impl SavedModel {
         let features: FeatureSpec = files::read_json(&folder.join("features.json"))?;
         check_features(&features)
             .map_err(|message| LearnerError::format(&folder.join("features.json"), message))?;
-        let extraction = folder.join(EXTRACTION);
-        let extraction = extraction.exists().then(|| files::read_json(&extraction));
+        let own = |name: &str| digests::own_file(folder, seal.as_ref(), name);
+        let extraction = own(EXTRACTION).map(|path| files::read_json(&path));
         let extraction = extraction.transpose()?;
-        let bert_folder = folder.join("bert");
+        let bert_folder = folder.join(BERT);
         let text = if config.uses(Modality::Text) {
+            check_listed(&bert_folder, seal.as_ref())?;
             Some(TextParts {
                 bert: BertConfig {
                     pooling: config.text.pooling.clone(),
@@ -223,13 +227,13 @@ impl SavedModel {
         if let Some(text) = &text {
             check_text(&config, &bert_folder, &text.bert, &text.tokenizer)?;
         }
-        let encoder = folder.join(untrained::FILE);
+        let encoder = own(untrained::FILE).filter(|_| stamp.format > SECOND_FORMAT);
         let saved = Self {
             config,
             features,
             extraction,
             text,
-            encoder: (stamp.format > SECOND_FORMAT && encoder.exists()).then_some(encoder),
+            encoder,
         };
         let model = saved.config.model.visit(Load {
             saved: &saved,
@@ -352,6 +356,22 @@ pub(crate) fn extend(
     add(growing)?;
     digests::seal(growing, STAMP, &stamp)?;
     files::replace_folder(growing, target)
+}
+
+/// Refuses files of the text encoder that the model was written without: some would change its tokenizer by being there.
+fn check_listed(bert: &Path, seal: Option<&Seal>) -> Result<(), LearnerError> {
+    let Some(seal) = seal.filter(|_| bert.is_dir()) else {
+        return Ok(());
+    };
+    for path in files::entries(bert)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let read = path.extension().is_some_and(|of| of == "json");
+        if read && !seal.lists(&format!("{BERT}/{name}")) {
+            let message = "is not of this model, which was written without it: remove it";
+            return Err(LearnerError::format(&path, message));
+        }
+    }
+    Ok(())
 }
 
 /// Statistics of as many features as a frame has, or of none where there was no frame to learn them from.

@@ -17,8 +17,8 @@ use crate::file::MediaFile;
 /// Frames of a face that is found with less confidence than this are left out.
 pub const LEAST_CONFIDENCE: f32 = 0.5;
 
-/// The most bytes of a table's header.
-const MOST_HEADER: usize = 1 << 20;
+/// The most bytes of a table's header, all its lines together.
+const MOST_HEADER: u64 = 1 << 20;
 
 /// The program that wrote a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,16 +224,16 @@ impl Header {
         let mut attributes: Vec<(String, bool)> = Vec::new();
         loop {
             let mut line = Vec::new();
-            let most = (MOST_HEADER + 1) as u64;
-            let read = reader.by_ref().take(most).read_until(b'\n', &mut line);
+            let left = (MOST_HEADER + 1).saturating_sub(header.length);
+            let read = reader.by_ref().take(left).read_until(b'\n', &mut line);
             let read = read.map_err(io)?;
             header.length += read as u64;
             header.lines += 1;
-            if read > MOST_HEADER || read == 0 {
-                let reason = if header.length == 0 {
-                    "the file is empty"
-                } else {
-                    "no header of a table"
+            if header.length > MOST_HEADER || read == 0 {
+                let reason = match header.length {
+                    0 => "the file is empty",
+                    1..=MOST_HEADER => "no header of a table",
+                    _ => "no header of a table within its first MiB",
                 };
                 return Err(MediaError::text(path, reason));
             }
@@ -271,6 +271,12 @@ impl Header {
         }
         self.columns = columns;
         self
+    }
+
+    /// Columns up to the last that has a name: some programs end a header with a separator.
+    fn named(&self) -> usize {
+        let last = self.columns.iter().rposition(|name| !name.is_empty());
+        last.map_or(0, |last| last + 1)
     }
 
     fn place(&self, name: &str) -> Option<usize> {
@@ -512,7 +518,7 @@ mod tests {
             assert!(notes.is_empty());
         }
         // Functionals of the whole recording are those of each of its segments.
-        let functionals = "name;frameTime;F0_amean\n'unknown';0.000000;27.5\n";
+        let functionals = "name;frameTime;F0_amean;\n'unknown';0.000000;27.5\n";
         let (entries, _) = rows(functionals, &spans, None).unwrap();
         assert!(entries.iter().all(|entry| values(entry) == [27.5]));
         assert_eq!(entries[1].intervals, [[0.015, 0.03]]);
@@ -547,6 +553,14 @@ mod tests {
             ),
             (loud, "no row below its header"),
             (&format!("{loud}a;0.0;x\n"), "line 2: \"x\" is no number"),
+            (
+                &format!("{loud}a;0.0;1\na;0.1\n"),
+                "line 3: 2 cells, but the header names 3 columns",
+            ),
+            (
+                &"@attribute a numeric\n".repeat(60_000),
+                "no header of a table within its first MiB",
+            ),
             (&format!("{loud}a;soon;1\n"), "line 2: \"soon\" is no time"),
             (
                 &format!("{loud}a;0.0;1\na;0.2;1\na;0.1;1\n"),

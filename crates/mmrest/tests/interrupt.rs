@@ -5,15 +5,17 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use common::{below, program, stderr};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Generates data that are large enough to be interrupted while they are processed.
 fn made(folder: &Path) -> PathBuf {
     let data = folder.join("data");
-    let child = sample("400", &data);
+    let child = sample("2000", &data);
     assert!(child.wait_with_output().unwrap().status.success());
     data
 }
@@ -53,13 +55,13 @@ fn press(child: Child, folder: &Path, times: usize) -> String {
         );
         std::thread::sleep(Duration::from_millis(2));
     }
-    let pid = child.id().to_string();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
     for press in 0..times {
         if press > 0 {
             std::thread::sleep(Duration::from_millis(20));
         }
         // One that has ended already cannot be told again.
-        let _ = Command::new("kill").args(["-INT", &pid]).output();
+        let _ = kill(pid, Signal::SIGINT);
     }
     let output = child.wait_with_output().unwrap();
     let errors = stderr(&output);

@@ -304,18 +304,10 @@ fn a_dashboard_that_cannot_be_shown_is_one_error_before_anything_is_written() {
 fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
     let trained = Fixture::new();
     let run = trained.arg("run");
-    let options = ["--epochs", "3", "--seed", "5", "--log", "tensorboard"];
+    let options = ["--epochs", "10", "--seed", "5", "--log", "tensorboard"];
     let mut train = trained.train("run", &options);
-    let child = train.spawn().unwrap();
-    let first = Path::new(&run).join("checkpoints/epoch-0001");
-    let patience = std::time::Instant::now();
-    while !first.exists() {
-        assert!(
-            patience.elapsed().as_secs() < 300,
-            "no checkpoint in five minutes"
-        );
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    let mut child = train.spawn().unwrap();
+    common::wait_for_checkpoint(&trained.path("run"), &mut child);
     interrupt(&child);
     let output = child.wait_with_output().unwrap();
     let errors = stderr(&output);
@@ -328,5 +320,5 @@ fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
     assert!(objects[1]["note"].is_string(), "{printed}");
     assert!(objects.last().unwrap()["test"].is_object(), "{printed}");
     let epochs = trained.read("run/epochs.csv");
-    assert_eq!(epochs.lines().count(), 1 + 3);
+    assert_eq!(epochs.lines().count(), 1 + 10);
 }

@@ -5,7 +5,7 @@ mod media;
 #[cfg(feature = "models")]
 mod model;
 
-pub use data::{csd, packed, pickle, release, sequences, table, utterances};
+pub use data::{csd, gzipped, linked, packed, pickle, release, sequences, table, utterances};
 pub use media::{features, recordings, segments, transcripts};
 #[cfg(feature = "models")]
 pub use model::{Run, bert, config, lines, pytorch};

@@ -10,6 +10,9 @@ use super::entry::{VideoIds, merge, merge_pieces};
 use super::{Backend, Entry, Features, Metadata, split_id};
 use crate::{DataError, Result};
 
+/// Bytes of all metadata of a file.
+const MOST_METADATA: usize = 1 << 20;
+
 /// An open computational sequence. Opening reads names and metadata; [`read`](Self::read) reads one entry.
 ///
 /// The file stays open; entries may be read from several threads.
@@ -232,7 +235,8 @@ fn ids(path: &Path, source: &dyn Source, root: &str) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-/// Metadata never decides whether a file can be used: what cannot be read is warned about and left out.
+/// Metadata never decides whether a file can be used: what cannot be read, or is too much to be metadata, is warned about and
+/// left out.
 fn read_metadata(path: &Path, source: &dyn Source, root: &str) -> Metadata {
     let group = format!("/{root}/metadata");
     let keys = match source.members(&group) {
@@ -243,8 +247,15 @@ fn read_metadata(path: &Path, source: &dyn Source, root: &str) -> Metadata {
         }
     };
     let mut metadata = Metadata::new();
+    let mut left = MOST_METADATA;
     for key in keys {
-        match source.read(&format!("{group}/{key}")) {
+        let read = source.read(&format!("{group}/{key}")).and_then(|array| {
+            let rest = left.checked_sub(key.len() + array.values.bytes());
+            left = rest
+                .ok_or_else(|| format!("more than {MOST_METADATA} bytes with those before it"))?;
+            Ok(array)
+        });
+        match read {
             Ok(array) => {
                 metadata.insert(key, json(array.values));
             }

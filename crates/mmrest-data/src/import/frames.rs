@@ -33,7 +33,7 @@ impl Stored {
         file: u64,
     ) -> Result<Result<Self, String>> {
         if let (Kind::Array(array), None) = (value.kind(), value.count()) {
-            return Ok(Self::of_array(value.id(), array, segments));
+            return Ok(Self::of_array(value.id(), array, segments, file));
         }
         let rows = value
             .array()
@@ -70,7 +70,7 @@ impl Stored {
         Self::of_each(&values, ids.to_vec(), columns, file)
     }
 
-    fn of_array(id: Id, array: &Array, segments: usize) -> Result<Self, String> {
+    fn of_array(id: Id, array: &Array, segments: usize, file: u64) -> Result<Self, String> {
         let (rows, capacity, width) = match *array.shape() {
             [rows, frames, width] => (rows, frames, width),
             [rows, width] => (rows, 1, width),
@@ -88,6 +88,7 @@ impl Stored {
                 array.dtype()
             ));
         }
+        check_room([rows, capacity, width], &mut 0, file)?;
         Ok(Self {
             kind: Layout::Padded(id),
             width,
@@ -116,11 +117,8 @@ impl Stored {
                 return Ok(Err(reason));
             }
             capacity = capacity.max(frames);
-            bytes += frames.saturating_mul(features).saturating_mul(4) as u64;
-            if bytes > most_bytes(file) {
-                return Ok(Err(
-                    "more frames than a file of its size can hold".to_owned()
-                ));
+            if let Err(reason) = check_room([1, frames, features], &mut bytes, file) {
+                return Ok(Err(reason));
             }
         }
         Ok(Ok(Self {
@@ -167,6 +165,16 @@ impl Stored {
                 .collect(),
         }
     }
+}
+
+/// Refuses more numbers than a file of this size can hold, at 8 bytes each, the most that one takes while it is converted.
+fn check_room(shape: [usize; 3], bytes: &mut u64, file: u64) -> Result<(), String> {
+    let numbers = shape.into_iter().fold(8, usize::saturating_mul);
+    *bytes = bytes.saturating_add(numbers as u64);
+    if *bytes > most_bytes(file) {
+        return Err("more frames than a file of its size can hold".to_owned());
+    }
+    Ok(())
 }
 
 /// Frames and features of one segment's value, or why it has none.

@@ -53,8 +53,21 @@ impl Release {
     ///
     /// Those of [`Pickle::open`]; [`DataError::Release`] where it is none.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        Self::of(Pickle::open(path)?)
+    }
+
+    /// The release that an open pickle is, or one split of.
+    pub(crate) fn of(pickle: Pickle) -> Result<Self> {
+        let path = pickle.path().to_path_buf();
+        let path = path.as_path();
+        let mut opened = Some(pickle);
         let paths = split_files(path);
-        let pickles = paths.iter().map(|path| Pickle::open(path));
+        let pickles = paths
+            .iter()
+            .map(|each| match opened.take_if(|_| each == path) {
+                Some(pickle) => Ok(pickle),
+                None => Pickle::open(each),
+            });
         let pickles: Vec<Pickle> = pickles.collect::<Result<_>>()?;
         let mut unused = Vec::new();
         let mut parts = Vec::new();
@@ -101,7 +114,7 @@ impl Release {
         self.pickles.first().map_or(Path::new(""), Pickle::path)
     }
 
-    /// Bytes of all pickles, unpacked.
+    /// What all pickles can hold, in bytes.
     fn bytes(&self) -> u64 {
         self.pickles.iter().map(Pickle::bytes).sum()
     }

@@ -1,11 +1,11 @@
 //! A release described as the loader reads it, for those who tell what is in a file.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::{Padding, Release, ReleaseSource, split_files};
 use crate::clean::Purpose;
 use crate::config::Files;
+use crate::pickle::Pickle;
 use crate::{DataConfig, DataReport, Kind, Modality, Result, Split};
 
 /// An open release: everything but its frames has been read and checked as [`load`](crate::load) does.
@@ -45,13 +45,14 @@ pub struct StoredFrames {
 }
 
 impl Survey {
-    /// Opens the pickle of a release with all modalities that it has of itself; text needs a table where it has none.
+    /// Surveys the open pickle of a release with all modalities that it has of itself; text needs a table where it has none.
     ///
     /// # Errors
     ///
     /// Those of [`open`](crate::open()) with `kind = "mmsa"`.
-    pub fn open(path: &Path) -> Result<Self> {
-        let release = Release::open(path)?;
+    pub fn of(pickle: Pickle) -> Result<Self> {
+        let path = &pickle.path().to_path_buf();
+        let release = Release::of(pickle)?;
         let modalities = release.modalities(false);
         let config = DataConfig {
             kind: Kind::Mmsa,

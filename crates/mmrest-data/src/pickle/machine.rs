@@ -18,6 +18,9 @@ use crate::{DataError, Result};
 /// be held in memory.
 const MOST_VALUES: usize = 1 << 23;
 
+/// Values that a file may hold whatever its size.
+const FEW_VALUES: u64 = 1 << 20;
+
 /// Arguments of a call that are looked at.
 const MOST_ARGUMENTS: usize = 8;
 
@@ -35,6 +38,8 @@ pub(super) struct Machine {
     pub(super) encoded: HashMap<Id, Payload>,
     /// Values pushed or copied so far.
     pushed: usize,
+    /// Values there may be: no more than the file has bytes.
+    most: usize,
 }
 
 /// Reads a pickle to its end: all its nodes, and which is the whole.
@@ -49,10 +54,13 @@ pub(super) fn run(store: &Arc<Store>) -> Result<(Vec<Node>, Id)> {
         memo: HashMap::new(),
         encoded: HashMap::new(),
         pushed: 0,
+        most: most_values(store.worth()),
     };
     machine.check_beginning()?;
+    let mut steps = store.worth();
     loop {
         machine.at = machine.input.position();
+        steps = steps.checked_sub(1).ok_or_else(|| machine.too_long())?;
         let opcode = machine.input.byte()?;
         if opcode == op::STOP {
             let root = machine.pop()?;
@@ -60,6 +68,12 @@ pub(super) fn run(store: &Arc<Store>) -> Result<(Vec<Node>, Id)> {
         }
         machine.step(opcode)?;
     }
+}
+
+/// Values that there may be in a file of this many bytes.
+fn most_values(bytes: u64) -> usize {
+    let most = usize::try_from(bytes.max(FEW_VALUES)).unwrap_or(usize::MAX);
+    most.min(MOST_VALUES)
 }
 
 impl Machine {
@@ -99,7 +113,7 @@ impl Machine {
                 self.input.check(size, "a frame")
             }
             op::MARK => {
-                if self.marks.len() >= MOST_VALUES {
+                if self.marks.len() >= self.most {
                     return Err(self.too_many());
                 }
                 self.marks.push(self.stack.len());
@@ -208,7 +222,7 @@ impl Machine {
             return self.push(id);
         }
         let top = self.top()?;
-        if self.memo.len() >= MOST_VALUES {
+        if self.memo.len() >= self.most {
             return Err(self.too_many());
         }
         self.memo.insert(place, top);
@@ -372,7 +386,15 @@ impl Machine {
 
     fn too_many(&self) -> DataError {
         self.wrong(format!(
-            "more than {MOST_VALUES} values; the features of a data set should be arrays"
+            "more than {} values; the features of a data set should be arrays",
+            self.most
+        ))
+    }
+
+    fn too_long(&self) -> DataError {
+        self.wrong(format!(
+            "more than {} steps, which a compressed file of this size does not hold; the features of a data set should be arrays",
+            self.store.worth()
         ))
     }
 
@@ -398,7 +420,7 @@ impl Machine {
 
     /// Refuses more values than there may be.
     pub(super) fn check_count(&self, more: usize) -> Result<()> {
-        if self.pushed.saturating_add(more) > MOST_VALUES {
+        if self.pushed.saturating_add(more) > self.most {
             return Err(self.too_many());
         }
         Ok(())

@@ -82,9 +82,9 @@ impl Pickle {
         self.value(self.root)
     }
 
-    /// Its size in bytes, unpacked: a measure of what it can hold.
+    /// A measure of what it can hold: its size in bytes, unpacked, but at most four times the file's.
     pub fn bytes(&self) -> u64 {
-        self.store.length()
+        self.store.worth()
     }
 
     pub(crate) fn value(&self, id: Id) -> Value<'_> {

@@ -14,7 +14,15 @@ pub(super) struct Store {
     path: PathBuf,
     file: Mutex<File>,
     length: u64,
+    /// The file's own size, compressed or not.
+    on_disk: u64,
 }
+
+/// How many times its own size a file is believed to be worth: what unpacks to more is padding.
+const EXPANSION: u64 = 4;
+
+/// A compressed file of less is believed to be of this size: a small one may be compressed well.
+const SMALL_FILE: u64 = 1 << 20;
 
 impl Store {
     /// Opens a file; one compressed by gzip or xz is unpacked into a temporary file, which goes with the store.
@@ -26,13 +34,14 @@ impl Store {
             let error = std::io::Error::from(std::io::ErrorKind::IsADirectory);
             return Err(DataError::io(path, error));
         }
-        let mut length = metadata.len();
+        let on_disk = metadata.len();
+        let mut length = on_disk;
         let mut head = Vec::new();
         let mut start = (&file).take(container::HEAD as u64);
         start.read_to_end(&mut head).map_err(wrap)?;
         let container = Container::of(&head);
         if let Some(packed @ (Container::Gzip | Container::Xz)) = container {
-            file = unpacked(path, packed, file, length)?;
+            file = unpacked(path, packed, file, on_disk)?;
             length = file.metadata().map_err(wrap)?.len();
         } else if let Some(container) = container {
             return Err(not_a_pickle(path, container));
@@ -40,6 +49,7 @@ impl Store {
         Ok(Self {
             path: path.to_path_buf(),
             length,
+            on_disk,
             file: Mutex::new(file),
         })
     }
@@ -50,6 +60,13 @@ impl Store {
 
     pub(super) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// What bounds the values, steps and texts of the pickle: its length, and where it was compressed no more than a few
+    /// times its size on the disk, for a few bytes stand there for a million.
+    pub(super) fn worth(&self) -> u64 {
+        self.length
+            .min(EXPANSION.saturating_mul(self.on_disk.max(SMALL_FILE)))
     }
 
     /// Fills a buffer from an offset.

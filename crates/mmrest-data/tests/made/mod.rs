@@ -26,8 +26,9 @@ pub(crate) fn dict(items: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// f4 values of a shape.
-pub(crate) fn array(shape: &[u8], values: &[f32]) -> Vec<u8> {
-    let extents: Vec<u8> = shape.iter().flat_map(|&extent| [b'K', extent]).collect();
+pub(crate) fn array(shape: &[u32], values: &[f32]) -> Vec<u8> {
+    let extent = |extent: &u32| [b"J".as_slice(), &extent.to_le_bytes()].concat();
+    let extents: Vec<u8> = shape.iter().flat_map(extent).collect();
     let data: Vec<u8> = values
         .iter()
         .flat_map(|value| value.to_le_bytes())

@@ -1,6 +1,6 @@
 //! Inspects HDF5 files: their kind, tree, and the types of their arrays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use hdf5_reader::error::Error;
@@ -14,6 +14,9 @@ const DEPTH: usize = 16;
 
 /// Arrays listed at most.
 const ARRAYS: usize = 10_000;
+
+/// Members of groups looked at, all together.
+const MEMBERS: usize = 100_000;
 
 /// Advice for files that break off or were damaged.
 pub(super) const AGAIN: &str =
@@ -82,11 +85,16 @@ struct Walk {
     stored: Vec<Stored>,
     faults: Vec<String>,
     left_out: usize,
-    groups: usize,
+    members: usize,
+    /// Groups that were listed, by their addresses: hard links give one many names, and can form a circle.
+    groups: HashSet<u64>,
 }
 
 impl Walk {
     fn group(&mut self, name: &str, group: &Group, depth: usize) {
+        if !self.groups.insert(group.address()) {
+            return;
+        }
         let (groups, datasets) = match group.members() {
             Ok(members) => members,
             Err(error) => {
@@ -94,6 +102,7 @@ impl Walk {
                 return;
             }
         };
+        self.members += groups.len() + datasets.len();
         for dataset in datasets {
             if self.stored.len() == ARRAYS {
                 self.left_out += 1;
@@ -108,11 +117,9 @@ impl Walk {
         }
         for member in groups {
             let below = format!("{name}/{}", member.name().trim_start_matches('/'));
-            // Hard links can form a circle.
-            self.groups += 1;
-            if depth == DEPTH || self.groups > ARRAYS {
+            if depth == DEPTH || self.members > MEMBERS {
                 self.faults.push(format!(
-                    "{below:?} is beyond {DEPTH} levels or {ARRAYS} groups, and is not listed"
+                    "{below:?} is beyond {DEPTH} levels or {MEMBERS} members, and is not listed"
                 ));
                 return;
             }

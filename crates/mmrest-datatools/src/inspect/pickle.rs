@@ -14,14 +14,15 @@ const LISTED: usize = 512;
 
 /// Lists what is stored; then tells of the release what the loader finds in it, or why the loader refuses it.
 pub(super) fn inspect(inspection: &mut Inspection, options: &Options) {
-    match Pickle::open(&inspection.path) {
-        Ok(pickle) => inspection.stored = stored(pickle.root()),
+    let pickle = match Pickle::open(&inspection.path) {
+        Ok(pickle) => pickle,
         Err(error) => {
             inspection.unreadable(error, "take a release's pickle of arrays, or copy it again");
             return;
         }
-    }
-    let survey = match Survey::open(&inspection.path) {
+    };
+    inspection.stored = stored(pickle.root());
+    let survey = match Survey::of(pickle) {
         Ok(survey) => survey,
         Err(error) => {
             inspection.refused(&error);

@@ -9,8 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::EncoderError;
 use crate::files::{read_json, read_text};
 
-/// Most tokens of a vocabulary, many times the largest: no file makes a larger table than its own size accounts for.
-const MOST_TOKENS: u32 = 1 << 24;
+/// How far ids may go beyond the number of tokens: no file makes a larger table than its own size accounts for.
+const MOST_HOLES: usize = 1024;
+
+/// Files that may name added tokens.
+const CONFIG: &str = "tokenizer_config.json";
+const LEGACY: &str = "added_tokens.json";
+const FAST: &str = "tokenizer.json";
 
 /// Vocabulary and options of a tokenizer.
 pub(super) struct Definition {
@@ -36,9 +41,9 @@ impl Definition {
     }
 
     pub(super) fn of_dir(dir: &Path) -> Result<Self, EncoderError> {
-        let json_path = dir.join("tokenizer.json");
+        let json_path = dir.join(FAST);
         let fast: Option<TokenizerJson> = read_json(&json_path)?;
-        let own: Option<StoredConfig> = read_json(&dir.join("tokenizer_config.json"))?;
+        let own: Option<StoredConfig> = read_json(&dir.join(CONFIG))?;
         let own = own.unwrap_or_default();
         let normalizer = fast.as_ref().and_then(|fast| fast.normalizer.clone());
         let options = own.options(normalizer.unwrap_or_default());
@@ -56,26 +61,38 @@ impl Definition {
         };
         let config = &mut definition.config;
         (config.options, config.special) = (options, names.or(defaults));
-        let mut added = own.added_tokens_decoder;
-        let legacy: Option<BTreeMap<String, u32>> = read_json(&dir.join("added_tokens.json"))?;
+        let own = own.added_tokens_decoder.into_iter();
+        let own = own.map(|(id, token)| (id, (token, CONFIG)));
+        let mut added: BTreeMap<u32, (AddedToken, &str)> = own.collect();
+        let legacy: Option<BTreeMap<String, u32>> = read_json(&dir.join(LEGACY))?;
         let specials: Vec<String> = config.special_names().map(str::to_owned).to_vec();
         for (content, id) in legacy.unwrap_or_default() {
-            added.entry(id).or_insert_with(|| AddedToken {
+            let token = AddedToken {
                 normalized: !specials.contains(&content),
                 content,
                 single_word: false,
-            });
+            };
+            added.entry(id).or_insert((token, LEGACY));
         }
         for NumberedToken { id, token } in fast.into_iter().flat_map(|fast| fast.added_tokens) {
-            added.entry(id).or_insert(token);
+            added.entry(id).or_insert((token, FAST));
         }
-        definition.add(added)?;
+        definition.add(added, dir)?;
         Ok(definition)
     }
 
     /// Gives added tokens their places in the vocabulary, and keeps those that the special ones do not imply.
-    fn add(&mut self, added: BTreeMap<u32, AddedToken>) -> Result<(), EncoderError> {
-        for (id, token) in added {
+    fn add(
+        &mut self,
+        added: BTreeMap<u32, (AddedToken, &str)>,
+        dir: &Path,
+    ) -> Result<(), EncoderError> {
+        let most = self.lines.len() + added.len() + MOST_HOLES;
+        for (id, (token, file)) in added {
+            let invalid = |message: String| EncoderError::InvalidVocabulary {
+                path: dir.join(file),
+                message,
+            };
             let place = id as usize;
             match self.lines.get_mut(place) {
                 Some(line) if line.is_empty() => line.clone_from(&token.content),
@@ -84,16 +101,19 @@ impl Definition {
                         "token {id} is {line:?} in the vocabulary and {:?} among the added tokens",
                         token.content
                     );
-                    return Err(self.invalid(message));
+                    return Err(invalid(message));
                 }
                 Some(_) => {}
-                None if id < MOST_TOKENS => {
+                None if place < most => {
                     self.lines.resize(place, String::new());
                     self.lines.push(token.content.clone());
                 }
                 None => {
-                    let message = format!("the added token {:?} has id {id}", token.content);
-                    return Err(self.invalid(message));
+                    let (content, lines) = (token.content, self.lines.len());
+                    let message = format!(
+                        "the added token {content:?} has id {id}, where the vocabulary has {lines} tokens"
+                    );
+                    return Err(invalid(message));
                 }
             }
             let names = self.config.special_names();
@@ -103,13 +123,6 @@ impl Definition {
             }
         }
         Ok(())
-    }
-
-    fn invalid(&self, message: String) -> EncoderError {
-        EncoderError::InvalidVocabulary {
-            path: self.path.clone(),
-            message,
-        }
     }
 }
 
@@ -332,11 +345,17 @@ impl TokenizerJson {
                 ))
             })?;
         let mut lines = Vec::new();
+        let (tokens, most) = (
+            vocab.len(),
+            vocab.len() + self.added_tokens.len() + MOST_HOLES,
+        );
         for (token, id) in vocab {
-            if id >= MOST_TOKENS {
-                return Err(invalid(format!("the token {token:?} has id {id}")));
-            }
             let place = id as usize;
+            if place >= most {
+                let message =
+                    format!("the token {token:?} has id {id}, where there are {tokens} tokens");
+                return Err(invalid(message));
+            }
             if place >= lines.len() {
                 lines.resize(place + 1, String::new());
             }

@@ -107,11 +107,6 @@ impl Checkpoints {
         self.folder.join(format!("{GROWING}{epoch:04}"))
     }
 
-    fn progress(&self, epoch: usize) -> Result<Progress, LearnerError> {
-        let (progress, _) = digests::read_sealed(&self.path(epoch), PROGRESS)?;
-        Ok(progress)
-    }
-
     /// Compares every file of an epoch's checkpoint with what was written, as far as that can be told.
     ///
     /// # Errors
@@ -131,17 +126,17 @@ impl Checkpoints {
     pub fn restore(&self, epoch: usize) -> Result<Restored, LearnerError> {
         let [model, optimizer, scheduler] = self.parts();
         records::check(&model.file(epoch), &optimizer.file(epoch))?;
+        let folder = self.path(epoch);
+        let (progress, seal) = digests::read_sealed(&folder, PROGRESS)?;
+        let ema = digests::own_file(&folder, seal.as_ref(), EMA);
         Ok(Restored {
-            folder: self.path(epoch),
             model: model.read(epoch)?,
             optimizer: optimizer.read(epoch)?,
             scheduler: scheduler.read(epoch)?,
-            progress: self.progress(epoch)?,
-            state: files::read_json(&self.path(epoch).join(STATE))?,
-            ema: match self.path(epoch).join(EMA) {
-                path if path.exists() => Some(TensorFile::read(&path)?),
-                _ => None,
-            },
+            progress,
+            state: files::read_json(&folder.join(STATE))?,
+            ema: ema.map(|path| TensorFile::read(&path)).transpose()?,
+            folder,
         })
     }
 

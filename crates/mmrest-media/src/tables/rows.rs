@@ -39,6 +39,8 @@ pub(crate) struct TableReader {
     records: csv::StringRecordsIntoIter<BufReader<OpenFile>>,
     /// Lines before the first row.
     lines: usize,
+    /// Cells that a row has, as the header says.
+    columns: usize,
     places: Vec<usize>,
     times: Times,
     confidence: Option<usize>,
@@ -115,6 +117,7 @@ impl TableReader {
             path: path.to_path_buf(),
             records,
             lines: header.lines,
+            columns: header.named(),
             places,
             times,
             confidence: match set.tool {
@@ -242,6 +245,12 @@ impl TableReader {
             )
         })?;
         let line = record.position().map_or(0, csv::Position::line) + self.lines as u64;
+        if record.len() < self.columns {
+            let (cells, columns) = (count(record.len(), "cell"), self.columns);
+            let reason =
+                format!("{cells}, but the header names {columns} columns: the row is cut short");
+            return Err(wrong(line, reason));
+        }
         let cell = |place: usize| record.get(place).unwrap_or("");
         let number = |place: usize| -> Result<f64> {
             let cell = cell(place);

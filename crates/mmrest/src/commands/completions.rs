@@ -93,6 +93,7 @@ mod tests {
         ] {
             let started = Command::new(name)
                 .arg("-n")
+                .env("LC_ALL", "C") // a locale that is not installed is a warning
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())

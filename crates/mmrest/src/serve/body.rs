@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::http::StatusCode;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -150,8 +150,12 @@ fn too_slow() -> HttpError {
 }
 
 /// Reads the body of a request that has been refused and throws it away, after the answer: many clients read that only once
-/// they have sent the complete body. A body that takes too long is cut off.
-pub(super) fn discard(mut body: Body, most: usize) {
+/// they have sent the complete body. A body that takes too long is cut off; a client that waits to be told to go on sends none
+/// after a refusal.
+pub(super) fn discard(headers: &HeaderMap, mut body: Body, most: usize) {
+    if body.is_end_stream() || headers.contains_key(header::EXPECT) {
+        return;
+    }
     tokio::spawn(async move {
         let deadline = Instant::now() + PATIENCE;
         let mut left = most.saturating_mul(2);

@@ -26,8 +26,11 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How long the head of a request may take, from its first byte to its last.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// A body from which nothing has come for so long gives way to others.
+/// A body from which no [`PIECE`] has come for so long gives way to others.
 const SILENCE: Duration = Duration::from_secs(1);
+
+/// Bytes that count as a sign of life: a trickle is none.
+const PIECE: usize = 16 << 10;
 
 /// The time between two looks at a connection's age.
 const LOOK: Duration = Duration::from_millis(500);
@@ -58,8 +61,10 @@ struct State {
     phase: Phase,
     /// When the phase began.
     since: Instant,
-    /// When bytes last came.
+    /// When enough bytes last came.
     heard: Instant,
+    /// Bytes that have come since.
+    came: usize,
 }
 
 /// What a connection is at.
@@ -93,6 +98,7 @@ impl Connections {
                 phase: Phase::Idle,
                 since: now,
                 heard: now,
+                came: 0,
             }),
             ended: Notify::new(),
         });
@@ -188,6 +194,8 @@ impl Connection {
     /// The head of a request is there.
     pub(super) fn asked(&self) {
         self.enter(Phase::Body);
+        let mut state = self.lock();
+        (state.heard, state.came) = (state.since, 0);
     }
 
     /// The whole request is there: from now on it is answered, whoever else comes.
@@ -201,11 +209,15 @@ impl Connection {
     }
 
     /// Bytes came.
-    fn hear(&self) {
+    fn hear(&self, bytes: usize) {
         let mut state = self.lock();
-        state.heard = Instant::now();
+        let now = Instant::now();
+        state.came += bytes;
+        if state.came >= PIECE {
+            (state.heard, state.came) = (now, 0);
+        }
         if state.phase == Phase::Idle {
-            (state.phase, state.since) = (Phase::Head, state.heard);
+            (state.phase, state.since) = (Phase::Head, now);
         }
     }
 
@@ -268,8 +280,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, into);
-        if into.filled().len() > before {
-            self.connection.hear();
+        let came = into.filled().len() - before;
+        if came > 0 {
+            self.connection.hear(came);
         }
         read
     }
@@ -363,8 +376,13 @@ mod tests {
         let [own, other] = [1, 2].map(|number| all.admit(client(number)).unwrap());
         other.connection.asked();
         assert!(!all.end_silent_body(&own.connection));
+        other.connection.hear(PIECE - 1);
         let ago = Instant::now().checked_sub(SILENCE).unwrap();
         other.connection.lock().heard = ago;
+        other.connection.hear(1);
+        assert!(!all.end_silent_body(&own.connection), "enough has come");
+        other.connection.lock().heard = ago;
+        other.connection.hear(PIECE - 1);
         own.connection.asked();
         own.connection.lock().heard = ago;
         assert!(all.end_silent_body(&own.connection) && is_ended(&other));

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, Version, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::body::discard;
 use super::error::HttpError;
 use super::page::{FILES, POLICY};
-use super::{LIVE, MAX_HEAD, PALETTE, READY, Server, known};
+use super::{LIVE, MAX_HEAD, PALETTE, PREDICT, READY, RECORDING, Server, known};
 
 /// The number of segments that an answer scored.
 #[derive(Clone, Copy, Debug)]
@@ -29,13 +30,19 @@ const HEADERS: [(HeaderName, &str); 4] = [
 /// Passes a request on, and logs and counts it when it is answered. Texts and ids are never logged.
 pub(super) async fn observe(
     State(server): State<Arc<Server>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let start = Instant::now();
     let method = request.method().clone();
     let path = known(request.uri().path());
-    let mut response = match refused(&server, &request) {
+    let refusal = refused(&server, &request);
+    if refusal.is_some() || method != Method::POST || ![PREDICT, RECORDING].contains(&path) {
+        // Nobody else reads it.
+        let body = std::mem::take(request.body_mut());
+        discard(request.headers(), body, server.limits.body);
+    }
+    let mut response = match refusal {
         Some(refusal) => refusal.into_response(),
         None => next.run(request).await,
     };

@@ -81,10 +81,7 @@ pub(super) fn accept<T>(
     let asked = match asked {
         Ok(asked) => asked,
         Err(refusal) => {
-            // A client that waits to be told to go on sends no body after a refusal.
-            if !head.headers.contains_key(header::EXPECT) {
-                discard(body, most);
-            }
+            discard(&head.headers, body, most);
             return Err(refusal);
         }
     };

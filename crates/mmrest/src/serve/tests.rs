@@ -2,6 +2,7 @@
 
 mod hostile;
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -144,6 +145,15 @@ pub(super) fn fake(limits: &Limits) -> Model {
     }
 }
 
+/// Lets this process open as many files as the system allows: both ends of hundreds of connections are here.
+#[cfg(unix)]
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    // Some systems have no limit, and yet refuse to be asked for none.
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 16), hard).unwrap();
+}
+
 /// A server that runs until it is dropped.
 struct Running {
     address: SocketAddr,
@@ -163,6 +173,8 @@ impl Running {
     }
 
     fn with(limits: Limits, access: Access) -> Self {
+        #[cfg(unix)]
+        raise_open_files();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -173,6 +185,7 @@ impl Running {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
+            .proxy(None)
             .build();
         Self {
             address,
@@ -369,12 +382,15 @@ fn a_client_that_never_ends_does_not_keep_a_server_from_stopping() {
     };
     let mut server = Running::new(brief);
     let mut half = std::net::TcpStream::connect(server.address).unwrap();
-    let head = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
-    std::io::Write::write_all(&mut half, head.as_bytes()).unwrap();
-    while server.metric("mmrest_connections") < 2.0 {
-        thread::sleep(Duration::from_millis(5));
-    }
-    thread::sleep(Duration::from_millis(50));
+    let head = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\
+        Expect: 100-continue\r\n\r\n";
+    half.write_all(head.as_bytes()).unwrap();
+    // The head is read once the server asks for the body.
+    let mut answer = *b"HTTP/1.1 100 Continue\r\n\r\n";
+    let expected = answer;
+    half.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, expected);
+    half.write_all(b"{").unwrap();
     assert!(!server.stop(), "half a request was answered");
 }
 

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use mmrest_datatools::sample::{self, SampleConfig};
 use serde_json::Value;
@@ -85,10 +86,42 @@ pub fn json_lines(text: &str) -> Vec<Value> {
 }
 
 /// Presses Ctrl-C.
+#[cfg(unix)]
 pub fn interrupt(child: &Child) {
-    let pid = child.id().to_string();
-    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    assert!(sent.success());
+    send(child, nix::sys::signal::Signal::SIGINT);
+}
+
+/// Sends a signal, at once: a program of its own for that may come too late.
+#[cfg(unix)]
+pub fn send(child: &Child, signal: nix::sys::signal::Signal) {
+    let pid = i32::try_from(child.id()).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+}
+
+/// Lets this process, and those that it starts, open as many files as the system allows: many have a limit of 1,024, which a
+/// thousand connections reach.
+#[cfg(unix)]
+pub fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    // Some systems have no limit, and yet refuse to be asked for none.
+    let wanted = hard.min(1 << 16);
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).unwrap();
+}
+
+/// Waits until a run that `child` trains has a checkpoint, of whatever epoch: only the newest are kept.
+pub fn wait_for_checkpoint(run: &Path, child: &mut Child) {
+    let began = Instant::now();
+    let there = || {
+        let entries = std::fs::read_dir(run.join("checkpoints"));
+        let mut entries = entries.into_iter().flatten().flatten();
+        entries.any(|entry| entry.file_name().to_string_lossy().starts_with("epoch-"))
+    };
+    while !there() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        assert!(began.elapsed() < Duration::from_secs(300), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// The most memory that a process has held so far, in bytes, where the system tells.

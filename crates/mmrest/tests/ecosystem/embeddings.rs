@@ -1,5 +1,8 @@
 //! `predict --embeddings`: the three formats hold the same.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
 use mmrest_learner::TensorFile;
 
 use crate::common::{Fixture, fail_with, json_lines, peak_memory, stdout, succeed_with};
@@ -133,22 +136,36 @@ fn many_segments_are_written_in_bounded_memory() {
     succeed_with(&mut fixture.train("run", &["--quiet", "--epochs", "1"]));
     let run = fixture.arg("run");
     let peak = |count: usize| {
-        let input = fixture.arg("many.jsonl");
-        let line = |at: usize| format!("{{\"id\": \"{at}\", \"text\": \"fine\"}}\n");
-        std::fs::write(&input, (0..count).map(line).collect::<String>()).unwrap();
-        let [arrays, scores] = ["many.npz", "scores.jsonl"].map(|name| fixture.arg(name));
+        let arrays = fixture.arg("many.npz");
         let mut command = fixture.program();
-        command.args(["predict", &run, "--input", &input, "--embeddings", &arrays]);
-        command.args(["--output", &scores]);
-        let mut child = command.spawn().unwrap();
-        let mut peak = 0;
-        while child.try_wait().unwrap().is_none() {
-            peak = peak.max(peak_memory(&child).unwrap_or(0));
-            std::thread::sleep(std::time::Duration::from_millis(2));
+        command.args(["predict", &run, "--input", "-", "--embeddings", &arrays]);
+        let mut child = command
+            .arg("--quiet")
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let writer = std::thread::spawn(move || {
+            for at in 0..count {
+                writeln!(stdin, "{{\"id\": \"{at}\", \"text\": \"fine\"}}").unwrap();
+            }
+            let _ = wait.recv(); // the input stays open until memory is read
+        });
+        for _ in 0..count {
+            answers.next().unwrap().unwrap();
         }
+        let peak = peak_memory(&child);
+        drop(done);
+        writer.join().unwrap();
+        assert!(child.wait().unwrap().success());
         peak
     };
-    let (few, many) = (peak(600), peak(20_000));
+    let (Some(few), Some(many)) = (peak(600), peak(20_000)) else {
+        println!("skipped: this system does not tell how much memory a process has held");
+        return;
+    };
     // 20,000 rows of the arrays take more than this.
     assert!(many < few + (8 << 20), "{few} {many}");
 }

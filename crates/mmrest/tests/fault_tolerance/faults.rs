@@ -3,11 +3,12 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use mmrest_learner::run::{FolderLock, RunFolder};
 
-use crate::common::{Fixture, below, fail_with, program_in, stderr, stdout, succeed_with};
+use crate::common::{
+    Fixture, below, fail_with, program_in, stderr, stdout, succeed_with, wait_for_checkpoint,
+};
 use crate::succeed;
 
 /// The same command, with files limited to `blocks` blocks of 512 bytes. What is written beyond is an error, or a signal
@@ -132,15 +133,7 @@ fn a_folder_that_cannot_be_made_or_written_is_named() {
 fn long(fixture: &Fixture, out: &str) -> Child {
     let child = fixture.train(out, &["--epochs", "400", "--set", "train.patience=400"]);
     let mut child = { child }.spawn().unwrap();
-    let (first, began) = (
-        fixture.path(out).join("checkpoints/epoch-0001"),
-        Instant::now(),
-    );
-    while !first.exists() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended");
-        assert!(began.elapsed() < Duration::from_secs(120), "no checkpoint");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for_checkpoint(&fixture.path(out), &mut child);
     child
 }
 

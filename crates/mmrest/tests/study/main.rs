@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use common::{Fixture, interrupt, program, stderr as errors, stdout as out};
+use common::{Fixture, interrupt, program, stderr as errors, stdout as out, wait_for_checkpoint};
 use serde_json::Value;
 
 const VARIANTS: &str = r#"
@@ -74,7 +74,8 @@ impl Study {
 #[test]
 fn a_study_that_is_stopped_goes_on_where_it_was() {
     let study = Study::new(VARIANTS);
-    let long = VARIANTS.replace("train.epochs = 2", "train.epochs = 12, train.patience = 50");
+    // Long enough that the second run does not end before the interrupt comes, on a busy machine too.
+    let long = VARIANTS.replace("train.epochs = 2", "train.epochs = 30, train.patience = 50");
     study.write(&long);
     let mut child = study.command(&[]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -260,15 +261,7 @@ fn a_study_that_is_killed_takes_its_runs_with_it_and_can_be_started_at_once() {
     );
     study.write(&long);
     let mut child = study.command(&["--jobs", "2"]).spawn().unwrap();
-    let began = std::time::Instant::now();
-    let patience = std::time::Duration::from_secs(120);
-    while !study
-        .path("out/full/seed-1/checkpoints/epoch-0001")
-        .exists()
-    {
-        assert!(began.elapsed() < patience, "no run begins");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    wait_for_checkpoint(&study.path("out/full/seed-1"), &mut child);
     assert!(!training_below(&study.path("out")).is_empty());
     child.kill().unwrap(); // SIGKILL
     child.wait().unwrap();

@@ -1,7 +1,10 @@
 //! Small valid data.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hdf5_writer::{
     DatasetBuilder, FILTER_DEFLATE, FILTER_FLETCHER32, FILTER_SHUFFLE, FilterDescription,
     Hdf5Builder, WriteOptions,
@@ -14,7 +17,7 @@ use mmrest_datatools::sample::{self, SampleConfig};
 /// Pickles as Python wrote them, of made-up values: `crates/mmrest-data/tests/pickles/make.py`.
 const PICKLES: &str = "../../crates/mmrest-data/tests/pickles";
 
-/// Computational sequences: words, numbers, pieces; compressed, shuffled, compact, in the old and the new format.
+/// Computational sequences: words, numbers, pieces; compressed, shuffled, compact, linked, in the old and the new format.
 #[must_use]
 pub fn csd(scratch: &Path) -> Vec<Vec<u8>> {
     let words = [
@@ -28,8 +31,46 @@ pub fn csd(scratch: &Path) -> Vec<Vec<u8>> {
         written(scratch, "words", &words),
         written(scratch, "small", &small),
         written(scratch, "large", &large),
+        linked(scratch, 3, 700, 3),
         new_format(),
     ]
+}
+
+/// A computational sequence in which one entry has many names (hard links).
+///
+/// # Panics
+///
+/// Where it cannot be written.
+#[must_use]
+pub fn linked(scratch: &Path, names: usize, rows: usize, width: usize) -> Vec<u8> {
+    const HEAD: usize = 8;
+    const ENTRY: usize = 40;
+    let names: Vec<String> = (0..names).map(|at| format!("{at:04}")).collect();
+    let entry = |(at, name)| match at {
+        0 => (name, numbers(rows, width)),
+        _ => (name, numbers(1, width)),
+    };
+    let entries: Vec<(&str, Entry)> = names
+        .iter()
+        .map(String::as_str)
+        .enumerate()
+        .map(entry)
+        .collect();
+    let mut file = written(scratch, "linked", &entries);
+    // The symbol tables in which all are groups, three or more, are those of the entries; a symbol's address comes after its name.
+    let tables = (0..file.len() - 3).filter(|&at| file[at..].starts_with(b"SNOD"));
+    let entries: Vec<usize> = tables
+        .filter(|&at| usize::from(file[at + 6]) >= 3)
+        .map(|at| (at + HEAD..).step_by(ENTRY).take(file[at + 6].into()))
+        .filter(|symbols| symbols.clone().all(|symbol| file[symbol + 16] == 1))
+        .flatten()
+        .collect();
+    assert_eq!(entries.len(), names.len(), "the symbols of the entries");
+    let first = file[entries[0] + 8..entries[0] + ENTRY].to_vec();
+    for symbol in entries {
+        file[symbol + 8..symbol + ENTRY].copy_from_slice(&first);
+    }
+    file
 }
 
 fn times(rows: usize) -> Vec<[f64; 2]> {
@@ -130,28 +171,46 @@ fn pickles(names: &[&str]) -> Vec<Vec<u8>> {
     names.iter().map(read).collect()
 }
 
-/// Pickles of every value and array, by protocols 2 to 5.
+/// What gzip makes of bytes.
+///
+/// # Panics
+///
+/// Never: there is memory.
+#[must_use]
+pub fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut writer = GzEncoder::new(Vec::new(), Compression::best());
+    writer.write_all(bytes).expect("memory");
+    writer.finish().expect("memory")
+}
+
+/// Pickles, and the last of them compressed.
+fn and_gzipped(mut pickles: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    pickles.extend(pickles.last().map(|last| gzipped(last)));
+    pickles
+}
+
+/// Pickles of every value and array, by protocols 2 to 5, and one compressed.
 #[must_use]
 pub fn pickle() -> Vec<Vec<u8>> {
-    pickles(&[
+    and_gzipped(pickles(&[
         "values-np1-p2.pkl",
         "values-np2-p3.pkl",
         "values-np1-p4.pkl",
         "values-np2-p5.pkl",
         "mmsa-aligned.pkl",
-    ])
+    ]))
 }
 
-/// Pickles laid out as the processed releases'.
+/// Pickles laid out as the processed releases', and one compressed.
 #[must_use]
 pub fn release() -> Vec<Vec<u8>> {
-    pickles(&[
+    and_gzipped(pickles(&[
         "mmsa-aligned.pkl",
         "mmsa-unaligned.pkl",
         "sims.pkl",
         "mult-mosi.pkl",
         "mult-mosei.pkl",
-    ])
+    ]))
 }
 
 /// Tables: commas and semicolons, quotes and line ends of every kind.

@@ -133,6 +133,54 @@ fn pickles_nested_to_the_end() {
     trial("pickle", subject, &read::pickle).run_found(&scratch(), &[lists, tuples, doubled]);
 }
 
+/// Compressed, a MiB is a program of a hundred: values, what is remembered, and steps that leave nothing.
+#[test]
+fn pickles_compressed_to_a_few_bytes() {
+    let mut rng = generator("noise", 1);
+    // gzip may make 256 times of a file, and no more.
+    let noise: Vec<u8> = (0..400_000).map(|_| rng.random()).collect();
+    let found = [
+        &b"\x85\x94"[..],
+        b"N0",
+        b"q\x00",
+        b"(1",
+        b"\x8c\x08a cinema0",
+    ]
+    .map(|piece| {
+        let start = b"\x80\x04B\x80\x1a\x06\x00";
+        let many = piece.repeat((90 << 20) / piece.len());
+        let file = seed::gzipped(&[&start[..], &noise, &many, b"."].concat());
+        assert!(file.len() < 1 << 20 && file.len() > (91 << 20) / 256);
+        file
+    });
+    let subject = |valid| Subject::new(PICKLE, Form::Bytes, valid);
+    trial("compressed", subject(seed::pickle()), &read::pickle).run_found(&scratch(), &found);
+    let inspected = Subject::new(ANY, Form::Bytes, seed::release());
+    trial("compressed-inspected", inspected, &read::inspected).run_found(&scratch(), &found);
+}
+
+/// Four hundred names of one dataset of 40 MB in a file of less than one: what they are read for together is counted.
+#[test]
+fn one_dataset_under_many_names() {
+    let folder = scratch().join("valid/linked-csd");
+    let found = [seed::linked(&folder, 400, 100_000, 100)];
+    assert!(found[0].len() < 1 << 20, "{}", found[0].len());
+    let subject = |path| Subject::new(path, Form::Hdf5, seed::csd(&folder));
+    trial("linked", subject(CSD), &read::csd).run_found(&scratch(), &found);
+    trial("linked-inspected", subject(ANY), &read::inspected).run_found(&scratch(), &found);
+}
+
+/// Rows of one cell below a header of many: each stood for as many values.
+#[test]
+fn rows_shorter_than_their_header() {
+    let found = [100, 10_000, 100_000].map(|columns| {
+        let rows: String = (0..100_000).map(|at| format!("{}.5\n", at / 20)).collect();
+        format!("frameTime{}\n{rows}", ",a".repeat(columns)).into_bytes()
+    });
+    let subject = Subject::new(CSV, Form::Text, seed::features());
+    trial("short-rows", subject, &read::features).run_found(&scratch(), &found);
+}
+
 /// A table of one line, of one column, of nothing but quotes.
 #[test]
 fn tables_of_one_kind_of_sign() {

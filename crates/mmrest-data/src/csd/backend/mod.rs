@@ -16,18 +16,18 @@ const MIN_READ_BYTES: usize = 96 << 20;
 /// How many times its file's size a dataset may take beyond that. gzip could make a thousand; features compress to a half.
 const EXPANSION: usize = 32;
 
-/// The most bytes that one dataset of a file may take in memory: sizes in a file are believed as far as its own goes.
+/// The most bytes that the datasets of a file may take together: sizes in a file are believed as far as its own goes.
 fn most_bytes(path: &Path) -> Result<usize, Fault> {
     let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
     let length = usize::try_from(about.len()).unwrap_or(usize::MAX);
-    let most = MIN_READ_BYTES.saturating_add(length.saturating_mul(EXPANSION));
-    Ok(most.min(MAX_READ_BYTES))
+    Ok(MIN_READ_BYTES.saturating_add(length.saturating_mul(EXPANSION)))
 }
 
-/// Refuses `count` elements that would take more than `most` bytes at `size` bytes each.
-fn check_size(count: u64, size: usize, most: usize) -> Result<(), Fault> {
-    match count.checked_mul(size as u64) {
-        Some(bytes) if bytes <= most as u64 => Ok(()),
+/// The bytes of `count` elements of `size` bytes each; refuses more than `most`.
+fn check_size(count: u64, size: usize, most: usize) -> Result<usize, Fault> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    match count.checked_mul(size) {
+        Some(bytes) if bytes <= most => Ok(bytes),
         _ => Err(format!(
             "{count} elements of {size} bytes, more than the {most} bytes that a file of this size can hold"
         )),
@@ -97,6 +97,20 @@ pub(super) enum Values {
     F32(Vec<f32>),
     F64(Vec<f64>),
     Text(Vec<String>),
+}
+
+impl Values {
+    /// Bytes that they take.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::F32(values) => size_of_val(values.as_slice()),
+            Self::F64(values) => size_of_val(values.as_slice()),
+            Self::Text(words) => words
+                .iter()
+                .map(|word| size_of::<String>() + word.len())
+                .sum(),
+        }
+    }
 }
 
 /// Text up to its padding. Fixed-length words are cut at a byte count by their writers, possibly inside a character:

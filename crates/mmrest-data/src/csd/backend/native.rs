@@ -7,7 +7,7 @@ use hdf5::types::{
 };
 use hdf5::{Dataset, H5Type, LocationType};
 
-use super::{Array, Fault, Members, Source, Values, check_size, most_bytes, text};
+use super::{Array, Fault, MAX_READ_BYTES, Members, Source, Values, check_size, most_bytes, text};
 
 /// An open file; the library serialises all calls.
 pub(super) struct File {
@@ -19,7 +19,7 @@ pub(super) struct File {
 impl File {
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
         Ok(Self {
-            most: most_bytes(path)?,
+            most: most_bytes(path)?.min(MAX_READ_BYTES),
             file: hdf5::File::open(path).map_err(reason)?,
         })
     }

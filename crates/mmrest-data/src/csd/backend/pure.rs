@@ -1,8 +1,8 @@
 //! HDF5 by `hdf5-reader`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::RwLock;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use hdf5_reader::error::Error;
 use hdf5_reader::group::Group;
@@ -11,21 +11,33 @@ use hdf5_reader::{
     VarLenKind,
 };
 
-use super::{Array, Fault, Members, Source, Values, check_size, lzf, most_bytes, text};
+use super::{
+    Array, Fault, MAX_READ_BYTES, Members, Source, Values, check_size, lzf, most_bytes, text,
+};
 
 /// An open file. No data are cached: every dataset is read once.
 pub(super) struct File {
     file: Hdf5File,
     /// What a dataset may take.
     most: usize,
+    /// What has been read, and what may be read still.
+    read: Mutex<Budget>,
     /// Groups by path, from the listing of the group above. Finding one of 23,000 from its name means going through all
     /// of them in some layouts.
     groups: RwLock<HashMap<String, Group>>,
 }
 
+/// What a file of its size can hold, less what was read of it: one dataset may have a thousand names (hard links).
+struct Budget {
+    left: usize,
+    /// Datasets that were read. One that is read again costs nothing more.
+    known: HashSet<String>,
+}
+
 impl File {
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
-        let most = most_bytes(path)?;
+        let all = most_bytes(path)?;
+        let most = all.min(MAX_READ_BYTES);
         let options = OpenOptions::default()
             .with_filter_registry(lzf::filters(most))
             .with_chunk_cache_bytes(0)
@@ -33,6 +45,10 @@ impl File {
             .with_max_read_bytes(most);
         Ok(Self {
             most,
+            read: Mutex::new(Budget {
+                left: all,
+                known: HashSet::new(),
+            }),
             file: Hdf5File::open_with_options(path, options).map_err(reason)?,
             groups: RwLock::default(),
         })
@@ -44,6 +60,23 @@ impl File {
             return Ok(group);
         }
         self.file.group(path).map_err(reason)
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts bytes that are read, or refuses them.
+    fn charge(&self, bytes: usize) -> Result<(), Fault> {
+        let mut read = self.budget();
+        let left = read.left.checked_sub(bytes);
+        read.left = left.ok_or_else(|| {
+            format!(
+                "with its {bytes} bytes the datasets take more than a file of this size can hold; \
+                 they may be one under many names"
+            )
+        })?;
+        Ok(())
     }
 
     /// Keeps the groups below `path`.
@@ -68,22 +101,32 @@ impl Source for File {
     }
 
     fn read(&self, dataset: &str) -> Result<Array, Fault> {
-        let (group, name) = dataset.rsplit_once('/').unwrap_or(("/", dataset));
+        let path = dataset;
+        let (group, name) = path.rsplit_once('/').unwrap_or(("/", path));
         let dataset = self.group(group)?.dataset(name).map_err(reason)?;
         let shape = dataset
             .shape()
             .iter()
             .map(|&n| usize::try_from(n).map_err(|_| format!("a dimension of {n}")))
             .collect::<Result<_, _>>()?;
-        let values = values(&dataset, self.most)?;
+        let elements = dataset.num_elements().map_err(reason)?;
+        let bytes = check_size(elements, cost(dataset.dtype()), self.most)?;
+        let known = self.budget().known.contains(path);
+        let charge = |bytes| if known { Ok(()) } else { self.charge(bytes) };
+        charge(bytes)?;
+        let values = values(&dataset, self.most, &charge)?;
+        self.budget().known.insert(path.to_owned());
         Ok(Array { shape, values })
     }
 }
 
-fn values(dataset: &Dataset, most: usize) -> Result<Values, Fault> {
-    let kind = dataset.dtype();
-    check_size(dataset.num_elements().map_err(reason)?, cost(kind), most)?;
-    match kind {
+/// The elements of a dataset whose size was checked; `charge` counts what they take beyond it.
+fn values(
+    dataset: &Dataset,
+    most: usize,
+    charge: &dyn Fn(usize) -> Result<(), Fault>,
+) -> Result<Values, Fault> {
+    match dataset.dtype() {
         Datatype::FloatingPoint { size: 4, .. } => Ok(Values::F32(numbers::<f32>(dataset)?)),
         Datatype::FloatingPoint { size: 8, .. } => Ok(Values::F64(numbers::<f64>(dataset)?)),
         Datatype::FloatingPoint {
@@ -108,7 +151,7 @@ fn values(dataset: &Dataset, most: usize) -> Result<Values, Fault> {
         | Datatype::VarLen {
             kind: VarLenKind::String,
             ..
-        } => variable_text(dataset, most),
+        } => variable_text(dataset, most, charge),
         Datatype::FloatingPoint { size, .. } => Err(format!(
             "{}-bit floating-point numbers are not read; write 32-bit ones",
             8 * usize::from(*size)
@@ -227,7 +270,11 @@ fn fixed_text(dataset: &Dataset, bytes: usize, padding: StringPadding) -> Result
 }
 
 /// Many references may lead to one long string: what they make together is counted.
-fn variable_text(dataset: &Dataset, most: usize) -> Result<Values, Fault> {
+fn variable_text(
+    dataset: &Dataset,
+    most: usize,
+    charge: &dyn Fn(usize) -> Result<(), Fault>,
+) -> Result<Values, Fault> {
     let raw = dataset.read_raw_bytes().map_err(reason)?;
     let mut made = 0_u64;
     let strings = raw
@@ -238,6 +285,7 @@ fn variable_text(dataset: &Dataset, most: usize) -> Result<Values, Fault> {
                 .map_err(reason)?;
             made += bytes.len() as u64;
             check_size(made, 1, most)?;
+            charge(bytes.len())?;
             Ok(text(&bytes))
         })
         .collect::<Result<_, Fault>>()?;
