@@ -155,6 +155,40 @@ fn a_damaged_model_is_refused_by_the_name_of_the_file() {
     assert!(succeed(&mut eval()).contains("no SHA256SUMS"));
 }
 
+#[test]
+fn what_a_checkpoint_or_a_model_was_written_without_is_not_read() {
+    let fixture = Fixture::small();
+    succeed(&mut fixture.train("whole", &["--epochs", "2"]));
+    succeed(&mut fixture.train("run", &["--epochs", "1"]));
+    let run = fixture.path("run");
+    // No such file could be read.
+    let plant = |file: &str| {
+        let path = run.join(file);
+        assert!(!path.exists(), "{file}");
+        std::fs::write(path, "{").unwrap();
+    };
+    plant("checkpoints/epoch-0001/ema.safetensors");
+    let said = succeed(&mut fixture.train("run", &["--epochs", "2", "--resume"]));
+    assert!(said.contains("ema.safetensors: not read"), "{said}");
+    assert!(fixture.results("run") == fixture.results("whole"));
+    let eval = || {
+        let mut command = fixture.program();
+        command.arg("eval").arg(&run).arg("--json");
+        command
+    };
+    for file in ["extraction.json", "encoder.safetensors"] {
+        plant(&format!("model/{file}"));
+        let said = succeed(&mut eval());
+        assert!(said.contains(&format!("{file}: not read")), "{said}");
+    }
+    // What would change the tokens of every text.
+    plant("model/bert/added_tokens.json");
+    let told = fail_with(&mut eval());
+    for part in ["added_tokens.json", "written without it: remove it"] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
 /// Flips a bit in each of many numbers in the middle of a file.
 fn flip_numbers(file: &Path) {
     let mut bytes = std::fs::read(file).unwrap();
