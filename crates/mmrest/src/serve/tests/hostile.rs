@@ -139,16 +139,19 @@ fn half_open_connections_keep_nobody_out() {
     drop(half);
 }
 
+/// Access to a server on loopback by a token.
+fn with_token() -> Access {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "0123456789abcdef0\n").unwrap();
+    Access {
+        loopback: true,
+        token: Some(Token::read(file.path()).unwrap()),
+    }
+}
+
 #[test]
 fn a_token_is_asked_for_everywhere_but_on_the_page() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("token");
-    std::fs::write(&file, "0123456789abcdef0\n").unwrap();
-    let access = Access {
-        loopback: true,
-        token: Some(Token::read(&file).unwrap()),
-    };
-    let server = Running::with(limits(), access);
+    let server = Running::with(limits(), with_token());
     let call = |path: &str, token: &str| {
         let mut request = server.agent.get(server.url(path));
         if !token.is_empty() {
@@ -214,18 +217,11 @@ fn a_token_is_asked_for_everywhere_but_on_the_page() {
 /// Many clients read the answer only once they have sent everything.
 #[test]
 fn a_refusal_reaches_a_client_that_sends_its_whole_body_first() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("token");
-    std::fs::write(&file, "0123456789abcdef0\n").unwrap();
-    let access = Access {
-        loopback: true,
-        token: Some(Token::read(&file).unwrap()),
-    };
     let large = Limits {
         body: 8 << 20,
         ..limits()
     };
-    let server = Running::with(large, access);
+    let server = Running::with(large, with_token());
     let body = vec![b' '; 8_000_000];
     for (line, host, status) in [
         ("POST /v1/predict", "", "400"),
