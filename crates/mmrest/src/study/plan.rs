@@ -369,18 +369,19 @@ fn recipe_of(config: &Config) -> Result<Overrides> {
     Ok(recipe)
 }
 
-/// The longest sequences of the aligned releases: a frame per token.
-const ALIGNED: usize = 50;
-
 /// A model's title in tables: as its paper writes it.
 fn title_of(name: &str) -> String {
     match name {
         "mmrest" => "MMRest".into(),
         "self-mm" => "Self-MM".into(),
+        "mult" => "MulT".into(),
         "mmlcn-like" => "MMLCN-like".into(),
         acronym => acronym.to_uppercase(),
     }
 }
+
+/// The longest sequences of the aligned releases: a frame per token.
+const ALIGNED: usize = 50;
 
 /// A model's preset for the data of a configuration of this name: `<data>-unaligned` where there is one and frames come at
 /// rates of their own, else `<data>`, else the first.
@@ -560,7 +561,9 @@ mod tests {
             );
             assert!(plan.variants.len() > 10, "{name}");
             let titles: Vec<&str> = plan.variants.iter().map(|v| v.title.as_str()).collect();
-            assert!(titles.contains(&"Self-MM") && titles.contains(&"MCL-MCF"));
+            for title in ["Self-MM", "MulT", "MCL-MCF", "MMLCN-like"] {
+                assert!(titles.contains(&title), "{titles:?}");
+            }
             for variant in &plan.variants[1..] {
                 let config = &variant.config;
                 let expected = of_preset(config, "batch_size").unwrap();
