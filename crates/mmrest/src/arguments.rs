@@ -246,7 +246,7 @@ pub(crate) struct AblateArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Delete runs of another configuration than the study has now, and run them again.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "collect")]
     pub(crate) fresh: bool,
     /// Also write the report's pictures as PNG.
     #[arg(long)]

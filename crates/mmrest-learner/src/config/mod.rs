@@ -205,16 +205,15 @@ impl Config {
         }
     }
 
-    /// The batch size that the preset in force sets, where it sets one.
-    pub(crate) fn batch_size_of_preset(&self) -> Option<usize> {
-        let presets = self.model.presets().iter();
-        let (_, layer) = presets.copied().find(|(name, _)| *name == self.preset)?;
-        let size = layers::parse(layer)
-            .ok()?
-            .get("train")?
-            .get("batch_size")?
-            .as_integer()?;
-        usize::try_from(size).ok()
+    /// What the preset in force says of training: its `[train]`, empty where it has none.
+    pub fn recipe(&self) -> toml::Table {
+        let mut presets = self.model.presets().iter();
+        let layer = presets.find(|(name, _)| *name == self.preset);
+        let layer = layer.and_then(|(_, layer)| layers::parse(layer).ok());
+        match layer.and_then(|mut layer| layer.remove("train")) {
+            Some(toml::Value::Table(train)) => train,
+            _ => toml::Table::new(),
+        }
     }
 
     /// Refuses paths with control characters: they come of backslashes, which TOML takes for the beginning of an escape.

@@ -3,6 +3,7 @@
 use mmrest_data::packed::PackedSet;
 use mmrest_data::{Kind, Modality, Split};
 use mmrest_models::{AbsentNeed, Recipe};
+use toml::Value;
 
 use super::changes::{Accepted, Change, DATA, differences};
 use super::folder::RunFolder;
@@ -103,7 +104,8 @@ pub(super) fn check_needs(
         recipe,
         batch_count(all, batch_size, needs.smallest_batch),
     )?;
-    if let Some(published) = config.batch_size_of_preset().filter(|&of| of != batch_size) {
+    let published = config.recipe().get("batch_size").and_then(Value::as_integer);
+    if let Some(published) = published.filter(|&of| usize::try_from(of) != Ok(batch_size)) {
         observer.note(&format!(
             "{name}'s preset {} has train.batch_size = {published}; this run has {batch_size}.",
             config.preset

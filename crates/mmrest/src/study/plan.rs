@@ -99,7 +99,7 @@ impl Plan {
                 return Ok((set, config));
             }
             let named = |key: &str| below.iter().chain(&set).any(|(known, _)| known == key);
-            let mut all = recipe_of(&config)?;
+            let mut all = recipe_of(&config);
             all.retain(|(key, _)| !named(key));
             all.extend(set);
             let config = resolve(&all)?;
@@ -359,14 +359,12 @@ fn resolve(
     Ok(config)
 }
 
-/// What the preset in force says of training.
-fn recipe_of(config: &Config) -> Result<Overrides> {
-    let presets = config.model.presets().iter();
-    let layer = presets.filter(|(name, _)| *name == config.preset);
-    let layer: String = layer.map(|(_, layer)| *layer).collect();
-    let mut recipe = overrides(&layer.parse()?);
-    recipe.retain(|(key, _)| key.starts_with("train."));
-    Ok(recipe)
+/// What the preset in force says of training, as overrides.
+fn recipe_of(config: &Config) -> Overrides {
+    let recipe = overrides(&config.recipe()).into_iter();
+    recipe
+        .map(|(key, value)| (format!("train.{key}"), value))
+        .collect()
 }
 
 /// A model's title in tables: as its paper writes it.
@@ -533,7 +531,7 @@ mod tests {
 
     /// What a model's preset sets, as `batch_size` or another key of `[train]`.
     fn of_preset(config: &Config, key: &str) -> Option<Value> {
-        let recipe = recipe_of(config).unwrap().into_iter();
+        let recipe = recipe_of(config).into_iter();
         let key = format!("train.{key}");
         recipe
             .rev()
