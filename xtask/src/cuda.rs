@@ -8,7 +8,8 @@ use std::{
 
 use crate::library::{find_file, library_folders};
 
-/// The folder, below the user's data, where the build script of burn's CUDA compiler (tracel-llvm-bundler) looks for its LLVM.
+/// The folder, below the user's data, where the build script of burn's CUDA compiler (tracel-llvm-bundler) looks for its
+/// LLVM.
 const LLVM: &str = "tracel/tracel-llvm-23.1.0-4";
 /// The empty file in it that tells the build script that it is complete.
 pub(crate) const INSTALLED: &str = ".tracel-llvm-installed";

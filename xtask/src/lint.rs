@@ -65,8 +65,8 @@ pub(crate) fn main(args: &[OsString]) -> Outcome {
     Err(format!("lint failed: {}", failures.join("; ")))
 }
 
-/// Builds the fuzz targets of data as they are run, where cargo-fuzz is installed: with the flags of a nightly compiler, which
-/// the stable one takes too when it is told to. The others (feature `models`) would compile burn once more.
+/// Builds the fuzz targets of data as they are run, where cargo-fuzz is installed: with the flags of a nightly compiler,
+/// which the stable one takes too when it is told to. The others (feature `models`) would compile burn once more.
 fn fuzz() -> Option<Command> {
     let version = cargo()
         .args(["fuzz", "--version"])

@@ -1,8 +1,8 @@
 //! `cargo xtask <command>`: the one way in.
 //!
-//! Its own commands (`test`, `lint`, `bench`, `doctor`, `gpu-setup`, `help`) live in a file each; every other command is the program's:
-//! `mmrest` is built in release mode with the cargo features this machine and the arguments ask for, and started with
-//! the arguments unchanged. Nothing here depends on burn, so that this compiles in a moment.
+//! Its own commands (`test`, `lint`, `bench`, `doctor`, `gpu-setup`, `help`) live in a file each; every other command is
+//! the program's: `mmrest` is built in release mode with the cargo features this machine and the arguments ask for, and
+//! started with the arguments unchanged. Nothing here depends on burn, so that this compiles in a moment.
 
 mod bench;
 mod cargo;

@@ -31,8 +31,8 @@ impl Folds {
     ///
     /// # Errors
     ///
-    /// [`DataError::Io`]; [`DataError::Folds`] when it is not such an object or lacks a list other than that of test; [`DataError::TwoFolds`]
-    /// for a video in two lists, [`DataError::Duplicate`] for one twice in the same.
+    /// [`DataError::Io`]; [`DataError::Folds`] when it is not such an object or lacks a list other than that of test;
+    /// [`DataError::TwoFolds`] for a video in two lists, [`DataError::Duplicate`] for one twice in the same.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| DataError::io(path, error))?;
         let wrong = |reason: String| DataError::Folds {

@@ -61,8 +61,8 @@ impl Frames {
     }
 
     /// Shortens to at most `max_frames` frames, in one of four ways: [`averaged`](Self::averaged), the first frames, the
-    /// last, or of each of [`averaged`](Self::averaged)'s spans its middle frame (of an even number the later of the two in the
-    /// middle). A sequence that is not longer stays as it is, as does any for `max_frames = 0`.
+    /// last, or of each of [`averaged`](Self::averaged)'s spans its middle frame (of an even number the later of the two
+    /// in the middle). A sequence that is not longer stays as it is, as does any for `max_frames = 0`.
     ///
     /// ```
     /// use mmrest_data::{Frames, Shorten};

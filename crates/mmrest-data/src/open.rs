@@ -43,8 +43,9 @@ use crate::{DataConfig, DataReport, Dataset, Kind, Result, Segment, SegmentSourc
 ///
 /// # Errors
 ///
-/// [`DataError::Config`](crate::DataError::Config) for a configuration that contradicts itself; [`DataError::Missing`](crate::DataError::Missing) naming every file that is
-/// not there; the errors of opening each file.
+/// [`DataError::Config`](crate::DataError::Config) for a configuration that contradicts itself;
+/// [`DataError::Missing`](crate::DataError::Missing) naming every file that is not there; the errors of opening each
+/// file.
 pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> {
     let files = config.files(root)?;
     match config.kind {
@@ -95,8 +96,8 @@ pub fn open(config: &DataConfig, root: &Path) -> Result<Box<dyn SegmentSource>> 
 ///
 /// # Errors
 ///
-/// Those of [`open()`] and of reading; [`DataError::MissingModality`](crate::DataError::MissingModality) when the configuration asks for it;
-/// [`DataError::Empty`](crate::DataError::Empty) when no segment is left.
+/// Those of [`open()`] and of reading; [`DataError::MissingModality`](crate::DataError::MissingModality) when the
+/// configuration asks for it; [`DataError::Empty`](crate::DataError::Empty) when no segment is left.
 pub fn load(config: &DataConfig, root: &Path) -> Result<Dataset> {
     let source = open(config, root)?;
     let mut parts: [Vec<Segment>; 3] = Default::default();
@@ -171,10 +172,11 @@ pub fn open_unlabelled(config: &DataConfig, dir: &Path) -> Result<Box<dyn Segmen
 ///
 /// # Errors
 ///
-/// [`DataError::Missing`](crate::DataError::Missing) naming every file looked for, when none is there; [`DataError::Config`](crate::DataError::Config) when the
-/// configuration names none; the errors of reading each file; [`DataError::Entry`](crate::DataError::Entry) for a video that is whole in one
-/// sequence and in pieces in another, without labelled intervals to cut both by; [`DataError::Empty`](crate::DataError::Empty) when the files
-/// hold no segment.
+/// [`DataError::Missing`](crate::DataError::Missing) naming every file looked for, when none is there;
+/// [`DataError::Config`](crate::DataError::Config) when the configuration names none; the errors of reading each file;
+/// [`DataError::Entry`](crate::DataError::Entry) for a video that is whole in one sequence and in pieces in another,
+/// without labelled intervals to cut both by; [`DataError::Empty`](crate::DataError::Empty) when the files hold no
+/// segment.
 ///
 /// ```
 /// use mmrest_data::csd::{self, Entry, Features};

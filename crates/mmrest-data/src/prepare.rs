@@ -42,9 +42,10 @@ pub struct Prepared {
 ///
 /// It is kept in the configured cache folder under a name that follows from the files' SHA-256 and from what the
 /// configuration asks of them, so that a changed file or a changed key leads to another set. Checksums are computed anew
-/// where a file's size or time has changed. A set that is there is read through once and compared with the checksums in it:
-/// one of the cache that is damaged is made again, with a warning. `watch` hears how many segments are packed (0 while checksums are computed),
-/// and says whether to go on. A configuration of [`Kind::Packed`] whose set already is as asked is opened as it is.
+/// where a file's size or time has changed. A set that is there is read through once and compared with the checksums in
+/// it: one of the cache that is damaged is made again, with a warning. `watch` hears how many segments are packed (0
+/// while checksums are computed), and says whether to go on. A configuration of [`Kind::Packed`] whose set already is as
+/// asked is opened as it is.
 ///
 /// # Errors
 ///

@@ -13,10 +13,10 @@ use crate::{DataReport, Frames, Result, SourceFile};
 /// width, or empty text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segment {
-    /// Of computational sequences the SDK's key `video[i]`, `i` counting the video's labelled intervals from 0 (a whole entry
-    /// of [new data](crate::load_unlabelled) has the entry's own id, perhaps plain `video`); of tables and processed
-    /// releases `video$_$clip`, or `video$_$start_end` where a release names stretches of time; of packed sets what their
-    /// source had.
+    /// Of computational sequences the SDK's key `video[i]`, `i` counting the video's labelled intervals from 0 (a whole
+    /// entry of [new data](crate::load_unlabelled) has the entry's own id, perhaps plain `video`); of tables and
+    /// processed releases `video$_$clip`, or `video$_$start_end` where a release names stretches of time; of packed sets
+    /// what their source had.
     pub id: String,
     /// The video it is cut from.
     pub video: String,

@@ -60,7 +60,8 @@ fn compare(
         let found = &found[root];
         let mut keys: Vec<&String> = found.iter().map(|entry| &entry.0).collect();
         let mut their_keys: Vec<&String> = theirs.keys().collect();
-        // Files hold them by name. In memory the SDK has imputed keys after those of all ids, here they are after their id's.
+        // Files hold them by name. In memory the SDK has imputed keys after those of all ids, here they are after their
+        // id's.
         keys.sort();
         their_keys.sort();
         assert_eq!(keys, their_keys, "{root}");

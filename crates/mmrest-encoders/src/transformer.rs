@@ -109,8 +109,8 @@ impl Attention {
         project::<3>(attended, &[&self.out_proj])
     }
 
-    /// What the rows of `x` make of those that `known` gives, `[rows of x, width]`. `offsets` are those of `x` and of `known`.
-    /// `causal`: row i of a sequence sees those up to i, or as many more as the two differ in length.
+    /// What the rows of `x` make of those that `known` gives, `[rows of x, width]`. `offsets` are those of `x` and of
+    /// `known`. `causal`: row i of a sequence sees those up to i, or as many more as the two differ in length.
     pub fn across(
         &self,
         x: Tensor<2>,

@@ -1,10 +1,10 @@
 //! Fused Adam: the optimiser's step in one pass over each parameter, on the CPU.
 //!
 //! burn's Adam is a dozen tensor operations for each parameter, each a pass of one thread over memory with new memory for
-//! its result. Here every value is read and written once, on all threads ([`step_in_one_pass`]). [`FusedAdam`] does so with
-//! burn's operations in burn's order: its numbers are burn's to the bit, and so is its state, which goes through the same
-//! records. On a GPU a launch takes the steps of many parameters ([`map_together`]), and rounds as the GPU does. An optimiser of
-//! the same kind with another formula implements [`MomentStep`].
+//! its result. Here every value is read and written once, on all threads ([`step_in_one_pass`]). [`FusedAdam`] does so
+//! with burn's operations in burn's order: its numbers are burn's to the bit, and so is its state, which goes through the
+//! same records. On a GPU a launch takes the steps of many parameters ([`map_together`]), and rounds as the GPU does. An
+//! optimiser of the same kind with another formula implements [`MomentStep`].
 
 mod together;
 

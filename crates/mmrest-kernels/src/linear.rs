@@ -61,8 +61,8 @@ pub fn project<const N: usize>(x: Tensor<2>, layers: &[&Linear]) -> Tensor<2> {
     })
 }
 
-/// `x W + b`, any `[..., width]` to `[..., out]`, with the factors of the product, its result and the gradients of both rounded
-/// to `products`; the sum within a product, the weights and what is added to the result keep 32 bits.
+/// `x W + b`, any `[..., width]` to `[..., out]`, with the factors of the product, its result and the gradients of both
+/// rounded to `products`; the sum within a product, the weights and what is added to the result keep 32 bits.
 ///
 /// ```
 /// use burn::nn::LinearConfig;

@@ -1,9 +1,10 @@
 //! `calibration.safetensors` of a model folder: how far the model's predictions lie from the labels of the validation split,
 //! for split-conformal intervals (Vovk et al. 2005; Lei et al. 2018).
 //!
-//! With the absolute errors `r_1 <= ... <= r_n` of a split the model was not trained on, the interval around a new prediction
-//! reaches `r_k` to both sides, `k = ceil((n + 1) confidence)`: a new segment's error is equally likely to have any of the
-//! `n + 1` ranks among them, so the interval holds its label with at least that probability, whatever the model is.
+//! With the absolute errors `r_1 <= ... <= r_n` of a split the model was not trained on, the interval around a new
+//! prediction reaches `r_k` to both sides, `k = ceil((n + 1) confidence)`: a new segment's error is equally likely to
+//! have any of the `n + 1` ranks among them, so the interval holds its label with at least that probability, whatever the
+//! model is.
 //!
 //! Errors are kept for every set of missing modalities, each found by taking those from the validation segments.
 
@@ -95,9 +96,9 @@ impl Calibration {
         }
     }
 
-    /// How far an interval reaches to each side of a prediction for a segment without the `missing` modalities: the errors'
-    /// quantile, and no less than that of any segment that lacks fewer, since what is taken from a segment makes its score no
-    /// surer.
+    /// How far an interval reaches to each side of a prediction for a segment without the `missing` modalities: the
+    /// errors' quantile, and no less than that of any segment that lacks fewer, since what is taken from a segment makes
+    /// its score no surer.
     pub(crate) fn margin(&self, missing: Subset, confidence: f64) -> Result<f32, NoInterval> {
         let own = self.quantile(missing, confidence)?;
         let fewer = (0..SUBSETS).filter(|subset| subset & !missing == 0);
@@ -138,8 +139,8 @@ impl Calibration {
         file.write(&model_folder.join(FILE))
     }
 
-    /// Reads the calibration of a model; none of one without, as older versions made them. A file that its model does not know
-    /// of is another's.
+    /// Reads the calibration of a model; none of one without, as older versions made them. A file that its model does not
+    /// know of is another's.
     ///
     /// # Errors
     ///

@@ -22,8 +22,8 @@ use crate::files;
 /// The name of the list.
 pub(crate) const LIST: &str = "SHA256SUMS";
 
-/// The model card: for people, who may edit it, and read by no program. It is not listed, and a list of an older version that
-/// names it says nothing of it.
+/// The model card: for people, who may edit it, and read by no program. It is not listed, and a list of an older version
+/// that names it says nothing of it.
 pub(crate) const CARD: &str = "README.md";
 
 /// Of a name in the list, in bytes.
@@ -59,8 +59,8 @@ impl Seal {
     }
 }
 
-/// A file of a folder that is there and was written with it. One that the folder's seal does not list is another's: it is left
-/// alone, with a note.
+/// A file of a folder that is there and was written with it. One that the folder's seal does not list is another's: it is
+/// left alone, with a note.
 pub(crate) fn own_file(folder: &Path, seal: Option<&Seal>, name: &str) -> Option<PathBuf> {
     let path = folder.join(name);
     if !path.exists() {

@@ -71,8 +71,8 @@ pub(crate) fn licence_of(bert: &Path) -> Option<String> {
     (!named.is_empty()).then(|| named.to_owned())
 }
 
-/// The card of a model. `record` is its run's, `licence` that of the text encoder's weights, where it is known. What two runs
-/// of the same configuration and data share is all that is in it.
+/// The card of a model. `record` is its run's, `licence` that of the text encoder's weights, where it is known. What two
+/// runs of the same configuration and data share is all that is in it.
 pub(crate) fn text(
     saved: &SavedModel,
     record: Option<&RunRecord>,

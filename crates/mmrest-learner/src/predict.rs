@@ -29,8 +29,8 @@ use crate::saved_model::{SavedModel, seal_of};
 use crate::sentences::{self, EncodedSentences};
 use crate::trained::{Representation, TrainedModel};
 
-/// The most frames of a sequence that is scored, after `data.max_frames` has shortened it: a quarter of an hour at 100 frames
-/// a second. A batch holds no more padded frames of a modality either.
+/// The most frames of a sequence that is scored, after `data.max_frames` has shortened it: a quarter of an hour at 100
+/// frames a second. A batch holds no more padded frames of a modality either.
 pub const MOST_FRAMES: usize = 100_000;
 /// The most bytes of a text that is scored: `text.max_tokens` tokens are read of it.
 pub const MOST_TEXT: usize = 1 << 20;
@@ -171,8 +171,8 @@ impl Predictor {
         &self.saved
     }
 
-    /// How many segments [`predict`](Self::predict), [`embed`](Self::embed) and [`explain`](Self::explain) have computed, which
-    /// grows with each of their batches: for whoever shows the progress of a long call.
+    /// How many segments [`predict`](Self::predict), [`embed`](Self::embed) and [`explain`](Self::explain) have computed,
+    /// which grows with each of their batches: for whoever shows the progress of a long call.
     pub fn computed(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.computed)
     }
@@ -199,8 +199,8 @@ impl Predictor {
         missing
     }
 
-    /// Checks that a segment has frames of the widths the model knows, no more than [`MOST_FRAMES`] of them, and a text of no
-    /// more than [`MOST_TEXT`] bytes.
+    /// Checks that a segment has frames of the widths the model knows, no more than [`MOST_FRAMES`] of them, and a text
+    /// of no more than [`MOST_TEXT`] bytes.
     ///
     /// # Errors
     ///
@@ -305,8 +305,8 @@ impl Predictor {
         }))
     }
 
-    /// Scores segments as [`Predictor::predict`] does, all as one batch, and tells where their rows lie among the clusters of
-    /// the model, where it has any.
+    /// Scores segments as [`Predictor::predict`] does, all as one batch, and tells where their rows lie among the
+    /// clusters of the model, where it has any.
     ///
     /// # Errors
     ///

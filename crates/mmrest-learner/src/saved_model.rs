@@ -69,7 +69,8 @@ pub struct TextParts {
     pub bert: BertConfig,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
-    /// SHA-256 of the weights it started from, those of a run's initial weights after a plus; names the caches of its untrained layers.
+    /// SHA-256 of the weights it started from, those of a run's initial weights after a plus; names the caches of its
+    /// untrained layers.
     pub fingerprint: String,
 }
 
@@ -168,8 +169,8 @@ impl SavedModel {
     ///
     /// # Errors
     ///
-    /// A file is missing, damaged (by its digest in `SHA256SUMS`, or that of the list in `model.json`; older folders lack one
-    /// or both, which is logged), or of another format version; the error names it.
+    /// A file is missing, damaged (by its digest in `SHA256SUMS`, or that of the list in `model.json`; older folders lack
+    /// one or both, which is logged), or of another format version; the error names it.
     pub fn load(
         folder: &Path,
         device: &Device,

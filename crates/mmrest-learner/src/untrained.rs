@@ -116,8 +116,8 @@ impl Untrained {
     }
 }
 
-/// The shared file of an encoder's untrained part below `cache`, which is made, or made anew where it is not what the encoder
-/// holds. `fingerprint` tells encoders apart.
+/// The shared file of an encoder's untrained part below `cache`, which is made, or made anew where it is not what the
+/// encoder holds. `fingerprint` tells encoders apart.
 ///
 /// # Errors
 ///

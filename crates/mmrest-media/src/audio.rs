@@ -31,8 +31,8 @@ const GREATEST: f32 = 2_147_483_648.0;
 pub struct AudioLimits {
     /// The longest recording, in seconds; a longer one is an error once so much has been decoded.
     pub seconds: f64,
-    /// Whether what is not decoded here may be given to an installed `ffmpeg`, which also follows what a recording refers to:
-    /// not for files of strangers.
+    /// Whether what is not decoded here may be given to an installed `ffmpeg`, which also follows what a recording refers
+    /// to: not for files of strangers.
     pub ffmpeg: bool,
 }
 

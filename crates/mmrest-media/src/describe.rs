@@ -1,4 +1,5 @@
-//! Sentences about a speaker's voice and face, as DEVA (Wu et al., AAAI 2025) forms them of openSMILE's and OpenFace's values.
+//! Sentences about a speaker's voice and face, as DEVA (Wu et al., AAAI 2025) forms them of openSMILE's and OpenFace's
+//! values.
 //!
 //! A table of them, one row per segment, is what `data.sentences` reads.
 

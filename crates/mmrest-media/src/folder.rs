@@ -319,8 +319,8 @@ impl FeatureFolder {
     }
 }
 
-/// The SHA-256 of what decides what is extracted: the transcript's cues and words, the segments, the frame rate, and the sizes
-/// of recording and tables.
+/// The SHA-256 of what decides what is extracted: the transcript's cues and words, the segments, the frame rate, and the
+/// sizes of recording and tables.
 fn source(recording: &Recording<'_>) -> String {
     let mut digest = Sha256::new();
     let mut add = |numbers: [f64; 2], text: &str| {

@@ -11,8 +11,9 @@ use rayon::prelude::*;
 use crate::rows::squared_distance;
 use crate::{MetricError, Rows, to_euclidean};
 
-/// The silhouette coefficient (Rousseeuw 1987): mean over the rows of `(b - a) / max(a, b)`: `a` is a row's mean distance to the others of its class, `b` the least
-/// of its mean distances to another class. From -1 (each row nearer to another class) over 0 (classes overlap) to 1.
+/// The silhouette coefficient (Rousseeuw 1987): mean over the rows of `(b - a) / max(a, b)`: `a` is a row's mean distance
+/// to the others of its class, `b` the least of its mean distances to another class. From -1 (each row nearer to another
+/// class) over 0 (classes overlap) to 1.
 ///
 /// A row alone in its class counts 0. `None` where there is but one class, or every row is one of its own.
 /// The cost grows with the square of the rows: see [`sample`].
@@ -63,8 +64,9 @@ fn coefficient(rows: Rows<'_>, index: usize, places: &[usize], counts: &[usize])
     }
 }
 
-/// Scatter between classes over scatter within them, as in linear discriminant analysis: `trace(S_b) / trace(S_w)`, squared distances of the class centres to the mean, each counted as often as the class has
-/// rows, over squared distances of the rows to their class centre.
+/// Scatter between classes over scatter within them, as in linear discriminant analysis: `trace(S_b) / trace(S_w)`,
+/// squared distances of the class centres to the mean, each counted as often as the class has rows, over squared
+/// distances of the rows to their class centre.
 ///
 /// `None` where there is but one class, or no scatter within classes. Rows [moved](to_euclidean) by a metric `M` give
 /// `trace(M S_b) / trace(M S_w)`.

@@ -1,4 +1,5 @@
-//! Clusters that carry a sentiment: fitted by k-means or by sentiment bin, refitted and moved so that cluster i stays cluster i.
+//! Clusters that carry a sentiment: fitted by k-means or by sentiment bin, refitted and moved so that cluster i stays
+//! cluster i.
 
 use crate::{Clusters, KMeansConfig, MetricError, ReceptiveField, Rows, SentimentBins};
 use crate::{assign, receptive_fields, vote};

@@ -9,8 +9,8 @@
 //! prediction = Linear(x)        loss = mean (prediction - label)^2
 //! ```
 //!
-//! Blocks are pre-norm, without dropout (`almt/layers.rs`). The published fusion also carries H through its target rows, but no
-//! row sees another there: they do not reach the prediction, and are not computed here.
+//! Blocks are pre-norm, without dropout (`almt/layers.rs`). The published fusion also carries H through its target rows,
+//! but no row sees another there: they do not reach the prediction, and are not computed here.
 //!
 //! # Where the published code differs from the paper, and what is done here
 //!

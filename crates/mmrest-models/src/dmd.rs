@@ -1,5 +1,5 @@
-//! DMD: decoupled multimodal distilling (Li, Wang & Cui, CVPR 2023). Each modality is parted into what it shares with the others
-//! and what is its own; on both, modalities teach each other along a graph whose edges are learned.
+//! DMD: decoupled multimodal distilling (Li, Wang & Cui, CVPR 2023). Each modality is parted into what it shares with the
+//! others and what is its own; on both, modalities teach each other along a graph whose edges are learned.
 //!
 //! With m in text, vision, audio:
 //!
@@ -13,9 +13,9 @@
 //! loss = task + 0.05 (homo + hetero) + 0.1 (cycle + recon + 0.1 (margin + ort))
 //! ```
 //!
-//! `homo` and `hetero` are the graphs over low and high scores and representations (`dmd/layers.rs`): each regularises its
-//! edges and lets students come near to their teachers. `recon` and `cycle` are mean squares of `r_m - p_m` and `s'_m - s_m`,
-//! `ort` keeps s_m and c_m orthogonal, `margin` orders the common parts by label.
+//! `homo` and `hetero` are the graphs over low and high scores and representations (`dmd/layers.rs`): each regularises
+//! its edges and lets students come near to their teachers. `recon` and `cycle` are mean squares of `r_m - p_m` and `s'_m
+//! - s_m`, `ort` keeps s_m and c_m orthogonal, `margin` orders the common parts by label.
 //!
 //! # Where the published code differs from the paper, and what is done here
 //!

@@ -10,8 +10,8 @@ use crate::recipe::{GradientGroup, ParameterGroup, Rates, Recipe};
 use crate::sequences::{PackedStates, SequenceBatch};
 use crate::task::Task;
 
-/// Sequences of at most `most`: what lies beyond is cut off. With `fixed`, all are padded to that length, not to the longest of
-/// the batch.
+/// Sequences of at most `most`: what lies beyond is cut off. With `fixed`, all are padded to that length, not to the
+/// longest of the batch.
 pub(crate) fn fit(sequences: SequenceBatch, most: usize, fixed: bool) -> SequenceBatch {
     if fixed || sequences.time() > most {
         return sequences.resized(most);
@@ -29,8 +29,8 @@ pub(crate) fn packed_to(frames: &SequenceBatch, lengths: &[usize]) -> PackedStat
     frames.packed()
 }
 
-/// Sines, then cosines, of positions from 1 on at frequencies 10000^(-i / (width/2 - 1)), `[positions, width]`, row-major; an odd
-/// width has a column of zeros.
+/// Sines, then cosines, of positions from 1 on at frequencies 10000^(-i / (width/2 - 1)), `[positions, width]`,
+/// row-major; an odd width has a column of zeros.
 pub(crate) fn sinusoids(positions: usize, width: usize) -> Vec<f32> {
     let half = width / 2;
     let step = 10_000f64.ln() / half.saturating_sub(1).max(1) as f64;

@@ -16,8 +16,9 @@
 //! ```
 //!
 //! `metrics = "per_centre"` is MMLCN's form, `"single"` DMLCN's, with one metric for all centres. Metrics stay positive
-//! semidefinite. From the abstract are the classes split into clusters, one metric or one per centre, and the two relations that
-//! the loss asks for; margins, weights and the decision are not the published ones, which were not to be had.
+//! semidefinite. From the abstract are the classes split into clusters, one metric or one per centre, and the two
+//! relations that the loss asks for; margins, weights and the decision are not the published ones, which were not to be
+//! had.
 
 use std::sync::Arc;
 

@@ -72,8 +72,8 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
     /// The state before the first step. `labels` are those of the training split, in its order.
     fn init_state(config: &Self::Config, task: &Task, labels: &[f32]) -> Self::State;
 
-    /// Takes what a published state dict holds of the state: buffers, such as running statistics. `find` gives a tensor by its
-    /// published name.
+    /// Takes what a published state dict holds of the state: buffers, such as running statistics. `find` gives a tensor
+    /// by its published name.
     ///
     /// # Errors
     ///
@@ -156,14 +156,14 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
         Ok(())
     }
 
-    /// What a state takes that is to be validated with averaged weights (`train.ema`), and needs a pass over the training split
-    /// for, for the display; none when [`refit`](Self::refit) does nothing.
+    /// What a state takes that is to be validated with averaged weights (`train.ema`), and needs a pass over the training
+    /// split for, for the display; none when [`refit`](Self::refit) does nothing.
     fn refit_stage(&self) -> Option<&'static str> {
         None
     }
 
-    /// Fits a state that followed the training's weights to averaged ones, which this model has, with a pass over the training
-    /// split in its own order. Training goes on with the state as it was.
+    /// Fits a state that followed the training's weights to averaged ones, which this model has, with a pass over the
+    /// training split in its own order. Training goes on with the state as it was.
     ///
     /// # Errors
     ///
@@ -238,8 +238,9 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
         Ok(self)
     }
 
-    /// [`after_step`](Self::after_step), and the [`forward`](Self::forward) pass of the model that it gives. What of the pass
-    /// does not depend on `after_step` may be launched before it, so that a GPU works while the host restores the rest.
+    /// [`after_step`](Self::after_step), and the [`forward`](Self::forward) pass of the model that it gives. What of the
+    /// pass does not depend on `after_step` may be launched before it, so that a GPU works while the host restores the
+    /// rest.
     ///
     /// # Errors
     ///

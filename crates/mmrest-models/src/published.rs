@@ -1,9 +1,9 @@
 //! Reads and writes weights by the names and layouts of a published PyTorch state dict.
 //!
 //! A module here differs from its published counterpart in three ways, all of which are undone on the way: burn stores a
-//! linear layer's matrix transposed, as does [`mmrest_encoders::Lstm`]; norms call their parameters gamma and beta; and the
-//! layers of the text encoder are named otherwise ([`PARTS`]). What remains are names of a model's own fields, which the model
-//! lists ([`SentimentModel::PUBLISHED_NAMES`](crate::SentimentModel::PUBLISHED_NAMES)).
+//! linear layer's matrix transposed, as does [`mmrest_encoders::Lstm`]; norms call their parameters gamma and beta; and
+//! the layers of the text encoder are named otherwise ([`PARTS`]). What remains are names of a model's own fields, which
+//! the model lists ([`SentimentModel::PUBLISHED_NAMES`](crate::SentimentModel::PUBLISHED_NAMES)).
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
@@ -77,9 +77,9 @@ fn collect<M: Module>(
     reader.read
 }
 
-/// Gives every parameter of a module the values that `find` has for its published name. The text encoder, and each part whose
-/// names begin with one of `apart`, stays as it is where there is nothing of it, as in a system that was trained on the
-/// encoder's output.
+/// Gives every parameter of a module the values that `find` has for its published name. The text encoder, and each part
+/// whose names begin with one of `apart`, stays as it is where there is nothing of it, as in a system that was trained on
+/// the encoder's output.
 ///
 /// # Errors
 ///

@@ -121,8 +121,8 @@ pub fn projection(
     projection_from_distances(rows, clusters, metric, measured)
 }
 
-/// The squared Mahalanobis distances that [`projection_from_distances`] asks for, on the device and without gradients: `[rows, clusters]`.
-/// A caller that reads more than these from the device can read all at once.
+/// The squared Mahalanobis distances that [`projection_from_distances`] asks for, on the device and without gradients:
+/// `[rows, clusters]`. A caller that reads more than these from the device can read all at once.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -370,8 +370,8 @@ pub(crate) struct PredictArguments {
     /// What to score, as --input.
     #[arg(value_name = "FILE|DIR|-", conflicts_with = "input")]
     pub(crate) file: Option<PathBuf>,
-    /// JSON ({"id", "text", "vision": [[...]], "audio": [[...]]}, one per line or an array of them), a table (.csv), a folder
-    /// of computational sequences, a pickle of a processed release, a packed set, or - for JSON on standard input.
+    /// JSON ({"id", "text", "vision": [[...]], "audio": [[...]]}, one per line or an array of them), a table (.csv), a
+    /// folder of computational sequences, a pickle of a processed release, a packed set, or - for JSON on standard input.
     #[arg(long, value_name = "FILE|DIR|-")]
     pub(crate) input: Option<PathBuf>,
     /// Recordings to score, in place of --input: features are computed as those that the model was trained on.

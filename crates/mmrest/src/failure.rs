@@ -154,8 +154,8 @@ pub(crate) fn was_asked_for(error: &anyhow::Error) -> bool {
     causes.any(|cause| matches!(cause, Some(DataError::Stopped)))
 }
 
-/// Runs `work`, and turns a panic into an error with the message of the first panic: with a GPU that often comes from another
-/// thread, for which the panicking one waited. `RUST_BACKTRACE` shows every panic where it happens.
+/// Runs `work`, and turns a panic into an error with the message of the first panic: with a GPU that often comes from
+/// another thread, for which the panicking one waited. `RUST_BACKTRACE` shows every panic where it happens.
 pub(crate) fn catch_panic<T>(backend: Backend, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let first: Arc<Mutex<Option<String>>> = Arc::default();
     let heard = Arc::clone(&first);

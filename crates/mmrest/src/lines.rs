@@ -119,7 +119,8 @@ fn frames(modality: &str, listed: Option<Listed>) -> Result<Frames, String> {
     Ok(listed.frames)
 }
 
-/// A list of lists of numbers, stored in one vector as they are read: many short lists take no more memory than their numbers.
+/// A list of lists of numbers, stored in one vector as they are read: many short lists take no more memory than their
+/// numbers.
 #[derive(Debug, Default)]
 struct Listed {
     frames: Frames,

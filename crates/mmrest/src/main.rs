@@ -1,7 +1,7 @@
 //! The program: trains, evaluates and uses MMRest.
 //!
-//! Exit codes: 0 success; 1 an error, reported in one sentence; 2 wrong arguments; 3 `predict` or `data extract` skipped some
-//! of the input; 130 interrupted (a run can be resumed; other files that were not finished are removed).
+//! Exit codes: 0 success; 1 an error, reported in one sentence; 2 wrong arguments; 3 `predict` or `data extract` skipped
+//! some of the input; 130 interrupted (a run can be resumed; other files that were not finished are removed).
 
 mod arguments;
 mod commands;

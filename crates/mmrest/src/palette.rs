@@ -1,8 +1,8 @@
 //! The colours of every page and picture, and the fonts of pictures. Blue is positive sentiment, everywhere.
 //!
 //! Pictures are drawn in the light colours. Each has a dark counterpart, put in its place by the page's style sheet or in
-//! the file of the dark picture; so no other colour may be drawn, but any opacity of these. What is to be read has a contrast of
-//! at least 4.5 to its background (WCAG 2), which a test computes.
+//! the file of the dark picture; so no other colour may be drawn, but any opacity of these. What is to be read has a
+//! contrast of at least 4.5 to its background (WCAG 2), which a test computes.
 
 use std::sync::LazyLock;
 
@@ -18,8 +18,8 @@ pub(crate) const INK: RGBColor = RGBColor(40, 40, 40);
 pub(crate) const FAINT: RGBColor = RGBColor(217, 220, 224);
 /// Secondary lines.
 pub(crate) const GREY: RGBColor = RGBColor(107, 111, 116);
-/// This and the next five have the hues of Okabe and Ito, which colour-blind people can tell apart, dark enough to be seen on
-/// white.
+/// This and the next five have the hues of Okabe and Ito, which colour-blind people can tell apart, dark enough to be
+/// seen on white.
 pub(crate) const BLUE: RGBColor = RGBColor(0, 114, 178);
 pub(crate) const ORANGE: RGBColor = RGBColor(140, 100, 0);
 pub(crate) const GREEN: RGBColor = RGBColor(0, 122, 90);
@@ -30,8 +30,8 @@ pub(crate) const SLATE: RGBColor = RGBColor(60, 74, 90);
 /// Colours of series without an order, such as runs.
 const SERIES: [RGBColor; 6] = [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SLATE];
 
-/// Colours of sentiment, from the most negative (brown) over grey to the most positive (blue), with equal steps of lightness on
-/// both sides.
+/// Colours of sentiment, from the most negative (brown) over grey to the most positive (blue), with equal steps of
+/// lightness on both sides.
 const SENTIMENT: [RGBColor; 7] = [
     RGBColor(127, 39, 4),
     RGBColor(166, 58, 4),
@@ -77,8 +77,8 @@ const PAGE: [(&str, RGBColor, RGBColor); 6] = [
     ("wrong", RGBColor(165, 29, 0), RGBColor(255, 154, 130)),
 ];
 
-/// The colours of every page as CSS variables: `--ground`, `--ink`, `--line`, those of [`PAGE`], and `--tone-0` to `--tone-6`
-/// from the most negative sentiment to the most positive; dark on screens of readers who want that.
+/// The colours of every page as CSS variables: `--ground`, `--ink`, `--line`, those of [`PAGE`], and `--tone-0` to
+/// `--tone-6` from the most negative sentiment to the most positive; dark on screens of readers who want that.
 pub(crate) fn css() -> &'static str {
     static CSS: LazyLock<String> = LazyLock::new(|| {
         let variables = |dark: bool| -> String {

@@ -1,7 +1,7 @@
 //! The page of `predict --format html`: plays a recording, with its sentiment as a curve over time and its transcript.
 //!
-//! One file. Scripts and style sheets are those of the server's page; the recording is in it where it is small, and otherwise
-//! stays where it is.
+//! One file. Scripts and style sheets are those of the server's page; the recording is in it where it is small, and
+//! otherwise stays where it is.
 
 use std::path::{Component, Path};
 

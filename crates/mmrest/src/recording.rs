@@ -177,8 +177,8 @@ impl CutArguments {
         Ok(cuts.transpose()?)
     }
 
-    /// Hands a recording with its transcript and tables to `take`. A panic, perhaps of a decoder on a file that was made for it,
-    /// is an error of this recording alone.
+    /// Hands a recording with its transcript and tables to `take`. A panic, perhaps of a decoder on a file that was made
+    /// for it, is an error of this recording alone.
     pub(crate) fn with<T>(
         &self,
         table: Option<&SegmentTable>,

@@ -297,8 +297,8 @@ fn pieces(line: &str, command: bool) -> Vec<&str> {
     pieces
 }
 
-/// The column in which a line goes on: that of the text after a label, which two spaces set apart; else two more than it begins
-/// with.
+/// The column in which a line goes on: that of the text after a label, which two spaces set apart; else two more than it
+/// begins with.
 fn hanging(line: &str, width: usize) -> usize {
     let leading = line.len() - line.trim_start().len();
     let after_label = line[leading..].find("  ").map(|gap| {

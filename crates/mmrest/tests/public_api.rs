@@ -1,8 +1,8 @@
 //! Compares the public items of each library crate with the lists in `tests/public-api`, so that no change is accidental.
 //!
-//! The lists are made from the sources: every item that can be named from outside, with the signatures of functions and of
-//! inherent methods, public fields, variants, and what is derived. `MMREST_WRITE_API=1 cargo test -p mmrest --test public_api`
-//! writes them anew. Implementations of traits by hand are not in them.
+//! The lists are made from the sources: every item that can be named from outside, with the signatures of functions and
+//! of inherent methods, public fields, variants, and what is derived. `MMREST_WRITE_API=1 cargo test -p mmrest --test
+//! public_api` writes them anew. Implementations of traits by hand are not in them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;

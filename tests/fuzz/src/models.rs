@@ -14,8 +14,8 @@ struct Whole {
     files: Vec<(PathBuf, Vec<u8>)>,
 }
 
-/// A folder with whole files, and those of them that may be damaged: a BERT directory, a model folder, or the checkpoints of a
-/// run with its model beside them.
+/// A folder with whole files, and those of them that may be damaged: a BERT directory, a model folder, or the checkpoints
+/// of a run with its model beside them.
 fn made(target: &str) -> (PathBuf, Vec<PathBuf>) {
     let scratch = folder(target);
     let (folder, below) = match target {

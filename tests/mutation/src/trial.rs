@@ -358,7 +358,8 @@ fn restore(folder: &Path, subject: &Subject) {
     write(&folder.join(&subject.path), valid);
 }
 
-/// Some file systems write a file through to the disk when it was emptied and filled again: one that is there is filled over.
+/// Some file systems write a file through to the disk when it was emptied and filled again: one that is there is filled
+/// over.
 fn write(path: &Path, bytes: &[u8]) {
     let folder = path.parent().expect("a folder");
     std::fs::create_dir_all(folder).expect("a folder to write to");

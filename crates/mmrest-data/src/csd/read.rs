@@ -112,8 +112,8 @@ impl ComputationalSequence {
         Ok(self.read_pieces(video)?.map(|(entry, _)| entry))
     }
 
-    /// As [`read_video`](Self::read_video); also tells of each row the number of its piece, none for a row of the video's own
-    /// entry.
+    /// As [`read_video`](Self::read_video); also tells of each row the number of its piece, none for a row of the video's
+    /// own entry.
     pub(crate) fn read_pieces(&self, video: &str) -> Result<Option<(Entry, Vec<Option<usize>>)>> {
         let ids = self.video_ids(video);
         if ids.is_empty() {
@@ -235,8 +235,8 @@ fn ids(path: &Path, source: &dyn Source, root: &str) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-/// Metadata never decides whether a file can be used: what cannot be read, or is too much to be metadata, is warned about and
-/// left out.
+/// Metadata never decides whether a file can be used: what cannot be read, or is too much to be metadata, is warned about
+/// and left out.
 fn read_metadata(path: &Path, source: &dyn Source, root: &str) -> Metadata {
     let group = format!("/{root}/metadata");
     let keys = match source.members(&group) {

@@ -31,7 +31,8 @@ use crate::{DataConfig, DataError, DataReport, Kind, Modality, Result, SourceFil
 ///
 /// [`DataError::Pickle`] and [`DataError::Release`] for a file that is no such release; the errors of
 /// [`Table::read_with`](crate::table::Table::read_with), and [`DataError::Release`] where the table is another one's;
-/// [`DataError::Empty`]; those of writing; [`DataError::Stopped`] when `watch` says so. `out` is written whole or not at all.
+/// [`DataError::Empty`]; those of writing; [`DataError::Stopped`] when `watch` says so. `out` is written whole or not at
+/// all.
 pub fn import(
     pickle: &Path,
     table: Option<&Path>,

@@ -14,10 +14,10 @@
 //! 6. *Hard unify*, if asked for: only keys are kept that every sequence has.
 //! 7. *[Revert](revert)*, if asked for: the keys of an id become one entry again.
 //!
-//! What differs from the SDK, on purpose: NaN and infinite values are set to 0 before anything else, and counted, instead of
-//! spreading through means; ids that merely begin like a removed one stay; words that are imputed are empty, not the number 0;
-//! a reference may itself hold entries `id[k]` of one row, which keep their `k`; rows whose end is not after their start
-//! are in no interval; features come out as 32-bit floats, intervals as 64-bit ones.
+//! What differs from the SDK, on purpose: NaN and infinite values are set to 0 before anything else, and counted, instead
+//! of spreading through means; ids that merely begin like a removed one stay; words that are imputed are empty, not the
+//! number 0; a reference may itself hold entries `id[k]` of one row, which keep their `k`; rows whose end is not after
+//! their start are in no interval; features come out as 32-bit floats, intervals as 64-bit ones.
 //!
 //! ```
 //! use mmrest_datatools::align::{AlignConfig, Aligner, Collapse};

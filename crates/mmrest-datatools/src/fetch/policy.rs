@@ -8,7 +8,8 @@ use rand::RngExt;
 /// How often and how long a download is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Tries of one request, the first included; the count begins again whenever a try got on by [`progress`](Self::progress).
+    /// Tries of one request, the first included; the count begins again whenever a try got on by
+    /// [`progress`](Self::progress).
     pub tries: u32,
     /// Wait before the second try; it doubles from try to try. The actual wait is drawn from its upper half.
     pub first_wait: Duration,

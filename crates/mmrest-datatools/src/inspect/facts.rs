@@ -268,7 +268,8 @@ impl Role {
         }
     }
 
-    /// The part a sequence of numbers plays, by its file's name or its root's: the SDK's names, and what people call their own.
+    /// The part a sequence of numbers plays, by its file's name or its root's: the SDK's names, and what people call
+    /// their own.
     pub(super) fn by_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| name.contains(word));

@@ -69,7 +69,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Adds the folds files of a folder (`mosi.json`, `mosei.json`), named as the files; those that are not there are skipped.
+    /// Adds the folds files of a folder (`mosi.json`, `mosei.json`), named as the files; those that are not there are
+    /// skipped.
     #[must_use]
     pub fn with_folds_of(mut self, folder: &Path) -> Self {
         for name in ["mosi", "mosei"] {

@@ -57,7 +57,8 @@ pub(super) fn draw(text: &[f64], noise: &mut Noise) -> Vec<Causes> {
         .collect()
 }
 
-/// Subtracts from column `i` its projections on those before it and scales it to a mean square of 1; a column of zeros stays.
+/// Subtracts from column `i` its projections on those before it and scales it to a mean square of 1; a column of zeros
+/// stays.
 fn orthogonalise(columns: &mut [Vec<f64>], i: usize) {
     let (before, rest) = columns.split_at_mut(i);
     let column = &mut rest[0];

@@ -97,7 +97,8 @@ fn adjective(noise: &mut Noise, mood: f64, words: &mut Vec<&'static str>) -> f64
     valence
 }
 
-/// One of the judgements whose valence times `factor` is nearest the mood, or any within [`TOLERANCE`] of it; and that product.
+/// One of the judgements whose valence times `factor` is nearest the mood, or any within [`TOLERANCE`] of it; and that
+/// product.
 fn near(noise: &mut Noise, from: &[Judgement], mood: f64, factor: f64) -> Judgement {
     let distance = |judgement: &Judgement| (judgement.1 * factor - mood).abs();
     let nearest = from.iter().map(distance).fold(f64::INFINITY, f64::min);

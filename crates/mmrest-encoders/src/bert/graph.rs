@@ -13,8 +13,8 @@ impl Bert {
     /// Adds the encoder to a graph and gives what stands for each text, `[batch, BertConfig::text_width]`, as
     /// [`pooled`](Self::pooled) computes it.
     ///
-    /// `ids` are token ids, `[batch, tokens]`, padded on the right with any of the vocabulary; `mask` has 1 for a token and 0
-    /// for padding. Both are 64-bit whole numbers.
+    /// `ids` are token ids, `[batch, tokens]`, padded on the right with any of the vocabulary; `mask` has 1 for a token
+    /// and 0 for padding. Both are 64-bit whole numbers.
     ///
     /// # Errors
     ///

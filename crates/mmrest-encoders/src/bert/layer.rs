@@ -360,7 +360,8 @@ mod tests {
         }
     }
 
-    /// Output, and gradients of the input and all parameters, those of the bias among them, of a loss that weighs every value differently.
+    /// Output, and gradients of the input and all parameters, those of the bias among them, of a loss that weighs every
+    /// value differently.
     fn results(
         layer: &BertLayer,
         hidden: &Tensor<2>,

@@ -3,8 +3,9 @@
 //!
 //! The layout is that of Hugging Face's [`BertModel`](https://huggingface.co/docs/transformers/model_doc/bert), from the
 //! bottom up: embeddings, self-attention, layer, encoder; without a pooler. A layer is in `layer.rs`, `config.json` in
-//! `config.rs`; the weights' names are in `pretrained.rs`. A batch's tokens lie end to end, `[tokens, hidden]`. On the CPU and on
-//! GPUs, attention runs on each sequence's own rows; elsewhere it gathers them to `[batch, heads, time, head]` and back.
+//! `config.rs`; the weights' names are in `pretrained.rs`. A batch's tokens lie end to end, `[tokens, hidden]`. On the
+//! CPU and on GPUs, attention runs on each sequence's own rows; elsewhere it gathers them to `[batch, heads, time, head]`
+//! and back.
 
 mod config;
 mod graph;

@@ -19,12 +19,12 @@ use super::{Bert, BertConfig};
 use crate::EncoderError;
 use crate::files::{check_pointer, weights_files};
 
-/// The largest magnitude of a weight. The square of a larger number is infinite in single precision, and with it every norm and
-/// variance that it enters: only damage makes such weights.
+/// The largest magnitude of a weight. The square of a larger number is infinite in single precision, and with it every
+/// norm and variance that it enters: only damage makes such weights.
 pub const LARGEST_WEIGHT: f32 = 1e19;
 
-/// One spelling for every variant: without `bert.` or `mpnet.` (and the `module.` of data-parallel training), `gamma` and `beta`
-/// of a LayerNorm as `weight` and `bias`.
+/// One spelling for every variant: without `bert.` or `mpnet.` (and the `module.` of data-parallel training), `gamma` and
+/// `beta` of a LayerNorm as `weight` and `bias`.
 fn canonical(name: &str) -> String {
     let name = name.strip_prefix("module.").unwrap_or(name);
     let prefix = ["bert.", "mpnet."];

@@ -8,9 +8,9 @@
 //! h_t = σ(o) tanh(c_t)
 //! ```
 //!
-//! On the CPU all of it is one operation (`cpu.rs`), on a GPU a few (`gpu.rs`); elsewhere it is burn's operations, step by step.
-//! Slicing one large tracked tensor over time makes backward quadratic in time, so the (untracked) frames are what is
-//! sliced, and every step projects its own. Sequences are sorted by length: those that have ended leave the step.
+//! On the CPU all of it is one operation (`cpu.rs`), on a GPU a few (`gpu.rs`); elsewhere it is burn's operations, step
+//! by step. Slicing one large tracked tensor over time makes backward quadratic in time, so the (untracked) frames are
+//! what is sliced, and every step projects its own. Sequences are sorted by length: those that have ended leave the step.
 
 mod cpu;
 mod gpu;

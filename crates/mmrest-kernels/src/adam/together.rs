@@ -1,7 +1,8 @@
 //! The steps of many parameters on a GPU, collected and computed in few launches.
 //!
-//! burn's `ModuleOptimizer` hands an optimiser one parameter at a time. [`map_together`] lets the steps of [`FusedAdam`] wait
-//! until it has seen all of them: meanwhile a parameter keeps its value, and its state is [`Moments`] that come later.
+//! burn's `ModuleOptimizer` hands an optimiser one parameter at a time. [`map_together`] lets the steps of [`FusedAdam`]
+//! wait until it has seen all of them: meanwhile a parameter keeps its value, and its state is [`Moments`] that come
+//! later.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -65,7 +66,8 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// Leaves the step to [`map_together`], where that is under way on this thread; else computes the parameter's new values.
+    /// Leaves the step to [`map_together`], where that is under way on this thread; else computes the parameter's new
+    /// values.
     pub(super) fn now_or_later(self) -> Option<Tensor<1>> {
         let mut step = Some(self);
         WAITING.with_borrow_mut(|waiting| {
@@ -109,8 +111,8 @@ impl Drop for Collection {
     }
 }
 
-/// Maps a module as [`Module::map`] does. The steps of [`FusedAdam`](super::FusedAdam) on a GPU that `mapper` takes meanwhile
-/// are computed at the end, as many in a launch as the device allows.
+/// Maps a module as [`Module::map`] does. The steps of [`FusedAdam`](super::FusedAdam) on a GPU that `mapper` takes
+/// meanwhile are computed at the end, as many in a launch as the device allows.
 ///
 /// A module that wraps another calls this in its own `map`, where burn's `ModuleOptimizer` comes by.
 pub fn map_together<M: Module, P: ModuleMapper>(module: M, mapper: &mut P) -> M {

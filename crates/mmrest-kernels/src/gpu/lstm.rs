@@ -310,7 +310,8 @@ pub(super) mod kernels {
         let first = span(spans, 0usize);
         let length = span(spans, 1usize);
         let kept = keep(weight, comptime!(hidden * wide), shared);
-        // The gradient of the cell; of the gates' sums; and that of the hidden state before, one share from each kind of gate.
+        // The gradient of the cell; of the gates' sums; and that of the hidden state before, one share from each kind of
+        // gate.
         let mut cell = zeros(hidden);
         let mut slope = Shared::<[f32]>::new_slice(wide);
         let mut before = zeros(wide);

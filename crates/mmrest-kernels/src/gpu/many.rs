@@ -1,7 +1,7 @@
 //! Kernels that take many tensors at once: over each parameter of a network alone they would be hundreds of launches a step.
 //!
-//! A cube works on a block of one of the tensors. A launch takes as many tensors as the device binds buffers, and writes over
-//! what it read where nobody else holds it.
+//! A cube works on a block of one of the tensors. A launch takes as many tensors as the device binds buffers, and writes
+//! over what it read where nobody else holds it.
 
 #[cfg(feature = "fusion")]
 mod fusion;
@@ -208,8 +208,8 @@ pub(super) mod kernels {
         }
     }
 
-    /// Launches for entries of flat tensors of a size each; the results of each. Result i is written over tensor `over[i]` of
-    /// its entry where nobody else holds that. A launch binds so many buffers `besides`.
+    /// Launches for entries of flat tensors of a size each; the results of each. Result i is written over tensor
+    /// `over[i]` of its entry where nobody else holds that. A launch binds so many buffers `besides`.
     pub(in super::super) fn launches<const READ: usize, const WRITTEN: usize>(
         entries: impl Iterator<Item = [CubeTensor; READ]>,
         over: [usize; WRITTEN],

@@ -1,8 +1,8 @@
 //! Kernels of GPUs, in CubeCL, where burn's operations would be thousands of launches.
 //!
 //! They take and give tensors outside autodiff; [`node`](crate::node) makes operations with a backward pass of them.
-//! Every kernel runs on each runtime that burn computes with, and keeps to eight buffers, as WebGPU does, and to as many units
-//! in a cube and as much shared memory as the device says it has.
+//! Every kernel runs on each runtime that burn computes with, and keeps to eight buffers, as WebGPU does, and to as many
+//! units in a cube and as much shared memory as the device says it has.
 
 pub(crate) mod adam;
 pub mod attention;

@@ -31,7 +31,8 @@ pub(super) struct LossParameters {
     pub(super) alpha: f64,
 }
 
-/// `mmc_<n>.safetensors`, L_MMC of given rows under given clusters and metrics: writes `loss`, `grad_features`, `grad_m0` and `grad_delta_m`.
+/// `mmc_<n>.safetensors`, L_MMC of given rows under given clusters and metrics: writes `loss`, `grad_features`, `grad_m0`
+/// and `grad_delta_m`.
 pub(super) fn mmc(
     folders: &Folders<'_>,
     name: &str,
@@ -121,7 +122,8 @@ struct AdamParameters {
     weight_decay: f64,
 }
 
-/// The metrics' optimiser on given gradients, from the identity: writes `m0` `[steps, dim, dim]` and `delta_m` `[steps, clusters, dim, dim]` after each projected step.
+/// The metrics' optimiser on given gradients, from the identity: writes `m0` `[steps, dim, dim]` and `delta_m` `[steps,
+/// clusters, dim, dim]` after each projected step.
 pub(super) fn psd_adam(folders: &Folders<'_>, device: &Device) -> Result<PathBuf, LearnerError> {
     let inputs = Inputs::open(folders, PSD_ADAM)?;
     let parameters: AdamParameters = folders.parameters("psd_adam")?;
@@ -174,7 +176,8 @@ struct KMeansCase {
     clusters: usize,
 }
 
-/// `kmeans_<n>.safetensors`: writes `centers` `[clusters, dim]`, `labels` `[points]` and `inertia` of the best of ten starts.
+/// `kmeans_<n>.safetensors`: writes `centers` `[clusters, dim]`, `labels` `[points]` and `inertia` of the best of ten
+/// starts.
 pub(super) fn kmeans(
     folders: &Folders<'_>,
     name: &str,

@@ -403,8 +403,8 @@ pub(super) fn labels(
     Ok(rows.iter().map(|&row| all[row]).collect())
 }
 
-/// Takes rows of text that has passed its encoder, whose tensor has this name, audio and vision, all as long as their tensors
-/// are.
+/// Takes rows of text that has passed its encoder, whose tensor has this name, audio and vision, all as long as their
+/// tensors are.
 pub(super) fn full_batch(
     text: &str,
     inputs: &Inputs,

@@ -1,9 +1,9 @@
 //! NVIDIA's GPUs.
 //!
-//! burn multiplies f32 matrices on tensor cores, in TF32, wherever they are the fastest: it promotes the factors where a device
-//! says that it has the type. Nothing switches that off (burn 0.22: cubek-matmul, `adjust_dtypes`). So a device that is to compute
-//! in f32 exactly is opened here as one that has no TF32; its name says so, by which burn keeps what it found out about the speed of
-//! kernels apart.
+//! burn multiplies f32 matrices on tensor cores, in TF32, wherever they are the fastest: it promotes the factors where a
+//! device says that it has the type. Nothing switches that off (burn 0.22: cubek-matmul, `adjust_dtypes`). So a device
+//! that is to compute in f32 exactly is opened here as one that has no TF32; its name says so, by which burn keeps what
+//! it found out about the speed of kernels apart.
 //!
 //! Kernels are compiled and timed when they are first used. What comes of it is kept for the processes that follow
 //! ([`keep_kernels`]).
@@ -103,8 +103,8 @@ fn driver() -> String {
     words.into_iter().find(version).unwrap_or_default().into()
 }
 
-/// NVIDIA's mathematical functions, where burn's compiler looks for them: in the toolkit that `CUDA_PATH` names, or else in the first
-/// of the usual ones.
+/// NVIDIA's mathematical functions, where burn's compiler looks for them: in the toolkit that `CUDA_PATH` names, or else
+/// in the first of the usual ones.
 fn libdevice(named: Option<OsString>, root: &Path) -> Option<PathBuf> {
     let known = ["usr/local/cuda", "opt/cuda", "usr/lib/cuda", "usr"];
     let mut known = known.iter().map(|folder| root.join(folder));
@@ -149,8 +149,8 @@ fn start_exact(index: usize) -> Option<()> {
     let utilities: Arc<ServerUtilities> = utilities.downcast().ok()?;
     let mut properties = (*utilities.properties).clone();
     forget_tf32(&mut properties.features);
-    // SAFETY: the server was made above and is registered nowhere: of what it shares with others later, `server` and `utilities`
-    // are the only owners, and neither is in use while this is written.
+    // SAFETY: the server was made above and is registered nowhere: of what it shares with others later, `server` and
+    // `utilities` are the only owners, and neither is in use while this is written.
     #[allow(unsafe_code)]
     unsafe {
         let shared = &mut *Arc::as_ptr(&utilities).cast_mut();

@@ -64,8 +64,8 @@ pub enum Precision {
     F32,
     /// In TF32 where NVIDIA's tensor cores are faster: f32 with factors rounded to 11 significant bits.
     Tf32,
-    /// The linear layers of the text encoder in bf16: factors, results and their gradients are rounded to 8 significant bits;
-    /// the sum within a product has 32. All others as in f32.
+    /// The linear layers of the text encoder in bf16: factors, results and their gradients are rounded to 8 significant
+    /// bits; the sum within a product has 32. All others as in f32.
     Bf16,
 }
 
@@ -175,8 +175,8 @@ impl OpenDevice {
     ///
     /// # Errors
     ///
-    /// As [`open_device`]; the backend or the device does not compute in this precision, or this process has opened the device
-    /// for another.
+    /// As [`open_device`]; the backend or the device does not compute in this precision, or this process has opened the
+    /// device for another.
     pub fn new(backend: Backend, index: usize, precision: Precision) -> Result<Self, LearnerError> {
         precision.check(backend)?;
         #[cfg(feature = "cuda")]

@@ -156,8 +156,8 @@ impl Predictor {
         Ok(each.map(explain).collect())
     }
 
-    /// What neighbours are looked for by: the modalities that each segment has, in the shared space; of a kernel also what stands
-    /// for those that a segment with any lacks.
+    /// What neighbours are looked for by: the modalities that each segment has, in the shared space; of a kernel also
+    /// what stands for those that a segment with any lacks.
     fn queries(
         &self,
         segments: &[&Segment],

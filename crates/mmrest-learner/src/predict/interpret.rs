@@ -48,16 +48,16 @@ impl fmt::Display for Polarity {
 pub struct Interpretation {
     /// Its sign.
     pub polarity: Polarity,
-    /// Where the label lies, with the confidence asked for: the least and the greatest value, within the scale of the labels.
-    /// None where the model was not calibrated, or on too few segments.
+    /// Where the label lies, with the confidence asked for: the least and the greatest value, within the scale of the
+    /// labels. None where the model was not calibrated, or on too few segments.
     pub interval: Option<[f32; 2]>,
 }
 
 /// Tells what predictions mean, with intervals of one confidence.
 ///
-/// A prediction is neutral in the bin (`bins` of the configuration) around the neutral point, negative in the bins below and
-/// positive in those above. The neutral point is 0 where `data.label_range` has both signs, otherwise the middle of the range;
-/// where an edge lies on it, nothing is neutral.
+/// A prediction is neutral in the bin (`bins` of the configuration) around the neutral point, negative in the bins below
+/// and positive in those above. The neutral point is 0 where `data.label_range` has both signs, otherwise the middle of
+/// the range; where an edge lies on it, nothing is neutral.
 #[derive(Clone, Debug)]
 pub struct Interpreter {
     bins: SentimentBins,

@@ -408,8 +408,8 @@ mod tests {
         assert!(known.compares_all());
         let text = (Modality::Text, [2.0, 3.0]);
         let audio = (Modality::Audio, [2.5, 4.5]);
-        // Segment 1 is nearest to Euclid, but its metric is the second: 9 (2 x 0 + 0.5 x 1) = 4.5; of 0 and 2, with rows that
-        // are 2 away in each place, 2 x 8 + 0.5 x (4 + 9) = 22.5 and 2 x 8 + 0.5 x (4 + 1) = 18.5.
+        // Segment 1 is nearest to Euclid, but its metric is the second: 9 (2 x 0 + 0.5 x 1) = 4.5; of 0 and 2, with rows
+        // that are 2 away in each place, 2 x 8 + 0.5 x (4 + 9) = 22.5 and 2 x 8 + 0.5 x (4 + 1) = 18.5.
         let found = known.nearest(&[query(1, &[text, audio])], 4).unwrap();
         let found: Vec<(&str, f32)> = found[0]
             .iter()

@@ -81,8 +81,8 @@ pub(super) fn check_splits(config: &Config, set: &PackedSet) -> Result<(), Learn
     }
 }
 
-/// What the model asks of the data beyond segments: enough of them for a batch and a step. Says which modalities a zero frame
-/// stands for, and where batches are not those of the preset.
+/// What the model asks of the data beyond segments: enough of them for a batch and a step. Says which modalities a zero
+/// frame stands for, and where batches are not those of the preset.
 pub(super) fn check_needs(
     config: &Config,
     set: &PackedSet,

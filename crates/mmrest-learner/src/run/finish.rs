@@ -147,8 +147,8 @@ pub(crate) fn evaluate_split(
 }
 
 /// Evaluates a split with the model a run has kept: the same figures as the run wrote. `device` is one of
-/// [`open_device`](crate::open_device); `data` takes the place of the configured folder. The files must be those of `run.json`, unless `data` are among the
-/// changes that are accepted.
+/// [`open_device`](crate::open_device); `data` takes the place of the configured folder. The files must be those of
+/// `run.json`, unless `data` are among the changes that are accepted.
 ///
 /// ```no_run
 /// use mmrest_data::Split;

@@ -383,8 +383,8 @@ pub(crate) fn start_model<M: SentimentModel>(
     Ok((saved, model))
 }
 
-/// burn draws some weights when they are made and others when they are first read; reading all at once lets the seed that was
-/// set before alone decide them.
+/// burn draws some weights when they are made and others when they are first read; reading all at once lets the seed that
+/// was set before alone decide them.
 struct Materialise;
 
 impl ModuleVisitor for Materialise {

@@ -424,8 +424,8 @@ impl<'a> PublishedFile<'a> {
         LearnerError::format(self.path, error.to_string())
     }
 
-    /// `model` with the file's weights. The text encoder, and parts that the published code may not have saved, stay where the
-    /// file has nothing of them; the latter are noted.
+    /// `model` with the file's weights. The text encoder, and parts that the published code may not have saved, stay
+    /// where the file has nothing of them; the latter are noted.
     fn weights<M: SentimentModel>(
         &self,
         model: M,

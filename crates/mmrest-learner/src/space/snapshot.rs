@@ -51,7 +51,8 @@ impl Snapshots {
         self.folder.join(moment.file()).exists()
     }
 
-    /// Adds an epoch's eigenvalues to `spectra.csv`, in place of what an earlier start may have written of it or of later ones.
+    /// Adds an epoch's eigenvalues to `spectra.csv`, in place of what an earlier start may have written of it or of later
+    /// ones.
     pub(crate) fn add_spectra(
         &self,
         model: &dyn TrainedModel,

@@ -167,8 +167,8 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Waits for burn's three parts, adds the progress, the model's state, the averages and the list of digests, puts the checkpoint in
-    /// place and removes the ones before the last.
+    /// Waits for burn's three parts, adds the progress, the model's state, the averages and the list of digests, puts the
+    /// checkpoint in place and removes the ones before the last.
     ///
     /// # Errors
     ///

@@ -188,8 +188,8 @@ impl EpochLoop {
         Trained::new(model, state)
     }
 
-    /// What an epoch begins or ends with, where that is a `stage`: the model's pass over the training set. Gives the state that
-    /// it makes of `state`.
+    /// What an epoch begins or ends with, where that is a `stage`: the model's pass over the training set. Gives the
+    /// state that it makes of `state`.
     fn pass_in_order<M: SentimentModel>(
         &self,
         state: &M::State,

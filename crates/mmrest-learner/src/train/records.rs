@@ -1,5 +1,5 @@
-//! A checkpoint's records held against each other. burn takes the state of an optimiser as it comes, and panics where a tensor
-//! has no parameter, or at the first step where its shape is not its parameter's.
+//! A checkpoint's records held against each other. burn takes the state of an optimiser as it comes, and panics where a
+//! tensor has no parameter, or at the first step where its shape is not its parameter's.
 
 use std::collections::HashMap;
 use std::path::Path;

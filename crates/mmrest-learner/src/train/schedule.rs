@@ -143,8 +143,8 @@ impl RatePlan {
         }
     }
 
-    /// What the base rates are multiplied with at a step (from 0) of an epoch (from 1). `plateau`: the factor that validation
-    /// has left.
+    /// What the base rates are multiplied with at a step (from 0) of an epoch (from 1). `plateau`: the factor that
+    /// validation has left.
     pub(crate) fn factor(&self, epoch: usize, step: usize, plateau: f64) -> f64 {
         if let Some(factor) = self.recipe.factor(epoch) {
             return factor;

@@ -1,6 +1,5 @@
-//! A GPU computes what the CPU does. With the feature `wgpu` and an adapter, which may be one in software, or with `cuda` and
-//! NVIDIA's driver:
-//! `MMREST_FEATURES=wgpu cargo xtask test -p mmrest-learner --test gpu -- --nocapture`.
+//! A GPU computes what the CPU does. With the feature `wgpu` and an adapter, which may be one in software, or with `cuda`
+//! and NVIDIA's driver: `MMREST_FEATURES=wgpu cargo xtask test -p mmrest-learner --test gpu -- --nocapture`.
 #![cfg(any(feature = "wgpu", feature = "cuda"))]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -157,8 +157,8 @@ pub(crate) struct MelConfig {
     pub(crate) filters: usize,
 }
 
-/// Power in mel filters in dB (reference 1, at least 1e-10), no more than 80 dB below the clip's maximum: `[frames][filters]`.
-/// `see` is given the power spectrum of every frame.
+/// Power in mel filters in dB (reference 1, at least 1e-10), no more than 80 dB below the clip's maximum:
+/// `[frames][filters]`. `see` is given the power spectrum of every frame.
 pub(crate) fn log_mel(
     samples: &[f32],
     config: MelConfig,

@@ -57,8 +57,8 @@ impl MahalanobisMatrix {
         Ok(Self { values, map, dim })
     }
 
-    /// The inverse of the rows' covariance matrix (its pseudo-inverse, where columns depend on each other): Mahalanobis's own
-    /// metric, in which rows of any scale and correlation vary alike in all directions.
+    /// The inverse of the rows' covariance matrix (its pseudo-inverse, where columns depend on each other): Mahalanobis's
+    /// own metric, in which rows of any scale and correlation vary alike in all directions.
     ///
     /// # Errors
     ///

@@ -113,8 +113,9 @@ impl Mahalanobis {
     ///
     /// Those of rows to themselves are symmetric, and exactly 0 on the diagonal. The differences of rows are formed, not
     /// their squares, so rows far from the origin lose no digits. Without autodiff the memory is that of the result and
-    /// of one block of differences, some tens of megabytes; with it `rows * others * dim` numbers are kept for the way back, and
-    /// [`squared_pair_distances`](Self::squared_pair_distances) of chosen pairs is the better choice for many rows.
+    /// of one block of differences, some tens of megabytes; with it `rows * others * dim` numbers are kept for the way
+    /// back, and [`squared_pair_distances`](Self::squared_pair_distances) of chosen pairs is the better choice for many
+    /// rows.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

@@ -1,7 +1,7 @@
 //! The eigendecomposition by faer: no system library.
 //!
-//! In faer's own three parts: `A = Q T Q^T` with `T` tridiagonal, the eigenvectors `Z` of `T`, and `Q Z`. Who needs some of the
-//! vectors only does the last for those.
+//! In faer's own three parts: `A = Q T Q^T` with `T` tridiagonal, the eigenvectors `Z` of `T`, and `Q Z`. Who needs some
+//! of the vectors only does the last for those.
 
 use std::ops::Range;
 

@@ -150,8 +150,8 @@ impl Attention {
         self.to_out.forward(mixed)
     }
 
-    /// As [`attend`] of the projected keys and values, which are never made: without bias, `q (n W_k)^T` is `(q W_k^T) n^T`, and
-    /// `p (n W_v)` is `(p n) W_v`.
+    /// As [`attend`] of the projected keys and values, which are never made: without bias, `q (n W_k)^T` is `(q W_k^T)
+    /// n^T`, and `p (n W_v)` is `(p n) W_v`.
     fn absorbed(&self, [q, k, v]: [Tensor<3>; 3], mask: Option<&Tensor<4>>) -> Tensor<3> {
         let ([batch, queries, inner], [_, keys, width]) = (q.dims(), k.dims());
         let heads = self.heads;

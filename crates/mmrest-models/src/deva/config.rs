@@ -38,7 +38,8 @@ pub struct DevaConfig {
     pub text_length: usize,
     /// The longest audio and vision: what lies beyond is cut off. The published code has 50.
     pub frames: usize,
-    /// Whether padding gets no attention. Without, every sequence is padded to its greatest length, as in the published data.
+    /// Whether padding gets no attention. Without, every sequence is padded to its greatest length, as in the published
+    /// data.
     pub mask_padding: bool,
     /// Whether the first epoch has a learning rate of 0, as published; otherwise it has the second's.
     pub first_epoch_at_zero: bool,

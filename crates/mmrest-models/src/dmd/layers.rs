@@ -81,8 +81,8 @@ impl Head {
     }
 }
 
-/// A transformer encoder with its normalisation first, over sequences of one length; row i sees those up to i, or as many more
-/// as target and source differ in length.
+/// A transformer encoder with its normalisation first, over sequences of one length; row i sees those up to i, or as many
+/// more as target and source differ in length.
 #[derive(Module, Debug)]
 pub struct Encoder {
     /// The layers.
@@ -119,8 +119,8 @@ impl Encoder {
         sum([layers, product([2, width])])
     }
 
-    /// `[batch, time, width]` of `x`, which attends to `source: [batch, time, width]`, or to itself without. `positions`: those of
-    /// the width.
+    /// `[batch, time, width]` of `x`, which attends to `source: [batch, time, width]`, or to itself without. `positions`:
+    /// those of the width.
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
@@ -146,8 +146,8 @@ impl Encoder {
     }
 }
 
-/// `sqrt(width) x + positions`, laid end to end. A row whose first channel is exactly 0 has no position: padding is zeros up to
-/// here, for no layer before has a bias.
+/// `sqrt(width) x + positions`, laid end to end. A row whose first channel is exactly 0 has no position: padding is zeros
+/// up to here, for no layer before has a bias.
 fn embedded(x: Tensor<3>, positions: &Tensor<3>) -> Tensor<2> {
     let [batch, time, width] = x.dims();
     let absent = x.clone().detach().narrow(2, 0, 1).equal_elem(0.0);
@@ -218,8 +218,8 @@ impl Graph {
         ])
     }
 
-    /// Scores `[batch, 1]` and representations `[batch, width]` in the order text, vision, audio. `known`: the edges that are
-    /// known to teach, as 0 or 1.
+    /// Scores `[batch, 1]` and representations `[batch, width]` in the order text, vision, audio. `known`: the edges that
+    /// are known to teach, as 0 or 1.
     pub(super) fn losses(
         &self,
         scores: &[Tensor<2>; 3],
@@ -280,7 +280,8 @@ pub(super) fn cosine<const D: usize>(a: Tensor<D>, b: Tensor<D>, axis: usize) ->
     (a * b).sum_dim(axis) / norms
 }
 
-/// The margin loss of rows `[rows, width]` with labels: a row is nearer to the others of its label than to those of another, by
+/// The margin loss of rows `[rows, width]` with labels: a row is nearer to the others of its label than to those of
+/// another, by
 /// 0.15 of the labels' difference. 0 where no row has both.
 pub(super) fn margin(rows: Tensor<2>, labels: &[f32]) -> Tensor<1> {
     const MARGIN: f32 = 0.15;

@@ -9,8 +9,8 @@ use crate::task::Task;
 /// Layers that a predictor of [`MmimConfig::cpc_layers`] may have.
 pub(super) const MOST_LAYERS: usize = 8;
 
-/// `[model.mmim]`. The defaults are MMSA's values. The rates of text encoder and rest, weight decay and clipping are those of
-/// `[train]`.
+/// `[model.mmim]`. The defaults are MMSA's values. The rates of text encoder and rest, weight decay and clipping are
+/// those of `[train]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MmimConfig {

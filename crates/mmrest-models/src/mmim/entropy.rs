@@ -1,8 +1,8 @@
 //! The entropy of representations under a Gaussian of each side of sentiment, with the rows of the batch before.
 //!
-//! `H = (logdet S+ + logdet S-) / 4` with the biased covariances S of the rows with a positive (negative) label, of this batch
-//! and the remembered one. The rows are read to the host, where S is inverted in double precision; the gradient goes through
-//! `d logdet S = tr(S^-1 dS)`.
+//! `H = (logdet S+ + logdet S-) / 4` with the biased covariances S of the rows with a positive (negative) label, of this
+//! batch and the remembered one. The rows are read to the host, where S is inverted in double precision; the gradient
+//! goes through `d logdet S = tr(S^-1 dS)`.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use mmrest_kernels::host;

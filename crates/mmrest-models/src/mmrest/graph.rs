@@ -300,8 +300,8 @@ fn distances(graph: &mut Graph, rows: &Value, centers: &Value, metrics: &Value) 
     graph.transpose(&squared, &[1, 0])
 }
 
-/// The signed length r of each row, `[rows]` (mmrest-pdlf, `projection`); with `bins` turned towards the more positive of the
-/// two nearest clusters.
+/// The signed length r of each row, `[rows]` (mmrest-pdlf, `projection`); with `bins` turned towards the more positive of
+/// the two nearest clusters.
 fn lengths(
     graph: &mut Graph,
     rows: &Value,

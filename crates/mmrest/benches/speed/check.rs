@@ -1,6 +1,6 @@
-//! `cargo xtask bench gpu-check --backend cuda --against torch --out FOLDER`: does a device compute what the CPU does, how fast
-//! is it beside PyTorch on the same device, and how much memory does it take? One table, written line by line, within a time.
-//! `cargo xtask bench --backend cuda` measures some of its lines alone.
+//! `cargo xtask bench gpu-check --backend cuda --against torch --out FOLDER`: does a device compute what the CPU does,
+//! how fast is it beside PyTorch on the same device, and how much memory does it take? One table, written line by line,
+//! within a time. `cargo xtask bench --backend cuda` measures some of its lines alone.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

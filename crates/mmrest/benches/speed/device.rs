@@ -1,7 +1,7 @@
 //! Training steps and epochs on a device of their own, in a process of their own: `--backend cuda` in each precision.
 //!
-//! A process computes in one precision, since a device keeps the one that it was opened for. It speaks as benches/torch/device.py
-//! does, the other side. Clocks are read when the device has nothing left to do.
+//! A process computes in one precision, since a device keeps the one that it was opened for. It speaks as
+//! benches/torch/device.py does, the other side. Clocks are read when the device has nothing left to do.
 
 use std::io::{BufRead, Write};
 use std::path::Path;

@@ -58,8 +58,8 @@ struct Arguments {
     /// Measure how cost grows with sizes instead, print a Markdown table and draw it into this SVG file.
     #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["names", "against", "baseline", "save", "json"])]
     growth: Option<PathBuf>,
-    /// Measure training steps and epochs on a device of this backend instead: cpu, wgpu or cuda. With the name gpu-check, compare
-    /// the figures of the sample with the CPU's first.
+    /// Measure training steps and epochs on a device of this backend instead: cpu, wgpu or cuda. With the name gpu-check,
+    /// compare the figures of the sample with the CPU's first.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["growth", "baseline", "save"])]
     backend: Option<Backend>,
     /// The device, by its number.

@@ -54,8 +54,8 @@ pub(crate) struct Sizes {
     pub(crate) precision: Precision,
 }
 
-/// Sequences of a modality: the features of a frame, 0 where there is none, and the longest; as long as the texts where that is
-/// `None`.
+/// Sequences of a modality: the features of a frame, 0 where there is none, and the longest; as long as the texts where
+/// that is `None`.
 pub(crate) type Sequences = (usize, Option<usize>);
 
 impl Setup {

@@ -1,5 +1,5 @@
-//! Examples: the segments that the bias changed most and those with the largest errors; for several runs, those on which they
-//! differ most.
+//! Examples: the segments that the bias changed most and those with the largest errors; for several runs, those on which
+//! they differ most.
 
 use std::collections::BTreeMap;
 

@@ -115,8 +115,9 @@ impl Page {
         Ok(())
     }
 
-    /// Writes `report.html`, `pictures/NAME.svg` and `pictures/NAME-dark.svg` into a folder; with `png`, and the feature of that
-    /// name, also the pictures as PNG. Every file is written completely or not at all. Returns the path of the page.
+    /// Writes `report.html`, `pictures/NAME.svg` and `pictures/NAME-dark.svg` into a folder; with `png`, and the feature
+    /// of that name, also the pictures as PNG. Every file is written completely or not at all. Returns the path of the
+    /// page.
     ///
     /// # Errors
     ///

@@ -30,9 +30,8 @@ pub(crate) struct Layout {
     pub(crate) centers: Vec<(f64, f64)>,
 }
 
-/// Lays out rows and centres together, by their Euclidean distances.
-/// The layout is deterministic: neighbours are found exhaustively, it starts from the first two principal components, and one
-/// thread computes it.
+/// Lays out rows and centres together, by their Euclidean distances. The layout is deterministic: neighbours are found
+/// exhaustively, it starts from the first two principal components, and one thread computes it.
 ///
 /// # Errors
 ///

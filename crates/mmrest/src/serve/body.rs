@@ -1,4 +1,5 @@
-//! Receives the bodies of requests: within a budget of memory that is taken as bytes arrive, and no slower than a least rate.
+//! Receives the bodies of requests: within a budget of memory that is taken as bytes arrive, and no slower than a least
+//! rate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,9 +150,9 @@ fn too_slow() -> HttpError {
     )
 }
 
-/// Reads the body of a request that has been refused and throws it away, after the answer: many clients read that only once
-/// they have sent the complete body. A body that takes too long is cut off; a client that waits to be told to go on sends none
-/// after a refusal.
+/// Reads the body of a request that has been refused and throws it away, after the answer: many clients read that only
+/// once they have sent the complete body. A body that takes too long is cut off; a client that waits to be told to go on
+/// sends none after a refusal.
 pub(super) fn discard(headers: &HeaderMap, mut body: Body, most: usize) {
     if body.is_end_stream() || headers.contains_key(header::EXPECT) {
         return;

@@ -1,8 +1,8 @@
 //! `mmrest serve`: predictions over HTTP.
 //!
 //! The way of a request: [`connections`] -> [`middleware`] (host, token, log, metrics) -> [`routes`] -> [`predict`] ->
-//! [`body`] -> [`request`], which makes segments of the body -> [`queue`] -> [`worker`], the one thread that uses the model ->
-//! [`response`].
+//! [`body`] -> [`request`], which makes segments of the body -> [`queue`] -> [`worker`], the one thread that uses the
+//! model -> [`response`].
 
 mod body;
 mod connections;

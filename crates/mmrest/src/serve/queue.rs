@@ -72,8 +72,8 @@ impl Queue {
         Ok(answer)
     }
 
-    /// Takes up to `most` segments, as soon as `enough` are queued, or `wait` after the first. `None` when the queue is closed
-    /// and empty.
+    /// Takes up to `most` segments, as soon as `enough` are queued, or `wait` after the first. `None` when the queue is
+    /// closed and empty.
     pub(crate) fn take(&self, most: usize, enough: usize, wait: Duration) -> Option<Vec<Waiting>> {
         let idle = |line: &mut Line| line.waiting.is_empty() && !line.closed;
         let line = self.changed.wait_while(self.line(), idle);

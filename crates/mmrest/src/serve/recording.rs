@@ -1,7 +1,7 @@
 //! `POST /v1/recording`: an uploaded recording and its transcript, scored segment by segment.
 //!
-//! The upload is received and parsed as a whole, within the budget of bodies; decoding, which may take long and meets files of
-//! strangers, runs on threads of its own, a few at a time.
+//! The upload is received and parsed as a whole, within the budget of bodies; decoding, which may take long and meets
+//! files of strangers, runs on threads of its own, a few at a time.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

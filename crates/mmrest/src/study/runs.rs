@@ -273,7 +273,8 @@ impl RunResult {
         })
     }
 
-    /// The metrics of the test split at the epoch with the lowest test MAE, in the set's order; `None` where no epoch has one.
+    /// The metrics of the test split at the epoch with the lowest test MAE, in the set's order; `None` where no epoch has
+    /// one.
     fn chosen_on_test(&self, set: FigureSet) -> Option<Vec<f64>> {
         let mae = |epoch: &&Epoch| epoch.get("test_mae").copied().unwrap_or(f64::NAN);
         let known = self.epochs.iter().filter(|epoch| !mae(epoch).is_nan());

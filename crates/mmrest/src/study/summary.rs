@@ -133,7 +133,8 @@ pub(crate) struct VariantSummary {
     pub(crate) valid: Named<Estimate>,
     /// Metrics of the test split, at the epoch chosen on the test split.
     pub(crate) test_chosen: Named<Chosen>,
-    /// The comparison with the reference on the test split; null for the reference itself, and without finished runs of both.
+    /// The comparison with the reference on the test split; null for the reference itself, and without finished runs of
+    /// both.
     pub(crate) comparison: Option<Comparison>,
     pub(crate) cost: Option<Cost>,
 }

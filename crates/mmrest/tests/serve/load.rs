@@ -242,9 +242,10 @@ fn spent(server: &Served, during: impl FnOnce() -> usize) -> Option<Spent> {
     })
 }
 
-/// Rates depend on what else the machine does; CPU times hardly do. Where clients ask as fast as they are answered, a rate is
-/// the machine's cores by the CPU time of a request: hostile connections lower it by the cores that they take for themselves,
-/// and by what they add to the cost of every request. Windows with and without them in turn share whatever else is going on.
+/// Rates depend on what else the machine does; CPU times hardly do. Where clients ask as fast as they are answered, a
+/// rate is the machine's cores by the CPU time of a request: hostile connections lower it by the cores that they take for
+/// themselves, and by what they add to the cost of every request. Windows with and without them in turn share whatever
+/// else is going on.
 #[test]
 fn a_thousand_hostile_connections_cost_sixteen_clients_at_most_a_tenth_of_their_rate() {
     let server = Served::new(&[]);

@@ -57,7 +57,8 @@ pub fn linked(scratch: &Path, names: usize, rows: usize, width: usize) -> Vec<u8
         .map(entry)
         .collect();
     let mut file = written(scratch, "linked", &entries);
-    // The symbol tables in which all are groups, three or more, are those of the entries; a symbol's address comes after its name.
+    // The symbol tables in which all are groups, three or more, are those of the entries; a symbol's address comes after
+    // its name.
     let tables = (0..file.len() - 3).filter(|&at| file[at..].starts_with(b"SNOD"));
     let entries: Vec<usize> = tables
         .filter(|&at| usize::from(file[at + 6]) >= 3)

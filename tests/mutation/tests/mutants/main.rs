@@ -1,8 +1,8 @@
-//! Ten thousand damaged inputs of every kind: none makes a reader panic, hang, or take the machine's memory, and every refusal
-//! names file and place. An input is named by its kind and its number, and is the same on every machine.
+//! Ten thousand damaged inputs of every kind: none makes a reader panic, hang, or take the machine's memory, and every
+//! refusal names file and place. An input is named by its kind and its number, and is the same on every machine.
 //!
-//! `MMREST_MUTATIONS=1000000 cargo xtask test --test mutants` searches longer; `MMREST_REASONS=1 .. -- --nocapture` shows what
-//! was refused, and why.
+//! `MMREST_MUTATIONS=1000000 cargo xtask test --test mutants` searches longer; `MMREST_REASONS=1 .. -- --nocapture` shows
+//! what was refused, and why.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod data;

@@ -194,8 +194,8 @@ fn tables_of_one_kind_of_sign() {
     trial.run_found(&scratch(), &bare);
 }
 
-/// A header that gives 1,025 channels and places for two: its decoder shifted a number by what is missing, which ends a program
-/// that checks its arithmetic.
+/// A header that gives 1,025 channels and places for two: its decoder shifted a number by what is missing, which ends a
+/// program that checks its arithmetic.
 #[test]
 fn more_channels_than_places() {
     let subject = Subject::new(ANY, Form::Bytes, seed::recordings());

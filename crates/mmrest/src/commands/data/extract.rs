@@ -38,8 +38,8 @@ pub(crate) struct ExtractArguments {
     /// Columns that are taken of OpenFace's tables: 709 (CH-SIMS) or 177 (CH-SIMS v2) [default: the larger that is there].
     #[arg(long, value_name = "N", requires = "vision")]
     pub(crate) vision_columns: Option<OpenFaceColumns>,
-    /// Labels: a table with video_id and label, perhaps mode; joined by clip_id (a segment's id, or its number from 1), or by
-    /// start and end, which then cut the recordings.
+    /// Labels: a table with video_id and label, perhaps mode; joined by clip_id (a segment's id, or its number from 1),
+    /// or by start and end, which then cut the recordings.
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
     /// The folder for the computational sequences, the table label.csv and feature.json. Recordings that are already in it

@@ -14,8 +14,8 @@ use crate::{interrupt, project, screen};
 /// `mmrest data import`'s arguments.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
-    /// The pickle: MMSA's, CH-SIMS's, MulT's, MMIM's or MMRest's. Nothing in it is run. Or the folder `data` of the utterance
-    /// features of CMU-MOSI by Poria et al. (2017).
+    /// The pickle: MMSA's, CH-SIMS's, MulT's, MMIM's or MMRest's. Nothing in it is run. Or the folder `data` of the
+    /// utterance features of CMU-MOSI by Poria et al. (2017).
     #[arg(value_name = "FILE|DIR")]
     pub(crate) path: PathBuf,
     /// The label.csv of the same release; MulT's, MMIM's and MMRest's pickles hold no words and need it.

@@ -33,9 +33,9 @@ struct Window {
     since: Option<Instant>,
 }
 
-/// Scores the lines of `input`, called `name`, in order. A line that cannot be scored is reported with its number and the reason,
-/// and skipped. What ends the input early, after the lines before it are scored, is left in `scorer`: it cannot be read, or a
-/// line cannot be scored and the scorer is strict.
+/// Scores the lines of `input`, called `name`, in order. A line that cannot be scored is reported with its number and the
+/// reason, and skipped. What ends the input early, after the lines before it are scored, is left in `scorer`: it cannot
+/// be read, or a line cannot be scored and the scorer is strict.
 pub(super) fn score_lines(
     scorer: &mut Scorer,
     input: impl Read + Send + 'static,
@@ -152,8 +152,8 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Reads `input` on a separate thread, which ends with the input or when the lines are dropped (if it then waits for input, it
-    /// ends with the program).
+    /// Reads `input` on a separate thread, which ends with the input or when the lines are dropped (if it then waits for
+    /// input, it ends with the program).
     pub(super) fn of(input: impl Read + Send + 'static) -> Self {
         let (send, received) = sync_channel(AHEAD);
         let waiting = Arc::new(AtomicBool::new(false));

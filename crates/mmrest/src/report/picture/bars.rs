@@ -38,8 +38,8 @@ pub(crate) struct Bars {
     pub(crate) bars: Vec<Bar>,
     /// The position of a line, such as the value of the full method.
     pub(crate) reference: Option<f64>,
-    /// Whether the axis begins near the least value rather than at 0. Since lengths would then mislead, only the ends are drawn,
-    /// as dots.
+    /// Whether the axis begins near the least value rather than at 0. Since lengths would then mislead, only the ends are
+    /// drawn, as dots.
     pub(crate) zoom: bool,
 }
 

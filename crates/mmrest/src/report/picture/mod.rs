@@ -24,8 +24,8 @@ pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Width of a panel in pixels: its letters are of 11 or more where it is squeezed into a phone of 400.
 pub(crate) const PANEL: u32 = 420;
 
-/// A picture of panels, each an SVG without a background in the light colours of [`palette`](crate::palette). A page sets them
-/// beside each other as far as it is wide; a file has them in a grid.
+/// A picture of panels, each an SVG without a background in the light colours of [`palette`](crate::palette). A page sets
+/// them beside each other as far as it is wide; a file has them in a grid.
 #[derive(Clone, Debug)]
 pub(crate) struct Picture {
     /// Its file's name, without ending: lower-case letters, digits and hyphens.

@@ -22,7 +22,8 @@ enum Like {
 /// Options of a data set like a real one.
 #[derive(Debug, Args)]
 pub(super) struct LikeArguments {
-    /// Make data of the size and in the files of a real data set instead: some gigabytes, unless made smaller by the options below.
+    /// Make data of the size and in the files of a real data set instead: some gigabytes, unless made smaller by the
+    /// options below.
     #[arg(long, value_name = "NAME")]
     like: Option<Like>,
     /// Labelled segments [default: 23000].
@@ -108,7 +109,8 @@ fn bar(file: &str, videos: usize) -> ProgressBar {
         .with_prefix(file.to_string())
 }
 
-/// Writes a configuration that trains on the data in `folder`: a small BERT from scratch, so that nothing need be downloaded.
+/// Writes a configuration that trains on the data in `folder`: a small BERT from scratch, so that nothing need be
+/// downloaded.
 fn write_config(folder: &Path) -> Result<PathBuf> {
     let folder = absolute(folder).with_context(|| format!("{}", folder.display()))?;
     let string = |path: &Path| toml::Value::String(path.to_string_lossy().into_owned());
