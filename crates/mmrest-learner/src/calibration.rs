@@ -12,6 +12,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use mmrest_data::{Modality, Split};
+use mmrest_models::Prediction;
 
 use crate::error::LearnerError;
 use crate::predict::{SUBSETS, Subset, belongs, subset_of};
@@ -57,7 +58,7 @@ pub enum NoInterval {
 }
 
 impl Calibration {
-    /// Predicts the validation split as it is, and without every set of its modalities.
+    /// Takes `predictions` of the validation split as it is, and predicts it without every set of its modalities.
     ///
     /// # Errors
     ///
@@ -65,6 +66,7 @@ impl Calibration {
     pub(crate) fn of(
         model: &dyn TrainedModel,
         splits: &Splits,
+        predictions: &[Prediction],
         device: &Device,
     ) -> Result<Self, LearnerError> {
         let labels = splits.labels(Split::Valid);
@@ -76,8 +78,15 @@ impl Calibration {
             if !whole.contains(&true) {
                 continue;
             }
-            let loader = splits.loader_without(Split::Valid, removed, device);
-            for prediction in predict(model, &loader)? {
+            let without;
+            let predictions = if removed == 0 {
+                predictions
+            } else {
+                let loader = splits.loader_without(Split::Valid, removed, device);
+                without = predict(model, &loader)?;
+                &without
+            };
+            for prediction in predictions {
                 let row = prediction.row;
                 if whole[row] && labels[row].is_finite() {
                     errors[lacking[row] | removed].push(error(prediction.prediction, labels[row]));

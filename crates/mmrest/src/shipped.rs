@@ -41,6 +41,7 @@ pub(crate) const CONFIGS: &[(&str, &str)] = &shipped!(
     "ablate",
     "compare",
     "compare-words",
+    "fine-tuned",
     "kernel",
     "media",
     "mosei",

@@ -104,7 +104,10 @@ pub(super) fn check_needs(
         recipe,
         batch_count(all, batch_size, needs.smallest_batch),
     )?;
-    let published = config.recipe().get("batch_size").and_then(Value::as_integer);
+    let published = config
+        .recipe()
+        .get("batch_size")
+        .and_then(Value::as_integer);
     if let Some(published) = published.filter(|&of| usize::try_from(of) != Ok(batch_size)) {
         observer.note(&format!(
             "{name}'s preset {} has train.batch_size = {published}; this run has {batch_size}.",

@@ -5,7 +5,7 @@
 //! as the validation split does. The errors of all parts together take the place of the run's own (cross-conformal
 //! prediction: Vovk 2015; CV+: Barber et al. 2021): each is of a model that has not been trained on the segment's video.
 
-use mmrest_data::Fold;
+use mmrest_data::{Fold, Split};
 
 use super::changes::Accepted;
 use super::finish::{MetricsFile, OpenRun, evaluate_splits};
@@ -18,6 +18,7 @@ use crate::device::{Backend, OpenDevice, Precision};
 use crate::error::LearnerError;
 use crate::files;
 use crate::train::BestModel;
+use crate::trained::predict;
 
 /// Trains a model for each of `parts` parts of the videos of a finished run, in the run's folder `calibration`, and puts the
 /// errors on all parts into its model; its predictions and metrics get intervals by them. Models that are there already are
@@ -77,7 +78,10 @@ pub fn calibrate(options: &RunOptions, parts: usize) -> Result<Option<MetricsFil
     let opened = (&device, precision);
     let run = OpenRun::of(folder, None, &options.root, opened, &Accepted::default())?;
     let config = &run.saved.config;
-    let [.., test] = evaluate_splits(folder, &*run.model, config, &run.splits, &pooled, &device)?;
+    let [train, valid, test] = [Split::Train, Split::Valid, Split::Test]
+        .map(|split| predict(&*run.model, &run.splits.loader(split, &device)));
+    let predictions = [train?, valid?, test?];
+    let [.., test] = evaluate_splits(folder, config, &run.splits, predictions, &pooled)?;
     let mut metrics: MetricsFile = files::read_json(&folder.metrics())?;
     metrics.intervals = test.interval_coverage();
     lock.check()?;

@@ -121,29 +121,24 @@ impl EvaluatedSplit {
     }
 }
 
-/// Evaluates one split of prepared data.
-pub(crate) fn evaluate_split(
-    model: &dyn TrainedModel,
+/// The predictions of a split, in its own order, compared with its labels.
+fn evaluated(
+    predictions: Vec<Prediction>,
     (set, interpreter): (FigureSet, &Interpreter),
     splits: &Splits,
     split: Split,
-    device: &Device,
-) -> Result<EvaluatedSplit, LearnerError> {
-    let loader = splits.loader(split, device);
-    let predictions = predict(model, &loader)?;
-    let labels = loader.labels();
+) -> EvaluatedSplit {
+    let labels = splits.labels(split);
     let lacking = splits.lacking(split);
     let interpret = |p: &Prediction| interpreter.of_subset(p.prediction, lacking[p.row]);
-    Ok(EvaluatedSplit {
+    EvaluatedSplit {
         split,
         interpretations: predictions.iter().map(interpret).collect(),
-        ids: (0..labels.len())
-            .map(|row| loader.id(row).to_string())
-            .collect(),
+        ids: splits.ids(split),
         figures: figures(set, &predictions, &labels),
         labels,
         predictions,
-    })
+    }
 }
 
 /// Evaluates a split with the model a run has kept: the same figures as the run wrote. `device` is one of
@@ -185,7 +180,8 @@ pub fn evaluate_run(
     let calibration = Calibration::of_model(&folder.model())?;
     let interpreter = Interpreter::new(&run.saved.config, calibration.as_ref(), CONFIDENCE)?;
     let of = (run.saved.config.figures, &interpreter);
-    evaluate_split(&*run.model, of, &run.splits, split, device.0)
+    let predictions = predict(&*run.model, &run.splits.loader(split, device.0))?;
+    Ok(evaluated(predictions, of, &run.splits, split))
 }
 
 /// The model of a run, and its data.
@@ -228,26 +224,29 @@ impl OpenRun {
     }
 }
 
-/// Evaluates all splits, with intervals by a calibration, and writes `predictions.csv`.
+/// Evaluates the predictions of all splits (train, valid, test), with intervals by a calibration, and writes
+/// `predictions.csv`.
 ///
 /// # Errors
 ///
-/// A batch or the device cannot be read; the file cannot be written.
+/// The file cannot be written.
 pub(crate) fn evaluate_splits(
     folder: &RunFolder,
-    model: &dyn TrainedModel,
     config: &Config,
     splits: &Splits,
+    predictions: [Vec<Prediction>; 3],
     calibration: &Calibration,
-    device: &Device,
 ) -> Result<[EvaluatedSplit; 3], LearnerError> {
     let interpreter = Interpreter::new(config, Some(calibration), CONFIDENCE)?;
     let of = (config.figures, &interpreter);
-    let [train, valid, test] = [Split::Train, Split::Valid, Split::Test]
-        .map(|split| evaluate_split(model, of, splits, split, device));
-    let evaluated = [train?, valid?, test?];
-    files::write(&folder.predictions(), &predictions_csv(&evaluated)?)?;
-    Ok(evaluated)
+    let [train, valid, test] = predictions;
+    let all = [
+        evaluated(train, of, splits, Split::Train),
+        evaluated(valid, of, splits, Split::Valid),
+        evaluated(test, of, splits, Split::Test),
+    ];
+    files::write(&folder.predictions(), &predictions_csv(&all)?)?;
+    Ok(all)
 }
 
 /// That data are those a run's model was trained on, by `run.json`; true where a model was copied without it.
@@ -318,26 +317,30 @@ pub(crate) fn finish(
     device: &Device,
 ) -> Result<MetricsFile, LearnerError> {
     let (saved, model) = SavedModel::load(&folder.model(), device)?;
-    let calibration = Calibration::of(&*model, splits, device)?;
-    let evaluated = evaluate_splits(folder, &*model, &saved.config, splits, &calibration, device)?;
+    let space = model.geometry();
+    let mut rows = Vec::new();
+    let mut pass = |split| {
+        let loader = splits.loader(split, device);
+        let Some(space) = &space else {
+            return predict(&*model, &loader);
+        };
+        let (of_split, predictions) = SplitRows::predict(&**space, &loader, split)?;
+        rows.push(of_split);
+        Ok(predictions)
+    };
+    let predictions = [pass(Split::Train)?, pass(Split::Valid)?, pass(Split::Test)?];
+    let calibration = Calibration::of(&*model, splits, &predictions[1], device)?;
+    let evaluated = evaluate_splits(folder, &saved.config, splits, predictions, &calibration)?;
     let [_, valid, test] = &evaluated;
-    let mut train_rows = None;
-    let overlap = match model.geometry() {
-        Some(space) => {
-            let encode =
-                |split| SplitRows::encode(&*space, &splits.loader(split, device), split, &|| false);
-            let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(encode);
-            let rows = [train?, valid?, test?];
-            let seed = saved.config.seed;
+    let seed = saved.config.seed;
+    let overlap = match (&space, &rows[..]) {
+        (Some(space), [train, valid, test]) => {
             if let Some(snapshots) = folder.snapshots(&saved.config) {
-                snapshots.write(&*space, &rows, Moment::Selected, seed)?;
+                snapshots.write(&**space, &rows, Moment::Selected, seed)?;
             }
-            let overlap = overlap(&*space, &rows, seed)?;
-            let [train, ..] = rows;
-            train_rows = Some(train);
-            Some(overlap)
+            Some(overlap(&**space, [train, valid, test], seed)?)
         }
-        None => None,
+        _ => None,
     };
     let metrics = MetricsFile {
         method: MethodReport::of(epochs, &*model, valid)?,
@@ -356,8 +359,8 @@ pub(crate) fn finish(
         model_card::licence_of(&locate(root, &saved.config.text.bert)).as_deref(),
     );
     BestModel::new(folder.model()).extend(|model| {
-        if let Some(rows) = &train_rows {
-            neighbours::write(rows, saved.config.seed, model)?;
+        if let Some(train) = rows.first() {
+            neighbours::write(train, seed, model)?;
         }
         calibration.write(model)?;
         files::write(&model.join(model_card::FILE), card.as_bytes())

@@ -294,6 +294,13 @@ impl Splits {
         (0..examples.len()).map(|row| examples.label(row)).collect()
     }
 
+    /// The ids of a split's segments, in its own order.
+    pub(crate) fn ids(&self, split: Split) -> Vec<String> {
+        let examples = &self.examples[place(split)];
+        let ids = (0..examples.len()).map(|row| examples.id(row).to_owned());
+        ids.collect()
+    }
+
     /// The modalities in use.
     pub(crate) fn modalities(&self) -> Subset {
         self.modalities

@@ -9,7 +9,7 @@ pub(crate) use overlap::overlap;
 pub(crate) use snapshot::{Moment, Snapshots};
 
 use mmrest_data::{Modality, Split};
-use mmrest_models::Geometry;
+use mmrest_models::{Geometry, Prediction, Representations};
 
 use crate::error::{LearnerError, to_host};
 use crate::loader::SegmentLoader;
@@ -34,13 +34,40 @@ impl SplitRows {
         split: Split,
         stop: &dyn Fn() -> bool,
     ) -> Result<Self, LearnerError> {
+        Self::of(space, loader, split, |_, _| match stop() {
+            true => Err(LearnerError::Interrupted),
+            false => Ok(()),
+        })
+    }
+
+    /// Encodes a split as [`encode`](Self::encode) does, and predicts its segments, in its own order.
+    pub(crate) fn predict(
+        space: &dyn Geometry,
+        loader: &SegmentLoader,
+        split: Split,
+    ) -> Result<(Self, Vec<Prediction>), LearnerError> {
+        let mut predictions = Vec::new();
+        let rows = Self::of(space, loader, split, |representations, segments| {
+            predictions.extend(space.decide(representations.clone(), segments)?);
+            Ok(())
+        })?;
+        Ok((rows, predictions))
+    }
+
+    /// `each` hears the representations of each batch, and the places of its segments.
+    fn of(
+        space: &dyn Geometry,
+        loader: &SegmentLoader,
+        split: Split,
+        mut each: impl FnMut(&Representations, &[usize]) -> Result<(), LearnerError>,
+    ) -> Result<Self, LearnerError> {
         let labels = loader.labels();
         let mut modalities: Vec<(Modality, Vec<f32>)> = Vec::new();
         for batch in loader.pass() {
-            if stop() {
-                return Err(LearnerError::Interrupted);
-            }
-            let parts = space.encode(&batch?).by_modality();
+            let batch = batch?;
+            let representations = space.encode(&batch);
+            each(&representations, &batch.rows)?;
+            let parts = representations.by_modality();
             for (place, (modality, rows)) in parts.into_iter().enumerate() {
                 let rows = to_host(rows)?;
                 match modalities.get_mut(place) {

@@ -57,7 +57,7 @@ pub struct Measures {
 /// Measures validation and test split.
 pub(crate) fn overlap(
     space: &dyn Geometry,
-    splits: &[SplitRows; 3],
+    splits: [&SplitRows; 3],
     seed: u64,
 ) -> Result<Overlap, LearnerError> {
     let metrics = space.metrics()?;
