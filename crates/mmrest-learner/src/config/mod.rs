@@ -209,6 +209,7 @@ impl Config {
     pub fn recipe(&self) -> toml::Table {
         let mut presets = self.model.presets().iter();
         let layer = presets.find(|(name, _)| *name == self.preset);
+        // It was parsed when the configuration was made.
         let layer = layer.and_then(|(_, layer)| layers::parse(layer).ok());
         match layer.and_then(|mut layer| layer.remove("train")) {
             Some(toml::Value::Table(train)) => train,

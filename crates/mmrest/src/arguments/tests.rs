@@ -38,6 +38,14 @@ fn resume_needs_a_folder() {
 }
 
 #[test]
+fn what_trains_nothing_begins_nothing_afresh() {
+    let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
+    assert!(parse("mmrest ablate sample --fresh").is_ok());
+    assert!(parse("mmrest ablate sample --collect").is_ok());
+    assert!(parse("mmrest ablate sample --fresh --collect").is_err());
+}
+
+#[test]
 fn what_is_asked_for_is_required() {
     let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
     for (line, needed) in [
