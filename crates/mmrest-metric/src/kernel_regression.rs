@@ -112,6 +112,33 @@ impl Support {
         self.labels.is_empty()
     }
 
+    /// The segments but those at the given places.
+    #[must_use]
+    pub fn without(&self, places: &[usize]) -> Self {
+        let mut kept = vec![true; self.len()];
+        for &place in places {
+            if let Some(kept) = kept.get_mut(place) {
+                *kept = false;
+            }
+        }
+        let of_rows = self.rows.chunks_exact(self.dim.max(1));
+        let of_rows = of_rows.zip(kept.iter().cycle());
+        let segments = (0..self.len()).filter(|&segment| kept[segment]);
+        Self {
+            dim: self.dim,
+            rows: of_rows
+                .filter(|&(_, &kept)| kept)
+                .flat_map(|(row, _)| row)
+                .copied()
+                .collect(),
+            labels: segments
+                .clone()
+                .map(|segment| self.labels[segment])
+                .collect(),
+            metric: segments.map(|segment| self.metric[segment]).collect(),
+        }
+    }
+
     /// Whether the parts fit together and the values can be used: for a support read from a file.
     ///
     /// # Errors
@@ -208,26 +235,30 @@ impl KernelRegression {
         })
     }
 
-    /// The sentiment of each segment of a batch by the others: `[batch]`. Gradients flow to rows, metrics and precisions.
+    /// The sentiment of each segment of a batch by the others and by `memory`, further segments as they were encoded before:
+    /// `[batch]`. Gradients flow to the batch's rows, metrics and precisions.
     ///
-    /// `rows` is `[modalities * batch, dim]`; `which` is the local metric of each segment.
+    /// `rows` is `[modalities * batch, dim]`; `which` is the local metric of each segment. The memory must not hold the
+    /// batch's own segments.
     ///
     /// # Errors
     ///
-    /// [`MetricError::Empty`] with fewer than two segments; [`MetricError::Length`] and [`MetricError::Index`] when lists,
-    /// rows and metrics do not fit together.
+    /// [`MetricError::Empty`] with fewer than two segments in all; [`MetricError::Length`] and [`MetricError::Index`] when
+    /// lists, rows and metrics do not fit together; those of [`Support::check`].
     pub fn leave_one_out(
         &self,
         rows: Tensor<2>,
         labels: &[f32],
         which: &[usize],
+        memory: Option<&Support>,
         metric: &MultiMetric,
     ) -> Result<Tensor<1>, MetricError> {
         let [_, dim] = rows.dims();
         let batch = labels.len();
         MetricError::check_length("local metrics of the segments", which.len(), batch)?;
         MetricError::check_indices("local metric", which.iter().copied(), metric.len())?;
-        not_empty(batch.saturating_sub(1))?;
+        let remembered = memory.map_or(0, Support::len);
+        not_empty((batch + remembered).saturating_sub(1))?;
         MetricError::check_length("size of the metrics", metric.dim(), dim)?;
         check_rows(&rows, self.modalities(), dim)?;
         MetricError::check_length(
@@ -236,14 +267,42 @@ impl KernelRegression {
             self.modalities() * batch,
         )?;
         let device = rows.device();
-        let grouped = Grouped::new(which);
-        let far = self.distances(rows.clone(), rows, &grouped, metric);
+        let (mut labels, mut which) = (labels.to_vec(), which.to_vec());
+        let others = match memory {
+            Some(memory) => {
+                memory.check(self.modalities(), metric.len())?;
+                MetricError::check_length("width of the memory", memory.dim, dim)?;
+                labels.extend(&memory.labels);
+                which.extend(&memory.metric);
+                self.beside(&rows, memory)
+            }
+            None => rows.clone(),
+        };
+        let grouped = Grouped::new(&which);
+        let far = self.distances(rows, others, &grouped, metric);
         let own: Vec<bool> = (0..batch)
             .flat_map(|row| grouped.order.iter().map(move |&other| row == other))
             .collect();
-        let own = Tensor::<2, Bool>::from_data(TensorData::new(own, [batch, batch]), &device);
-        let labels = column(&grouped.of(labels), &device);
+        let own = TensorData::new(own, [batch, batch + remembered]);
+        let own = Tensor::<2, Bool>::from_data(own, &device);
+        let labels = column(&grouped.of(&labels), &device);
         Ok(weighed(far.mask_fill(own, FAR), labels))
+    }
+
+    /// The rows of a batch and, behind those of each modality, the memory's.
+    fn beside(&self, rows: &Tensor<2>, memory: &Support) -> Tensor<2> {
+        let modalities = self.modalities();
+        let [count, dim] = rows.dims();
+        let (batch, size) = (count / modalities.max(1), memory.len());
+        let values = TensorData::new(memory.rows.clone(), [modalities * size, dim]);
+        let remembered = Tensor::<2>::from_data(values, &rows.device());
+        let parts = (0..modalities).flat_map(|m| {
+            [
+                rows.clone().narrow(0, m * batch, batch),
+                remembered.clone().narrow(0, m * size, size),
+            ]
+        });
+        Tensor::cat(parts.collect(), 0)
     }
 
     /// `D` of every segment and every segment of a support, whose columns are grouped by local metric: `[batch, support]`.

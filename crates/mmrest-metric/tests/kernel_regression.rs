@@ -110,6 +110,22 @@ fn own(values: &[Vec<f32>; 4]) -> Support {
     }
 }
 
+/// Two supports as one: of each modality the rows of the first, then those of the second.
+fn both(first: &Support, second: &Support) -> Support {
+    let of = |support: &Support, m: usize| {
+        let size = support.len() * DIM;
+        support.rows[m * size..(m + 1) * size].to_vec()
+    };
+    Support {
+        dim: DIM,
+        rows: (0..MODALITIES)
+            .flat_map(|m| [of(first, m), of(second, m)].concat())
+            .collect(),
+        labels: [&first.labels[..], &second.labels].concat(),
+        metric: [&first.metric[..], &second.metric].concat(),
+    }
+}
+
 #[test]
 fn sentiments_are_the_formulas() {
     let (values, support) = (values(), support());
@@ -120,8 +136,12 @@ fn sentiments_are_the_formulas() {
     for _ in 0..2 {
         assert_eq!(host(ready.predict(rows.clone()).unwrap()), found);
     }
-    let left_out = kernel.leave_one_out(rows, &LABELS, &WHICH, &metric);
-    for (segment, (found, left_out)) in found.iter().zip(host(left_out.unwrap())).enumerate() {
+    let left_out = kernel.leave_one_out(rows.clone(), &LABELS, &WHICH, None, &metric);
+    let remembered = kernel.leave_one_out(rows, &LABELS, &WHICH, Some(&support), &metric);
+    let (left_out, remembered) = (host(left_out.unwrap()), host(remembered.unwrap()));
+    let all = both(&own(&values), &support);
+    for (segment, found) in found.iter().enumerate() {
+        let (left_out, remembered) = (left_out[segment], remembered[segment]);
         let expected = formula(&values, segment, &support, |_| true);
         assert!(
             (f64::from(*found) - expected).abs() < 1e-5,
@@ -132,14 +152,32 @@ fn sentiments_are_the_formulas() {
             (f64::from(left_out) - expected).abs() < 1e-5,
             "{left_out} {expected}"
         );
+        let expected = formula(&values, segment, &all, |other| other != segment);
+        assert!(
+            (f64::from(remembered) - expected).abs() < 1e-5,
+            "{remembered} {expected}"
+        );
     }
+}
+
+#[test]
+fn a_support_without_some_of_its_segments_has_the_others() {
+    let support = support();
+    assert_eq!(support.without(&[]), support);
+    let kept = support.without(&[6, 0, 3, 3, 99]);
+    assert_eq!(kept.labels, [1, 2, 4, 5].map(|at| support.labels[at]));
+    assert_eq!(kept.metric, [1, 3, 2, 1]);
+    let row = |m: usize, at: usize| &support.rows[(m * 7 + at) * DIM..][..DIM];
+    let rows = (0..MODALITIES).flat_map(|m| [1, 2, 4, 5].map(|at| row(m, at)));
+    assert_eq!(kept.rows, rows.collect::<Vec<_>>().concat());
+    assert!(support.without(&[0, 1, 2, 3, 4, 5, 6]).is_empty());
 }
 
 #[test]
 fn gradients_are_those_of_differences() {
     let values = values();
     let weights = numbers(LABELS.len(), 0.7);
-    let total = |values: &[Vec<f32>; 4]| -> [f64; 2] {
+    let total = |values: &[Vec<f32>; 4]| -> [f64; 3] {
         let of = |sentiment: &dyn Fn(usize) -> f64| {
             let segments = weights.iter().enumerate();
             segments.map(|(n, &w)| f64::from(w) * sentiment(n)).sum()
@@ -148,15 +186,17 @@ fn gradients_are_those_of_differences() {
         [
             of(&|n| formula(values, n, &support, |_| true)),
             of(&|n| formula(values, n, &own, |other| other != n)),
+            of(&|n| formula(values, n, &both(&own, &support), |other| other != n)),
         ]
     };
     let device = Device::flex().autodiff();
-    for way in 0..2 {
+    for way in 0..3 {
         let (rows, metric, kernel) = parts(&values, &device);
         let rows = rows.require_grad();
         let y = match way {
             0 => kernel.predict(rows.clone(), &support(), &metric),
-            _ => kernel.leave_one_out(rows.clone(), &LABELS, &WHICH, &metric),
+            1 => kernel.leave_one_out(rows.clone(), &LABELS, &WHICH, None, &metric),
+            _ => kernel.leave_one_out(rows.clone(), &LABELS, &WHICH, Some(&support()), &metric),
         };
         let gradients = (y.unwrap() * tensor(&weights, [LABELS.len()], &device))
             .sum()
@@ -245,6 +285,6 @@ fn what_does_not_fit_is_refused() {
     let ready = kernel.ready(&support(), &metric).unwrap();
     let odd = ready.predict(rows.clone().narrow(0, 0, 1));
     assert!(matches!(odd, Err(MetricError::Length { .. })));
-    let alone = kernel.leave_one_out(rows.narrow(0, 0, 2), &[1.0], &[0], &metric);
+    let alone = kernel.leave_one_out(rows.narrow(0, 0, 2), &[1.0], &[0], None, &metric);
     assert!(matches!(alone, Err(MetricError::Empty { .. })));
 }

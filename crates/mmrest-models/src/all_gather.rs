@@ -56,6 +56,8 @@ pub(crate) struct PartRows {
     pub values: Vec<f32>,
     /// The label of each row.
     pub labels: Vec<f32>,
+    /// The place of each segment in its split.
+    pub places: Vec<usize>,
 }
 
 impl Part {
@@ -164,7 +166,12 @@ pub(crate) fn concatenate(parts: &[PartRows], modalities: usize, dim: usize) -> 
             labels.extend_from_slice(&part.labels[rows]);
         }
     }
-    PartRows { values, labels }
+    let places = parts.iter().flat_map(|part| &part.places).copied();
+    PartRows {
+        values,
+        labels,
+        places: places.collect(),
+    }
 }
 
 impl Drop for Part {

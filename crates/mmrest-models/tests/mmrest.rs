@@ -206,7 +206,11 @@ fn the_loss_is_the_error_left_out_and_the_cross_entropy() {
     let metric = model.metric.as_ref().unwrap();
     let rows = output.representations.rows();
     let kernel = model.kernel.as_ref().unwrap();
-    let given = host(kernel.leave_one_out(rows, &LABELS, bins, metric).unwrap());
+    let given = host(
+        kernel
+            .leave_one_out(rows, &LABELS, bins, None, metric)
+            .unwrap(),
+    );
     let errors = given
         .iter()
         .zip(LABELS)
@@ -242,6 +246,91 @@ fn parts_without_weight_are_not_in_use() {
     let at = mmrest_models::StepAt::new(1, 1);
     model.observe(&batch, &output, &mut after, at).unwrap();
     assert_eq!(after.clusters, state.clusters);
+}
+
+#[test]
+fn a_memory_is_the_training_segments_that_the_batch_does_not_have() {
+    let memory = KernelLossConfig {
+        memory: true,
+        ..KernelLossConfig::default()
+    };
+    let config = MmRestConfig {
+        loss: LossConfig::Kernel(memory),
+        ..kernel()
+    };
+    let inner = Device::flex();
+    let (_, state) = trained(&config, &inner);
+    let device = Device::flex().autodiff();
+    device.seed(3);
+    let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
+    // Two segments of the six, which stand at places 4 and 1 of their split.
+    let two = |values: Tensor<3>| {
+        let picked = Tensor::from_data(TensorData::from([4_i64, 1]), &device);
+        values.select(0, picked)
+    };
+    let mut batch = segments(&device);
+    for modality in [&mut batch.audio, &mut batch.vision] {
+        let modality = modality.as_mut().unwrap();
+        modality.values = two(modality.values.clone());
+        modality.lengths = vec![1, 2];
+    }
+    (batch.labels, batch.rows) = (vec![LABELS[4], LABELS[1]], vec![4, 1]);
+    let intra = |state: &ClusterState, mode| {
+        let mut output = model.forward(&batch, state, mode).unwrap();
+        let loss = model.loss(&batch, &mut output, state, mode).unwrap();
+        (host(loss.parts[1].clone().unwrap())[0], output)
+    };
+    let (found, output) = intra(&state, TRAIN);
+
+    let support = state.support.as_ref().unwrap();
+    let others = support.without(&batch.rows);
+    assert_eq!(others.labels, [LABELS[0], LABELS[2], LABELS[3], LABELS[5]]);
+    assert_eq!(others.rows[..8], support.rows[..8]);
+    let (vision, audio) = (&support.rows[5 * 8..6 * 8], &support.rows[11 * 8..]);
+    assert_eq!(&others.rows[3 * 8..4 * 8], vision);
+    assert_eq!(&others.rows[7 * 8..], audio);
+    let (kernel, metric) = (
+        model.kernel.as_ref().unwrap(),
+        model.metric.as_ref().unwrap(),
+    );
+    let rows = output.representations.rows();
+    let bins = [support.metric[4], support.metric[1]];
+    let given = kernel.leave_one_out(rows, &batch.labels, &bins, Some(&others), metric);
+    let given = host(given.unwrap());
+    let errors = given
+        .iter()
+        .zip(&batch.labels)
+        .map(|(given, label)| (given - label).abs());
+    assert!((found - errors.sum::<f32>() / 2.0).abs() < 1e-6);
+
+    // Without a memory yet, and where nothing is trained, the two have each other alone.
+    let far = (LABELS[4] - LABELS[1]).abs();
+    let before = ClusterState {
+        support: None,
+        ..state.clone()
+    };
+    for (state, mode) in [(&before, TRAIN), (&state, Mode::Evaluate)] {
+        assert!((intra(state, mode).0 - far).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn a_memory_without_a_bias_is_not_part_of_a_saved_model() {
+    let mut config = kernel();
+    let LossConfig::Kernel(loss) = &mut config.loss else {
+        panic!("{:?}", config.loss);
+    };
+    loss.memory = true;
+    let device = Device::flex();
+    let (model, state) = trained(&config, &device);
+    assert_eq!(model.prediction_state(&state), state);
+    config.bias = false;
+    let (model, state) = trained(&config, &device);
+    assert!(state.support.is_some());
+    let kept = model.prediction_state(&state);
+    assert!(kept.support.is_none());
+    assert_eq!(kept.clusters, state.clusters);
+    model.check_state(&kept).unwrap();
 }
 
 #[test]

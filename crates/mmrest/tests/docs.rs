@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use common::workspace;
 
 /// Keys that a configuration has only when they are set.
-const OPTIONAL: [&str; 14] = [
+const OPTIONAL: [&str; 15] = [
     "data.fold",
     "data.file",
     "data.words",
@@ -26,6 +26,7 @@ const OPTIONAL: [&str; 14] = [
     "model.mmrest.loss.smoothing",
     "model.mmrest.loss.anchor_weight",
     "model.mmrest.loss.ordinal_weight",
+    "model.mmrest.loss.memory",
     "model.mmrest.projection.centers",
 ];
 

@@ -228,6 +228,9 @@ pub struct OrdinalConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KernelLossConfig {
+    /// Whether a batch is compared with all other training segments, as they were encoded at the end of the epoch before,
+    /// and not with itself alone.
+    pub memory: bool,
     /// Weight of the cross-entropy of a segment's shares of the clusters, as `ordinal` has it.
     pub ordinal_weight: f64,
     /// Standard deviation of the label's place among the clusters, in label units; 0: between its two neighbours.
@@ -302,6 +305,11 @@ impl MmRestConfig {
     /// Whether kernel regression has any part in a run.
     pub(super) fn needs_kernel(&self) -> bool {
         (self.mmc && matches!(self.loss, LossConfig::Kernel(_))) || self.biased_by_kernel()
+    }
+
+    /// Whether the loss compares a batch with training segments beside it.
+    pub(super) fn remembers(&self) -> bool {
+        self.mmc && matches!(&self.loss, LossConfig::Kernel(loss) if loss.memory)
     }
 
     /// Whether the bias comes from kernel regression over the training segments.
@@ -399,6 +407,7 @@ kind = "expectation"
         "loss.smoothing",
         "loss.anchor_weight",
         "loss.ordinal_weight",
+        "loss.memory",
         "projection.signed",
         "projection.centers",
         "kernel.*",

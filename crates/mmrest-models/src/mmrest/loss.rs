@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use mmrest_kernels::host;
 use mmrest_metric::{
-    Clusters, KernelRegression, MetricError, MmcLoss, MultiMetric, OrdinalLossConfig, Rows, assign,
-    receptive_fields,
+    Clusters, KernelRegression, MetricError, MmcLoss, MultiMetric, OrdinalLossConfig, Rows,
+    Support, assign, receptive_fields,
 };
 
 use super::{
@@ -30,6 +30,8 @@ struct BatchClusters {
     bins: Vec<usize>,
     /// The label of each segment.
     labels: Vec<f32>,
+    /// Training segments beside the batch's, as they were last encoded.
+    memory: Option<Support>,
     /// Seed of the pair sampling.
     seed: u64,
     /// The clusters after this batch, where a step has any use for them.
@@ -73,6 +75,7 @@ impl MmRest {
                 None => host::read("representations", rows.clone().inner())?,
             },
             labels: batch.labels.repeat(modalities),
+            places: batch.rows.clone(),
         };
         let Some(part) = &batch.part else {
             let on = self.cluster_batch(&own, state, modalities, mode)?;
@@ -120,6 +123,7 @@ impl MmRest {
         let on = BatchClusters {
             labels: labels[..labels.len() / modalities.max(1)].to_vec(),
             seed: seed::mix(settings.seed, &[seed::PAIRS, epoch, step]),
+            memory: self.memory(state, mode, &all.places),
             ..BatchClusters::default()
         };
         if !self.steps_use_clusters() {
@@ -158,6 +162,14 @@ impl MmRest {
             next: Some(next),
             ..on
         })
+    }
+
+    /// What a batch is compared with beside itself (`loss.memory`): the training segments that it does not have, as the
+    /// epoch before left them.
+    fn memory(&self, state: &ClusterState, mode: Mode, places: &[usize]) -> Option<Support> {
+        let remembers = self.settings.config.remembers() && matches!(mode, Mode::Train(_));
+        let support = state.support.as_ref().filter(|_| remembers)?;
+        Some(support.without(places)).filter(|memory| !memory.is_empty())
     }
 
     fn mmc_loss(
@@ -223,13 +235,15 @@ impl MmRest {
         ordinal: MmcLoss,
     ) -> Result<MmcLoss, MetricError> {
         let labels = &on.labels;
-        // A segment alone in its batch has nothing to be compared with.
-        let intra = match kernel.filter(|_| labels.len() > 1) {
+        // A segment alone in its batch, without a memory, has nothing to be compared with.
+        let compared = labels.len() + on.memory.as_ref().map_or(0, Support::len);
+        let intra = match kernel.filter(|_| compared > 1) {
             Some(kernel) => {
                 let which = &on.bins[..labels.len()];
                 let truth = TensorData::new(labels.clone(), [labels.len()]);
                 let truth = Tensor::<1>::from_data(truth, &rows.device());
-                let given = kernel.leave_one_out(rows, labels, which, metric)?;
+                let memory = on.memory.as_ref();
+                let given = kernel.leave_one_out(rows, labels, which, memory, metric)?;
                 (given - truth).abs().mean()
             }
             None => ordinal.intra,

@@ -271,7 +271,7 @@ impl SentimentModel for MmRest {
             return Ok(());
         };
         wide("centres", clusters.dim)?;
-        if self.epoch_end_stage().is_some() && state.support.is_none() {
+        if self.predicts_by_support() && state.support.is_none() {
             return Err(ModelError::Config(ConfigError(
                 "holds no segments (support), of which the kernel's bias is made".to_owned(),
             )));
@@ -279,14 +279,20 @@ impl SentimentModel for MmRest {
         Ok(clusters.check(self.settings.classes.len(), config.clusters.clusters)?)
     }
 
+    /// A memory of the loss alone is nothing to a prediction.
+    fn prediction_state(&self, state: &ClusterState) -> ClusterState {
+        let mut state = state.clone();
+        state.support.take_if(|_| !self.predicts_by_support());
+        state
+    }
+
     /// Makes the segments of a kernel's bias ready for many batches.
     fn ready(&self, mut state: ClusterState) -> Result<ClusterState, ModelError> {
-        if let (Some(_), Some(support), Some(kernel), Some(metric)) = (
-            self.epoch_end_stage(),
-            &state.support,
-            &self.kernel,
-            &self.metric,
-        ) {
+        let support = state
+            .support
+            .as_ref()
+            .filter(|_| self.predicts_by_support());
+        if let (Some(support), Some(kernel), Some(metric)) = (support, &self.kernel, &self.metric) {
             state.ready = ReadyKernel::new(kernel.ready(support, metric)?);
         }
         Ok(state)
@@ -343,8 +349,7 @@ impl SentimentModel for MmRest {
     }
 
     fn epoch_end_stage(&self) -> Option<&'static str> {
-        let config = &self.settings.config;
-        (self.kernel.is_some() && config.biased_by_kernel() && config.bias_at_evaluation)
+        (self.predicts_by_support() || self.settings.config.remembers())
             .then_some("encoding the training set")
     }
 

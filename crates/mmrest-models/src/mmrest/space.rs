@@ -25,7 +25,8 @@ use crate::seed;
 pub struct ClusterState {
     /// None before the first epoch, and where neither L_MMC nor the bias is in use.
     pub clusters: Option<Clusters>,
-    /// The training segments that a kernel's bias is made of; none before the first epoch has ended.
+    /// The training segments that a kernel's bias is made of, and the memory of its loss; none before the first epoch has
+    /// ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support: Option<Support>,
     /// The same, made ready for one model's weights ([`SentimentModel::ready`]); empty in training.
@@ -240,7 +241,13 @@ impl MmRest {
         Ok(())
     }
 
-    /// Encodes the segments that a kernel's bias is made of (docs/src/method.md, "the kernel form"), and their clusters.
+    /// Whether predictions are biased by the training segments around.
+    pub(super) fn predicts_by_support(&self) -> bool {
+        let config = &self.settings.config;
+        config.biased_by_kernel() && config.bias_at_evaluation
+    }
+
+    /// Encodes the segments that a kernel's bias and memory are made of (docs/src/method.md, "the kernel form"), and their clusters.
     pub(super) fn fit_support(
         &self,
         state: &mut ClusterState,
@@ -249,8 +256,9 @@ impl MmRest {
         let settings = &self.settings;
         let dim = settings.config.representation;
         let modalities = self.kernel.as_ref().map_or(1, KernelRegression::modalities);
-        let PartRows { values, mut labels } =
-            concatenate(&self.encode_split(train)?, modalities, dim);
+        let PartRows {
+            values, mut labels, ..
+        } = concatenate(&self.encode_split(train)?, modalities, dim);
         let mut bins: Vec<usize> = labels.iter().map(|&l| settings.bins.bin(l)).collect();
         let rows = Rows::new(&values, dim)?;
         state.clusters = Some(Clusters::by_bin(rows, &bins, settings.bins.len()));
@@ -279,7 +287,11 @@ impl MmRest {
                 ));
             }
             let labels = batch.labels.repeat(representations.modalities());
-            Ok(PartRows { values, labels })
+            Ok(PartRows {
+                values,
+                labels,
+                places: batch.rows,
+            })
         });
         encoded.collect()
     }

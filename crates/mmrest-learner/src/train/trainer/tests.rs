@@ -2,7 +2,7 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use mmrest_data::{Frames, Modality, Widths};
 use mmrest_kernels::host;
-use mmrest_metric::Clusters;
+use mmrest_metric::{Clusters, Support};
 use mmrest_models::{
     Assign, Clip, ClusterConfig, ClusterScope, ClusterState, Example, Forward, FusionKind,
     HostBatch, KernelLossConfig, LossConfig, MmRest, MmRestConfig, Mode, ParameterGroup, Part,
@@ -41,6 +41,27 @@ fn kernel() -> MmRestConfig {
     config.loss = LossConfig::Kernel(KernelLossConfig::default());
     config.projection = ProjectionConfig::Kernel { centers: 0.5 };
     config
+}
+
+/// The kernel form, whose loss compares a batch with all other training segments.
+fn remembering() -> MmRestConfig {
+    let loss = LossConfig::Kernel(KernelLossConfig {
+        memory: true,
+        ..KernelLossConfig::default()
+    });
+    MmRestConfig { loss, ..kernel() }
+}
+
+/// Twenty training segments as an epoch's end encodes them, the thirteen of a batch among them.
+fn support() -> Support {
+    let mut rng = seed::rng(17, &[]);
+    let values = (0..2 * 20 * 8).map(|_| rng.random_range(-0.5..0.5));
+    Support {
+        dim: 8,
+        rows: values.collect(),
+        labels: (0..20).map(|index| (index % 7) as f32 - 3.0).collect(),
+        metric: (0..20).map(|index| index % 7).collect(),
+    }
 }
 
 /// A trainer whose steps are computed in so many parts, each on a clone of one device.
@@ -129,12 +150,13 @@ fn assert_near(a: f64, b: f64, what: &str) {
 fn parts_of_a_step_add_up_to_the_step() {
     let device = Device::flex().autodiff();
     let [train, batch] = [ClusterScope::Train, ClusterScope::Batch].map(config);
-    for config in [train, batch, kernel()] {
+    for config in [train, batch, kernel(), remembering()] {
         let mut one = trainer(&config, &device, 1);
         // The clusters that a first step finds, so that the step that is looked at has a bias.
         let (_, clusters) = gradients_of(&one);
         let state = ClusterState {
             clusters,
+            support: Some(support()),
             ..ClusterState::default()
         };
         one.set_state(state.clone());
