@@ -247,7 +247,8 @@ impl MmRest {
         config.biased_by_kernel() && config.bias_at_evaluation
     }
 
-    /// Encodes the segments that a kernel's bias and memory are made of (docs/src/method.md, "the kernel form"), and their clusters.
+    /// Encodes the segments that a kernel's bias and memory are made of (docs/src/method.md, "the kernel form"), and their
+    /// clusters.
     pub(super) fn fit_support(
         &self,
         state: &mut ClusterState,
