@@ -50,7 +50,7 @@ impl fmt::Debug for Shared {
 }
 
 /// What a part contributes: its rows, modality after modality, on the host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PartRows {
     /// `[modalities * segments, dim]`
     pub values: Vec<f32>,

@@ -53,7 +53,7 @@ pub use mmlcn_like::{
 pub use mmrest::{
     Assign, ClusterConfig, ClusterScope, ClusterState, Forward, FusionKind, GatedScores,
     KernelConfig, KernelLossConfig, LossConfig, MetricKind, MmRest, MmRestConfig, OrdinalConfig,
-    ProjectionConfig, ReadyKernel, ReceptiveFieldKind, Target, TextEncoder,
+    ProjectionConfig, ReadyKernel, ReceptiveFieldKind, StepRows, SupportFrom, Target, TextEncoder,
 };
 pub use model::{
     Loss, Mode, ModelOutput, NearCluster, Prediction, Presets, SentimentModel, StepAt,

@@ -16,6 +16,9 @@ pub struct Needs {
     pub sentences: usize,
     /// The longest sequences that the model reads: what lies beyond is cut off, which the run reports.
     pub longest: Longest,
+    /// The setting, if any, by which evaluation goes by what the training steps computed, so that these have to have all
+    /// modalities and the weights of evaluation.
+    pub plain_steps: Option<&'static str>,
 }
 
 impl Default for Needs {
@@ -27,6 +30,7 @@ impl Default for Needs {
             absent: AbsentNeed::Omitted,
             sentences: 0,
             longest: Longest::default(),
+            plain_steps: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use common::{TRAIN, host, presets};
 use mmrest_data::Modality;
 use mmrest_models::{
     Batch, ClusterState, FusionKind, KernelLossConfig, LossConfig, MmRest, MmRestConfig, Mode,
-    ModelOutput, ProjectionConfig, SentimentModel, SequenceBatch, Task,
+    ModelOutput, ProjectionConfig, SentimentModel, SequenceBatch, StepRows, SupportFrom, Task,
 };
 
 const LABELS: [f32; 6] = [-2.5, 0.25, 3.0, 1.0, -1.0, 0.0];
@@ -35,7 +35,10 @@ fn kernel() -> MmRestConfig {
             anchor_weight: 0.1,
             ..KernelLossConfig::default()
         }),
-        projection: ProjectionConfig::Kernel { centers: 0.3 },
+        projection: ProjectionConfig::Kernel {
+            centers: 0.3,
+            support: SupportFrom::Encoded,
+        },
         ..config
     }
 }
@@ -62,6 +65,21 @@ fn segments(device: &Device) -> Batch {
         rows: (0..LABELS.len()).collect(),
         part: None,
     }
+}
+
+/// Some of them, by their places in the split.
+fn picked(rows: &[usize], device: &Device) -> Batch {
+    let mut batch = segments(device);
+    let places: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    for modality in [&mut batch.audio, &mut batch.vision] {
+        let modality = modality.as_mut().unwrap();
+        let places = Tensor::from_data(TensorData::new(places.clone(), [rows.len()]), device);
+        modality.values = modality.values.clone().select(0, places);
+        modality.lengths = rows.iter().map(|&row| modality.lengths[row]).collect();
+    }
+    batch.labels = rows.iter().map(|&row| LABELS[row]).collect();
+    batch.rows = rows.to_vec();
+    batch
 }
 
 /// A model after the end of an epoch of these segments.
@@ -116,7 +134,7 @@ fn the_bias_is_what_the_training_segments_around_say() {
     let shares = metric.log_memberships(rows, 2, clusters, config.clusters.temperature);
     let sentiments: Vec<f32> = clusters.bins.iter().map(|&bin| bin as f32 - 3.0).collect();
     let expected = host(mmrest_metric::expected_sentiment(shares, &sentiments));
-    let ProjectionConfig::Kernel { centers } = config.projection else {
+    let ProjectionConfig::Kernel { centers, .. } = config.projection else {
         panic!("{:?}", config.projection);
     };
     let (score, y) = (host(output.score.clone()), host(output.prediction()));
@@ -263,18 +281,7 @@ fn a_memory_is_the_training_segments_that_the_batch_does_not_have() {
     let device = Device::flex().autodiff();
     device.seed(3);
     let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
-    // Two segments of the six, which stand at places 4 and 1 of their split.
-    let two = |values: Tensor<3>| {
-        let picked = Tensor::from_data(TensorData::from([4_i64, 1]), &device);
-        values.select(0, picked)
-    };
-    let mut batch = segments(&device);
-    for modality in [&mut batch.audio, &mut batch.vision] {
-        let modality = modality.as_mut().unwrap();
-        modality.values = two(modality.values.clone());
-        modality.lengths = vec![1, 2];
-    }
-    (batch.labels, batch.rows) = (vec![LABELS[4], LABELS[1]], vec![4, 1]);
+    let batch = picked(&[4, 1], &device);
     let intra = |state: &ClusterState, mode| {
         let mut output = model.forward(&batch, state, mode).unwrap();
         let loss = model.loss(&batch, &mut output, state, mode).unwrap();
@@ -312,6 +319,67 @@ fn a_memory_is_the_training_segments_that_the_batch_does_not_have() {
     for (state, mode) in [(&before, TRAIN), (&state, Mode::Evaluate)] {
         assert!((intra(state, mode).0 - far).abs() < 1e-5);
     }
+}
+
+#[test]
+fn the_steps_of_an_epoch_leave_the_segments_as_its_end_would_encode_them() {
+    let config = MmRestConfig {
+        dropout: 0.0,
+        projection: ProjectionConfig::Kernel {
+            centers: 0.3,
+            support: SupportFrom::Steps,
+        },
+        ..kernel()
+    };
+    let inner = Device::flex();
+    // No step has come before the end of the epoch: the split is encoded.
+    let (_, encoded) = trained(&config, &inner);
+    let expected = encoded.support.as_ref().unwrap();
+    let device = Device::flex().autodiff();
+    device.seed(3);
+    let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
+    let step = |state: &mut ClusterState, rows: &[usize]| {
+        let batch = picked(rows, &device);
+        let mut output = model.forward(&batch, state, TRAIN).unwrap();
+        model.loss(&batch, &mut output, state, TRAIN).unwrap();
+        let at = mmrest_models::StepAt::new(1, 1);
+        model.observe(&batch, &output, state, at).unwrap();
+    };
+    let begun = || {
+        let mut state = MmRest::init_state(&config, &task(3, 2), &LABELS);
+        state.clusters.clone_from(&encoded.clusters);
+        state
+    };
+
+    let mut state = begun();
+    for rows in [[4, 1], [0, 5], [3, 2]] {
+        step(&mut state, &rows);
+    }
+    let evaluated = model.valid();
+    evaluated
+        .end_epoch(&mut state, &mut std::iter::empty())
+        .unwrap();
+    let kept = state.support.as_ref().unwrap();
+    assert_eq!(
+        (&kept.labels, &kept.metric),
+        (&expected.labels, &expected.metric)
+    );
+    assert_eq!(kept.rows.len(), expected.rows.len());
+    for (kept, expected) in kept.rows.iter().zip(&expected.rows) {
+        assert!((kept - expected).abs() < 1e-6, "{kept} and {expected}");
+    }
+    assert_eq!(state.steps, begun().steps);
+
+    // The next epoch knows the size of the split by its segments. One that a skipped step has not kept is encoded anew,
+    // with all others.
+    state.steps = StepRows::default();
+    for rows in [[4, 1], [0, 5]] {
+        step(&mut state, &rows);
+    }
+    let mut split = [Ok(segments(&inner))].into_iter();
+    evaluated.end_epoch(&mut state, &mut split).unwrap();
+    assert!(split.next().is_none());
+    assert_eq!(state.support, encoded.support);
 }
 
 #[test]

@@ -348,7 +348,36 @@ impl Config {
         ConfigError::positive("train.batch_size", train.batch_size)?;
         ConfigError::positive("train.patience", train.patience)?;
         ConfigError::positive("train.non_finite_steps", train.non_finite_steps)?;
-        ConfigError::fraction("train.modality_dropout", train.modality_dropout)
+        ConfigError::fraction("train.modality_dropout", train.modality_dropout)?;
+        self.check_steps()
+    }
+
+    /// Checks that the training steps are what evaluation goes by, where a model does.
+    fn check_steps(&self) -> Result<(), ConfigError> {
+        let Some(setting) = self.model.needs().plain_steps else {
+            return Ok(());
+        };
+        let train = &self.train;
+        for (key, what, value) in [
+            (
+                "train.ema",
+                "with the weights that are evaluated",
+                train.ema,
+            ),
+            (
+                "train.modality_dropout",
+                "with all modalities",
+                train.modality_dropout,
+            ),
+        ] {
+            if value > 0.0 {
+                return Err(ConfigError(format!(
+                    "{setting} keeps segments as the training steps encode them, which has to be {what}: set {key} = 0, \
+                     found {value}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -370,7 +399,9 @@ fn at_fault<'a>(
 #[cfg(test)]
 mod tests {
     use mmrest_metric::SentimentBins;
-    use mmrest_models::{Assign, ClusterScope, LossConfig, MmRestConfig, ProjectionConfig};
+    use mmrest_models::{
+        Assign, ClusterScope, LossConfig, MmRestConfig, ProjectionConfig, SupportFrom,
+    };
 
     use super::*;
 
@@ -453,6 +484,25 @@ mod tests {
         let fewer = Config::parse(fewer, &[]).unwrap();
         let sentiments = fewer.bins.sentiments(fewer.data.label_range);
         assert_eq!(sentiments, [-1.0, -0.4, 0.0, 0.4, 1.0]);
+    }
+
+    #[test]
+    fn segments_kept_from_the_steps_take_plain_steps() {
+        let kept = "[model.mmrest.projection]\nsupport = \"steps\"\n";
+        let config = Config::parse(kept, &[]).unwrap();
+        let ProjectionConfig::Kernel { support, .. } = mmrest(&config).projection else {
+            panic!("{:?}", mmrest(&config).projection);
+        };
+        assert_eq!(support, SupportFrom::Steps);
+        for (key, value) in [("ema", 0.9), ("modality_dropout", 0.2)] {
+            let refused = refused(&format!("{kept}[train]\n{key} = {value}"));
+            assert!(refused.contains("projection.support"), "{refused}");
+            let change = format!("set train.{key} = 0, found {value}");
+            assert!(refused.contains(&change), "{refused}");
+            // Without a bias nothing is made of the segments.
+            let unbiased = format!("{kept}[train]\n{key} = {value}\n[model.mmrest]\nbias = false");
+            Config::parse(&unbiased, &[]).unwrap();
+        }
     }
 
     #[test]

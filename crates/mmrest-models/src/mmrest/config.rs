@@ -287,7 +287,21 @@ pub enum ProjectionConfig {
         /// The share of the sentiment expected of the clusters in it, 0 to 1.
         #[serde(default)]
         centers: f64,
+        /// Whose representations of the training segments these are.
+        #[serde(default)]
+        support: SupportFrom,
     },
+}
+
+/// Where the training segments that a kernel's bias is made of are encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SupportFrom {
+    /// Once more at the end of an epoch, with the weights that it ends with and without dropout.
+    #[default]
+    Encoded,
+    /// In the epoch's steps, each with the weights and the dropout of its own step.
+    Steps,
 }
 
 impl Default for ProjectionConfig {
@@ -310,6 +324,18 @@ impl MmRestConfig {
     /// Whether the loss compares a batch with training segments beside it.
     pub(super) fn remembers(&self) -> bool {
         self.mmc && matches!(&self.loss, LossConfig::Kernel(loss) if loss.memory)
+    }
+
+    /// Whether the training segments that the bias is made of are kept as the steps encode them.
+    pub(super) fn keeps_steps(&self) -> bool {
+        let steps = matches!(
+            self.projection,
+            ProjectionConfig::Kernel {
+                support: SupportFrom::Steps,
+                ..
+            }
+        );
+        steps && self.bias && self.bias_at_evaluation
     }
 
     /// Whether the bias comes from kernel regression over the training segments.
@@ -410,6 +436,7 @@ kind = "expectation"
         "loss.memory",
         "projection.signed",
         "projection.centers",
+        "projection.support",
         "kernel.*",
     ];
 
@@ -457,7 +484,7 @@ kind = "expectation"
                 ("loss.anchor_weight", loss.anchor_weight),
             ]),
         }
-        if let ProjectionConfig::Kernel { centers } = self.projection {
+        if let ProjectionConfig::Kernel { centers, .. } = self.projection {
             weights.push(("projection.centers", centers));
             if centers > 1.0 {
                 return Err(ConfigError(format!(

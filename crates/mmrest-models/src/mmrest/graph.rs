@@ -105,7 +105,7 @@ impl MmRest {
                 let expected = self.expected(clusters, &distances, modalities, graph);
                 graph.op("Sub", &[&expected, score])
             }
-            ProjectionConfig::Kernel { centers } => {
+            ProjectionConfig::Kernel { centers, .. } => {
                 let (Some(kernel), Some(support)) = (&self.kernel, &state.support) else {
                     return Ok(None);
                 };

@@ -1,5 +1,7 @@
 //! L_MMC of a batch, and the clusters that it is about.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use mmrest_kernels::host;
@@ -40,7 +42,7 @@ struct BatchClusters {
 
 /// The rows of a whole batch that several devices computed, and its clusters.
 struct Gathered {
-    values: Vec<f32>,
+    rows: Arc<PartRows>,
     on: BatchClusters,
 }
 
@@ -67,11 +69,12 @@ impl MmRest {
     ) -> Result<Option<MmcLoss>, ModelError> {
         let rows = output.representations.rows();
         let modalities = output.representations.modalities();
+        let keeps = self.settings.config.keeps_steps() && matches!(mode, Mode::Train(_));
         let own = PartRows {
             values: match &output.rows_on_host {
                 Some(values) => values.clone(),
                 // Several devices exchange their rows in any case.
-                None if batch.part.is_none() && !self.steps_use_clusters() => Vec::new(),
+                None if batch.part.is_none() && !keeps && !self.steps_use_clusters() => Vec::new(),
                 None => host::read("representations", rows.clone().inner())?,
             },
             labels: batch.labels.repeat(modalities),
@@ -81,17 +84,19 @@ impl MmRest {
             let on = self.cluster_batch(&own, state, modalities, mode)?;
             let loss = self.mmc_loss(rows, &on, metric, self.kernel.as_ref())?;
             output.next = on.next;
+            output.kept = keeps.then(|| Arc::new(own));
             return Ok(loss);
         };
         let [_, dim] = rows.dims();
         let gathered = part.all_gather(own, |parts| {
             let all = concatenate(parts, modalities, dim);
             let on = self.cluster_batch(&all, state, modalities, mode)?;
-            let values = all.values;
-            Ok(Gathered { values, on })
+            let rows = Arc::new(all);
+            Ok(Gathered { rows, on })
         })?;
         output.next.clone_from(&gathered.on.next);
-        let all = part.among(rows, &gathered.values, modalities);
+        output.kept = keeps.then(|| Arc::clone(&gathered.rows));
+        let all = part.among(rows, &gathered.rows.values, modalities);
         match part.index() {
             0 => self.mmc_loss(all, &gathered.on, metric, self.kernel.as_ref()),
             // The metrics' own gradient is the whole batch's on every device: it is taken once.

@@ -25,18 +25,21 @@ use mmrest_pdlf::{Fusion, Projection};
 
 pub use self::config::{
     Assign, ClusterConfig, ClusterScope, FusionKind, KernelConfig, KernelLossConfig, LossConfig,
-    MetricKind, MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, Target,
+    MetricKind, MmRestConfig, OrdinalConfig, ProjectionConfig, ReceptiveFieldKind, SupportFrom,
+    Target,
 };
 pub use self::fusion::GatedScores;
 use self::fusion::{further, fusion_config};
-pub use self::space::{ClusterState, ReadyKernel};
+pub use self::space::{ClusterState, ReadyKernel, StepRows};
 use self::space::{Space, near_clusters, place_rows, unit_length};
+use crate::all_gather::PartRows;
 use crate::batch::Batch;
 use crate::counts::{bert_parameters, linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
 use crate::geometry::{Geometry, Representations};
 use crate::graph::{GraphInputs, GraphOutputs};
 use crate::model::{Loss, Mode, ModelOutput, Prediction, SentimentModel, StepAt};
+use crate::needs::Needs;
 use crate::recipe::{Clip, GradientGroup, Optimizer, ParameterGroup, Rates, Recipe};
 use crate::sequences::SequenceBatch;
 use crate::task::Task;
@@ -138,6 +141,8 @@ pub struct Forward {
     rows_on_host: Option<Vec<f32>>,
     /// The clusters after this batch, once the loss is computed.
     next: Option<Clusters>,
+    /// The whole batch's rows of C, once the loss is computed, where the bias of an evaluation is made of them.
+    kept: Option<Arc<PartRows>>,
 }
 
 impl ModelOutput for Forward {
@@ -248,8 +253,11 @@ impl SentimentModel for MmRest {
         ])
     }
 
-    fn init_state(_: &MmRestConfig, _: &Task, _: &[f32]) -> ClusterState {
-        ClusterState::default()
+    fn init_state(_: &MmRestConfig, _: &Task, labels: &[f32]) -> ClusterState {
+        ClusterState {
+            steps: StepRows::new(labels.len()),
+            ..ClusterState::default()
+        }
     }
 
     fn check_state(&self, state: &ClusterState) -> Result<(), ModelError> {
@@ -326,6 +334,15 @@ impl SentimentModel for MmRest {
                 gradients("metric", METRIC, Clip::norm(config.max_metric_grad_norm)),
             ],
         )
+    }
+
+    fn needs(config: &MmRestConfig) -> Needs {
+        Needs {
+            plain_steps: config
+                .keeps_steps()
+                .then_some("model.mmrest.projection.support = \"steps\""),
+            ..Needs::default()
+        }
     }
 
     fn epoch_stage(&self, epoch: usize) -> Option<&'static str> {
@@ -455,6 +472,7 @@ impl SentimentModel for MmRest {
         if output.next.is_some() {
             state.clusters.clone_from(&output.next);
         }
+        state.steps.keep(output.kept.as_ref());
         Ok(())
     }
 
@@ -666,6 +684,7 @@ impl MmRest {
             prediction,
             rows_on_host,
             next: None,
+            kept: None,
         })
     }
 }

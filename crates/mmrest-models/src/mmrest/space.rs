@@ -32,6 +32,60 @@ pub struct ClusterState {
     /// The same, made ready for one model's weights ([`SentimentModel::ready`]); empty in training.
     #[serde(skip)]
     pub ready: ReadyKernel,
+    /// What the steps of the epoch in progress have encoded, where a support is made of it (`projection.support`).
+    #[serde(skip)]
+    pub steps: StepRows,
+}
+
+/// The training segments as the steps of an epoch encoded them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepRows {
+    /// How many segments the training split has, where no support tells it.
+    segments: usize,
+    batches: Vec<Arc<PartRows>>,
+}
+
+impl StepRows {
+    /// Nothing yet of a training split of so many segments.
+    pub(super) fn new(segments: usize) -> Self {
+        Self {
+            segments,
+            batches: Vec::new(),
+        }
+    }
+
+    pub(super) fn keep(&mut self, batch: Option<&Arc<PartRows>>) {
+        self.batches.extend(batch.cloned());
+    }
+
+    /// Takes all rows of the split's `segments`, in its order; none where a segment is missing, as those of a skipped step are, or not
+    /// finite.
+    fn take(&mut self, segments: usize, modalities: usize, dim: usize) -> Option<PartRows> {
+        let batches: Vec<PartRows> = std::mem::take(&mut self.batches)
+            .into_iter()
+            .map(Arc::unwrap_or_clone)
+            .collect();
+        let all = concatenate(&batches, modalities, dim);
+        let mut order: Vec<usize> = (0..all.places.len()).collect();
+        order.sort_by_key(|&at| all.places[at]);
+        let places: Vec<usize> = order.iter().map(|&at| all.places[at]).collect();
+        let complete = places.iter().copied().eq(0..segments);
+        let finite = all.values.iter().all(|value| value.is_finite());
+        (complete && finite && segments > 0).then(|| {
+            let (mut values, mut labels) = (Vec::new(), Vec::new());
+            for modality in 0..modalities {
+                for row in order.iter().map(|at| modality * segments + at) {
+                    values.extend_from_slice(&all.values[row * dim..(row + 1) * dim]);
+                    labels.push(all.labels[row]);
+                }
+            }
+            PartRows {
+                values,
+                labels,
+                places,
+            }
+        })
+    }
 }
 
 /// A support that is ready, or nothing. It says nothing that support and weights do not say, so any two are equal.
@@ -247,8 +301,8 @@ impl MmRest {
         config.biased_by_kernel() && config.bias_at_evaluation
     }
 
-    /// Encodes the segments that a kernel's bias and memory are made of (docs/src/method.md, "the kernel form"), and their
-    /// clusters.
+    /// Makes the segments that a kernel's bias and memory are made of (docs/src/method.md, "the kernel form"), and their
+    /// clusters, of what the epoch's steps have kept, or else of `train`.
     pub(super) fn fit_support(
         &self,
         state: &mut ClusterState,
@@ -257,9 +311,14 @@ impl MmRest {
         let settings = &self.settings;
         let dim = settings.config.representation;
         let modalities = self.kernel.as_ref().map_or(1, KernelRegression::modalities);
+        let before = state.support.as_ref();
+        let segments = before.map_or(state.steps.segments, Support::len);
         let PartRows {
             values, mut labels, ..
-        } = concatenate(&self.encode_split(train)?, modalities, dim);
+        } = match state.steps.take(segments, modalities, dim) {
+            Some(kept) => kept,
+            None => concatenate(&self.encode_split(train)?, modalities, dim),
+        };
         let mut bins: Vec<usize> = labels.iter().map(|&l| settings.bins.bin(l)).collect();
         let rows = Rows::new(&values, dim)?;
         state.clusters = Some(Clusters::by_bin(rows, &bins, settings.bins.len()));
@@ -316,7 +375,7 @@ impl MmRest {
         };
         Ok(Some(match settings.config.projection {
             ProjectionConfig::Expectation {} => expected() - score.clone(),
-            ProjectionConfig::Kernel { centers } => {
+            ProjectionConfig::Kernel { centers, .. } => {
                 let rows = representations.rows();
                 let mut around = match (&state.ready, &self.kernel, &state.support) {
                     (ReadyKernel(Some(ready)), ..) => ready.predict(rows)?,

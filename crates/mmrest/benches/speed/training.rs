@@ -36,6 +36,8 @@ pub(crate) enum Setup {
     Mpnet,
     /// As `MiniLm`, with the default preset in place of the published network, which PyTorch has.
     DefaultPreset,
+    /// As `DefaultPreset`, the segments of the bias kept from the steps.
+    KeptSegments,
 }
 
 /// How large the data, the batches and the text encoder are.
@@ -81,10 +83,12 @@ impl Setup {
     }
 
     fn network(self) -> Result<MmRestConfig, String> {
-        if self != Self::DefaultPreset {
-            return Ok(MmRestConfig::default());
-        }
-        let config = Config::parse("", &[]).map_err(|error| error.to_string())?;
+        let text = match self {
+            Self::DefaultPreset => "",
+            Self::KeptSegments => "model.mmrest.projection.support = \"steps\"",
+            _ => return Ok(MmRestConfig::default()),
+        };
+        let config = Config::parse(text, &[]).map_err(|error| error.to_string())?;
         match config.model {
             ModelConfig::MmRest { config } => Ok(config),
             other => Err(format!("the default model is {}", other.name())),

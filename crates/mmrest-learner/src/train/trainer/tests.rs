@@ -6,7 +6,7 @@ use mmrest_metric::{Clusters, Support};
 use mmrest_models::{
     Assign, Clip, ClusterConfig, ClusterScope, ClusterState, Example, Forward, FusionKind,
     HostBatch, KernelLossConfig, LossConfig, MmRest, MmRestConfig, Mode, ParameterGroup, Part,
-    Pass, ProjectionConfig, StepAt, Target, TextFeatures, seed,
+    Pass, ProjectionConfig, StepAt, SupportFrom, Target, TextFeatures, seed,
 };
 use rand::RngExt;
 
@@ -39,7 +39,10 @@ fn kernel() -> MmRestConfig {
     config.fusion = FusionKind::Gated;
     config.unit_length = true;
     config.loss = LossConfig::Kernel(KernelLossConfig::default());
-    config.projection = ProjectionConfig::Kernel { centers: 0.5 };
+    config.projection = ProjectionConfig::Kernel {
+        centers: 0.5,
+        support: SupportFrom::Steps,
+    };
     config
 }
 
@@ -144,6 +147,39 @@ fn assert_near(a: f64, b: f64, what: &str) {
         (a - b).abs() <= 1e-5 * a.abs().max(1.0),
         "{what}: {a} and {b}"
     );
+}
+
+#[test]
+fn the_parts_of_a_step_keep_the_segments_that_the_step_keeps() {
+    let (config, device) = (kernel(), Device::flex().autodiff());
+    let labels: Vec<f32> = examples(13).iter().map(|example| example.label).collect();
+    let support = |count: usize| {
+        let trainer = trainer(&config, &device, count);
+        let parts = parts(&trainer, &examples(13));
+        trainer.workers.step(&trainer.learner, parts).unwrap();
+        let (_, seen) = trainer.shared.lock().take();
+        let (batch, output) = seen.unwrap();
+        let model = trainer.model();
+        let mut state = MmRest::init_state(&config, &Config::default().task(WIDTHS, 0), &labels);
+        model
+            .observe(&batch, &output, &mut state, StepAt::new(1, 1))
+            .unwrap();
+        // Nothing is left to encode.
+        let evaluated = model.valid();
+        evaluated
+            .end_epoch(&mut state, &mut std::iter::empty())
+            .unwrap();
+        state.support.unwrap()
+    };
+    let one = support(1);
+    assert_eq!((&one.labels, one.rows.len()), (&labels, 2 * 13 * 8));
+    for count in [2, 3] {
+        let several = support(count);
+        assert_eq!(several.labels, labels);
+        for (a, b) in one.rows.iter().zip(&several.rows) {
+            assert_near(f64::from(*a), f64::from(*b), "row");
+        }
+    }
 }
 
 #[test]
