@@ -28,6 +28,7 @@ const OPTIONAL: [&str; 15] = [
     "model.mmrest.loss.ordinal_weight",
     "model.mmrest.loss.memory",
     "model.mmrest.projection.centers",
+    "model.mmrest.projection.support",
 ];
 
 fn read(path: &Path) -> String {
