@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use common::workspace;
 
 /// Keys that a configuration has only when they are set.
-const OPTIONAL: [&str; 15] = [
+const OPTIONAL: [&str; 16] = [
     "data.fold",
     "data.file",
     "data.words",
