@@ -41,9 +41,21 @@ fn kernel() -> MmRestConfig {
     config.loss = LossConfig::Kernel(KernelLossConfig::default());
     config.projection = ProjectionConfig::Kernel {
         centers: 0.5,
-        support: SupportFrom::Steps,
+        support: SupportFrom::Encoded,
     };
     config
+}
+
+/// The kernel form, whose bias is made of the segments that the steps keep.
+fn keeping() -> MmRestConfig {
+    let projection = ProjectionConfig::Kernel {
+        centers: 0.5,
+        support: SupportFrom::Steps,
+    };
+    MmRestConfig {
+        projection,
+        ..kernel()
+    }
 }
 
 /// The kernel form, whose loss compares a batch with all other training segments.
@@ -151,7 +163,7 @@ fn assert_near(a: f64, b: f64, what: &str) {
 
 #[test]
 fn the_parts_of_a_step_keep_the_segments_that_the_step_keeps() {
-    let (config, device) = (kernel(), Device::flex().autodiff());
+    let (config, device) = (keeping(), Device::flex().autodiff());
     let labels: Vec<f32> = examples(13).iter().map(|example| example.label).collect();
     let support = |count: usize| {
         let trainer = trainer(&config, &device, count);
@@ -498,6 +510,7 @@ fn a_step_reads_the_device_three_times_and_without_clusters_less() {
         (of(false, true), 3),
         (of(false, false), 1),
         (kernel(), 2),
+        (keeping(), 3),
     ] {
         let mut trainer = trainer(&config, &device, 1);
         let first = parts(&trainer, &examples(13));
