@@ -332,6 +332,7 @@ impl MmRest {
             metric: bins,
         });
         state.ready = ReadyKernel::default();
+        state.steps = StepRows::default();
         Ok(())
     }
 
