@@ -331,13 +331,14 @@ fn the_steps_of_an_epoch_leave_the_segments_as_its_end_would_encode_them() {
         },
         ..kernel()
     };
-    let inner = Device::flex();
-    // No step has come before the end of the epoch: the split is encoded.
-    let (_, encoded) = trained(&config, &inner);
-    let expected = encoded.support.as_ref().unwrap();
-    let device = Device::flex().autodiff();
-    device.seed(3);
+    let (inner, device) = (Device::flex(), Device::flex().autodiff());
     let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
+    let evaluated = model.valid();
+    let split = || [Ok(segments(&inner))].into_iter();
+    // No step has come before the end of the epoch: the split is encoded.
+    let mut encoded = MmRest::init_state(&config, &task(3, 2), &LABELS);
+    evaluated.end_epoch(&mut encoded, &mut split()).unwrap();
+    let expected = encoded.support.as_ref().unwrap();
     let step = |state: &mut ClusterState, rows: &[usize]| {
         let batch = picked(rows, &device);
         let mut output = model.forward(&batch, state, TRAIN).unwrap();
@@ -355,7 +356,6 @@ fn the_steps_of_an_epoch_leave_the_segments_as_its_end_would_encode_them() {
     for rows in [[4, 1], [0, 5], [3, 2]] {
         step(&mut state, &rows);
     }
-    let evaluated = model.valid();
     evaluated
         .end_epoch(&mut state, &mut std::iter::empty())
         .unwrap();
@@ -375,7 +375,7 @@ fn the_steps_of_an_epoch_leave_the_segments_as_its_end_would_encode_them() {
     for rows in [[4, 1], [0, 5]] {
         step(&mut state, &rows);
     }
-    let mut split = [Ok(segments(&inner))].into_iter();
+    let mut split = split();
     evaluated.end_epoch(&mut state, &mut split).unwrap();
     assert!(split.next().is_none());
     assert_eq!(state.support, encoded.support);

@@ -165,8 +165,11 @@ fn assert_near(a: f64, b: f64, what: &str) {
 fn the_parts_of_a_step_keep_the_segments_that_the_step_keeps() {
     let (config, device) = (keeping(), Device::flex().autodiff());
     let labels: Vec<f32> = examples(13).iter().map(|example| example.label).collect();
+    let alone = trainer(&config, &device, 1);
     let support = |count: usize| {
-        let trainer = trainer(&config, &device, count);
+        let mut trainer = trainer(&config, &device, count);
+        trainer.learner = alone.learner.clone();
+        trainer.shared = Arc::clone(&alone.shared);
         let parts = parts(&trainer, &examples(13));
         trainer.workers.step(&trainer.learner, parts).unwrap();
         let (_, seen) = trainer.shared.lock().take();
