@@ -600,14 +600,15 @@ mod tests {
             device.seed(seed);
             Dmd::init(&own, &config.task(widths, 0), None, &device).unwrap()
         };
-        let [weights, drawn] =
-            [1, 2].map(|seed| published_weights(&dmd(seed), Dmd::PUBLISHED_NAMES).unwrap());
+        let [network, other] = [1, 2].map(dmd);
+        let [weights, drawn] = [&network, &other]
+            .map(|network| published_weights(network, Dmd::PUBLISHED_NAMES).unwrap());
         // The network alone, without the graphs.
         let file = saved(&weights, &|name| {
             Some(name.strip_prefix("dmd.")?.to_owned())
         });
         let notes = Notes::default();
-        let begun = file.weights(dmd(2), &notes).unwrap();
+        let begun = file.weights(other, &notes).unwrap();
         let begun = published_weights(&begun, Dmd::PUBLISHED_NAMES).unwrap();
         for ((found, of_file), drawn) in begun.iter().zip(&weights).zip(&drawn) {
             let expected = if found.0.starts_with("dmd.") {
