@@ -58,8 +58,8 @@ impl StepRows {
         self.batches.extend(batch.cloned());
     }
 
-    /// Takes all rows of the split's `segments`, in its order; none where a segment is missing, as those of a skipped step are, or not
-    /// finite.
+    /// Takes all rows of the split's `segments`, in its order; none where a segment is missing, as those of a skipped step
+    /// are, or not finite.
     fn take(&mut self, segments: usize, modalities: usize, dim: usize) -> Option<PartRows> {
         let batches: Vec<PartRows> = std::mem::take(&mut self.batches)
             .into_iter()
