@@ -287,13 +287,13 @@ pub enum ProjectionConfig {
         /// The share of the sentiment expected of the clusters in it, 0 to 1.
         #[serde(default)]
         centers: f64,
-        /// Whose representations of the training segments these are.
+        /// When these segments are encoded.
         #[serde(default)]
         support: SupportFrom,
     },
 }
 
-/// Where the training segments that a kernel's bias is made of are encoded.
+/// When the training segments that a kernel's bias is made of are encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SupportFrom {
