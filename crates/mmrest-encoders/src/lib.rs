@@ -20,4 +20,6 @@ pub use packed::PackedTokens;
 pub use pooling::Pooling;
 pub use sequence::{SequenceEncoder, SequenceEncoderConfig};
 pub use tokenizer::{AddedToken, Tokenizer, TokenizerConfig, TokenizerOptions};
-pub use transformer::{Attention, Known, TransformerLayer, TransformerLayerConfig, drop_out};
+pub use transformer::{
+    Attention, Known, TransformerLayer, TransformerLayerConfig, drop_out, linear_layer,
+};

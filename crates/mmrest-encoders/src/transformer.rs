@@ -327,12 +327,13 @@ impl TransformerLayer {
     }
 
     fn feed_forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let hidden = relu(linear(&self.linear1, x));
-        linear(&self.linear2, drop_out(&self.relu_dropout, hidden))
+        let hidden = relu(linear_layer(&self.linear1, x));
+        linear_layer(&self.linear2, drop_out(&self.relu_dropout, hidden))
     }
 }
 
-fn linear(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+/// A linear layer of rows, by one operation where the device has it.
+pub fn linear_layer(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
     if takes(&x) {
         return project::<3>(x, &[layer]);
     }

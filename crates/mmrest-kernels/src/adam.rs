@@ -8,8 +8,6 @@
 
 mod together;
 
-use burn::backend::flex::FlexTensor;
-use burn::backend::{BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind};
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::{Adam, AdamConfig, AdamState, AdaptiveMomentumState, LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
@@ -19,7 +17,7 @@ use rayon::prelude::*;
 use self::together::Step;
 pub use self::together::{Moments, map_together};
 use crate::gpu;
-use crate::operation::takes;
+use crate::operation::{flex, takes, tensor};
 
 /// Values that one thread takes at a time.
 const BLOCK: usize = 1 << 14;
@@ -126,21 +124,6 @@ impl<S: MomentStep> NullaryFnOnce for Block<'_, S> {
             *out = step.step(parameter, *out, [first, second]);
         }
     }
-}
-
-/// The values of a tensor that fits, in order and from the start of their memory.
-fn flex<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    match tensor.into_dispatch().kind {
-        DispatchTensorKind::Flex(BackendTensor::Float(tensor)) => tensor.to_contiguous(),
-        _ => unreachable!("a tensor of the CPU, without autodiff"),
-    }
-}
-
-fn tensor<const D: usize>(values: FlexTensor) -> Tensor<D> {
-    Tensor::from_dispatch(DispatchTensor {
-        kind: DispatchTensorKind::Flex(BackendTensor::Float(values)),
-        autodiff: DispatchAutodiffContext::Disabled,
-    })
 }
 
 /// Parameters of [`FusedAdam`].

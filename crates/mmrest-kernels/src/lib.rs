@@ -3,7 +3,9 @@
 pub mod activation;
 pub mod adam;
 pub mod dropout;
+pub mod embedding;
 pub mod gpu;
+pub mod gradient;
 pub mod host;
 pub mod init;
 pub mod linear;

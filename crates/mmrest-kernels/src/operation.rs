@@ -135,6 +135,22 @@ pub fn apply<const N: usize, const D: usize, T: Tape<N>>(
     })
 }
 
+/// The values of a tensor of the CPU without autodiff, in order and from the start of their memory.
+pub(crate) fn flex<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    match tensor.into_dispatch().kind {
+        DispatchTensorKind::Flex(BackendTensor::Float(tensor)) => tensor.to_contiguous(),
+        _ => panic!("a tensor of the CPU, without autodiff"),
+    }
+}
+
+/// A tensor without autodiff.
+pub(crate) fn tensor<const D: usize>(values: FlexTensor) -> Tensor<D> {
+    Tensor::from_dispatch(DispatchTensor {
+        kind: DispatchTensorKind::Flex(BackendTensor::Float(values)),
+        autodiff: DispatchAutodiffContext::Disabled,
+    })
+}
+
 /// A tensor as autodiff has it; one from outside autodiff as a constant.
 fn tracked(kind: DispatchTensorKind) -> Tracked {
     match kind {

@@ -11,6 +11,7 @@ pub mod export;
 mod figures;
 mod files;
 mod loader;
+mod memory;
 mod modality_dropout;
 mod model_card;
 #[cfg(doctest)]
@@ -35,6 +36,7 @@ pub use error::LearnerError;
 pub use example::{FeatureSpec, FramePreparation, Preparation};
 pub use figures::{FigureSet, Figures, figures};
 pub use loader::{Batches, SegmentLoader};
+pub use memory::keep_freed_memory;
 pub use mmrest_models::{BiasInfo, NearCluster, PlacedRow, Placement, Prediction, SharedSpace};
 pub use predict::{
     CONFIDENCE, Contributions, Embeddings, Explanation, FAR, Interpretation, Interpreter,

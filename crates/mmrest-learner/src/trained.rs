@@ -13,7 +13,7 @@ use mmrest_models::{
 use mmrest_onnx::Graph;
 use serde::{Deserialize, Serialize};
 
-use crate::error::LearnerError;
+use crate::error::{LearnerError, batch_error};
 use crate::files;
 use crate::loader::SegmentLoader;
 use crate::untrained::{Untrained, write_weights};
@@ -26,6 +26,14 @@ pub trait TrainedModel: Debug + Send + Sync {
     ///
     /// The device cannot be read.
     fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError>;
+
+    /// Ends a run with a pass over the training split, where the model has one ([`SentimentModel::end_run`]). Gives whether
+    /// the model has changed.
+    ///
+    /// # Errors
+    ///
+    /// A batch or the device cannot be read, or a value is not finite.
+    fn end_run(&mut self, train: &SegmentLoader) -> Result<bool, LearnerError>;
 
     /// Predicts one batch, with its segments' representations.
     ///
@@ -117,6 +125,16 @@ impl<M: SentimentModel> TrainedModel for Trained<M> {
     fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError> {
         let output = self.model.forward(batch, &self.state, Mode::Evaluate)?;
         Ok(self.model.predictions(&output, &self.state, &batch.rows)?)
+    }
+
+    fn end_run(&mut self, train: &SegmentLoader) -> Result<bool, LearnerError> {
+        let mut state = self.state.clone();
+        let mut batches = train.pass().map(|batch| batch.map_err(batch_error));
+        let changed = self.model.end_run(&mut state, &mut batches)?;
+        if changed {
+            self.state = self.model.ready(state)?;
+        }
+        Ok(changed)
     }
 
     fn represent_batch(

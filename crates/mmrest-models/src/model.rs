@@ -156,6 +156,20 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
         Ok(())
     }
 
+    /// Ends a run with a pass over the training split in its own order, where the state that [`end_epoch`](Self::end_epoch)
+    /// left is an approximation. The model is the selected one, without autodiff. Gives whether the state has changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`end_epoch`](Self::end_epoch).
+    fn end_run(
+        &self,
+        _state: &mut Self::State,
+        _train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
+    ) -> Result<bool, ModelError> {
+        Ok(false)
+    }
+
     /// What a state takes that is to be validated with averaged weights (`train.ema`), and needs a pass over the training
     /// split for, for the display; none when [`refit`](Self::refit) does nothing.
     fn refit_stage(&self) -> Option<&'static str> {

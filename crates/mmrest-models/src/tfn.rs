@@ -28,7 +28,7 @@ use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::Device;
 use burn::tensor::activation::{relu, sigmoid};
 use mmrest_encoders::init::pytorch_linear_init;
-use mmrest_encoders::{Bert, BertConfig, drop_out};
+use mmrest_encoders::{Bert, BertConfig, drop_out, linear_layer};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
@@ -339,7 +339,7 @@ impl SentimentModel for Tfn {
         let pairs = pairs.reshape([segments, width, 1]);
         let fusion = (pairs * t.unsqueeze_dim::<3>(1)).reshape([segments, width * by_text]);
         let x = drop_out(&self.post_fusion_dropout, fusion.clone());
-        let x = relu(self.post_fusion_layer_1.forward(x));
+        let x = relu(linear_layer(&self.post_fusion_layer_1, x));
         let x = relu(self.post_fusion_layer_2.forward(x));
         let score = sigmoid(self.post_fusion_layer_3.forward(x));
         Ok(SubnetOutput {

@@ -370,6 +370,15 @@ fn the_steps_of_an_epoch_leave_the_segments_as_its_end_would_encode_them() {
     }
     assert_eq!(state.steps, StepRows::default());
 
+    // The end of the run encodes them all with the weights that were selected; where epochs end so already, it does nothing.
+    let mut ended = state.clone();
+    step(&mut ended, &[4, 1]);
+    assert!(evaluated.end_run(&mut ended, &mut split()).unwrap());
+    assert_eq!(ended, encoded);
+    let (plain, _) = trained(&kernel(), &inner);
+    assert!(!plain.end_run(&mut ended, &mut split()).unwrap());
+    assert_eq!(ended, encoded);
+
     // The next epoch knows the size of the split by its segments. One that a skipped step has not kept is encoded anew,
     // with all others.
     for rows in [[4, 1], [0, 5]] {

@@ -25,6 +25,7 @@ use burn::nn::{
 use burn::prelude::*;
 use burn::tensor::FloatDType;
 use mmrest_kernels::dropout::{self, Mask};
+use mmrest_kernels::embedding::rows_of;
 use mmrest_kernels::gpu::attention::Blocks;
 use mmrest_kernels::operation::takes;
 
@@ -79,12 +80,11 @@ impl Embeddings {
 
     /// `[tokens, hidden]` of the batch's tokens. Positions count anew in each sequence.
     fn forward(&self, batch: &PackedTokens) -> Tensor<2> {
-        let words = batch.ids.iter().map(|id| i64::from(*id)).collect();
-        let first = self.first as i64;
-        let positions = lens(&batch.offsets)
-            .flat_map(|len| first..first + len as i64)
+        let words: Vec<usize> = batch.ids.iter().map(|id| *id as usize).collect();
+        let positions: Vec<usize> = lens(&batch.offsets)
+            .flat_map(|len| self.first..self.first + len)
             .collect();
-        let mut sum = lookup(&self.word, words) + lookup(&self.position, positions);
+        let mut sum = lookup(&self.word, &words) + lookup(&self.position, &positions);
         if let Some(token_type) = &self.token_type {
             sum = sum + token_type.weight.val().narrow(0, 0, 1);
         }
@@ -106,11 +106,15 @@ impl Embeddings {
 }
 
 /// Rows of a table: `[indices, width]`.
-fn lookup(table: &Embedding, indices: Vec<i64>) -> Tensor<2> {
-    let count = indices.len();
-    let indices =
-        Tensor::<2, Int>::from_data(TensorData::new(indices, [1, count]), &table.weight.device());
-    table.forward(indices).squeeze_dim(0)
+fn lookup(table: &Embedding, ids: &[usize]) -> Tensor<2> {
+    let weight = table.weight.val();
+    if takes(&weight) {
+        return rows_of(weight, ids);
+    }
+    let places = ids.iter().map(|id| *id as i64).collect();
+    let places = TensorData::new::<i64, _>(places, [1, ids.len()]);
+    let places = Tensor::<2, Int>::from_data(places, &weight.device());
+    table.forward(places).squeeze_dim(0)
 }
 
 // ---- the model ----

@@ -316,7 +316,12 @@ pub(crate) fn finish(
     root: &Path,
     device: &Device,
 ) -> Result<MetricsFile, LearnerError> {
-    let (saved, model) = SavedModel::load(&folder.model(), device)?;
+    let (saved, mut model) = SavedModel::load(&folder.model(), device)?;
+    if model.end_run(&splits.loader(Split::Train, device))? {
+        let kept = BestModel::new(folder.model());
+        kept.keep(&saved, &*model, selected_epoch)?;
+        kept.promote()?;
+    }
     let space = model.geometry();
     let mut rows = Vec::new();
     let mut pass = |split| {

@@ -6,6 +6,8 @@ use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use mmrest_kernels::gpu;
+use mmrest_kernels::gradient::{clamp, scale, sum_of_squares};
+use mmrest_kernels::operation::takes;
 use mmrest_models::{Clip, GradientGroup};
 
 use super::non_finite::NonFinite;
@@ -184,10 +186,18 @@ impl ModuleVisitor for SquaredSums<'_> {
             if gpu::takes(&gradient) {
                 self.on_gpu[group].push(flat(gradient));
             } else {
-                self.sums[group].push(gradient.square().sum());
+                self.sums[group].push(squares(gradient));
             }
         }
     }
+}
+
+/// The sum of a gradient's squares.
+fn squares<const D: usize>(gradient: Tensor<D>) -> Tensor<1> {
+    if takes(&gradient) {
+        return sum_of_squares(gradient);
+    }
+    gradient.square().sum()
 }
 
 /// All values of a tensor, in order.
@@ -293,7 +303,9 @@ impl ModuleVisitor for Changes<'_> {
                     self.on_gpu[group].push((param.id, flat(gradient)));
                     return;
                 }
-                Change::Scale(scale) => gradient.mul_scalar(scale),
+                Change::Scale(by) if takes(&gradient) => scale(gradient, by as f32),
+                Change::Scale(by) => gradient.mul_scalar(by),
+                Change::Clamp(max) if takes(&gradient) => clamp(gradient, max as f32),
                 Change::Clamp(max) => gradient.clamp(-max, max),
             };
             self.gradients.register(param.id, changed);

@@ -62,6 +62,33 @@ fn the_ordinal_preset_pulls_scores_towards_the_sentiment_of_the_clusters_around(
 }
 
 #[test]
+fn segments_kept_from_the_steps_are_encoded_once_more_for_the_selected_model() {
+    let _turn = turn();
+    let fixture = Fixture::new();
+    let run = |support: &str| {
+        let support = format!("model.mmrest.projection.support={support}");
+        let set = ["preset=kernel", "train.epochs=1", &support];
+        let metrics = fixture.train(&support, &set);
+        (fixture.run_folder(&support), metrics)
+    };
+    let (encoded, expected) = run("encoded");
+    let (steps, found) = run("steps");
+    let valid = |folder| epoch_columns(folder, |column| column == "valid_mae");
+    assert_ne!(valid(&encoded), valid(&steps), "dropout and older weights");
+    assert_eq!(read(encoded.predictions()), read(steps.predictions()));
+    assert_eq!(
+        (&found.valid, &found.test),
+        (&expected.valid, &expected.test)
+    );
+    let state = |folder: &RunFolder| read(folder.model().join("state.json"));
+    assert_eq!(state(&encoded), state(&steps));
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    let (root, own) = (fixture.folder.path(), Accepted::default());
+    let test = evaluate_run(&steps, Split::Test, None, root, &device, &own).unwrap();
+    assert_eq!(test.figures, expected.test);
+}
+
+#[test]
 fn another_scale_trains_by_its_own_bins_and_figures() {
     let _turn = turn();
     let fixture = Fixture::new();

@@ -300,7 +300,8 @@ pub enum SupportFrom {
     /// Once more at the end of an epoch, with the weights that it ends with and without dropout.
     #[default]
     Encoded,
-    /// In the epoch's steps, each with the weights and the dropout of its own step.
+    /// In the epoch's steps, each with the weights and the dropout of its own step; for the selected model once more at the
+    /// end of the run.
     Steps,
 }
 

@@ -381,6 +381,20 @@ impl SentimentModel for MmRest {
         }
     }
 
+    /// Encodes the segments that the steps kept with the weights that were selected.
+    fn end_run(
+        &self,
+        state: &mut ClusterState,
+        train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
+    ) -> Result<bool, ModelError> {
+        let kept = self.settings.config.keeps_steps();
+        if kept {
+            state.steps = StepRows::default();
+            self.fit_support(state, train)?;
+        }
+        Ok(kept)
+    }
+
     fn refit_stage(&self) -> Option<&'static str> {
         (self.fits_clusters() && self.epoch_end_stage().is_none()).then_some(CLUSTERING)
     }

@@ -104,6 +104,7 @@ fn precision(name: &str) -> Result<Precision, String> {
 const CALLED_FROM: &str = "MMREST_CALLED_FROM";
 
 fn main() -> ExitCode {
+    mmrest_learner::keep_freed_memory();
     if let Some(folder) = std::env::var_os(CALLED_FROM)
         && let Err(error) = std::env::set_current_dir(&folder)
     {
