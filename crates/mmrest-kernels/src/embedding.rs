@@ -10,8 +10,7 @@ const BLOCK: usize = 1 << 14;
 
 /// The rows of a table `[rows, width]` that `ids` name, `[ids, width]`.
 ///
-/// The table's gradient is one block of zeros of which only the rows that were named are written: a vocabulary is many
-/// times as large as what a batch uses of it.
+/// The table's gradient is one block of zeros to which the gradients of the named rows are added.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

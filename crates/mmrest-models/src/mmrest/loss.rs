@@ -12,12 +12,12 @@ use mmrest_metric::{
 
 use super::{
     Assign, ClusterScope, ClusterState, Forward, KernelLossConfig, LossConfig, MmRest,
-    OrdinalConfig,
+    OrdinalConfig, Target,
 };
 use crate::all_gather::{PartRows, concatenate};
 use crate::batch::Batch;
 use crate::error::ModelError;
-use crate::model::{Mode, SentimentModel};
+use crate::model::{Loss, Mode, SentimentModel};
 use crate::seed;
 
 /// A batch's rows, and clusters as they see them.
@@ -47,6 +47,52 @@ struct Gathered {
 }
 
 impl MmRest {
+    /// The loss of a batch, and its parts: of the task, of L_MMC, and all of L_MMC.
+    pub(super) fn loss_of(
+        &self,
+        batch: &Batch,
+        output: &mut Forward,
+        state: &ClusterState,
+        mode: Mode,
+    ) -> Result<Loss, ModelError> {
+        let device = output.prediction.device();
+        let labels = TensorData::new(batch.labels.clone(), [batch.len()]);
+        let labels = Tensor::from_data(labels, &device);
+        let compared = match self.settings.config.target {
+            Target::Prediction => output.prediction.clone(),
+            Target::Score => output.score.clone(),
+        };
+        let task = (compared - labels).abs().mean();
+        let task = match &batch.part {
+            Some(part) => task.mul_scalar(batch.len() as f64 / part.segments() as f64),
+            None => task,
+        };
+        let mmc = match &self.metric {
+            Some(metric) => self.mmc(batch, output, state, metric, mode)?,
+            None => None,
+        };
+        let total = match &mmc {
+            Some(mmc) => {
+                let weight = self.settings.config.mmc_weight;
+                task.clone() + mmc.total.clone().mul_scalar(weight)
+            }
+            None => task.clone(),
+        };
+        let mut parts = match mmc {
+            Some(mmc) => [task, mmc.intra, mmc.inter, mmc.frobenius, mmc.total]
+                .map(Some)
+                .to_vec(),
+            None => vec![Some(task), None, None, None, None],
+        };
+        if let LossConfig::Kernel(weights) = &self.settings.config.loss {
+            let used = [weights.ordinal_weight, weights.anchor_weight];
+            for (part, weight) in parts[2..4].iter_mut().zip(used) {
+                part.take_if(|_| weight == 0.0);
+            }
+        }
+        Ok(Loss { total, parts })
+    }
+
     /// Whether a training step has any use for clusters: for L_MMC, or because evaluation goes by those that the last step
     /// leaves. Otherwise the epoch's end makes them anew, and nothing before it looks at them.
     pub(super) fn steps_use_clusters(&self) -> bool {

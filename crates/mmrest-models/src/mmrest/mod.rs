@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use mmrest_data::Modality;
 use mmrest_encoders::{Bert, BertConfig, SequenceEncoder, SequenceEncoderConfig};
 use mmrest_kernels::host;
@@ -426,42 +426,7 @@ impl SentimentModel for MmRest {
         state: &ClusterState,
         mode: Mode,
     ) -> Result<Loss, ModelError> {
-        let device = output.prediction.device();
-        let labels = TensorData::new(batch.labels.clone(), [batch.len()]);
-        let labels = Tensor::from_data(labels, &device);
-        let compared = match self.settings.config.target {
-            Target::Prediction => output.prediction.clone(),
-            Target::Score => output.score.clone(),
-        };
-        let task = (compared - labels).abs().mean();
-        let task = match &batch.part {
-            Some(part) => task.mul_scalar(batch.len() as f64 / part.segments() as f64),
-            None => task,
-        };
-        let mmc = match &self.metric {
-            Some(metric) => self.mmc(batch, output, state, metric, mode)?,
-            None => None,
-        };
-        let total = match &mmc {
-            Some(mmc) => {
-                let weight = self.settings.config.mmc_weight;
-                task.clone() + mmc.total.clone().mul_scalar(weight)
-            }
-            None => task.clone(),
-        };
-        let mut parts = match mmc {
-            Some(mmc) => [task, mmc.intra, mmc.inter, mmc.frobenius, mmc.total]
-                .map(Some)
-                .to_vec(),
-            None => vec![Some(task), None, None, None, None],
-        };
-        if let LossConfig::Kernel(weights) = &self.settings.config.loss {
-            let used = [weights.ordinal_weight, weights.anchor_weight];
-            for (part, weight) in parts[2..4].iter_mut().zip(used) {
-                part.take_if(|_| weight == 0.0);
-            }
-        }
-        Ok(Loss { total, parts })
+        self.loss_of(batch, output, state, mode)
     }
 
     /// Each part has its share of the task's loss, and all of L_MMC.
