@@ -160,23 +160,26 @@ fn frames_behind_the_text_matter_only_at_own_lengths() {
         (FrameLengths::Text, false, true),
         (FrameLengths::Own, true, true),
     ] {
-        device.seed(9);
         let config = MisaConfig {
             lengths,
             published,
             ..tiny()
         };
-        let text = Some((small.init(&device), &small));
-        let model = Misa::init(&config, &task(3, 2), text, &device).unwrap();
-        let score = |mut example: Example, frames: usize| {
-            example.audio.values = (0..3 * frames).map(|i| (i as f32).cos()).collect();
-            let batch = HostBatch::new(&[example], vec![0]).upload(&device);
-            let output = model.forward(&batch, &(), Mode::Evaluate).unwrap();
-            host(output.prediction())[0]
+        let differ = || {
+            let text = Some((small.init(&device), &small));
+            let model = Misa::init(&config, &task(3, 2), text, &device).unwrap();
+            let score = |mut example: Example, frames: usize| {
+                example.audio.values = (0..3 * frames).map(|i| (i as f32).cos()).collect();
+                let batch = HostBatch::new(&[example], vec![0]).upload(&device);
+                let output = model.forward(&batch, &(), Mode::Evaluate).unwrap();
+                host(output.prediction())[0]
+            };
+            let example = examples(&[1.0], 2).remove(0);
+            score(example.clone(), 4) != score(example, 9)
         };
-        let example = examples(&[1.0], 2).remove(0);
-        let (short, long) = (score(example.clone(), 4), score(example, 9));
-        assert_eq!(short == long, same);
+        // Several networks, for in one of four units rectifiers may let nothing through.
+        let differ = (0..10).any(|_| differ());
+        assert_eq!(!differ, same);
     }
 }
 

@@ -349,7 +349,7 @@ mod tests {
             (
                 "c",
                 Kind::Study,
-                "one of ablate, compare, compare-words, fine-tuned, fine-tuned-search, kernel, ordinal, ordinal-search, s, sensitivity, the",
+                "one of ablate, compare, compare-words, fine-tuned, fine-tuned-clusters, fine-tuned-search, kernel, ordinal, ordinal-search, s, sensitivity, the",
             ),
             (
                 "c",

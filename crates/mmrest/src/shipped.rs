@@ -42,6 +42,7 @@ pub(crate) const CONFIGS: &[(&str, &str)] = &shipped!(
     "compare",
     "compare-words",
     "fine-tuned",
+    "fine-tuned-clusters",
     "fine-tuned-search",
     "kernel",
     "media",
