@@ -99,7 +99,7 @@ impl Trial<'_> {
     ///
     /// # Panics
     ///
-    /// With every failure, the number of the input and where it is kept: a panic, more than two seconds, more than 512 MiB,
+    /// With every failure, the number of the input and where it is kept: a panic, two seconds or 512 MiB exceeded,
     /// a refusal that does not name a file and a place. A reader that refuses everything, or nothing, has not been tried.
     pub fn run(&self, scratch: &Path) {
         let inputs = std::env::var("MMREST_MUTATIONS").ok();
