@@ -99,13 +99,18 @@ fn split<'a>(summary: &Summary, variant: &'a VariantSummary) -> &'a Named<Estima
     }
 }
 
-/// The rows: a method each, with the cells of all columns.
-fn rows(summary: &Summary, writer: &Writer) -> Vec<(String, Vec<String>)> {
+/// The variants that have results, a row each.
+fn finished(summary: &Summary) -> Vec<&VariantSummary> {
     let finished = |variant: &&VariantSummary| {
         let mae = split(summary, variant).get("mae");
         mae.is_some_and(|mae| mae.mean.is_finite())
     };
-    let variants: Vec<&VariantSummary> = summary.variants.iter().filter(finished).collect();
+    summary.variants.iter().filter(finished).collect()
+}
+
+/// The rows: a method each, with the cells of all columns.
+fn rows(summary: &Summary, writer: &Writer) -> Vec<(String, Vec<String>)> {
+    let variants = finished(summary);
     let figure =
         |variant: &'_ VariantSummary, name: &str| split(summary, variant).get(name).cloned();
     let row = |variant: &&VariantSummary| {
@@ -145,12 +150,28 @@ fn columns(set: FigureSet) -> &'static [Column] {
     }
 }
 
-/// What the table shows, in a sentence.
-fn caption(summary: &Summary) -> String {
-    let seeds = match summary.runs.seeds {
+/// Over how many seeds the rows are, by title and number; those with another number than the study's are named.
+fn over<'a>(seeds: u64, rows: impl Iterator<Item = (&'a str, u64)>) -> String {
+    let others = rows.filter(|(_, number)| *number != seeds);
+    let others: Vec<String> = others
+        .map(|(title, number)| format!("{title}: {number}"))
+        .collect();
+    let said = match seeds {
         1 => "One seed".to_string(),
         seeds => format!("Mean ± standard deviation over {seeds} seeds"),
     };
+    if others.is_empty() {
+        said
+    } else {
+        format!("{said} ({})", others.join("; "))
+    }
+}
+
+/// What the table shows, in a sentence.
+fn caption(summary: &Summary) -> String {
+    let rows = finished(summary).into_iter();
+    let rows = rows.map(|variant| (variant.title.as_str(), variant.seeds.len() as u64));
+    let seeds = over(summary.runs.seeds, rows);
     let split = match (summary.runs.folds, summary.shows_test()) {
         (Some(folds), true) => {
             format!("all segments by {folds}-fold cross-validation over videos")
@@ -249,6 +270,16 @@ mod tests {
         let mae = cell(&estimate(0.7123, 0.01), Form::Error, None, &LATEX);
         assert_eq!(mae, "0.712\\,$\\pm$\\,0.010");
         assert_eq!(escaped("without L_MMC & 5 %"), "without L\\_MMC \\& 5 \\%");
+    }
+
+    #[test]
+    fn rows_of_other_numbers_of_seeds_are_named() {
+        let rows = |numbers: [u64; 3]| ["MMRest", "ALMT", "DMD"].into_iter().zip(numbers);
+        assert_eq!(over(1, rows([1, 1, 1])), "One seed");
+        let said = "Mean ± standard deviation over 5 seeds";
+        assert_eq!(over(5, rows([5, 5, 5])), said);
+        let some = format!("{said} (ALMT: 2; DMD: 1)");
+        assert_eq!(over(5, rows([5, 2, 1])), some);
     }
 
     #[test]
