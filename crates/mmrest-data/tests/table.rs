@@ -407,7 +407,7 @@ fn a_table_of_mosei_s_size_is_read_at_once() {
     let data = load(&config(), folder.path()).unwrap();
     let took = start.elapsed();
     println!(
-        "{} rows of {} bytes in {took:?}",
+        "{} rows of {} bytes in {took:?} of processor time",
         data.report.total(),
         table.len()
     );

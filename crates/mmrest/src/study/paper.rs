@@ -154,7 +154,7 @@ fn columns(set: FigureSet) -> &'static [Column] {
 fn over<'a>(seeds: u64, rows: impl Iterator<Item = (&'a str, u64)>) -> String {
     let others = rows.filter(|(_, number)| *number != seeds);
     let others: Vec<String> = others
-        .map(|(title, number)| format!("{title}: {number}"))
+        .map(|(title, number)| format!("{number} of {title}"))
         .collect();
     let said = match seeds {
         1 => "One seed".to_string(),
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(over(1, rows([1, 1, 1])), "One seed");
         let said = "Mean ± standard deviation over 5 seeds";
         assert_eq!(over(5, rows([5, 5, 5])), said);
-        let some = format!("{said} (ALMT: 2; DMD: 1)");
+        let some = format!("{said} (2 of ALMT; 1 of DMD)");
         assert_eq!(over(5, rows([5, 2, 1])), some);
     }
 
