@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::kernel;
 use crate::operation::{Tape, apply, input};
 use crate::scratch::Scratch;
-use crate::vector::vectorised;
+use crate::vector::{BLOCK, vectorised};
 
 /// e^x, to 2e-7 of it, for x within ±87; what lies beyond counts as the bound.
 #[inline(always)]
@@ -88,9 +88,6 @@ pub fn normal(x: f32) -> (f32, f32) {
     let below = if x < 0.0 { beyond } else { 1.0 - beyond };
     (below, 0.398_942_3 * bell)
 }
-
-/// Values that one thread takes at a time.
-const BLOCK: usize = 1 << 14;
 
 /// GELU of every value, `x Φ(x)` (to 1e-6), in one pass; its derivative is `Φ(x) + x φ(x)`.
 ///

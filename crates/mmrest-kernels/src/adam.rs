@@ -18,9 +18,7 @@ use self::together::Step;
 pub use self::together::{Moments, map_together};
 use crate::gpu;
 use crate::operation::{flex, takes, tensor};
-
-/// Values that one thread takes at a time.
-const BLOCK: usize = 1 << 14;
+use crate::vector::BLOCK;
 
 /// A step of an optimiser that keeps two moments of the gradients, value by value.
 pub trait MomentStep: Copy + Send + Sync {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::kernel;
 use crate::operation::{Tape, apply, input};
-use crate::vector::vectorised;
+use crate::vector::{BLOCK, vectorised};
 
 /// Which values one application of dropout keeps.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,7 +100,6 @@ impl Tape<1> for Dropped {
 /// Values, or their gradients, after dropout by a mask; the first is at place 0.
 #[must_use]
 pub fn dropped(values: &[f32], mask: Mask) -> Vec<f32> {
-    const BLOCK: usize = 1 << 14;
     let mut out = vec![0.0; values.len()];
     out.par_chunks_mut(BLOCK)
         .zip(values.par_chunks(BLOCK))

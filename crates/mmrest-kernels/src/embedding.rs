@@ -4,9 +4,7 @@ use burn::prelude::*;
 use rayon::prelude::*;
 
 use crate::operation::{Tape, apply, input};
-
-/// Values that one thread sets to zero at a time.
-const BLOCK: usize = 1 << 14;
+use crate::vector::BLOCK;
 
 /// The rows of a table `[rows, width]` that `ids` name, `[ids, width]`.
 ///

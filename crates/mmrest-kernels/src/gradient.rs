@@ -8,10 +8,8 @@ use rayon::prelude::*;
 
 use crate::kernel;
 use crate::operation::{flex, tensor};
-use crate::vector::vectorised;
+use crate::vector::{BLOCK, vectorised};
 
-/// Values that one thread takes at a time.
-const BLOCK: usize = 1 << 14;
 /// Sums that a block is added to in turn.
 const LANES: usize = 64;
 

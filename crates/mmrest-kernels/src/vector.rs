@@ -3,6 +3,9 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+/// Values that one thread takes at a time. Sums of gradients are made block by block: another size rounds them otherwise.
+pub(crate) const BLOCK: usize = 1 << 14;
+
 /// A loop over values, to be compiled for the widest vectors of the processor it runs on.
 ///
 /// Only what is inlined is compiled so: `run` and all that it calls have to be `#[inline(always)]`, which neither a
@@ -91,12 +94,12 @@ kernel! {
 /// The transpose of a row-major matrix `[rows, columns]`, moved by blocks that fit the cache.
 #[must_use]
 pub fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    const BLOCK: usize = 32;
+    const TILE: usize = 32;
     let mut transposed = vec![0.0; values.len()];
-    for row in (0..rows).step_by(BLOCK) {
-        for column in (0..columns).step_by(BLOCK) {
-            for r in row..rows.min(row + BLOCK) {
-                for c in column..columns.min(column + BLOCK) {
+    for row in (0..rows).step_by(TILE) {
+        for column in (0..columns).step_by(TILE) {
+            for r in row..rows.min(row + TILE) {
+                for c in column..columns.min(column + TILE) {
                     transposed[c * rows + r] = values[r * columns + c];
                 }
             }

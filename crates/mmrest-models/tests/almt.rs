@@ -5,7 +5,7 @@ mod common;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use common::{batch, host, task};
+use common::{batch, host, seeded, task};
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
     Almt, AlmtConfig, Batch, Mode, ModelConfig, ModelOutput, Presets, SentimentModel, Task,
@@ -51,7 +51,7 @@ fn score(model: &Almt, batch: &Batch) -> Vec<f32> {
 
 #[test]
 fn presets_have_the_published_numbers_of_parameters() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let defaults = ModelConfig::default_of("almt").unwrap();
     assert_eq!(defaults.presets(), AlmtConfig::PRESETS);
     let data = [(5, 20, 2_603_649), (74, 35, 3_223_041)];
@@ -77,8 +77,7 @@ fn presets_have_the_published_numbers_of_parameters() {
 
 #[test]
 fn what_is_padding_does_not_matter() {
-    let device = Device::flex();
-    device.seed(3);
+    let (device, _turn) = seeded(3);
     let model = without_bert(&tiny(), &task(3, 2), 4, &device);
     let random =
         |shape: [usize; 3]| Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device);

@@ -5,7 +5,7 @@ mod common;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use common::{batch, host, task};
+use common::{batch, host, seeded, task};
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
     Deva, DevaConfig, Mode, ModelConfig, ModelOutput, Presets, SentimentModel, SequenceBatch, Task,
@@ -44,7 +44,7 @@ fn tiny() -> DevaConfig {
 
 #[test]
 fn presets_have_the_published_numbers_of_parameters() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let defaults = ModelConfig::default_of("deva").unwrap();
     assert_eq!(defaults.presets(), DevaConfig::PRESETS);
     // Without the two layers that are never used.
@@ -81,8 +81,7 @@ fn presets_have_the_published_numbers_of_parameters() {
 
 #[test]
 fn without_descriptions_their_place_is_empty() {
-    let device = Device::flex();
-    device.seed(3);
+    let (device, _turn) = seeded(3);
     let random =
         |shape: [usize; 3]| Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device);
     let (text, audio, vision) = (random([2, 4, 4]), random([2, 3, 3]), random([2, 5, 2]));

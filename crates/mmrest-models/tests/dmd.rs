@@ -5,7 +5,7 @@ mod common;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use common::{TRAIN, batch, host, task};
+use common::{TRAIN, batch, host, seeded, task};
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
     Dmd, DmdConfig, Mode, ModelConfig, ModelOutput, Presets, SentimentModel, Task, bert_parameters,
@@ -41,7 +41,7 @@ fn tiny() -> DmdConfig {
 
 #[test]
 fn presets_have_the_published_numbers_of_parameters() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let defaults = ModelConfig::default_of("dmd").unwrap();
     assert_eq!(defaults.presets(), DmdConfig::PRESETS);
     let base = BertConfig::default();
@@ -77,8 +77,8 @@ fn presets_have_the_published_numbers_of_parameters() {
 
 #[test]
 fn sequences_of_any_length_are_cut_and_padded_and_the_losses_are_finite() {
-    let device = Device::flex().autodiff();
-    device.seed(2);
+    let (device, _turn) = seeded(2);
+    let device = device.autodiff();
     let model = without_bert(&tiny(), &task(3, 2), 6, &device);
     let random = |shape: [usize; 3]| {
         Tensor::<3>::random(shape, burn::tensor::Distribution::Normal(0.0, 1.0), &device)

@@ -4,8 +4,8 @@
 mod common;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
-use common::{host, presets, relative, task};
+use burn::tensor::Tensor;
+use common::{host, presets, relative, seeded, task};
 use mmrest_data::Modality;
 use mmrest_encoders::{BertConfig, PackedTokens};
 use mmrest_models::{
@@ -42,7 +42,7 @@ fn batch(ids: &[Vec<u32>], audio: Tensor<3>, vision: Tensor<3>, labels: Vec<f32>
 
 #[test]
 fn presets_have_the_published_numbers_of_parameters() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let base = BertConfig::default();
     let hidden = base.hidden_size as u128;
     let gates = [
@@ -76,7 +76,7 @@ fn presets_have_the_published_numbers_of_parameters() {
 
 #[test]
 fn without_the_gate_frames_do_not_matter_and_with_it_zero_frames_shift_nothing() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let small = BertConfig::small(30, 8, 1, 2, 16);
     let tokens = [vec![2, 9, 3], vec![2, 7, 8, 3]];
     for gate in [false, true] {
@@ -102,7 +102,7 @@ fn without_the_gate_frames_do_not_matter_and_with_it_zero_frames_shift_nothing()
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let small = BertConfig::small(30, 8, 1, 2, 16);
     let text = Some((small.init(&device), &small));
     let model = MagBert::init(&still(), &task(3, 2), text, &device).unwrap();

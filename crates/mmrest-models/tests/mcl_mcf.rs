@@ -5,7 +5,7 @@ mod common;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
-use common::{TRAIN, host, task};
+use common::{TRAIN, host, seeded, task};
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
     Batch, MclMcf, MclMcfConfig, Mode, ModelConfig, ModelOutput, Presets, SentimentModel,
@@ -57,7 +57,7 @@ fn tiny() -> MclMcfConfig {
 
 #[test]
 fn the_published_numbers_of_parameters_are_those_of_the_model() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let defaults = ModelConfig::default_of("mcl-mcf").unwrap();
     assert_eq!(defaults.presets(), MclMcfConfig::PRESETS);
     let base = BertConfig::default();
@@ -86,8 +86,8 @@ fn the_published_numbers_of_parameters_are_those_of_the_model() {
 
 #[test]
 fn a_picture_without_values_is_no_nan() {
-    let device = Device::flex().autodiff();
-    device.seed(1);
+    let (device, _turn) = seeded(1);
+    let device = device.autodiff();
     let config = MclMcfConfig {
         tensor: true,
         ..tiny()

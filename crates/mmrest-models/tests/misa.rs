@@ -4,8 +4,8 @@
 mod common;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
-use common::{TRAIN, host, largest, presets, relative, task};
+use burn::tensor::Tensor;
+use common::{TRAIN, host, largest, presets, relative, seeded, task};
 use mmrest_data::Frames;
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
@@ -15,7 +15,7 @@ use mmrest_models::{
 
 #[test]
 fn presets_have_the_published_numbers_of_parameters() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     // Without the discriminator and the norm that are never trained.
     let unused = 3_588;
     let data = [
@@ -73,8 +73,8 @@ fn examples(labels: &[f32], vision: usize) -> Vec<Example> {
 
 #[test]
 fn losses_are_those_of_a_naive_loop_and_a_segment_alone_has_gradients() {
-    let device = Device::flex().autodiff();
-    device.seed(4);
+    let (device, _turn) = seeded(4);
+    let device = device.autodiff();
     let small = BertConfig::small(30, 4, 1, 2, 8);
     for (vision, count) in [(2, 3), (0, 3), (2, 1)] {
         let task = task(3, vision);
@@ -153,7 +153,7 @@ fn losses_are_those_of_a_naive_loop_and_a_segment_alone_has_gradients() {
 
 #[test]
 fn frames_behind_the_text_matter_only_at_own_lengths() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let small = BertConfig::small(30, 4, 1, 2, 8);
     for (lengths, published, same) in [
         (FrameLengths::Own, false, false),
@@ -184,7 +184,7 @@ fn frames_behind_the_text_matter_only_at_own_lengths() {
 
 #[test]
 fn recurrent_weights_can_start_orthogonal() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let config = MisaConfig {
         init: LstmInit::Orthogonal,
         ..tiny()
@@ -207,7 +207,7 @@ fn what_does_not_fit_is_refused() {
         error.0.contains("model.misa.hidden must be even"),
         "{error}"
     );
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let small = BertConfig::small(30, 4, 1, 2, 8);
     let text = Some((small.init(&device), &small));
     let model = Misa::init(&tiny(), &task(3, 2), text, &device).unwrap();

@@ -5,7 +5,7 @@ mod common;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use common::{TRAIN, host, task};
+use common::{TRAIN, host, seeded, task};
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
     Batch, EntropyMemory, Likelihood, Mmim, MmimConfig, MmimOutput, Mode, ModelConfig, ModelOutput,
@@ -67,7 +67,7 @@ fn tiny() -> MmimConfig {
 
 #[test]
 fn presets_have_the_published_numbers_of_parameters() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let defaults = ModelConfig::default_of("mmim").unwrap();
     assert_eq!(defaults.presets(), MmimConfig::PRESETS);
     for (preset, audio, vision, expected) in [("mosi", 5, 20, 281_673), ("mosei", 74, 35, 292_425)]
@@ -107,8 +107,7 @@ fn evaluate(model: &Mmim, batch: &Batch) -> MmimOutput {
 
 #[test]
 fn padding_does_not_matter_in_either_direction() {
-    let device = Device::flex();
-    device.seed(1);
+    let (device, _turn) = seeded(1);
     let model = without_bert(&tiny(), &task(3, 2), 6, &device);
     let inputs = [
         random([2, 1, 6], &device),
@@ -127,8 +126,8 @@ fn padding_does_not_matter_in_either_direction() {
 
 #[test]
 fn a_singular_covariance_is_left_out_and_counted() {
-    let device = Device::flex().autodiff();
-    device.seed(1);
+    let (device, _turn) = seeded(1);
+    let device = device.autodiff();
     let config = MmimConfig {
         lld: Likelihood::Gaussian,
         ..tiny()

@@ -5,7 +5,7 @@ mod common;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use common::{TRAIN, host, presets};
+use common::{TRAIN, host, presets, seeded};
 use mmrest_data::Modality;
 use mmrest_models::{
     Batch, ClusterState, FusionKind, KernelLossConfig, LossConfig, MmRest, MmRestConfig, Mode,
@@ -102,7 +102,7 @@ fn trained(config: &MmRestConfig, device: &Device) -> (MmRest, ClusterState) {
 
 #[test]
 fn presets_have_the_parameters_that_are_counted() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     for (preset, config) in presets::<MmRestConfig>("mmrest", &task(3, 2)) {
         for (audio, vision) in [(3, 2), (3, 0), (0, 2)] {
             let task = task(audio, vision);
@@ -115,7 +115,7 @@ fn presets_have_the_parameters_that_are_counted() {
 
 #[test]
 fn the_bias_is_what_the_training_segments_around_say() {
-    let (config, device) = (kernel(), Device::flex());
+    let (config, (device, _turn)) = (kernel(), seeded(3));
     let (model, state) = trained(&config, &device);
     model.check_state(&state).unwrap();
     let support = state.support.as_ref().unwrap();
@@ -159,7 +159,7 @@ fn the_bias_is_what_the_training_segments_around_say() {
 
 #[test]
 fn what_an_epoch_ends_with_is_what_the_next_begins_with() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let (model, state) = trained(&kernel(), &device);
     let mut next = state.clone();
     model
@@ -176,7 +176,7 @@ fn what_an_epoch_ends_with_is_what_the_next_begins_with() {
 
 #[test]
 fn a_further_modality_adds_nothing_while_its_gate_is_closed() {
-    let (config, device) = (kernel(), Device::flex());
+    let (config, (device, _turn)) = (kernel(), seeded(3));
     assert_eq!(config.fusion, FusionKind::Gated);
     let (mut model, state) = trained(&config, &device);
     let mut batch = segments(&device);
@@ -194,8 +194,9 @@ fn a_further_modality_adds_nothing_while_its_gate_is_closed() {
 
 #[test]
 fn rows_of_unit_length_are() {
-    let (model, _) = trained(&kernel(), &Device::flex());
-    let rows = host(model.encode(&segments(&Device::flex())).rows());
+    let (device, _turn) = seeded(3);
+    let (model, _) = trained(&kernel(), &device);
+    let rows = host(model.encode(&segments(&device)).rows());
     for row in rows.chunks_exact(8) {
         let length: f32 = row.iter().map(|value| value * value).sum();
         assert!((length - 1.0).abs() < 1e-5);
@@ -204,8 +205,8 @@ fn rows_of_unit_length_are() {
 
 #[test]
 fn the_loss_is_the_error_left_out_and_the_cross_entropy() {
-    let (config, device) = (kernel(), Device::flex().autodiff());
-    let inner = Device::flex();
+    let (config, (inner, _turn)) = (kernel(), seeded(3));
+    let device = inner.clone().autodiff();
     let (_, state) = trained(&config, &inner);
     device.seed(3);
     let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
@@ -249,8 +250,9 @@ fn parts_without_weight_are_not_in_use() {
         loss: LossConfig::Kernel(KernelLossConfig::default()),
         ..kernel()
     };
-    let device = Device::flex().autodiff();
-    let (_, state) = trained(&config, &Device::flex());
+    let (inner, _turn) = seeded(3);
+    let device = inner.clone().autodiff();
+    let (_, state) = trained(&config, &inner);
     let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
     let batch = segments(&device);
     let mut output = model.forward(&batch, &state, TRAIN).unwrap();
@@ -276,9 +278,9 @@ fn a_memory_is_the_training_segments_that_the_batch_does_not_have() {
         loss: LossConfig::Kernel(memory),
         ..kernel()
     };
-    let inner = Device::flex();
+    let (inner, _turn) = seeded(3);
     let (_, state) = trained(&config, &inner);
-    let device = Device::flex().autodiff();
+    let device = inner.clone().autodiff();
     device.seed(3);
     let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
     let batch = picked(&[4, 1], &device);
@@ -331,7 +333,8 @@ fn the_steps_of_an_epoch_leave_the_segments_as_its_end_would_encode_them() {
         },
         ..kernel()
     };
-    let (inner, device) = (Device::flex(), Device::flex().autodiff());
+    let (inner, _turn) = seeded(3);
+    let device = inner.clone().autodiff();
     let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
     let evaluated = model.valid();
     let split = || [Ok(segments(&inner))].into_iter();
@@ -397,7 +400,7 @@ fn a_memory_without_a_bias_is_not_part_of_a_saved_model() {
         panic!("{:?}", config.loss);
     };
     loss.memory = true;
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let (model, state) = trained(&config, &device);
     assert_eq!(model.prediction_state(&state), state);
     config.bias = false;
@@ -411,7 +414,7 @@ fn a_memory_without_a_bias_is_not_part_of_a_saved_model() {
 
 #[test]
 fn a_state_made_ready_gives_the_same_bits() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let (model, state) = trained(&kernel(), &device);
     let ready = model.ready(state.clone()).unwrap();
     assert_eq!(ready, state);
@@ -433,7 +436,7 @@ fn without_a_bias_at_evaluation_no_segments_are_kept() {
         bias_at_evaluation: false,
         ..kernel()
     };
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let model = MmRest::init(&config, &task(3, 2), None, &device).unwrap();
     assert!(model.epoch_stage(1).is_some() && model.epoch_end_stage().is_none());
     let mut state = MmRest::init_state(&config, &task(3, 2), &LABELS);

@@ -5,7 +5,7 @@ mod common;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use common::{TRAIN, host, largest, presets, relative, task};
+use common::{TRAIN, host, largest, presets, relative, seeded, task};
 use mmrest_data::Frames;
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
@@ -34,7 +34,7 @@ fn init((config, task, text): &(MultConfig, Task, BertConfig), device: &Device) 
 
 #[test]
 fn presets_have_the_published_numbers_of_parameters() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let data = [(5, 20, 2_571_551), (74, 35, 982_951), (33, 709, 1_870_701)];
     let presets = presets::<MultConfig>("mult", &task(5, 20));
     for ((preset, config), (audio, vision, expected)) in presets.into_iter().zip(data) {
@@ -82,7 +82,7 @@ fn example(tokens: usize, audio: usize, vision: usize) -> Example {
 
 #[test]
 fn a_segment_is_scored_alike_in_any_batch_where_padding_is_masked() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let small = BertConfig::small(30, 4, 1, 2, 8);
     for (config, same) in [
         (tiny(), true),
@@ -124,7 +124,8 @@ fn a_segment_is_scored_alike_in_any_batch_where_padding_is_masked() {
 
 #[test]
 fn modalities_that_are_not_in_use_are_zero_and_all_weights_learn() {
-    let device = Device::flex().autodiff();
+    let (device, _turn) = seeded(1);
+    let device = device.autodiff();
     let small = BertConfig::small(30, 4, 1, 2, 8);
     for (audio, vision) in [(3, 2), (3, 0), (0, 0)] {
         let model = init(&(tiny(), task(audio, vision), small.clone()), &device);

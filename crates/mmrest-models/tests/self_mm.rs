@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
 use burn::tensor::{Device, Tensor, TensorData};
-use common::{TRAIN, host, largest};
+use common::{TRAIN, host, largest, seeded};
 use mmrest_data::{Frames, Modality, Widths};
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
@@ -182,7 +182,8 @@ proptest! {
             distance: if paper { Distance::Paper } else { Distance::Norm },
             ..tiny()
         };
-        let model = SelfMm::init(&config, &task(2, 2), None, &Device::flex()).unwrap();
+        let (device, _turn) = seeded(1);
+        let model = SelfMm::init(&config, &task(2, 2), None, &device).unwrap();
         let mut state = SelfMm::init_state(&config, &task(2, 2), &labels);
         let mut naive = Naive::new(&labels);
         let mut values = features.into_iter();
@@ -223,7 +224,8 @@ fn even(rows: &[(usize, f32)]) -> Vec<Row> {
 
 #[test]
 fn labels_of_one_side_only_stay_as_they_are() {
-    let model = SelfMm::init(&tiny(), &task(2, 2), None, &Device::flex()).unwrap();
+    let (device, _turn) = seeded(1);
+    let model = SelfMm::init(&tiny(), &task(2, 2), None, &device).unwrap();
     for labels in [[1.0, 2.0, 0.5], [-1.0, -2.0, 0.0], [0.0, 0.0, 0.0]] {
         let mut state = SelfMm::init_state(&tiny(), &task(2, 2), &labels);
         for epoch in 1..=3 {
@@ -239,7 +241,8 @@ fn labels_of_one_side_only_stay_as_they_are() {
 
 #[test]
 fn a_side_that_loses_its_last_segment_keeps_its_centre() {
-    let model = SelfMm::init(&tiny(), &task(2, 2), None, &Device::flex()).unwrap();
+    let (device, _turn) = seeded(1);
+    let model = SelfMm::init(&tiny(), &task(2, 2), None, &device).unwrap();
     let mut state = SelfMm::init_state(&tiny(), &task(2, 2), &[1.0, -1.0]);
     observe(&model, &mut state, 1, &even(&[(0, 1.0), (1, 0.25)]));
     let centre = Some(vec![0.25]);
@@ -257,7 +260,7 @@ fn a_side_that_loses_its_last_segment_keeps_its_centre() {
 
 #[test]
 fn presets_have_the_published_numbers_of_parameters() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let defaults = ModelConfig::default_of("self-mm").unwrap();
     assert_eq!(defaults.presets(), SelfMmConfig::PRESETS);
     let data = [(5, 20, 159_332), (74, 35, 165_668), (33, 709, 381_380)];
@@ -284,8 +287,7 @@ fn presets_have_the_published_numbers_of_parameters() {
 
 #[test]
 fn weights_start_as_those_of_pytorch() {
-    let device = Device::flex();
-    device.seed(5);
+    let (device, _turn) = seeded(5);
     let model = SelfMm::init(&SelfMmConfig::default(), &task(74, 35), None, &device).unwrap();
     let fills = |values: Vec<f32>, bound: f64| {
         let found = largest(values);
@@ -328,7 +330,7 @@ impl ModuleVisitor for Groups<'_> {
 
 #[test]
 fn every_parameter_is_in_the_published_group() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let small = BertConfig::small(30, 8, 2, 2, 16);
     let mut task = task(3, 4);
     task.modalities.push(Modality::Text);
@@ -388,7 +390,8 @@ fn example(text: TextFeatures, audio: usize, label: f32) -> Example {
 
 #[test]
 fn modalities_that_are_not_in_use_are_zero() {
-    let device = Device::flex().autodiff();
+    let (device, _turn) = seeded(1);
+    let device = device.autodiff();
     let small = BertConfig::small(30, 4, 1, 2, 8);
     for (modalities, text, audio) in [
         (vec![Modality::Text, Modality::Audio], true, 5),
@@ -434,7 +437,7 @@ fn modalities_that_are_not_in_use_are_zero() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let task = task(5, 0);
     let model = SelfMm::init(&tiny(), &task, None, &device).unwrap();
     let examples = [1.0, -1.0].map(|label| example(TextFeatures::Absent, 5, label));

@@ -5,8 +5,7 @@
 mod common;
 
 use burn::module::Module;
-use burn::tensor::Device;
-use common::{TRAIN, host, presets, relative, task};
+use common::{TRAIN, host, presets, relative, seeded, task};
 use mmrest_data::{Frames, Modality};
 use mmrest_encoders::BertConfig;
 use mmrest_models::{
@@ -15,7 +14,7 @@ use mmrest_models::{
 };
 
 fn parameters<M: SentimentModel>(name: &str, expected: [u128; 3]) {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let data = [(5, 20), (74, 35), (33, 709)];
     let presets = presets::<M::Config>(name, &task(5, 20));
     assert_eq!(presets.len(), M::Config::PRESETS.len());
@@ -69,7 +68,7 @@ fn example(label: f32, audio: usize, frames: usize) -> Example {
 
 #[test]
 fn the_fusion_is_the_outer_product_and_the_score_is_in_range() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let bert = BertConfig::small(30, 4, 1, 2, 8);
     let task = Task {
         modalities: vec![Modality::Text, Modality::Audio],
@@ -105,7 +104,7 @@ fn the_fusion_is_the_outer_product_and_the_score_is_in_range() {
 
 #[test]
 fn padding_matters_only_where_it_is_asked_for() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let bert = BertConfig::small(30, 4, 1, 2, 8);
     let long = [example(1.0, 5, 6), example(-2.0, 5, 1)];
     let alone = [example(-2.0, 5, 1)];
@@ -139,7 +138,7 @@ fn padding_matters_only_where_it_is_asked_for() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let device = Device::flex();
+    let (device, _turn) = seeded(1);
     let task = Task {
         modalities: vec![Modality::Audio],
         ..task(5, 0)

@@ -179,6 +179,9 @@ pub(crate) struct TrainArguments {
     /// A run of a study: ends with the program that holds the other end of standard input.
     #[arg(long, hide = true)]
     pub(crate) of_study: bool,
+    /// A run of a study: ends after this epoch as one that is interrupted.
+    #[arg(long, value_name = "EPOCH", hide = true)]
+    pub(crate) until: Option<usize>,
 }
 
 /// Who else is told of the epochs.

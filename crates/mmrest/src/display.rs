@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use burn::train::Interrupter;
 use indicatif::{ProgressBar, ProgressStyle};
 use mmrest_learner::run::{MetricsFile, RunFolder};
 use mmrest_learner::train::{EpochRow, Observer};
@@ -50,6 +51,8 @@ pub(crate) struct Display {
     table: Mutex<Option<EpochTable>>,
     /// Fills the terminal from the first batch until it is dropped.
     dashboard: Mutex<Option<Box<dyn Observer>>>,
+    /// The epoch after which the run is stopped.
+    last: Option<(usize, Interrupter)>,
 }
 
 /// How long epochs take.
@@ -100,7 +103,14 @@ impl Display {
             pending: Mutex::new(None),
             table: Mutex::new(None),
             dashboard: Mutex::new(dashboard),
+            last: None,
         }
+    }
+
+    /// Stops the run once that epoch is done, which is kept.
+    pub(crate) fn until(mut self, epoch: usize, interrupter: Interrupter) -> Self {
+        self.last = Some((epoch, interrupter));
+        self
     }
 
     fn dashboard(&self) -> MutexGuard<'_, Option<Box<dyn Observer>>> {
@@ -253,6 +263,11 @@ impl Observer for Display {
         match self.style {
             Style::Json => print_json(row),
             _ => self.epoch_row(row, epochs),
+        }
+        if let Some((last, interrupter)) = &self.last
+            && row.epoch >= *last
+        {
+            interrupter.stop(None);
         }
     }
 

@@ -1,12 +1,23 @@
 //! What the tests of the comparison systems share.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
-use burn::tensor::Tensor;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use burn::tensor::{Device, Tensor};
 use mmrest_data::{Modality, Widths};
 use mmrest_models::{Batch, BinsConfig, Mode, Presets, SequenceBatch, StepAt, Task, TextBatch};
 
 /// A training step.
 pub const TRAIN: Mode = Mode::Train(StepAt::new(1, 1));
+
+/// A device whose random numbers follow from `seed`, as long as the guard is held: the tests of a program share one generator.
+pub fn seeded(seed: u64) -> (Device, MutexGuard<'static, ()>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = Device::flex();
+    device.seed(seed);
+    (device, turn)
+}
 
 /// The values of a tensor, row-major.
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use mmrest_data::{Split, files};
 use mmrest_learner::run::{FolderLock, check_files};
 use mmrest_learner::{Config, Figures};
@@ -26,7 +26,8 @@ use crate::project::{ConfigFile, find_config, find_study, near, program, quoted}
 use crate::report::{Page, report};
 use crate::screen;
 use crate::shipped::ensure_folds;
-use crate::study::file::{self, StudyFile};
+use crate::study::base::read_study;
+use crate::study::file;
 use crate::study::plan::{Overrides, Plan, Variant};
 use crate::study::processes::{Children, Failure, Launch, work};
 use crate::study::progress::Progress;
@@ -143,8 +144,7 @@ impl<'a> Study<'a> {
     fn read(arguments: &'a AblateArguments) -> Result<Self> {
         let config = find_config(&arguments.config)?;
         let study_file = find_study(&arguments.study)?;
-        let study = StudyFile::parse(&study_file.text()?)
-            .map_err(|error| anyhow!("{}: {error}", study_file.shown()))?;
+        let study = read_study(&study_file)?;
         let common = overrides(
             &arguments.set,
             [

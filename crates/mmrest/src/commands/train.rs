@@ -127,10 +127,14 @@ fn run_in(
     folder: &RunFolder,
 ) -> Result<ExitCode> {
     let interrupter = Interrupter::new();
-    let display = Arc::new(Display::new(
+    let mut display = Display::new(
         Style::choose(arguments.quiet, arguments.json),
         dashboard(arguments.tui, &interrupter),
-    ));
+    );
+    if let Some(epoch) = arguments.until {
+        display = display.until(epoch, interrupter.clone());
+    }
+    let display = Arc::new(display);
     let data = config.data.folder(&file.root);
     let made = wants_sample && ensure_sample(&data)?;
     let folds = ensure_folds(&config.data, &file.root)?;

@@ -22,6 +22,9 @@ pub(crate) struct StudyFile {
     /// The number of seeds per variant, unless the command line gives one.
     #[serde(default)]
     pub(crate) seeds: Option<usize>,
+    /// The study whose `base` is below this one's.
+    #[serde(default)]
+    pub(crate) base_of: Option<String>,
     /// Overrides for every variant.
     #[serde(default)]
     pub(crate) base: Table,

@@ -3,6 +3,7 @@
 //! A [`mod@file`] names the variants, a [`plan`] makes [`runs`] of them, [`processes`] trains them in child processes and
 //! [`progress`] shows how far they are; [`summary`] compares the results, and [`tables`], [`csv`] and [`report`] write them.
 
+pub(crate) mod base;
 pub(crate) mod cost;
 pub(crate) mod csv;
 pub(crate) mod file;

@@ -83,7 +83,7 @@ impl Children {
         epoch: impl Fn(usize),
     ) -> Result<Ended> {
         let mut command = command(run, resume, launch, device)?;
-        let mut paused = false;
+        let mut reached = false;
         let (id, mut child_out, child_err) = {
             let mut registry = self.lock();
             if registry.stopping {
@@ -105,27 +105,17 @@ impl Children {
                 let line = line.unwrap_or_default();
                 if let Ok(row) = serde_json::from_str::<EpochLine>(&line) {
                     epoch(row.epoch);
-                    if !paused && launch.until.is_some_and(|until| row.epoch >= until) {
-                        paused = true;
-                        self.interrupt(id);
-                    }
+                    reached = launch.until.is_some_and(|until| row.epoch >= until);
                 }
             }
             errors.join().unwrap_or_default()
         });
         let status = self.wait(id)?;
         let code = status.and_then(|status| status.code());
-        if paused && code == Some(INTERRUPTED) {
+        if reached && code == Some(INTERRUPTED) {
             return Ok(Ended::Paused);
         }
         Ok(ended(status, &errors, self.stopping()))
-    }
-
-    /// Interrupts one process.
-    fn interrupt(&self, id: u64) {
-        if let Some(child) = self.lock().running.get_mut(&id) {
-            interrupt(child);
-        }
     }
 
     /// Waits for a process without blocking [`stop`](Self::stop).
@@ -158,6 +148,7 @@ fn command(run: &Run, resume: bool, launch: &Launch, device: usize) -> Result<Co
         .args(["--json", "--of-study"])
         .args(["--backend", &launch.backend.to_string()])
         .args(["--device", &device.to_string()])
+        .args(launch.until.map(|epoch| format!("--until={epoch}")))
         // Held until the run has ended: one whose study is killed ends with it.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
