@@ -27,13 +27,17 @@ pub trait TrainedModel: Debug + Send + Sync {
     /// The device cannot be read.
     fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError>;
 
-    /// Ends a run with a pass over the training split, where the model has one ([`SentimentModel::end_run`]). Gives whether
-    /// the model has changed.
+    /// Ends a run with a pass over the training split and what the validation split chooses, where the model has either
+    /// ([`SentimentModel::end_run`], [`SentimentModel::choose`]). Gives whether the model has changed.
     ///
     /// # Errors
     ///
     /// A batch or the device cannot be read, or a value is not finite.
-    fn end_run(&mut self, train: &SegmentLoader) -> Result<bool, LearnerError>;
+    fn end_run(
+        &mut self,
+        train: &SegmentLoader,
+        valid: &SegmentLoader,
+    ) -> Result<bool, LearnerError>;
 
     /// Predicts one batch, with its segments' representations.
     ///
@@ -127,10 +131,27 @@ impl<M: SentimentModel> TrainedModel for Trained<M> {
         Ok(self.model.predictions(&output, &self.state, &batch.rows)?)
     }
 
-    fn end_run(&mut self, train: &SegmentLoader) -> Result<bool, LearnerError> {
+    fn end_run(
+        &mut self,
+        train: &SegmentLoader,
+        valid: &SegmentLoader,
+    ) -> Result<bool, LearnerError> {
         let mut state = self.state.clone();
         let mut batches = train.pass().map(|batch| batch.map_err(batch_error));
-        let changed = self.model.end_run(&mut state, &mut batches)?;
+        let mut changed = self.model.end_run(&mut state, &mut batches)?;
+        let labels = valid.labels();
+        changed |= self.model.choose(&mut state, &mut |state| {
+            let mut predicted = Vec::new();
+            for batch in valid.pass() {
+                let batch = batch.map_err(batch_error)?;
+                let output = self.model.forward(&batch, state, Mode::Evaluate)?;
+                for prediction in self.model.predictions(&output, state, &batch.rows)? {
+                    let label = labels[prediction.row];
+                    predicted.push((prediction, label));
+                }
+            }
+            Ok(predicted)
+        })?;
         if changed {
             self.state = self.model.ready(state)?;
         }

@@ -56,7 +56,7 @@ pub use mmrest::{
     ProjectionConfig, ReadyKernel, ReceptiveFieldKind, StepRows, SupportFrom, Target, TextEncoder,
 };
 pub use model::{
-    Loss, Mode, ModelOutput, NearCluster, Prediction, Presets, SentimentModel, StepAt,
+    Loss, Mode, ModelOutput, NearCluster, PredictWith, Prediction, Presets, SentimentModel, StepAt,
 };
 pub use mult::{Convolution, Encoder, Mult, MultConfig, MultOutput, Padding};
 pub use needs::{AbsentNeed, FrameNeed, Longest, Needs, TextNeed};

@@ -18,6 +18,9 @@ use crate::published::PublishedTensor;
 use crate::recipe::{Rates, Recipe};
 use crate::task::Task;
 
+/// Predicts the segments of a split with a state; each with its label.
+pub type PredictWith<'a, S> = dyn FnMut(&S) -> Result<Vec<(Prediction, f32)>, ModelError> + 'a;
+
 /// A model that the harness can train, evaluate, save and serve.
 ///
 /// Parameters are the module's. What moves beside them (clusters, label memories) is the [`State`](Self::State): a value
@@ -166,6 +169,20 @@ pub trait SentimentModel: Module + Display + Debug + Sync + 'static {
         &self,
         _state: &mut Self::State,
         _train: &mut dyn Iterator<Item = Result<Batch, ModelError>>,
+    ) -> Result<bool, ModelError> {
+        Ok(false)
+    }
+
+    /// Chooses by the validation split, at the end of a run and after [`end_run`](Self::end_run). `predict` gives what the
+    /// selected model predicts with a state, each segment of the split with its label. Gives whether the state has changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of `predict`.
+    fn choose(
+        &self,
+        _state: &mut Self::State,
+        _predict: &mut PredictWith<'_, Self::State>,
     ) -> Result<bool, ModelError> {
         Ok(false)
     }

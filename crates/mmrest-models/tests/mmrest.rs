@@ -9,7 +9,8 @@ use common::{TRAIN, host, presets, seeded};
 use mmrest_data::Modality;
 use mmrest_models::{
     Batch, ClusterState, FusionKind, KernelLossConfig, LossConfig, MmRest, MmRestConfig, Mode,
-    ModelOutput, ProjectionConfig, SentimentModel, SequenceBatch, StepRows, SupportFrom, Task,
+    ModelOutput, Presets, ProjectionConfig, SentimentModel, SequenceBatch, StepRows, SupportFrom,
+    Task,
 };
 
 const LABELS: [f32; 6] = [-2.5, 0.25, 3.0, 1.0, -1.0, 0.0];
@@ -155,6 +156,62 @@ fn the_bias_is_what_the_training_segments_around_say() {
     };
     let output = model.forward(&batch, &state, Mode::Evaluate).unwrap();
     assert!(output.bias.is_none());
+}
+
+#[test]
+fn the_validation_split_chooses_the_weight_of_the_bias() {
+    let config = MmRestConfig {
+        gamma_choices: vec![0.0, 0.25, 1.0],
+        ..kernel()
+    };
+    let (device, _turn) = seeded(3);
+    let (model, mut state) = trained(&config, &device);
+    let batch = segments(&device);
+    let predicted = |state: &ClusterState| {
+        let output = model.forward(&batch, state, Mode::Evaluate).unwrap();
+        model.predictions(&output, state, &batch.rows).unwrap()
+    };
+    let plain = predicted(&state);
+    assert!(plain.iter().all(|p| p.bias.abs() > 1e-3), "{plain:?}");
+    for (weight, chosen) in [
+        (0.0, Some(0.0)),
+        (0.25, Some(0.25)),
+        (config.gamma, None),
+        (1.0, Some(1.0)),
+        (1.0, Some(1.0)),
+    ] {
+        // Labels that this weight predicts without error; what was chosen before has no part in it.
+        let share = (weight / config.gamma) as f32;
+        let labels: Vec<f32> = plain.iter().map(|p| p.score + share * p.bias).collect();
+        let before = state.gamma;
+        let mut predict =
+            |state: &ClusterState| Ok(predicted(state).into_iter().zip(labels.clone()).collect());
+        let changed = model.choose(&mut state, &mut predict).unwrap();
+        assert_eq!((state.gamma, changed), (chosen, chosen != before));
+        for (found, label) in predicted(&state).iter().zip(&labels) {
+            assert!((found.prediction - label).abs() < 1e-5);
+        }
+        model.check_state(&state).unwrap();
+        let json = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<ClusterState>(&json).unwrap(), state);
+        assert_eq!(model.geometry(&state).unwrap().bias().gamma, weight);
+    }
+    state.gamma = Some(-1.0);
+    assert!(model.check_state(&state).is_err());
+
+    // Without choices nothing is predicted.
+    let (model, mut state) = trained(&kernel(), &device);
+    let mut predict = |_: &ClusterState| panic!("there is nothing to choose");
+    assert!(!model.choose(&mut state, &mut predict).unwrap());
+    for (gamma, choice, said) in [(0.75, -1.0, "gamma_choices"), (0.0, 0.5, "gamma = 0")] {
+        let config = MmRestConfig {
+            gamma,
+            gamma_choices: vec![choice],
+            ..kernel()
+        };
+        let error = config.check("model.mmrest", &task(3, 2)).unwrap_err();
+        assert!(error.0.contains(said), "{error}");
+    }
 }
 
 #[test]

@@ -433,7 +433,10 @@ fn method_lines(metrics: &MetricsFile) -> String {
             format!("mae {mae} {finest} {accuracy}")
         };
         lines.push(format!(
-            "bias on valid: {} with it, {} without",
+            "bias on valid{}: {} with it, {} without",
+            method
+                .gamma
+                .map_or(String::new(), |gamma| format!(", gamma {gamma}")),
             told(&metrics.valid),
             told(without)
         ));

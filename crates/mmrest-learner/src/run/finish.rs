@@ -317,7 +317,8 @@ pub(crate) fn finish(
     device: &Device,
 ) -> Result<MetricsFile, LearnerError> {
     let (saved, mut model) = SavedModel::load(&folder.model(), device)?;
-    if model.end_run(&splits.loader(Split::Train, device))? {
+    let [train, valid] = [Split::Train, Split::Valid].map(|split| splits.loader(split, device));
+    if model.end_run(&train, &valid)? {
         let kept = BestModel::new(folder.model());
         kept.keep(&saved, &*model, selected_epoch)?;
         kept.promote()?;

@@ -18,6 +18,9 @@ pub struct MethodReport {
     /// How far the learned metrics moved, where the model has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_moved: Option<MetricsMoved>,
+    /// The weight of the bias, where the model adds one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gamma: Option<f64>,
     /// Figures on the validation split without the bias, where the model adds one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_without_bias: Option<Figures>,
@@ -65,7 +68,7 @@ impl MethodReport {
             Some(space) => space.all_metrics()?,
             None => None,
         };
-        let bias = space.is_some_and(|space| space.bias().on);
+        let bias = space.map(|space| space.bias()).filter(|bias| bias.on);
         let scores = valid.predictions.iter();
         let scores: Vec<f32> = scores.map(|prediction| prediction.score).collect();
         let labels = valid.predictions.iter();
@@ -75,7 +78,8 @@ impl MethodReport {
         Ok(Self {
             active,
             metrics_moved: metrics.as_ref().map(MetricsMoved::of),
-            valid_without_bias: bias.then(|| Figures::of(valid.figures.set(), &scores, &labels)),
+            gamma: bias.as_ref().map(|bias| bias.gamma),
+            valid_without_bias: bias.map(|_| Figures::of(valid.figures.set(), &scores, &labels)),
         })
     }
 

@@ -311,6 +311,66 @@ fn several_devices_train_as_one_does() {
     }
 }
 
+#[test]
+fn the_weight_of_the_bias_is_that_of_the_least_validation_error() {
+    let _turn = turn();
+    let fixture = Fixture::new();
+    let plain = fixture.train("plain", &["preset=kernel"]);
+    assert_eq!(plain.method.gamma, Some(0.75));
+    let set = [
+        "preset=kernel",
+        "model.mmrest.gamma_choices=[0.0, 0.1, 0.4, 1.5]",
+    ];
+    let chosen = fixture.train("chosen", &set);
+    let gamma = chosen.method.gamma.unwrap();
+    let rows = |name: &str| -> Vec<(String, [f64; 4])> {
+        let path = fixture.run_folder(name).predictions();
+        let mut reader = csv::Reader::from_path(path).unwrap();
+        let records = reader.records().map(Result::unwrap);
+        let numbers = |row: &csv::StringRecord| [2, 3, 4, 5].map(|at| row[at].parse().unwrap());
+        records
+            .map(|row| (row[1].to_owned(), numbers(&row)))
+            .collect()
+    };
+    let plain_rows = rows("plain");
+    let error = |gamma: f64| -> f64 {
+        let valid = plain_rows.iter().filter(|(split, _)| split == "valid");
+        valid
+            .map(|(_, [label, _, score, bias])| (score + gamma / 0.75 * bias - label).abs())
+            .sum()
+    };
+    let all = [0.75, 0.0, 0.1, 0.4, 1.5];
+    let least = all.map(error).into_iter().fold(f64::INFINITY, f64::min);
+    assert!(error(gamma) < least + 1e-4 && gamma != 0.75, "{gamma}");
+    // Nothing but the bias differs, in prediction and by the saved model.
+    for ((split, before), (_, after)) in plain_rows.iter().zip(rows("chosen")) {
+        let [_, _, score, bias] = before;
+        assert_eq!(*score, after[2]);
+        let expected = score + gamma / 0.75 * bias;
+        assert!((after[1] - expected).abs() < 1e-5, "{split}");
+    }
+    let device = open_device(Backend::Cpu, 0).unwrap();
+    let own = Accepted::default();
+    let folder = fixture.run_folder("chosen");
+    let again = evaluate_run(
+        &folder,
+        Split::Test,
+        None,
+        fixture.folder.path(),
+        &device,
+        &own,
+    );
+    assert_eq!(again.unwrap().figures, chosen.test);
+    // A run that goes on chooses anew.
+    let mut options = fixture.options("chosen");
+    options.resume = true;
+    let more = [&set[..], &["train.epochs=6"]].concat();
+    let more = finished(train(&fixture.config(&more), &options));
+    let whole = [&set[..], &["train.epochs=6"]].concat();
+    let whole = fixture.train("whole", &whole);
+    assert_eq!((more.method, more.test), (whole.method, whole.test));
+}
+
 /// docs/src/quick-start.md has the sentence; it comes without vision and audio.
 #[test]
 fn the_quick_starts_sentence_is_positive_and_its_opposite_negative() {

@@ -35,6 +35,8 @@ pub struct MmRestConfig {
     pub bias: bool,
     /// Weight gamma of the bias in the score.
     pub gamma: f64,
+    /// What the validation split may choose in place of `gamma` when a run ends; empty: `gamma` stays.
+    pub gamma_choices: Vec<f64>,
     /// Whether the bias is added at evaluation and prediction too.
     pub bias_at_evaluation: bool,
     /// Learned metrics, or the identity in their place (the paper's "single metric").
@@ -70,6 +72,7 @@ impl Default for MmRestConfig {
             target: Target::Prediction,
             bias: true,
             gamma: 0.05,
+            gamma_choices: Vec::new(),
             bias_at_evaluation: true,
             metric: MetricKind::Learned,
             ridge: 0.01,
@@ -412,6 +415,7 @@ kind = "expectation"
         "mmc_weight",
         "target",
         "gamma",
+        "gamma_choices",
         "bias_at_evaluation",
         "ridge",
         "metric_learning_rate",
@@ -503,6 +507,14 @@ kind = "expectation"
         }
         for (name, value) in weights {
             ConfigError::at_least_zero(&format!("{key}.{name}"), value)?;
+        }
+        for &choice in &self.gamma_choices {
+            ConfigError::at_least_zero(&format!("{key}.gamma_choices"), choice)?;
+        }
+        if !self.gamma_choices.is_empty() && self.gamma == 0.0 {
+            return Err(ConfigError(format!(
+                "{key}.gamma = 0 leaves no bias to weigh by {key}.gamma_choices: set {key}.gamma above 0"
+            )));
         }
         self.check_ordinal(key, task.bins.labels.len())
     }

@@ -118,7 +118,7 @@ impl MmRest {
             }
         };
         #[allow(clippy::cast_possible_truncation)]
-        let gamma = graph.float(config.gamma as f32);
+        let gamma = graph.float(self.gamma(state) as f32);
         Ok(Some(graph.op("Mul", &[&unweighted, &gamma])))
     }
 

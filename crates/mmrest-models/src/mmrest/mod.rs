@@ -3,6 +3,7 @@
 
 mod config;
 mod fusion;
+mod gamma;
 mod graph;
 mod loss;
 mod space;
@@ -38,7 +39,7 @@ use crate::counts::{bert_parameters, linear, lstm, product, sum};
 use crate::error::{ConfigError, ModelError};
 use crate::geometry::{Geometry, Representations};
 use crate::graph::{GraphInputs, GraphOutputs};
-use crate::model::{Loss, Mode, ModelOutput, Prediction, SentimentModel, StepAt};
+use crate::model::{Loss, Mode, ModelOutput, PredictWith, Prediction, SentimentModel, StepAt};
 use crate::needs::Needs;
 use crate::recipe::{Clip, GradientGroup, Optimizer, ParameterGroup, Rates, Recipe};
 use crate::sequences::SequenceBatch;
@@ -275,6 +276,9 @@ impl SentimentModel for MmRest {
             wide("segments", support.dim)?;
             support.check(kernel.modalities(), metric.len())?;
         }
+        if let Some(gamma) = state.gamma {
+            ConfigError::at_least_zero("gamma", gamma)?;
+        }
         let Some(clusters) = &state.clusters else {
             return Ok(());
         };
@@ -393,6 +397,14 @@ impl SentimentModel for MmRest {
             self.fit_support(state, train)?;
         }
         Ok(kept)
+    }
+
+    fn choose(
+        &self,
+        state: &mut ClusterState,
+        predict: &mut PredictWith<'_, ClusterState>,
+    ) -> Result<bool, ModelError> {
+        self.choose_gamma(state, predict)
     }
 
     fn refit_stage(&self) -> Option<&'static str> {
@@ -647,7 +659,7 @@ impl MmRest {
             if adds_bias {
                 let clusters = (clusters, &placed);
                 let unweighted = self.bias(&representations, &score, clusters, state, metric)?;
-                bias = unweighted.map(|bias| bias.mul_scalar(config.gamma));
+                bias = unweighted.map(|bias| bias.mul_scalar(self.gamma(state)));
             }
             (projection, rows_on_host) = (Some(placed), Some(rows));
         }

@@ -29,7 +29,11 @@ pub struct ClusterState {
     /// ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support: Option<Support>,
-    /// The same, made ready for one model's weights ([`SentimentModel::ready`]); empty in training.
+    /// The weight of the bias that the validation split chose ([`MmRestConfig::gamma_choices`](super::MmRestConfig)); none:
+    /// the configured one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gamma: Option<f64>,
+    /// The support, made ready for one model's weights ([`SentimentModel::ready`]); empty in training.
     #[serde(skip)]
     pub ready: ReadyKernel,
     /// What the steps of the epoch in progress have encoded, where a support is made of it (`projection.support`).
@@ -144,7 +148,7 @@ impl Space<'_> {
             ProjectionConfig::Length { signed: true } => projection.signed(&clusters.bins),
             ProjectionConfig::Length { signed: false } => projection.value.clone(),
         };
-        let weight = config.gamma / output.representations.modalities() as f64;
+        let weight = self.model.gamma(self.state) / output.representations.modalities() as f64;
         let shares = host::read("shares of the bias", value.mul_scalar(weight))?;
         Ok(Some(shares))
     }
@@ -171,7 +175,7 @@ impl Geometry for Space<'_> {
                 ProjectionConfig::Expectation {} => "expectation",
                 ProjectionConfig::Kernel { .. } => "kernel",
             },
-            gamma: config.gamma,
+            gamma: self.model.gamma(self.state),
         }
     }
 
