@@ -364,10 +364,9 @@ fn the_weight_of_the_bias_is_that_of_the_least_validation_error() {
     // A run that goes on chooses anew.
     let mut options = fixture.options("chosen");
     options.resume = true;
-    let more = [&set[..], &["train.epochs=6"]].concat();
-    let more = finished(train(&fixture.config(&more), &options));
-    let whole = [&set[..], &["train.epochs=6"]].concat();
-    let whole = fixture.train("whole", &whole);
+    let longer = [&set[..], &["train.epochs=6"]].concat();
+    let more = finished(train(&fixture.config(&longer), &options));
+    let whole = fixture.train("whole", &longer);
     assert_eq!((more.method, more.test), (whole.method, whole.test));
 }
 
