@@ -8,7 +8,8 @@ use burn::module::Module;
 use mmrest_encoders::Bert;
 use mmrest_kernels::host;
 use mmrest_models::{
-    Batch, Geometry, GraphInputs, GraphOutputs, Mode, ModelOutput, Prediction, SentimentModel,
+    Batch, Geometry, GraphInputs, GraphOutputs, Mode, ModelError, ModelOutput, Prediction,
+    SentimentModel,
 };
 use mmrest_onnx::Graph;
 use serde::{Deserialize, Serialize};
@@ -123,12 +124,16 @@ impl<M: SentimentModel> Trained<M> {
         let state = model.ready(state)?;
         Ok(Self { model, state })
     }
+
+    fn predict_with(&self, state: &M::State, batch: &Batch) -> Result<Vec<Prediction>, ModelError> {
+        let output = self.model.forward(batch, state, Mode::Evaluate)?;
+        self.model.predictions(&output, state, &batch.rows)
+    }
 }
 
 impl<M: SentimentModel> TrainedModel for Trained<M> {
     fn predict_batch(&self, batch: &Batch) -> Result<Vec<Prediction>, LearnerError> {
-        let output = self.model.forward(batch, &self.state, Mode::Evaluate)?;
-        Ok(self.model.predictions(&output, &self.state, &batch.rows)?)
+        Ok(self.predict_with(&self.state, batch)?)
     }
 
     fn end_run(
@@ -143,9 +148,7 @@ impl<M: SentimentModel> TrainedModel for Trained<M> {
         changed |= self.model.choose(&mut state, &mut |state| {
             let mut predicted = Vec::new();
             for batch in valid.pass() {
-                let batch = batch.map_err(batch_error)?;
-                let output = self.model.forward(&batch, state, Mode::Evaluate)?;
-                for prediction in self.model.predictions(&output, state, &batch.rows)? {
+                for prediction in self.predict_with(state, &batch.map_err(batch_error)?)? {
                     let label = labels[prediction.row];
                     predicted.push((prediction, label));
                 }
