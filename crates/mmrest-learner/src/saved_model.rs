@@ -215,10 +215,7 @@ impl SavedModel {
         let text = if config.uses(Modality::Text) {
             check_listed(&bert_folder, seal.as_ref())?;
             Some(TextParts {
-                bert: BertConfig {
-                    pooling: config.text.pooling.clone(),
-                    ..BertConfig::from_dir(&bert_folder)?
-                },
+                bert: config.text.encoder(&bert_folder)?,
                 tokenizer: Tokenizer::from_dir(&bert_folder)?,
                 fingerprint: stamp.text_fingerprint.unwrap_or_default(),
             })

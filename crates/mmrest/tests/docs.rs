@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use common::workspace;
 
 /// Keys that a configuration has only when they are set.
-const OPTIONAL: [&str; 16] = [
+const OPTIONAL: [&str; 17] = [
     "data.fold",
     "data.file",
     "data.words",
@@ -22,6 +22,7 @@ const OPTIONAL: [&str; 16] = [
     "data.audio",
     "data.max_frames",
     "text.train_layers",
+    "text.dropout",
     "train.schedule_epochs",
     "model.mmrest.loss.smoothing",
     "model.mmrest.loss.anchor_weight",

@@ -349,6 +349,7 @@ impl Config {
         ConfigError::positive("train.patience", train.patience)?;
         ConfigError::positive("train.non_finite_steps", train.non_finite_steps)?;
         ConfigError::fraction("train.modality_dropout", train.modality_dropout)?;
+        ConfigError::fraction("text.dropout", self.text.dropout.unwrap_or(0.0))?;
         self.check_steps()
     }
 
@@ -531,6 +532,8 @@ mod tests {
         );
         let range = refused("[model.mmrest]\ndropout = 1.5");
         assert!(range.contains("model.mmrest.dropout"), "{range}");
+        let text = refused("[text]\ndropout = 1.0");
+        assert_eq!(text, "text.dropout must be in [0, 1), found 1");
         let none = refused("[data]\nmodalities = []");
         assert!(none.contains("data.modalities"), "{none}");
         let model = refused("[model]\nname = \"mmrst\"");

@@ -1,8 +1,8 @@
 //! The tables of a configuration that every model shares. docs/src/configuration.md lists every key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use mmrest_encoders::Pooling;
+use mmrest_encoders::{BertConfig, EncoderError, Pooling};
 use mmrest_models::{Optimizer, Rates, Recipe, SentimentModel};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub struct TextConfig {
     /// How many of the top layers are trained (all when absent); what the lower ones give is computed once and cached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_layers: Option<usize>,
+    /// Dropout of the trained layers in place of the encoder's own, of its states and its attention alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
     /// What stands for a text: its first token's last state, or means over its tokens of the states of some layers.
     #[serde(skip_serializing_if = "Pooling::is_first")]
     pub pooling: Pooling,
@@ -40,9 +43,27 @@ impl Default for TextConfig {
             max_tokens: 50,
             freeze: false,
             train_layers: None,
+            dropout: None,
             pooling: Pooling::default(),
             cache: PathBuf::from("runs/cache"),
         }
+    }
+}
+
+impl TextConfig {
+    /// The encoder of a directory, with this table's pooling and dropout.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`BertConfig::from_dir`].
+    pub(crate) fn encoder(&self, folder: &Path) -> Result<BertConfig, EncoderError> {
+        let own = BertConfig::from_dir(folder)?;
+        Ok(BertConfig {
+            pooling: self.pooling.clone(),
+            hidden_dropout_prob: self.dropout.unwrap_or(own.hidden_dropout_prob),
+            attention_probs_dropout_prob: self.dropout.unwrap_or(own.attention_probs_dropout_prob),
+            ..own
+        })
     }
 }
 

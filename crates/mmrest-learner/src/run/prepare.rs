@@ -68,10 +68,7 @@ pub(crate) fn load_text(
     let folder = locate(root, &config.text.bert);
     check_bert_folder(&folder)?;
     let tokenizer = Tokenizer::from_dir(&folder)?;
-    let bert_config = BertConfig {
-        pooling: config.text.pooling.clone(),
-        ..BertConfig::from_dir(&folder)?
-    };
+    let bert_config = config.text.encoder(&folder)?;
     check_text(config, &folder, &bert_config, &tokenizer)?;
     let (bert, fingerprint) = if config.text.from_scratch {
         check_from_scratch(&folder, &bert_config)?;

@@ -11,6 +11,7 @@ mod sentences;
 use std::sync::Arc;
 
 use mmrest_data::Split;
+use mmrest_encoders::BertConfig;
 use mmrest_learner::run::{Accepted, Outcome, evaluate_run, train};
 use mmrest_learner::{Backend, open_device};
 
@@ -238,4 +239,26 @@ fn evaluation_repeats_the_figures_to_the_last_digit() {
             assert!(again.predictions.iter().all(|p| p.near.len() == 2));
         }
     }
+}
+
+#[test]
+fn the_text_encoders_dropout_is_its_own_unless_the_configuration_names_another() {
+    let _turn = turn();
+    let fixture = Fixture::new();
+    let predictions = |name: &str, set: &[&str]| {
+        fixture.train(name, &[&["train.epochs=2"], set].concat());
+        read(fixture.run_folder(name).predictions())
+    };
+    let own = predictions("own", &[]);
+    // The sample's encoder has 0.1.
+    assert!(own == predictions("same", &["text.dropout=0.1"]));
+    assert!(own != predictions("none", &["text.dropout=0"]));
+    let kept = BertConfig::from_dir(&fixture.run_folder("none").model().join("bert")).unwrap();
+    assert_eq!(
+        (kept.hidden_dropout_prob, kept.attention_probs_dropout_prob),
+        (0.0, 0.0)
+    );
+    // Untrained layers have none.
+    let frozen = predictions("frozen", &["text.freeze=true"]);
+    assert!(frozen == predictions("frozen-none", &["text.freeze=true", "text.dropout=0"]));
 }
